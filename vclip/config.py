@@ -1,0 +1,98 @@
+"""Configuration: pydantic models beside the code that uses them, overridden by YAML and by dotted options.
+
+`Settings` is the base of every such model: unknown keys are errors and values do not change after loading.
+`load` merges, in this order, the defaults that the code holds, a YAML file, and `a.b.c=value` overrides.
+"""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vclip.errors import InputError
+
+
+class Settings(BaseModel):
+    """Base of all configuration models: frozen, and no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+T = TypeVar("T", bound=Settings)
+
+
+def load(model: type[T], path: str | Path | None = None, overrides: Sequence[str] = ()) -> T:
+    """Returns `model` with the values of a YAML file and of dotted overrides.
+
+    Args:
+        model: the Settings class.
+        path: a YAML file, or None for the defaults.
+        overrides: `section.key=value` each; the value is read as YAML.
+
+    Raises:
+        InputError: the file or a key or value is wrong; names it and the nearest known key.
+    """
+    values = _read(path) if path else {}
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_explain(error, model, path)) from None
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(Path(path).read_text()) or {}
+    except OSError as error:
+        raise InputError(f"configuration {path}: {error.strerror or error}; expected a YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"configuration {path}: not YAML ({reason})") from None
+    if not isinstance(values, dict):
+        raise InputError(
+            f"configuration {path}: found a {type(values).__name__}, expected `section: ...` keys"
+        )
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"override '{override}': expected section.key=value, as in train.batch_size=256")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"override '{override}': the value is not YAML") from None
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise InputError(f"override '{override}': '{section}' is a value, not a section")
+    values[last] = value
+
+
+def _explain(error: ValidationError, model: type[BaseModel], path: str | Path | None) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    where = f"configuration{f' {path}' if path else ''}: "
+    if first["type"] != "extra_forbidden":
+        return f"{where}{key} = {first.get('input')!r}: {first['msg'].lower()}"
+    known = list(_keys(model))
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0) if known else []
+    # A key in the wrong section is nearer by its own name than by its whole path.
+    last = key.rpartition(".")[2]
+    same = [k for k in known if k.rpartition(".")[2] == last]
+    nearest = same or near
+    return f"{where}unknown key '{key}'" + (f"; did you mean '{nearest[0]}'?" if nearest else "")
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Any:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        yield prefix + name
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _keys(kind, f"{prefix}{name}.")
