@@ -53,9 +53,7 @@ def _read(path: str | Path) -> dict[str, Any]:
         reason = str(error).splitlines()[0]
         raise InputError(f"configuration {path}: not YAML ({reason})") from None
     if not isinstance(values, dict):
-        raise InputError(
-            f"configuration {path}: found a {type(values).__name__}, expected `section: ...` keys"
-        )
+        raise InputError(f"configuration {path}: found a {type(values).__name__}, expected `section: ...` keys")
     return values
 
 

@@ -10,6 +10,5 @@ class SpaceError(InputError):
 
     def __init__(self, found: str, expected: str, where: str):
         super().__init__(
-            f"{where}: vectors are in the space '{found}', expected '{expected}'; "
-            f"use the same encoders on both sides"
+            f"{where}: vectors are in the space '{found}', expected '{expected}'; use the same encoders on both sides"
         )

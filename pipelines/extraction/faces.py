@@ -54,9 +54,7 @@ class CenterFaceDetector:
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         scale = min(1.0, self.max_side_px / max(image.shape[:2]))
-        small = (
-            image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        )
+        small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         # The network wants multiples of 32: pad to them, for a stretched face is found less often.
         height, width = small.shape[:2]
         bottom, right = -height % 32, -width % 32
@@ -79,9 +77,7 @@ class YuNetDetector:
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         scale = min(1.0, self.max_side_px / max(image.shape[:2]))
-        small = (
-            image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        )
+        small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         self._net.setInputSize((small.shape[1], small.shape[0]))
         _, rows = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         rows = np.zeros((0, 15)) if rows is None else rows / np.array([scale] * 14 + [1])

@@ -38,9 +38,7 @@ def crop_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     if shrink >= 2:
         image = cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
         matrix[:, :2] *= shrink
-    return cv2.warpAffine(
-        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def crop_geometry(landmarks: np.ndarray) -> tuple[np.ndarray, float, float]:
