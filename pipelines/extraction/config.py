@@ -1,0 +1,81 @@
+"""Configuration of extraction, one section a stage. Lengths are seconds, sizes pixels, levels dB, scores 0..1."""
+
+from pydantic import Field
+
+from vclip.config import Settings
+
+
+class MediaConfig(Settings):
+    """How a file is probed and decoded."""
+
+    rate_hz: float = Field(25.0, gt=0, description="analysis frames per second, constant whatever the source has")
+    max_side_px: int = Field(
+        640, ge=64, description="longer side of an analysis frame; smaller videos stay as they are"
+    )
+    open_limit_s: float = Field(30.0, gt=0, description="time that opening a file, or one read of it, may take")
+    stall_limit_s: float = Field(60.0, gt=0, description="time that ffmpeg may give nothing before it is stopped")
+    max_duration_s: float = Field(6 * 3600.0, gt=0, description="a longer video fails")
+    threads: int = Field(2, ge=0, description="ffmpeg's decoding threads; 0 lets ffmpeg choose")
+
+
+class ShotConfig(Settings):
+    """When a change of picture is a cut."""
+
+    threshold: float = Field(0.07, gt=0, description="least change of picture, as a share of the full range")
+    ratio: float = Field(3.0, gt=1, description="a cut changes this many times more than the frames around it")
+    around_s: float = Field(0.32, gt=0, description="how far around, to each side")
+
+
+class TrackConfig(Settings):
+    """How faces are found and followed."""
+
+    detector: str = Field("centerface", description="centerface, or the path of YuNet's .onnx file")
+    every_s: float = Field(0.2, gt=0, description="time between detections")
+    min_overlap: float = Field(0.3, gt=0, lt=1, description="least intersection over union that continues a track")
+    max_gap_s: float = Field(0.8, ge=0, description="a track survives missed detections this long")
+    min_face_px: float = Field(24.0, gt=0, description="least shorter side of a face in the analysis frame")
+
+
+class SpeechConfig(Settings):
+    """What counts as speech."""
+
+    threshold: float = Field(0.4, gt=0, lt=1, description="speech probability at which speech starts")
+    hysteresis: float = Field(0.15, ge=0, lt=1, description="speech ends this much below the threshold")
+    min_speech_s: float = Field(0.2, ge=0, description="shorter speech is not counted")
+    join_s: float = Field(0.6, ge=0, description="shorter pauses belong to the speech around them")
+    pad_s: float = Field(0.2, ge=0, description="speech is widened by this to each side")
+
+
+class SpeakingConfig(Settings):
+    """Which visible face is the one heard."""
+
+    threshold: float = Field(0.5, ge=0, le=1, description="least probability that a face is the one heard")
+    window_s: float = Field(3.0, gt=0, description="lips and speech are compared over windows this long")
+    hop_s: float = Field(0.5, gt=0, description="time between windows")
+    prior: float = Field(0.5, gt=0, lt=1, description="how often a lone face under speech is the one that speaks")
+
+
+class ClipConfig(Settings):
+    """How speaking stretches become clips, and which clips are kept."""
+
+    min_s: float = Field(1.0, gt=0, description="shorter clips are dropped")
+    max_s: float = Field(10.0, gt=0, description="longer ones are cut into several, at a pause where there is one")
+    min_speech_ratio: float = Field(0.4, ge=0, le=1, description="least share of a clip that holds speech")
+    min_snr_db: float = Field(-5.0, description="least signal-to-noise ratio of a clip's speech")
+    min_face_px: float = Field(48.0, gt=0, description="least shorter side of the face at full resolution")
+    min_quality: float = Field(0.1, ge=0, le=1, description="least quality of a clip's best face crop")
+    crops: int = Field(3, ge=1, description="face crops per clip")
+    jpeg_quality: int = Field(92, ge=1, le=100)
+    segment_min_s: float = Field(1.0, gt=0, description="shorter speech segments join their neighbour")
+    segment_max_s: float = Field(6.0, gt=0, description="longest speech segment")
+
+
+class ExtractionConfig(Settings):
+    """Everything that decides what one video gives."""
+
+    media: MediaConfig = MediaConfig()
+    shots: ShotConfig = ShotConfig()
+    tracks: TrackConfig = TrackConfig()
+    speech: SpeechConfig = SpeechConfig()
+    speaking: SpeakingConfig = SpeakingConfig()
+    clips: ClipConfig = ClipConfig()

@@ -1,0 +1,93 @@
+"""How the lips of a face move, frame by frame, apart from how the face moves.
+
+A patch around the face is turned upright and scaled by its landmarks. Dense optical flow from one patch to the next
+is fitted by an affine motion over the upper face, which has no lips; what is left of the flow around the mouth is the
+lips' own: a face that pans, turns, nods or is zoomed as a whole gives nothing.
+"""
+
+import cv2
+import numpy as np
+
+PATCH_PX = 96
+# The patch reaches this many eye distances (or eye-mouth distances, the larger) across.
+SIDE_IN_EYE_DISTANCES = 3.0
+# Rows of a patch in its own pixels: where the five landmarks of a frontal face come to stand is about
+# eyes (32, 32) and (64, 32), nose (48, 48), mouth corners (35, 64) and (61, 64).
+UPPER_FACE = (slice(18, 52), slice(20, 76))
+UPPER_LIP = (slice(52, 64), slice(34, 62))
+LOWER_LIP = (slice(66, 86), slice(34, 62))
+MOUTH = (slice(54, 84), slice(30, 66))
+
+SIGNALS = ("opening", "lips", "upper_face", "change", "upper_change", "darkness")
+
+
+class LipMotion:
+    """Turns the pictures of one track, in order, into `SIGNALS` per picture.
+
+    opening: speed at which the lower lip leaves the upper one, in patch pixels a picture; negative when it closes.
+    lips, upper_face: mean length of the flow that is left around the mouth and over the upper face.
+    change, upper_change: mean change of brightness there after the motion is taken out, in grey levels.
+    darkness: how much darker the mouth's darkest tenth is than the face, in grey levels; open mouths are dark.
+    """
+
+    def __init__(self):
+        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self.patch: np.ndarray | None = None  # of the last picture
+
+    def __call__(self, grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Returns (len(SIGNALS),) float32; NaN for all but the darkness where there is no picture before.
+
+        Args:
+            grey: (height, width) uint8.
+            landmarks: (5, 2) pixels.
+        """
+        patch = upright_patch(grey, landmarks)
+        before, self.patch = self.patch, patch
+        signals = np.full(len(SIGNALS), np.nan, np.float32)
+        signals[5] = float(patch[UPPER_FACE].mean()) - float(np.percentile(patch[MOUTH], 10))
+        if before is None:
+            return signals
+        if np.array_equal(before, patch):
+            signals[:5] = 0
+            return signals
+        flow = self._flow.calc(before, patch, None)
+        coefficients = _FIT @ flow[UPPER_FACE].reshape(-1, 2)
+        own = flow - (_GRID @ coefficients).reshape(PATCH_PX, PATCH_PX, 2)
+        moved = cv2.remap(patch, *_moved_grid(coefficients), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        change = cv2.absdiff(before, moved)
+        length = np.hypot(own[..., 0], own[..., 1])
+        signals[0] = own[LOWER_LIP][..., 1].mean() - own[UPPER_LIP][..., 1].mean()
+        signals[1:5] = (
+            length[MOUTH].mean(),
+            length[UPPER_FACE].mean(),
+            change[MOUTH].mean(),
+            change[UPPER_FACE].mean(),
+        )
+        return signals
+
+
+def upright_patch(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Returns the (PATCH_PX, PATCH_PX) uint8 patch around a face, eyes level, of a fixed size in eye distances."""
+    eyes, mouth = landmarks[:2].mean(0), landmarks[3:].mean(0)
+    across, down = landmarks[1] - landmarks[0], mouth - eyes
+    side = SIDE_IN_EYE_DISTANCES * max(np.hypot(*across), np.hypot(*down), 4.0)
+    axis = across + np.array([down[1], -down[0]])
+    axis = axis / max(np.hypot(*axis), 1e-6) * PATCH_PX / side
+    turn = np.array([[axis[0], axis[1]], [-axis[1], axis[0]]])
+    matrix = np.hstack([turn, (PATCH_PX / 2 - turn @ (eyes + mouth) / 2)[:, None]])
+    return cv2.warpAffine(grey, matrix, (PATCH_PX, PATCH_PX), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _affine_basis() -> tuple[np.ndarray, np.ndarray]:
+    y, x = np.mgrid[:PATCH_PX, :PATCH_PX].astype(np.float32)
+    grid = np.stack([np.ones_like(x), x - PATCH_PX / 2, y - PATCH_PX / 2], -1)
+    return grid.reshape(-1, 3), np.linalg.pinv(grid[UPPER_FACE].reshape(-1, 3))
+
+
+_GRID, _FIT = _affine_basis()  # (pixels, 3) and its inverse over the upper face, (3, pixels of the upper face)
+
+
+def _moved_grid(coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    y, x = np.mgrid[:PATCH_PX, :PATCH_PX].astype(np.float32)
+    shift = (_GRID @ coefficients).reshape(PATCH_PX, PATCH_PX, 2).astype(np.float32)
+    return x + shift[..., 0], y + shift[..., 1]

@@ -1,0 +1,148 @@
+"""Follow faces through a shot.
+
+Faces are detected every few pictures and at both ends of a shot; a face goes on with the track whose last box it
+overlaps most. Between two detections boxes and landmarks are interpolated, also across missed detections. Only the
+pictures of the longest gap are held; of the others each track keeps its boxes, its landmarks and how its lips moved.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from pipelines.extraction.config import TrackConfig
+from pipelines.extraction.faces import Face, FaceDetector
+from pipelines.extraction.lips import SIGNALS, LipMotion
+from pipelines.extraction.quality import sharpness
+from pipelines.extraction.shots import ShotPicture
+
+
+@dataclass(frozen=True)
+class Track:
+    """One face through part of one shot, a row per picture. Row i is picture `first + i`."""
+
+    shot: int
+    first: int  # number of the first picture
+    size: tuple[int, int]  # width and height of the analysis pictures, pixels
+    boxes: np.ndarray  # (pictures, 4) float32, pixels of the analysis pictures
+    landmarks: np.ndarray  # (pictures, 5, 2) float32, pixels of the analysis pictures
+    lips: np.ndarray  # (pictures, signals) float32, see `lips.SIGNALS`
+    sharpness: np.ndarray  # (pictures,) float32, see `quality.sharpness`
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def end(self) -> int:
+        """One after the number of the last picture."""
+        return self.first + len(self)
+
+
+@dataclass
+class TrackStatistics:
+    """What was looked at on the way."""
+
+    pictures: int = 0
+    shots: int = 0
+    detections: int = 0  # pictures that were searched
+    faces: int = 0  # found in them, large enough
+    small_faces: int = 0  # found, but below `min_face_px`
+
+
+@dataclass(eq=False)
+class _OpenTrack:
+    shot: int
+    first: int
+    face: Face  # at the last detection
+    number: int  # of the last detection's picture
+    motion: LipMotion = field(default_factory=LipMotion)
+    rows: list[np.ndarray] = field(default_factory=list)  # a Track's columns, one after the other
+
+
+def follow_faces(
+    pictures: Iterable[ShotPicture],
+    detector: FaceDetector,
+    rate_hz: float,
+    config: TrackConfig,
+    statistics: TrackStatistics,
+) -> Iterator[Track]:
+    """Yields each track when it ends.
+
+    Args:
+        pictures: all pictures in order.
+        detector: finds faces in one picture.
+        rate_hz: pictures per second.
+        config: see there.
+        statistics: is counted up on the way.
+    """
+    every = max(1, round(config.every_s * rate_hz))
+    max_gap = max(every, round(config.max_gap_s * rate_hz))
+    open_tracks: list[_OpenTrack] = []
+    greys: deque[np.ndarray] = deque(maxlen=max_gap + every + 1)  # the last pictures, the newest last
+    shot_first = 0
+    for item in pictures:
+        if item.first:
+            statistics.shots += 1
+            shot_first = item.number
+        statistics.pictures += 1
+        greys.append(cv2.cvtColor(item.picture, cv2.COLOR_RGB2GRAY))
+        if (item.number - shot_first) % every == 0 or item.last:
+            faces = detector(item.picture)
+            large = [f for f in faces if min(f.width_px, f.height_px) >= config.min_face_px]
+            statistics.detections += 1
+            statistics.faces += len(large)
+            statistics.small_faces += len(faces) - len(large)
+            _match(open_tracks, large, item.number, statistics.shots, greys, config.min_overlap)
+        ended = [t for t in open_tracks if item.last or item.number - t.number >= max_gap]
+        open_tracks = [t for t in open_tracks if t not in ended]
+        yield from (_close(track, item.picture) for track in ended if len(track.rows) > 1)
+
+
+def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """Returns the intersection over union of two boxes (x0, y0, x1, y1)."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+
+
+def _match(
+    open_tracks: list[_OpenTrack], faces: list[Face], number: int, shot: int, greys: deque[np.ndarray], least: float
+) -> None:
+    """Goes on with the open tracks, the best overlap first, and opens one for every face that is left."""
+    pairs = [(overlap(t.face.box, f.box), i, j) for i, t in enumerate(open_tracks) for j, f in enumerate(faces)]
+    left_tracks, left_faces = set(range(len(open_tracks))), set(range(len(faces)))
+    for share, i, j in sorted(pairs, reverse=True):
+        if share >= least and i in left_tracks and j in left_faces:
+            left_tracks.remove(i)
+            left_faces.remove(j)
+            _extend(open_tracks[i], faces[j], number, greys)
+    for j in sorted(left_faces):
+        face = faces[j]
+        track = _OpenTrack(shot, number, face, number - 1)
+        _extend(track, face, number, greys)
+        open_tracks.append(track)
+
+
+def _extend(track: _OpenTrack, face: Face, number: int, greys: deque[np.ndarray]) -> None:
+    """Adds the pictures after the track's last detection up to this one."""
+    step = number - track.number
+    for i in range(1, step + 1):
+        share = i / step
+        box = (1 - share) * np.array(track.face.box) + share * np.array(face.box)
+        landmarks = (1 - share) * track.face.landmarks + share * face.landmarks
+        grey = greys[len(greys) - 1 - step + i]
+        lips = track.motion(grey, landmarks)
+        row = np.concatenate([box, landmarks.ravel(), lips, [sharpness(track.motion.patch)]])
+        track.rows.append(row.astype(np.float32))
+    track.face, track.number = face, number
+
+
+def _close(track: _OpenTrack, picture: np.ndarray) -> Track:
+    boxes, landmarks, lips, sharp = np.split(np.stack(track.rows), [4, 14, 14 + len(SIGNALS)], axis=1)
+    size = picture.shape[1], picture.shape[0]
+    return Track(track.shot, track.first, size, boxes, landmarks.reshape(-1, 5, 2), lips, sharp[:, 0])
