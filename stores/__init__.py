@@ -1,0 +1,21 @@
+"""The embedding store on LanceDB. Knows no models: vectors are arrays that name their space."""
+
+from stores.errors import StoreError
+from stores.ids import clip_id, config_hash, face_id, generation_id, run_id, video_id, voice_id
+from stores.rows import VideoRows
+from stores.snapshot import Snapshot
+from stores.store import Store
+
+__all__ = [
+    "Snapshot",
+    "Store",
+    "StoreError",
+    "VideoRows",
+    "clip_id",
+    "config_hash",
+    "face_id",
+    "generation_id",
+    "run_id",
+    "video_id",
+    "voice_id",
+]

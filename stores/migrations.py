@@ -1,0 +1,63 @@
+"""Steps from one schema version to the next.
+
+A step takes the open connection and changes the tables; it must be repeatable, because the version is raised only
+after it has ended. Steps are registered under the version that they start from:
+
+    @step(1)
+    def add_a_column(db: DBConnection) -> None: ...
+"""
+
+from collections.abc import Callable
+
+from lancedb.db import DBConnection
+
+from stores import schemas
+from stores.errors import StoreError
+
+Step = Callable[[DBConnection], None]
+STEPS: dict[int, Step] = {}
+
+
+def step(version: int) -> Callable[[Step], Step]:
+    """Registers the function that takes a store from `version` to `version + 1`."""
+
+    def register(function: Step) -> Step:
+        STEPS[version] = function
+        return function
+
+    return register
+
+
+def check(uri: str, found: int) -> None:
+    """Raises StoreError unless the store's schema version is the one that this code reads and writes."""
+    wanted = schemas.SCHEMA_VERSION
+    if found > wanted:
+        raise StoreError(f"store {uri}: found schema version {found}, this vclip knows {wanted}; use a newer vclip")
+    if found < wanted:
+        raise StoreError(f"store {uri}: found schema version {found}, expected {wanted}; run Store.migrate('{uri}')")
+
+
+def run(db: DBConnection, uri: str) -> list[int]:
+    """Takes a store to the current schema version and returns the versions that it passed, the old one first.
+
+    Raises:
+        StoreError: the store is newer than this code, or a step is missing.
+    """
+    found = schemas.version_of(db.open_table("videos").schema)
+    passed = [found]
+    while found < schemas.SCHEMA_VERSION:
+        if found not in STEPS:
+            raise StoreError(f"store {uri}: no migration from schema version {found}; re-ingest into a new store")
+        STEPS[found](db)
+        found += 1
+        _mark(db, found)
+        passed.append(found)
+    check(uri, found)
+    return passed
+
+
+def _mark(db: DBConnection, version: int) -> None:
+    # `videos` speaks for the store, so it is marked last.
+    for table in reversed(schemas.TABLES):
+        dataset = db.open_table(table).to_lance()
+        dataset.update_schema_metadata({schemas.VERSION_KEY.decode(): str(version)})

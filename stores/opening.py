@@ -1,0 +1,162 @@
+"""Recognises, creates and opens what lies at a URI. Nothing is written where it fails.
+
+`lancedb.connect` creates the folder it is given, so a local path is looked at before anything is connected.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import lancedb
+from lancedb.db import DBConnection
+
+from stores import migrations, schemas
+from stores.errors import StoreError, reason
+from stores.schemas import EMBEDDED, TABLES, Spaces
+
+Options = Mapping[str, str] | None  # LanceDB's storage options: credentials, region, endpoint
+
+
+def connect(uri: str, options: Options = None) -> DBConnection:
+    """Returns a connection to the store at `uri`, of whatever schema version.
+
+    Raises:
+        StoreError: there is no store; says what is there instead.
+    """
+    path = local_path(uri)
+    if path is not None:
+        _check_folder(uri, path)
+    db, tables = _connect(uri, options)
+    if not tables:
+        raise StoreError(f"store {uri}: nothing there, expected a vclip store; create one with an ingest")
+    if "videos" not in tables or schemas.version_of(db.open_table("videos").schema) is None:
+        if _ours(db, tables):
+            raise StoreError(
+                f"store {uri}: found one whose creation was interrupted; run the ingest again to finish it"
+            )
+        raise StoreError(
+            f"store {uri}: found a LanceDB with the tables {', '.join(sorted(tables)[:4])}, expected a vclip store; "
+            "give another folder"
+        )
+    return db
+
+
+def open_current(uri: str, spaces: Spaces | None = None, options: Options = None) -> DBConnection:
+    """Returns a connection to the store at `uri`, made for `spaces` if they are given.
+
+    Raises:
+        StoreError: there is no store, its schema is of another version, or it was made for other spaces.
+    """
+    db = connect(uri, options)
+    migrations.check(uri, schemas.version_of(db.open_table("videos").schema))
+    for table, wanted in (spaces or {}).items():
+        found = schemas.spaces_of(db.open_table(table).schema)
+        for space, dim in wanted.items():
+            if found.get(space) != dim:
+                raise StoreError(
+                    f"store {uri}: {table} hold vectors of {_named(found)}, asked for {_named({space: dim})}; "
+                    "use the encoders that the store was made with, or another store"
+                )
+    return db
+
+
+def create(uri: str, spaces: Spaces, options: Options = None) -> DBConnection:
+    """Creates a store at `uri` for `spaces`, or finishes an interrupted creation, and returns a connection.
+
+    Raises:
+        StoreError: something else is there already, or the spaces cannot be stored.
+    """
+    if not all(spaces.get(table) for table in EMBEDDED) or set(spaces) - set(EMBEDDED):
+        raise StoreError(
+            f"spaces for {', '.join(spaces) or 'nothing'}: expected at least one each for faces and voices"
+        )
+    wanted = {table: schemas.schema(table, spaces.get(table)) for table in TABLES}
+    path = local_path(uri)
+    if path is not None and path.exists() and (not path.is_dir() or any(_strangers(path))):
+        raise StoreError(
+            f"store {uri}: {_what(path)} is in the way, expected a new or empty folder; give another one"
+        )
+    db, tables = _connect(uri, options)
+    if "videos" in tables or (tables and not _ours(db, tables)):
+        raise StoreError(
+            f"store {uri}: found a LanceDB with the table {min(tables)}, expected nothing; open it instead"
+        )
+    for table in reversed(TABLES):  # `videos` last: it makes the folder a store
+        if table in tables and not db.open_table(table).schema.equals(wanted[table]):
+            raise StoreError(
+                f"store {uri}: an interrupted creation used other spaces; remove the folder and run again"
+            )
+        if table not in tables:
+            db.create_table(table, schema=wanted[table])
+    return db
+
+
+def exists(uri: str, options: Options = None) -> bool:
+    """Returns whether a finished store, of any schema version, is at `uri`; raises StoreError if anything else is.
+
+    An empty or missing folder and an interrupted creation are "not yet".
+    """
+    path = local_path(uri)
+    if path is not None and (not path.exists() or (path.is_dir() and not any(path.iterdir()))):
+        return False
+    if path is not None:
+        _check_folder(uri, path)
+    db, tables = _connect(uri, options)
+    if "videos" in tables or (tables and not _ours(db, tables)):
+        connect(uri, options)
+        return True
+    return False
+
+
+def local_path(uri: str) -> Path | None:
+    """Returns the folder that `uri` names, or None for an object store."""
+    if uri.startswith("file://"):
+        return Path(uri.removeprefix("file://"))
+    return None if "://" in uri else Path(uri).expanduser()
+
+
+def _connect(uri: str, options: Options) -> tuple[DBConnection, set[str]]:
+    path = local_path(uri)
+    try:
+        # An absolute path: the connection must not depend on the working folder of a worker that it is sent to.
+        db = lancedb.connect(
+            uri if path is None else str(path.absolute()), storage_options=dict(options or {}) or None
+        )
+        return db, set(_tables(db))
+    except (ValueError, RuntimeError, OSError) as error:
+        raise StoreError(f"store {uri}: cannot be reached ({reason(error)}); expected a folder or s3://...") from None
+
+
+def _tables(db: DBConnection) -> Sequence[str]:
+    names, token = [], None
+    while True:
+        page = db.list_tables(page_token=token, limit=100)
+        names += page.tables
+        token = page.page_token
+        if not token:
+            return names
+
+
+def _ours(db: DBConnection, tables: set[str]) -> bool:
+    return tables <= set(TABLES) and all(schemas.version_of(db.open_table(table).schema) for table in tables)
+
+
+def _check_folder(uri: str, path: Path) -> None:
+    if not path.exists():
+        raise StoreError(f"store {uri}: no such folder, expected a vclip store; create one with an ingest")
+    if not path.is_dir() or not any(path.glob("*.lance")):
+        raise StoreError(f"store {uri}: found {_what(path)}, expected a vclip store; create one with an ingest")
+
+
+def _strangers(path: Path) -> list[Path]:
+    return [entry for entry in path.iterdir() if entry.suffix != ".lance"]
+
+
+def _what(path: Path) -> str:
+    if not path.is_dir():
+        return "a file"
+    names = sorted(entry.name for entry in path.iterdir())
+    return f"a folder with {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}" if names else "an empty folder"
+
+
+def _named(spaces: Mapping[str, int]) -> str:
+    return ", ".join(f"'{space}' ({dim}-d)" for space, dim in spaces.items()) or "no space"

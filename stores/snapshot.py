@@ -1,0 +1,186 @@
+"""A consistent view of the store: fixed versions of all tables, and of these only what the ledger vouches for.
+
+A commit writes data, then the ledger, then removes what it superseded. So versions of the data tables that were
+taken while the ledger stood still hold every row that this ledger vouches for: the ledger is read before and after,
+and again if it moved. Rows it does not vouch for (of crashed or running commits) are excluded by SQL, which lets
+limits, orders and searches act on vouched rows only.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import pyarrow as pa
+from lancedb.db import DBConnection
+from lancedb.query import ColumnOrdering
+from lancedb.table import Table
+
+from stores import schemas
+from stores.errors import StoreError, nearest, reason
+from stores.schemas import MEDIA, TABLES, VOUCHED
+
+
+class Snapshot:
+    """Reads one state of the store, whatever is committed meanwhile.
+
+    Args:
+        db: the connection.
+        versions: table -> version, as `version` gave them; None reads the newest state.
+
+    Raises:
+        StoreError: a version is gone.
+    """
+
+    def __init__(self, db: DBConnection, versions: Mapping[str, int] | None = None):
+        self._tables = _newest(db) if versions is None else _checked_out(db, versions)
+        self._unvouched: dict[str, dict[str, list[str]]] = {}
+
+    @property
+    def version(self) -> dict[str, int]:
+        """table -> version of this state."""
+        return {name: table.version for name, table in self._tables.items()}
+
+    def schema(self, table: str) -> pa.Schema:
+        """Returns the columns of a table; raises StoreError if there is no such table."""
+        schemas.check_table(table)
+        return self._tables[table].schema
+
+    @cached_property
+    def ledger(self) -> dict[str, dict]:
+        """video_id -> {run_id, config_hash, state, reason, uris} of every committed video."""
+        columns = ["video_id", "run_id", "config_hash", "state", "reason", "uris"]
+        rows = self._tables["videos"].search().select(columns).to_arrow().to_pylist()
+        return {row.pop("video_id"): row for row in rows}
+
+    def query(
+        self,
+        table: str,
+        select: Sequence[str] | Mapping[str, str] | None = None,
+        where: str | None = None,
+        limit: int | None = None,
+        order: str | Sequence[str] = (),
+    ) -> pa.Table:
+        """Returns the rows of `table` that match, as `Store.query` says."""
+        names = self.schema(table).names
+        builder = self._tables[table].search()
+        if filter := self.filter(table, where):
+            builder = builder.where(filter)
+        if select is None:
+            select = [name for name in names if name != MEDIA.get(table)]
+        if not isinstance(select, Mapping):
+            select = [select] if isinstance(select, str) else list(select)
+            for name in select:
+                _check_column(table, name, names)
+        builder = builder.select(select)
+        if orderings := [_ordering(table, key, names) for key in ([order] if isinstance(order, str) else order)]:
+            builder = builder.order_by(orderings)
+        if limit is not None:
+            builder = builder.limit(limit)
+        try:
+            return builder.to_arrow()
+        except (ValueError, RuntimeError) as error:
+            raise StoreError(f"{table}: {_explain(error, names)}") from None
+
+    def count(self, table: str, where: str | None = None) -> int:
+        """Returns how many rows of `table` match."""
+        names = self.schema(table).names
+        filter = self.filter(table, where)
+        try:
+            return self._tables[table].count_rows(filter)
+        except (ValueError, RuntimeError) as error:
+            raise StoreError(f"{table}: {_explain(error, names)}") from None
+
+    def unvouched(self, table: str) -> dict[str, list[str]]:
+        """Returns run_id -> the video_ids whose rows of that run the ledger does not vouch for."""
+        if table not in self._unvouched:
+            rows = self._tables[table].search().select(["video_id", "run_id"]).to_arrow()
+            found: dict[str, list[str]] = {}
+            for pair in rows.group_by(["video_id", "run_id"]).aggregate([]).to_pylist():
+                if self.ledger.get(pair["video_id"], {}).get("run_id") != pair["run_id"]:
+                    found.setdefault(pair["run_id"], []).append(pair["video_id"])
+            self._unvouched[table] = found
+        return self._unvouched[table]
+
+    def filter(self, table: str, where: str | None) -> str | None:
+        """Returns the SQL of the vouched rows that match `where`, or None for all rows.
+
+        Raises:
+            StoreError: the brackets or quotes of `where` do not match. Lance ignores what follows a stray bracket.
+        """
+        parts = []
+        if where is not None:
+            _check_brackets(table, where)
+            parts.append(f"({where})")
+        if table in VOUCHED and (outside := self.unvouched(table)):
+            parts.append(f"NOT ({rows_of(outside)})")
+        return " AND ".join(parts) or None
+
+
+def rows_of(runs: Mapping[str, Sequence[str]]) -> str:
+    """Returns the SQL of the rows of these runs' (run_id ->) video_ids."""
+    return " OR ".join(
+        f"(run_id = {quoted(run)} AND video_id IN ({', '.join(map(quoted, videos))}))" for run, videos in runs.items()
+    )
+
+
+def quoted(text: str) -> str:
+    """Returns an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _newest(db: DBConnection) -> dict[str, Table]:
+    while True:
+        tables = {name: db.open_table(name) for name in TABLES}  # `videos` is the first
+        if db.open_table("videos").version == tables["videos"].version:
+            return tables
+
+
+def _checked_out(db: DBConnection, versions: Mapping[str, int]) -> dict[str, Table]:
+    if set(versions) != set(TABLES):
+        raise StoreError(f"store version names {', '.join(versions)}; expected all of {', '.join(TABLES)}")
+    tables = {name: db.open_table(name) for name in TABLES}
+    for name, table in tables.items():
+        try:
+            table.checkout(versions[name])
+        except (ValueError, RuntimeError):
+            raise StoreError(
+                f"{name}: version {versions[name]} is gone, the newest is {table.version}; "
+                "compaction removes old versions, keep them longer"
+            ) from None
+    return tables
+
+
+def _check_column(table: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise StoreError(f"{table}: unknown column '{name}'; {nearest(name, names)}")
+
+
+def _ordering(table: str, key: str, names: Sequence[str]) -> ColumnOrdering:
+    name = key.removeprefix("-")
+    _check_column(table, name, names)
+    return ColumnOrdering(column_name=name, ascending=not key.startswith("-"))
+
+
+def _explain(error: Exception, names: Sequence[str]) -> str:
+    text = reason(error)
+    _, found, rest = text.partition("No field named ")
+    if found:
+        name = rest.split(". Valid fields")[0].strip('"`. ')
+        return f"unknown column '{name}'; {nearest(name, names)}"
+    return (
+        f"not a filter that LanceDB understands: {text}; expected SQL as in \"end_s - start_s > 2 AND gender = 'f'\""
+    )
+
+
+def _check_brackets(table: str, where: str) -> None:
+    depth, quote = 0, ""
+    for character in where:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"`":
+            quote = character
+        else:
+            depth += (character == "(") - (character == ")")
+        if depth < 0:
+            break
+    if depth or quote:
+        raise StoreError(f"{table}: the brackets or quotes of the filter do not match: {where}")

@@ -1,0 +1,262 @@
+"""The store: one class over LanceDB tables in a folder or an object store.
+
+    store = Store.open_or_create("work/store", faces={"dlib/resnet-v1-128/crop1": 128},
+                                 voices={"resemblyzer/ge2e-256": 256})
+    store.commit([VideoRows(video, clips, faces, voices)])
+    store.query("clips", ["clip_id"], where="end_s - start_s > 2 AND gender = 'f'")
+
+Every read goes through a `Snapshot`: one consistent state in which only complete videos are visible.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from lancedb.db import DBConnection
+
+from stores import commit, maintenance, migrations, opening, pairs, rows, schemas, search
+from stores.errors import StoreError
+from stores.opening import Options
+from stores.rows import Row, VideoRows
+from stores.schemas import EMBEDDED
+from stores.snapshot import Snapshot, quoted
+
+DAY_S = 86_400.0
+
+
+class Store:
+    """An open store. Made by `create`, `open` or `open_or_create`; holds a connection and no other state.
+
+    Spaces are given as space -> dimension, for the tables `faces` and `voices`. `options` are LanceDB's storage
+    options for object stores (region, endpoint, credentials where the environment has none).
+    """
+
+    def __init__(self, uri: str, db: DBConnection):
+        self.uri = uri
+        self._db = db
+
+    @classmethod
+    def create(cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None) -> Self:
+        """Returns a new, empty store; finishes one whose creation was interrupted.
+
+        Raises:
+            StoreError: something is there already, or the spaces cannot be stored.
+        """
+        return cls(str(uri), opening.create(str(uri), {"faces": faces, "voices": voices}, options))
+
+    @classmethod
+    def open(
+        cls,
+        uri: str,
+        faces: Mapping[str, int] | None = None,
+        voices: Mapping[str, int] | None = None,
+        options: Options = None,
+    ) -> Self:
+        """Returns the store at `uri`, checked to hold vectors of the given spaces.
+
+        Raises:
+            StoreError: no store is there, it was made by another version (see `migrate`), or for other spaces.
+        """
+        spaces = {"faces": faces or {}, "voices": voices or {}}
+        return cls(str(uri), opening.open_current(str(uri), spaces, options))
+
+    @classmethod
+    def open_or_create(
+        cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None
+    ) -> Self:
+        """Returns the store at `uri`, new if there was none; raises StoreError as `open` and `create` do."""
+        make = cls.open if opening.exists(str(uri), options) else cls.create
+        return make(uri, faces, voices, options)
+
+    @staticmethod
+    def migrate(uri: str, options: Options = None) -> list[int]:
+        """Takes the store at `uri` to the current schema; returns the versions passed, the one it had first.
+
+        Raises:
+            StoreError: no store is there, it is newer than this code, or a step is missing.
+        """
+        return migrations.run(opening.connect(str(uri), options), str(uri))
+
+    def spaces(self, table: str) -> dict[str, int]:
+        """Returns space -> dimension of the vectors in `faces` or `voices`."""
+        return dict(self._spaces.get(table, {}))
+
+    @property
+    def face_space(self) -> str:
+        """The space of the face vectors; raises StoreError if there are several to choose from."""
+        return self._only("faces")
+
+    @property
+    def voice_space(self) -> str:
+        """The space of the voice vectors; raises StoreError if there are several to choose from."""
+        return self._only("voices")
+
+    # Writing
+
+    def commit(self, batch: Sequence[VideoRows]) -> int:
+        """Writes complete videos, each exactly once, and returns how many were new or replaced.
+
+        A video of the same run that is there already stays as it is (only its names are added). One of another run
+        is replaced. Readers see each video's old rows or its new ones, never a mixture. One writer at a time is the
+        plan; writers of different videos do not disturb each other.
+
+        Args:
+            batch: the videos, each once; the larger the batch, the fewer and larger the fragments.
+
+        Raises:
+            StoreError: a row does not fit the store; names it. Nothing is written.
+        """
+        return commit.commit(self._db, self._spaces, batch)
+
+    def add_uri(self, video_id: str, uri: str | Row) -> None:
+        """Records that a committed video was also seen as `uri`: a name, or {uri, size_bytes, mtime_s, etag}.
+
+        Raises:
+            StoreError: there is no such video.
+        """
+        commit.add_uri(self._db, video_id, uri)
+
+    def delete_video(self, video_id: str) -> bool:
+        """Deletes a video and its rows; returns whether it was there. Its bytes go with the next `compact`."""
+        return commit.delete_video(self._db, video_id)
+
+    def add_speakers(self, speakers: Sequence[Row]) -> None:
+        """Inserts known speakers of a TTS, or replaces those with the same speaker_id; columns as in `schemas`."""
+        self._merge("speakers", speakers)
+
+    def add_generations(self, generations: Sequence[Row]) -> None:
+        """Inserts generated utterances, or replaces those with the same generation_id; columns as in `schemas`."""
+        self._merge("generations", generations)
+
+    # Reading
+
+    def snapshot(self, version: Mapping[str, int] | None = None) -> Snapshot:
+        """Returns the newest state, or the one of a `version()`; has the reading methods of this class.
+
+        Raises:
+            StoreError: that version is gone.
+        """
+        return Snapshot(self._db, version)
+
+    def version(self) -> dict[str, int]:
+        """Returns table -> version of the newest state: what a training run notes, and `snapshot` reads again."""
+        return self.snapshot().version
+
+    def ledger(self) -> dict[str, dict[str, Any]]:
+        """Returns video_id -> {run_id, config_hash, state, reason, uris}, by which a second ingest knows its files.
+
+        `uris` is a list of {uri, size_bytes, mtime_s, etag}.
+        """
+        return self.snapshot().ledger
+
+    def query(
+        self,
+        table: str,
+        select: Sequence[str] | Mapping[str, str] | None = None,
+        where: str | None = None,
+        limit: int | None = None,
+        order: str | Sequence[str] = (),
+    ) -> pa.Table:
+        """Returns the rows of complete videos that match.
+
+        Args:
+            table: one of the six.
+            select: columns, or name -> SQL expression; all but the media where left out.
+            where: an SQL filter; may compute, as in `end_s - start_s > 2`.
+            limit: at most so many rows.
+            order: columns to sort by, `-column` descending; in no particular order where left out.
+
+        Raises:
+            StoreError: unknown table or column (names the nearest), or not SQL.
+        """
+        return self.snapshot().query(table, select, where, limit, order)
+
+    def count(self, table: str, where: str | None = None) -> int:
+        """Returns how many rows of complete videos match; raises StoreError as `query` does."""
+        return self.snapshot().count(table, where)
+
+    def pairs(
+        self, face_space: str | None = None, voice_space: str | None = None, where: str | None = None
+    ) -> dict[str, np.ndarray]:
+        """Returns the clips that have at least one face and one voice, and these, as arrays in the order of ids.
+
+        Args:
+            face_space, voice_space: may be left out where the store has but one.
+            where: an SQL filter over `clips`.
+
+        Returns:
+            faces (F, d) float32, face_clip (F,) int64 index into the clips, face_quality (F,) float32;
+            voices (V, d) float32, voice_clip (V,) int64;
+            clip_id, video_id, identity, gender, split: (C,) str, "" where not known.
+
+        Raises:
+            StoreError: the store has no such space; the filter is not SQL.
+        """
+        return pairs.pairs(self.snapshot(), face_space, voice_space, where)
+
+    def nearest(
+        self, table: str, vector: np.ndarray, space: str | None = None, k: int = 10, where: str | None = None
+    ) -> pa.Table:
+        """Returns the k rows of `faces` or `voices` most similar to a vector, the most similar first.
+
+        Exact. The filter acts before the search: k rows come back if k rows match.
+
+        Args:
+            vector: (dim,) of the space; need not have unit norm.
+            space: may be left out where the table has but one.
+            where: an SQL filter over the table.
+
+        Returns:
+            The rows without media and vectors, and a column `cosine` (-1..1, float32).
+
+        Raises:
+            StoreError: the table has no such space, the vector does not fit it, the filter is not SQL.
+        """
+        return search.nearest(self.snapshot(), table, vector, space, k, where)
+
+    def speakers(self, tts: str | None = None, space: str | None = None) -> pa.Table:
+        """Returns the known speakers (of one TTS, with vectors in one space), sorted by speaker_id."""
+        asked = {"tts": tts, "space": space}
+        where = " AND ".join(f"{name} = {quoted(value)}" for name, value in asked.items() if value is not None)
+        return self.query("speakers", where=where or None, order="speaker_id")
+
+    # Maintenance
+
+    def sweep(self, older_than_s: float = 7 * DAY_S) -> int:
+        """Deletes what crashed or superseded commits left behind, and returns how many rows that were.
+
+        Args:
+            older_than_s: age of a run from which it is surely over. Rows of a younger run may be of a commit that
+                has yet to write its ledger rows: never give less than the longest job takes.
+        """
+        return maintenance.sweep(self._db, older_than_s)
+
+    def compact(self, keep_versions_s: float = 7 * DAY_S) -> dict[str, maintenance.Compacted]:
+        """Merges small fragments, and frees the bytes of deleted rows and of old versions.
+
+        Args:
+            keep_versions_s: age up to which old versions stay readable. 0 frees the most; only where nobody reads.
+        """
+        return maintenance.compact(self._db, keep_versions_s)
+
+    def info(self) -> dict[str, Any]:
+        """Returns uri, schema_version, spaces, version, rows and bytes per table, and the videos' states."""
+        return maintenance.info(self.uri, self._db)
+
+    @cached_property
+    def _spaces(self) -> schemas.Spaces:
+        return {table: schemas.spaces_of(self._db.open_table(table).schema) for table in EMBEDDED}
+
+    def _only(self, table: str) -> str:
+        names = list(self._spaces[table])
+        if len(names) != 1:
+            raise StoreError(f"store {self.uri}: {table} have vectors of {', '.join(names)}; name the one you mean")
+        return names[0]
+
+    def _merge(self, table: str, new: Sequence[Row]) -> None:
+        if new:
+            stamped = [{"created_at": datetime.now(UTC)} | dict(row) for row in new]
+            commit.merge(self._db.open_table(table), rows.typed(table, stamped))
