@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import lancedb
+import pyarrow as pa
 from lancedb.db import DBConnection
 
 from stores import migrations, schemas
@@ -28,8 +29,8 @@ def connect(uri: str, options: Options = None) -> DBConnection:
     db, tables = _connect(uri, options)
     if not tables:
         raise StoreError(f"store {uri}: nothing there, expected a vclip store; create one with an ingest")
-    if "videos" not in tables or schemas.version_of(db.open_table("videos").schema) is None:
-        if _ours(db, tables):
+    if "videos" not in tables or schemas.version_of(_schema(uri, db, "videos")) is None:
+        if _ours(uri, db, tables):
             raise StoreError(
                 f"store {uri}: found one whose creation was interrupted; run the ingest again to finish it"
             )
@@ -47,9 +48,11 @@ def open_current(uri: str, spaces: Spaces | None = None, options: Options = None
         StoreError: there is no store, its schema is of another version, or it was made for other spaces.
     """
     db = connect(uri, options)
-    migrations.check(uri, schemas.version_of(db.open_table("videos").schema))
+    migrations.check(uri, schemas.version_of(_schema(uri, db, "videos")))
+    if missing := sorted(set(TABLES) - set(_tables(db))):
+        raise StoreError(f"store {uri}: the table {missing[0]} is missing; restore the folder or make a new store")
     for table, wanted in (spaces or {}).items():
-        found = schemas.spaces_of(db.open_table(table).schema)
+        found = schemas.spaces_of(_schema(uri, db, table))
         for space, dim in wanted.items():
             if found.get(space) != dim:
                 raise StoreError(
@@ -76,12 +79,12 @@ def create(uri: str, spaces: Spaces, options: Options = None) -> DBConnection:
             f"store {uri}: {_what(path)} is in the way, expected a new or empty folder; give another one"
         )
     db, tables = _connect(uri, options)
-    if "videos" in tables or (tables and not _ours(db, tables)):
+    if "videos" in tables or (tables and not _ours(uri, db, tables)):
         raise StoreError(
             f"store {uri}: found a LanceDB with the table {min(tables)}, expected nothing; open it instead"
         )
     for table in reversed(TABLES):  # `videos` last: it makes the folder a store
-        if table in tables and not db.open_table(table).schema.equals(wanted[table]):
+        if table in tables and not _schema(uri, db, table).equals(wanted[table]):
             raise StoreError(
                 f"store {uri}: an interrupted creation used other spaces; remove the folder and run again"
             )
@@ -101,7 +104,7 @@ def exists(uri: str, options: Options = None) -> bool:
     if path is not None:
         _check_folder(uri, path)
     db, tables = _connect(uri, options)
-    if "videos" in tables or (tables and not _ours(db, tables)):
+    if "videos" in tables or (tables and not _ours(uri, db, tables)):
         connect(uri, options)
         return True
     return False
@@ -136,8 +139,17 @@ def _tables(db: DBConnection) -> Sequence[str]:
             return names
 
 
-def _ours(db: DBConnection, tables: set[str]) -> bool:
-    return tables <= set(TABLES) and all(schemas.version_of(db.open_table(table).schema) for table in tables)
+def _schema(uri: str, db: DBConnection, table: str) -> pa.Schema:
+    try:
+        return db.open_table(table).schema
+    except (ValueError, RuntimeError) as error:
+        raise StoreError(
+            f"store {uri}: the table {table} is damaged ({reason(error)}), expected a vclip store"
+        ) from None
+
+
+def _ours(uri: str, db: DBConnection, tables: set[str]) -> bool:
+    return tables <= set(TABLES) and all(schemas.version_of(_schema(uri, db, table)) for table in tables)
 
 
 def _check_folder(uri: str, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import compute
 
 from stores import schemas
 from stores.errors import StoreError
@@ -16,22 +17,22 @@ def pairs(
     """Returns the arrays of the clips that have at least one face and one voice; as `Store.pairs` says."""
     columns = ["clip_id", "video_id", "identity", "gender", "split"]
     clips = snapshot.query("clips", columns, where)
-    faces, face_vectors = _vectors(snapshot, "faces", face_space, ["clip_id", "quality"])
-    voices, voice_vectors = _vectors(snapshot, "voices", voice_space, ["clip_id"])
-
-    order = clips.sort_by("clip_id")  # the same arrays after every compaction
-    ids = _strings(order["clip_id"])
-    keep = np.isin(ids, _strings(faces["clip_id"])) & np.isin(ids, _strings(voices["clip_id"]))
-    order, ids = order.filter(pa.array(keep)), ids[keep]
-    face_rows, face_clip = _joined(faces["clip_id"], ids)
-    voice_rows, voice_clip = _joined(voices["clip_id"], ids)
+    faces = _rows(snapshot, "faces", face_space, ["quality"])
+    voices = _rows(snapshot, "voices", voice_space, [])
+    both = compute.and_(
+        compute.is_in(clips["clip_id"], faces["clip_id"]), compute.is_in(clips["clip_id"], voices["clip_id"])
+    )
+    # Everything stands in the order of its id, so the arrays are the same after every compaction.
+    clips = clips.filter(both).sort_by("clip_id")
+    face_rows, face_clip = _joined(faces, clips)
+    voice_rows, voice_clip = _joined(voices, clips)
     return {
-        "faces": face_vectors[face_rows],
+        "faces": matrix(faces["vector"])[face_rows],
         "face_clip": face_clip,
         "face_quality": faces["quality"].to_numpy()[face_rows],
-        "voices": voice_vectors[voice_rows],
+        "voices": matrix(voices["vector"])[voice_rows],
         "voice_clip": voice_clip,
-    } | {name: _strings(order[name]) for name in columns}
+    } | {name: clips[name].fill_null("").to_numpy().astype(str) for name in columns}
 
 
 def matrix(column: pa.ChunkedArray) -> np.ndarray:
@@ -66,23 +67,14 @@ def space_column(snapshot: Snapshot, table: str, space: str | None) -> str:
     return schemas.vector_column(space)
 
 
-def _vectors(snapshot: Snapshot, table: str, space: str | None, columns: list[str]) -> tuple[pa.Table, np.ndarray]:
-    column, key = space_column(snapshot, table, space), schemas.KEYS[table]
-    rows = snapshot.query(table, [key, *columns, column], f"{column} IS NOT NULL")
-    order = np.argsort(_strings(rows[key]), kind="stable")
-    # Rows stand in the order of their ids, whatever the order of the commits.
-    return rows.drop_columns(column).take(pa.array(order)), matrix(rows[column])[order]
+def _rows(snapshot: Snapshot, table: str, space: str | None, columns: list[str]) -> pa.Table:
+    column = space_column(snapshot, table, space)
+    names = {"id": schemas.KEYS[table], "clip_id": "clip_id", "vector": column} | {name: name for name in columns}
+    return snapshot.query(table, names)
 
 
-def _joined(clip_id: pa.ChunkedArray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the rows whose clip is among the sorted ids, and the index of that clip; both (m,) int64."""
-    found = _strings(clip_id)
-    if not len(ids):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    index = np.minimum(np.searchsorted(ids, found), len(ids) - 1)
-    rows = np.flatnonzero(ids[index] == found)
-    return rows, index[rows].astype(np.int64)
-
-
-def _strings(column: pa.ChunkedArray) -> np.ndarray:
-    return np.array([value or "" for value in column.to_pylist()], dtype=str)
+def _joined(rows: pa.Table, clips: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the rows whose clip is among `clips`, in the order of their ids, and its index; both (m,) int64."""
+    order = compute.sort_indices(rows["id"]).to_numpy()
+    index = compute.index_in(rows["clip_id"], clips["clip_id"].combine_chunks()).fill_null(-1).to_numpy()[order]
+    return order[index >= 0].astype(np.int64), index[index >= 0].astype(np.int64)

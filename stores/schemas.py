@@ -146,7 +146,7 @@ def schema(table: str, spaces: Mapping[str, int] | None = None) -> pa.Schema:
         name = vector_column(space)
         if name in [field.name for field in fields]:
             raise StoreError(f"{table}: two spaces would share the column '{name}'; rename '{space}'")
-        fields.append(pa.field(name, pa.list_(_f32, dim), metadata={SPACE_KEY: space}))
+        fields.append(pa.field(name, pa.list_(_f32, dim), nullable=False, metadata={SPACE_KEY: space}))
     return pa.schema(fields, metadata={VERSION_KEY: str(SCHEMA_VERSION)})
 
 

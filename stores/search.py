@@ -34,11 +34,14 @@ def nearest(
     if k < 1:
         raise StoreError(f"{table}: searched for k = {k} rows, expected at least 1")
 
-    found = snapshot.query(table, [key, column], where)
-    found = found.filter(pa.compute.is_valid(found[column]))
-    similarity = cosine(matrix(found[column]), probe)
-    top = np.argsort(-similarity, kind="stable")[:k]
-    return _rows(snapshot, table, found[key].take(pa.array(top)).to_pylist(), similarity[top])
+    keys, similarity = np.empty(0, str), np.empty(0, np.float32)
+    for batch in snapshot.batches(table, [key, column], where):
+        rows = pa.Table.from_batches([batch])
+        keys = np.concatenate([keys, rows[key].to_numpy().astype(str)])
+        similarity = np.concatenate([similarity, cosine(matrix(rows[column]), probe)])
+        top = np.argsort(-similarity, kind="stable")[:k]
+        keys, similarity = keys[top], similarity[top]
+    return _rows(snapshot, table, keys.tolist(), similarity)
 
 
 def cosine(vectors: np.ndarray, probe: np.ndarray) -> np.ndarray:

@@ -6,12 +6,13 @@ and again if it moved. Rows it does not vouch for (of crashed or running commits
 limits, orders and searches act on vouched rows only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 
 import pyarrow as pa
 from lancedb.db import DBConnection
-from lancedb.query import ColumnOrdering
+from lancedb.query import ColumnOrdering, LanceQueryBuilder
 from lancedb.table import Table
 
 from stores import schemas
@@ -60,43 +61,31 @@ class Snapshot:
         order: str | Sequence[str] = (),
     ) -> pa.Table:
         """Returns the rows of `table` that match, as `Store.query` says."""
-        names = self.schema(table).names
-        builder = self._tables[table].search()
-        if filter := self.filter(table, where):
-            builder = builder.where(filter)
-        if select is None:
-            select = [name for name in names if name != MEDIA.get(table)]
-        if not isinstance(select, Mapping):
-            select = [select] if isinstance(select, str) else list(select)
-            for name in select:
-                _check_column(table, name, names)
-        builder = builder.select(select)
-        if orderings := [_ordering(table, key, names) for key in ([order] if isinstance(order, str) else order)]:
-            builder = builder.order_by(orderings)
-        if limit is not None:
-            builder = builder.limit(limit)
-        try:
-            return builder.to_arrow()
-        except (ValueError, RuntimeError) as error:
-            raise StoreError(f"{table}: {_explain(error, names)}") from None
+        with self._explained(table):
+            return self._builder(table, select, where, limit, order).to_arrow()
+
+    def batches(
+        self, table: str, select: Sequence[str] | None = None, where: str | None = None, rows: int = 1 << 14
+    ) -> Iterator[pa.RecordBatch]:
+        """Yields what `query` returns, at most `rows` at a time, for tables that do not fit into memory."""
+        with self._explained(table):
+            yield from self._builder(table, select, where).to_batches(rows)
 
     def count(self, table: str, where: str | None = None) -> int:
         """Returns how many rows of `table` match."""
-        names = self.schema(table).names
-        filter = self.filter(table, where)
-        try:
-            return self._tables[table].count_rows(filter)
-        except (ValueError, RuntimeError) as error:
-            raise StoreError(f"{table}: {_explain(error, names)}") from None
+        schemas.check_table(table)
+        with self._explained(table):
+            return self._tables[table].count_rows(self.filter(table, where))
 
     def unvouched(self, table: str) -> dict[str, list[str]]:
         """Returns run_id -> the video_ids whose rows of that run the ledger does not vouch for."""
         if table not in self._unvouched:
-            rows = self._tables[table].search().select(["video_id", "run_id"]).to_arrow()
+            keys = ["video_id", "run_id"]
+            rows, ledger = (self._tables[name].search().select(keys).to_arrow() for name in (table, "videos"))
+            outside = rows.group_by(keys).aggregate([]).join(ledger, keys, join_type="left anti")
             found: dict[str, list[str]] = {}
-            for pair in rows.group_by(["video_id", "run_id"]).aggregate([]).to_pylist():
-                if self.ledger.get(pair["video_id"], {}).get("run_id") != pair["run_id"]:
-                    found.setdefault(pair["run_id"], []).append(pair["video_id"])
+            for row in outside.sort_by("video_id").to_pylist():
+                found.setdefault(row["run_id"], []).append(row["video_id"])
             self._unvouched[table] = found
         return self._unvouched[table]
 
@@ -113,6 +102,42 @@ class Snapshot:
         if table in VOUCHED and (outside := self.unvouched(table)):
             parts.append(f"NOT ({rows_of(outside)})")
         return " AND ".join(parts) or None
+
+    def _builder(
+        self,
+        table: str,
+        select: Sequence[str] | Mapping[str, str] | None,
+        where: str | None,
+        limit: int | None = None,
+        order: str | Sequence[str] = (),
+    ) -> LanceQueryBuilder:
+        names = self.schema(table).names
+        if select is None:
+            select = [name for name in names if name != MEDIA.get(table)]
+        if not isinstance(select, Mapping):
+            select = [select] if isinstance(select, str) else list(select)
+            for name in select:
+                _check_column(table, name, names)
+        if limit is not None and limit < 1:
+            raise StoreError(f"{table}: limit {limit}, expected at least 1")
+        builder = self._tables[table].search().select(select)
+        filter = self.filter(table, where)
+        if orderings := [_ordering(table, key, names) for key in ([order] if isinstance(order, str) else order)]:
+            builder = builder.order_by(orderings)
+            # Without a filter, lancedb 0.40 fails to order by a column that is not selected ("TakeExec requires").
+            filter = filter or "true"
+        if filter:
+            builder = builder.where(filter)
+        return builder if limit is None else builder.limit(limit)
+
+    @contextmanager
+    def _explained(self, table: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except (ValueError, RuntimeError) as error:
+            raise StoreError(f"{table}: {_explain(error, self.schema(table).names)}") from None
 
 
 def rows_of(runs: Mapping[str, Sequence[str]]) -> str:
@@ -166,9 +191,7 @@ def _explain(error: Exception, names: Sequence[str]) -> str:
     if found:
         name = rest.split(". Valid fields")[0].strip('"`. ')
         return f"unknown column '{name}'; {nearest(name, names)}"
-    return (
-        f"not a filter that LanceDB understands: {text}; expected SQL as in \"end_s - start_s > 2 AND gender = 'f'\""
-    )
+    return f"not SQL that LanceDB understands: {text}; expected as in \"end_s - start_s > 2 AND gender = 'f'\""
 
 
 def _check_brackets(table: str, where: str) -> None:

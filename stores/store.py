@@ -28,7 +28,7 @@ DAY_S = 86_400.0
 
 
 class Store:
-    """An open store. Made by `create`, `open` or `open_or_create`; holds a connection and no other state.
+    """An open store. Made by `create`, `open` or `open_or_create`.
 
     Spaces are given as space -> dimension, for the tables `faces` and `voices`. `options` are LanceDB's storage
     options for object stores (region, endpoint, credentials where the environment has none).
@@ -37,6 +37,7 @@ class Store:
     def __init__(self, uri: str, db: DBConnection):
         self.uri = uri
         self._db = db
+        self._last: Snapshot | None = None
 
     @classmethod
     def create(cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None) -> Self:
@@ -139,7 +140,10 @@ class Store:
         Raises:
             StoreError: that version is gone.
         """
-        return Snapshot(self._db, version)
+        new = Snapshot(self._db, version)
+        if self._last is None or new.version != self._last.version:
+            self._last = new
+        return self._last  # it may know already what its ledger vouches for
 
     def version(self) -> dict[str, int]:
         """Returns table -> version of the newest state: what a training run notes, and `snapshot` reads again."""

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 import stores
-from stores import Store, VideoRows
+from stores import Store, VideoRows, commit
 
 FACES = {"dlib/resnet-v1-128/crop1": 8}
 VOICES = {"resemblyzer/ge2e-256": 6}
@@ -82,6 +83,18 @@ def _with_clip(rows: VideoRows, rng: np.random.Generator, number: int, index: in
 def unit(rng: np.random.Generator, dim: int) -> np.ndarray:
     vector = rng.normal(size=dim).astype(np.float32)
     return vector / np.linalg.norm(vector)
+
+
+def crashed_commit(store: Store, batch: list[VideoRows]) -> None:
+    """Commits a batch up to the ledger rows, as a process that dies there."""
+
+    def crash(*args) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commit, "_write_ledger", crash)
+        with pytest.raises(KeyboardInterrupt):
+            store.commit(batch)
 
 
 def contents(store: Store, without: tuple[str, ...] = ("created_at",)) -> dict[str, list[dict]]:

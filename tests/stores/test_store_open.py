@@ -1,0 +1,136 @@
+"""Only a store is opened as one; what else lies there is named and left as it was."""
+
+from pathlib import Path
+
+import lancedb
+import pyarrow as pa
+import pytest
+from store_world import FACES, VOICES, video
+
+from stores import Store, StoreError, migrations, schemas
+
+
+def _tree(path: Path) -> list[tuple[str, int]]:
+    return sorted((str(entry), entry.stat().st_size if entry.is_file() else 0) for entry in path.rglob("*"))
+
+
+def _missing(path: Path) -> None:
+    pass
+
+
+def _empty(path: Path) -> None:
+    path.mkdir()
+
+
+def _file(path: Path) -> None:
+    path.write_text("hello")
+
+
+def _other_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "notes.txt").write_text("hello")
+
+
+def _other_lancedb(path: Path) -> None:
+    lancedb.connect(str(path)).create_table("videos", pa.table({"title": ["x"]}))
+
+
+def _broken_table(path: Path) -> None:
+    (path / "videos.lance").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("lies_there", "message"),
+    [
+        (_missing, "no such folder, expected a vclip store"),
+        (_empty, "found an empty folder, expected a vclip store"),
+        (_file, "found a file, expected a vclip store"),
+        (_other_folder, "found a folder with notes.txt, expected a vclip store"),
+        (_other_lancedb, "found a LanceDB with the tables videos, expected a vclip store"),
+        (_broken_table, "expected a vclip store|cannot be reached"),
+    ],
+)
+def test_what_is_no_store_is_named_and_left_alone(tmp_path, lies_there, message):
+    path = tmp_path / "place"
+    lies_there(path)
+    before = _tree(tmp_path)
+    with pytest.raises(StoreError, match=message) as caught:
+        Store.open(str(path))
+    assert "\n" not in str(caught.value)
+    assert _tree(tmp_path) == before
+    if lies_there not in (_missing, _empty):
+        with pytest.raises(StoreError):
+            Store.open_or_create(str(path), FACES, VOICES)
+        with pytest.raises(StoreError):
+            Store.create(str(path), FACES, VOICES)
+        assert _tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("lies_there", [_missing, _empty])
+def test_a_store_is_created_once_and_opened_again(tmp_path, lies_there):
+    lies_there(tmp_path / "place")
+    uri = f"file://{tmp_path / 'place'}"
+    Store.open_or_create(uri, FACES, VOICES).commit([video(1)])
+    again = Store.open_or_create(tmp_path / "place", FACES, VOICES)
+    assert again.count("clips") == 2
+    assert again.spaces("faces") == FACES
+    assert (again.face_space, again.voice_space) == (*FACES, *VOICES)
+    with pytest.raises(StoreError, match="open it instead"):
+        Store.create(uri, FACES, VOICES)
+
+
+def test_an_interrupted_creation_is_finished(tmp_path):
+    uri = str(tmp_path / "place")
+    lancedb.connect(uri).create_table("generations", schema=schemas.schema("generations"))
+    with pytest.raises(StoreError, match="creation was interrupted"):
+        Store.open(uri)
+    Store.open_or_create(uri, FACES, VOICES).commit([video(1)])
+    assert Store.open(uri).count("clips") == 2
+
+
+def test_other_encoders_are_an_error_that_names_both(store):
+    with pytest.raises(StoreError, match=r"'dlib/resnet-v1-128/crop1' \(8-d\), asked for 'clip/x' \(512-d\)"):
+        Store.open(store.uri, faces={"clip/x": 512})
+    with pytest.raises(StoreError, match=r"\(6-d\), asked for 'resemblyzer/ge2e-256' \(256-d\)"):
+        Store.open_or_create(store.uri, FACES, {"resemblyzer/ge2e-256": 256})
+
+
+def test_a_table_that_is_gone_is_named(store):
+    store._db.drop_table("voices")
+    with pytest.raises(StoreError, match="the table voices is missing"):
+        Store.open(store.uri)
+
+
+def test_a_newer_store_is_refused(store, monkeypatch):
+    monkeypatch.setattr(schemas, "SCHEMA_VERSION", 0)
+    for act in (Store.open, Store.migrate):
+        with pytest.raises(StoreError, match="schema version 1, this vclip knows 0"):
+            act(store.uri)
+
+
+def test_an_older_store_is_migrated_by_an_explicit_call(store, monkeypatch):
+    store.commit([video(1)])
+    monkeypatch.setattr(schemas, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(migrations, "STEPS", {})
+    with pytest.raises(StoreError, match=r"schema version 1, expected 3; run Store.migrate"):
+        Store.open(store.uri)
+    with pytest.raises(StoreError, match="no migration from schema version 1"):
+        Store.migrate(store.uri)
+
+    @migrations.step(1)
+    def add_note(db):
+        if "note" not in db.open_table("clips").schema.names:  # a step may run twice
+            db.open_table("clips").add_columns({"note": "concat('from ', video_id)"})
+
+    @migrations.step(2)
+    def crash(db):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Store.migrate(store.uri)
+    migrations.STEPS[2] = add_note
+    assert Store.migrate(store.uri) == [2, 3]
+    migrated = Store.open(store.uri, FACES, VOICES)
+    assert migrated.query("clips", ["note"], limit=1)["note"].to_pylist() == ["from video0001"]
+    assert len(migrated.pairs()["clip_id"]) == 2
+    assert Store.migrate(store.uri) == [3]
