@@ -1,0 +1,44 @@
+"""Face and voice encoders, opened by a spec string.
+
+dlib                                     dlib's face-recognition ResNet, 128-d, no download
+open_clip:MODEL/TAG                      any open_clip model with a pretrained tag or a local checkpoint,
+                                         as in open_clip:ViT-B-32-quickgelu/openai
+resemblyzer                              Resemblyzer's GE2E, 256-d, no download
+"""
+
+from vclip.encoders.protocol import FaceEncoder, VoiceEncoder
+from vclip.errors import InputError
+
+__all__ = ["FaceEncoder", "VoiceEncoder", "open_face_encoder", "open_voice_encoder"]
+
+
+def open_face_encoder(spec: str, device: str | None = None) -> FaceEncoder:
+    """Returns the face encoder that `spec` names, on `device` ("cpu", "cuda", ...; None takes a GPU if there is one).
+
+    Raises:
+        InputError: the spec is unknown, or its weights cannot be had.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "dlib" and not rest:
+        from vclip.encoders.dlib_resnet import DlibResNet
+
+        return DlibResNet()
+    if kind == "open_clip" and "/" in rest:
+        from vclip.encoders.clip import OpenClip
+
+        model, _, weights = rest.partition("/")
+        return OpenClip(model, weights, device)
+    raise InputError(f"face encoder '{spec}': expected 'dlib' or 'open_clip:MODEL/TAG'")
+
+
+def open_voice_encoder(spec: str, device: str | None = None) -> VoiceEncoder:
+    """Returns the voice encoder that `spec` names, on `device` (None takes a GPU if there is one).
+
+    Raises:
+        InputError: the spec is unknown, or its weights cannot be had.
+    """
+    if spec == "resemblyzer":
+        from vclip.encoders.ge2e import GE2E
+
+        return GE2E(device)
+    raise InputError(f"voice encoder '{spec}': expected 'resemblyzer'")

@@ -1,0 +1,83 @@
+"""Evaluation: verification on people that training never saw, with intervals, and cross-validation over people."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from vclip.association.metrics import all_trials, auc, auc_interval, equal_error_rate, roc
+from vclip.association.model import AssociationModel
+from vclip.association.pairs import Pairs
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well faces and voices were matched. Rates are 0..1."""
+
+    auc: float
+    auc_low: float  # 95 % interval, bootstrapped over people
+    auc_high: float
+    eer: float
+    auc_same_gender: float | None  # negatives of the same gender only; None where the data has no gender
+    clips: int
+    people: int
+    roc_false_alarm: list[float]
+    roc_hit: list[float]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def clip_scores(model: AssociationModel, pairs: Pairs) -> np.ndarray:
+    """Returns the cosines (C, C) float32 of the face of each clip (rows) with the voice of each (columns).
+
+    A clip's face and voice are the normed means over its views.
+    """
+    faces = _mean_direction(model.embed_faces(pairs.faces), pairs.face_clip, len(pairs))
+    voices = _mean_direction(model.embed_voices(pairs.voices), pairs.voice_clip, len(pairs))
+    return faces @ voices.T
+
+
+def evaluate(model: AssociationModel, pairs: Pairs, seed: int = 0) -> Evaluation:
+    """Returns the verification figures of all faces against all voices of `pairs`."""
+    return _evaluate_scores(clip_scores(model, pairs), pairs, seed)
+
+
+def cross_validate(
+    pairs: Pairs,
+    train_one: Callable[[Pairs, int], AssociationModel],
+    folds: int = 5,
+    seed: int = 0,
+) -> list[Evaluation]:
+    """Returns one evaluation per fold over people; the last entry pools the mean of the folds' AUCs is the caller's.
+
+    Args:
+        pairs: all clips.
+        train_one: called with the clips outside a fold and the fold's number; it must split its own dev set off
+            them, so that the people of the fold are unseen by training and by its stopping alike.
+    """
+    fold = pairs.folds(folds, seed)
+    results = []
+    for number in range(folds):
+        model = train_one(pairs.select(fold != number), number)
+        results.append(evaluate(model, pairs.select(fold == number), seed))
+    return results
+
+
+def _evaluate_scores(scores: np.ndarray, pairs: Pairs, seed: int) -> Evaluation:
+    people = pairs.people()
+    trials = all_trials(scores, people)
+    low, high = auc_interval(scores, people, seed=seed)
+    same_gender = auc(all_trials(scores, people, pairs.gender)) if (pairs.gender != "").any() else None
+    false_alarm, hit = roc(trials)
+    return Evaluation(
+        auc(trials), low, high, equal_error_rate(trials), same_gender, len(pairs), int(people.max()) + 1,
+        false_alarm.tolist(), hit.tolist(),
+    )  # fmt: skip
+
+
+def _mean_direction(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
+    sums = np.zeros((n_clips, views.shape[1]), np.float32)
+    np.add.at(sums, clip, views)
+    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)

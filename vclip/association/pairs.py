@@ -1,0 +1,108 @@
+"""The training data: clips with their face and voice vectors, and the identity of each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from vclip.errors import InputError
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """C clips with one or more face vectors and one or more voice vectors each: views of one face-voice pair."""
+
+    faces: np.ndarray  # (F, d_face) float32
+    face_clip: np.ndarray  # (F,) int, row in `clip_id`
+    voices: np.ndarray  # (V, d_voice) float32
+    voice_clip: np.ndarray  # (V,) int, row in `clip_id`
+    clip_id: np.ndarray  # (C,) str
+    identity: np.ndarray  # (C,) str, "" where unknown
+    gender: np.ndarray  # (C,) str, "" where unknown
+
+    def __len__(self) -> int:
+        return len(self.clip_id)
+
+    def select(self, clips: np.ndarray) -> "Pairs":
+        """Returns the clips of a boolean mask (C,), with their views."""
+        new_row = np.cumsum(clips) - 1
+        face, voice = clips[self.face_clip], clips[self.voice_clip]
+        return Pairs(
+            self.faces[face],
+            new_row[self.face_clip[face]],
+            self.voices[voice],
+            new_row[self.voice_clip[voice]],
+            self.clip_id[clips],
+            self.identity[clips],
+            self.gender[clips],
+        )
+
+    def people(self) -> np.ndarray:
+        """Returns a person number (C,) for each clip: equal where the identity is.
+
+        Raises:
+            InputError: a clip has no identity, so that nobody can tell who must not be on both sides of a split.
+        """
+        unknown = int(np.sum(self.identity == ""))
+        if unknown:
+            raise InputError(
+                f"{unknown} of {len(self)} clips have no identity; group them first (vclip.group_people)"
+            )
+        return np.unique(self.identity, return_inverse=True)[1]
+
+    def folds(self, count: int, seed: int) -> np.ndarray:
+        """Returns the fold (C,) int of each clip; the clips of a person share theirs.
+
+        Raises:
+            InputError: fewer people than folds.
+        """
+        people = self.people()
+        n_people = int(people.max(initial=-1)) + 1
+        if n_people < count:
+            raise InputError(f"found {n_people} people, expected at least {count} to split them into {count} parts")
+        shuffled = np.random.default_rng(seed).permutation(n_people)
+        return (shuffled % count)[people]
+
+    def split(self, dev_fraction: float, seed: int) -> tuple["Pairs", "Pairs"]:
+        """Returns train and dev, with no person in both.
+
+        Raises:
+            InputError: too few people for two sides of two people each.
+        """
+        people = self.people()
+        n_people = int(people.max(initial=-1)) + 1
+        n_dev = max(2, round(dev_fraction * n_people))
+        if n_people - n_dev < 2:
+            raise InputError(f"found {n_people} people, expected at least 4 to train and to hold some out")
+        held_out = np.random.default_rng(seed).permutation(n_people) < n_dev
+        return self.select(~held_out[people]), self.select(held_out[people])
+
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields, for ever, rows of `faces` and rows of `voices` (size,) that belong together, drawn anew each time.
+
+        The people of a batch differ, so that nobody is their own negative; each stands for one clip, and each clip
+        for one face and one voice of it.
+        """
+        people = self.people()
+        clips_of, faces_of, voices_of = _Groups(people), _Groups(self.face_clip), _Groups(self.voice_clip)
+        size = min(size, len(clips_of))
+        while True:
+            order = rng.permutation(len(clips_of))
+            for start in range(0, len(order) - size + 1, size):
+                clips = clips_of.draw(order[start : start + size], rng)
+                yield faces_of.draw(clips, rng), voices_of.draw(clips, rng)
+
+
+class _Groups:
+    """Rows by group number, for drawing a random row of each of many groups at once."""
+
+    def __init__(self, group: np.ndarray):
+        self._rows = np.argsort(group, kind="stable")
+        self._count = np.bincount(group)
+        self._start = np.cumsum(self._count) - self._count
+
+    def __len__(self) -> int:
+        return len(self._count)
+
+    def draw(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self._rows[self._start[groups] + rng.integers(self._count[groups])]

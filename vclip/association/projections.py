@@ -1,0 +1,95 @@
+"""The two trained projections: an MLP for faces, a RealNVP flow for voices.
+
+Both start as something simple: the MLP as the linear map that it is given, the flow as the identity. On hundreds of
+pairs that start is already good, and training only departs from it where the data says so.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class Standardize(nn.Module):
+    """Subtracts the training mean and divides by one scale, so that cosines are between deviations from the mean."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(()))
+
+    def fit(self, x: Tensor) -> None:
+        """Takes mean and scale from x (n, dim); afterwards the mean square of an entry is one."""
+        self.mean.copy_(x.mean(0))
+        self.scale.copy_((x - self.mean).square().mean().sqrt().clamp_min(1e-8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.scale
+
+
+class FaceProjection(nn.Module):
+    """phi_i: a linear path beside an MLP with ReLU, `d_face -> hidden -> d_voice`.
+
+    The MLP's last layer starts at zero, so that the whole starts as the linear path.
+    """
+
+    def __init__(self, d_face: int, d_voice: int, hidden: int, dropout: float):
+        super().__init__()
+        self.linear = nn.Linear(d_face, d_voice)
+        self.mlp = nn.Sequential(
+            nn.Linear(d_face, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, d_voice, bias=False)
+        )
+        nn.init.zeros_(self.mlp[-1].weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) + self.mlp(x)
+
+
+class AffineCoupling(nn.Module):
+    """One RealNVP layer: y = mask x + (1 - mask)(x exp(s(mask x)) + t(mask x)) (Dinh et al., 2017, eq. 9)."""
+
+    def __init__(self, mask: Tensor, hidden: int, dropout: float):
+        super().__init__()
+        self.register_buffer("mask", mask, persistent=False)
+        dim = len(mask)
+        self.net = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 2 * dim))
+        nn.init.zeros_(self.net[-1].weight)
+        nn.init.zeros_(self.net[-1].bias)
+
+    def _scale_and_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale, shift = self.net(kept).chunk(2, dim=-1)
+        return (1 - self.mask) * torch.tanh(log_scale), (1 - self.mask) * shift  # tanh: no scale beyond e
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns y and the log-determinant (batch,)."""
+        log_scale, shift = self._scale_and_shift(self.mask * x)
+        return x * log_scale.exp() + shift, log_scale.sum(-1)
+
+    def inverse(self, y: Tensor) -> Tensor:
+        log_scale, shift = self._scale_and_shift(self.mask * y)
+        return (y - shift) * (-log_scale).exp()
+
+
+class RealNVP(nn.Module):
+    """phi_v: affine couplings over alternating halves; keeps the dimension and starts as the identity."""
+
+    def __init__(self, dim: int, couplings: int, hidden: int, dropout: float):
+        super().__init__()
+        even = (torch.arange(dim) % 2 == 0).float()
+        self.couplings = nn.ModuleList(
+            AffineCoupling(even if i % 2 == 0 else 1 - even, hidden, dropout) for i in range(couplings)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.with_log_det(x)[0]
+
+    def with_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns phi_v(x) (batch, dim) and log |det d phi_v / d x| (batch,)."""
+        log_det = x.new_zeros(x.shape[:-1])
+        for coupling in self.couplings:
+            x, term = coupling(x)
+            log_det = log_det + term
+        return x, log_det
+
+    def inverse(self, y: Tensor) -> Tensor:
+        for coupling in reversed(self.couplings):
+            y = coupling.inverse(y)
+        return y

@@ -1,0 +1,87 @@
+"""A checkpoint is a folder: `model.safetensors`, `config.json`, `metrics.json`, `README.md`; no pickle.
+
+`config.json` holds what rebuilds the model and how it was made; `metrics.json` what was measured on it.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from vclip import __version__
+from vclip.errors import InputError
+
+
+def save(
+    folder: str | Path,
+    kind: str,
+    tensors: Mapping[str, torch.Tensor | np.ndarray],
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    about: str,
+) -> Path:
+    """Writes a checkpoint folder in one step: a reader sees the old one or the new one, never a half.
+
+    Args:
+        folder: where to; an existing checkpoint is replaced.
+        kind: what it is, as in "association"; `load` insists on it.
+        tensors: the weights.
+        config: JSON-ready; must suffice to rebuild the model.
+        metrics: JSON-ready measurements.
+        about: one paragraph for its README.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    draft.chmod(0o755)
+    save_file(
+        {k: torch.as_tensor(v).detach().cpu().contiguous() for k, v in tensors.items()}, draft / "model.safetensors"
+    )
+    (draft / "config.json").write_text(json.dumps({"kind": kind, "vclip": __version__, **config}, indent=2) + "\n")
+    (draft / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    (draft / "README.md").write_text(_readme(kind, about, metrics))
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+        os.replace(folder, old / folder.name)
+        os.replace(draft, folder)
+        shutil.rmtree(old)
+    else:
+        os.replace(draft, folder)
+    return folder
+
+
+def load(folder: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:
+    """Returns the tensors, the config and the metrics of a checkpoint folder.
+
+    Raises:
+        InputError: not a checkpoint, or one of another kind.
+    """
+    folder = Path(folder)
+    missing = [name for name in ("model.safetensors", "config.json") if not (folder / name).is_file()]
+    if missing:
+        found = "no such folder" if not folder.exists() else f"found no {missing[0]}"
+        raise InputError(f"checkpoint {folder}: {found}; expected the folder of a model of kind '{kind}'")
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        metrics_path = folder / "metrics.json"
+        metrics = json.loads(metrics_path.read_text()) if metrics_path.is_file() else {}
+        tensors = load_file(folder / "model.safetensors")
+    except (json.JSONDecodeError, SafetensorError, UnicodeDecodeError) as error:
+        raise InputError(f"checkpoint {folder}: damaged ({str(error).splitlines()[0]})") from None
+    if config.get("kind") != kind:
+        raise InputError(f"checkpoint {folder}: found kind '{config.get('kind')}', expected '{kind}'")
+    return tensors, config, metrics
+
+
+def _readme(kind: str, about: str, metrics: Mapping[str, Any]) -> str:
+    scalars = {k: v for k, v in metrics.items() if isinstance(v, int | float | str)}
+    rows = "".join(f"| {k} | {v:.4g} |\n" if isinstance(v, float) else f"| {k} | {v} |\n" for k, v in scalars.items())
+    return f"# Vclip {kind}\n\n{about}\n\n| metric | value |\n|---|---|\n{rows}"

@@ -1,0 +1,100 @@
+"""CLIP image towers through open_clip: any model, a pretrained tag or a local checkpoint, its own preprocessing.
+
+Random weights never stand in: what cannot be loaded is an error.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+
+from vclip.encoders.face_crop import CROP_RULE
+from vclip.errors import InputError
+
+MAX_BATCH = 256
+HUB_TIMEOUT_S = 10
+
+
+class OpenClip:
+    """The image tower of an open_clip model; bf16 on a GPU that has it."""
+
+    def __init__(self, model: str, weights: str, device: str | None = None):
+        """Loads `model` (as in open_clip.list_models()) with `weights`, a pretrained tag or the path of a checkpoint.
+
+        Raises:
+            InputError: no such model, tag or file; no network; or a QuickGELU mismatch.
+        """
+        _check(model, weights)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        try:
+            self._model, self._transform = open_clip.create_model_from_pretrained(
+                model, pretrained=weights, device=self.device
+            )
+        except (RuntimeError, OSError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise InputError(
+                f"face encoder open_clip:{model}/{weights}: cannot load the weights ({reason})"
+            ) from None
+        self._model.eval().requires_grad_(False)
+        name = f"file-{_digest(weights)}" if Path(weights).is_file() else weights
+        self.space = f"open_clip/{model}/{name}/{CROP_RULE}"
+        self.dim = int(
+            self._model.encode_image(self._transform(Image.new("RGB", (32, 32)))[None].to(self.device)).shape[1]
+        )
+
+    @torch.inference_mode()
+    def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns (n, dim) float32, unit norm, of n crops (side, side, 3) uint8 RGB."""
+        vectors = [np.zeros((0, self.dim), np.float32)]
+        for start in range(0, len(crops), MAX_BATCH):
+            batch = torch.stack([self._transform(Image.fromarray(c)) for c in crops[start : start + MAX_BATCH]])
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+                features = self._model.encode_image(batch.to(self.device))
+            vectors.append(torch.nn.functional.normalize(features.float(), dim=1).cpu().numpy())
+        return np.concatenate(vectors)
+
+
+def _check(model: str, weights: str) -> None:
+    """Refuses, before anything is built or downloaded, what cannot work."""
+    spec = f"face encoder open_clip:{model}/{weights}"
+    if model not in open_clip.list_models():
+        raise InputError(f"{spec}: open_clip has no model '{model}'; see open_clip.list_models()")
+    if Path(weights).is_file():
+        return
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if weights not in tags:
+        known = ", ".join(tags) or "none"
+        raise InputError(f"{spec}: '{weights}' is neither a file nor a pretrained tag of that model (known: {known})")
+    if weights == "openai" and "quickgelu" not in model and f"{model}-quickgelu" in open_clip.list_models():
+        raise InputError(f"{spec}: OpenAI's weights need QuickGELU; use open_clip:{model}-quickgelu/openai")
+    _check_hub(spec, open_clip.get_pretrained_cfg(model, weights).get("hf_hub", ""))
+
+
+def _check_hub(spec: str, repository: str) -> None:
+    """Asks the hub once: open_clip itself retries for 45 seconds and fills the screen."""
+    import huggingface_hub
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    repository = repository.rstrip("/")
+    cached = Path(HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
+    if not repository or cached.is_dir():
+        return
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    try:
+        huggingface_hub.HfApi().model_info(repository, timeout=HUB_TIMEOUT_S)
+    except Exception as error:  # the hub client's errors share no narrower base
+        raise InputError(
+            f"{spec}: the weights are not on this machine and the hub '{repository}' cannot be reached "
+            f"({type(error).__name__}); go online once, name a local checkpoint instead of the tag, "
+            f"or use --config configs/offline.yaml"
+        ) from None
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]

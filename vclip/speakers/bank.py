@@ -1,0 +1,37 @@
+"""Known speakers, one vector each: what the speaker generator learns from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SpeakerBank:
+    """S known speakers in one embedding space."""
+
+    space: str
+    speaker_id: np.ndarray  # (S,) str
+    vectors: np.ndarray  # (S, dim) float32, unit norm
+    gender: np.ndarray  # (S,) str, "" where unknown
+
+    def __len__(self) -> int:
+        return len(self.speaker_id)
+
+
+def bank_of_utterances(
+    space: str, speaker: Sequence[str], vectors: np.ndarray, gender: Sequence[str] | None = None
+) -> SpeakerBank:
+    """Returns the bank whose vectors are the normed means of each speaker's utterances.
+
+    Args:
+        space: of the vectors.
+        speaker: (n,) who speaks each utterance.
+        vectors: (n, dim) unit norm.
+        gender: (n,) or None.
+    """
+    ids, first, row = np.unique(np.asarray(speaker, dtype=str), return_index=True, return_inverse=True)
+    sums = np.zeros((len(ids), vectors.shape[1]), np.float32)
+    np.add.at(sums, row, vectors)
+    genders = np.asarray(gender if gender is not None else [""] * len(row), dtype=str)[first]
+    return SpeakerBank(space, ids, sums / np.linalg.norm(sums, axis=1, keepdims=True), genders)

@@ -1,0 +1,138 @@
+"""The speaker generator: new speakers drawn from a Gaussian mixture over the principal components of known ones.
+
+    z ~ sum_c w_c N(mu_c, diag(sigma_c^2)),    e = on_range(mean + z B)        (Vclip, section 2.3)
+
+B holds the principal components that keep 99 % of the variance.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+
+from vclip import checkpoint
+from vclip.config import Settings
+from vclip.errors import InputError
+from vclip.speakers.bank import SpeakerBank
+
+KIND = "speaker-generator"
+ABOUT = "A generator of new speakers: a diagonal Gaussian mixture over the principal components of known speakers."
+MIN_SPEAKERS = 10
+
+
+class GeneratorConfig(Settings):
+    """How the speaker generator is fitted."""
+
+    variance: float = Field(0.99, gt=0, le=1, description="share of the variance that the components keep")
+    max_components: int = Field(100, ge=1, description="mixture components, at most")
+    speakers_per_component: int = Field(20, ge=1, description="fewer components where speakers are few")
+    seed: int = 0
+
+
+class SpeakerGenerator:
+    """A fitted mixture over principal components, in one embedding space."""
+
+    def __init__(self, bank: SpeakerBank, components: np.ndarray, mixture: dict[str, np.ndarray]):
+        self.space, self.bank = bank.space, bank
+        self.mean = bank.vectors.mean(axis=0)  # (dim,)
+        self.components = components  # (kept, dim)
+        self.weights = mixture["weights"]  # (C,)
+        self.means = mixture["means"]  # (C, kept)
+        self.variances = mixture["variances"]  # (C, kept)
+
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+        """Returns (count, dim) float32 new speakers on the encoder's range: unit norm, >= 0 if all known ones are."""
+        rng = np.random.default_rng(seed)
+        component = rng.choice(len(self.weights), size=count, p=self.weights / self.weights.sum())
+        noise = rng.standard_normal((count, self.means.shape[1]))
+        z = self.means[component] + np.sqrt(self.variances[component]) * noise
+        return self.on_range(self.mean + z @ self.components)
+
+    def on_range(self, vectors: np.ndarray) -> np.ndarray:
+        """Returns vectors (n, dim) put back where the encoder's own lie: clipped at 0 if those are, unit norm."""
+        if (self.bank.vectors >= 0).all():
+            vectors = np.maximum(vectors, 0)
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    def log_likelihood(self, vectors: np.ndarray) -> np.ndarray:
+        """Returns the log-density (n,) of speakers (n, dim) under the mixture, in the space of the components."""
+        z = (vectors - self.mean) @ self.components.T  # (n, kept)
+        log_norm = np.log(2 * np.pi * self.variances).sum(axis=1)  # (C,)
+        square = ((z[:, None] - self.means) ** 2 / self.variances).sum(axis=2)  # (n, C)
+        return np.logaddexp.reduce(np.log(self.weights) - 0.5 * (log_norm + square), axis=1)
+
+    def save(self, folder: str | Path, metrics: dict[str, Any], made_by: dict[str, Any] | None = None) -> Path:
+        """Writes the checkpoint folder."""
+        tensors = {
+            "bank": self.bank.vectors,
+            "components": self.components,
+            "weights": self.weights,
+            "means": self.means,
+            "variances": self.variances,
+        }
+        config = {
+            "space": self.space,
+            "speaker_id": self.bank.speaker_id.tolist(),
+            "gender": self.bank.gender.tolist(),
+            "made_by": made_by or {},
+        }
+        return checkpoint.save(folder, KIND, tensors, config, metrics, ABOUT)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "SpeakerGenerator":
+        """Returns the generator of a checkpoint folder; raises InputError if it is none."""
+        tensors, config, _ = checkpoint.load(folder, KIND)
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        ids, genders = (np.array(config[name], dtype=str) for name in ("speaker_id", "gender"))
+        return cls(SpeakerBank(config["space"], ids, arrays["bank"], genders), arrays["components"], arrays)
+
+
+def fit_generator(
+    bank: SpeakerBank, config: GeneratorConfig | None = None
+) -> tuple[SpeakerGenerator, dict[str, Any]]:
+    """Returns the generator fitted to a bank, and what was measured.
+
+    Raises:
+        InputError: too few speakers.
+    """
+    config = config or GeneratorConfig()
+    if len(bank) < MIN_SPEAKERS:
+        raise InputError(f"speaker bank: found {len(bank)} speakers, expected at least {MIN_SPEAKERS}")
+    wanted = max(1, min(config.max_components, len(bank) // config.speakers_per_component))
+    generator = _fit(bank, config, wanted)
+    held_out = np.random.default_rng(config.seed).permutation(len(bank)) < max(2, len(bank) // 10)
+    rest = SpeakerBank(bank.space, bank.speaker_id[~held_out], bank.vectors[~held_out], bank.gender[~held_out])
+    known = generator.log_likelihood(bank.vectors)
+    metrics = {
+        "speakers": len(bank),
+        "mixture_components": wanted,
+        "mixture_components_rule": f"one per {config.speakers_per_component} speakers, at most {config.max_components}",
+        "principal_components": len(generator.components),
+        "log_likelihood_known": float(known.mean()),
+        "log_likelihood_held_out": float(_fit(rest, config, wanted).log_likelihood(bank.vectors[held_out]).mean()),
+        "log_likelihood_generated": float(generator.log_likelihood(generator.sample(1000, config.seed)).mean()),
+        "nearest_known_cosine_generated": _nearest_cosine(generator.sample(1000, config.seed), bank.vectors),
+        "nearest_known_cosine_known": _nearest_cosine(bank.vectors, bank.vectors, itself=True),
+    }
+    return generator, metrics
+
+
+def _fit(bank: SpeakerBank, config: GeneratorConfig, components: int) -> SpeakerGenerator:
+    pca = PCA(n_components=None if config.variance == 1 else config.variance, svd_solver="full").fit(bank.vectors)
+    z = (bank.vectors - bank.vectors.mean(axis=0)) @ pca.components_.T
+    # The floor under the variances keeps a component from closing on a single known speaker.
+    mixture = GaussianMixture(
+        components, covariance_type="diag", reg_covar=float(0.01 * z.var(axis=0).mean()), random_state=config.seed
+    ).fit(z)
+    arrays = {"weights": mixture.weights_, "means": mixture.means_, "variances": mixture.covariances_}
+    return SpeakerGenerator(bank, pca.components_, {k: v.astype(np.float64) for k, v in arrays.items()})
+
+
+def _nearest_cosine(vectors: np.ndarray, known: np.ndarray, itself: bool = False) -> float:
+    cosine = vectors @ known.T
+    if itself:
+        np.fill_diagonal(cosine, -1)
+    return float(cosine.max(axis=1).mean())

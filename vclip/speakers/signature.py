@@ -1,0 +1,149 @@
+"""The TTS signature: what a TTS makes of a speaker vector, predicted without speaking.
+
+s(e) ~ f_v(tts(e)),    loss 1 - cos(s(e), mean over sentences of f_v(tts(e, sentence)))     (Vclip, section 2.4)
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from vclip import checkpoint
+from vclip.config import Settings
+from vclip.errors import SpaceError
+
+KIND = "tts-signature"
+ABOUT = "A TTS signature: it predicts the voice embedding of what a TTS says when given a speaker vector."
+
+
+class SignatureConfig(Settings):
+    """How the signature is made."""
+
+    speakers: int = Field(
+        600, ge=10, description="speaker vectors spoken, drawn from the generator, known ones first"
+    )
+    sentences: int = Field(4, ge=1, description="sentences spoken by each")
+    hidden: int = 512
+    dropout: float = 0.1
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    max_epochs: int = 300
+    patience: int = 30  # epochs without a better dev cosine
+    held_out: float = Field(0.15, gt=0, lt=0.5, description="share of speakers measured on, and as many for stopping")
+    seed: int = 0
+
+
+class TTSSignature(nn.Module):
+    """A feedforward network from a TTS' speaker space to the space of the voice encoder."""
+
+    def __init__(
+        self, tts: str, speaker_space: str, voice_space: str, d_in: int, d_out: int, hidden: int, dropout: float
+    ):
+        super().__init__()
+        self.tts, self.speaker_space, self.voice_space = tts, speaker_space, voice_space
+        self.shape = {"d_in": d_in, "d_out": d_out, "hidden": hidden, "dropout": dropout}
+        self.register_buffer("mean", torch.zeros(d_in))
+        self.register_buffer("scale", torch.ones(()))
+        self.net = nn.Sequential(
+            nn.Linear(d_in, hidden), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(hidden, hidden), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(hidden, d_out),
+        )  # fmt: skip
+
+    def forward(self, e: Tensor) -> Tensor:
+        """Returns the expected voice embeddings (n, d_out), unit norm, of speaker vectors (n, d_in)."""
+        return F.normalize(self.net((e - self.mean) / self.scale), dim=-1)
+
+    @torch.inference_mode()
+    def predict(self, speakers: np.ndarray, space: str | None = None) -> np.ndarray:
+        """Returns (n, d_out) float32, unit norm, of speaker vectors (n, d_in).
+
+        Raises:
+            SpaceError: `space`, where given, is not that of this TTS' speakers.
+        """
+        if space is not None and space != self.speaker_space:
+            raise SpaceError(space, self.speaker_space, f"signature of the TTS '{self.tts}'")
+        return self.eval()(torch.as_tensor(np.asarray(speakers, np.float32), device=self.mean.device)).cpu().numpy()
+
+    def save(self, folder: str | Path, metrics: dict[str, Any], made_by: dict[str, Any] | None = None) -> Path:
+        """Writes the checkpoint folder."""
+        names = {"tts": self.tts, "speaker_space": self.speaker_space, "voice_space": self.voice_space}
+        config = {**names, "model": self.shape, "made_by": made_by or {}}
+        return checkpoint.save(folder, KIND, self.state_dict(), config, metrics, ABOUT)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "TTSSignature":
+        """Returns the signature of a checkpoint folder; raises InputError if it is none."""
+        tensors, config, _ = checkpoint.load(folder, KIND)
+        model = cls(*(config[name] for name in ("tts", "speaker_space", "voice_space")), **config["model"])
+        model.load_state_dict(tensors)
+        return model.eval()
+
+
+def fit_signature(
+    tts: str,
+    speaker_space: str,
+    voice_space: str,
+    speakers: np.ndarray,
+    spoken: np.ndarray,
+    config: SignatureConfig | None = None,
+    on_epoch: Callable[[int, int, float], None] | None = None,
+) -> tuple[TTSSignature, dict[str, Any]]:
+    """Returns the signature and its figures on speakers that neither training nor stopping saw.
+
+    Args:
+        tts, speaker_space, voice_space: names of the TTS and of the spaces on its two sides.
+        speakers: (n, d_in) the vectors given to the TTS.
+        spoken: (n, d_out) mean embeddings of what it said.
+        config: defaults to SignatureConfig().
+        on_epoch: called with (epoch, max_epochs, dev cosine).
+    """
+    config = config or SignatureConfig()
+    torch.manual_seed(config.seed)
+    e, target = torch.as_tensor(speakers, dtype=torch.float32), torch.as_tensor(spoken, dtype=torch.float32)
+    target = F.normalize(target, dim=1)
+    order = torch.as_tensor(np.random.default_rng(config.seed).permutation(len(e)))
+    n_out = max(2, round(config.held_out * len(e)))
+    test, dev, rest = order[:n_out], order[n_out : 2 * n_out], order[2 * n_out :]
+    model = TTSSignature(tts, speaker_space, voice_space, e.shape[1], target.shape[1], config.hidden, config.dropout)
+    model.mean.copy_(e[rest].mean(0))
+    model.scale.copy_((e[rest] - model.mean).square().mean().sqrt().clamp_min(1e-8))
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    best, best_epoch, state = -1.0, 0, model.state_dict()
+    for epoch in range(1, config.max_epochs + 1):
+        model.train()
+        for rows in rest[torch.randperm(len(rest))].split(64):
+            loss = (1 - F.cosine_similarity(model(e[rows]), target[rows])).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        cosine = _cosine(model, e[dev], target[dev])
+        if cosine > best:
+            best, best_epoch = cosine, epoch
+            state = {name: value.clone() for name, value in model.state_dict().items()}
+        if on_epoch:
+            on_epoch(epoch, config.max_epochs, cosine)
+        if epoch - best_epoch >= config.patience:
+            break
+    model.load_state_dict(state)
+    metrics = {
+        "speakers": len(e),
+        "held_out_speakers": len(test),
+        "cosine_held_out": _cosine(model.eval(), e[test], target[test]),
+        "cosine_mean_voice": float(F.cosine_similarity(target[rest].mean(0)[None], target[test]).mean()),
+        "best_epoch": best_epoch,
+    }
+    if speaker_space == voice_space:
+        metrics["cosine_identity"] = float(F.cosine_similarity(e[test], target[test]).mean())
+    return model, metrics
+
+
+@torch.no_grad()
+def _cosine(model: TTSSignature, e: Tensor, target: Tensor) -> float:
+    model.eval()
+    return float(F.cosine_similarity(model(e), target).mean())
