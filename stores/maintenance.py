@@ -12,6 +12,7 @@ from lancedb.db import DBConnection
 
 from stores import ids, schemas
 from stores.commit import remove
+from stores.errors import StoreError, reason
 from stores.schemas import EMBEDDED, MEDIA, TABLES, VOUCHED
 from stores.snapshot import Snapshot
 
@@ -46,9 +47,12 @@ def compact(db: DBConnection, keep_versions_s: float) -> dict[str, Compacted]:
     for name in TABLES:
         dataset = db.open_table(name).to_lance()
         # Any deleted row counts: `optimize` would leave up to a tenth of a fragment's deleted faces on disk.
-        metrics = dataset.optimize.compact_files(
-            target_rows_per_fragment=_MEDIA_ROWS if name in MEDIA else _ROWS, materialize_deletions_threshold=0.0
-        )
+        try:
+            metrics = dataset.optimize.compact_files(
+                target_rows_per_fragment=_MEDIA_ROWS if name in MEDIA else _ROWS, materialize_deletions_threshold=0.0
+            )
+        except OSError as error:  # pylance 14 does not raise its CommitConflictError here
+            raise StoreError(f"{name}: not compacted ({reason(error)}); compact again when nobody commits") from None
         removed = dataset.cleanup_old_versions(timedelta(seconds=keep_versions_s))
         done[name] = Compacted(metrics.fragments_removed, metrics.fragments_added, removed.bytes_removed)
     return done

@@ -4,7 +4,7 @@ Notable:
 - Every row carries the `run_id` of the job that wrote it.
 - `videos` is the ledger: a row of `clips`, `faces` or `voices` counts only if `videos` names its video and its run.
 - A vector column is named `vector_<space>` in letters that SQL takes unquoted; the space's full name stands in the
-  column's metadata, which survives add, merge, delete and compaction (lancedb 0.40; tests/stores/test_schemas.py).
+  column's metadata, which survives add, merge, delete and compaction (lancedb 0.40; see test_store_maintenance.py).
 - Ids of tables that are merged into are declared primary keys. Without that, two processes that merge the same new
   id at once both insert it (measured: 124 rows for 120 ids).
 - Media are plain large_binary. Lance's blob encoding did not prove itself (pylance 14, 10k faces): compaction

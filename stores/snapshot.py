@@ -136,8 +136,13 @@ class Snapshot:
             yield
         except StoreError:
             raise
-        except (ValueError, RuntimeError) as error:
+        except ValueError as error:
             raise StoreError(f"{table}: {_explain(error, self.schema(table).names)}") from None
+        except RuntimeError as error:
+            raise StoreError(
+                f"{table}: version {self._tables[table].version} cannot be read ({reason(error)}); "
+                "a compaction may have removed it, take a new snapshot"
+            ) from None
 
 
 def rows_of(runs: Mapping[str, Sequence[str]]) -> str:

@@ -243,6 +243,9 @@ class Store:
 
         Args:
             keep_versions_s: age up to which old versions stay readable. 0 frees the most; only where nobody reads.
+
+        Raises:
+            StoreError: a commit came in between; it is whole, and what was compacted so far stays.
         """
         return maintenance.compact(self._db, keep_versions_s)
 

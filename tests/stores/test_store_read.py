@@ -17,6 +17,19 @@ def world(tmp_path_factory) -> Store:
     return store
 
 
+def test_readers_see_the_newest_rows_of_committed_videos_and_no_others(world):
+    kept = [video(number) for number in range(20)]
+    kept += [video(number, LATER, "b", clips=number % 4) for number in range(20, 40)]
+    for table in ("clips", "faces", "voices"):
+        key = world.snapshot().schema(table).names[0]
+        expected = [row[key] for rows in kept for row in getattr(rows, table)]
+        assert sorted(world.query(table, [key])[key].to_pylist()) == sorted(expected)
+        assert world.count(table) == len(expected)
+    seen = world.nearest("faces", np.ones(8), k=1000)["video_id"].to_pylist()
+    assert sorted(seen) == sorted(rows.video["video_id"] for rows in kept for _ in rows.faces)
+    assert set(world.pairs()["video_id"]) == set(seen)
+
+
 @pytest.mark.parametrize(
     ("where", "keep"),
     [
@@ -142,6 +155,15 @@ def test_a_version_is_read_again_after_later_commits(store):
     assert set(again.query("clips", ["run_id"])["run_id"].to_pylist()) == {RUN}
     with pytest.raises(StoreError, match="clips: version 99 is gone"):
         store.snapshot(version | {"clips": 99})
+
+
+def test_a_snapshot_whose_bytes_were_compacted_away_says_so(store):
+    store.commit([video(1)])
+    store.commit([video(2)])
+    snapshot = store.snapshot()
+    store.compact(keep_versions_s=0)
+    with pytest.raises(StoreError, match=r"faces: version 3 cannot be read .*take a new snapshot"):
+        snapshot.query("faces")
 
 
 def test_speakers_and_generations_are_merged_by_id(store):
