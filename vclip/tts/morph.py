@@ -1,0 +1,63 @@
+"""The `morph` backend: one neural voice, bent until a speaker encoder hears the voice that was asked for.
+
+It needs no download. The voice is hibari-tts' default one (`base_voice`), the bending a handful of controls
+(`morph_controls`, `morph_synthesis`), and the controls are found from a GE2E embedding by a calibrated map
+(`morph_map`, made by `calibrate`). It misses the asked embedding by a margin, which the TTS signature learns.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from vclip.errors import InputError
+from vclip.tts import morph_map
+from vclip.tts.base_voice import SAMPLE_RATE_HZ, BaseVoice
+from vclip.tts.morph_controls import Controls
+from vclip.tts.morph_synthesis import speak
+
+
+class Morph:
+    """Speaks in any voice of GE2E's space, as far as its controls reach; obeys `vclip.tts.protocol.TTS`."""
+
+    name = "morph"
+    sample_rate_hz = SAMPLE_RATE_HZ
+
+    def __init__(self, calibration: Path = morph_map.HERE):
+        self._voice = BaseVoice()
+        self._map = morph_map.load(calibration, hibari_sha256=self._voice.model_sha256)
+        self.space = self._map.calibration.space
+        self.dim = self._map.dim
+
+    def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
+        """Returns (samples,) float32 at 24 kHz and -23 LUFS, in the voice nearest to an embedding (dim,).
+
+        A second voice for the same text costs its rendering only; the network's sentences are remembered.
+
+        Raises:
+            InputError: the text has nothing to speak, or the vector has another size or is not finite.
+        """
+        return self.speak(text, self.controls(speaker))
+
+    def controls(self, speaker: np.ndarray) -> Controls:
+        """Returns the controls that `synthesize` takes for an embedding (dim,).
+
+        Raises:
+            InputError: the vector has another size, is not finite or is zero.
+        """
+        speaker = np.asarray(speaker, dtype=np.float32)
+        if speaker.shape != (self.dim,):
+            raise InputError(
+                f"speaker of shape {speaker.shape}: morph takes ({self.dim},), embeddings of {self.space}"
+            )
+        norm = np.linalg.norm(speaker)
+        if not np.isfinite(norm) or norm == 0:
+            raise InputError(f"speaker of norm {norm}: morph takes finite embeddings of {self.space}, of unit norm")
+        return self._map.controls(speaker / norm)
+
+    def speak(self, text: str, controls: Controls) -> np.ndarray:
+        """Returns (samples,) float32 at 24 kHz and -23 LUFS, in the voice that the controls make.
+
+        Raises:
+            InputError: the text has nothing to speak.
+        """
+        return speak(self._voice, text, controls)

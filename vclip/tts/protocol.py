@@ -1,0 +1,26 @@
+"""What a text-to-speech backend is: text and a speaker vector of a named space in, a waveform out."""
+
+from typing import Protocol
+
+import numpy as np
+
+
+class TTS(Protocol):
+    """Speaks any text in the voice that a speaker vector asks for."""
+
+    name: str  # the spec that opens it, as in "morph"
+    space: str  # of the speaker vectors that it takes; vectors of two spaces cannot be compared
+    dim: int
+    sample_rate_hz: int
+
+    def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
+        """Returns (samples,) float32 in -1..1 at `sample_rate_hz`; the same samples whenever asked the same.
+
+        Args:
+            text: English; any length.
+            speaker: (dim,) float32 in `space`.
+
+        Raises:
+            InputError: the text has nothing to speak, or the vector has another size or is not finite.
+        """
+        ...

@@ -1,0 +1,109 @@
+"""Speech files that say what they are: 16-bit mono WAV, with its provenance inside it and in a JSON file beside it.
+
+`x.wav` carries a RIFF INFO list (ISFT the program, ICMT the provenance as JSON), `x.json` the same provenance. Both
+hold `"synthetic": true`. Loudness is EBU R 128's -23 LUFS (`loudness`).
+"""
+
+import json
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import vclip
+from vclip.errors import InputError
+from vclip.tts.loudness import normalised
+
+_SYNTHETIC = {"synthetic": True}
+SOFTWARE = f"vclip {vclip.__version__} (synthetic speech)"
+
+
+def write_speech(
+    path: str | Path, waveform: np.ndarray, sample_rate_hz: int, provenance: Mapping[str, Any]
+) -> tuple[Path, Path]:
+    """Returns the paths of the WAV file and its sidecar, both written whole or not at all, the sidecar first.
+
+    Args:
+        path: ends in `.wav`; missing folders are made.
+        waveform: (samples,) float in -1..1; brought to -23 LUFS, or quieter where it would clip.
+        sample_rate_hz: of the waveform and the file.
+        provenance: models, face, text, scores: what JSON can hold, and numpy scalars.
+
+    Raises:
+        InputError: the path has another ending or cannot be written, or the waveform is empty or not finite.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".wav":
+        raise InputError(f"speech file {path}: expected a name that ends in .wav")
+    waveform = np.asarray(waveform)
+    if waveform.ndim != 1 or not len(waveform) or not np.isfinite(waveform).all():
+        raise InputError(f"speech file {path}: expected finite samples of shape (n,), found {_described(waveform)}")
+    # First, to be seen; and last, so that no caller can deny it.
+    comment = json.dumps(_SYNTHETIC | dict(provenance) | _SYNTHETIC, default=np.generic.item)
+    sidecar = path.with_suffix(".json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(sidecar, (json.dumps(json.loads(comment), indent=2, ensure_ascii=False) + "\n").encode())
+        _write_whole(path, _riff(normalised(waveform, sample_rate_hz), sample_rate_hz, comment))
+    except OSError as error:
+        raise InputError(f"speech file {path}: cannot be written ({error.strerror or error})") from None
+    return path, sidecar
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """Returns the provenance inside a WAV file that `write_speech` made.
+
+    Raises:
+        InputError: the file is missing, not a WAV file, or carries no provenance.
+    """
+    try:
+        info = dict(_info(Path(path).read_bytes()))
+        return json.loads(info["ICMT"])
+    except (OSError, KeyError, ValueError, struct.error) as error:
+        raise InputError(f"speech file {path}: found no provenance ({error!r}), expected a WAV by vclip") from None
+
+
+def _riff(waveform: np.ndarray, sample_rate_hz: int, comment: str) -> bytes:
+    pcm = np.rint(waveform * 32767).astype("<i2").tobytes()
+    info = b"INFO" + _chunk(b"ISFT", SOFTWARE.encode() + b"\0") + _chunk(b"ICMT", comment.encode() + b"\0")
+    # PCM, one channel, samples and bytes a second, bytes and bits a sample.
+    kind = struct.pack("<HHIIHH", 1, 1, sample_rate_hz, 2 * sample_rate_hz, 2, 16)
+    return _chunk(b"RIFF", b"WAVE" + _chunk(b"fmt ", kind) + _chunk(b"LIST", info) + _chunk(b"data", pcm))
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        yield name, data[at + 8 : at + 8 + size]
+        at += 8 + size + size % 2
+
+
+def _info(data: bytes) -> Iterator[tuple[str, str]]:
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        raise ValueError("not a RIFF WAVE file")
+    for name, body in _chunks(data[12:]):
+        if name == b"LIST" and body[:4] == b"INFO":
+            for key, value in _chunks(body[4:]):
+                yield key.decode("ascii"), value.rstrip(b"\0").decode()
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _described(waveform: np.ndarray) -> str:
+    finite = "" if np.isfinite(waveform).all() else ", some not finite"
+    return f"shape {waveform.shape}{finite}"
