@@ -48,7 +48,7 @@ def cut_crops(
     crops = []
     for number, picture in full_pictures(path, probe, config.media, numbers):
         face = _at_full_size(picture, stretch, number, detector)
-        crops.append(_crop(picture, face, number / config.media.rate_hz, config.clips.jpeg_quality))
+        crops.append(cut_crop(picture, face, number / config.media.rate_hz, config.clips.jpeg_quality))
     if not crops:
         raise MediaError(f"no picture could be read again at {numbers[0] / config.media.rate_hz:.2f} s")
     return tuple(crops)
@@ -72,7 +72,7 @@ def _moved(face: Face, left: int, top: int) -> Face:
     return Face((x0 + left, y0 + top, x1 + left, y1 + top), face.score, face.landmarks + np.array([left, top]))
 
 
-def _crop(picture: np.ndarray, face: Face, time_s: float, jpeg_quality: int) -> FaceCrop:
+def cut_crop(picture: np.ndarray, face: Face, time_s: float, jpeg_quality: int) -> FaceCrop:
     image = crop_face(picture, face.landmarks)
     size_px = min(face.width_px, face.height_px)
     quality = face_quality(image, face.landmarks, size_px)

@@ -16,7 +16,7 @@ from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.crops import cut_crops
 from pipelines.extraction.decode import Decoder
 from pipelines.extraction.faces import FaceDetector, open_detector
-from pipelines.extraction.lip_sync import evidence
+from pipelines.extraction.lip_sync import lip_evidence
 from pipelines.extraction.probe import MediaError, Probe, probe_media
 from pipelines.extraction.rows import Clip, Extraction
 from pipelines.extraction.segments import cut_segments
@@ -88,7 +88,7 @@ def _extract(
         speech_stretches=len(speech.stretches),
     )
     hook("speaking", 0, duration_s)
-    scores = speaking_scores(tracks, speech, rate_hz, config.speaking, evidence)
+    scores = speaking_scores(tracks, sound, rate_hz, config.speaking, lip_evidence)
     stretches = speaking_stretches(tracks, scores, speech, config, funnel)
     clips = []
     for number, stretch in enumerate(stretches):

