@@ -38,8 +38,12 @@ def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
 
 def prepare_speech(samples: np.ndarray, sample_rate_hz: int, target_rate_hz: int = 16_000) -> np.ndarray:
     """Returns speech (samples,) float32 as voice encoders want it: at their rate, raised to -30 dBFS if quieter."""
-    if sample_rate_hz != target_rate_hz:
-        samples = soxr.resample(samples, sample_rate_hz, target_rate_hz, quality="HQ")
+    samples = resample(samples, sample_rate_hz, target_rate_hz)
     level_dbfs = 10 * np.log10(np.mean(np.square(samples, dtype=np.float64)) + 1e-12)
     gain = 10 ** (max(0.0, MIN_LEVEL_DBFS - level_dbfs) / 20)
     return (samples * gain).astype(np.float32)
+
+
+def resample(samples: np.ndarray, sample_rate_hz: int, target_rate_hz: int) -> np.ndarray:
+    """Returns samples (samples,) float32 at the target rate."""
+    return samples if sample_rate_hz == target_rate_hz else soxr.resample(samples, sample_rate_hz, target_rate_hz)

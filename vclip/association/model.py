@@ -17,6 +17,8 @@ from vclip.config import Settings
 from vclip.errors import SpaceError
 
 KIND = "association"
+# The inverse temperature to start from. CLIP's 14 drowns the start in confident errors: face-voice cosines are weak.
+INITIAL_SCALE = 4.0
 ABOUT = (
     "A face-voice association model: it maps face and voice embeddings into one space, where the cosine says how "
     "well a voice suits a face. Nearly all of what it knows without further restriction is gender; a voice that "
@@ -30,7 +32,7 @@ class AssociationConfig(Settings):
     hidden: int = 512  # of the face MLP
     couplings: int = 4  # of the voice flow; 0 leaves the voices as they are
     coupling_hidden: int = 256
-    dropout: float = 0.2
+    dropout: float = 0.5
 
 
 class AssociationModel(nn.Module):
@@ -42,7 +44,7 @@ class AssociationModel(nn.Module):
         self.face_input, self.voice_input = Standardize(d_face), Standardize(d_voice)
         self.face_projection = FaceProjection(d_face, d_voice, config.hidden, config.dropout)
         self.voice_flow = RealNVP(d_voice, config.couplings, config.coupling_hidden, config.dropout)
-        self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+        self.log_scale = nn.Parameter(torch.tensor(INITIAL_SCALE).log())
 
     def project_faces(self, x: Tensor) -> Tensor:
         """Returns (n, d_voice) unit norm of face vectors (n, d_face)."""

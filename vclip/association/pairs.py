@@ -1,7 +1,7 @@
 """The training data: clips with their face and voice vectors, and the identity of each."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -17,8 +17,14 @@ class Pairs:
     voices: np.ndarray  # (V, d_voice) float32
     voice_clip: np.ndarray  # (V,) int, row in `clip_id`
     clip_id: np.ndarray  # (C,) str
+    video_id: np.ndarray  # (C,) str
     identity: np.ndarray  # (C,) str, "" where unknown
     gender: np.ndarray  # (C,) str, "" where unknown
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> "Pairs":
+        """Returns the pairs of named arrays, as `Store.pairs()` gives them; names that are no field are left out."""
+        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
 
     def __len__(self) -> int:
         return len(self.clip_id)
@@ -33,6 +39,7 @@ class Pairs:
             self.voices[voice],
             new_row[self.voice_clip[voice]],
             self.clip_id[clips],
+            self.video_id[clips],
             self.identity[clips],
             self.gender[clips],
         )

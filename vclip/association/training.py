@@ -32,11 +32,11 @@ class TrainConfig(Settings):
     max_steps: int = 3000
     learning_rate: float = 3e-4
     weight_decay: float = 0.05
-    feature_noise: float = 0.3  # standard deviation, in that of the standardized vectors
+    feature_noise: float = 1.0  # standard deviation, in that of the standardized vectors
     label_smoothing: float = 0.1
     average: float = 0.95  # decay per step of the running average of the weights
     evaluate_every: int = 10  # steps
-    patience: int = 10  # evaluations without a better dev AUC before training stops
+    patience: int = 15  # evaluations without a better dev AUC before training stops
     dev_fraction: float = 0.15  # of the people
     seed: int = 0
     device: str = ""  # "cpu", "cuda"; empty takes a GPU if there is one

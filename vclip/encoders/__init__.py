@@ -9,7 +9,7 @@ resemblyzer                              Resemblyzer's GE2E, 256-d, no download
 from vclip.encoders.protocol import FaceEncoder, VoiceEncoder
 from vclip.errors import InputError
 
-__all__ = ["FaceEncoder", "VoiceEncoder", "open_face_encoder", "open_voice_encoder"]
+__all__ = ["FaceEncoder", "VoiceEncoder", "open_face_encoder", "open_voice_encoder", "spec_of_space"]
 
 
 def open_face_encoder(spec: str, device: str | None = None) -> FaceEncoder:
@@ -42,3 +42,17 @@ def open_voice_encoder(spec: str, device: str | None = None) -> VoiceEncoder:
 
         return GE2E(device)
     raise InputError(f"voice encoder '{spec}': expected 'resemblyzer'")
+
+
+def spec_of_space(space: str) -> str:
+    """Returns the spec that opens the encoder of `space`, so that a model says itself which encoders it needs.
+
+    Raises:
+        InputError: the space is of a local checkpoint, or of no encoder here; the user must name the spec.
+    """
+    kind, *parts = space.split("/")
+    if kind in ("dlib", "resemblyzer"):
+        return kind
+    if kind == "open_clip" and len(parts) == 3 and not parts[1].startswith("file-"):
+        return f"open_clip:{parts[0]}/{parts[1]}"
+    raise InputError(f"space '{space}': cannot tell which encoder made it; name it with --set encoders.face=...")

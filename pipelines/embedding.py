@@ -1,0 +1,105 @@
+"""From clips to rows of the store: decode crops and segments, embed them, name and number everything."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pipelines.config import EncodersConfig
+from pipelines.extraction.rows import Clip, Extraction
+from pipelines.sources import Source
+from stores import VideoRows, clip_id, face_id, voice_id
+from vclip.audio import prepare_speech, read_audio
+from vclip.encoders import FaceEncoder, VoiceEncoder, open_face_encoder, open_voice_encoder
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every row of one run carries."""
+
+    run_id: str
+    config_hash: str
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """One source and what was extracted from it: a row between the stages of a job."""
+
+    source: Source
+    extraction: Extraction
+
+
+class Embedder:
+    """Embeds batches of extractions; an actor of the ingest job, with both encoders loaded once."""
+
+    def __init__(self, encoders: EncodersConfig, job: Job, device: str | None = None):
+        self.face: FaceEncoder = open_face_encoder(encoders.face, device)
+        self.voice: VoiceEncoder = open_voice_encoder(encoders.voice, device)
+        self.job = job
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """For Ray Data: a batch {"extracted": (n,) of Extracted} -> {"rows": (n,) of VideoRows}."""
+        rows = self.rows(list(batch["extracted"]))
+        column = np.empty(len(rows), object)
+        column[:] = rows
+        return {"rows": column}
+
+    def rows(self, batch: Sequence[Extracted]) -> list[VideoRows]:
+        """Returns the store's rows of each extraction; all crops, and all segments, go through in one call."""
+        clips = [clip for item in batch for clip in item.extraction.clips]
+        faces = self.face.embed([decode_image(face.image) for clip in clips for face in clip.faces])
+        voices = self.voice.embed([decode_speech(voice.audio) for clip in clips for voice in clip.voices])
+        face_vectors, voice_vectors = iter(faces), iter(voices)
+        return [self._video(item, face_vectors, voice_vectors) for item in batch]
+
+    def _video(self, item: Extracted, face_vectors: Any, voice_vectors: Any) -> VideoRows:
+        source, extraction = item.source, item.extraction
+        video = {
+            "video_id": source.video_id,
+            "uris": [source.seen_as],
+            "state": extraction.state,
+            "reason": extraction.reason,
+            "run_id": self.job.run_id,
+            "config_hash": self.job.config_hash,
+            "duration_s": extraction.duration_s,
+            "funnel": extraction.funnel,
+        }
+        clips, faces, voices = [], [], []
+        for clip in extraction.clips:
+            row = _clip_row(source, clip)
+            key = {"clip_id": row["clip_id"]}
+            clips.append(row)
+            for face in clip.faces:
+                vectors = {"vectors": {self.face.space: next(face_vectors)}}
+                faces.append({"face_id": face_id(row["clip_id"], face.time_s), **key, **asdict(face), **vectors})
+            for voice in clip.voices:
+                vectors = {"vectors": {self.voice.space: next(voice_vectors)}}
+                name = voice_id(row["clip_id"], voice.start_s, voice.end_s)
+                voices.append({"voice_id": name, **key, **asdict(voice), **vectors})
+        return VideoRows(video, clips, faces, voices)
+
+
+def _clip_row(source: Source, clip: Clip) -> dict[str, Any]:
+    own = ("identity", "split")
+    return {
+        "clip_id": clip_id(source.video_id, clip.start_s, clip.box),
+        "video_uri": source.uri,
+        "start_s": clip.start_s,
+        "end_s": clip.end_s,
+        "box": clip.box,
+        "speaking_score": clip.speaking_score,
+        **{name: source.labels.get(name) for name in own},
+        "labels": {name: value for name, value in source.labels.items() if name not in own},
+    }
+
+
+def decode_image(data: bytes) -> np.ndarray:
+    """Returns (height, width, 3) uint8 RGB of a JPEG."""
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def decode_speech(data: bytes) -> np.ndarray:
+    """Returns (samples,) float32 at 16 kHz of a FLAC file, ready for a voice encoder."""
+    return prepare_speech(*read_audio(data))

@@ -1,0 +1,33 @@
+"""`vclip evaluate`: a model on the people of a store that it was not trained on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipelines.plots import plot_roc
+from pipelines.train import read_pairs
+from stores import Store
+from vclip.association.evaluation import evaluate as evaluate_model
+from vclip.association.model import AssociationModel
+from vclip.errors import SpaceError
+
+
+def evaluate(
+    store_uri: str, model_folder: Path, where: str | None = None, out: Path | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """Returns the verification figures, and writes them and the ROC curve to `out` if given.
+
+    Raises:
+        InputError, StoreError: no model, no store, no pairs, or the store was made with other encoders.
+    """
+    model = AssociationModel.load(model_folder)
+    store = Store.open(store_uri)
+    for expected, found in ((model.face_space, store.spaces("faces")), (model.voice_space, store.spaces("voices"))):
+        if expected not in found:
+            raise SpaceError(", ".join(found), expected, f"store {store_uri} with model {model_folder}")
+    result = evaluate_model(model, read_pairs(store, where), seed).to_json()
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
+        plot_roc(out / "roc.png", {"all negatives": result})
+    return result

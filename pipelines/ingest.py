@@ -1,0 +1,170 @@
+"""The ingest job on Ray Data: paths in, clips out, embedded in actor pools, committed by the driver.
+
+    sources -> extract (tasks) -> embed (actors, a GPU each where there are any) -> commit (driver, in batches)
+
+One Ray row is one video; only paths go out and only crops, segments and vectors come back.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.config import Config
+from pipelines.embedding import Embedder, Extracted, Job
+from pipelines.extraction.rows import Extraction
+from pipelines.progress import say, step
+from pipelines.sources import Source, Work, split_known
+from stores import Store, VideoRows, config_hash, run_id
+from vclip.encoders import open_face_encoder, open_voice_encoder
+
+# Extracts one source under a configuration; runs in a Ray task.
+Extract = Callable[[Source, Config], Extraction]
+
+
+@dataclass
+class Summary:
+    """What a run did."""
+
+    store: str
+    run_id: str
+    known: int  # inputs that the store had already; nothing was done for them
+    videos: Counter = field(default_factory=Counter)  # state -> count
+    rows: Counter = field(default_factory=Counter)  # clips, faces, voices -> count
+    funnel: Counter = field(default_factory=Counter)  # counts per stage and drops per reason, over all videos
+    reasons: Counter = field(default_factory=Counter)  # why videos are empty or failed -> count
+    took_s: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {k: dict(v) if isinstance(v, Counter) else v for k, v in vars(self).items()}
+
+
+def ingest(
+    sources: Sequence[Source], store_uri: str, config: Config, extract: Extract, unit: str = "videos"
+) -> Summary:
+    """Extracts and embeds every source that the store does not have yet; returns what was done.
+
+    Args:
+        sources: the inputs.
+        store_uri: the store; made if there is none.
+        config: its sections `encoders` and `extraction` decide what a source gives, and so what counts as known.
+        extract: what is done to one source.
+        unit: what a source is called in the progress.
+
+    Raises:
+        InputError, StoreError: the encoders or the store cannot be opened. Nothing is written.
+    """
+    started_s = time.monotonic()
+    store = _open_store(store_uri, config)
+    fingerprint = config_hash(config.model_dump(include={"encoders", "extraction"}))
+    work = split_known(sources, store, fingerprint)
+    summary = Summary(store_uri, run_id(), work.known)
+    if work.todo:
+        say(f"{len(work.todo)} {unit} to do, {work.known} known already; run {summary.run_id}")
+        batches = _committed(store, _stream(work, config, Job(summary.run_id, fingerprint), extract), config)
+        with step("ingest", len(work.todo), unit) as progress:
+            for rows in batches:
+                _count(summary, rows)
+                progress.advance(note=f"{summary.rows['clips']} clips")
+        for source in work.doubles:
+            store.add_uri(source.video_id, source.seen_as)
+    summary.took_s = time.monotonic() - started_s
+    return summary
+
+
+def _open_store(uri: str, config: Config) -> Store:
+    # Opened here first, so that missing weights are one clear line before a cluster is asked for anything.
+    face, voice = open_face_encoder(config.encoders.face), open_voice_encoder(config.encoders.voice)
+    return Store.open_or_create(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim})
+
+
+def _stream(work: Work, config: Config, job: Job, extract: Extract) -> Iterator[VideoRows]:
+    """Yields the rows of each source as the cluster finishes it."""
+    import ray
+
+    start_ray()
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    actors = config.ingest.embed_actors or max(1, gpus)
+
+    def extract_row(row: dict[str, Any]) -> dict[str, Any]:
+        _one_thread()
+        return {"extracted": Extracted(row["source"], _guarded(extract, row["source"], config))}
+
+    rows = ray.data.from_items(
+        [{"source": source} for source in work.todo], override_num_blocks=min(len(work.todo), 2000)
+    )
+    rows = rows.map(extract_row, num_cpus=config.ingest.extract_cpus)
+    rows = rows.map_batches(
+        Embedder,
+        fn_constructor_args=(config.encoders, job),
+        batch_size=config.ingest.embed_batch,
+        compute=ray.data.ActorPoolStrategy(size=actors),
+        num_gpus=1 if gpus else 0,
+        # On CPU the actor shares the cores with extraction: on two cores a core of its own would halve that.
+        num_cpus=0,
+    )
+    for row in rows.iter_rows():
+        yield row["rows"]
+
+
+def _guarded(extract: Extract, source: Source, config: Config) -> Extraction:
+    """One file that trips a defect of a decoder or of ours must not end a job of a million files."""
+    try:
+        return extract(source, config)
+    except Exception as error:
+        return Extraction("failed", f"internal error: {type(error).__name__}: {error}".splitlines()[0], 0.0)
+
+
+def _committed(store: Store, stream: Iterator[VideoRows], config: Config) -> Iterator[VideoRows]:
+    """Passes rows on, once they are in the store."""
+    batch: list[VideoRows] = []
+    last_s = time.monotonic()
+    for rows in stream:
+        batch.append(rows)
+        full = len(batch) >= config.ingest.commit_every
+        if full or time.monotonic() - last_s >= config.ingest.commit_every_s:
+            store.commit(batch)
+            yield from batch
+            batch, last_s = [], time.monotonic()
+    if batch:
+        store.commit(batch)
+        yield from batch
+
+
+def _count(summary: Summary, rows: VideoRows) -> None:
+    summary.videos[rows.video["state"]] += 1
+    summary.rows.update(clips=len(rows.clips), faces=len(rows.faces), voices=len(rows.voices))
+    summary.funnel.update(rows.video["funnel"])
+    if rows.video["reason"]:
+        summary.reasons[rows.video["reason"]] += 1
+
+
+def start_ray() -> None:
+    """Joins the cluster that RAY_ADDRESS names (as in `ray job submit`), or starts one on this machine."""
+    import logging
+    import warnings
+
+    if not os.environ.get("RAY_ADDRESS"):
+        # Ray Data's own actors make it print an error about restarts that concerns clusters only (ray issue 53727).
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    import ray
+
+    # Ray forks and at once executes its servers; lancedb fears for forks that go on in Python.
+    warnings.filterwarnings("ignore", message="lancedb fork support")
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+
+
+def _one_thread() -> None:
+    """Ray gives a task one core; the libraries in it would each take them all."""
+    import cv2
+    import torch
+
+    cv2.setNumThreads(1)
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)

@@ -1,0 +1,96 @@
+"""Progress of long work, on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TextIO
+
+PLAIN_EVERY_S = 10.0
+
+
+@dataclass
+class Step:
+    """One piece of work under way; call `advance` as it goes."""
+
+    title: str
+    total: float
+    unit: str
+    done: float = 0.0
+    note: str = ""
+    started_s: float = field(default_factory=time.monotonic)
+
+    def advance(self, amount: float = 1.0, note: str | None = None) -> None:
+        """Counts `amount` more as done; `note` is shown beside the count."""
+        self.set(self.done + amount, note)
+
+    def set(self, done: float, note: str | None = None) -> None:
+        """Sets how much is done."""
+        self.done = done
+        if note is not None:
+            self.note = note
+        self._show()
+
+    def _show(self) -> None:
+        """Overridden by the two kinds of display."""
+
+    def _eta(self) -> str:
+        if self.done < 0.05 * self.total or not self.total:
+            return ""  # the first few pay for starting up and say nothing about the rest
+        left_s = (time.monotonic() - self.started_s) * (self.total - self.done) / self.done
+        return f"{left_s:.0f} s left" if left_s < 90 else f"{left_s / 60:.0f} min left"
+
+
+@dataclass
+class PlainStep(Step):
+    """A line at most every PLAIN_EVERY_S."""
+
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+    shown_s: float = 0.0
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - max(self.shown_s, self.started_s) >= PLAIN_EVERY_S:
+            self.shown_s = now
+            parts = [f"{self.done:g}/{self.total:g} {self.unit}", self._eta(), self.note]
+            print(f"{self.title}: " + ", ".join(p for p in parts if p), file=self.stream, flush=True)
+
+
+@contextmanager
+def step(title: str, total: float, unit: str = "") -> Iterator[Step]:
+    """Shows one piece of work of `total` units until the block ends, and how long it took."""
+    if not sys.stderr.isatty():
+        plain = PlainStep(title, total, unit)
+        yield plain
+        took_s = time.monotonic() - plain.started_s
+        counted = f" {plain.done:g} {unit}" if unit else ""
+        print(f"{title}:{counted} in {took_s:.1f} s {plain.note}".rstrip(), file=sys.stderr, flush=True)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task(title, total=total, note="")
+
+        class BarStep(Step):
+            def _show(self) -> None:
+                bars.update(task, completed=self.done, note=self.note)
+
+        yield BarStep(title, total, unit)
+
+
+def say(text: str) -> None:
+    """Tells the user one thing, on stderr."""
+    print(text, file=sys.stderr, flush=True)

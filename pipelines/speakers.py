@@ -1,0 +1,166 @@
+"""`vclip fit-speakers` and `vclip distill`: the speaker generator, and the signature of a TTS."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.config import Config
+from pipelines.progress import say, step
+from pipelines.sources import read_csv
+from stores import Store
+from vclip.audio import prepare_speech, read_audio
+from vclip.encoders import VoiceEncoder, open_voice_encoder
+from vclip.errors import InputError
+from vclip.speakers.bank import SpeakerBank, bank_of_utterances
+from vclip.speakers.generator import SpeakerGenerator, fit_generator
+from vclip.speakers.signature import TTSSignature, fit_signature
+from vclip.tts import open_tts
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
+EMBED_BATCH = 16
+
+# Everyday sentences that between them hold most sounds of English, for what a TTS makes of a speaker.
+SENTENCES = (
+    "Please call Stella and ask her to bring these things with her from the store.",
+    "The birch canoe slid on the smooth planks while the boy watched from the shore.",
+    "We were away a year ago, and nobody knew what the weather would bring.",
+    "She had your dark suit in greasy wash water all through the long winter.",
+    "A large size in stockings is hard to sell, but the judge bought three.",
+    "Few thieves are never sent to the jail that stands beside the river.",
+    "Joe took father's green shoe bench out, and then he sat down to think.",
+    "They say that it takes both rain and sunshine to make a rainbow in the sky.",
+)
+
+
+def fit_speakers(
+    out: Path, config: Config, speech: Path | None = None, store_uri: str | None = None
+) -> dict[str, Any]:
+    """Fits the speaker generator to a folder of speech or to a store's own voices; writes `out`/generator.
+
+    Raises:
+        InputError, StoreError: neither or both are given, nothing readable in them, or too few speakers.
+    """
+    if (speech is None) == (store_uri is None):
+        raise InputError("fit-speakers: expected either --speech FOLDER or --store STORE")
+    bank = bank_of_store(store_uri) if store_uri else bank_of_folder(speech, config)
+    generator, metrics = fit_generator(bank, config.speakers)
+    made_by = {"config": config.speakers.model_dump(), "speech": str(speech or store_uri)}
+    generator.save(Path(out) / "generator", metrics, made_by)
+    return metrics
+
+
+def bank_of_store(uri: str) -> SpeakerBank:
+    """Returns the people of a store as known speakers, each the mean of their segments."""
+    from pipelines.train import read_pairs
+
+    store = Store.open(uri)
+    pairs = read_pairs(store)
+    gender = dict(zip(pairs.identity, pairs.gender, strict=True))
+    speaker = pairs.identity[pairs.voice_clip]
+    return bank_of_utterances(store.voice_space, speaker, pairs.voices, [gender[name] for name in speaker])
+
+
+def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:
+    """Returns the speakers of a folder of speech.
+
+    Raises:
+        InputError: no such folder, no speech in it, or a file that cannot be read.
+    """
+    files = list_speech(folder)
+    encoder = open_voice_encoder(config.encoders.voice)
+    vectors = []
+    with step("embed speech", len(files), "utterances") as progress:
+        for start in range(0, len(files), EMBED_BATCH):
+            batch = files[start : start + EMBED_BATCH]
+            vectors.append(encoder.embed([prepare_speech(*read_audio(path)) for path, _, _ in batch]))
+            progress.advance(len(batch))
+    _, speaker, gender = zip(*files, strict=True)
+    return bank_of_utterances(encoder.space, speaker, np.concatenate(vectors), gender)
+
+
+def list_speech(folder: Path) -> list[tuple[Path, str, str]]:
+    """Returns (file, speaker, gender) of all speech in a folder.
+
+    Who speaks is said by a CSV in it with the columns `file` and `speaker` (and `gender`, if known); without one, by
+    the first folder below it; a file that lies in no folder is a speaker of its own.
+
+    Raises:
+        InputError: no such folder, or no speech in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"speech {folder}: no such folder; expected audio files in a folder per speaker, or a CSV")
+    tables = sorted(folder.glob("*.csv"))
+    if len(tables) > 1:
+        raise InputError(f"speech {folder}: found {len(tables)} CSV files, expected at most one")
+    if tables:
+        rows = read_csv(tables[0], ["file", "speaker"])
+        return [(folder / row["file"], row["speaker"], row.get("gender") or "") for row in rows]
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not files:
+        raise InputError(f"speech {folder}: found no audio; expected {', '.join(sorted(AUDIO_SUFFIXES))}")
+    if any(path.parent == folder for path in files):
+        say(f"speech {folder}: no CSV and no folder per speaker, so each file counts as another speaker")
+    return [(path, path.relative_to(folder).parts[0], "") for path in files]
+
+
+def distill(speakers: Path, out: Path, config: Config) -> dict[str, Any]:
+    """Speaks with many speakers, learns what comes out, and writes `out`/signature; returns its metrics.
+
+    Raises:
+        InputError: no generator in `speakers`, or its space is not the one that the TTS takes.
+    """
+    generator = SpeakerGenerator.load(Path(speakers) / "generator")
+    tts = open_tts(config.generate.tts)
+    _check_space(generator, tts.space, tts.name)
+    encoder = open_voice_encoder(config.encoders.voice)
+    settings = config.signature
+    # Known speakers are where the mixture is densest; drawn ones cover what retrieval will ask about.
+    drawn = generator.sample(max(0, settings.speakers - len(generator.bank)), settings.seed)
+    vectors = np.concatenate([generator.bank.vectors, drawn])[: settings.speakers]
+    sentences = SENTENCES[: settings.sentences]
+    if settings.sentences > len(SENTENCES):
+        raise InputError(f"signature.sentences = {settings.sentences}: expected at most {len(SENTENCES)}")
+    spoken = []
+    with step("speak", len(vectors), "speakers") as progress:
+        for vector in vectors:
+            spoken.append(mean_voice(tts, encoder, vector, sentences))
+            progress.advance()
+    with step("fit signature", settings.max_epochs, "epochs") as progress:
+        signature, metrics = fit_signature(
+            tts.name, tts.space, encoder.space, vectors, np.stack(spoken), settings,
+            lambda epoch, _, cosine: progress.set(epoch, f"dev cosine {cosine:.3f}"),
+        )  # fmt: skip
+    made_by = {"config": settings.model_dump(), "speakers": str(speakers)}
+    signature.save(Path(out) / "signature", metrics, made_by)
+    return metrics
+
+
+def mean_voice(tts: Any, encoder: VoiceEncoder, speaker: np.ndarray, sentences: tuple[str, ...]) -> np.ndarray:
+    """Returns the mean embedding (dim,) of what a TTS says with one speaker vector."""
+    waves = [prepare_speech(tts.synthesize(text, speaker), tts.sample_rate_hz) for text in sentences]
+    return encoder.embed(waves).mean(axis=0)
+
+
+def load_speakers(folder: Path, score: str) -> tuple[SpeakerGenerator, TTSSignature | None]:
+    """Returns the generator of a folder, and its signature where the score needs one.
+
+    Raises:
+        InputError: one of them is missing.
+    """
+    generator = SpeakerGenerator.load(Path(folder) / "generator")
+    if score == "naive":
+        return generator, None
+    if not (Path(folder) / "signature").is_dir():
+        raise InputError(
+            f"speakers {folder}: found no TTS signature, which the informed score needs; run "
+            f"`vclip distill --speakers {folder} --out {folder}`, or give --set generate.score=naive"
+        )
+    return generator, TTSSignature.load(Path(folder) / "signature")
+
+
+def _check_space(generator: SpeakerGenerator, space: str, tts: str) -> None:
+    from vclip.errors import SpaceError
+
+    if generator.space != space:
+        raise SpaceError(generator.space, space, f"speakers for the TTS '{tts}'")
