@@ -193,6 +193,7 @@ def fit_speakers(
     store: Annotated[
         str | None, typer.Option("--store", help="Or a store, whose own voices are the speakers.")
     ] = None,
+    tts: Annotated[str | None, typer.Option("--tts", help="Or a TTS, whose known speakers they are.")] = None,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
@@ -203,7 +204,7 @@ def fit_speakers(
     """
     from pipelines.speakers import fit_speakers
 
-    _show(fit_speakers(out, _config(config, set), speech, store), as_json, f"speaker generator {out}")
+    _show(fit_speakers(out, _config(config, set), speech, store, tts), as_json, f"speaker generator {out}")
 
 
 @app.command()
@@ -274,14 +275,9 @@ def quickstart(
 
     Example: `vclip quickstart --out quickstart`, then open quickstart/index.html.
     """
-    from pipelines.quickstart import quickstart
+    from pipelines.quickstart import OFFLINE, quickstart
 
-    quickstart(
-        out,
-        videos,
-        face,
-        _config(config, ["encoders.face=dlib", *(set or [])]) if not config else _config(config, set),
-    )
+    quickstart(out, videos, face, _config(config, set if config else [*OFFLINE, *(set or [])]))
 
 
 if __name__ == "__main__":

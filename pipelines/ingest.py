@@ -104,6 +104,9 @@ def _stream(work: Work, config: Config, job: Job, extract: Extract) -> Iterator[
         num_gpus=1 if gpus else 0,
         # On CPU the actor shares the cores with extraction: on two cores a core of its own would halve that.
         num_cpus=0,
+        # On one machine an actor that dies takes the job with it, and a second run goes on from there; on a cluster
+        # it starts anew (and Ray then warns of ray issue 53727, which a local run need not read).
+        max_restarts=-1 if os.environ.get("RAY_ADDRESS") else 0,
     )
     for row in rows.iter_rows():
         yield row["rows"]
@@ -146,9 +149,6 @@ def start_ray() -> None:
     import logging
     import warnings
 
-    if not os.environ.get("RAY_ADDRESS"):
-        # Ray Data's own actors make it print an error about restarts that concerns clusters only (ray issue 53727).
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
     # Ray forks and at once executes its servers; lancedb fears for forks that go on in Python.

@@ -1,6 +1,6 @@
 """The pictures that runs leave beside their numbers: ROC and training curves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,23 @@ def plot_roc(path: str | Path, curves: Mapping[str, Mapping[str, Any]]) -> Path:
     """Draws ROC curves; `curves`: label -> an evaluation as JSON."""
     figure, axes = _axes("false-alarm rate", "hit rate", (4.6, 4.4))
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
-    for shade, (label, curve) in enumerate(curves.items()):
-        text = f"{label}: AUC {curve['auc']:.3f}"
-        alpha = 1 - 0.6 * shade / max(1, len(curves))
-        axes.plot(curve["roc_false_alarm"], curve["roc_hit"], color=ACCENT, linewidth=2, alpha=alpha, label=text)
+    for label, curve in curves.items():
+        axes.plot(curve["roc_false_alarm"], curve["roc_hit"], linewidth=2, label=f"{label}: AUC {curve['auc']:.3f}")
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
+    return _save(figure, path)
+
+
+def plot_folds(path: str | Path, folds: Sequence[Mapping[str, Any]]) -> Path:
+    """Draws the ROC curve of each fold of a cross-validation, faintly, and their mean."""
+    figure, axes = _axes("false-alarm rate", "hit rate", (4.6, 4.4))
+    axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
+    grid = folds[0]["roc_false_alarm"]
+    for fold in folds:
+        axes.plot(grid, fold["roc_hit"], color=FAINT, linewidth=1, alpha=0.7)
+    mean = [sum(hits) / len(folds) for hits in zip(*(fold["roc_hit"] for fold in folds), strict=True)]
+    auc = sum(fold["auc"] for fold in folds) / len(folds)
+    axes.plot(grid, mean, color=ACCENT, linewidth=2.5, label=f"mean of {len(folds)} folds: AUC {auc:.3f}")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(frameon=False, loc="lower right", fontsize=8)
     return _save(figure, path)
@@ -37,7 +50,7 @@ def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
     )  # fmt: skip
     axes.margins(y=0.25)
     loss = axes.twinx()
-    loss.plot(history["step"], history["loss"], color=FAINT, linewidth=1.5)
+    loss.plot(history["step"][1:], history["loss"][1:], color=FAINT, linewidth=1.5)
     loss.set_ylabel("training loss", color=FAINT)
     loss.tick_params(colors=FAINT)
     loss.spines[["top", "right", "left"]].set_visible(False)

@@ -19,6 +19,7 @@ from vclip.tts import open_tts
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
 EMBED_BATCH = 16
+TTS_SPEAKERS = 500  # asked of a TTS that has no end of them
 
 # Everyday sentences that between them hold most sounds of English, for what a TTS makes of a speaker.
 SENTENCES = (

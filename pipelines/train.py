@@ -30,9 +30,8 @@ def read_pairs(store: Store, where: str | None = None) -> Pairs:
         raise InputError(f"store {store.uri}: found no face-voice pair{filtered}; ingest or import some first")
     pairs, made_up = group_people(pairs, store.face_space, store.voice_space)
     if made_up:
-        say(
-            f"{made_up} of {len(pairs)} clips name nobody: grouped into {len(set(pairs.identity))} people by face and voice"
-        )
+        people = len(set(pairs.identity))
+        say(f"{made_up} of {len(pairs)} clips name nobody; face and voice together tell {people} people")
     return pairs
 
 
@@ -67,10 +66,10 @@ def train(store_uri: str, out: Path, config: Config, where: str | None = None, f
         **crossed,
     }
     made_by = {"config": config.train.model_dump(), "store": store_uri, "store_version": version, "where": where}
-    curve = {k: [None if v != v else v for v in values] if isinstance(values, list) else values
-             for k, values in asdict(history).items()}  # fmt: skip
+    curve = asdict(history)
+    curve["loss"][0] = None  # there is no loss before the first step, and NaN is not JSON
     model.save(out, {**metrics, "history": curve}, made_by)
-    plot_training(Path(out) / "training.png", asdict(history))
+    plot_training(Path(out) / "training.png", curve)
     return metrics
 
 

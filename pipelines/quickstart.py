@@ -1,0 +1,164 @@
+"""`vclip quickstart`: the whole way once, on a sample that the project makes or on the user's own videos.
+
+sample -> ingest -> train (cross-validated) -> evaluate -> fit-speakers -> distill -> generate -> index.html
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import Config
+from pipelines.page import write_page
+from pipelines.progress import say, step
+from vclip.errors import InputError
+
+OFFLINE = ("encoders.face=dlib", "encoders.voice=resemblyzer")  # as configs/offline.yaml
+TEXTS = ("Hello, nice to meet you. This is how I imagine your voice.",)
+SAMPLE_PEOPLE = 40
+FOLDS = 5
+VOICES = 3
+# Enough for a first impression in minutes; the defaults of `distill` are for real use.
+QUICK_SIGNATURE = {"speakers": 200, "sentences": 2}
+
+
+@dataclass
+class Diary:
+    """What each step did and how long it took."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self, title: str, work: Callable[[], Any], tell: Callable[[Any], str]) -> Any:
+        say(f"\n== {title}")
+        started_s = time.monotonic()
+        result = work()
+        entry = {"step": title, "result": tell(result), "seconds": time.monotonic() - started_s}
+        self.steps.append(entry)
+        say(f"   {entry['result']}")
+        return result
+
+
+def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config) -> None:
+    """Runs every job once, writes everything to `out`, and ends with a table and `out`/index.html.
+
+    Args:
+        out: the folder; what an earlier quickstart left in it is replaced.
+        videos: the user's videos; the synthetic sample where None.
+        face: the user's photo; one of the sample where None.
+        config: the resolved configuration.
+
+    Raises:
+        InputError: the inputs cannot be used.
+    """
+    from pipelines.generate import generate
+    from pipelines.speakers import distill
+    from pipelines.train import train
+    from pipelines.videos import ingest_videos
+
+    if videos and not face:
+        raise InputError("quickstart: found --videos without --face; give a photo to speak for as well")
+    _clear(out)
+    diary, labels, synthetic = Diary(), None, videos is None
+    if videos is None:
+        videos, photo = diary.run("sample", lambda: _sample(out / "videos"), lambda _: _SAMPLE_NOTE)
+        labels, face = videos / "labels.csv", face or photo
+    quick = config.signature.model_copy(update=QUICK_SIGNATURE)
+    config = config.model_copy(update={"signature": quick})
+    store, model, speakers = str(out / "store"), out / "model", out / "speakers"
+    summary = diary.run("ingest", lambda: ingest_videos([videos], store, config, labels), _tell_ingest)
+    metrics = diary.run("train", lambda: train(store, model, config, folds=FOLDS), _tell_train)
+    evaluation = diary.run("evaluate", lambda: _evaluate(model, out / "evaluation"), _tell_evaluation)
+    diary.run("fit-speakers", lambda: _fit_speakers(speakers, store, metrics["people"], config), _tell_speakers)
+    diary.run("distill", lambda: distill(speakers, speakers, config), _tell_signature)
+    speech = diary.run(
+        "generate",
+        lambda: generate([face], TEXTS, model, speakers, out / "speech", config, VOICES),
+        lambda rows: f"{len(rows)} files, scores " + ", ".join(f"{row['score']:.2f}" for row in rows),
+    )
+    page = write_page(out, store, face, summary, evaluation, speech, diary.steps, synthetic)
+    _finish(diary, page, synthetic)
+
+
+_SAMPLE_NOTE = f"{SAMPLE_PEOPLE} made-up people from one portrait, with silent and voice-over videos among them"
+
+
+def _clear(out: Path) -> None:
+    """Removes what an earlier quickstart made, and nothing else."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: found a file, expected a folder")
+    for name in ("videos", "store", "model", "evaluation", "speakers", "speech"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _sample(folder: Path) -> tuple[Path, Path]:
+    from pipelines.sample_corpus import make_sample
+
+    with step("make videos", 0, "videos") as progress:
+
+        def show(done: int, total: int) -> None:
+            progress.total = total
+            progress.set(done)
+
+        return make_sample(folder, SAMPLE_PEOPLE, on_video=show)
+
+
+def _evaluate(model: Path, out: Path) -> dict[str, Any]:
+    """The cross-validation of the training, drawn: every person is judged by a model that never saw them."""
+    from pipelines.plots import plot_folds
+
+    metrics = json.loads((model / "metrics.json").read_text())
+    out.mkdir(parents=True, exist_ok=True)
+    plot_folds(out / "roc.png", metrics["cross_validation"])
+    return metrics
+
+
+def _fit_speakers(folder: Path, store: str, people: int, config: Config) -> dict[str, Any]:
+    from pipelines.speakers import fit_speakers
+    from vclip.speakers.generator import MIN_SPEAKERS
+
+    if people >= MIN_SPEAKERS:
+        return fit_speakers(folder, config, store_uri=store)
+    say(f"{people} people are too few for a speaker generator; taking the known voices of '{config.generate.tts}'")
+    return fit_speakers(folder, config, tts=config.generate.tts)
+
+
+def _tell_ingest(summary: Any) -> str:
+    states = ", ".join(f"{count} {state}" for state, count in sorted(summary.videos.items()))
+    return f"{states}; {summary.rows['clips']} clips, {summary.rows['faces']} faces, {summary.rows['voices']} voices"
+
+
+def _tell_train(metrics: dict[str, Any]) -> str:
+    return f"{metrics['clips']} clips of {metrics['people']} people, dev AUC {metrics['dev_auc']:.3f}"
+
+
+def _tell_evaluation(metrics: dict[str, Any]) -> str:
+    mean, spread = metrics["cross_validated_auc"], metrics["cross_validated_auc_std"]
+    return f"AUC {mean:.3f} (±{spread:.3f} over {FOLDS} folds) on people unseen by training and by its stopping"
+
+
+def _tell_speakers(metrics: dict[str, Any]) -> str:
+    return f"{metrics['speakers']} known speakers, {metrics['mixture_components']} mixture components"
+
+
+def _tell_signature(metrics: dict[str, Any]) -> str:
+    return (
+        f"held-out cosine {metrics['cosine_held_out']:.3f} "
+        f"(the asked vector itself: {metrics['cosine_identity']:.3f})"
+    )
+
+
+def _finish(diary: Diary, page: Path, synthetic: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("step", "result", "seconds", title="quickstart", title_justify="left")
+    for entry in diary.steps:
+        table.add_row(entry["step"], entry["result"], f"{entry['seconds']:.0f}")
+    Console().print(table)
+    if synthetic:
+        print("The sample is synthetic: its people, voices and the relation between them are made up.")
+    print(f"Open {page} to see the faces and hear the voices.")
