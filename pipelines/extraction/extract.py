@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.crops import cut_crops
-from pipelines.extraction.decode import Decoder
+from pipelines.extraction.decode import SAMPLE_RATE_HZ, Decoder
 from pipelines.extraction.faces import FaceDetector, open_detector
 from pipelines.extraction.lip_sync import lip_evidence
 from pipelines.extraction.probe import MediaError, Probe, probe_media
@@ -113,14 +113,19 @@ def _clip(
     """One clip with its crops and segments, or None and a count of the filter that dropped it."""
     funnel["stretches"] += 1
     limits, rate_hz, track = config.clips, config.media.rate_hz, stretch.track
-    start_s, end_s = stretch.first / rate_hz, min(stretch.end / rate_hz, len(sound) / 16_000)
+    start_s, end_s = stretch.first / rate_hz, min(stretch.end / rate_hz, len(sound) / SAMPLE_RATE_HZ)
     if speech.ratio(start_s, end_s) < limits.min_speech_ratio:
         funnel["drop:little_speech"] += 1
         return None
     if speech.snr_db(start_s, end_s) < limits.min_snr_db:
         funnel["drop:low_snr"] += 1
         return None
-    faces = cut_crops(path, probe, stretch, detector, config)
+    try:
+        faces = cut_crops(path, probe, stretch, detector, config)
+    except MediaError:
+        # The first pass could read these pictures, so the file is sound up to here; only seeking fails.
+        funnel["drop:not_seekable"] += 1
+        return None
     if max(face.size_px for face in faces) < limits.min_face_px:
         funnel["drop:small_face"] += 1
         return None

@@ -19,6 +19,7 @@ from pipelines.extraction.config import SpeakingConfig
 from pipelines.extraction.decode import SAMPLE_RATE_HZ
 from pipelines.extraction.lips import SIGNALS
 from pipelines.extraction.tracks import Track
+from vclip.errors import InputError
 
 RATE_HZ = 25.0  # the pictures a second for which the coefficients are
 BANDS_HZ = ((100, 560), (560, 1120), (1120, 2270), (2270, 7600))
@@ -61,11 +62,14 @@ def lip_evidence(track: Track, sound: np.ndarray, rate_hz: float, config: Speaki
     Args:
         track: the face.
         sound: (samples,) int16 at 16 kHz, of the whole video.
-        rate_hz: pictures per second; must be RATE_HZ.
+        rate_hz: pictures per second.
         config: window and hop.
+
+    Raises:
+        InputError: the pictures come at another rate than RATE_HZ.
     """
     if rate_hz != RATE_HZ:
-        raise ValueError(f"lip evidence is for {RATE_HZ:g} pictures a second, found {rate_hz:g} (media.rate_hz)")
+        raise InputError(f"media.rate_hz = {rate_hz:g}: the evidence of the lips is made for {RATE_HZ:g}")
     lips, loudness = lip_signals(track), band_loudness(sound, track.first, track.end)
     width, hop = round(config.window_s * rate_hz), max(1, round(config.hop_s * rate_hz))
     last = max(0, len(track) - width)
@@ -141,7 +145,6 @@ def sync_correlations(lips: np.ndarray, loudness: np.ndarray, start: int, end: i
 def sync_ratios(lips: np.ndarray, loudness: np.ndarray, start: int, end: int) -> np.ndarray:
     """Returns the log-likelihood ratio of one window at each offset, (offsets,)."""
     correlations = sync_correlations(lips, loudness, start, end)
-    # The coefficients are for windows of 3 s; chance correlations grow as windows get shorter.
     return INTERCEPT + (correlations * WEIGHTS).sum(axis=(1, 2, 3))
 
 

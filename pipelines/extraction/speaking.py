@@ -4,7 +4,7 @@ A backend weighs each track on its own: the log-likelihood ratio of "this face i
 picture. The ratios of all tracks in view are then contrasted with each other and with chance, by Bayes' rule over the
 hypotheses "track i is heard" and "none of them is":
 
-    P(i) = r_i / (r_1 + ... + r_n + n (1 - prior) / prior),      r_i = likelihood ratio of track i
+    P(i) = r_i / (r_1 + ... + r_n + (1 - prior) / prior),      r_i = likelihood ratio of track i
 
 so that a lone face has to prove itself, and of two faces only one can win.
 """
@@ -39,12 +39,11 @@ def speaking_scores(
     chance = (1 - config.prior) / config.prior
     scores = []
     for track, own in zip(tracks, ratios, strict=True):
-        everyone, visible = np.zeros(len(track)), np.zeros(len(track))
+        everyone = np.zeros(len(track))
         for other, theirs in zip(tracks, ratios, strict=True):
             first, end = max(track.first, other.first), min(track.end, other.end)
             if first < end:
-                here = slice(first - track.first, end - track.first)
-                everyone[here] += theirs[first - other.first : end - other.first]
-                visible[here] += 1
-        scores.append((own / (everyone + visible * chance)).astype(np.float32))
+                theirs_here = theirs[first - other.first : end - other.first]
+                everyone[first - track.first : end - track.first] += theirs_here
+        scores.append((own / (everyone + chance)).astype(np.float32))
     return scores
