@@ -27,8 +27,8 @@ N_BINS = dsp.N_FFT // 2 + 1
 BIN_HZ = dsp.SR / dsp.N_FFT
 MIN_VOICED_HZ = 60.0
 
-# The envelopes of about five minutes of speech: 60 MB.
-CACHED_SENTENCES = 64
+# Of usual length, 4 s: 25 MB; were all as long as can be, eight times that.
+CACHED_SENTENCES = 32
 MAX_PHONEMES = 400
 # An unvoiced frame has no harmonics to average away; this width keeps the shape of a fricative.
 UNVOICED_WIDTH_HZ = 200.0

