@@ -26,6 +26,7 @@ from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.probe import MediaError, Probe
 
 SAMPLE_RATE_HZ = 16_000
+SEEK_LEAD = 2  # pictures
 
 
 @functools.cache
@@ -104,10 +105,11 @@ def full_pictures(
     Raises:
         MediaError: ffmpeg fails or stalls.
     """
-    first = numbers[0]
-    wanted = "+".join(f"eq(n,{number - first})" for number in numbers)
+    # Start a little early: a seek to a picture's very time may land after it.
+    start = max(0, numbers[0] - SEEK_LEAD)
+    wanted = "+".join(f"eq(n,{number - start})" for number in numbers)
     video = (
-        _input(path, config, ss=f"{first / config.rate_hz:.6f}")[str(probe.video_index)]
+        _input(path, config, ss=f"{start / config.rate_hz:.6f}")[str(probe.video_index)]
         # The same clock as in the first pass, so that the same number is the same instant.
         .filter("fps", config.rate_hz, start_time=0)
         .filter("select", wanted)

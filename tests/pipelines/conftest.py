@@ -1,0 +1,170 @@
+"""One small world for all jobs: six made-up people on video, and two dozen more as pictures with speech.
+
+Each piece is made once, by the job that users run, and is only read by the tests.
+"""
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from vclip_command import OFFLINE, Answer, call, process
+
+from pipelines.sample_corpus import controls_of, draw_people, make_sample, portrait_of
+from stores import Store
+
+PEOPLE_ON_VIDEO = 6
+PEOPLE_IN_PAIRS = 24
+QUICK = ("--set", "train.max_steps=20")
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """The videos, the store that the first run made of them, and what that run said."""
+
+    folder: Path
+    store: str
+    answer: Answer
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return json.loads(self.answer.out)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_ray() -> Iterator[None]:
+    """A Ray of our own in a short folder (its sockets' paths are limited), and none left behind."""
+    folder = tempfile.mkdtemp(prefix="vr", dir="/tmp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.delenv("RAY_ADDRESS", raising=False)
+        yield
+        if "ray" in os.sys.modules:
+            os.sys.modules["ray"].shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def vclip(capfd) -> Callable[..., Answer]:
+    """Runs a command here; sees whatever reaches the file descriptors, libraries' chatter included."""
+
+    def run(*args: object) -> Answer:
+        capfd.readouterr()
+        code = call(*args)
+        return Answer(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory) -> Path:
+    """Sample videos with labels.csv and photo.jpg, and beside them broken files and a copy under another name."""
+    folder, _ = make_sample(tmp_path_factory.mktemp("sample") / "videos", PEOPLE_ON_VIDEO)
+    whole = (folder / "000_speaking.mp4").read_bytes()
+    (folder / "broken").mkdir()
+    (folder / "broken" / "text.mp4").write_text("this is no video\n")
+    (folder / "broken" / "empty.mp4").write_bytes(b"")
+    (folder / "broken" / "truncated.mp4").write_bytes(whole[: len(whole) // 3])
+    (folder / "zz_copy_of_000.mp4").write_bytes(whole)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ingested(sample, tmp_path_factory) -> Ingested:
+    """The sample, ingested once by the installed command on a Ray of its own."""
+    store = str(tmp_path_factory.mktemp("ingested") / "store")
+    labels = sample / "labels.csv"
+    answer = process("ingest", sample, "--store", store, "--labels", labels, "--config", OFFLINE, "--json")
+    assert answer.code == 0, answer.err
+    return Ingested(sample, store, answer)
+
+
+@pytest.fixture(scope="session")
+def pair_files(tmp_path_factory) -> Path:
+    """pairs.csv with a picture and speech of each person; the last picture, `nobody`, shows no face."""
+    from vclip.audio import resample
+    from vclip.tts.morph import Morph
+    from vclip.tts.wav import write_speech
+
+    folder = tmp_path_factory.mktemp("pairs")
+    voice, people = Morph(), draw_people(PEOPLE_IN_PAIRS, seed=7)
+    with open(folder / "pairs.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "identity", "gender", "face", "voice", "licence"])
+        for number, person in enumerate(people):
+            text = "We missed the early train, so we had coffee and waited for the next."
+            speech = resample(voice.speak(text, controls_of(person)), voice.sample_rate_hz, 16_000)
+            write_speech(folder / person.name / "speech.wav", speech, 16_000, {})
+            cv2.imwrite(str(folder / f"{person.name}.png"), portrait_of(person)[..., ::-1])
+            files = [f"{person.name}.png", f"{person.name}/speech.wav"]
+            writer.writerow([number, person.name, "fm"[person.traits[0] > 0], *files, "made up"])
+        cv2.imwrite(str(folder / "nobody.png"), no_face())
+        writer.writerow(["last", "nobody", "", "nobody.png", f"{people[0].name}/speech.wav", ""])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pairs_store(pair_files, tmp_path_factory) -> str:
+    """The pairs, imported."""
+    store = str(tmp_path_factory.mktemp("imported") / "store")
+    assert call("import", "pairs", pair_files / "pairs.csv", "--store", store, "--config", OFFLINE) == 0
+    return store
+
+
+@pytest.fixture(scope="session")
+def model(pairs_store, tmp_path_factory) -> Path:
+    """An association model, trained for a moment."""
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    assert call("train", "--store", pairs_store, "--out", folder, *QUICK) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speakers(pairs_store, tmp_path_factory) -> Path:
+    """A speaker generator and the signature of `morph`."""
+    folder = tmp_path_factory.mktemp("speakers") / "speakers"
+    assert call("fit-speakers", "--store", pairs_store, "--out", folder) == 0
+    few = ("--set", "signature.speakers=12", "--set", "signature.sentences=1", "--set", "signature.max_epochs=60")
+    assert call("distill", "--speakers", folder, "--out", folder, *few) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photo(sample) -> Path:
+    """A photo of one person."""
+    return sample / "photo.jpg"
+
+
+@pytest.fixture(scope="session")
+def two_faces(tmp_path_factory) -> Path:
+    """A photo of two people, the right one larger."""
+    small, large = (portrait_of(person) for person in draw_people(2, seed=3))
+    picture = np.full((480, 800, 3), 127, np.uint8)
+    picture[100:340, 20:260] = cv2.resize(small, (240, 240))
+    picture[:, 320:] = cv2.resize(large, (480, 480))
+    path = tmp_path_factory.mktemp("photos") / "two.png"
+    cv2.imwrite(str(path), picture[..., ::-1])
+    return path
+
+
+@pytest.fixture(scope="session")
+def other_store(tmp_path_factory) -> str:
+    """A store made for other encoders."""
+    uri = str(tmp_path_factory.mktemp("other") / "store")
+    Store.create(uri, faces={"open_clip/elsewhere/crop1": 512}, voices={"ecapa/192": 192})
+    return uri
+
+
+def no_face() -> np.ndarray:
+    """A picture (240, 320, 3) uint8 in which there is nobody."""
+    across = np.linspace(40, 220, 320)[None] + np.zeros((240, 1))
+    return np.repeat(across.astype(np.uint8)[..., None], 3, axis=2)

@@ -1,0 +1,163 @@
+"""The whole chain: who speaks gives clips, who does not gives none and a reason, and no file raises."""
+
+import csv
+import io
+import itertools
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import soundfile
+from talking_portrait import SAMPLE_RATE_HZ, drifting, portrait, talking, voice, write_video
+
+from pipelines.extraction import ExtractionConfig, extract
+from pipelines.extraction.config import ClipConfig
+
+SECONDS = 4
+
+
+@pytest.fixture(scope="module")
+def sound():
+    return voice(SECONDS, seed=0)
+
+
+@pytest.fixture(scope="module")
+def talking_video(tmp_path_factory, sound):
+    return write_video(tmp_path_factory.mktemp("videos") / "talking.mp4", talking(sound, side=720), sound)
+
+
+@pytest.fixture(scope="module")
+def talking_extraction(talking_video):
+    return extract(talking_video)
+
+
+def test_a_talking_face_gives_a_clip(talking_extraction):
+    assert (talking_extraction.state, talking_extraction.reason) == ("done", "")
+    (clip,) = talking_extraction.clips
+    assert clip.start_s < 0.3
+    assert clip.end_s == pytest.approx(SECONDS, abs=0.3)
+    assert clip.speaking_score > 0.8
+    x, y = (clip.box[0] + clip.box[2]) / 2, (clip.box[1] + clip.box[3]) / 2
+    # The portrait's face is at (154, 97) of 310 pixels.
+    assert (x, y) == (pytest.approx(0.50, abs=0.03), pytest.approx(0.32, abs=0.04))
+
+
+def test_crops_come_from_the_full_resolution_in_order_of_time(talking_extraction):
+    (clip,) = talking_extraction.clips
+    times = [face.time_s for face in clip.faces]
+    assert len(times) == 3
+    assert times == sorted(times)
+    assert clip.start_s <= times[0] < times[-1] <= clip.end_s
+    for face in clip.faces:
+        # The face is 93 pixels wide in the portrait's 310: 216 in the video's 720, but 192 in the analysed 640.
+        assert face.size_px == pytest.approx(216, rel=0.08)
+        image = cv2.imdecode(np.frombuffer(face.image, np.uint8), cv2.IMREAD_COLOR)
+        assert image.shape == (256, 256, 3)
+        assert 0 < face.quality <= 1
+
+
+def test_segments_hold_the_clips_sound(talking_extraction, sound):
+    (clip,) = talking_extraction.clips
+    (segment,) = clip.voices
+    samples, rate_hz = soundfile.read(io.BytesIO(segment.audio))
+    assert rate_hz == SAMPLE_RATE_HZ
+    assert len(samples) == pytest.approx((segment.end_s - segment.start_s) * rate_hz, abs=1)
+    original = sound[round(segment.start_s * rate_hz) :][: len(samples)]
+    # AAC in between; a shift of one millisecond would bring this below 0.9.
+    assert np.corrcoef(samples[: len(original)], original)[0, 1] > 0.95
+    assert segment.snr_db > 20
+    assert segment.speech_ratio > 0.6
+
+
+def test_long_speech_is_cut_into_clips_and_segments_that_cover_it(talking_video):
+    limits = ClipConfig(max_s=2.5, segment_max_s=1.5, segment_min_s=0.5)
+    extraction = extract(talking_video, ExtractionConfig(clips=limits))
+    assert len(extraction.clips) == 2
+    assert extraction.clips[0].end_s == extraction.clips[1].start_s
+    for clip in extraction.clips:
+        assert clip.end_s - clip.start_s <= 2.5
+        edges = [s.start_s for s in clip.voices] + [clip.voices[-1].end_s]
+        assert (edges[0], edges[-1]) == (clip.start_s, clip.end_s)
+        assert all(0.5 <= b - a <= 1.5 for a, b in itertools.pairwise(edges))
+
+
+def test_the_funnel_adds_up(talking_video):
+    for limits in (ClipConfig(), ClipConfig(min_face_px=1000), ClipConfig(min_snr_db=59), ClipConfig(min_quality=1)):
+        extraction = extract(talking_video, ExtractionConfig(clips=limits))
+        funnel = extraction.funnel
+        after = sum(funnel.get(f"drop:{why}", 0) for why in ("small_face", "low_snr", "low_quality", "little_speech"))
+        assert funnel["stretches"] == after + funnel["clips"] == 1
+        assert funnel["clips"] == len(extraction.clips) == (limits == ClipConfig())
+        assert (extraction.state, bool(extraction.reason)) == (
+            ("done", False) if funnel["clips"] else ("empty", True)
+        )
+
+
+def test_the_hook_hears_of_every_stage(talking_video):
+    told = []
+    extract(talking_video, hook=lambda stage, done, total: told.append((stage, done <= total)))
+    assert list(dict.fromkeys(stage for stage, _ in told)) == ["probe", "decode", "speech", "speaking", "crops"]
+    assert all(in_range for _, in_range in told)
+
+
+SILENT = {
+    "voice_over": (lambda sound: (drifting(100), sound), "no visible speaker"),
+    "muted": (lambda sound: (talking(sound), 0 * sound), "no speech"),
+    "frozen": (lambda sound: ([portrait(0.0)] * 100, sound), "no visible speaker"),
+    "no_face": (lambda sound: ([np.full((120, 160, 3), 90, np.uint8)] * 100, sound), "no face"),
+    "no_sound_stream": (lambda sound: (talking(sound), None), "no audio stream"),
+    "no_picture_stream": (lambda sound: (None, sound), "no video stream"),
+}
+
+
+@pytest.mark.parametrize("kind", SILENT)
+def test_a_video_without_a_visible_speaker_gives_nothing_and_says_why(tmp_path, sound, kind):
+    make, reason = SILENT[kind]
+    extraction = extract(write_video(tmp_path / f"{kind}.mp4", *make(sound)))
+    assert (extraction.state, extraction.clips) == ("empty", ())
+    assert reason in extraction.reason
+
+
+BROKEN = {
+    "missing.mp4": None,
+    "empty.mp4": b"",
+    "text.mp4": b"this is not a video\n" * 50,
+    "garbage.mkv": np.random.default_rng(0).integers(0, 256, 40_000, dtype=np.uint8).tobytes(),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_is_no_video_fails_with_a_reason(tmp_path, name):
+    if BROKEN[name] is not None:
+        (tmp_path / name).write_bytes(BROKEN[name])
+    extraction = extract(tmp_path / name)
+    assert extraction.state == "failed"
+    assert extraction.reason
+    assert "\n" not in extraction.reason
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_truncated_file_fails_with_a_reason(tmp_path, sound, suffix):
+    whole = write_video(tmp_path / f"whole.{suffix}", drifting(100), sound)
+    part = tmp_path / f"part.{suffix}"
+    part.write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
+    extraction = extract(part)
+    assert extraction.state == "failed"
+    assert extraction.reason
+
+
+def test_a_folder_fails_with_a_reason(tmp_path):
+    assert extract(tmp_path).state == "failed"
+
+
+@pytest.mark.shared
+@pytest.mark.skipif("VCLIP_SHARED" not in os.environ, reason="VCLIP_SHARED does not point at the real data")
+def test_real_talking_clips_are_found():
+    folder = Path(os.environ["VCLIP_SHARED"]) / "data" / "clips"
+    rows = list(csv.DictReader((folder / "clips.csv").open()))
+    clean = [row["file"] for row in rows if row["kind"] == "clean" and float(row["seconds"]) >= 2.5]
+    chosen = clean[::6]
+    found = [name for name in chosen if extract(folder / name).clips]
+    assert len(found) >= 0.85 * len(chosen), sorted(set(chosen) - set(found))

@@ -1,0 +1,50 @@
+"""Runs the command line, in this process or in one of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.cli import app
+
+ROOT = Path(__file__).parents[2]
+OFFLINE = ROOT / "configs" / "offline.yaml"
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+def call(*args: object) -> int:
+    """Runs `vclip ARGS` here and returns its exit code; what it prints goes where this process prints."""
+    try:
+        app([str(arg) for arg in args], prog_name="vclip")
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def process(*args: object, env: Mapping[str, str] | None = None, limit_s: float = 300) -> Answer:
+    """Runs the installed `vclip ARGS` as a user does, from the project's root."""
+    command = [str(BIN / "vclip"), *(str(arg) for arg in args)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=limit_s
+    )
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int]]:
+    """Returns every file and folder below with its size and time: equal before and after if nothing was written."""
+    if not folder.exists():
+        return {}
+    paths = [folder, *folder.rglob("*")]
+    stats = [(path, path.stat()) for path in paths]
+    return {str(path.relative_to(folder)): (stat.st_size, stat.st_mtime_ns) for path, stat in stats}
