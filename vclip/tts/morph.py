@@ -3,6 +3,21 @@
 It needs no download. The voice is hibari-tts' default one (`base_voice`), the bending a handful of controls
 (`morph_controls`, `morph_synthesis`), and the controls are found from a GE2E embedding by a calibrated map
 (`morph_map`, made by `calibrate`). It misses the asked embedding by a margin, which the TTS signature learns.
+
+Measured with the shipped calibration on 261 LibriSpeech speakers, one utterance each, answered with two sentences
+that the calibration does not hold:
+
+    cosine of the asked and the obtained embedding             .777
+    the same after removing each side's mean                   .503
+    asked speaker's rank among the 261, median                 2     first .48, among ten .84
+    cosine between two obtained voices, 10 / 50 / 90 %         .567 / .664 / .780, asked ones .496 / .590 / .699
+    log pitch of speaker and voice, correlation                .80
+    pitch of speaker and voice on the same side of 155 Hz      91 %
+    words found by pocketsphinx, 66 of the voices              89 %, at least half for each; base voice 88 %
+    rendering, one core                                        180 times real time
+    choice of the controls, one core                           12 ms
+
+What a voice's own limits and held-out synthetic voices give is in `morph.json`.
 """
 
 from pathlib import Path
