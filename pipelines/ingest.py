@@ -106,7 +106,7 @@ def _stream(work: Work, config: Config, job: Job, extract: Extract) -> Iterator[
         num_cpus=0,
         # On one machine an actor that dies takes the job with it, and a second run goes on from there; on a cluster
         # it starts anew (and Ray then warns of ray issue 53727, which a local run need not read).
-        max_restarts=-1 if os.environ.get("RAY_ADDRESS") else 0,
+        **({} if os.environ.get("RAY_ADDRESS") else {"max_restarts": 0}),
     )
     for row in rows.iter_rows():
         yield row["rows"]
@@ -153,6 +153,8 @@ def start_ray() -> None:
 
     # Ray forks and at once executes its servers; lancedb fears for forks that go on in Python.
     warnings.filterwarnings("ignore", message="lancedb fork support")
+    # `max_restarts` has no other way in yet; pyproject keeps Ray below the version that takes this one away.
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)

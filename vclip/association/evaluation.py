@@ -8,7 +8,8 @@ import numpy as np
 
 from vclip.association.metrics import all_trials, auc, auc_interval, equal_error_rate, roc
 from vclip.association.model import AssociationModel
-from vclip.association.pairs import Pairs
+from vclip.association.pairs import Pairs, mean_direction
+from vclip.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,27 @@ def clip_scores(model: AssociationModel, pairs: Pairs) -> np.ndarray:
 
     A clip's face and voice are the normed means over its views.
     """
-    faces = _mean_direction(model.embed_faces(pairs.faces), pairs.face_clip, len(pairs))
-    voices = _mean_direction(model.embed_voices(pairs.voices), pairs.voice_clip, len(pairs))
+    faces = mean_direction(model.embed_faces(pairs.faces), pairs.face_clip, len(pairs))
+    voices = mean_direction(model.embed_voices(pairs.voices), pairs.voice_clip, len(pairs))
     return faces @ voices.T
 
 
+def unseen(model: AssociationModel, pairs: Pairs) -> Pairs:
+    """Returns the clips of people who had no part in the model's training or its stopping."""
+    return pairs.select(~np.isin(pairs.people_hashes(), model.seen_people))
+
+
 def evaluate(model: AssociationModel, pairs: Pairs, seed: int = 0) -> Evaluation:
-    """Returns the verification figures of all faces against all voices of `pairs`."""
+    """Returns the verification figures of all faces against all voices of `pairs`.
+
+    Raises:
+        InputError: fewer than two people, or one that the model was trained on; names it. See `unseen`.
+    """
+    seen = np.isin(pairs.people_hashes(), model.seen_people)
+    if seen.any():
+        raise InputError(f"identity '{pairs.identity[seen][0]}' was in the model's training; evaluate on others")
+    if len(set(pairs.identity)) < 2:
+        raise InputError(f"found {len(set(pairs.identity))} people to evaluate on, expected at least 2")
     return _evaluate_scores(clip_scores(model, pairs), pairs, seed)
 
 
@@ -50,7 +65,7 @@ def cross_validate(
     folds: int = 5,
     seed: int = 0,
 ) -> list[Evaluation]:
-    """Returns one evaluation per fold over people; the last entry pools the mean of the folds' AUCs is the caller's.
+    """Returns one evaluation per fold over people.
 
     Args:
         pairs: all clips.
@@ -75,9 +90,3 @@ def _evaluate_scores(scores: np.ndarray, pairs: Pairs, seed: int) -> Evaluation:
         auc(trials), low, high, equal_error_rate(trials), same_gender, len(pairs), int(people.max()) + 1,
         false_alarm.tolist(), hit.tolist(),
     )  # fmt: skip
-
-
-def _mean_direction(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
-    sums = np.zeros((n_clips, views.shape[1]), np.float32)
-    np.add.at(sums, clip, views)
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)

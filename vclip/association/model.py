@@ -17,6 +17,7 @@ from vclip.config import Settings
 from vclip.errors import SpaceError
 
 KIND = "association"
+SEEN = "seen_people"
 # The inverse temperature to start from. CLIP's 14 drowns the start in confident errors: face-voice cosines are weak.
 INITIAL_SCALE = 4.0
 ABOUT = (
@@ -44,6 +45,7 @@ class AssociationModel(nn.Module):
         self.face_input, self.voice_input = Standardize(d_face), Standardize(d_voice)
         self.face_projection = FaceProjection(d_face, d_voice, config.hidden, config.dropout)
         self.voice_flow = RealNVP(d_voice, config.couplings, config.coupling_hidden, config.dropout)
+        self.seen_people = np.zeros(0, np.int64)  # hashes of everyone in training or stopping
         self.log_scale = nn.Parameter(torch.tensor(INITIAL_SCALE).log())
 
     def project_faces(self, x: Tensor) -> Tensor:
@@ -89,7 +91,8 @@ class AssociationModel(nn.Module):
             "model": self.config.model_dump(),
             "made_by": made_by or {},
         }
-        return checkpoint.save(folder, KIND, self.state_dict(), config, metrics, ABOUT)
+        tensors = {**self.state_dict(), SEEN: self.seen_people}
+        return checkpoint.save(folder, KIND, tensors, config, metrics, ABOUT)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu") -> "AssociationModel":
@@ -101,5 +104,6 @@ class AssociationModel(nn.Module):
         tensors, config, _ = checkpoint.load(folder, KIND)
         names = ("face_space", "voice_space", "d_face", "d_voice")
         model = cls(*(config[name] for name in names), AssociationConfig(**config["model"]))
+        model.seen_people = tensors.pop(SEEN).numpy()
         model.load_state_dict(tensors)
         return model.eval().to(device)

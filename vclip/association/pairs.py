@@ -1,5 +1,6 @@
 """The training data: clips with their face and voice vectors, and the identity of each."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
@@ -57,6 +58,12 @@ class Pairs:
             )
         return np.unique(self.identity, return_inverse=True)[1]
 
+    def people_hashes(self) -> np.ndarray:
+        """Returns a hash (C,) int64 of each clip's identity: by these a model knows whom it was trained on."""
+        names, row = np.unique(self.identity, return_inverse=True)
+        digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names.tolist())
+        return np.frombuffer(b"".join(digests), dtype="<i8")[row]
+
     def folds(self, count: int, seed: int) -> np.ndarray:
         """Returns the fold (C,) int of each clip; the clips of a person share theirs.
 
@@ -98,6 +105,13 @@ class Pairs:
             for start in range(0, len(order) - size + 1, size):
                 clips = clips_of.draw(order[start : start + size], rng)
                 yield faces_of.draw(clips, rng), voices_of.draw(clips, rng)
+
+
+def mean_direction(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
+    """Returns the normed mean (n_clips, dim) float32 of the views (n, dim) of each clip; `clip` (n,) is their row."""
+    sums = np.zeros((n_clips, views.shape[1]), np.float32)
+    np.add.at(sums, clip, views)
+    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
 class _Groups:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from vclip.association.pairs import Pairs
+from vclip.association.pairs import Pairs, mean_direction
 from vclip.errors import InputError
 
 # Least cosines of two clips of one person, by the first part of the space's name. Measured on 850 real clips of 817
@@ -52,8 +52,8 @@ def group_people(pairs: Pairs, face_space: str, voice_space: str) -> tuple[Pairs
 
 def _linked(pairs: Pairs, same_face: float, same_voice: float) -> np.ndarray:
     """Returns the group number (C,) of each clip."""
-    faces = _clip_directions(pairs.faces, pairs.face_clip, len(pairs))
-    voices = _clip_directions(pairs.voices, pairs.voice_clip, len(pairs))
+    faces = mean_direction(pairs.faces, pairs.face_clip, len(pairs))
+    voices = mean_direction(pairs.voices, pairs.voice_clip, len(pairs))
     rows, columns = [], []
     for start in range(0, len(pairs), BLOCK):
         block = slice(start, start + BLOCK)
@@ -64,12 +64,6 @@ def _linked(pairs: Pairs, same_face: float, same_voice: float) -> np.ndarray:
     row, column = np.concatenate(rows), np.concatenate(columns)
     graph = coo_matrix((np.ones(len(row), bool), (row, column)), shape=(len(pairs), len(pairs)))
     return connected_components(graph, directed=False)[1]
-
-
-def _clip_directions(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
-    sums = np.zeros((n_clips, views.shape[1]), np.float32)
-    np.add.at(sums, clip, views)
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
 def _encoder(space: str) -> str:

@@ -108,6 +108,7 @@ def fit(
         return auc(all_trials(clip_scores(candidate, dev), dev.people()))
 
     start_as_ridge(model, pairs, dev_auc)
+    model.seen_people = np.unique(np.concatenate([pairs.people_hashes(), dev.people_hashes()]))
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     average = copy.deepcopy(model)
     history = History([0], [float("nan")], [dev_auc(model)])

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vclip.association.pairs import mean_direction
+
 
 @dataclass(frozen=True)
 class SpeakerBank:
@@ -31,7 +33,5 @@ def bank_of_utterances(
         gender: (n,) or None.
     """
     ids, first, row = np.unique(np.asarray(speaker, dtype=str), return_index=True, return_inverse=True)
-    sums = np.zeros((len(ids), vectors.shape[1]), np.float32)
-    np.add.at(sums, row, vectors)
     genders = np.asarray(gender if gender is not None else [""] * len(row), dtype=str)[first]
-    return SpeakerBank(space, ids, sums / np.linalg.norm(sums, axis=1, keepdims=True), genders)
+    return SpeakerBank(space, ids, mean_direction(vectors, row, len(ids)), genders)
