@@ -49,7 +49,7 @@ class SpeechConfig(Settings):
 class SpeakingConfig(Settings):
     """Which visible face is the one heard."""
 
-    threshold: float = Field(0.6, ge=0, le=1, description="least probability that a face is the one heard")
+    threshold: float = Field(0.55, ge=0, le=1, description="least probability that a face is the one heard")
     window_s: float = Field(3.0, gt=0, description="lips and speech are compared over windows this long")
     hop_s: float = Field(0.5, gt=0, description="time between windows")
     prior: float = Field(0.5, gt=0, lt=1, description="how often a face seen under speech is the one that speaks")

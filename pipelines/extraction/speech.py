@@ -39,7 +39,7 @@ class Speech:
     def snr_db(self, start_s: float, end_s: float, around_s: float = 5.0) -> float:
         """Returns how far the speech of a stretch stands above what is heard between speech, in dB.
 
-        The noise is the median power of the frames without speech up to `around_s` away; where they are fewer than
+        The noise is the lower quartile of the frames without speech up to `around_s` away; where they are fewer than
         ten (0.3 s), the quietest frames of the surroundings.
         """
         part, near = _frames(start_s, end_s), _frames(max(0.0, start_s - around_s), end_s + around_s)
@@ -47,8 +47,8 @@ class Speech:
         quiet = self.power[near][~self.voiced[near] & (self.probability[near] < 0.1)]
         if not speech.size:
             return SNR_RANGE_DB[0]
-        # The median, because among frames without speech are some that the network missed: the loudest of them.
-        noise = np.median(quiet) if quiet.size >= 10 else np.percentile(self.power[near], NOISE_PERCENTILE)
+        # The quieter quarter: among the frames without speech are some that the network missed, the loudest of them.
+        noise = np.percentile(quiet, 25) if quiet.size >= 10 else np.percentile(self.power[near], NOISE_PERCENTILE)
         signal = max(float(speech.mean()) - float(noise), FLOOR)
         return float(np.clip(10 * np.log10(signal / (float(noise) + FLOOR)), *SNR_RANGE_DB))
 
