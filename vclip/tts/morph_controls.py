@@ -40,6 +40,9 @@ class Controls:
 NAMES = tuple(field.name for field in fields(Controls))
 FACTORS = ("pitch", "pitch_range", "tract_low", "tract_high", "formant_depth", "tempo")
 
+# Pocketsphinx finds .88 of the words of 40 voices drawn from all of these at once, .71 of the worst one's; .88 of the
+# base voice's. More controls (three finer waves, the first formant alone, a shaking pitch) came no nearer to real
+# speakers: cosine .771 with 1024 draws, against .777 of these twelve with 2048.
 RANGES: dict[str, tuple[float, float]] = {
     "pitch": (0.36, 1.35),
     "pitch_range": (0.30, 1.70),
