@@ -1,0 +1,214 @@
+"""Training finds a planted relation, only a planted one, the same one each time, and saves what it found."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from planted_pairs import D_FACE, D_VOICE, FACES, VOICES, planted
+
+from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
+from vclip.association.metrics import all_trials, auc
+from vclip.association.model import AssociationConfig, AssociationModel
+from vclip.association.training import TrainConfig, fit, train
+from vclip.errors import InputError, SpaceError
+
+SMALL = AssociationConfig(hidden=32, couplings=2, coupling_hidden=16)
+QUICK = TrainConfig(model=SMALL, max_steps=60, evaluate_every=10, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return train(planted(), FACES, VOICES, QUICK)
+
+
+def _untrained(seed):
+    torch.manual_seed(seed)
+    return AssociationModel(FACES, VOICES, D_FACE, D_VOICE, SMALL)
+
+
+def test_finds_the_planted_relation_in_people_never_seen(trained):
+    model, history = trained
+    strangers = planted(people=80, seed=1)
+    result = evaluate(model, strangers)
+    assert result.auc > 0.95
+    assert history.best_dev_auc > 0.9
+    untrained = [evaluate(_untrained(seed), strangers).auc for seed in range(5)]
+    assert result.auc > max(untrained) + 0.1
+    assert result.auc_low < result.auc < result.auc_high
+    assert result.people == 80
+    assert result.clips == 160
+
+
+def test_learns_beyond_the_ridge_that_it_starts_from():
+    """The sign of a face's cause flips the voice: no linear map knows it, an MLP does."""
+    rng = np.random.default_rng(0)
+    pairs = planted(people=400, clips_each=1, views=1, noise=0.05)
+    voice = np.abs(pairs.faces[:, :D_VOICE] - pairs.faces[:, :D_VOICE].mean(0)) + 0.01 * rng.random((400, D_VOICE))
+    pairs.voices[:] = voice / np.linalg.norm(voice, axis=1, keepdims=True)
+    config = QUICK.model_copy(
+        update={
+            "model": AssociationConfig(hidden=128, couplings=0, dropout=0.0),
+            "max_steps": 200,
+            "learning_rate": 3e-3,
+            "feature_noise": 0.1,
+        }
+    )
+    _, history = train(pairs, FACES, VOICES, config)
+    assert history.step[0] == 0
+    assert history.best_dev_auc > history.dev_auc[0] + 0.1
+    assert history.loss[-1] < history.loss[1]
+
+
+def test_where_there_is_no_relation_it_finds_none():
+    """Honesty: cross-validated over people, unrelated faces and voices give half, though training fits them."""
+    pairs = planted(people=100, clips_each=2, related=False)
+
+    def train_one(rest, number):
+        return train(rest, FACES, VOICES, QUICK.model_copy(update={"seed": number, "max_steps": 30}))[0]
+
+    results = cross_validate(pairs, train_one, folds=5)
+    assert np.mean([r.auc for r in results]) == pytest.approx(0.5, abs=0.08)
+    related = cross_validate(planted(people=100), train_one, folds=5)
+    assert np.mean([r.auc for r in related]) > 0.9
+    assert sum(r.people for r in results) == 100
+
+
+def test_shuffled_people_are_no_relation_either():
+    """The same vectors, each face with the voice of another person."""
+    pairs = planted(people=100)
+    order = np.random.default_rng(0).permutation(100)
+    by_person = pairs.voices.reshape(100, -1, D_VOICE)
+    pairs.voices[:] = by_person[order].reshape(pairs.voices.shape)
+    results = cross_validate(pairs, lambda rest, n: train(rest, FACES, VOICES, QUICK)[0], folds=4)
+    assert np.mean([r.auc for r in results]) == pytest.approx(0.5, abs=0.1)
+
+
+def test_cross_validation_trains_on_nobody_it_tests(monkeypatch):
+    pairs, trained_on, tested_on = planted(people=20), [], []
+
+    def train_one(rest, number):
+        trained_on.append(set(rest.identity))
+        return _untrained(number)
+
+    monkeypatch.setattr(
+        "vclip.association.evaluation.evaluate",
+        lambda model, held_out, seed: tested_on.append(set(held_out.identity)),
+    )
+    cross_validate(pairs, train_one, folds=5)
+    everybody = set(pairs.identity)
+    assert len(tested_on) == 5
+    assert all(a | b == everybody and not a & b for a, b in zip(trained_on, tested_on, strict=True))
+    assert set.union(*tested_on) == everybody
+
+
+def test_one_seed_gives_one_model(trained):
+    again, history = train(planted(), FACES, VOICES, QUICK)
+    for name, value in trained[0].state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, atol=0, rtol=0, msg=name)
+    assert history.dev_auc == trained[1].dev_auc
+    other, _ = train(planted(), FACES, VOICES, QUICK.model_copy(update={"seed": 1}))
+    assert not torch.equal(other.log_scale, again.log_scale) or not torch.equal(
+        other.face_projection.linear.weight, again.face_projection.linear.weight
+    )
+
+
+def test_the_model_kept_is_the_best_on_dev():
+    pairs, dev = planted(noise=0.8), planted(people=30, seed=2, noise=0.8)
+    config = QUICK.model_copy(update={"learning_rate": 3e-3, "feature_noise": 0.0})
+    model, history = fit(pairs, dev, FACES, VOICES, config)
+    assert auc(all_trials(clip_scores(model, dev), dev.people())) == pytest.approx(history.best_dev_auc, abs=1e-9)
+    assert history.dev_auc[history.step.index(history.best_step)] == history.best_dev_auc
+    assert len(set(history.dev_auc)) > 1
+    assert history.step == list(range(0, config.max_steps + 1, 10))[: len(history.step)]
+    assert not model.training
+
+
+def test_stops_when_dev_stops_rising():
+    config = QUICK.model_copy(update={"max_steps": 2000, "patience": 2, "evaluate_every": 2, "learning_rate": 0.05})
+    calls = []
+    _, history = train(planted(related=False), FACES, VOICES, config, lambda *call: calls.append(call))
+    assert history.step[-1] < 2000
+    assert history.step[-1] - history.best_step == 4
+    assert [call[0] for call in calls] == list(range(1, len(calls) + 1))
+    assert {call[1] for call in calls} == {2000}
+
+
+def test_refuses_a_person_on_both_sides():
+    with pytest.raises(InputError, match="identity 'id0-0000' is in both training and dev data"):
+        fit(planted(people=8), planted(people=4), FACES, VOICES, QUICK)
+
+
+def test_refuses_to_be_evaluated_on_people_it_was_trained_on(trained, tmp_path):
+    both = planted(people=2)
+    again = AssociationModel.load(trained[0].save(tmp_path / "model", {}))
+    for model in (trained[0], again):
+        with pytest.raises(InputError, match="identity 'id0-0000' was in the model's training"):
+            evaluate(model, both)
+        assert len(unseen(model, both)) == 0
+        assert len(unseen(model, planted(people=2, seed=1))) == 4
+    with pytest.raises(InputError, match="found 1 people to evaluate on, expected at least 2"):
+        evaluate(again, planted(people=1, seed=1))
+
+
+def test_save_and_load_give_equal_embeddings(trained, tmp_path):
+    model, strangers = trained[0], planted(people=5, seed=3)
+    folder = model.save(tmp_path / "model", {"auc": 0.9}, {"seed": 0})
+    again = AssociationModel.load(folder)
+    np.testing.assert_array_equal(again.embed_faces(strangers.faces), model.embed_faces(strangers.faces))
+    np.testing.assert_array_equal(again.embed_voices(strangers.voices), model.embed_voices(strangers.voices))
+    assert (again.face_space, again.voice_space, again.config) == (FACES, VOICES, SMALL)
+    assert json.loads((folder / "config.json").read_text())["made_by"] == {"seed": 0}
+
+
+def test_embeddings_are_unit_norm_in_one_space(trained):
+    strangers = planted(people=5, seed=3)
+    faces, voices = trained[0].embed_faces(strangers.faces), trained[0].embed_voices(strangers.voices)
+    assert faces.shape == (20, D_VOICE)
+    assert voices.shape == (20, D_VOICE)
+    assert faces.dtype == voices.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(np.vstack([faces, voices]), axis=1), 1, atol=1e-5)
+
+
+def test_vectors_of_another_space_are_refused(trained):
+    model, strangers = trained[0], planted(people=5, seed=3)
+    np.testing.assert_array_equal(model.embed_faces(strangers.faces, FACES), model.embed_faces(strangers.faces))
+    with pytest.raises(SpaceError, match=f"in the space 'dlib/x', expected '{FACES}'"):
+        model.embed_faces(strangers.faces, "dlib/x")
+    with pytest.raises(SpaceError, match=f"in the space '{FACES}', expected '{VOICES}'"):
+        model.embed_voices(strangers.voices, FACES)
+
+
+def test_a_clip_is_scored_by_the_mean_of_its_views(trained):
+    model, pairs = trained[0], planted(people=6, views=3, seed=4)
+    scores = clip_scores(model, pairs)
+    faces, voices = model.embed_faces(pairs.faces), model.embed_voices(pairs.voices)
+    for i, j in ((0, 0), (2, 7), (11, 3)):
+        face, voice = faces[pairs.face_clip == i].sum(0), voices[pairs.voice_clip == j].sum(0)
+        expected = face @ voice / np.linalg.norm(face) / np.linalg.norm(voice)
+        assert scores[i, j] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_order_of_clips_changes_no_figure(trained):
+    pairs = planted(people=30, seed=5)
+    backwards = planted(people=30, seed=5)
+    n = len(pairs) - 1
+    for name in ("clip_id", "video_id", "identity", "gender"):
+        getattr(backwards, name)[:] = getattr(pairs, name)[::-1]
+    backwards.face_clip[:], backwards.voice_clip[:] = n - pairs.face_clip, n - pairs.voice_clip
+    a, b = evaluate(trained[0], pairs), evaluate(trained[0], backwards)
+    assert (a.auc, a.eer, a.auc_same_gender) == pytest.approx((b.auc, b.eer, b.auc_same_gender), abs=1e-9)
+
+
+def test_same_gender_figure_only_where_gender_is_known(trained):
+    pairs = planted(people=30, seed=5, noise=1.5)
+    result = evaluate(trained[0], pairs)
+    scores = clip_scores(trained[0], pairs)
+    assert result.auc_same_gender == auc(all_trials(scores, pairs.people(), pairs.gender)) != result.auc
+    pairs.gender[:] = ""
+    assert evaluate(trained[0], pairs).auc_same_gender is None
+
+
+def test_an_evaluation_is_plain_json(trained):
+    result = evaluate(trained[0], planted(people=10, seed=5)).to_json()
+    assert json.loads(json.dumps(result, allow_nan=False)) == result

@@ -1,0 +1,125 @@
+"""Selecting, splitting, folding and batching: nobody stands on two sides, and what belongs together stays so."""
+
+import itertools
+
+import numpy as np
+import pytest
+from planted_pairs import planted
+
+from vclip.association.pairs import Pairs
+from vclip.errors import InputError
+
+
+@pytest.fixture
+def pairs():
+    """Ragged pairs whose vectors say where they come from: the clip, the view, the side."""
+    rng = np.random.default_rng(0)
+    clips = 60
+    face_clip, voice_clip = (rng.permutation(np.repeat(np.arange(clips), rng.integers(1, 4, clips))) for _ in "fv")
+    return Pairs(
+        faces=np.stack([face_clip, np.arange(len(face_clip)), np.zeros(len(face_clip))], 1).astype(np.float32),
+        face_clip=face_clip,
+        voices=np.stack([voice_clip, np.arange(len(voice_clip)), np.ones(len(voice_clip))], 1).astype(np.float32),
+        voice_clip=voice_clip,
+        clip_id=np.array([f"clip{i}" for i in range(clips)]),
+        video_id=np.array([f"video{i}" for i in range(clips)]),
+        identity=np.array([f"id{i}" for i in rng.integers(0, 25, clips)]),
+        gender=rng.choice(["", "f", "m"], clips),
+    )
+
+
+def _content(pairs):
+    """Returns each clip with its vectors, regardless of the order of views."""
+    return {
+        clip: (
+            pairs.identity[i],
+            pairs.gender[i],
+            pairs.video_id[i],
+            frozenset(map(tuple, pairs.faces[pairs.face_clip == i])),
+            frozenset(map(tuple, pairs.voices[pairs.voice_clip == i])),
+        )
+        for i, clip in enumerate(pairs.clip_id)
+    }
+
+
+def test_select_keeps_each_clip_with_its_views(pairs):
+    mask = np.random.default_rng(1).random(len(pairs)) < 0.4
+    selected, whole = _content(pairs.select(mask)), _content(pairs)
+    assert selected == {clip: whole[clip] for clip in pairs.clip_id[mask]}
+    assert 0 < len(selected) < len(whole)
+    assert _content(pairs.select(np.ones(len(pairs), bool))) == whole
+    assert len(pairs.select(np.zeros(len(pairs), bool))) == 0
+
+
+def test_people_are_equal_where_identities_are(pairs):
+    people = pairs.people()
+    for i, j in itertools.combinations(range(len(pairs)), 2):
+        assert (people[i] == people[j]) == (pairs.identity[i] == pairs.identity[j])
+    assert set(people) == set(range(len(set(pairs.identity))))
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.15, 0.5])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_split_shares_no_person_and_loses_no_clip(pairs, fraction, seed):
+    train, dev = pairs.split(fraction, seed)
+    assert not set(train.identity) & set(dev.identity)
+    assert _content(train) | _content(dev) == _content(pairs)
+    n_people = len(set(pairs.identity))
+    assert len(set(dev.identity)) == max(2, round(fraction * n_people))
+
+
+def test_one_seed_gives_one_split(pairs):
+    ids = [tuple(pairs.split(0.3, seed)[1].clip_id) for seed in (5, 5, 6)]
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize("count", [2, 5, 25])
+def test_folds_share_no_person_and_are_even(pairs, count):
+    fold = pairs.folds(count, 0)
+    people_in = [set(pairs.identity[fold == number]) for number in range(count)]
+    assert sum(map(len, people_in)) == len(set.union(*people_in)) == 25
+    assert max(map(len, people_in)) - min(map(len, people_in)) <= 1
+    assert not (fold == pairs.folds(count, 1)).all()
+
+
+def test_too_few_people_and_unknown_people_are_errors():
+    few = planted(people=3)
+    with pytest.raises(InputError, match="found 3 people, expected at least 4"):
+        few.split(0.5, 0)
+    with pytest.raises(InputError, match="found 3 people, expected at least 4"):
+        few.folds(4, 0)
+    few.identity[1] = ""
+    for use in (few.people, lambda: few.split(0.1, 0), lambda: few.folds(2, 0), lambda: next(few.batches(2, None))):
+        with pytest.raises(InputError, match=r"1 of 6 clips have no identity.*group_people"):
+            use()
+    with pytest.raises(InputError, match="found 0 people"):
+        few.select(np.zeros(6, bool)).split(0.1, 0)
+
+
+@pytest.mark.parametrize("size", [2, 7, 25, 1000])
+def test_a_batch_holds_a_person_once_and_rows_belong_together(pairs, size):
+    seen = set()
+    for faces, voices in itertools.islice(pairs.batches(size, np.random.default_rng(0)), 800):
+        assert len(faces) == len(voices) == min(size, 25)
+        assert (pairs.face_clip[faces] == pairs.voice_clip[voices]).all()
+        people = pairs.identity[pairs.face_clip[faces]]
+        assert len(set(people)) == len(people)
+        seen |= set(zip(faces.tolist(), voices.tolist(), strict=True))
+    if size >= 7:  # over many batches every view of every clip takes part, in every combination
+        assert {face for face, _ in seen} == set(range(len(pairs.faces)))
+        assert {voice for _, voice in seen} == set(range(len(pairs.voices)))
+        assert len(seen) > 1.5 * len(pairs.faces)
+
+
+def test_an_epoch_draws_everybody_once(pairs):
+    batches = pairs.batches(5, np.random.default_rng(0))
+    epoch = np.concatenate([pairs.identity[pairs.face_clip[faces]] for faces, _ in itertools.islice(batches, 5)])
+    assert sorted(epoch) == sorted(set(pairs.identity))
+
+
+def test_pairs_of_arrays_takes_its_fields_and_leaves_the_others():
+    pairs = planted(people=4)
+    again = Pairs.of({**vars(pairs), "score": np.zeros(8)})
+    assert _content(again) == _content(pairs)
+    with pytest.raises(KeyError, match="identity"):
+        Pairs.of({name: value for name, value in vars(pairs).items() if name != "identity"})
