@@ -5,7 +5,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +27,9 @@ def save(
     metrics: Mapping[str, Any],
     about: str,
 ) -> Path:
-    """Writes a checkpoint folder in one step: a reader sees the old one or the new one, never a half.
+    """Writes a checkpoint folder in one step: a reader finds the old one or the new one, never a half.
+
+    Where anything fails the old one stays. Only between two renames is there, for an instant, none.
 
     Args:
         folder: where to; an existing checkpoint is replaced.
@@ -40,21 +41,26 @@ def save(
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    draft.chmod(0o755)
-    save_file(
-        {k: torch.as_tensor(v).detach().cpu().contiguous() for k, v in tensors.items()}, draft / "model.safetensors"
-    )
-    (draft / "config.json").write_text(json.dumps({"kind": kind, "vclip": __version__, **config}, indent=2) + "\n")
-    (draft / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    (draft / "README.md").write_text(_readme(kind, about, metrics))
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-        os.replace(folder, old / folder.name)
-        os.replace(draft, folder)
-        shutil.rmtree(old)
-    else:
-        os.replace(draft, folder)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as room:
+        draft, old = Path(room) / "new", Path(room) / "old"
+        draft.mkdir()
+        save_file(
+            {k: torch.as_tensor(v).detach().cpu().contiguous() for k, v in tensors.items()},
+            draft / "model.safetensors",
+        )
+        (draft / "config.json").write_text(
+            json.dumps({"kind": kind, "vclip": __version__, **config}, indent=2) + "\n"
+        )
+        (draft / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        (draft / "README.md").write_text(_readme(kind, about, metrics))
+        if folder.exists():
+            os.replace(folder, old)
+        try:
+            os.replace(draft, folder)
+        except OSError:
+            if old.exists():
+                os.replace(old, folder)
+            raise
     return folder
 
 
@@ -76,6 +82,8 @@ def load(folder: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
         tensors = load_file(folder / "model.safetensors")
     except (json.JSONDecodeError, SafetensorError, UnicodeDecodeError) as error:
         raise InputError(f"checkpoint {folder}: damaged ({str(error).splitlines()[0]})") from None
+    if not isinstance(config, dict):
+        raise InputError(f"checkpoint {folder}: damaged (config.json holds no object)")
     if config.get("kind") != kind:
         raise InputError(f"checkpoint {folder}: found kind '{config.get('kind')}', expected '{kind}'")
     return tensors, config, metrics
