@@ -50,7 +50,8 @@ def _read(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"configuration {path}: {error.strerror or error}; expected a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
+        mark = getattr(error, "problem_mark", None)
+        reason = f"line {mark.line + 1}: {error.problem}" if mark else str(error).splitlines()[0]
         raise InputError(f"configuration {path}: not YAML ({reason})") from None
     if not isinstance(values, dict):
         raise InputError(f"configuration {path}: found a {type(values).__name__}, expected `section: ...` keys")
