@@ -5,6 +5,7 @@ Random weights never stand in: what cannot be loaded is an error.
 
 import hashlib
 import logging
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,8 +36,8 @@ class OpenClip:
             self._model, self._transform = open_clip.create_model_from_pretrained(
                 model, pretrained=weights, device=self.device
             )
-        except (RuntimeError, OSError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0][:200]
+        except (RuntimeError, OSError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise InputError(
                 f"face encoder open_clip:{model}/{weights}: cannot load the weights ({reason})"
             ) from None

@@ -52,7 +52,7 @@ class GE2E(nn.Module):
         an error.
 
         Raises:
-            InputError: an utterance is empty or silent.
+            InputError: an utterance is empty, silent or not finite.
         """
         if not len(utterances):
             return np.zeros((0, self.dim), np.float32)
@@ -65,6 +65,8 @@ class GE2E(nn.Module):
         """Returns the mel partials (n, 160, 40) of one utterance."""
         if not len(utterance) or not np.any(utterance):
             raise InputError(f"utterance {row}: found silence, expected speech")
+        if not np.isfinite(utterance).all():
+            raise InputError(f"utterance {row}: found NaN or infinity among the samples, expected -1..1")
         starts = partial_starts(len(utterance))
         samples = torch.from_numpy(np.asarray(utterance, dtype=np.float32)).to(self.window.device)
         samples = nn.functional.pad(samples, (0, max(0, (starts[-1] + PARTIAL_FRAMES) * HOP - len(samples))))

@@ -1,0 +1,47 @@
+"""Encoders are opened by a spec, and a space says which spec opened its encoder."""
+
+import numpy as np
+import pytest
+
+from vclip.encoders import open_face_encoder, open_voice_encoder, spec_of_space
+from vclip.encoders.face_crop import CROP_RULE
+from vclip.errors import InputError
+
+
+def test_the_space_of_an_open_encoder_names_its_spec():
+    assert spec_of_space(open_face_encoder("dlib").space) == "dlib"
+    assert spec_of_space(open_voice_encoder("resemblyzer", "cpu").space) == "resemblyzer"
+
+
+@pytest.mark.parametrize("spec", ["open_clip:ViT-B-32-quickgelu/openai", "open_clip:ViT-L-14/laion2b_s32b_b82k"])
+def test_the_space_of_a_clip_tag_names_its_spec(spec):
+    model, tag = spec.removeprefix("open_clip:").split("/")
+    assert spec_of_space(f"open_clip/{model}/{tag}/{CROP_RULE}") == spec
+
+
+@pytest.mark.parametrize("space", ["open_clip/ViT-B-32/file-0123456789ab/crop1", "vits/x", "", "open_clip/ViT-B-32"])
+def test_a_space_that_names_no_spec_says_what_to_do(space):
+    with pytest.raises(InputError, match=r"encoders\.face"):
+        spec_of_space(space)
+
+
+@pytest.mark.parametrize("spec", ["", "dlb", "dlib:x", "open_clip", "open_clip:ViT-B-32", "resemblyzer"])
+def test_unknown_face_encoder(spec):
+    with pytest.raises(InputError, match=f"face encoder '{spec}': expected 'dlib' or 'open_clip:MODEL/TAG'"):
+        open_face_encoder(spec)
+
+
+@pytest.mark.parametrize("spec", ["", "dlib", "Resemblyzer", "resemblyzer:x"])
+def test_unknown_voice_encoder(spec):
+    with pytest.raises(InputError, match=f"voice encoder '{spec}': expected 'resemblyzer'"):
+        open_voice_encoder(spec)
+
+
+@pytest.mark.parametrize(
+    "open_encoder", [lambda: open_face_encoder("dlib"), lambda: open_voice_encoder("resemblyzer")]
+)
+def test_an_encoder_keeps_the_protocol_on_nothing(open_encoder):
+    encoder = open_encoder()
+    nothing = encoder.embed([])
+    assert nothing.shape == (0, encoder.dim)
+    assert nothing.dtype == np.float32
