@@ -61,7 +61,12 @@ class SpeakerGenerator:
         """Returns the log-density (n,) of speakers (n, dim) under the mixture, in the space of the components."""
         z = (vectors - self.mean) @ self.components.T  # (n, kept)
         log_norm = np.log(2 * np.pi * self.variances).sum(axis=1)  # (C,)
-        square = ((z[:, None] - self.means) ** 2 / self.variances).sum(axis=2)  # (n, C)
+        # Multiplied out: the differences (n, C, kept) of 5000 candidates under 100 components would take gigabytes.
+        square = (
+            z**2 @ (1 / self.variances).T
+            - 2 * z @ (self.means / self.variances).T
+            + (self.means**2 / self.variances).sum(axis=1)
+        )  # (n, C)
         return np.logaddexp.reduce(np.log(self.weights) - 0.5 * (log_norm + square), axis=1)
 
     def save(self, folder: str | Path, metrics: dict[str, Any], made_by: dict[str, Any] | None = None) -> Path:
@@ -109,10 +114,12 @@ def fit_generator(
     metrics = {
         "speakers": len(bank),
         "mixture_components": wanted,
-        "mixture_components_rule": f"one per {config.speakers_per_component} speakers, at most {config.max_components}",
+        "mixture_rule": f"one per {config.speakers_per_component} speakers, at most {config.max_components}",
         "principal_components": len(generator.components),
         "log_likelihood_known": float(known.mean()),
-        "log_likelihood_held_out": float(_fit(rest, config, wanted).log_likelihood(bank.vectors[held_out]).mean()),
+        "log_likelihood_held_out": float(
+            _fit(rest, config, min(wanted, len(rest))).log_likelihood(bank.vectors[held_out]).mean()
+        ),
         "log_likelihood_generated": float(generator.log_likelihood(generator.sample(1000, config.seed)).mean()),
         "nearest_known_cosine_generated": _nearest_cosine(generator.sample(1000, config.seed), bank.vectors),
         "nearest_known_cosine_known": _nearest_cosine(bank.vectors, bank.vectors, itself=True),

@@ -1,0 +1,136 @@
+"""The density is scikit-learn's and scipy's, samples lie on the encoder's range, and a generator survives disk."""
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+
+from vclip.errors import InputError
+from vclip.speakers.bank import SpeakerBank
+from vclip.speakers.generator import MIN_SPEAKERS, GeneratorConfig, SpeakerGenerator, fit_generator
+from vclip.speakers.metrics import EVALUATOR_COMPONENTS, likelihood_model
+
+DIM = 12
+
+
+def _bank(speakers=200, seed=0, signed=False):
+    """Returns speakers in three clusters, unit norm and, as the encoder's are, non-negative."""
+    rng = np.random.default_rng(seed)
+    centres = 2 * rng.random((3, DIM))
+    vectors = centres[rng.integers(0, 3, speakers)] + 0.3 * rng.normal(size=(speakers, DIM))
+    vectors = vectors - 1 if signed else np.maximum(vectors, 0)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return SpeakerBank("test-voices", np.array([f"s{i}" for i in range(speakers)]), vectors, np.full(speakers, "f"))
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return fit_generator(_bank())[0]
+
+
+def test_log_likelihood_is_that_of_scipy(generator):
+    speakers = np.vstack([_bank(30, seed=1).vectors, generator.sample(30, seed=1)])
+    z = (speakers - generator.mean) @ generator.components.T
+    terms = [
+        np.log(w) + multivariate_normal(mean, np.diag(variance)).logpdf(z)
+        for w, mean, variance in zip(generator.weights, generator.means, generator.variances, strict=True)
+    ]
+    np.testing.assert_allclose(generator.log_likelihood(speakers), logsumexp(terms, axis=0), rtol=1e-4, atol=1e-3)
+
+
+def test_log_likelihood_and_fit_are_those_of_scikit_learn():
+    bank = _bank()
+    generator, _ = fit_generator(bank)
+    pca = PCA(n_components=0.99, svd_solver="full").fit(bank.vectors)
+    z = pca.transform(bank.vectors)
+    mixture = GaussianMixture(
+        10, covariance_type="diag", reg_covar=float(0.01 * z.var(axis=0).mean()), random_state=0
+    ).fit(z)
+    others = _bank(50, seed=1).vectors
+    np.testing.assert_allclose(
+        generator.log_likelihood(others), mixture.score_samples(pca.transform(others)), rtol=1e-2, atol=1e-2
+    )
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_samples_lie_where_known_speakers_lie(signed):
+    bank = _bank(signed=signed)
+    generator, metrics = fit_generator(bank)
+    samples = generator.sample(2000, seed=3)
+    assert samples.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(samples, axis=1), 1, atol=1e-5)
+    assert (samples.min() < -0.05) == signed
+    assert (samples >= 0).all() != signed
+    np.testing.assert_allclose(samples.mean(0), bank.vectors.mean(0), atol=0.05)
+    np.testing.assert_allclose(np.cov(samples.T), np.cov(bank.vectors.T), atol=0.03)
+    # No speaker is copied: as far from the known ones as those from each other.
+    assert metrics["nearest_known_cosine_generated"] < metrics["nearest_known_cosine_known"] + 0.01
+
+
+def test_samples_follow_the_seed(generator):
+    a, b, c = (generator.sample(5, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(a, b)
+    assert np.abs(a - c).max() > 0.01
+
+
+def test_known_and_drawn_speakers_are_likelier_than_strangers():
+    generator, metrics = fit_generator(_bank())
+    uniform = generator.on_range(np.random.default_rng(0).random((300, DIM)))
+    for name in ("log_likelihood_known", "log_likelihood_generated", "log_likelihood_held_out"):
+        assert metrics[name] > generator.log_likelihood(uniform).mean() + 2
+    assert metrics["log_likelihood_known"] == pytest.approx(generator.log_likelihood(_bank().vectors).mean())
+
+
+def test_components_keep_the_asked_variance():
+    bank = _bank()
+    total = bank.vectors.var(axis=0).sum()
+    kept = []
+    for variance in (0.5, 0.9, 0.99, 1.0):
+        components = fit_generator(bank, GeneratorConfig(variance=variance))[0].components
+        np.testing.assert_allclose(components @ components.T, np.eye(len(components)), atol=1e-5)
+        share = (bank.vectors @ components.T).var(axis=0).sum() / total
+        assert share >= variance - 1e-5
+        one_less = (bank.vectors @ components[:-1].T).var(axis=0).sum() / total
+        assert one_less < variance
+        kept.append(len(components))
+    assert kept == sorted(kept)
+    assert kept[0] < kept[-1] == DIM
+
+
+@pytest.mark.parametrize(
+    ("speakers", "settings", "expected"),
+    [
+        (200, {}, 10),  # one per twenty
+        (199, {}, 9),
+        (15, {}, 1),  # fewer than twenty
+        (200, {"max_components": 4}, 4),
+        (200, {"speakers_per_component": 50}, 4),
+        (20, {"speakers_per_component": 1}, 20),  # as many as speakers, and more than are left beside the held-out
+    ],
+)
+def test_component_rule(speakers, settings, expected):
+    generator, metrics = fit_generator(_bank(speakers), GeneratorConfig(**settings))
+    assert len(generator.weights) == metrics["mixture_components"] == expected
+
+
+def test_too_few_speakers_is_an_error():
+    with pytest.raises(InputError, match=f"found {MIN_SPEAKERS - 1} speakers, expected at least {MIN_SPEAKERS}"):
+        fit_generator(_bank(MIN_SPEAKERS - 1))
+    assert len(fit_generator(_bank(MIN_SPEAKERS))[0].weights) == 1
+
+
+@pytest.mark.parametrize("speakers", [MIN_SPEAKERS, 11, 203])
+def test_the_likelihood_model_of_the_evaluation_has_four_components(speakers):
+    assert len(likelihood_model(_bank(speakers)).weights) == EVALUATOR_COMPONENTS
+
+
+def test_save_and_load_give_an_equal_generator(generator, tmp_path):
+    again = SpeakerGenerator.load(generator.save(tmp_path / "generator", {}))
+    np.testing.assert_array_equal(again.sample(20, seed=4), generator.sample(20, seed=4))
+    others = _bank(20, seed=1).vectors
+    np.testing.assert_array_equal(again.log_likelihood(others), generator.log_likelihood(others))
+    assert again.space == generator.space
+    for name in ("speaker_id", "vectors", "gender"):
+        np.testing.assert_array_equal(getattr(again.bank, name), getattr(generator.bank, name))

@@ -1,0 +1,129 @@
+"""Scores are cosines of the right spaces, and the pick is the greedy one, by brute force."""
+
+import numpy as np
+import pytest
+import torch
+
+from vclip.association.model import AssociationConfig, AssociationModel
+from vclip.errors import InputError, SpaceError
+from vclip.speakers.metrics import f2v
+from vclip.speakers.retrieval import expected_voices, pick, suitability
+from vclip.speakers.signature import TTSSignature
+
+D_FACE, D_VOICE = 7, 6
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model with random weights everywhere, so that neither projection is the identity."""
+    torch.manual_seed(0)
+    model = AssociationModel("faces", "voices", D_FACE, D_VOICE, AssociationConfig(hidden=8, coupling_hidden=8))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+def _unit(rows, dim=D_VOICE, seed=0):
+    vectors = np.random.default_rng(seed).normal(size=(rows, dim))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _signature(speaker_space="voices", voice_space="voices", d_in=D_VOICE):
+    torch.manual_seed(1)
+    return TTSSignature("made-up", speaker_space, voice_space, d_in, D_VOICE, 8, 0.1)
+
+
+def test_suitability_is_the_cosine_of_the_projections(model):
+    faces, voices = _unit(4, D_FACE), _unit(9)
+    scores = suitability(model, faces, voices)
+    assert scores.shape == (4, 9)
+    with torch.no_grad():
+        x, e = (torch.as_tensor(a) for a in (faces, voices))
+        phi_i = model.eval().face_projection(model.face_input(x))
+        phi_v = model.voice_flow(model.voice_input(e))
+        expected = torch.cosine_similarity(phi_i[:, None], phi_v[None], dim=-1)
+    np.testing.assert_allclose(scores, expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(f2v(model, faces, voices[:4]), np.diag(expected[:, :4]), atol=1e-5)
+    assert np.ptp(scores) > 0.1
+
+
+def test_naive_voices_are_the_candidates_and_informed_ones_what_the_signature_expects(model):
+    candidates, signature = _unit(5), _signature()
+    np.testing.assert_array_equal(expected_voices(candidates, "voices", model, None), candidates)
+    informed = expected_voices(candidates, "voices", model, signature)
+    np.testing.assert_array_equal(informed, signature.predict(candidates))
+    assert np.abs(informed - candidates).max() > 0.1
+
+
+def test_the_naive_score_is_refused_across_spaces_and_the_informed_one_is_not(model):
+    own = _unit(5, dim=3)
+    with pytest.raises(SpaceError, match=r"naive score.*in the space 'vits/table', expected 'voices'"):
+        expected_voices(own, "vits/table", model, None)
+    assert expected_voices(own, "vits/table", model, _signature("vits/table", d_in=3)).shape == (5, D_VOICE)
+
+
+def test_a_signature_between_other_spaces_is_refused(model):
+    with pytest.raises(SpaceError, match="in the space 'ecapa', expected 'voices'"):
+        expected_voices(_unit(5), "voices", model, _signature(voice_space="ecapa"))
+    with pytest.raises(SpaceError, match="in the space 'voices', expected 'vits/table'"):
+        expected_voices(_unit(5), "voices", model, _signature("vits/table"))
+
+
+def _brute_force(scores, voices, k, limit):
+    """The best candidate that is unlike all picked ones, again and again; None where they run out."""
+    picked = []
+    while len(picked) < k:
+        free = [
+            i for i in range(len(scores)) if i not in picked and all(voices[i] @ voices[j] < limit for j in picked)
+        ]
+        if not free:
+            return None
+        picked.append(max(free, key=lambda i: scores[i]))
+    return picked
+
+
+@pytest.mark.parametrize("limit", [-0.2, 0.1, 0.5, 0.8, 0.97])
+@pytest.mark.parametrize("k", [1, 4, 12])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_pick_is_the_greedy_one(limit, k, seed):
+    voices = _unit(60, seed=seed)
+    scores = np.random.default_rng(seed + 10).normal(size=60)
+    picked, kept = pick(scores, voices, k, limit)
+    assert len(set(picked)) == k
+    assert picked == _brute_force(scores, voices, k, kept)
+    if kept > limit:  # the limit is raised only where it must be, and by no step more
+        assert _brute_force(scores, voices, k, limit) is None
+        assert _brute_force(scores, voices, k, kept - 0.02) is None
+    cosines = voices[picked] @ voices[picked].T
+    assert (cosines[~np.eye(k, dtype=bool)] < kept).all()
+    assert (np.diff(scores[picked]) <= 0).all()
+    assert picked[0] == np.argmax(scores)
+
+
+def test_some_limit_had_to_be_raised_and_some_had_not():
+    """So that both branches of the test above are taken."""
+    voices, scores = _unit(60), np.random.default_rng(10).normal(size=60)
+    assert pick(scores, voices, 12, -0.2)[1] > -0.2
+    assert pick(scores, voices, 12, 0.8)[1] == 0.8
+
+
+def test_the_plain_top_k_at_one():
+    voices, scores = np.repeat(_unit(1), 30, axis=0), np.random.default_rng(0).normal(size=30)
+    picked, limit = pick(scores, voices, 10)
+    assert picked == np.argsort(-scores)[:10].tolist()
+    assert limit == 1
+
+
+def test_copies_of_one_voice_are_picked_once_while_others_last():
+    voices = np.vstack([np.repeat(_unit(1), 5, axis=0), _unit(3, seed=1)])
+    picked, _ = pick(np.arange(8)[::-1], voices, 4, 0.99)
+    assert picked == [0, 5, 6, 7]
+    everybody, limit = pick(np.arange(8)[::-1], voices, 8, 0.99)
+    assert sorted(everybody) == list(range(8))
+    assert limit >= 1
+
+
+def test_more_than_there_are_is_an_error():
+    with pytest.raises(InputError, match="asked for 6 voices of 5 candidates; draw more candidates"):
+        pick(np.zeros(5), _unit(5), 6)
+    assert sorted(pick(np.zeros(5), _unit(5), 5, 0.1)[0]) == [0, 1, 2, 3, 4]

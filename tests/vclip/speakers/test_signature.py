@@ -1,0 +1,105 @@
+"""The signature learns what a TTS makes of a speaker vector, and says which spaces it joins."""
+
+import numpy as np
+import pytest
+
+from vclip.errors import InputError, SpaceError
+from vclip.speakers.generator import KIND as GENERATOR
+from vclip.speakers.signature import SignatureConfig, TTSSignature, fit_signature
+
+DIM = 16
+QUICK = SignatureConfig(hidden=64, max_epochs=60, dropout=0.0)
+
+
+def _tts(speakers, seed=0):
+    """A made-up TTS that misses the voice it is asked for: squashes it, mixes it and adds an accent of its own."""
+    rng = np.random.default_rng(seed)
+    mix, accent = rng.normal(size=(DIM, DIM)) / DIM**0.5, rng.random(DIM)
+    spoken = np.maximum(0.5 * speakers + np.tanh(6 * speakers @ mix) + accent, 0)
+    return (spoken / np.linalg.norm(spoken, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _speakers(count, seed=1):
+    vectors = np.random.default_rng(seed).random((count, DIM)) ** 2
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    speakers = _speakers(500)
+    return fit_signature("made-up", "voices", "voices", speakers, _tts(speakers), QUICK)
+
+
+def test_beats_the_identity_and_the_mean_voice_on_speakers_never_seen(fitted):
+    signature, metrics = fitted
+    strangers = _speakers(200, seed=2)
+    spoken = _tts(strangers)
+    cosine = np.einsum("nd,nd->n", signature.predict(strangers), spoken).mean()
+    identity = np.einsum("nd,nd->n", strangers, spoken).mean()
+    mean_voice = _tts(_speakers(500)).mean(0)
+    constant = (spoken @ mean_voice / np.linalg.norm(mean_voice)).mean()
+    assert cosine > 0.97
+    assert 1 - cosine < 0.5 * (1 - max(identity, constant))
+    # Its own figures on the people it held out say the same.
+    assert metrics["cosine_held_out"] == pytest.approx(cosine, abs=0.01)
+    assert metrics["cosine_identity"] == pytest.approx(identity, abs=0.03)
+    assert metrics["cosine_mean_voice"] == pytest.approx(constant, abs=0.03)
+
+
+def test_what_has_no_relation_is_not_claimed():
+    """Spoken voices shuffled among the speakers: held out, nothing better than the mean voice."""
+    speakers = _speakers(300)
+    spoken = np.random.default_rng(0).permutation(_tts(speakers))
+    _, metrics = fit_signature("made-up", "voices", "voices", speakers, spoken, QUICK)
+    assert metrics["cosine_held_out"] < metrics["cosine_mean_voice"] + 0.01
+
+
+def test_another_speaker_space_has_no_identity_figure():
+    rng = np.random.default_rng(0)
+    own = rng.normal(size=(60, 5))
+    epochs = []
+    signature, metrics = fit_signature(
+        "vits", "vits/table", "voices", own, _tts(_speakers(60)),
+        QUICK.model_copy(update={"max_epochs": 3}), lambda *call: epochs.append(call),
+    )  # fmt: skip
+    assert "cosine_identity" not in metrics
+    assert metrics["held_out_speakers"] == 9
+    assert [epoch[:2] for epoch in epochs] == [(1, 3), (2, 3), (3, 3)]
+    assert signature.predict(own).shape == (60, DIM)
+
+
+def test_predictions_are_unit_norm_and_do_not_depend_on_the_batch(fitted):
+    strangers = _speakers(50, seed=3)
+    predicted = fitted[0].predict(strangers)
+    assert predicted.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(predicted, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.vstack([fitted[0].predict(s[None]) for s in strangers]), predicted, atol=1e-5)
+
+
+def test_one_seed_gives_one_signature():
+    speakers, quick = _speakers(60), QUICK.model_copy(update={"max_epochs": 3, "dropout": 0.1})
+    a, b, c = (
+        fit_signature("t", "v", "v", speakers, _tts(speakers), quick.model_copy(update={"seed": seed}))[0].predict(
+            speakers
+        )
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(a, b)
+    assert np.abs(a - c).max() > 1e-3
+
+
+def test_speakers_of_another_space_are_refused(fitted):
+    with pytest.raises(SpaceError, match=r"signature of the TTS 'made-up'.*in the space 'x', expected 'voices'"):
+        fitted[0].predict(_speakers(2), "x")
+    np.testing.assert_array_equal(fitted[0].predict(_speakers(2), "voices"), fitted[0].predict(_speakers(2)))
+
+
+def test_save_and_load_give_equal_predictions(fitted, tmp_path):
+    signature, metrics = fitted
+    again = TTSSignature.load(signature.save(tmp_path / "signature", metrics))
+    np.testing.assert_array_equal(again.predict(_speakers(20)), signature.predict(_speakers(20)))
+    assert (again.tts, again.speaker_space, again.voice_space) == ("made-up", "voices", "voices")
+    config = tmp_path / "signature/config.json"
+    config.write_text(config.read_text().replace('"tts-signature"', f'"{GENERATOR}"'))
+    with pytest.raises(InputError, match="found kind 'speaker-generator', expected 'tts-signature'"):
+        TTSSignature.load(tmp_path / "signature")
