@@ -35,18 +35,29 @@ SENTENCES = (
 
 
 def fit_speakers(
-    out: Path, config: Config, speech: Path | None = None, store_uri: str | None = None
+    out: Path, config: Config, speech: Path | None = None, store_uri: str | None = None, tts: str | None = None
 ) -> dict[str, Any]:
-    """Fits the speaker generator to a folder of speech or to a store's own voices; writes `out`/generator.
+    """Fits the speaker generator to known speakers; writes `out`/generator and returns its metrics.
+
+    Args:
+        out: the folder.
+        config: its sections `speakers` and `encoders`.
+        speech: a folder of speech,
+        store_uri: or a store, whose own voices are the speakers,
+        tts: or a TTS, whose known speakers they are. Exactly one of the three.
 
     Raises:
-        InputError, StoreError: neither or both are given, nothing readable in them, or too few speakers.
+        InputError, StoreError: none or several are given, nothing readable in them, or too few speakers.
     """
-    if (speech is None) == (store_uri is None):
-        raise InputError("fit-speakers: expected either --speech FOLDER or --store STORE")
-    bank = bank_of_store(store_uri) if store_uri else bank_of_folder(speech, config)
+    given = [source for source in (speech, store_uri, tts) if source]
+    if len(given) != 1:
+        raise InputError(f"fit-speakers: found {len(given)} of --speech, --store and --tts, expected one")
+    if speech:
+        bank = bank_of_folder(speech, config)
+    else:
+        bank = bank_of_store(store_uri) if store_uri else open_tts(tts).known_speakers(TTS_SPEAKERS)
     generator, metrics = fit_generator(bank, config.speakers)
-    made_by = {"config": config.speakers.model_dump(), "speech": str(speech or store_uri)}
+    made_by = {"config": config.speakers.model_dump(), "speakers": str(given[0])}
     generator.save(Path(out) / "generator", metrics, made_by)
     return metrics
 
