@@ -40,7 +40,8 @@ REST_SPEED, REST_SPEED_PX = 0.01, 3.0
 ACTIVE_DOUBLINGS, PER_DOUBLING, MOST_FOR = 1.2, 3.0, 0.5
 
 INTERCEPT = -2.3
-# (shift, lip signal, band): what a correlation adds. Lips open first, the sound follows 0.04 to 0.12 s later.
+# (shift, lip signal, band): what a correlation adds, as `lip_sync_fit` finds it on the clips that the project is
+# developed with. Lips open first, the sound follows 0.04 to 0.12 s later.
 WEIGHTS = np.array(
     [
         [[-1.3, -1.1, -0.9, -0.7], [1.4, -0.3, -0.6, -1.2]],

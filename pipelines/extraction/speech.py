@@ -18,7 +18,6 @@ FRAME = 512  # samples: the only size that the network takes at 16 kHz
 FRAME_S = FRAME / SAMPLE_RATE_HZ
 # Levels are measured against this, not against silence, so that a ratio stays finite. About one step of 16 bits.
 FLOOR = 1e-9
-NOISE_PERCENTILE = 5
 SNR_RANGE_DB = (-20.0, 60.0)
 
 
@@ -39,16 +38,19 @@ class Speech:
     def snr_db(self, start_s: float, end_s: float, around_s: float = 5.0) -> float:
         """Returns how far the speech of a stretch stands above what is heard between speech, in dB.
 
-        The noise is the lower quartile of the frames without speech up to `around_s` away; where they are fewer than
-        ten (0.3 s), the quietest frames of the surroundings.
+        The noise is the lower quartile of the frames without speech up to `around_s` away, or what the quietest tenth
+        of the stretch itself does not exceed, whichever is less.
         """
         part, near = _frames(start_s, end_s), _frames(max(0.0, start_s - around_s), end_s + around_s)
         speech = self.power[part][self.voiced[part]]
         quiet = self.power[near][~self.voiced[near] & (self.probability[near] < 0.1)]
         if not speech.size:
             return SNR_RANGE_DB[0]
-        # The quieter quarter: among the frames without speech are some that the network missed, the loudest of them.
-        noise = np.percentile(quiet, 25) if quiet.size >= 10 else np.percentile(self.power[near], NOISE_PERCENTILE)
+        # Quartile, because among the frames without speech are some that the network missed, the loudest of them.
+        # Tenth, because what is loud between speech (laughter, a jingle) need not lie under it.
+        noise = np.percentile(self.power[part], 10)
+        if quiet.size >= 10:
+            noise = min(noise, np.percentile(quiet, 25))
         signal = max(float(speech.mean()) - float(noise), FLOOR)
         return float(np.clip(10 * np.log10(signal / (float(noise) + FLOOR)), *SNR_RANGE_DB))
 
