@@ -29,6 +29,11 @@ def talking_video(tmp_path_factory, sound):
 
 
 @pytest.fixture(scope="module")
+def small_video(tmp_path_factory, sound):
+    return write_video(tmp_path_factory.mktemp("videos") / "small.mp4", talking(sound, side=256), sound)
+
+
+@pytest.fixture(scope="module")
 def talking_extraction(talking_video):
     return extract(talking_video)
 
@@ -71,9 +76,9 @@ def test_segments_hold_the_clips_sound(talking_extraction, sound):
     assert segment.speech_ratio > 0.6
 
 
-def test_long_speech_is_cut_into_clips_and_segments_that_cover_it(talking_video):
+def test_long_speech_is_cut_into_clips_and_segments_that_cover_it(small_video):
     limits = ClipConfig(max_s=2.5, segment_max_s=1.5, segment_min_s=0.5)
-    extraction = extract(talking_video, ExtractionConfig(clips=limits))
+    extraction = extract(small_video, ExtractionConfig(clips=limits))
     assert len(extraction.clips) == 2
     assert extraction.clips[0].end_s == extraction.clips[1].start_s
     for clip in extraction.clips:
@@ -83,9 +88,9 @@ def test_long_speech_is_cut_into_clips_and_segments_that_cover_it(talking_video)
         assert all(0.5 <= b - a <= 1.5 for a, b in itertools.pairwise(edges))
 
 
-def test_the_funnel_adds_up(talking_video):
+def test_the_funnel_adds_up(small_video):
     for limits in (ClipConfig(), ClipConfig(min_face_px=1000), ClipConfig(min_snr_db=59), ClipConfig(min_quality=1)):
-        extraction = extract(talking_video, ExtractionConfig(clips=limits))
+        extraction = extract(small_video, ExtractionConfig(clips=limits))
         funnel = extraction.funnel
         after = sum(funnel.get(f"drop:{why}", 0) for why in ("small_face", "low_snr", "low_quality", "little_speech"))
         assert funnel["stretches"] == after + funnel["clips"] == 1
@@ -95,9 +100,9 @@ def test_the_funnel_adds_up(talking_video):
         )
 
 
-def test_the_hook_hears_of_every_stage(talking_video):
+def test_the_hook_hears_of_every_stage(small_video):
     told = []
-    extract(talking_video, hook=lambda stage, done, total: told.append((stage, done <= total)))
+    extract(small_video, hook=lambda stage, done, total: told.append((stage, done <= total)))
     assert list(dict.fromkeys(stage for stage, _ in told)) == ["probe", "decode", "speech", "speaking", "crops"]
     assert all(in_range for _, in_range in told)
 
