@@ -82,7 +82,7 @@ def test_the_reader_of_imports_sees_every_kind(tmp_path, monkeypatch):
         "import ray.data as rd\nfrom lancedb import connect\nfrom .. import config\nfrom .bank import SpeakerBank\n"
         "def f():\n    import stores\n    importlib.import_module('pipelines.cli')\n"
     )
-    monkeypatch.setattr("test_architecture.ROOT", tmp_path)
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
     assert sorted(name for _, name in _imports(path)) == [
         "lancedb.connect", "pipelines.cli", "ray.data", "stores", "vclip.config", "vclip.speakers.bank.SpeakerBank",
     ]  # fmt: skip

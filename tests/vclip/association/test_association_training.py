@@ -5,20 +5,21 @@ import json
 import numpy as np
 import pytest
 import torch
-from planted_pairs import D_FACE, D_VOICE, FACES, VOICES, planted
+from sklearn.linear_model import Ridge
 
 from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
 from vclip.association.metrics import all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
-from vclip.association.training import TrainConfig, fit, train
+from vclip.association.training import RIDGE_STRENGTHS, TrainConfig, fit, start_as_ridge, train
 from vclip.errors import InputError, SpaceError
 
+FACES, VOICES, D_FACE, D_VOICE = "test-faces", "test-voices", 24, 16
 SMALL = AssociationConfig(hidden=32, couplings=2, coupling_hidden=16)
 QUICK = TrainConfig(model=SMALL, max_steps=60, evaluate_every=10, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(planted):
     return train(planted(), FACES, VOICES, QUICK)
 
 
@@ -27,7 +28,7 @@ def _untrained(seed):
     return AssociationModel(FACES, VOICES, D_FACE, D_VOICE, SMALL)
 
 
-def test_finds_the_planted_relation_in_people_never_seen(trained):
+def test_finds_the_planted_relation_in_people_never_seen(trained, planted):
     model, history = trained
     strangers = planted(people=80, seed=1)
     result = evaluate(model, strangers)
@@ -40,7 +41,7 @@ def test_finds_the_planted_relation_in_people_never_seen(trained):
     assert result.clips == 160
 
 
-def test_learns_beyond_the_ridge_that_it_starts_from():
+def test_learns_beyond_the_ridge_that_it_starts_from(planted):
     """The sign of a face's cause flips the voice: no linear map knows it, an MLP does."""
     rng = np.random.default_rng(0)
     pairs = planted(people=400, clips_each=1, views=1, noise=0.05)
@@ -60,7 +61,21 @@ def test_learns_beyond_the_ridge_that_it_starts_from():
     assert history.loss[-1] < history.loss[1]
 
 
-def test_where_there_is_no_relation_it_finds_none():
+@pytest.mark.parametrize("favourite", range(len(RIDGE_STRENGTHS)))
+def test_the_start_is_scikit_learns_ridge_of_the_strength_that_dev_likes_best(planted, favourite):
+    pairs, model, calls = planted(), _untrained(0), iter(range(len(RIDGE_STRENGTHS)))
+    model.face_input.fit(torch.as_tensor(pairs.faces))
+    model.voice_input.fit(torch.as_tensor(pairs.voices))
+    start_as_ridge(model, pairs, lambda candidate: 0.9 if next(calls) == favourite else 0.5)
+    with torch.no_grad():  # two views of each clip in turn
+        x = model.face_input(torch.as_tensor(pairs.faces.reshape(-1, 2, D_FACE).mean(1))).numpy()
+        y = model.voice_input(torch.as_tensor(pairs.voices.reshape(-1, 2, D_VOICE).mean(1))).numpy()
+    alpha = RIDGE_STRENGTHS[favourite] * np.diag(x.T @ x).mean()
+    expected = Ridge(alpha, fit_intercept=False).fit(x, y).coef_
+    np.testing.assert_allclose(model.face_projection.linear.weight.detach(), expected, atol=1e-4)
+
+
+def test_where_there_is_no_relation_it_finds_none(planted):
     """Honesty: cross-validated over people, unrelated faces and voices give half, though training fits them."""
     pairs = planted(people=100, clips_each=2, related=False)
 
@@ -74,7 +89,7 @@ def test_where_there_is_no_relation_it_finds_none():
     assert sum(r.people for r in results) == 100
 
 
-def test_shuffled_people_are_no_relation_either():
+def test_shuffled_people_are_no_relation_either(planted):
     """The same vectors, each face with the voice of another person."""
     pairs = planted(people=100)
     order = np.random.default_rng(0).permutation(100)
@@ -84,7 +99,7 @@ def test_shuffled_people_are_no_relation_either():
     assert np.mean([r.auc for r in results]) == pytest.approx(0.5, abs=0.1)
 
 
-def test_cross_validation_trains_on_nobody_it_tests(monkeypatch):
+def test_cross_validation_trains_on_nobody_it_tests(monkeypatch, planted):
     pairs, trained_on, tested_on = planted(people=20), [], []
 
     def train_one(rest, number):
@@ -102,7 +117,7 @@ def test_cross_validation_trains_on_nobody_it_tests(monkeypatch):
     assert set.union(*tested_on) == everybody
 
 
-def test_one_seed_gives_one_model(trained):
+def test_one_seed_gives_one_model(trained, planted):
     again, history = train(planted(), FACES, VOICES, QUICK)
     for name, value in trained[0].state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, atol=0, rtol=0, msg=name)
@@ -113,7 +128,7 @@ def test_one_seed_gives_one_model(trained):
     )
 
 
-def test_the_model_kept_is_the_best_on_dev():
+def test_the_model_kept_is_the_best_on_dev(planted):
     pairs, dev = planted(noise=0.8), planted(people=30, seed=2, noise=0.8)
     config = QUICK.model_copy(update={"learning_rate": 3e-3, "feature_noise": 0.0})
     model, history = fit(pairs, dev, FACES, VOICES, config)
@@ -124,7 +139,7 @@ def test_the_model_kept_is_the_best_on_dev():
     assert not model.training
 
 
-def test_stops_when_dev_stops_rising():
+def test_stops_when_dev_stops_rising(planted):
     config = QUICK.model_copy(update={"max_steps": 2000, "patience": 2, "evaluate_every": 2, "learning_rate": 0.05})
     calls = []
     _, history = train(planted(related=False), FACES, VOICES, config, lambda *call: calls.append(call))
@@ -134,12 +149,12 @@ def test_stops_when_dev_stops_rising():
     assert {call[1] for call in calls} == {2000}
 
 
-def test_refuses_a_person_on_both_sides():
+def test_refuses_a_person_on_both_sides(planted):
     with pytest.raises(InputError, match="identity 'id0-0000' is in both training and dev data"):
         fit(planted(people=8), planted(people=4), FACES, VOICES, QUICK)
 
 
-def test_refuses_to_be_evaluated_on_people_it_was_trained_on(trained, tmp_path):
+def test_refuses_to_be_evaluated_on_people_it_was_trained_on(trained, tmp_path, planted):
     both = planted(people=2)
     again = AssociationModel.load(trained[0].save(tmp_path / "model", {}))
     for model in (trained[0], again):
@@ -151,7 +166,7 @@ def test_refuses_to_be_evaluated_on_people_it_was_trained_on(trained, tmp_path):
         evaluate(again, planted(people=1, seed=1))
 
 
-def test_save_and_load_give_equal_embeddings(trained, tmp_path):
+def test_save_and_load_give_equal_embeddings(trained, tmp_path, planted):
     model, strangers = trained[0], planted(people=5, seed=3)
     folder = model.save(tmp_path / "model", {"auc": 0.9}, {"seed": 0})
     again = AssociationModel.load(folder)
@@ -161,7 +176,7 @@ def test_save_and_load_give_equal_embeddings(trained, tmp_path):
     assert json.loads((folder / "config.json").read_text())["made_by"] == {"seed": 0}
 
 
-def test_embeddings_are_unit_norm_in_one_space(trained):
+def test_embeddings_are_unit_norm_in_one_space(trained, planted):
     strangers = planted(people=5, seed=3)
     faces, voices = trained[0].embed_faces(strangers.faces), trained[0].embed_voices(strangers.voices)
     assert faces.shape == (20, D_VOICE)
@@ -170,7 +185,7 @@ def test_embeddings_are_unit_norm_in_one_space(trained):
     np.testing.assert_allclose(np.linalg.norm(np.vstack([faces, voices]), axis=1), 1, atol=1e-5)
 
 
-def test_vectors_of_another_space_are_refused(trained):
+def test_vectors_of_another_space_are_refused(trained, planted):
     model, strangers = trained[0], planted(people=5, seed=3)
     np.testing.assert_array_equal(model.embed_faces(strangers.faces, FACES), model.embed_faces(strangers.faces))
     with pytest.raises(SpaceError, match=f"in the space 'dlib/x', expected '{FACES}'"):
@@ -179,7 +194,7 @@ def test_vectors_of_another_space_are_refused(trained):
         model.embed_voices(strangers.voices, FACES)
 
 
-def test_a_clip_is_scored_by_the_mean_of_its_views(trained):
+def test_a_clip_is_scored_by_the_mean_of_its_views(trained, planted):
     model, pairs = trained[0], planted(people=6, views=3, seed=4)
     scores = clip_scores(model, pairs)
     faces, voices = model.embed_faces(pairs.faces), model.embed_voices(pairs.voices)
@@ -189,7 +204,7 @@ def test_a_clip_is_scored_by_the_mean_of_its_views(trained):
         assert scores[i, j] == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_order_of_clips_changes_no_figure(trained):
+def test_the_order_of_clips_changes_no_figure(trained, planted):
     pairs = planted(people=30, seed=5)
     backwards = planted(people=30, seed=5)
     n = len(pairs) - 1
@@ -200,7 +215,7 @@ def test_the_order_of_clips_changes_no_figure(trained):
     assert (a.auc, a.eer, a.auc_same_gender) == pytest.approx((b.auc, b.eer, b.auc_same_gender), abs=1e-9)
 
 
-def test_same_gender_figure_only_where_gender_is_known(trained):
+def test_same_gender_figure_only_where_gender_is_known(trained, planted):
     pairs = planted(people=30, seed=5, noise=1.5)
     result = evaluate(trained[0], pairs)
     scores = clip_scores(trained[0], pairs)
@@ -209,6 +224,6 @@ def test_same_gender_figure_only_where_gender_is_known(trained):
     assert evaluate(trained[0], pairs).auc_same_gender is None
 
 
-def test_an_evaluation_is_plain_json(trained):
+def test_an_evaluation_is_plain_json(trained, planted):
     result = evaluate(trained[0], planted(people=10, seed=5)).to_json()
     assert json.loads(json.dumps(result, allow_nan=False)) == result

@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-from planted_pairs import planted
 
 from vclip.association.pairs import Pairs
 from vclip.errors import InputError
@@ -82,7 +81,7 @@ def test_folds_share_no_person_and_are_even(pairs, count):
     assert not (fold == pairs.folds(count, 1)).all()
 
 
-def test_too_few_people_and_unknown_people_are_errors():
+def test_too_few_people_and_unknown_people_are_errors(planted):
     few = planted(people=3)
     with pytest.raises(InputError, match="found 3 people, expected at least 4"):
         few.split(0.5, 0)
@@ -117,7 +116,7 @@ def test_an_epoch_draws_everybody_once(pairs):
     assert sorted(epoch) == sorted(set(pairs.identity))
 
 
-def test_pairs_of_arrays_takes_its_fields_and_leaves_the_others():
+def test_pairs_of_arrays_takes_its_fields_and_leaves_the_others(planted):
     pairs = planted(people=4)
     again = Pairs.of({**vars(pairs), "score": np.zeros(8)})
     assert _content(again) == _content(pairs)

@@ -108,3 +108,11 @@ def test_a_face_at_the_border_repeats_it():
     picture = np.full((100, 100, 3), (10, 200, 90), np.uint8)
     crop = crop_face(picture, np.array([[5.0, 5], [35, 5], [20, 20], [8, 35], [32, 35]]))
     assert (crop == (10, 200, 90)).all()
+
+
+def test_a_large_face_is_shrunk_without_aliases():
+    """A checkerboard of single pixels is grey from afar; sampled four pixels at a time it is noise."""
+    board = np.repeat((np.indices((1500, 1500)).sum(0) % 2 * 255).astype(np.uint8)[..., None], 3, axis=2)
+    crop = crop_face(board, 750 + 10.3 * (LANDMARKS - LANDMARKS.mean(0)))
+    assert len(crop) == MAX_SIDE_PX
+    np.testing.assert_allclose(crop.astype(float), 127.5, atol=8)

@@ -1,14 +1,20 @@
 """Made-up people whose faces and voices share a planted linear cause."""
 
 import numpy as np
+import pytest
 
 from vclip.association.pairs import Pairs
 
-FACES, VOICES = "test-faces/24", "test-voices/16"
 D_FACE, D_VOICE, CAUSES = 24, 16, 6
 
 
-def planted(people=120, clips_each=2, views=2, seed=0, related=True, noise=0.3, world=0):
+@pytest.fixture(scope="session")
+def planted():
+    """A function that makes pairs."""
+    return _planted
+
+
+def _planted(people=120, clips_each=2, views=2, seed=0, related=True, noise=0.3, world=0):
     """Returns pairs of `people` people.
 
     Args:
