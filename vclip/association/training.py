@@ -95,6 +95,8 @@ def fit(
     both = set(pairs.identity) & set(dev.identity)
     if both:
         raise InputError(f"identity '{min(both)}' is in both training and dev data; split them by person")
+    if len(set(dev.identity)) < 2:
+        raise InputError(f"dev data: found {len(set(dev.identity))} people, expected at least 2 to compare")
     device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
@@ -130,13 +132,14 @@ def fit(
                 slow.lerp_(fast, 1 - config.average)
         losses.append(loss.item())
         if step % config.evaluate_every == 0:
+            value = dev_auc(average)
+            if value > history.best_dev_auc:
+                history.best_step, best = step, copy.deepcopy(average)
             history.step.append(step)
             history.loss.append(float(np.mean(losses)))
-            history.dev_auc.append(dev_auc(average))
+            history.dev_auc.append(value)
             losses = []
-            if history.dev_auc[-1] == history.best_dev_auc:
-                history.best_step, best = step, copy.deepcopy(average)
-            elif step - history.best_step >= config.patience * config.evaluate_every:
+            if step - history.best_step >= config.patience * config.evaluate_every:
                 break
         if on_step:
             on_step(step, config.max_steps, history.dev_auc[-1])

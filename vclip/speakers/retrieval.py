@@ -54,10 +54,10 @@ def pick(scores: np.ndarray, voices: np.ndarray, k: int, max_similarity: float =
         max_similarity: cosine limit between picked voices; 1 is the plain top k.
 
     Raises:
-        InputError: there are fewer than k candidates.
+        InputError: k is below one or above the number of candidates.
     """
-    if k > len(scores):
-        raise InputError(f"asked for {k} voices of {len(scores)} candidates; draw more candidates")
+    if not 1 <= k <= len(scores):
+        raise InputError(f"asked for {k} voices of {len(scores)} candidates, expected 1 to {len(scores)}")
     order = np.argsort(-scores, kind="stable")
     limit = max_similarity
     while True:
