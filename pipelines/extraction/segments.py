@@ -15,7 +15,7 @@ from pipelines.extraction.speech import FRAME_S, Speech
 def cut_segments(
     sound: np.ndarray, speech: Speech, start_s: float, end_s: float, config: ClipConfig
 ) -> tuple[SpeechSegment, ...]:
-    """Returns the segments of one clip in order of time; together they cover it.
+    """Returns the segments of one clip in order of time; together they cover it, but for any without a sound.
 
     Args:
         sound: (samples,) int16 at 16 kHz, of the whole video.
@@ -31,7 +31,7 @@ def cut_segments(
         earliest = max(edges[-1] + config.segment_min_s, latest - config.segment_max_s / 2)
         edges.append(_quietest(speech, earliest, latest))
     edges.append(end_s)
-    return tuple(_segment(sound, speech, a, b) for a, b in itertools.pairwise(edges))
+    return tuple(_segment(sound, speech, a, b) for a, b in itertools.pairwise(edges) if sound[_samples(a, b)].any())
 
 
 def _quietest(speech: Speech, start_s: float, end_s: float) -> float:
@@ -41,13 +41,17 @@ def _quietest(speech: Speech, start_s: float, end_s: float) -> float:
 
 
 def _segment(sound: np.ndarray, speech: Speech, start_s: float, end_s: float) -> SpeechSegment:
-    first, end = round(start_s * SAMPLE_RATE_HZ), min(len(sound), round(end_s * SAMPLE_RATE_HZ))
+    samples = np.asarray(sound[_samples(start_s, end_s)])
     flac = io.BytesIO()
-    soundfile.write(flac, np.asarray(sound[first:end]), SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    soundfile.write(flac, samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
     return SpeechSegment(
         start_s=start_s,
-        end_s=end / SAMPLE_RATE_HZ,
+        end_s=start_s + len(samples) / SAMPLE_RATE_HZ,
         speech_ratio=speech.ratio(start_s, end_s),
         snr_db=speech.snr_db(start_s, end_s),
         audio=flac.getvalue(),
     )
+
+
+def _samples(start_s: float, end_s: float) -> slice:
+    return slice(round(start_s * SAMPLE_RATE_HZ), round(end_s * SAMPLE_RATE_HZ))
