@@ -46,8 +46,9 @@ def train(store_uri: str, out: Path, config: Config, where: str | None = None, f
         folds: 2 or more cross-validates over people first; the model itself is trained on all.
 
     Raises:
-        InputError, StoreError: no store, no pairs, or too few people.
+        InputError, StoreError: no store, no pairs, too few people, or `out` holds something else than a checkpoint.
     """
+    _refuse_strangers(Path(out))
     store = Store.open(store_uri)
     version = store.version()
     pairs = read_pairs(store, where)
@@ -71,6 +72,13 @@ def train(store_uri: str, out: Path, config: Config, where: str | None = None, f
     model.save(out, {**metrics, "history": curve}, made_by)
     plot_training(Path(out) / "training.png", curve)
     return metrics
+
+
+def _refuse_strangers(out: Path) -> None:
+    """A checkpoint replaces its folder as a whole: `--out work` must not take work/store with it."""
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file()):
+        found = "a file" if out.is_file() else f"a folder with {min(path.name for path in out.iterdir())}"
+        raise InputError(f"--out {out}: found {found}, expected a new folder, or a model to replace")
 
 
 def _cross_validate(pairs: Pairs, spaces: tuple[str, str], config: Config, folds: int) -> dict[str, Any]:
