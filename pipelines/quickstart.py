@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
+from pipelines.extraction.photos import read_image
 from pipelines.page import write_page
 from pipelines.progress import say, step
+from pipelines.sources import list_videos
 from vclip.errors import InputError
 
 OFFLINE = ("encoders.face=dlib", "encoders.voice=resemblyzer")  # as configs/offline.yaml
@@ -21,6 +23,7 @@ TEXTS = ("Hello, nice to meet you. This is how I imagine your voice.",)
 SAMPLE_PEOPLE = 40
 FOLDS = 5
 VOICES = 3
+MARK = ".vclip-quickstart"  # in a folder that may be cleared
 # Enough for a first impression in minutes; the defaults of `distill` are for real use.
 QUICK_SIGNATURE = {"speakers": 200, "sentences": 2}
 
@@ -60,6 +63,12 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
 
     if videos and not face:
         raise InputError("quickstart: found --videos without --face; give a photo to speak for as well")
+    if videos:
+        list_videos([videos])
+        if videos.resolve().is_relative_to(out.resolve()):
+            raise InputError(f"--out {out}: found the videos in it, expected another folder; it is cleared first")
+    if face:
+        read_image(face)
     _clear(out)
     diary, labels, synthetic = Diary(), None, videos is None
     if videos is None:
@@ -89,9 +98,12 @@ def _clear(out: Path) -> None:
     """Removes what an earlier quickstart made, and nothing else."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: found a file, expected a folder")
+    if out.exists() and any(out.iterdir()) and not (out / MARK).is_file():
+        raise InputError(f"--out {out}: found a folder that no quickstart made; give a new or empty one")
     for name in ("videos", "store", "model", "evaluation", "speakers", "speech"):
         shutil.rmtree(out / name, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).write_text("Made by `vclip quickstart`; the next one replaces what is in this folder.\n")
 
 
 def _sample(folder: Path) -> tuple[Path, Path]:
