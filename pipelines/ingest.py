@@ -14,6 +14,7 @@ from typing import Any
 
 from pipelines.config import Config
 from pipelines.embedding import Embedder, Extracted, Job
+from pipelines.extraction.faces import open_detector
 from pipelines.extraction.rows import Extraction
 from pipelines.progress import say, step
 from pipelines.sources import Source, Work, split_known
@@ -76,6 +77,7 @@ def ingest(
 
 def _open_store(uri: str, config: Config) -> Store:
     # Opened here first, so that missing weights are one clear line before a cluster is asked for anything.
+    open_detector(config.extraction.tracks.detector)
     face, voice = open_face_encoder(config.encoders.face), open_voice_encoder(config.encoders.voice)
     return Store.open_or_create(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim})
 
