@@ -59,13 +59,14 @@ def list_videos(inputs: Iterable[str | Path], labels: Mapping[str, Mapping[str, 
         path = Path(given)
         if not path.exists():
             raise InputError(f"input {path}: no such file or folder; expected a folder of videos")
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+        inside = (p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+        files = [path] if path.is_file() else sorted(inside)
         if not files:
             known = " ".join(sorted(VIDEO_SUFFIXES))
             raise InputError(f"input {path}: found no video in it; expected files that end in {known}")
         found.update(dict.fromkeys(files))
     labels = labels or {}
-    return [source_of([p], labels.get(str(p)) or labels.get(p.name) or {}) for p in found if p.is_file()]
+    return [source_of([p], labels.get(str(p)) or labels.get(p.name) or {}) for p in found]
 
 
 def read_labels(path: str | Path) -> dict[str, dict[str, str]]:
