@@ -255,7 +255,7 @@ def generate(
 
     result = generate(face, text, model, speakers, out, _config(config, set), voices, face_index, evaluator, store)
     if as_json:
-        print(json.dumps(result))
+        print(json.dumps({"files": result}))
     else:
         for row in result:
             print(f"{row['wav']}  score {row['score']:.3f}  {row['seconds']:.1f} s")
