@@ -5,8 +5,8 @@ Each piece is made once, by the job that users run, and is only read by the test
 
 import csv
 import json
-import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,13 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from small_world import PEOPLE_ON_VIDEO, gender_of, no_face, people_in_pairs
 from vclip_command import OFFLINE, Answer, call, process
 
 from pipelines.sample_corpus import controls_of, draw_people, make_sample, portrait_of
 from stores import Store
 
-PEOPLE_ON_VIDEO = 6
-PEOPLE_IN_PAIRS = 24
 QUICK = ("--set", "train.max_steps=20")
 
 
@@ -48,8 +47,8 @@ def _own_ray() -> Iterator[None]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("RAY_ADDRESS", raising=False)
         yield
-        if "ray" in os.sys.modules:
-            os.sys.modules["ray"].shutdown()
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -96,7 +95,7 @@ def pair_files(tmp_path_factory) -> Path:
     from vclip.tts.wav import write_speech
 
     folder = tmp_path_factory.mktemp("pairs")
-    voice, people = Morph(), draw_people(PEOPLE_IN_PAIRS, seed=7)
+    voice, people = Morph(), people_in_pairs()
     with open(folder / "pairs.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "identity", "gender", "face", "voice", "licence"])
@@ -106,7 +105,7 @@ def pair_files(tmp_path_factory) -> Path:
             write_speech(folder / person.name / "speech.wav", speech, 16_000, {})
             cv2.imwrite(str(folder / f"{person.name}.png"), portrait_of(person)[..., ::-1])
             files = [f"{person.name}.png", f"{person.name}/speech.wav"]
-            writer.writerow([number, person.name, "fm"[person.traits[0] > 0], *files, "made up"])
+            writer.writerow([number, person.name, gender_of(person), *files, "made up"])
         cv2.imwrite(str(folder / "nobody.png"), no_face())
         writer.writerow(["last", "nobody", "", "nobody.png", f"{people[0].name}/speech.wav", ""])
     return folder
@@ -162,9 +161,3 @@ def other_store(tmp_path_factory) -> str:
     uri = str(tmp_path_factory.mktemp("other") / "store")
     Store.create(uri, faces={"open_clip/elsewhere/crop1": 512}, voices={"ecapa/192": 192})
     return uri
-
-
-def no_face() -> np.ndarray:
-    """A picture (240, 320, 3) uint8 in which there is nobody."""
-    across = np.linspace(40, 220, 320)[None] + np.zeros((240, 1))
-    return np.repeat(across.astype(np.uint8)[..., None], 3, axis=2)

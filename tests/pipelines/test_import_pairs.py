@@ -3,11 +3,10 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
+from small_world import gender_of, people_in_pairs
 from vclip_command import OFFLINE, tree
 
-from pipelines.sample_corpus import draw_people
 from stores import Store
 
 pytestmark = pytest.mark.slow
@@ -16,13 +15,13 @@ pytestmark = pytest.mark.slow
 def test_a_pair_is_one_clip_of_one_face(pairs_store):
     store = Store.open(pairs_store)
     clips = store.query("clips").to_pylist()
-    people = {person.name: person for person in draw_people(24, seed=7)}
+    people = {person.name: person for person in people_in_pairs()}
     assert sorted(clip["identity"] for clip in clips) == sorted(people)
     for clip in clips:
-        assert clip["gender"] == "fm"[people[clip["identity"]].traits[0] > 0]
+        assert clip["gender"] == gender_of(people[clip["identity"]])
         assert clip["licence"] == "made up"
     pairs = store.pairs()
-    np.testing.assert_array_equal(pairs["face_clip"], np.arange(24))
+    assert sorted(pairs["face_clip"]) == list(range(24))
     assert set(pairs["voice_clip"]) == set(range(24))
 
 
@@ -60,8 +59,8 @@ def broken(pair_files, tmp_path):
     ("edit", "named"),
     [
         (lambda text: text.replace("identity", "person"), ("identity", "person")),
-        (lambda text: text.replace("person-003.png", "lost.png"), ("lost.png", "id '3'")),
-        (lambda text: text.replace("person-004/speech.wav", ""), ("id '4'",)),
+        (lambda text: text.replace("reader-003.png", "lost.png"), ("lost.png", "id '3'")),
+        (lambda text: text.replace("reader-004/speech.wav", ""), ("id '4'",)),
         (lambda text: text.splitlines()[0] + "\n", ("no rows",)),
         (lambda text: "", ("no header",)),
     ],
@@ -82,7 +81,7 @@ def test_speech_that_is_none_is_a_failed_row(pair_files, vclip, tmp_path):
     table = tmp_path / "pairs" / "pairs.csv"
     header, first, second, *_ = table.read_text().splitlines()
     table.write_text("\n".join([header, first, second]) + "\n")
-    (tmp_path / "pairs" / "person-001" / "speech.wav").write_text("no sound")
+    (tmp_path / "pairs" / "reader-001" / "speech.wav").write_text("no sound")
     store = tmp_path / "store"
     said = vclip("import", "pairs", table, "--store", store, "--config", OFFLINE, "--json")
     assert said.code == 0, said.err

@@ -1,0 +1,85 @@
+"""Progress of long work, where nobody watches and where somebody does."""
+
+import io
+import re
+import sys
+
+import pytest
+
+from pipelines import progress
+from pipelines.progress import PLAIN_EVERY_S, PlainStep, step
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test moves: clock[0] is now, in seconds."""
+    now = [1000.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def _plain(total: float) -> PlainStep:
+    return PlainStep("ingest", total, "videos", stream=io.StringIO(), started_s=progress.time.monotonic())
+
+
+def test_a_line_now_and_then_and_not_a_line_a_video(clock):
+    shown = _plain(1000)
+    for _ in range(1000):
+        clock[0] += 0.06
+        shown.advance()
+    lines = shown.stream.getvalue().splitlines()
+    assert 5 <= len(lines) <= 60 / PLAIN_EVERY_S
+    assert all(re.match(r"ingest: \d+/1000 videos", line) for line in lines)
+    assert "\x1b" not in shown.stream.getvalue()
+    assert "\r" not in shown.stream.getvalue()
+
+
+def test_time_left_only_once_it_means_something_and_then_right(clock):
+    shown = _plain(100)
+    clock[0] += 40
+    shown.advance(4)  # starting up has cost most of these 40 s
+    assert "left" not in shown.stream.getvalue()
+    clock[0] += 40
+    shown.advance(16)
+    assert shown.stream.getvalue().splitlines()[-1] == "ingest: 20/100 videos, 5 min left"
+    clock[0] += 80
+    shown.advance(60)
+    assert shown.stream.getvalue().splitlines()[-1] == "ingest: 80/100 videos, 40 s left"
+
+
+def test_work_of_unknown_size_has_no_time_left(clock):
+    shown = _plain(0)
+    clock[0] += 60
+    shown.advance(3, note="7 clips")
+    assert shown.stream.getvalue() == "ingest: 3/0 videos, 7 clips\n"
+
+
+def test_elsewhere_than_on_a_terminal_a_step_ends_in_one_line(capsys):
+    with step("train", 50, "steps") as shown:
+        for number in range(1, 51):
+            shown.set(number, f"dev AUC {number / 100:.2f}")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"train: 50 steps in \d\.\d s dev AUC 0\.50\n", err)
+
+
+def test_on_a_terminal_it_is_a_bar_on_stderr(monkeypatch, capsys):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with step("embed", 3, "files") as shown:
+        for _ in range(3):
+            shown.advance(note="fine")
+    assert "3/3" in terminal.getvalue()
+    assert "fine" in terminal.getvalue()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_step_that_fails_says_no_more_than_its_error(capsys):
+    with pytest.raises(KeyError), step("embed", 3, "files"):
+        raise KeyError
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,93 @@
+"""What a job reads: listing, labels, and what the ledger knows."""
+
+import pytest
+
+from pipelines.sources import list_videos, read_csv, read_labels, source_of, split_known
+from stores import Store, VideoRows, run_id, video_id
+from vclip.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.mp4", "A/a.MOV", "A/deep/c.webm", "A/notes.txt", "labels.csv"):
+        path = tmp_path / "videos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path / "videos"
+
+
+def test_folders_are_searched_all_the_way_down_and_each_file_counts_once(folder):
+    sources = list_videos([folder, folder / "A", folder / "b.mp4"])
+    names = [source.uri for source in sources]
+    assert names == [str(folder / name) for name in ("A/a.MOV", "A/deep/c.webm", "b.mp4")]
+
+
+def test_a_file_that_is_named_is_taken_whatever_its_ending(folder):
+    assert [source.uri for source in list_videos([folder / "A/notes.txt"])] == [str(folder / "A/notes.txt")]
+
+
+def test_names_are_absolute_so_that_another_working_directory_knows_them(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert list_videos(["b.mp4"])[0] == list_videos([folder / "b.mp4"])[0]
+
+
+def test_a_folder_that_is_called_like_a_video_is_no_video(folder):
+    (folder / "x.mp4").mkdir()
+    assert str(folder / "x.mp4") not in [source.uri for source in list_videos([folder])]
+    (folder / "only" / "y.mp4").mkdir(parents=True)
+    with pytest.raises(InputError, match="found no video"):
+        list_videos([folder / "only"])
+
+
+def test_labels_are_found_by_name_or_by_path(folder, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text(f"file,identity,camera\nb.mp4,Ann,left\n{folder}/A/a.MOV,Bob,\n")
+    labels = {s.uri.rpartition("/")[2]: s.labels for s in list_videos([folder], read_labels(table))}
+    assert labels == {"b.mp4": {"identity": "Ann", "camera": "left"}, "a.MOV": {"identity": "Bob"}, "c.webm": {}}
+
+
+def test_a_table_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "t.csv").write_bytes("\ufefffile,identity\na.mp4,Zoë\n".encode())
+    assert read_csv(tmp_path / "t.csv", ["file"]) == [{"file": "a.mp4", "identity": "Zoë"}]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00binary", b"", b"file,identity\n", b"name\na\n"])
+def test_a_table_that_is_none_is_named(tmp_path, content):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"t\.csv") as error:
+        read_csv(tmp_path / "t.csv", ["file"])
+    assert "\n" not in str(error.value)
+
+
+def _committed(store, source, config):
+    rows = {
+        "video_id": video_id(source.paths[0]), "uris": [source.seen_as], "state": "empty", "reason": "no speech",
+        "run_id": run_id(), "config_hash": config, "duration_s": 1.0, "funnel": {},
+    }  # fmt: skip
+    store.commit([VideoRows(rows, [], [], [])])
+
+
+def test_what_is_known_is_not_read_again(folder, tmp_path):
+    store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
+    sources = list_videos([folder])
+    _committed(store, sources[0], "one")
+
+    work = split_known(sources, store, "one")
+    assert ([source.uri for source in work.todo], work.known) == ([source.uri for source in sources[1:]], 1)
+    assert len(split_known(sources, store, "another").todo) == 3
+
+    # Known by name, size and time, so its content may even be out of reach; a touched file is hashed again.
+    path = folder / "A/a.MOV"
+    unreadable = source_of([path], {})
+    path.write_text("A/b.MOV")
+    assert split_known([unreadable], store, "one").known == 1
+    assert split_known(list_videos([path]), store, "one").todo
+
+
+def test_doubles_are_done_once(folder, tmp_path):
+    store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
+    (folder / "b_again.mp4").write_bytes((folder / "b.mp4").read_bytes())
+    work = split_known(list_videos([folder / "b.mp4", folder / "b_again.mp4"]), store, "one")
+    assert [source.uri for source in work.todo] == [str(folder / "b.mp4")]
+    assert [source.uri for source in work.doubles] == [str(folder / "b_again.mp4")]
+    assert work.doubles[0].video_id == work.todo[0].video_id
