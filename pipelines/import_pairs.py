@@ -26,7 +26,7 @@ SAMPLE_RATE_HZ = 16_000
 def import_pairs(table: str | Path, store_uri: str, config: Config) -> Summary:
     """Imports a CSV of pairs: columns id, identity, gender, face, voice; paths are relative to the CSV.
 
-    Other columns become labels. A pair whose picture has no face is a failed row, one without speech an empty one.
+    Other columns become labels. A pair whose picture has no face is a failed row, one with a silent file an empty one.
 
     Raises:
         InputError, StoreError: not such a CSV, or nowhere to write.
@@ -56,9 +56,8 @@ def read_pair(source: Source, config: Config) -> Extraction:
     sound = np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16)
     crop = cut_crop(picture, face, 0.0, settings.clips.jpeg_quality)
     duration_s = len(sound) / SAMPLE_RATE_HZ
-    speech = find_speech(sound, settings.speech)
-    if not speech.stretches:
-        return Extraction("empty", f"no speech found in {voice_path}", duration_s)
-    voices = cut_segments(sound, speech, 0.0, duration_s, settings.clips)
+    voices = cut_segments(sound, find_speech(sound, settings.speech), 0.0, duration_s, settings.clips)
+    if not voices:
+        return Extraction("empty", f"no sound in {voice_path}", duration_s)
     clip = Clip(0.0, duration_s, crop.box, 1.0, (crop,), voices)
     return Extraction("done", "", duration_s, (clip,), {"clips": 1})
