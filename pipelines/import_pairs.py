@@ -26,7 +26,7 @@ SAMPLE_RATE_HZ = 16_000
 def import_pairs(table: str | Path, store_uri: str, config: Config) -> Summary:
     """Imports a CSV of pairs: columns id, identity, gender, face, voice; paths are relative to the CSV.
 
-    Other columns become labels. A pair whose picture has no face is a failed row, one with a silent file an empty one.
+    Other columns become labels. A pair whose picture has no face is a failed row, one without a sound an empty one.
 
     Raises:
         InputError, StoreError: not such a CSV, or nowhere to write.
