@@ -118,7 +118,10 @@ def _show_ingest(summary: Any, as_json: bool) -> None:
     if not as_json and not summary.videos:
         print(f"nothing to do: the store {summary.store} knows all {summary.known} inputs under this configuration")
         return
-    _show(summary.to_json(), as_json, "ingest")
+    result = summary.to_json()
+    if not as_json:
+        del result["config"]  # a page long; it is in the JSON
+    _show(result, as_json, "ingest")
 
 
 @app.command()
@@ -172,7 +175,8 @@ def evaluate(
     model: Model,
     where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"split = 'test'\".")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for evaluation.json and roc.png.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    config: ConfigFile = None,
+    set: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model on people that it was not trained on: AUC with its interval, EER, same-gender AUC.
@@ -181,7 +185,7 @@ def evaluate(
     """
     from pipelines.evaluate import evaluate
 
-    _show(evaluate(store, model, where, out, seed), as_json, f"model {model} on {store}")
+    _show(evaluate(store, model, _config(config, set), where, out), as_json, f"model {model} on {store}")
 
 
 @app.command("fit-speakers")
@@ -200,7 +204,7 @@ def fit_speakers(
 ) -> None:
     """Fit the speaker generator (PCA and a Gaussian mixture) to known speakers.
 
-    Example: `vclip fit-speakers --speech LibriSpeech/train-clean --out work/speakers`
+    Example: `vclip fit-speakers --speech LibriSpeech/train-clean-100 --out work/speakers`
     """
     from pipelines.speakers import fit_speakers
 

@@ -16,14 +16,6 @@ from vclip.encoders import FaceEncoder, VoiceEncoder, open_face_encoder, open_vo
 
 
 @dataclass(frozen=True)
-class Job:
-    """What every row of one run carries."""
-
-    run_id: str
-    config_hash: str
-
-
-@dataclass(frozen=True)
 class Extracted:
     """One source and what was extracted from it: a row between the stages of a job."""
 
@@ -34,17 +26,26 @@ class Extracted:
 class Embedder:
     """Embeds batches of extractions; an actor of the ingest job, with both encoders loaded once."""
 
-    def __init__(self, encoders: EncodersConfig, job: Job, device: str | None = None):
+    def __init__(self, encoders: EncodersConfig, run_id: str, device: str | None = None):
         self.face: FaceEncoder = open_face_encoder(encoders.face, device)
         self.voice: VoiceEncoder = open_voice_encoder(encoders.voice, device)
-        self.job = job
+        self.run_id = run_id
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """For Ray Data: a batch {"extracted": (n,) of Extracted} -> {"rows": (n,) of VideoRows}."""
-        rows = self.rows(list(batch["extracted"]))
+        rows = self.guarded_rows(list(batch["extracted"]))
         column = np.empty(len(rows), object)
         column[:] = rows
         return {"rows": column}
+
+    def guarded_rows(self, batch: Sequence[Extracted]) -> list[VideoRows]:
+        """As `rows`; a source whose clips cannot be embedded becomes a failed row, and the others go on."""
+        try:
+            return self.rows(batch)
+        except Exception as error:  # whatever it is, it must not end a job of a million files
+            if len(batch) > 1:
+                return [row for item in batch for row in self.guarded_rows([item])]
+            return self.rows([Extracted(batch[0].source, internal_error(error))])
 
     def rows(self, batch: Sequence[Extracted]) -> list[VideoRows]:
         """Returns the store's rows of each extraction; all crops, and all segments, go through in one call."""
@@ -56,16 +57,6 @@ class Embedder:
 
     def _video(self, item: Extracted, face_vectors: Any, voice_vectors: Any) -> VideoRows:
         source, extraction = item.source, item.extraction
-        video = {
-            "video_id": source.video_id,
-            "uris": [source.seen_as],
-            "state": extraction.state,
-            "reason": extraction.reason,
-            "run_id": self.job.run_id,
-            "config_hash": self.job.config_hash,
-            "duration_s": extraction.duration_s,
-            "funnel": extraction.funnel,
-        }
         clips, faces, voices = [], [], []
         for clip in extraction.clips:
             row = _clip_row(source, clip)
@@ -78,7 +69,25 @@ class Embedder:
                 vectors = {"vectors": {self.voice.space: next(voice_vectors)}}
                 name = voice_id(row["clip_id"], voice.start_s, voice.end_s)
                 voices.append({"voice_id": name, **key, **asdict(voice), **vectors})
-        return VideoRows(video, clips, faces, voices)
+        return VideoRows(_video_row(source, self.run_id, extraction), clips, faces, voices)
+
+
+def failed_rows(source: Source, run_id: str, reason: str) -> VideoRows:
+    """Returns the row of a source that could not even be read."""
+    return VideoRows(_video_row(source, run_id, Extraction("failed", reason, 0.0)))
+
+
+def _video_row(source: Source, run_id: str, extraction: Extraction) -> dict[str, Any]:
+    return {
+        "video_id": source.video_id,
+        "uris": [source.seen_as],
+        "state": extraction.state,
+        "reason": extraction.reason,
+        "run_id": run_id,
+        "config_hash": source.config_hash,
+        "duration_s": extraction.duration_s,
+        "funnel": extraction.funnel,
+    }
 
 
 def _clip_row(source: Source, clip: Clip) -> dict[str, Any]:
@@ -93,6 +102,11 @@ def _clip_row(source: Source, clip: Clip) -> dict[str, Any]:
         **{name: source.labels.get(name) for name in own},
         "labels": {name: value for name, value in source.labels.items() if name not in own},
     }
+
+
+def internal_error(error: Exception) -> Extraction:
+    """Returns what is recorded of a source that tripped a defect of a library or of ours."""
+    return Extraction("failed", f"internal error: {type(error).__name__}: {error}".splitlines()[0], 0.0)
 
 
 def decode_image(data: bytes) -> np.ndarray:

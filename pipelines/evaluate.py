@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipelines.config import Config
 from pipelines.plots import plot_roc
 from pipelines.progress import say
 from pipelines.train import read_pairs
@@ -15,7 +16,7 @@ from vclip.errors import InputError, SpaceError
 
 
 def evaluate(
-    store_uri: str, model_folder: Path, where: str | None = None, out: Path | None = None, seed: int = 0
+    store_uri: str, model_folder: Path, config: Config, where: str | None = None, out: Path | None = None
 ) -> dict[str, Any]:
     """Returns the verification figures, and writes them and the ROC curve to `out` if given.
 
@@ -24,7 +25,7 @@ def evaluate(
     Raises:
         InputError, StoreError: no model, no store, no pairs, or the store was made with other encoders.
     """
-    model = AssociationModel.load(model_folder)
+    model = AssociationModel.load(model_folder, config.train.device or "cpu")
     store = Store.open(store_uri)
     for expected, found in ((model.face_space, store.spaces("faces")), (model.voice_space, store.spaces("voices"))):
         if expected not in found:
@@ -38,7 +39,7 @@ def evaluate(
         raise InputError(
             f"store {store_uri}: everyone in it had a part in the training of {model_folder}; use another"
         )
-    result = evaluate_model(model, others, seed).to_json()
+    result = evaluate_model(model, others, config.train.seed).to_json()
     if out:
         out.mkdir(parents=True, exist_ok=True)
         (out / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")

@@ -3,6 +3,7 @@
 photo -> face -> crop -> vector -> scored against candidates (as the TTS will make them) -> k voices -> WAV files
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipelines.extraction.photos import face_in_photo, read_image
 from pipelines.progress import say, step
 from pipelines.speakers import load_speakers
 from stores import Store, generation_id, run_id
-from vclip import __version__
+from vclip import __version__, checkpoint
 from vclip.association.model import AssociationModel
 from vclip.audio import prepare_speech
 from vclip.encoders import open_face_encoder, open_voice_encoder, spec_of_space
@@ -33,6 +34,7 @@ class Portrait:
     """One photo's face, ready to be encoded."""
 
     path: str
+    sha256: str  # of the file
     name: str  # stem of the files made for it
     crop: np.ndarray  # (side, side, 3) uint8 RGB
     face_index: int  # which face of the photo, from the left
@@ -85,21 +87,30 @@ def generate(
     model = AssociationModel.load(model_folder)
     generator, signature = load_speakers(speakers_folder, settings.score)
     evaluator = AssociationModel.load(evaluator_folder) if evaluator_folder else None
-    if evaluator and (evaluator.face_space, evaluator.voice_space) != (model.face_space, model.voice_space):
-        found, expected = (f"{m.face_space} and {m.voice_space}" for m in (evaluator, model))
-        raise SpaceError(found, expected, f"evaluator {evaluator_folder}")
+    if evaluator:
+        if (evaluator.face_space, evaluator.voice_space) != (model.face_space, model.voice_space):
+            found, expected = (f"{m.face_space} and {m.voice_space}" for m in (evaluator, model))
+            raise SpaceError(found, expected, f"evaluator {evaluator_folder}")
+        if checkpoint.digest(evaluator_folder) == checkpoint.digest(model_folder):
+            raise InputError(f"--evaluator {evaluator_folder}: found the model itself, expected another to judge it")
+        if np.isin(evaluator.seen, model.seen).any():
+            say(f"evaluator {evaluator_folder}: was trained on some of the same people as {model_folder}")
     store = Store.open(store_uri) if store_uri else None
     portraits = read_portraits(faces, open_detector(config.extraction.tracks.detector), face_index)
     vectors = _face_encoder(model, config).embed([portrait.crop for portrait in portraits])
     tts = open_tts(settings.tts)
     if generator.space != tts.space:
         raise SpaceError(generator.space, tts.space, f"speakers for the TTS '{tts.name}'")
+    for text in texts:
+        tts.synthesize(text, generator.bank.vectors[0])  # raises where there is nothing to say, and is remembered
     chosen = choose_voices(vectors, model, generator, signature, config, k)
     listener = open_voice_encoder(spec_of_space(model.voice_space)) if evaluator else None
+    folders = {"association": model_folder, "generator": Path(speakers_folder) / "generator"}
+    folders |= {"signature": Path(speakers_folder) / "signature"} if signature else {}
+    folders |= {"evaluator": evaluator_folder} if evaluator_folder else {}
     models = {
         "vclip": __version__,
-        "association": str(model_folder),
-        "speakers": str(speakers_folder),
+        **{name: {"folder": str(folder), "sha256": checkpoint.digest(folder)} for name, folder in folders.items()},
         "face_space": model.face_space,
         "voice_space": model.voice_space,
         "tts": tts.name,
@@ -108,18 +119,20 @@ def generate(
     with step("speak", len(portraits) * k * len(texts), "files") as progress:
         for portrait, vector, voices in zip(portraits, vectors, chosen, strict=True):
             for rank, voice in enumerate(voices, start=1):
-                for number, text in enumerate(texts, start=1):
+                for text in texts:
                     wave = tts.synthesize(text, voice.speaker)
                     scores = {settings.score: voice.score, "log_likelihood": voice.log_likelihood}
                     if evaluator and listener:
                         heard = listener.embed([prepare_speech(wave, tts.sample_rate_hz)])
                         scores["f2v"] = float(f2v(evaluator, vector[None], heard)[0])
-                    suffix = f"_text{number}" if len(texts) > 1 else ""
-                    path = out / f"{portrait.name}_voice{rank}{suffix}.wav"
+                    # A name of its own for each text and voice: a later run must not put other speech in its place.
+                    name = generation_id(portrait.sha256, text, voice.speaker)
+                    path = out / f"{portrait.name}_voice{rank}_{name[:8]}.wav"
                     row = {
                         "wav": str(path),
                         "text": text,
                         "face": portrait.path,
+                        "face_sha256": portrait.sha256,
                         "face_index": portrait.face_index,
                         "faces_in_photo": portrait.faces,
                         "voice": rank,
@@ -149,15 +162,15 @@ def read_portraits(paths: Sequence[Path], detector: FaceDetector, index: int | N
     for path in paths:
         image = read_image(path)
         try:
-            face, count = face_in_photo(image, detector, index)
+            face, used, count = face_in_photo(image, detector, index)
         except InputError as error:
             raise InputError(f"photo {path}: {error}") from None
-        used = sorted(f.box[0] for f in detector(image)).index(face.box[0])
         if count > 1:
             say(f"photo {path}: {count} faces, used number {used} from the left; choose with --face-index")
         name = next(n for n in (path.stem, *(f"{path.stem}-{i}" for i in range(2, len(paths) + 2))) if n not in names)
         names.add(name)
-        portraits.append(Portrait(str(path), name, crop_face(image, face.landmarks), used, count))
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        portraits.append(Portrait(str(path), digest, name, crop_face(image, face.landmarks), used, count))
     return portraits
 
 
@@ -197,7 +210,7 @@ def record(store: Store, written: Sequence[dict[str, Any]], tts: str, space: str
     store.add_generations(
         [
             {
-                "generation_id": generation_id(row["face"], row["text"], row["speaker_vector"]),
+                "generation_id": generation_id(row["face_sha256"], row["text"], row["speaker_vector"]),
                 "run_id": run,
                 "face": row["face"],
                 "text": row["text"],

@@ -49,7 +49,7 @@ def read_pair(source: Source, config: Config) -> Extraction:
     settings = config.extraction
     try:
         picture = read_image(face_path)
-        face, _ = face_in_photo(picture, open_detector(settings.tracks.detector))
+        face, _, _ = face_in_photo(picture, open_detector(settings.tracks.detector))
         sound = resample(*read_audio(voice_path), SAMPLE_RATE_HZ)
     except InputError as error:
         return Extraction("failed", str(error), 0.0)

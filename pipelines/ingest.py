@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.embedding import Embedder, Extracted, Job
+from pipelines.embedding import Embedder, Extracted, failed_rows, internal_error
 from pipelines.extraction.faces import open_detector
 from pipelines.extraction.rows import Extraction
 from pipelines.progress import say, step
 from pipelines.sources import Source, Work, split_known
-from stores import Store, VideoRows, config_hash, run_id
+from stores import Store, StoreError, VideoRows, config_hash, run_id
 from vclip.encoders import open_face_encoder, open_voice_encoder
+
+WINDOW = 4096  # sources in one Ray dataset; a new one costs about 4 s, for its actors start anew
 
 # Extracts one source under a configuration; runs in a Ray task.
 Extract = Callable[[Source, Config], Extraction]
@@ -33,9 +35,12 @@ class Summary:
     run_id: str
     known: int  # inputs that the store had already; nothing was done for them
     videos: Counter = field(default_factory=Counter)  # state -> count
+    doubles: int = 0  # other names of videos of this run
+    outdated: int = 0  # videos removed, because their files have changed
     rows: Counter = field(default_factory=Counter)  # clips, faces, voices -> count
     funnel: Counter = field(default_factory=Counter)  # counts per stage and drops per reason, over all videos
     reasons: Counter = field(default_factory=Counter)  # why videos are empty or failed -> count
+    config: dict[str, Any] = field(default_factory=dict)  # resolved
     took_s: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -59,18 +64,20 @@ def ingest(
     """
     started_s = time.monotonic()
     store = _open_store(store_uri, config)
-    fingerprint = config_hash(config.model_dump(include={"encoders", "extraction"}))
-    work = split_known(sources, store, fingerprint)
+    work = split_known(sources, store, config_hash(config.model_dump(include={"encoders", "extraction"})))
     summary = Summary(store_uri, run_id(), work.known)
-    if work.todo:
+    if work.todo or work.unreadable:
         say(f"{len(work.todo)} {unit} to do, {work.known} known already; run {summary.run_id}")
-        batches = _committed(store, _stream(work, config, Job(summary.run_id, fingerprint), extract), config)
-        with step("ingest", len(work.todo), unit) as progress:
-            for rows in batches:
+        with step("ingest", len(work.todo) + len(work.unreadable), unit) as progress:
+            for rows in _committed(store, _stream(work, config, summary.run_id, extract), config):
                 _count(summary, rows)
                 progress.advance(note=f"{summary.rows['clips']} clips")
         for source in work.doubles:
             store.add_uri(source.video_id, source.seen_as)
+        for content in work.outdated:
+            store.delete_video(content)
+    summary.doubles, summary.outdated = len(work.doubles), len(work.outdated)
+    summary.config = config.model_dump()
     summary.took_s = time.monotonic() - started_s
     return summary
 
@@ -78,12 +85,16 @@ def ingest(
 def _open_store(uri: str, config: Config) -> Store:
     # Opened here first, so that missing weights are one clear line before a cluster is asked for anything.
     open_detector(config.extraction.tracks.detector)
-    face, voice = open_face_encoder(config.encoders.face), open_voice_encoder(config.encoders.voice)
+    face, voice = open_face_encoder(config.encoders.face, "cpu"), open_voice_encoder(config.encoders.voice, "cpu")
     return Store.open_or_create(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim})
 
 
-def _stream(work: Work, config: Config, job: Job, extract: Extract) -> Iterator[VideoRows]:
+def _stream(work: Work, config: Config, run: str, extract: Extract) -> Iterator[VideoRows]:
     """Yields the rows of each source as the cluster finishes it."""
+    for source, reason in work.unreadable:
+        yield failed_rows(source, run, reason)
+    if not work.todo:
+        return
     import ray
 
     start_ray()
@@ -94,24 +105,25 @@ def _stream(work: Work, config: Config, job: Job, extract: Extract) -> Iterator[
         _one_thread()
         return {"extracted": Extracted(row["source"], _guarded(extract, row["source"], config))}
 
-    rows = ray.data.from_items(
-        [{"source": source} for source in work.todo], override_num_blocks=min(len(work.todo), 2000)
-    )
-    rows = rows.map(extract_row, num_cpus=config.ingest.extract_cpus)
-    rows = rows.map_batches(
-        Embedder,
-        fn_constructor_args=(config.encoders, job),
-        batch_size=config.ingest.embed_batch,
-        compute=ray.data.ActorPoolStrategy(size=actors),
-        num_gpus=1 if gpus else 0,
-        # On CPU the actor shares the cores with extraction: on two cores a core of its own would halve that.
-        num_cpus=0,
-        # On one machine an actor that dies takes the job with it, and a second run goes on from there; on a cluster
-        # it starts anew (and Ray then warns of ray issue 53727, which a local run need not read).
-        **({} if os.environ.get("RAY_ADDRESS") else {"max_restarts": 0}),
-    )
-    for row in rows.iter_rows():
-        yield row["rows"]
+    # A task hands its rows on when it ends, so each has one source; and a window bounds what Ray keeps in mind.
+    for start in range(0, len(work.todo), WINDOW):
+        window = [{"source": source} for source in work.todo[start : start + WINDOW]]
+        rows = ray.data.from_items(window, override_num_blocks=len(window))
+        rows = rows.map(extract_row, num_cpus=config.ingest.extract_cpus)
+        rows = rows.map_batches(
+            Embedder,
+            fn_constructor_args=(config.encoders, run),
+            batch_size=config.ingest.embed_batch,
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            num_gpus=1 if gpus else 0,
+            # On CPU the actor shares the cores with extraction: on two cores a core of its own would halve that.
+            num_cpus=0,
+            # On one machine an actor that dies takes the job with it, and a second run goes on from there; on a
+            # cluster it starts anew (and Ray then warns of ray issue 53727, which a local run need not read).
+            **({} if os.environ.get("RAY_ADDRESS") else {"max_restarts": 0}),
+        )
+        for row in rows.iter_rows():
+            yield row["rows"]
 
 
 def _guarded(extract: Extract, source: Source, config: Config) -> Extraction:
@@ -119,7 +131,7 @@ def _guarded(extract: Extract, source: Source, config: Config) -> Extraction:
     try:
         return extract(source, config)
     except Exception as error:
-        return Extraction("failed", f"internal error: {type(error).__name__}: {error}".splitlines()[0], 0.0)
+        return internal_error(error)
 
 
 def _committed(store: Store, stream: Iterator[VideoRows], config: Config) -> Iterator[VideoRows]:
@@ -130,12 +142,25 @@ def _committed(store: Store, stream: Iterator[VideoRows], config: Config) -> Ite
         batch.append(rows)
         full = len(batch) >= config.ingest.commit_every
         if full or time.monotonic() - last_s >= config.ingest.commit_every_s:
-            store.commit(batch)
-            yield from batch
+            yield from _commit(store, batch)
             batch, last_s = [], time.monotonic()
     if batch:
+        yield from _commit(store, batch)
+
+
+def _commit(store: Store, batch: list[VideoRows]) -> list[VideoRows]:
+    """Commits a batch; a video whose rows the store refuses becomes a failed row, and the others go in."""
+    try:
         store.commit(batch)
-        yield from batch
+        return batch
+    except StoreError as error:
+        if len(batch) > 1:
+            return [row for rows in batch for row in _commit(store, [rows])]
+        video = batch[0].video
+        if video["state"] == "failed":
+            raise
+        reason = internal_error(error).reason
+        return _commit(store, [VideoRows({**video, "state": "failed", "reason": reason, "funnel": {}})])
 
 
 def _count(summary: Summary, rows: VideoRows) -> None:

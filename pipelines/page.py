@@ -71,9 +71,7 @@ def write_page(
         _section(
             "Does a voice suit a face?",
             '<div class="row">'
-            + _card(
-                _image(out / "evaluation" / "roc.png"), "Faces against voices of unseen people, by cross-validation"
-            )
+            + _evaluation(out, evaluation)
             + _card(
                 _image(out / "model" / "training.png"), "Training: loss, and AUC on the people held out to stop it"
             )
@@ -139,6 +137,12 @@ def _voices(photo: Path, speech: Sequence[Mapping[str, Any]]) -> str:
         )
     notice = speech[0]["notice"] if speech else ""
     return f'<div class="row">{"".join(cards)}</div><p class="faint">{html.escape(notice)}</p>'
+
+
+def _evaluation(out: Path, evaluation: Mapping[str, Any]) -> str:
+    if "skipped" in evaluation:
+        return _card("", evaluation["skipped"])
+    return _card(_image(out / "evaluation" / "roc.png"), "Faces against voices of unseen people, by cross-validation")
 
 
 def _card(content: str, caption: str) -> str:

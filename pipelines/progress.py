@@ -86,7 +86,7 @@ def step(title: str, total: float, unit: str = "") -> Iterator[Step]:
 
         class BarStep(Step):
             def _show(self) -> None:
-                bars.update(task, completed=self.done, note=self.note)
+                bars.update(task, completed=self.done, total=self.total, note=self.note)
 
         yield BarStep(title, total, unit)
 

@@ -12,20 +12,30 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.extraction.photos import read_image
+from pipelines.extraction.faces import open_detector
+from pipelines.generate import generate, read_portraits
 from pipelines.page import write_page
+from pipelines.plots import plot_folds
 from pipelines.progress import say, step
+from pipelines.sample_corpus import make_sample
 from pipelines.sources import list_videos
+from pipelines.speakers import distill, fit_speakers
+from pipelines.train import cross_validated, read_pairs, train
+from pipelines.videos import ingest_videos
+from stores import Store
 from vclip.errors import InputError
+from vclip.speakers.generator import MIN_SPEAKERS
+from vclip.speakers.signature import SignatureConfig
 
 OFFLINE = ("encoders.face=dlib", "encoders.voice=resemblyzer")  # as configs/offline.yaml
 TEXTS = ("Hello, nice to meet you. This is how I imagine your voice.",)
 SAMPLE_PEOPLE = 40
 FOLDS = 5
+MIN_PEOPLE = 8  # each fold must leave enough to train on and to stop by
 VOICES = 3
 MARK = ".vclip-quickstart"  # in a folder that may be cleared
 # Enough for a first impression in minutes; the defaults of `distill` are for real use.
-QUICK_SIGNATURE = {"speakers": 200, "sentences": 2}
+QUICK_SIGNATURE = SignatureConfig(speakers=200, sentences=2)
 
 
 @dataclass
@@ -56,11 +66,6 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
     Raises:
         InputError: the inputs cannot be used.
     """
-    from pipelines.generate import generate
-    from pipelines.speakers import distill
-    from pipelines.train import train
-    from pipelines.videos import ingest_videos
-
     if videos and not face:
         raise InputError("quickstart: found --videos without --face; give a photo to speak for as well")
     if videos:
@@ -68,18 +73,20 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
         if videos.resolve().is_relative_to(out.resolve()):
             raise InputError(f"--out {out}: found the videos in it, expected another folder; it is cleared first")
     if face:
-        read_image(face)
+        if face.resolve().is_relative_to(out.resolve()):
+            raise InputError(f"--out {out}: found the photo in it, expected another folder; it is cleared first")
+        read_portraits([face], open_detector(config.extraction.tracks.detector), None)
     _clear(out)
     diary, labels, synthetic = Diary(), None, videos is None
     if videos is None:
         videos, photo = diary.run("sample", lambda: _sample(out / "videos"), lambda _: _SAMPLE_NOTE)
         labels, face = videos / "labels.csv", face or photo
-    quick = config.signature.model_copy(update=QUICK_SIGNATURE)
-    config = config.model_copy(update={"signature": quick})
+    if config.signature == SignatureConfig():
+        config = config.model_copy(update={"signature": QUICK_SIGNATURE})
     store, model, speakers = str(out / "store"), out / "model", out / "speakers"
     summary = diary.run("ingest", lambda: ingest_videos([videos], store, config, labels), _tell_ingest)
-    metrics = diary.run("train", lambda: train(store, model, config, folds=FOLDS), _tell_train)
-    evaluation = diary.run("evaluate", lambda: _evaluate(model, out / "evaluation"), _tell_evaluation)
+    metrics = diary.run("train", lambda: train(store, model, config), _tell_train)
+    evaluation = diary.run("evaluate", lambda: _evaluate(store, out / "evaluation", config), _tell_evaluation)
     diary.run("fit-speakers", lambda: _fit_speakers(speakers, store, metrics["people"], config), _tell_speakers)
     diary.run("distill", lambda: distill(speakers, speakers, config), _tell_signature)
     speech = diary.run(
@@ -107,8 +114,6 @@ def _clear(out: Path) -> None:
 
 
 def _sample(folder: Path) -> tuple[Path, Path]:
-    from pipelines.sample_corpus import make_sample
-
     with step("make videos", 0, "videos") as progress:
 
         def show(done: int, total: int) -> None:
@@ -118,20 +123,22 @@ def _sample(folder: Path) -> tuple[Path, Path]:
         return make_sample(folder, SAMPLE_PEOPLE, on_video=show)
 
 
-def _evaluate(model: Path, out: Path) -> dict[str, Any]:
-    """The cross-validation of the training, drawn: every person is judged by a model that never saw them."""
-    from pipelines.plots import plot_folds
-
-    metrics = json.loads((model / "metrics.json").read_text())
+def _evaluate(store_uri: str, out: Path, config: Config) -> dict[str, Any]:
+    """Cross-validates over people: each is judged by a model whose training and stopping never saw them."""
+    store = Store.open(store_uri)
+    pairs = read_pairs(store)
+    people = len(set(pairs.identity))
+    if people < MIN_PEOPLE:
+        return {"skipped": f"skipped: {people} people are too few to hold some out, expected {MIN_PEOPLE} or more"}
+    spaces = (store.face_space, store.voice_space)
+    metrics = cross_validated(pairs, spaces, config, min(FOLDS, people // 2))
     out.mkdir(parents=True, exist_ok=True)
+    (out / "evaluation.json").write_text(json.dumps(metrics, indent=2) + "\n")
     plot_folds(out / "roc.png", metrics["cross_validation"])
     return metrics
 
 
 def _fit_speakers(folder: Path, store: str, people: int, config: Config) -> dict[str, Any]:
-    from pipelines.speakers import fit_speakers
-    from vclip.speakers.generator import MIN_SPEAKERS
-
     if people >= MIN_SPEAKERS:
         return fit_speakers(folder, config, store_uri=store)
     say(f"{people} people are too few for a speaker generator; taking the known voices of '{config.generate.tts}'")
@@ -148,8 +155,11 @@ def _tell_train(metrics: dict[str, Any]) -> str:
 
 
 def _tell_evaluation(metrics: dict[str, Any]) -> str:
+    if "skipped" in metrics:
+        return metrics["skipped"]
     mean, spread = metrics["cross_validated_auc"], metrics["cross_validated_auc_std"]
-    return f"AUC {mean:.3f} (±{spread:.3f} over {FOLDS} folds) on people unseen by training and by its stopping"
+    folds = len(metrics["cross_validation"])
+    return f"AUC {mean:.3f} (±{spread:.3f} over {folds} folds) on people unseen by training and by its stopping"
 
 
 def _tell_speakers(metrics: dict[str, Any]) -> str:

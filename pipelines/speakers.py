@@ -9,11 +9,14 @@ from pipelines.config import Config
 from pipelines.progress import say, step
 from pipelines.sources import read_csv
 from stores import Store
+from vclip import checkpoint
 from vclip.audio import prepare_speech, read_audio
 from vclip.encoders import VoiceEncoder, open_voice_encoder
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, bank_of_utterances
+from vclip.speakers.generator import KIND as GENERATOR
 from vclip.speakers.generator import SpeakerGenerator, fit_generator
+from vclip.speakers.signature import KIND as SIGNATURE
 from vclip.speakers.signature import TTSSignature, fit_signature
 from vclip.tts import open_tts
 
@@ -49,6 +52,7 @@ def fit_speakers(
     Raises:
         InputError, StoreError: none or several are given, nothing readable in them, or too few speakers.
     """
+    checkpoint.check_free(Path(out) / "generator", GENERATOR)
     given = [source for source in (speech, store_uri, tts) if source]
     if len(given) != 1:
         raise InputError(f"fit-speakers: found {len(given)} of --speech, --store and --tts, expected one")
@@ -57,7 +61,7 @@ def fit_speakers(
     else:
         bank = bank_of_store(store_uri) if store_uri else open_tts(tts).known_speakers(TTS_SPEAKERS)
     generator, metrics = fit_generator(bank, config.speakers)
-    made_by = {"config": config.speakers.model_dump(), "speakers": str(given[0])}
+    made_by = {"config": config.model_dump(), "speakers": str(given[0])}
     generator.save(Path(out) / "generator", metrics, made_by)
     return metrics
 
@@ -77,18 +81,38 @@ def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:
     """Returns the speakers of a folder of speech.
 
     Raises:
-        InputError: no such folder, no speech in it, or a file that cannot be read.
+        InputError: no such folder, or no speech in it that can be read. Single bad files are left out, and named.
     """
     files = list_speech(folder)
     encoder = open_voice_encoder(config.encoders.voice)
-    vectors = []
+    vectors, read, refused = [], [], []
     with step("embed speech", len(files), "utterances") as progress:
         for start in range(0, len(files), EMBED_BATCH):
             batch = files[start : start + EMBED_BATCH]
-            vectors.append(encoder.embed([prepare_speech(*read_audio(path)) for path, _, _ in batch]))
+            speech = [(file, _speech_of(file[0], refused)) for file in batch]
+            heard = [(file, samples) for file, samples in speech if samples is not None]
+            read += [file for file, _ in heard]
+            vectors.append(encoder.embed([samples for _, samples in heard]))
             progress.advance(len(batch))
-    _, speaker, gender = zip(*files, strict=True)
+    if refused:
+        say(f"speech {folder}: left out {len(refused)} of {len(files)} files; the first: {refused[0]}")
+    if not read:
+        raise InputError(f"speech {folder}: none of {len(files)} files can be used; the first: {refused[0]}")
+    _, speaker, gender = zip(*read, strict=True)
     return bank_of_utterances(encoder.space, speaker, np.concatenate(vectors), gender)
+
+
+def _speech_of(path: Path, refused: list[str]) -> np.ndarray | None:
+    """Returns the speech of a file, or None and its reason in `refused`."""
+    try:
+        samples = prepare_speech(*read_audio(path))
+    except InputError as error:
+        refused.append(str(error))
+        return None
+    if not samples.any() or not np.isfinite(samples).all():
+        refused.append(f"audio {path}: found silence, expected speech")
+        return None
+    return samples
 
 
 def list_speech(folder: Path) -> list[tuple[Path, str, str]]:
@@ -122,14 +146,16 @@ def distill(speakers: Path, out: Path, config: Config) -> dict[str, Any]:
     Raises:
         InputError: no generator in `speakers`, or its space is not the one that the TTS takes.
     """
+    checkpoint.check_free(Path(out) / "signature", SIGNATURE)
     generator = SpeakerGenerator.load(Path(speakers) / "generator")
     tts = open_tts(config.generate.tts)
     _check_space(generator, tts.space, tts.name)
     encoder = open_voice_encoder(config.encoders.voice)
     settings = config.signature
-    # Known speakers are where the mixture is densest; drawn ones cover what retrieval will ask about.
-    drawn = generator.sample(max(0, settings.speakers - len(generator.bank)), settings.seed)
-    vectors = np.concatenate([generator.bank.vectors, drawn])[: settings.speakers]
+    # At most half are known speakers: retrieval will ask about drawn ones only.
+    shuffled = np.random.default_rng(settings.seed).permutation(generator.bank.vectors)
+    known = shuffled[: settings.speakers // 2]
+    vectors = np.concatenate([known, generator.sample(settings.speakers - len(known), settings.seed)])
     sentences = SENTENCES[: settings.sentences]
     if settings.sentences > len(SENTENCES):
         raise InputError(f"signature.sentences = {settings.sentences}: expected at most {len(SENTENCES)}")
@@ -143,7 +169,7 @@ def distill(speakers: Path, out: Path, config: Config) -> dict[str, Any]:
             tts.name, tts.space, encoder.space, vectors, np.stack(spoken), settings,
             lambda epoch, _, cosine: progress.set(epoch, f"dev cosine {cosine:.3f}"),
         )  # fmt: skip
-    made_by = {"config": settings.model_dump(), "speakers": str(speakers)}
+    made_by = {"config": config.model_dump(), "speakers": str(speakers)}
     signature.save(Path(out) / "signature", metrics, made_by)
     return metrics
 

@@ -9,30 +9,43 @@ import numpy as np
 from pipelines.config import Config
 from pipelines.plots import plot_training
 from pipelines.progress import say, step
-from stores import Store
+from stores import Snapshot, Store
+from stores.pairs import pairs as read_arrays
+from vclip import checkpoint
 from vclip.association.evaluation import cross_validate
-from vclip.association.model import AssociationModel
+from vclip.association.model import KIND, AssociationModel
 from vclip.association.pairs import Pairs
 from vclip.association.people import group_people
 from vclip.association.training import train as train_model
 from vclip.errors import InputError
 
 
-def read_pairs(store: Store, where: str | None = None) -> Pairs:
+def read_pairs(store: Store, where: str | None = None, snapshot: Snapshot | None = None) -> Pairs:
     """Returns a store's clips as pairs, with pseudo-identities where it has none.
+
+    Those are found over the whole store, whatever the filter, so that two halves of it agree on who is who.
+
+    Args:
+        store: the store.
+        where: an SQL filter over clips.
+        snapshot: the state to read; the newest if None.
 
     Raises:
         InputError: no clip has both a face and a voice.
     """
-    pairs = Pairs.of(store.pairs(where=where))
+    snapshot = snapshot or store.snapshot()
+    pairs = Pairs.of(read_arrays(snapshot, where=where))
     if not len(pairs):
         filtered = f" where {where}" if where else ""
         raise InputError(f"store {store.uri}: found no face-voice pair{filtered}; ingest or import some first")
-    pairs, made_up = group_people(pairs, store.face_space, store.voice_space)
-    if made_up:
-        people = len(set(pairs.identity))
-        say(f"{made_up} of {len(pairs)} clips name nobody; face and voice together tell {people} people")
-    return pairs
+    if (pairs.identity != "").all():
+        return pairs
+    wanted = pairs.clip_id
+    everyone = Pairs.of(read_arrays(snapshot)) if where else pairs
+    everyone, made_up = group_people(everyone, store.face_space, store.voice_space)
+    people = len(set(everyone.identity))
+    say(f"{made_up} of {len(everyone)} clips name nobody; face and voice together tell {people} people")
+    return everyone.select(np.isin(everyone.clip_id, wanted))
 
 
 def train(store_uri: str, out: Path, config: Config, where: str | None = None, folds: int = 0) -> dict[str, Any]:
@@ -40,20 +53,20 @@ def train(store_uri: str, out: Path, config: Config, where: str | None = None, f
 
     Args:
         store_uri: the store; the version read is recorded in the checkpoint.
-        out: holds the checkpoint, and history.json and training.png beside it.
+        out: holds the checkpoint, with training.png in it.
         config: its section `train`.
         where: SQL filter over clips.
         folds: 2 or more cross-validates over people first; the model itself is trained on all.
 
     Raises:
-        InputError, StoreError: no store, no pairs, too few people, or `out` holds something else than a checkpoint.
+        InputError, StoreError: no store, no pairs, too few people, or `out` holds something else than a model.
     """
-    _refuse_strangers(Path(out))
+    checkpoint.check_free(out, KIND)
     store = Store.open(store_uri)
-    version = store.version()
-    pairs = read_pairs(store, where)
+    snapshot = store.snapshot()
+    pairs = read_pairs(store, where, snapshot)
     spaces = (store.face_space, store.voice_space)
-    crossed = _cross_validate(pairs, spaces, config, folds) if folds else {}
+    crossed = cross_validated(pairs, spaces, config, folds) if folds else {}
     with step("train", config.train.max_steps, "steps") as progress:
         model, history = train_model(
             pairs, *spaces, config.train, lambda done, total, auc: progress.set(done, f"dev AUC {auc:.3f}")
@@ -66,24 +79,23 @@ def train(store_uri: str, out: Path, config: Config, where: str | None = None, f
         "steps": history.step[-1],
         **crossed,
     }
-    made_by = {"config": config.train.model_dump(), "store": store_uri, "store_version": version, "where": where}
+    read = {"store": store_uri, "store_version": snapshot.version, "where": where}
     curve = asdict(history)
     curve["loss"][0] = None  # there is no loss before the first step, and NaN is not JSON
-    model.save(out, {**metrics, "history": curve}, made_by)
+    model.save(out, {**metrics, "history": curve}, {"config": config.model_dump(), **read})
     plot_training(Path(out) / "training.png", curve)
     return metrics
 
 
-def _refuse_strangers(out: Path) -> None:
-    """A checkpoint replaces its folder as a whole: `--out work` must not take work/store with it."""
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file()):
-        found = "a file" if out.is_file() else f"a folder with {min(path.name for path in out.iterdir())}"
-        raise InputError(f"--out {out}: found {found}, expected a new folder, or a model to replace")
+def cross_validated(pairs: Pairs, spaces: tuple[str, str], config: Config, folds: int) -> dict[str, Any]:
+    """Returns the mean and spread of the AUC over folds of people, and the evaluation of each fold.
 
-
-def _cross_validate(pairs: Pairs, spaces: tuple[str, str], config: Config, folds: int) -> dict[str, Any]:
-    if folds < 2:
-        raise InputError(f"--folds {folds}: expected 2 or more")
+    Raises:
+        InputError: fewer than two folds, or than two people in each.
+    """
+    people = len(set(pairs.identity))
+    if not 2 <= folds <= people // 2:
+        raise InputError(f"cross-validation: found {folds} folds for {people} people, expected 2 to {people // 2}")
     with step("cross-validate", folds, "folds") as progress:
 
         def train_one(rest: Pairs, number: int) -> AssociationModel:

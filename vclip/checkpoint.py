@@ -3,6 +3,7 @@
 `config.json` holds what rebuilds the model and how it was made; `metrics.json` what was measured on it.
 """
 
+import hashlib
 import json
 import os
 import tempfile
@@ -17,6 +18,13 @@ from safetensors.torch import load_file, save_file
 
 from vclip import __version__
 from vclip.errors import InputError
+
+# How each kind is made, for the message where one is missing.
+MADE_BY = {
+    "association": "vclip train",
+    "speaker-generator": "vclip fit-speakers",
+    "tts-signature": "vclip distill",
+}
 
 
 def save(
@@ -38,8 +46,12 @@ def save(
         config: JSON-ready; must suffice to rebuild the model.
         metrics: JSON-ready measurements.
         about: one paragraph for its README.
+
+    Raises:
+        InputError: the folder holds something else than a checkpoint of this kind.
     """
     folder = Path(folder)
+    check_free(folder, kind)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as room:
         draft, old = Path(room) / "new", Path(room) / "old"
@@ -64,6 +76,35 @@ def save(
     return folder
 
 
+def check_free(folder: str | Path, kind: str) -> None:
+    """Raises InputError unless `save` may put a checkpoint there: it replaces its folder as a whole.
+
+    So nothing is replaced but an empty folder or a checkpoint of the same kind.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        raise InputError(
+            f"folder {folder}: found a file, expected a new folder, or a model of kind '{kind}' to replace"
+        )
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    try:
+        found = json.loads((folder / "config.json").read_text()).get("kind")
+    except (OSError, ValueError, AttributeError):
+        found = None
+    if found != kind:
+        inside = f"a model of kind '{found}'" if found else f"a folder with {min(p.name for p in folder.iterdir())}"
+        raise InputError(
+            f"folder {folder}: found {inside}, expected a new folder, or a model of kind '{kind}' to replace"
+        )
+
+
+def digest(folder: str | Path) -> str:
+    """Returns the SHA-256 of a checkpoint's weights, by which provenance names it."""
+    with open(Path(folder) / "model.safetensors", "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def load(folder: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:
     """Returns the tensors, the config and the metrics of a checkpoint folder.
 
@@ -74,7 +115,8 @@ def load(folder: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
     missing = [name for name in ("model.safetensors", "config.json") if not (folder / name).is_file()]
     if missing:
         found = "no such folder" if not folder.exists() else f"found no {missing[0]}"
-        raise InputError(f"checkpoint {folder}: {found}; expected the folder of a model of kind '{kind}'")
+        how = f"; make one with `{MADE_BY[kind]}`" if kind in MADE_BY else ""
+        raise InputError(f"checkpoint {folder}: {found}, expected the folder of a model of kind '{kind}'{how}")
     try:
         config = json.loads((folder / "config.json").read_text())
         metrics_path = folder / "metrics.json"

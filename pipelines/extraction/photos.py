@@ -26,8 +26,8 @@ def read_image(path: str | Path) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def face_in_photo(image: np.ndarray, detector: FaceDetector, index: int | None = None) -> tuple[Face, int]:
-    """Returns the face to use and how many there are; the largest where no index is given.
+def face_in_photo(image: np.ndarray, detector: FaceDetector, index: int | None = None) -> tuple[Face, int, int]:
+    """Returns the face to use, its number from the left, and how many there are.
 
     Args:
         image: (height, width, 3) uint8 RGB.
@@ -40,8 +40,9 @@ def face_in_photo(image: np.ndarray, detector: FaceDetector, index: int | None =
     faces = detector(image)
     if not faces:
         raise InputError(f"no face found in a picture of {image.shape[1]}x{image.shape[0]} pixels; expected one face")
+    from_left = sorted(range(len(faces)), key=lambda number: faces[number].box[0])
     if index is None:
-        return faces[0], len(faces)
+        index = from_left.index(0)  # a detector gives the largest first
     if not 0 <= index < len(faces):
         raise InputError(f"face {index}: the picture holds {len(faces)}, numbered from 0 at the left")
-    return sorted(faces, key=lambda face: face.box[0])[index], len(faces)
+    return faces[from_left[index]], index, len(faces)

@@ -46,6 +46,17 @@ def test_labels_are_found_by_name_or_by_path(folder, tmp_path):
     assert labels == {"b.mp4": {"identity": "Ann", "camera": "left"}, "a.MOV": {"identity": "Bob"}, "c.webm": {}}
 
 
+def test_a_label_goes_to_no_other_video_of_that_name(tmp_path, capsys):
+    for person in ("ann", "bob"):
+        (tmp_path / person).mkdir()
+        (tmp_path / person / "1.mp4").write_text(person)
+    by_path = {"ann/1.mp4": {"identity": "Ann"}, "bob/1.mp4": {"identity": "Bob"}, "eve/1.mp4": {}}
+    assert [s.labels.get("identity") for s in list_videos([tmp_path], by_path)] == ["Ann", "Bob"]
+    assert "1 of 3 rows name no video of the input; the first: 'eve/1.mp4'" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"none of 1 rows names a video"):
+        list_videos([tmp_path], {"1.mp4": {"identity": "Ann"}})
+
+
 def test_a_table_may_begin_with_a_byte_order_mark(tmp_path):
     (tmp_path / "t.csv").write_bytes("\ufefffile,identity\na.mp4,Zoë\n".encode())
     assert read_csv(tmp_path / "t.csv", ["file"]) == [{"file": "a.mp4", "identity": "Zoë"}]
@@ -91,3 +102,43 @@ def test_doubles_are_done_once(folder, tmp_path):
     assert [source.uri for source in work.todo] == [str(folder / "b.mp4")]
     assert [source.uri for source in work.doubles] == [str(folder / "b_again.mp4")]
     assert work.doubles[0].video_id == work.todo[0].video_id
+
+
+def test_other_labels_are_other_work_and_no_labels_are_not(folder, tmp_path):
+    store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
+    path = folder / "b.mp4"
+    (labelled,) = split_known(list_videos([path], {"b.mp4": {"identity": "Ann"}}), store, "one").todo
+    _committed(store, labelled, labelled.config_hash)
+    assert split_known(list_videos([path], {"b.mp4": {"identity": "Ann"}}), store, "one").known == 1
+    assert split_known(list_videos([path]), store, "one").known == 1
+    assert len(split_known(list_videos([path], {"b.mp4": {"identity": "Bob"}}), store, "one").todo) == 1
+    assert len(split_known(list_videos([path]), store, "two").todo) == 1
+
+
+def test_a_file_that_cannot_be_read_is_a_row_not_the_end(folder, tmp_path):
+    store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
+    sources = list_videos([folder])
+    (folder / "b.mp4").unlink()
+    work = split_known(sources, store, "one")
+    assert len(work.todo) == 2
+    ((source, reason),) = work.unreadable
+    assert (source.uri, reason) == (str(folder / "b.mp4"), "cannot be read (No such file or directory)")
+    assert source.video_id
+
+
+def test_what_a_changed_file_held_is_outdated_unless_it_lives_on_elsewhere(folder, tmp_path):
+    store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
+    path = folder / "b.mp4"
+    (before,) = split_known(list_videos([path]), store, "one").todo
+    _committed(store, before, "one")
+    path.rename(folder / "moved.mp4")
+    path.write_text("another film")
+    work = split_known(list_videos([path, folder / "moved.mp4"]), store, "one")
+    assert (len(work.todo), work.known, work.outdated) == (1, 1, [])
+    assert split_known(list_videos([path]), store, "one").outdated == []  # the store knows the other name by now
+
+    other = Store.create(str(tmp_path / "other"), {"face": 4}, {"voice": 4})
+    (folder / "moved.mp4").rename(path)
+    _committed(other, before, "one")
+    path.write_text("yet another film")
+    assert split_known(list_videos([path]), other, "one").outdated == [before.video_id]

@@ -20,7 +20,7 @@ class Evaluation:
     auc_low: float  # 95 % interval, bootstrapped over people
     auc_high: float
     eer: float
-    auc_same_gender: float | None  # negatives of the same gender only; None where the data has no gender
+    auc_same_gender: float | None  # negatives of the same gender only; None where the data has too few
     clips: int
     people: int
     roc_false_alarm: list[float]
@@ -42,7 +42,7 @@ def clip_scores(model: AssociationModel, pairs: Pairs) -> np.ndarray:
 
 def unseen(model: AssociationModel, pairs: Pairs) -> Pairs:
     """Returns the clips of people who had no part in the model's training or its stopping."""
-    return pairs.select(~np.isin(pairs.people_hashes(), model.seen_people))
+    return pairs.select(~pairs.seen_in(model.seen))
 
 
 def evaluate(model: AssociationModel, pairs: Pairs, seed: int = 0) -> Evaluation:
@@ -51,7 +51,7 @@ def evaluate(model: AssociationModel, pairs: Pairs, seed: int = 0) -> Evaluation
     Raises:
         InputError: fewer than two people, or one that the model was trained on; names it. See `unseen`.
     """
-    seen = np.isin(pairs.people_hashes(), model.seen_people)
+    seen = pairs.seen_in(model.seen)
     if seen.any():
         raise InputError(f"identity '{pairs.identity[seen][0]}' was in the model's training; evaluate on others")
     if len(set(pairs.identity)) < 2:
@@ -84,7 +84,8 @@ def _evaluate_scores(scores: np.ndarray, pairs: Pairs, seed: int) -> Evaluation:
     people = pairs.people()
     trials = all_trials(scores, people)
     low, high = auc_interval(scores, people, seed=seed)
-    same_gender = auc(all_trials(scores, people, pairs.gender)) if (pairs.gender != "").any() else None
+    same_gender = auc(all_trials(scores, people, pairs.gender)) if (pairs.gender != "").any() else float("nan")
+    same_gender = None if np.isnan(same_gender) else same_gender  # NaN is not JSON
     false_alarm, hit = roc(trials)
     return Evaluation(
         auc(trials), low, high, equal_error_rate(trials), same_gender, len(pairs), int(people.max()) + 1,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from vclip import checkpoint
@@ -17,7 +18,7 @@ from vclip.config import Settings
 from vclip.errors import SpaceError
 
 KIND = "association"
-SEEN = "seen_people"
+SEEN = "seen"
 # The inverse temperature to start from. CLIP's 14 drowns the start in confident errors: face-voice cosines are weak.
 INITIAL_SCALE = 4.0
 ABOUT = (
@@ -30,10 +31,10 @@ ABOUT = (
 class AssociationConfig(Settings):
     """The shape of the model."""
 
-    hidden: int = 512  # of the face MLP
-    couplings: int = 4  # of the voice flow; 0 leaves the voices as they are
-    coupling_hidden: int = 256
-    dropout: float = 0.5
+    hidden: int = Field(512, ge=1, description="of the face MLP")
+    couplings: int = Field(4, ge=0, description="of the voice flow; 0 leaves the voices as they are")
+    coupling_hidden: int = Field(256, ge=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
 
 
 class AssociationModel(nn.Module):
@@ -45,7 +46,7 @@ class AssociationModel(nn.Module):
         self.face_input, self.voice_input = Standardize(d_face), Standardize(d_voice)
         self.face_projection = FaceProjection(d_face, d_voice, config.hidden, config.dropout)
         self.voice_flow = RealNVP(d_voice, config.couplings, config.coupling_hidden, config.dropout)
-        self.seen_people = np.zeros(0, np.int64)  # hashes of everyone in training or stopping
+        self.seen = np.zeros(0, np.int64)  # Pairs.hashes of everyone in training or stopping
         self.log_scale = nn.Parameter(torch.tensor(INITIAL_SCALE).log())
 
     def project_faces(self, x: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ class AssociationModel(nn.Module):
             "model": self.config.model_dump(),
             "made_by": made_by or {},
         }
-        tensors = {**self.state_dict(), SEEN: self.seen_people}
+        tensors = {**self.state_dict(), SEEN: self.seen}
         return checkpoint.save(folder, KIND, tensors, config, metrics, ABOUT)
 
     @classmethod
@@ -104,6 +105,6 @@ class AssociationModel(nn.Module):
         tensors, config, _ = checkpoint.load(folder, KIND)
         names = ("face_space", "voice_space", "d_face", "d_voice")
         model = cls(*(config[name] for name in names), AssociationConfig(**config["model"]))
-        model.seen_people = tensors.pop(SEEN).numpy()
+        model.seen = tensors.pop(SEEN).numpy()
         model.load_state_dict(tensors)
         return model.eval().to(device)

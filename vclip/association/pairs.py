@@ -58,11 +58,17 @@ class Pairs:
             )
         return np.unique(self.identity, return_inverse=True)[1]
 
-    def people_hashes(self) -> np.ndarray:
-        """Returns a hash (C,) int64 of each clip's identity: by these a model knows whom it was trained on."""
-        names, row = np.unique(self.identity, return_inverse=True)
-        digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names.tolist())
-        return np.frombuffer(b"".join(digests), dtype="<i8")[row]
+    def hashes(self) -> np.ndarray:
+        """Returns hashes (n,) int64 of all identities and all clips: by these a model knows whom it has seen."""
+        return np.unique(np.concatenate([_hashes("identity", self.identity), _hashes("clip", self.clip_id)]))
+
+    def seen_in(self, hashes: np.ndarray) -> np.ndarray:
+        """Returns which clips (C,) bool are of people of whom the identity, or any clip, is among `hashes`.
+
+        The clips matter where identities were made up: another run may give the same person another name.
+        """
+        seen = np.isin(_hashes("identity", self.identity), hashes) | np.isin(_hashes("clip", self.clip_id), hashes)
+        return np.isin(self.identity, self.identity[seen])
 
     def folds(self, count: int, seed: int) -> np.ndarray:
         """Returns the fold (C,) int of each clip; the clips of a person share theirs.
@@ -107,11 +113,23 @@ class Pairs:
                 yield faces_of.draw(clips, rng), voices_of.draw(clips, rng)
 
 
-def mean_direction(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
-    """Returns the normed mean (n_clips, dim) float32 of the views (n, dim) of each clip; `clip` (n,) is their row."""
+def clip_means(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
+    """Returns the mean (n_clips, dim) float32 of the views (n, dim) of each clip; `clip` (n,) is their row."""
     sums = np.zeros((n_clips, views.shape[1]), np.float32)
     np.add.at(sums, clip, views)
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    return sums / np.maximum(np.bincount(clip, minlength=n_clips), 1)[:, None].astype(np.float32)
+
+
+def mean_direction(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
+    """Returns `clip_means`, normed."""
+    means = clip_means(views, clip, n_clips)
+    return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+
+
+def _hashes(kind: str, names: np.ndarray) -> np.ndarray:
+    unique, row = np.unique(names, return_inverse=True)
+    digests = (hashlib.blake2b(f"{kind}:{name}".encode(), digest_size=8).digest() for name in unique.tolist())
+    return np.frombuffer(b"".join(digests), dtype="<i8")[row]
 
 
 class _Groups:

@@ -22,6 +22,9 @@ SAME_VOICE = {"resemblyzer": 0.75}
 # but 1 in 10,000 pairs of two people.
 SAME_VOICE_ALONE = {"resemblyzer": 0.82}
 BLOCK = 2048  # rows compared at a time
+# False links chain people together: at 40,000 clips the rates above would make a fifth of them one "person". So while
+# the largest group is implausible the links must be stricter.
+PLAUSIBLE_CLIPS, PLAUSIBLE_SHARE, STRICTER, ROUNDS = 50, 0.02, 0.01, 6
 
 
 def group_people(pairs: Pairs, face_space: str, voice_space: str) -> tuple[Pairs, int]:
@@ -31,7 +34,7 @@ def group_people(pairs: Pairs, face_space: str, voice_space: str) -> tuple[Pairs
     known clips that they are linked to where those agree.
 
     Raises:
-        InputError: no threshold is known for the voice space.
+        InputError: no threshold is known for the voice space, or the clips cannot be told apart.
     """
     unknown = pairs.identity == ""
     if not unknown.any():
@@ -40,7 +43,16 @@ def group_people(pairs: Pairs, face_space: str, voice_space: str) -> tuple[Pairs
     same_voice = (SAME_VOICE if same_face else SAME_VOICE_ALONE).get(_encoder(voice_space))
     if same_voice is None:
         raise InputError(f"space '{voice_space}': cannot tell people apart in it; give identities with --labels")
-    group = _linked(pairs, same_face if same_face else -1.0, same_voice)
+    for stricter in range(ROUNDS + 1):
+        face = -1.0 if same_face is None else same_face + stricter * STRICTER / 2
+        group = _linked(pairs, face, same_voice + stricter * STRICTER)
+        largest = int(np.bincount(group).max())
+        if largest <= max(PLAUSIBLE_CLIPS, PLAUSIBLE_SHARE * len(pairs)):
+            break
+    else:
+        raise InputError(
+            f"grouping {len(pairs)} clips without identity: {largest} of them came out as one person; give identities"
+        )
     identity = pairs.identity.astype(object)
     for number in np.unique(group[unknown]):
         members = np.flatnonzero(group == number)

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from vclip.association.evaluation import clip_scores
 from vclip.association.loss import clip_loss
 from vclip.association.metrics import all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
-from vclip.association.pairs import Pairs
+from vclip.association.pairs import Pairs, clip_means
 from vclip.config import Settings
 from vclip.errors import InputError
 
@@ -28,18 +29,18 @@ class TrainConfig(Settings):
     """How the association model is trained."""
 
     model: AssociationConfig = AssociationConfig()
-    batch_size: int = 1024  # people in a batch; all of them where there are fewer
-    max_steps: int = 3000
-    learning_rate: float = 3e-4
-    weight_decay: float = 0.05
-    feature_noise: float = 1.0  # standard deviation, in that of the standardized vectors
-    label_smoothing: float = 0.1
-    average: float = 0.95  # decay per step of the running average of the weights
-    evaluate_every: int = 10  # steps
-    patience: int = 15  # evaluations without a better dev AUC before training stops
-    dev_fraction: float = 0.15  # of the people
-    seed: int = 0
-    device: str = ""  # "cpu", "cuda"; empty takes a GPU if there is one
+    batch_size: int = Field(1024, ge=2, description="people in a batch; all of them where there are fewer")
+    max_steps: int = Field(3000, ge=0)
+    learning_rate: float = Field(3e-4, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    feature_noise: float = Field(1.0, ge=0, description="standard deviation, in that of the standardized vectors")
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    average: float = Field(0.95, ge=0, lt=1, description="decay per step of the running average of the weights")
+    evaluate_every: int = Field(10, ge=1, description="steps")
+    patience: int = Field(15, ge=1, description="evaluations without a better dev AUC before training stops")
+    dev_fraction: float = Field(0.15, gt=0, lt=1, description="of the people")
+    seed: int = Field(0, ge=0)
+    device: str = Field("", pattern=r"^(|cpu|cuda(:\d+)?|mps)$", description="empty takes a GPU if there is one")
 
 
 @dataclass
@@ -110,7 +111,7 @@ def fit(
         return auc(all_trials(clip_scores(candidate, dev), dev.people()))
 
     start_as_ridge(model, pairs, dev_auc)
-    model.seen_people = np.unique(np.concatenate([pairs.people_hashes(), dev.people_hashes()]))
+    model.seen = np.union1d(pairs.hashes(), dev.hashes())
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     average = copy.deepcopy(model)
     history = History([0], [float("nan")], [dev_auc(model)])
@@ -155,8 +156,13 @@ def _noisy(x: Tensor, scale: float, standardize: torch.nn.Module) -> Tensor:
 def start_as_ridge(model: AssociationModel, pairs: Pairs, dev_auc: Callable[[AssociationModel], float]) -> None:
     """Sets the face projection's linear path to the ridge regression of voices on faces that dev likes best."""
     device = model.log_scale.device
-    x = model.face_input(_clip_means(pairs.faces, pairs.face_clip, len(pairs), device))
-    y = model.voice_input(_clip_means(pairs.voices, pairs.voice_clip, len(pairs), device))
+    # numpy's sums, for index_add on a GPU adds in no particular order and one seed would give many results.
+    faces = clip_means(pairs.faces, pairs.face_clip, len(pairs))
+    voices = clip_means(pairs.voices, pairs.voice_clip, len(pairs))
+    x, y = (
+        model.face_input(torch.as_tensor(faces, device=device)),
+        model.voice_input(torch.as_tensor(voices, device=device)),
+    )
     gram, cross = x.T @ x, x.T @ y
     unit = gram.diagonal().mean() * torch.eye(len(gram), device=device)
     best = -1.0
@@ -169,12 +175,3 @@ def start_as_ridge(model: AssociationModel, pairs: Pairs, dev_auc: Callable[[Ass
             best = value
         else:
             model.face_projection.linear.weight.copy_(before)
-
-
-def _clip_means(views: np.ndarray, clip: np.ndarray, n_clips: int, device: torch.device) -> Tensor:
-    """Returns the mean (n_clips, dim) of the views of each clip."""
-    rows = torch.as_tensor(clip, device=device)
-    sums = torch.zeros(n_clips, views.shape[1], device=device).index_add_(
-        0, rows, torch.as_tensor(views, device=device)
-    )
-    return sums / torch.bincount(rows, minlength=n_clips).clamp_min(1)[:, None]

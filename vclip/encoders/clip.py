@@ -71,8 +71,10 @@ def _check(model: str, weights: str) -> None:
     if weights not in tags:
         known = ", ".join(tags) or "none"
         raise InputError(f"{spec}: '{weights}' is neither a file nor a pretrained tag of that model (known: {known})")
-    if weights == "openai" and "quickgelu" not in model and f"{model}-quickgelu" in open_clip.list_models():
-        raise InputError(f"{spec}: OpenAI's weights need QuickGELU; use open_clip:{model}-quickgelu/openai")
+    # open_clip only warns where a model's activation is not the one that the weights were trained with.
+    trained = bool(open_clip.get_pretrained_cfg(model, weights).get("quick_gelu"))
+    if trained and not open_clip.get_model_config(model).get("quick_gelu"):
+        raise InputError(f"{spec}: these weights need QuickGELU; use open_clip:{model}-quickgelu/{weights}")
     _check_hub(spec, open_clip.get_pretrained_cfg(model, weights).get("hf_hub", ""))
 
 

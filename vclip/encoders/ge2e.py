@@ -57,7 +57,9 @@ class GE2E(nn.Module):
         if not len(utterances):
             return np.zeros((0, self.dim), np.float32)
         partials = [self._partials(u, i) for i, u in enumerate(utterances)]
-        embedded = torch.cat([self(batch) for batch in torch.cat(partials).split(MAX_BATCH)])
+        # TF32 would round the LSTM's products on a GPU: one space must mean one vector on every device.
+        with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
+            embedded = torch.cat([self(batch) for batch in torch.cat(partials).split(MAX_BATCH)])
         means = torch.stack([part.mean(0) for part in embedded.split([len(p) for p in partials])])
         return nn.functional.normalize(means, dim=1).float().cpu().numpy()
 

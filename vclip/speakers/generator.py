@@ -108,8 +108,7 @@ def fit_generator(
         raise InputError(f"speaker bank: found {len(bank)} speakers, expected at least {MIN_SPEAKERS}")
     wanted = max(1, min(config.max_components, len(bank) // config.speakers_per_component))
     generator = _fit(bank, config, wanted)
-    held_out = np.random.default_rng(config.seed).permutation(len(bank)) < max(2, len(bank) // 10)
-    rest = SpeakerBank(bank.space, bank.speaker_id[~held_out], bank.vectors[~held_out], bank.gender[~held_out])
+    rest = np.random.default_rng(config.seed).permutation(len(bank)) >= max(2, len(bank) // 10)
     known = generator.log_likelihood(bank.vectors)
     metrics = {
         "speakers": len(bank),
@@ -118,7 +117,7 @@ def fit_generator(
         "principal_components": len(generator.components),
         "log_likelihood_known": float(known.mean()),
         "log_likelihood_held_out": float(
-            _fit(rest, config, min(wanted, len(rest))).log_likelihood(bank.vectors[held_out]).mean()
+            _fit(bank, config, min(wanted, int(rest.sum())), rest).log_likelihood(bank.vectors[~rest]).mean()
         ),
         "log_likelihood_generated": float(generator.log_likelihood(generator.sample(1000, config.seed)).mean()),
         "nearest_known_cosine_generated": _nearest_cosine(generator.sample(1000, config.seed), bank.vectors),
@@ -127,13 +126,19 @@ def fit_generator(
     return generator, metrics
 
 
-def _fit(bank: SpeakerBank, config: GeneratorConfig, components: int) -> SpeakerGenerator:
+def _fit(
+    bank: SpeakerBank, config: GeneratorConfig, components: int, rows: np.ndarray | None = None
+) -> SpeakerGenerator:
+    """Returns a generator over the principal components of the bank; its mixture sees only `rows` (S,) bool of it.
+
+    One set of components for all, so that likelihoods of speakers within and without `rows` can be compared.
+    """
     pca = PCA(n_components=None if config.variance == 1 else config.variance, svd_solver="full").fit(bank.vectors)
     z = (bank.vectors - bank.vectors.mean(axis=0)) @ pca.components_.T
     # The floor under the variances keeps a component from closing on a single known speaker.
     mixture = GaussianMixture(
         components, covariance_type="diag", reg_covar=float(0.01 * z.var(axis=0).mean()), random_state=config.seed
-    ).fit(z)
+    ).fit(z if rows is None else z[rows])
     arrays = {"weights": mixture.weights_, "means": mixture.means_, "variances": mixture.covariances_}
     return SpeakerGenerator(bank, pca.components_, {k: v.astype(np.float64) for k, v in arrays.items()})
 

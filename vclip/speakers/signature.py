@@ -24,9 +24,7 @@ ABOUT = "A TTS signature: it predicts the voice embedding of what a TTS says whe
 class SignatureConfig(Settings):
     """How the signature is made."""
 
-    speakers: int = Field(
-        600, ge=10, description="speaker vectors spoken, drawn from the generator, known ones first"
-    )
+    speakers: int = Field(600, ge=10, description="speaker vectors spoken, at most half of them known ones")
     sentences: int = Field(4, ge=1, description="sentences spoken by each")
     hidden: int = 512
     dropout: float = 0.1

@@ -124,6 +124,6 @@ def test_copies_of_one_voice_are_picked_once_while_others_last():
 
 
 def test_more_than_there_are_is_an_error():
-    with pytest.raises(InputError, match="asked for 6 voices of 5 candidates; draw more candidates"):
+    with pytest.raises(InputError, match="asked for 6 voices of 5 candidates, expected 1 to 5"):
         pick(np.zeros(5), _unit(5), 6)
     assert sorted(pick(np.zeros(5), _unit(5), 5, 0.1)[0]) == [0, 1, 2, 3, 4]
