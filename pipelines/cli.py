@@ -120,7 +120,9 @@ def _show_ingest(summary: Any, as_json: bool) -> None:
         return
     result = summary.to_json()
     if not as_json:
-        del result["config"]  # a page long; it is in the JSON
+        result = {
+            key: value for key, value in result.items() if value and key != "config"
+        }  # a page long, in the JSON
     _show(result, as_json, "ingest")
 
 

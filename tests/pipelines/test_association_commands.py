@@ -29,7 +29,7 @@ def test_a_checkpoint_is_four_files_that_say_how_it_was_made(model, pairs_store)
     store = Store.open(pairs_store)
     assert (config["face_space"], config["voice_space"]) == (store.face_space, store.voice_space)
     made_by = config["made_by"]
-    assert made_by["config"]["max_steps"] == 20
+    assert made_by["config"]["train"]["max_steps"] == 20
     assert made_by["store"] == pairs_store
     assert made_by["store_version"] == store.version()
     assert set(load_file(model / "model.safetensors")) >= set(AssociationModel.load(model).state_dict())
@@ -124,7 +124,7 @@ def test_what_cannot_be_evaluated_is_one_line(pairs_store, ingested, model, vcli
         (("train", "--where", "identity = 'no one'"), ("no face-voice pair", "no one", "ingest or import")),
         (("train", "--where", "identity ="), ("identity =",)),
         (("train", "--where", "identity < 'reader-002'"), ("2", "expected at least")),
-        (("train", "--folds", 1), ("--folds 1", "2 or more")),
+        (("train", "--folds", 1), ("found 1 folds", "expected 2 to 12")),
         (("train", "--folds", 25), ("25", "24")),
         (("train", "--set", "train.batch_sise=3"), ("train.batch_sise", "train.batch_size")),
     ],
@@ -175,5 +175,5 @@ def test_training_again_replaces_the_model(pairs_store, vclip, tmp_path):
     out = tmp_path / "model"
     for seed in (1, 2):
         assert vclip("train", "--store", pairs_store, "--out", out, *QUICK, "--set", f"train.seed={seed}").code == 0
-        assert json.loads((out / "config.json").read_text())["made_by"]["config"]["seed"] == seed
+        assert json.loads((out / "config.json").read_text())["made_by"]["config"]["train"]["seed"] == seed
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

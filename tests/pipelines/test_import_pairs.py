@@ -27,7 +27,7 @@ def test_a_pair_is_one_clip_of_one_face(pairs_store):
 
 def test_a_picture_without_a_face_is_a_failed_row_and_the_job_goes_on(pairs_store):
     failed = Store.open(pairs_store).query("videos", where="state != 'done'").to_pylist()
-    assert [row["uris"][0]["uri"].rpartition("/")[2] for row in failed] == ["nobody.png"]
+    assert ["nobody.png + " in row["uris"][0]["uri"] for row in failed] == [True]
     assert failed[0]["state"] == "failed"
     assert "no face" in failed[0]["reason"]
 

@@ -280,10 +280,17 @@ def test_speakers_say_in_one_line_what_is_wrong_and_write_nothing(wrong, ingeste
     assert tree(wrong) == before
 
 
-def test_sound_that_cannot_be_read_is_named(pair_files, vclip, tmp_path):
+def test_sound_that_cannot_be_read_is_named_and_left_out(pair_files, vclip, tmp_path):
     speech = shutil.copytree(pair_files, tmp_path / "speech", ignore=shutil.ignore_patterns("*.csv"))
     (speech / "reader-005" / "speech.wav").write_text("no sound")
     said = vclip("fit-speakers", "--speech", speech, "--out", tmp_path / "out")
+    assert said.code == 0, said.err
+    assert "left out 1 of 24 files" in said.err
+    assert "reader-005" in said.err
+    assert "reader-005" not in SpeakerGenerator.load(tmp_path / "out" / "generator").bank.speaker_id
+    for path in speech.rglob("*.wav"):
+        path.write_text("no sound")
+    said = vclip("fit-speakers", "--speech", speech, "--out", tmp_path / "none")
     assert said.code == 2
-    assert "reader-005" in said.err.splitlines()[-1]
-    assert not (tmp_path / "out").exists()
+    assert "none of 24 files can be used" in said.err
+    assert not (tmp_path / "none").exists()
