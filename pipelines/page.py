@@ -27,8 +27,8 @@ th, td { text-align: left; padding: .5rem .75rem; border-bottom: 1px solid var(-
 th { color: var(--faint); font-weight: 600; font-size: .85rem } td.number { text-align: right; white-space: nowrap }
 .faces { display: grid; grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)); gap: .4rem }
 .faces img { width: 100%; border-radius: .4rem; display: block }
-.row { display: flex; flex-wrap: wrap; gap: 1rem } .card { background: var(--card); border: 1px solid var(--line);
-       border-radius: .6rem; padding: 1rem; flex: 1 1 16rem }
+.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1rem }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem }
 .card img { max-width: 100%; display: block; margin: auto }
 .plot { background: #fff; border-radius: .4rem } audio { width: 100%; margin-top: .5rem }
 .faint { color: var(--faint); font-size: .9rem }
