@@ -5,7 +5,6 @@
 Whatever the file holds, the answer is an `Extraction` with a state and a reason.
 """
 
-import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -50,7 +49,7 @@ def extract(path: str | Path, config: ExtractionConfig | None = None, hook: Hook
         InputError: the configuration names a detector that there is not. Nothing about the file raises.
     """
     config, hook = config or ExtractionConfig(), hook or (lambda stage, done, total: None)
-    detector = _detector(config.tracks.detector)
+    detector = open_detector(config.tracks.detector)
     duration_s = 0.0
     try:
         hook("probe", 0, 1)
@@ -184,8 +183,3 @@ def _reported(pictures: Iterable[np.ndarray], rate_hz: float, total_s: float, ho
         yield picture
         if number % round(rate_hz) == 0:
             hook("decode", number / rate_hz, total_s)
-
-
-@functools.cache
-def _detector(spec: str) -> FaceDetector:
-    return open_detector(spec)
