@@ -129,6 +129,7 @@ def generate(
                     name = generation_id(portrait.sha256, text, voice.speaker)
                     path = out / f"{portrait.name}_voice{rank}_{name[:8]}.wav"
                     row = {
+                        "generation_id": name,
                         "wav": str(path),
                         "text": text,
                         "face": portrait.path,
@@ -210,7 +211,7 @@ def record(store: Store, written: Sequence[dict[str, Any]], tts: str, space: str
     store.add_generations(
         [
             {
-                "generation_id": generation_id(row["face_sha256"], row["text"], row["speaker_vector"]),
+                "generation_id": row["generation_id"],
                 "run_id": run,
                 "face": row["face"],
                 "text": row["text"],
