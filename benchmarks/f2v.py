@@ -1,6 +1,6 @@
 """f2v: do chosen voices suit a face better than voices drawn at random, in the eyes of another model?
 
-    python benchmarks/f2v.py --store work/pairs --speakers work/speakers [--faces 20] [--seed 0]
+    python benchmarks/f2v.py --store work/pairs --speakers work/speakers [--max-similarity 0.9] [--seed 0]
 
 The store's people are split in three: one third trains the model that chooses, another the evaluator, and the faces
 are of the last. For each face the same number of voices is chosen by the informed score, by the naive one, and drawn
@@ -13,7 +13,7 @@ import json
 import numpy as np
 
 import vclip
-from pipelines.config import Config
+from pipelines.config import Config, GenerateConfig
 from pipelines.generate import choose_voices
 from pipelines.speakers import SENTENCES, load_speakers, mean_voice
 from pipelines.train import read_pairs
@@ -28,9 +28,10 @@ def main() -> None:
     parser.add_argument("--speakers", required=True)
     parser.add_argument("--faces", type=int, default=20)
     parser.add_argument("--voices", type=int, default=3)
+    parser.add_argument("--max-similarity", type=float, default=GenerateConfig().max_similarity)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    store, config = Store.open(args.store), Config()
+    store, config = Store.open(args.store), Config(generate=GenerateConfig(max_similarity=args.max_similarity))
     pairs = read_pairs(store)
     third = pairs.folds(3, args.seed)
     spaces = (store.face_space, store.voice_space)
