@@ -156,7 +156,7 @@ def _check_folder(uri: str, path: Path) -> None:
     if not path.exists():
         raise StoreError(f"store {uri}: no such folder, expected a vclip store; create one with an ingest")
     if not path.is_dir() or not any(path.glob("*.lance")):
-        raise StoreError(f"store {uri}: found {_what(path)}, expected a vclip store; create one with an ingest")
+        raise StoreError(f"store {uri}: found {_what(path)}, expected a vclip store or a new folder for one")
 
 
 def _strangers(path: Path) -> list[Path]:

@@ -4,13 +4,16 @@ It needs no download. The voice is hibari-tts' default one (`base_voice`), the b
 (`morph_controls`, `morph_synthesis`), and the controls are found from a GE2E embedding by a calibrated map
 (`morph_map`, made by `calibrate`). It misses the asked embedding by a margin, which the TTS signature learns.
 
-Measured with the shipped calibration on 261 LibriSpeech speakers, one utterance each, answered with two sentences
-that the calibration does not hold:
+Measured with the shipped calibration on 261 LibriSpeech speakers, one utterance or two each, answered with two
+sentences that the calibration does not hold:
 
-    cosine of the asked and the obtained embedding             .777
-    the same after removing each side's mean                   .503
-    asked speaker's rank among the 261, median                 2     first .48, among ten .84
-    cosine between two obtained voices, 10 / 50 / 90 %         .567 / .664 / .780, asked ones .496 / .590 / .699
+    cosine of the asked and the obtained embedding             .781
+    the same after removing each side's mean                   .507
+    asked speaker's rank among the 261, median                 2     first .47, among ten .85
+    cosine between two obtained voices, 10 / 50 / 90 %         .582 / .679 / .791
+
+With the calibration before it, which was alike but for the level of its speech:
+
     log pitch of speaker and voice, correlation                .80
     pitch of speaker and voice on the same side of 155 Hz      91 %
     words found by pocketsphinx, 66 of the voices              89 %, at least half for each; base voice 88 %
