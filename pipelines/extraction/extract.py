@@ -5,10 +5,13 @@
 Whatever the file holds, the answer is an `Extraction` with a state and a reason.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from pipelines.extraction.config import ExtractionConfig
@@ -17,9 +20,9 @@ from pipelines.extraction.decode import SAMPLE_RATE_HZ, Decoder
 from pipelines.extraction.faces import FaceDetector, open_detector
 from pipelines.extraction.lip_sync import lip_evidence
 from pipelines.extraction.probe import MediaError, Probe, probe_media
-from pipelines.extraction.rows import Clip, Extraction
+from pipelines.extraction.rows import KEPT, Box, Candidate, Clip, Extraction
 from pipelines.extraction.segments import cut_segments
-from pipelines.extraction.shots import split_shots
+from pipelines.extraction.shots import ShotPicture, split_shots
 from pipelines.extraction.speaking import speaking_scores
 from pipelines.extraction.speech import Speech, find_speech
 from pipelines.extraction.stretches import Stretch, speaking_stretches
@@ -30,15 +33,31 @@ Hook = Callable[[str, float, float], None]
 
 # A file that ends this much before its declared end is damaged, not just rounded.
 SHORT_SHARE = 0.8
+EXAMPLES = 2  # thumbnails for each reason of a drop
 
 
-def extract(path: str | Path, config: ExtractionConfig | None = None, hook: Hook | None = None) -> Extraction:
+@dataclass
+class Trace:
+    """What extraction saw on the way, for those who want to look; filled by `extract`. Pictures are numbered."""
+
+    rate_hz: float = 0.0
+    shots: list[int] = field(default_factory=list)  # number of each shot's first picture
+    tracks: list[Track] = field(default_factory=list)
+    scores: list[np.ndarray] = field(default_factory=list)  # per track, (pictures,) probability of being heard
+    speech: Speech | None = None
+    sound: np.ndarray | None = None  # (samples,) int16 at 16 kHz
+
+
+def extract(
+    path: str | Path, config: ExtractionConfig | None = None, hook: Hook | None = None, trace: Trace | None = None
+) -> Extraction:
     """Returns the clips of one video, or why there are none.
 
     Args:
         path: the video file.
         config: the defaults where None.
-        hook: told of the progress of each stage, for progress bars and timing.
+        hook: told of the progress of each stage, for progress bars.
+        trace: is filled with what was seen on the way.
 
     Returns:
         state "done": it has clips; its reason is empty, or says that the file ends early.
@@ -48,55 +67,91 @@ def extract(path: str | Path, config: ExtractionConfig | None = None, hook: Hook
     Raises:
         InputError: the configuration names a detector that there is not. Nothing about the file raises.
     """
-    config, hook = config or ExtractionConfig(), hook or (lambda stage, done, total: None)
+    config = config or ExtractionConfig()
+    stages = _Stages(hook or (lambda stage, done, total: None))
     detector = open_detector(config.tracks.detector)
     duration_s = 0.0
     try:
-        hook("probe", 0, 1)
+        stages.start("probe", 1)
         probe = probe_media(path, config.media)
         duration_s = probe.duration_s
         for kind, index in (("video", probe.video_index), ("audio", probe.audio_index)):
             if index is None:
                 return Extraction("empty", f"no {kind} stream found", duration_s)
         with Decoder(path, probe, config.media) as decoder:
-            return _extract(path, probe, decoder, detector, config, hook)
+            extraction = _extract(path, probe, decoder, detector, config, stages, trace or Trace())
     except MediaError as error:
-        return Extraction("failed", str(error), duration_s)
+        extraction = Extraction("failed", str(error), duration_s)
+    return replace(extraction, seconds=stages.end())
+
+
+class _Stages:
+    """Tells the hook of the stages and takes their time."""
+
+    def __init__(self, hook: Hook):
+        self._hook, self._name, self._total, self._since_s = hook, "", 0.0, 0.0
+        self._seconds: dict[str, float] = {}
+
+    def start(self, name: str, total: float) -> None:
+        self.end()
+        self._name, self._total, self._since_s = name, total, time.monotonic()
+        self._hook(name, 0, total)
+
+    def at(self, done: float) -> None:
+        self._hook(self._name, done, self._total)
+
+    def end(self) -> dict[str, float]:
+        """Returns the seconds of each stage so far."""
+        if self._name:
+            self._seconds[self._name] = round(time.monotonic() - self._since_s, 3)
+        return self._seconds
 
 
 def _extract(
-    path: str | Path, probe: Probe, decoder: Decoder, detector: FaceDetector, config: ExtractionConfig, hook: Hook
+    path: str | Path,
+    probe: Probe,
+    decoder: Decoder,
+    detector: FaceDetector,
+    config: ExtractionConfig,
+    stages: _Stages,
+    trace: Trace,
 ) -> Extraction:
     rate_hz, statistics = config.media.rate_hz, TrackStatistics()
-    pictures = _reported(decoder.pictures(), rate_hz, probe.duration_s, hook)
-    shots = split_shots(pictures, rate_hz, config.shots)
-    tracks = list(follow_faces(shots, detector, rate_hz, config.tracks, statistics))
+    trace.rate_hz = rate_hz
+    stages.start("decode", probe.duration_s)
+    pictures = split_shots(_reported(decoder.pictures(), rate_hz, stages), rate_hz, config.shots)
+    trace.tracks += follow_faces(_noted(pictures, trace), detector, rate_hz, config.tracks, statistics)
     if not statistics.pictures:
         raise MediaError("no picture could be decoded")
     duration_s = statistics.pictures / rate_hz
-    hook("speech", 0, duration_s)
-    sound = decoder.sound
-    speech = find_speech(sound, config.speech)
-    funnel: Counter[str] = Counter(
+    stages.start("speech", duration_s)
+    sound = trace.sound = decoder.sound
+    speech = trace.speech = find_speech(sound, config.speech)
+    stages.start("speaking", duration_s)
+    trace.scores += speaking_scores(trace.tracks, sound, rate_hz, config.speaking, lip_evidence)
+    stretches = speaking_stretches(trace.tracks, trace.scores, speech, config)
+    stages.start("crops", len(stretches))
+    clips, fates = [], []
+    for number, stretch in enumerate(stretches):
+        fate = stretch.drop or _clip(path, probe, stretch, sound, speech, detector, config)
+        if isinstance(fate, Clip):
+            clips.append(fate)
+        fates.append(KEPT if isinstance(fate, Clip) else fate)
+        stages.at(number + 1)
+    funnel = Counter(
         pictures=statistics.pictures,
         shots=statistics.shots,
         searched=statistics.detections,
         faces=statistics.faces,
         small_faces=statistics.small_faces,
-        tracks=len(tracks),
+        tracks=len(trace.tracks),
         speech_stretches=len(speech.stretches),
+        candidates=len(stretches),
+        clips=len(clips),
     )
-    hook("speaking", 0, duration_s)
-    scores = speaking_scores(tracks, sound, rate_hz, config.speaking, lip_evidence)
-    stretches = speaking_stretches(tracks, scores, speech, config, funnel)
-    clips = []
-    for number, stretch in enumerate(stretches):
-        hook("crops", number, len(stretches))
-        clip = _clip(path, probe, stretch, sound, speech, detector, config, funnel)
-        clips += [clip] if clip else []
-    hook("crops", len(stretches), len(stretches))
-    funnel["clips"] = len(clips)
-    return _result(tuple(clips), tracks, speech, probe, duration_s, funnel, config)
+    funnel.update(f"drop:{fate}" for fate in fates if fate != KEPT)
+    candidates = _candidates(stretches, fates, trace.tracks, rate_hz)
+    return _result(tuple(clips), candidates, speech, probe, duration_s, funnel, config)
 
 
 def _clip(
@@ -107,44 +162,69 @@ def _clip(
     speech: Speech,
     detector: FaceDetector,
     config: ExtractionConfig,
-    funnel: Counter[str],
-) -> Clip | None:
-    """One clip with its crops and segments, or None and a count of the filter that dropped it."""
-    funnel["stretches"] += 1
-    limits, rate_hz, track = config.clips, config.media.rate_hz, stretch.track
+) -> Clip | str:
+    """One clip with its crops and segments, or the filter that drops it."""
+    limits, rate_hz = config.clips, config.media.rate_hz
     start_s, end_s = stretch.first / rate_hz, min(stretch.end / rate_hz, len(sound) / SAMPLE_RATE_HZ)
     if speech.ratio(start_s, end_s) < limits.min_speech_ratio:
-        funnel["drop:little_speech"] += 1
-        return None
+        return "little_speech"
     if speech.snr_db(start_s, end_s) < limits.min_snr_db:
-        funnel["drop:low_snr"] += 1
-        return None
+        return "low_snr"
     try:
         faces = cut_crops(path, probe, stretch, detector, config)
     except MediaError:
         # The first pass could read these pictures, so the file is sound up to here; only seeking fails.
-        funnel["drop:not_seekable"] += 1
-        return None
+        return "not_seekable"
     if max(face.size_px for face in faces) < limits.min_face_px:
-        funnel["drop:small_face"] += 1
-        return None
+        return "small_face"
     if max(face.quality for face in faces) < limits.min_quality:
-        funnel["drop:low_quality"] += 1
-        return None
-    box = np.median(track.boxes[stretch.rows], axis=0) / np.array([*track.size, *track.size])
+        return "low_quality"
     return Clip(
         start_s=start_s,
         end_s=end_s,
-        box=tuple(np.clip(box, 0, 1).tolist()),
+        box=_box(stretch),
         speaking_score=stretch.score,
         faces=faces,
         voices=cut_segments(sound, speech, start_s, end_s, limits),
     )
 
 
+def _box(stretch: Stretch) -> Box:
+    track = stretch.track
+    box = np.median(track.boxes[stretch.rows], axis=0) / np.array([*track.size, *track.size])
+    return tuple(np.clip(box, 0, 1).tolist())
+
+
+def _candidates(
+    stretches: list[Stretch], fates: list[str], tracks: list[Track], rate_hz: float
+) -> tuple[Candidate, ...]:
+    number = {id(track): i for i, track in enumerate(tracks)}
+    shown: Counter[str] = Counter()
+    candidates = []
+    for stretch, fate in zip(stretches, fates, strict=True):
+        shown[fate] += 1
+        example = fate != KEPT and shown[fate] <= EXAMPLES
+        candidates.append(
+            Candidate(
+                start_s=stretch.first / rate_hz,
+                end_s=stretch.end / rate_hz,
+                box=_box(stretch),
+                track=number[id(stretch.track)],
+                score=stretch.score,
+                fate=fate,
+                thumbnail=_jpeg(stretch.track.thumbnail) if example else b"",
+            )
+        )
+    return tuple(candidates)
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+
+
 def _result(
     clips: tuple[Clip, ...],
-    tracks: list[Track],
+    candidates: tuple[Candidate, ...],
     speech: Speech,
     probe: Probe,
     duration_s: float,
@@ -153,16 +233,17 @@ def _result(
 ) -> Extraction:
     cut_short = duration_s < SHORT_SHARE * probe.duration_s - 1
     damage = f"ends early: {duration_s:.1f} of {probe.duration_s:.1f} s could be decoded" if cut_short else ""
-    counts = dict(funnel)
     if clips:
-        return Extraction("done", damage, duration_s, clips, counts)
-    if damage:
-        return Extraction("failed", damage, duration_s, (), counts)
-    return Extraction("empty", _why_empty(tracks, speech, funnel, config), duration_s, (), counts)
+        state, reason = "done", damage
+    elif damage:
+        state, reason = "failed", damage
+    else:
+        state, reason = "empty", _why_empty(speech, funnel, config)
+    return Extraction(state, reason, duration_s, clips, dict(funnel), candidates)
 
 
-def _why_empty(tracks: list[Track], speech: Speech, funnel: Counter[str], config: ExtractionConfig) -> str:
-    if not tracks:
+def _why_empty(speech: Speech, funnel: Counter[str], config: ExtractionConfig) -> str:
+    if not funnel["tracks"]:
         if funnel["small_faces"]:
             return f"no face found of {config.tracks.min_face_px:g} pixels or more (tracks.min_face_px)"
         return "no face found"
@@ -170,16 +251,22 @@ def _why_empty(tracks: list[Track], speech: Speech, funnel: Counter[str], config
         return "no speech found"
     if not funnel["candidates"]:
         return "no visible speaker: no face is in view while speech is heard"
-    drops = {key.removeprefix("drop:"): count for key, count in funnel.items() if key.startswith("drop:") and count}
+    drops = {key.removeprefix("drop:"): count for key, count in funnel.items() if key.startswith("drop:")}
     main = max(drops, key=drops.__getitem__)
     if main == "not_speaking":
         return "no visible speaker: no face moves its lips with the speech"
     return f"every candidate was dropped, most often as {main} ({drops[main]} of {sum(drops.values())})"
 
 
-def _reported(pictures: Iterable[np.ndarray], rate_hz: float, total_s: float, hook: Hook) -> Iterator[np.ndarray]:
-    hook("decode", 0, total_s)
+def _reported(pictures: Iterable[np.ndarray], rate_hz: float, stages: _Stages) -> Iterator[np.ndarray]:
     for number, picture in enumerate(pictures):
         yield picture
         if number % round(rate_hz) == 0:
-            hook("decode", number / rate_hz, total_s)
+            stages.at(number / rate_hz)
+
+
+def _noted(pictures: Iterable[ShotPicture], trace: Trace) -> Iterator[ShotPicture]:
+    for picture in pictures:
+        if picture.first:
+            trace.shots.append(picture.number)
+        yield picture

@@ -81,8 +81,11 @@ class LipMotion:
         return signals
 
 
-def upright_patch(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Returns the (PATCH_PX, PATCH_PX) uint8 patch around a face, eyes level, of a fixed size in eye distances."""
+def upright_patch(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Returns the (PATCH_PX, PATCH_PX) uint8 patch around a face, eyes level, of a fixed size in eye distances.
+
+    A colour picture gives a colour patch.
+    """
     eyes, mouth = landmarks[:2].mean(0), landmarks[3:].mean(0)
     across, down = landmarks[1] - landmarks[0], mouth - eyes
     side = SIDE_IN_EYE_DISTANCES * max(np.hypot(*across), np.hypot(*down), 4.0)
@@ -90,7 +93,9 @@ def upright_patch(grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     axis = axis / max(np.hypot(*axis), 1e-6) * PATCH_PX / side
     turn = np.array([[axis[0], axis[1]], [-axis[1], axis[0]]])
     matrix = np.hstack([turn, (PATCH_PX / 2 - turn @ (eyes + mouth) / 2)[:, None]])
-    return cv2.warpAffine(grey, matrix, (PATCH_PX, PATCH_PX), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        picture, matrix, (PATCH_PX, PATCH_PX), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def _affine_basis() -> tuple[np.ndarray, np.ndarray]:

@@ -43,6 +43,22 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A face in view while speech is heard: what might have become a clip, and what became of it."""
+
+    start_s: float
+    end_s: float
+    box: Box  # the face's median box
+    track: int  # number of the face's track in its video
+    score: float  # mean probability that it is the face heard, 0..1
+    fate: str  # KEPT, or the reason of its drop, as in the funnel
+    thumbnail: bytes = b""  # JPEG of the face, of a few of those that were dropped
+
+
+KEPT = "kept"
+
+
+@dataclass(frozen=True)
 class Extraction:
     """What one video gave. `state` is "done" (has clips), "empty" (none, `reason` says why) or "failed"."""
 
@@ -51,3 +67,5 @@ class Extraction:
     duration_s: float
     clips: tuple[Clip, ...] = ()
     funnel: dict[str, int] = field(default_factory=dict)  # counts per stage and drops per reason
+    candidates: tuple[Candidate, ...] = ()  # in order of time
+    seconds: dict[str, float] = field(default_factory=dict)  # wall time per stage

@@ -1,8 +1,7 @@
 """From scores per picture to the stretches that become clips, and why the others do not."""
 
 import itertools
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +13,13 @@ from pipelines.extraction.tracks import Track
 
 @dataclass(frozen=True)
 class Stretch:
-    """One track, from one picture to another, heard speaking."""
+    """One track, from one picture to another, under speech."""
 
     track: Track
     first: int  # number of the first picture
     end: int  # one after the last
     score: float  # mean over its pictures, 0..1
+    drop: str = ""  # why it is no clip
 
     @property
     def rows(self) -> slice:
@@ -28,37 +28,41 @@ class Stretch:
 
 
 def speaking_stretches(
-    tracks: Sequence[Track],
-    scores: Sequence[np.ndarray],
-    speech: Speech,
-    config: ExtractionConfig,
-    funnel: Counter[str],
+    tracks: Sequence[Track], scores: Sequence[np.ndarray], speech: Speech, config: ExtractionConfig
 ) -> list[Stretch]:
-    """Returns where a track is heard, in order of time; counts candidates and drops in the funnel.
+    """Returns where a track is in view while speech is heard, in order of time.
 
-    A candidate is a track during one stretch of speech. It is dropped where it is too short or is nowhere likely
+    A track during one stretch of speech is a candidate. It is dropped where it is too short or is nowhere likely
     enough to be the one heard; what is left of it is cut at `clips.max_s`.
     """
+    found = [
+        stretch
+        for track, score in zip(tracks, scores, strict=True)
+        for span in speech.stretches
+        for stretch in _judged(track, score, span, speech, config)
+    ]
+    return sorted(found, key=lambda stretch: stretch.first)
+
+
+def _judged(
+    track: Track, score: np.ndarray, span_s: tuple[float, float], speech: Speech, config: ExtractionConfig
+) -> Iterator[Stretch]:
     rate_hz = config.media.rate_hz
     least = round(config.clips.min_s * rate_hz)
-    kept: list[Stretch] = []
-    for track, score in zip(tracks, scores, strict=True):
-        for start_s, end_s in speech.stretches:
-            first = max(track.first, round(start_s * rate_hz))
-            end = min(track.end, round(end_s * rate_hz))
-            if first >= end:
-                continue
-            funnel["candidates"] += 1
-            if end - first < least:
-                funnel["drop:too_short"] += 1
-                continue
-            own = score[first - track.first : end - track.first]
-            runs = _runs(own >= config.speaking.threshold, first, least)
-            funnel["drop:not_speaking"] += not runs
-            for a, b in runs:
-                for c, d in _pieces(a, b, speech, config):
-                    kept.append(Stretch(track, c, d, float(score[c - track.first : d - track.first].mean())))
-    return sorted(kept, key=lambda stretch: stretch.first)
+    first, end = max(track.first, round(span_s[0] * rate_hz)), min(track.end, round(span_s[1] * rate_hz))
+    if first >= end:
+        return
+
+    def stretch(a: int, b: int, drop: str = "") -> Stretch:
+        return Stretch(track, a, b, float(score[a - track.first : b - track.first].mean()), drop)
+
+    runs = _runs(score[first - track.first : end - track.first] >= config.speaking.threshold, first, least)
+    if end - first < least:
+        yield stretch(first, end, "too_short")
+    elif not runs:
+        yield stretch(first, end, "not_speaking")
+    for a, b in runs:
+        yield from (stretch(*piece) for piece in _pieces(a, b, speech, config))
 
 
 def _runs(mask: np.ndarray, offset: int, least: int) -> list[tuple[int, int]]:

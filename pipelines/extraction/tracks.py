@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.extraction.config import TrackConfig
 from pipelines.extraction.faces import Face, FaceDetector
-from pipelines.extraction.lips import SIGNALS, LipMotion
+from pipelines.extraction.lips import SIGNALS, LipMotion, upright_patch
 from pipelines.extraction.quality import sharpness
 from pipelines.extraction.shots import ShotPicture
 
@@ -30,6 +30,7 @@ class Track:
     landmarks: np.ndarray  # (pictures, 5, 2) float32, pixels of the analysis pictures
     lips: np.ndarray  # (pictures, signals) float32, see `lips.SIGNALS`
     sharpness: np.ndarray  # (pictures,) float32, see `quality.sharpness`
+    thumbnail: np.ndarray  # (96, 96, 3) uint8 RGB, the face at its largest detection
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -58,6 +59,8 @@ class _OpenTrack:
     face: Face  # at the last detection
     number: int  # of the last detection's picture
     motion: LipMotion = field(default_factory=LipMotion)
+    thumbnail: np.ndarray | None = None
+    thumbnail_px: float = 0.0  # width of the face in it
     rows: list[np.ndarray] = field(default_factory=list)  # a Track's columns, one after the other
 
 
@@ -95,6 +98,7 @@ def follow_faces(
             statistics.faces += len(large)
             statistics.small_faces += len(faces) - len(large)
             _match(open_tracks, large, item.number, statistics.shots, greys, config.min_overlap)
+            _look(open_tracks, item)
         ended = [t for t in open_tracks if item.last or item.number - t.number >= max_gap]
         open_tracks = [t for t in open_tracks if t not in ended]
         yield from (_close(track, item.picture) for track in ended if len(track.rows) > 1)
@@ -128,6 +132,14 @@ def _match(
         open_tracks.append(track)
 
 
+def _look(open_tracks: list[_OpenTrack], item: ShotPicture) -> None:
+    """Keeps the thumbnail of each track that was found in this picture, the largest so far."""
+    for track in open_tracks:
+        if track.number == item.number and track.face.width_px > track.thumbnail_px:
+            track.thumbnail = upright_patch(item.picture, track.face.landmarks)
+            track.thumbnail_px = track.face.width_px
+
+
 def _extend(track: _OpenTrack, face: Face, number: int, greys: deque[np.ndarray]) -> None:
     """Adds the pictures after the track's last detection up to this one."""
     step = number - track.number
@@ -145,4 +157,6 @@ def _extend(track: _OpenTrack, face: Face, number: int, greys: deque[np.ndarray]
 def _close(track: _OpenTrack, picture: np.ndarray) -> Track:
     boxes, landmarks, lips, sharp = np.split(np.stack(track.rows), [4, 14, 14 + len(SIGNALS)], axis=1)
     size = picture.shape[1], picture.shape[0]
-    return Track(track.shot, track.first, size, boxes, landmarks.reshape(-1, 5, 2), lips, sharp[:, 0])
+    return Track(
+        track.shot, track.first, size, boxes, landmarks.reshape(-1, 5, 2), lips, sharp[:, 0], track.thumbnail
+    )

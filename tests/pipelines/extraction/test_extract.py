@@ -92,12 +92,22 @@ def test_the_funnel_adds_up(small_video):
     for limits in (ClipConfig(), ClipConfig(min_face_px=1000), ClipConfig(min_snr_db=59), ClipConfig(min_quality=1)):
         extraction = extract(small_video, ExtractionConfig(clips=limits))
         funnel = extraction.funnel
-        after = sum(funnel.get(f"drop:{why}", 0) for why in ("small_face", "low_snr", "low_quality", "little_speech"))
-        assert funnel["stretches"] == after + funnel["clips"] == 1
+        dropped = sum(count for name, count in funnel.items() if name.startswith("drop:"))
+        assert funnel["candidates"] == len(extraction.candidates) == dropped + funnel["clips"] == 1
         assert funnel["clips"] == len(extraction.clips) == (limits == ClipConfig())
         assert (extraction.state, bool(extraction.reason)) == (
             ("done", False) if funnel["clips"] else ("empty", True)
         )
+
+
+def test_every_candidate_has_a_fate_and_what_was_dropped_a_picture(small_video, talking_extraction):
+    (dropped,) = extract(small_video, ExtractionConfig(clips=ClipConfig(min_face_px=1000))).candidates
+    (kept,) = talking_extraction.candidates
+    assert (dropped.fate, kept.fate) == ("small_face", "kept")
+    assert cv2.imdecode(np.frombuffer(dropped.thumbnail, np.uint8), cv2.IMREAD_COLOR).shape == (96, 96, 3)
+    assert (kept.start_s, kept.box) == (talking_extraction.clips[0].start_s, talking_extraction.clips[0].box)
+    assert set(talking_extraction.seconds) == {"probe", "decode", "speech", "speaking", "crops"}
+    assert all(seconds >= 0 for seconds in talking_extraction.seconds.values())
 
 
 def test_the_hook_hears_of_every_stage(small_video):

@@ -90,7 +90,16 @@ def test_of_two_talking_faces_the_heard_one_wins(talking_track, pcm):
 
 def plain_track(first, count):
     zeros = np.zeros((count, len(SIGNALS)), np.float32)
-    return Track(1, first, (320, 240), np.zeros((count, 4)), np.zeros((count, 5, 2)), zeros, np.zeros(count))
+    return Track(
+        1,
+        first,
+        (320, 240),
+        np.zeros((count, 4)),
+        np.zeros((count, 5, 2)),
+        zeros,
+        np.zeros(count),
+        np.zeros((96, 96, 3), np.uint8),
+    )
 
 
 def test_scores_are_bayes_rule_over_the_faces_in_view():
