@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.config import EncodersConfig
 from pipelines.extraction.rows import Clip, Extraction
-from pipelines.sources import Source
+from pipelines.inputs.source import Source
 from stores import VideoRows, clip_id, face_id, voice_id
 from vclip.audio import prepare_speech, read_audio
 from vclip.encoders import FaceEncoder, VoiceEncoder, open_face_encoder, open_voice_encoder

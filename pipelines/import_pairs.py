@@ -15,7 +15,8 @@ from pipelines.extraction.rows import Clip, Extraction
 from pipelines.extraction.segments import cut_segments
 from pipelines.extraction.speech import find_speech
 from pipelines.ingest import Summary, ingest
-from pipelines.sources import Source, read_csv, source_of
+from pipelines.inputs.source import Source, source_of
+from pipelines.inputs.tables import read_csv
 from vclip.audio import read_audio, resample
 from vclip.errors import InputError
 

@@ -16,8 +16,9 @@ from pipelines.config import Config
 from pipelines.embedding import Embedder, Extracted, failed_rows, internal_error
 from pipelines.extraction.faces import open_detector
 from pipelines.extraction.rows import Extraction
+from pipelines.inputs.known import Work, split_known
+from pipelines.inputs.source import Source
 from pipelines.progress import say, step
-from pipelines.sources import Source, Work, split_known
 from stores import Store, StoreError, VideoRows, config_hash, run_id
 from vclip.encoders import open_face_encoder, open_voice_encoder
 
@@ -64,19 +65,23 @@ def ingest(
     """
     started_s = time.monotonic()
     store = _open_store(store_uri, config)
-    work = split_known(sources, store, config_hash(config.model_dump(include={"encoders", "extraction"})))
-    summary = Summary(store_uri, run_id(), work.known)
-    if work.todo or work.unreadable:
-        say(f"{len(work.todo)} {unit} to do, {work.known} known already; run {summary.run_id}")
-        with step("ingest", len(work.todo) + len(work.unreadable), unit) as progress:
-            for rows in _committed(store, _stream(work, config, summary.run_id, extract), config):
-                _count(summary, rows)
-                progress.advance(note=f"{summary.rows['clips']} clips")
-        for source in work.doubles:
+    summary = Summary(store_uri, run_id(), 0)
+    if os.environ.get("RAY_ADDRESS"):
+        start_ray()  # a cluster that runs already also looks at the files
+    for work in split_known(sources, store, config_hash(config.model_dump(include={"encoders", "extraction"}))):
+        if work.todo or work.unreadable:
+            say(f"{len(work.todo)} {unit} to do, {work.known} known already; run {summary.run_id}")
+            with step("ingest", len(work.todo) + len(work.unreadable), unit) as progress:
+                for rows in _committed(store, _stream(work, config, summary.run_id, extract), config):
+                    _count(summary, rows)
+                    progress.advance(note=f"{summary.rows['clips']} clips")
+        for source in [*work.renamed, *work.doubles]:
             store.add_uri(source.video_id, source.seen_as)
         for content in work.outdated:
             store.delete_video(content)
-    summary.doubles, summary.outdated = len(work.doubles), len(work.outdated)
+        summary.known += work.known
+        summary.doubles += len(work.doubles)
+        summary.outdated += len(work.outdated)
     summary.config = config.model_dump()
     summary.took_s = time.monotonic() - started_s
     return summary

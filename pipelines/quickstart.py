@@ -14,11 +14,11 @@ from typing import Any
 from pipelines.config import Config
 from pipelines.extraction.faces import open_detector
 from pipelines.generate import generate, read_portraits
+from pipelines.inputs.listing import list_videos
 from pipelines.page import write_page
 from pipelines.plots import plot_folds
 from pipelines.progress import say, step
 from pipelines.sample_corpus import make_sample
-from pipelines.sources import list_videos
 from pipelines.speakers import distill, fit_speakers
 from pipelines.train import cross_validated, read_pairs, train
 from pipelines.videos import ingest_videos

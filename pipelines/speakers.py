@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.config import Config
+from pipelines.inputs.tables import read_csv
 from pipelines.progress import say, step
-from pipelines.sources import read_csv
 from stores import Store
 from vclip import checkpoint
 from vclip.audio import prepare_speech, read_audio

@@ -7,7 +7,9 @@ from pipelines.config import Config
 from pipelines.extraction import extract
 from pipelines.extraction.rows import Extraction
 from pipelines.ingest import Summary, ingest
-from pipelines.sources import Source, list_videos, read_labels
+from pipelines.inputs.listing import list_videos
+from pipelines.inputs.source import Source
+from pipelines.inputs.tables import read_labels
 
 
 def ingest_videos(

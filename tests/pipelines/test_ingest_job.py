@@ -138,7 +138,7 @@ def test_a_defect_in_one_file_does_not_end_the_job(tmp_path):
     """What an extraction raises is that video's reason."""
     from pipelines.config import Config
     from pipelines.ingest import _guarded
-    from pipelines.sources import Source
+    from pipelines.inputs.source import Source
 
     def trips(source, config):
         raise IndexError("out of\nrange")

@@ -2,7 +2,10 @@
 
 import pytest
 
-from pipelines.sources import list_videos, read_csv, read_labels, source_of, split_known
+from pipelines.inputs.known import Work, split_known
+from pipelines.inputs.listing import list_videos
+from pipelines.inputs.source import source_of
+from pipelines.inputs.tables import read_csv, read_labels
 from stores import Store, VideoRows, run_id, video_id
 from vclip.errors import InputError
 
@@ -70,12 +73,24 @@ def test_a_table_that_is_none_is_named(tmp_path, content):
     assert "\n" not in str(error.value)
 
 
-def _committed(store, source, config):
-    rows = {
-        "video_id": video_id(source.paths[0]), "uris": [source.seen_as], "state": "empty", "reason": "no speech",
-        "run_id": run_id(), "config_hash": config, "duration_s": 1.0, "funnel": {},
+def _split(*args, **more):
+    """All windows in one."""
+    whole = Work()
+    for work in split_known(*args, **more):
+        for name, value in vars(work).items():
+            setattr(whole, name, getattr(whole, name) + value)
+    return whole
+
+
+def _row(source, config):
+    return {
+        "video_id": source.video_id or video_id(source.paths[0]), "uris": [source.seen_as], "state": "empty",
+        "reason": "no speech", "run_id": run_id(), "config_hash": config, "duration_s": 1.0, "funnel": {},
     }  # fmt: skip
-    store.commit([VideoRows(rows, [], [], [])])
+
+
+def _committed(store, source, config):
+    store.commit([VideoRows(_row(source, config), [], [], [])])
 
 
 def test_what_is_known_is_not_read_again(folder, tmp_path):
@@ -83,22 +98,22 @@ def test_what_is_known_is_not_read_again(folder, tmp_path):
     sources = list_videos([folder])
     _committed(store, sources[0], "one")
 
-    work = split_known(sources, store, "one")
+    work = _split(sources, store, "one")
     assert ([source.uri for source in work.todo], work.known) == ([source.uri for source in sources[1:]], 1)
-    assert len(split_known(sources, store, "another").todo) == 3
+    assert len(_split(sources, store, "another").todo) == 3
 
     # Known by name, size and time, so its content may even be out of reach; a touched file is hashed again.
     path = folder / "A/a.MOV"
     unreadable = source_of([path], {})
     path.write_text("A/b.MOV")
-    assert split_known([unreadable], store, "one").known == 1
-    assert split_known(list_videos([path]), store, "one").todo
+    assert _split([unreadable], store, "one").known == 1
+    assert _split(list_videos([path]), store, "one").todo
 
 
 def test_doubles_are_done_once(folder, tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     (folder / "b_again.mp4").write_bytes((folder / "b.mp4").read_bytes())
-    work = split_known(list_videos([folder / "b.mp4", folder / "b_again.mp4"]), store, "one")
+    work = _split(list_videos([folder / "b.mp4", folder / "b_again.mp4"]), store, "one")
     assert [source.uri for source in work.todo] == [str(folder / "b.mp4")]
     assert [source.uri for source in work.doubles] == [str(folder / "b_again.mp4")]
     assert work.doubles[0].video_id == work.todo[0].video_id
@@ -107,19 +122,19 @@ def test_doubles_are_done_once(folder, tmp_path):
 def test_other_labels_are_other_work_and_no_labels_are_not(folder, tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     path = folder / "b.mp4"
-    (labelled,) = split_known(list_videos([path], {"b.mp4": {"identity": "Ann"}}), store, "one").todo
+    (labelled,) = _split(list_videos([path], {"b.mp4": {"identity": "Ann"}}), store, "one").todo
     _committed(store, labelled, labelled.config_hash)
-    assert split_known(list_videos([path], {"b.mp4": {"identity": "Ann"}}), store, "one").known == 1
-    assert split_known(list_videos([path]), store, "one").known == 1
-    assert len(split_known(list_videos([path], {"b.mp4": {"identity": "Bob"}}), store, "one").todo) == 1
-    assert len(split_known(list_videos([path]), store, "two").todo) == 1
+    assert _split(list_videos([path], {"b.mp4": {"identity": "Ann"}}), store, "one").known == 1
+    assert _split(list_videos([path]), store, "one").known == 1
+    assert len(_split(list_videos([path], {"b.mp4": {"identity": "Bob"}}), store, "one").todo) == 1
+    assert len(_split(list_videos([path]), store, "two").todo) == 1
 
 
 def test_a_file_that_cannot_be_read_is_a_row_not_the_end(folder, tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     sources = list_videos([folder])
     (folder / "b.mp4").unlink()
-    work = split_known(sources, store, "one")
+    work = _split(sources, store, "one")
     assert len(work.todo) == 2
     ((source, reason),) = work.unreadable
     assert (source.uri, reason) == (str(folder / "b.mp4"), "cannot be read (No such file or directory)")
@@ -129,16 +144,84 @@ def test_a_file_that_cannot_be_read_is_a_row_not_the_end(folder, tmp_path):
 def test_what_a_changed_file_held_is_outdated_unless_it_lives_on_elsewhere(folder, tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     path = folder / "b.mp4"
-    (before,) = split_known(list_videos([path]), store, "one").todo
+    (before,) = _split(list_videos([path]), store, "one").todo
     _committed(store, before, "one")
     path.rename(folder / "moved.mp4")
     path.write_text("another film")
-    work = split_known(list_videos([path, folder / "moved.mp4"]), store, "one")
+    work = _split(list_videos([path, folder / "moved.mp4"]), store, "one")
     assert (len(work.todo), work.known, work.outdated) == (1, 1, [])
-    assert split_known(list_videos([path]), store, "one").outdated == []  # the store knows the other name by now
+    (moved,) = work.renamed
+    store.add_uri(moved.video_id, moved.seen_as)
+    assert _split(list_videos([path]), store, "one").outdated == []  # the store knows the other name by now
 
     other = Store.create(str(tmp_path / "other"), {"face": 4}, {"voice": 4})
     (folder / "moved.mp4").rename(path)
     _committed(other, before, "one")
     path.write_text("yet another film")
-    assert split_known(list_videos([path]), other, "one").outdated == [before.video_id]
+    assert _split(list_videos([path]), other, "one").outdated == [before.video_id]
+
+
+def _copies(folder, count, of=3):
+    """`count` files of `of` different contents."""
+    for number in range(count):
+        (folder / f"{number:03d}.mp4").write_text(f"film {number % of}")
+
+
+def test_doubles_are_found_across_windows_and_the_first_name_is_the_one_recorded(tmp_path):
+    store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
+    (tmp_path / "videos").mkdir()
+    _copies(tmp_path / "videos", 10)
+    works = list(split_known(list_videos([tmp_path / "videos"]), store, "one", window=2))
+    names = [[source.uri[-7:-4] for source in work.todo] for work in works]
+    assert names == [["000", "001"], ["002"]]
+    assert [source.uri[-7:-4] for work in works for source in work.doubles] == [f"{n:03d}" for n in range(3, 10)]
+
+
+def test_what_is_known_costs_no_window(tmp_path):
+    store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
+    (tmp_path / "videos").mkdir()
+    _copies(tmp_path / "videos", 12, of=12)
+    sources = list_videos([tmp_path / "videos"])
+    for source in sources[:-1]:
+        _committed(store, source, "one")
+    (work,) = split_known(sources, store, "one", window=2)
+    assert (work.known, [source.uri for source in work.todo]) == (11, [sources[-1].uri])
+
+
+def test_two_files_of_one_content_and_other_labels_settle(tmp_path):
+    """The first decides, in every run: else each would undo the other's work."""
+    store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
+    (tmp_path / "videos").mkdir()
+    _copies(tmp_path / "videos", 2, of=1)
+    sources = list_videos([tmp_path / "videos"], {"000.mp4": {"identity": "Ann"}, "001.mp4": {"identity": "Bob"}})
+    work = _split(sources, store, "one")
+    _committed(store, work.todo[0], work.todo[0].config_hash)
+    for source in work.doubles:
+        store.add_uri(source.video_id, source.seen_as)
+    work = _split(sources, store, "one")
+    assert (work.known, work.todo, work.doubles) == (2, [], [])
+
+
+def test_another_configuration_needs_no_second_reading(folder, tmp_path):
+    store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
+    (source,) = list_videos([folder / "b.mp4"])
+    _committed(store, source, "one")
+    (folder / "b.mp4").unlink()
+    (again,) = _split([source], store, "two").todo
+    assert again.video_id == _ledger_ids(store)[0]
+
+
+def test_failed_videos_are_known_until_they_are_asked_for(folder, tmp_path):
+    store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
+    sources = list_videos([folder / "b.mp4"])
+    (folder / "b.mp4").rename(folder / "away")
+    ((source, reason),) = _split(sources, store, "one").unreadable
+    store.commit([VideoRows(_row(source, "one") | {"state": "failed", "reason": reason}, [], [], [])])
+    (folder / "away").rename(folder / "b.mp4")
+    assert _split(sources, store, "one").known == 1
+    work = _split(sources, store, "one", retry_failed=True)
+    assert ([source.uri for source in work.todo], work.outdated) == ([source.uri], _ledger_ids(store))
+
+
+def _ledger_ids(store):
+    return store.query("videos")["video_id"].to_pylist()

@@ -1,0 +1,112 @@
+"""What of the sources is still to be done: the ledger decides, by content and configuration."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from pipelines.inputs.identify import identify, name_id
+from pipelines.inputs.ledger import Ledger
+from pipelines.inputs.source import Source
+from stores import Store, config_hash
+
+WINDOW = 4096  # sources looked up at once, and done in one piece of work
+
+
+@dataclass
+class Work:
+    """A window of what is to be done."""
+
+    todo: list[Source] = field(default_factory=list)  # each content once in a run
+    known: int = 0  # sources that the store has already, under this configuration
+    renamed: list[Source] = field(default_factory=list)  # those of them whose name, or time, the ledger lacks
+    doubles: list[Source] = field(default_factory=list)  # other names of contents of this run, which it lacks as well
+    unreadable: list[tuple[Source, str]] = field(default_factory=list)  # with the reason
+    outdated: list[str] = field(default_factory=list)  # video_ids all of whose names hold something else now
+
+
+def split_known(
+    sources: Iterable[Source], store: Store, settings_hash: str, window: int = WINDOW, retry_failed: bool = False
+) -> Iterator[Work]:
+    """Yields what the ledger does not vouch for under these settings, in the order of the sources.
+
+    A file whose name and size and time (or etag) the ledger knows is not read again; any other is read for the hash
+    of its content, and a known content under a new name only has the name recorded. Of several names of one content
+    the first decides, also on its labels. Other labels than before are a reason to do a source again; no labels are
+    none, so that they need not be given each time.
+
+    What is known costs no window of its own: all but the last are full. The ledger is read anew for each look-up, so
+    that a job sees what another one has done meanwhile. Nothing is written here: the names of `renamed` and `doubles`
+    are to be recorded once `todo` is done, and `outdated`, which comes last, is to be deleted then.
+
+    Args:
+        sources: the inputs; a window of them is held at a time.
+        store: whose ledger is asked.
+        settings_hash: of the configuration that decides what a source gives.
+        window: sources looked up at once. A piece of work has as many to be done, and never twice as many.
+        retry_failed: failed videos are to be done again.
+    """
+    met: set[str] = set()  # contents of the sources so far
+    left: dict[str, set[str]] = {}  # content -> those of its names that hold something else now
+    work, ledger, stream = Work(), None, iter(sources)
+    while batch := [_with_hash(source, settings_hash) for source in islice(stream, window)]:
+        ledger = Ledger(store, retry_failed)
+        _sort(batch, ledger, met, left, work)
+        if len(work.todo) + len(work.unreadable) >= window:
+            yield work
+            work = Work()
+    if ledger and left:
+        names = ledger.names(left)
+        work.outdated = [content for content in names if content not in met and names[content] <= left[content]]
+    if work != Work():
+        yield work
+
+
+def _sort(batch: Sequence[Source], ledger: Ledger, met: set[str], left: dict[str, set[str]], work: Work) -> None:
+    """Puts each source where it belongs; notes the contents in `met` and what has lost a name in `left`."""
+    entries = ledger.by_name([source.uri for source in batch])
+    found = list(_identified(batch, entries, ledger))
+    rows = ledger.by_content([source.video_id for source, _, _ in found])
+    for source, reason, named in found:
+        for entry in entries.get(source.uri, ()):
+            if entry["video_id"] != source.video_id:
+                left.setdefault(entry["video_id"], set()).add(source.uri)
+        first = source.video_id not in met
+        met.add(source.video_id)
+        if not first and not named:
+            work.doubles.append(source)
+        elif not first or ledger.vouches(rows.get(source.video_id), source):
+            work.known += 1
+            work.renamed += [] if named else [source]
+        elif reason:
+            work.unreadable.append((source, reason))
+        else:
+            work.todo.append(source)
+
+
+def _identified(
+    batch: Sequence[Source], entries: Mapping[str, Sequence[Mapping[str, Any]]], ledger: Ledger
+) -> Iterator[tuple[Source, str, bool]]:
+    """Yields each source with its content, why it cannot be read, and whether the ledger knows it by its name."""
+    placed = [_by_name(source, entries.get(source.uri, ()), ledger) for source in batch]
+    read = identify([source for source in placed if not source.video_id])
+    for source in placed:
+        if source.video_id:
+            yield source, "", True
+        else:
+            yield *next(read), False
+
+
+def _by_name(source: Source, entries: Sequence[Mapping[str, Any]], ledger: Ledger) -> Source:
+    """Returns the source with its content, if the ledger knows that without reading."""
+    for entry in entries:
+        # What could not be read has the id of its name, which says nothing of its content.
+        content = entry["video_id"]
+        if source.unchanged(entry) and (content != name_id(source) or ledger.vouches(entry, source)):
+            return replace(source, video_id=content)
+    return source
+
+
+def _with_hash(source: Source, settings_hash: str) -> Source:
+    mine = f"{settings_hash}.{config_hash(source.labels)}" if source.labels else settings_hash
+    return replace(source, config_hash=mine)

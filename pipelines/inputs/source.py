@@ -1,0 +1,43 @@
+"""One input of a job, as it travels from the listing to the rows of the store."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input: the path or address of a video, or those of a picture and its speech."""
+
+    paths: tuple[str, ...]
+    uri: str  # the name under which it is recorded
+    size_bytes: int | None  # None where a server does not say, as with the next
+    mtime_s: float | None
+    etag: str | None = None  # of an object or a page: its version, better than its time
+    labels: Mapping[str, str] = field(default_factory=dict)
+    video_id: str = ""  # the hash of its content, once that was read
+    config_hash: str = ""  # of all that decides what it gives, its labels among it
+
+    @property
+    def seen_as(self) -> dict:
+        """The ledger's entry for this name."""
+        return {"uri": self.uri, "size_bytes": self.size_bytes, "mtime_s": self.mtime_s, "etag": self.etag}
+
+    def unchanged(self, entry: Mapping) -> bool:
+        """Returns whether the ledger's entry for this name is of this very file, as far as one sees from outside."""
+        if self.etag:
+            return (entry["size_bytes"], entry["etag"]) == (self.size_bytes, self.etag)
+        return self.mtime_s is not None and (entry["size_bytes"], entry["mtime_s"]) == (self.size_bytes, self.mtime_s)
+
+
+def source_of(paths: Iterable[str | Path], labels: Mapping[str, str]) -> Source:
+    """Returns the source of existing files; raises OSError where one is missing."""
+    files = [Path(path).absolute() for path in paths]
+    stats = [file.stat() for file in files]
+    return Source(
+        paths=tuple(map(str, files)),
+        uri=" + ".join(map(str, files)),
+        size_bytes=sum(stat.st_size for stat in stats),
+        mtime_s=max(stat.st_mtime for stat in stats),
+        labels=dict(labels),
+    )
