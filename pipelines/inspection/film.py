@@ -1,0 +1,129 @@
+"""The inspected video: each picture with what was seen in it, above a timeline over which a cursor moves.
+
+Pictures are encoded as they come, so hours of video need no more memory than seconds. Of a long video the timeline
+shows a page, which turns.
+"""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from pipelines.extraction.decode import SAMPLE_RATE_HZ
+from pipelines.extraction.rows import KEPT
+from pipelines.inspection.ink import BACK, BAD, FAINT, GOOD, INK, SPEECH, Pen
+from pipelines.inspection.overlay import draw_faces
+from pipelines.inspection.seen import Seen
+from pipelines.inspection.timeline import Timeline, clock
+
+WIDTHS_PX, MAX_PICTURE_PX = (960, 1280), 720  # of the whole, least and most; height of the picture in it
+HEADER = 40
+PAGE_S = 30.0
+
+
+class Film:
+    """Writes one video; call `add` for each picture, and `close` in the end.
+
+    Args:
+        path: of the MP4 file: H.264 and AAC, as browsers play it.
+        seen: what is drawn.
+        aspect: width of the pictures divided by their height.
+    """
+
+    def __init__(self, path: str | Path, seen: Seen, aspect: float):
+        self.seen = seen
+        width = _even(min(max(MAX_PICTURE_PX * aspect, WIDTHS_PX[0]), WIDTHS_PX[1]))
+        self._room = width, _even(min(MAX_PICTURE_PX, width / aspect))
+        self.unit = width / 1280
+        count = max(1, int(np.ceil(seen.duration_s / PAGE_S)))
+        length_s = max(seen.duration_s / count, 1 / seen.rate_hz)
+        self._pages = [Timeline(seen, i * length_s, (i + 1) * length_s, width) for i in range(count)]
+        self._page, self._strip = -1, np.zeros(0)
+        self._lanes = max(len(page.lanes()[0]) for page in self._pages)
+        self._header = _even(HEADER * self.unit)
+        self._height = _even(self._header + self._room[1] + self._pages[0].height_px(self._lanes) + 8)
+        self._number, self._heard = 0, 0
+        self._open(path, width)
+
+    def _open(self, path: str | Path, width: int) -> None:
+        self._file = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
+        rate = Fraction(self.seen.rate_hz).limit_denominator(1001)
+        self._video = self._file.add_stream("libx264", rate=rate, options={"crf": "22", "preset": "veryfast"})
+        self._video.width, self._video.height, self._video.pix_fmt = width, self._height, "yuv420p"
+        self._audio = self._file.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+
+    def add(self, picture: np.ndarray) -> None:
+        """Adds the next picture, (height, width, 3) uint8 RGB, and the sound up to its end."""
+        frame = av.VideoFrame.from_ndarray(self._drawn(picture), format="rgb24")
+        self._file.mux(self._video.encode(frame))
+        self._number += 1
+        self._hear(round(self._number / self.seen.rate_hz * SAMPLE_RATE_HZ))
+
+    def close(self) -> None:
+        """Ends the file; to be called also after an error."""
+        try:
+            self._file.mux(self._video.encode())
+            self._file.mux(self._audio.encode())
+        finally:
+            self._file.close()
+
+    def _hear(self, end: int) -> None:
+        samples = np.zeros(end - self._heard, np.int16)
+        piece = self.seen.trace.sound[self._heard : end]
+        samples[: len(piece)] = piece
+        frame = av.AudioFrame.from_ndarray((samples / np.float32(32768))[None], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = SAMPLE_RATE_HZ, self._heard
+        self._file.mux(self._audio.encode(frame))
+        self._heard = end
+
+    def _drawn(self, picture: np.ndarray) -> np.ndarray:
+        """One whole frame, (height, width, 3) uint8 RGB."""
+        number, (width, room) = self._number, self._room
+        scale = min(width / picture.shape[1], room / picture.shape[0])
+        size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
+        large = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
+        frame = np.full((self._height, width, 3), BACK, np.uint8)
+        frame[: self._header] = self._headline(number)
+        x, y = (width - size[0]) // 2, self._header + (room - size[1]) // 2
+        frame[y : y + size[1], x : x + size[0]] = draw_faces(large, self.seen, number, self.unit)
+        if any(f.candidate and f.candidate.fate == KEPT for f in self.seen.faces_at(number)):
+            cv2.rectangle(frame, (x, y), (x + size[0] - 1, y + size[1] - 1), GOOD, round(6 * self.unit))
+        strip, cursor = self._timeline(number)
+        top = self._header + room
+        frame[top : top + len(strip)] = strip
+        cv2.line(frame, (cursor, top + 4), (cursor, top + len(strip) - 4), INK, max(2, round(2 * self.unit)))
+        return frame
+
+    def _timeline(self, number: int) -> tuple[np.ndarray, int]:
+        time_s = number / self.seen.rate_hz
+        page = min(int(time_s / self._pages[0].end_s), len(self._pages) - 1)
+        if page != self._page:
+            self._page, self._strip = page, self._pages[page].draw(self._lanes)
+        return self._strip, round(self._pages[page].x(time_s))
+
+    def _headline(self, number: int) -> np.ndarray:
+        seen, u = self.seen, self.unit
+        pen = Pen(self._room[0], self._header)
+        middle = self._header / 2
+        time = f"{clock(number / seen.rate_hz, 0.1)} / {clock(seen.duration_s, 0.1)}"
+        x = 14 * u + pen.text(14 * u, middle, time, 17 * u, INK, bold=True)
+        heard = seen.speech_at(number)
+        x += 22 * u
+        pen.box(x, middle - 6 * u, x + 12 * u, middle + 6 * u, SPEECH if heard else None, SPEECH, 6 * u)
+        x += 20 * u
+        x += pen.text(x, middle, "speech" if heard else "no speech", 16 * u, INK if heard else FAINT)
+        kept = [f.candidate for f in seen.faces_at(number) if f.candidate and f.candidate.fate == KEPT]
+        right = self._room[0] - 14 * u
+        if kept:
+            right -= pen.text(right, middle, f"kept: {seen.verdict(kept[-1])}", 17 * u, GOOD, "rm", bold=True)
+        elif not seen.extraction.clips:
+            right -= pen.text(right, middle, seen.extraction.reason, 15 * u, BAD, "rm", fit_px=0.55 * right)
+        right -= 24 * u
+        pen.text(x + 24 * u, middle, seen.path.name, 15 * u, FAINT, fit_px=right - x - 24 * u)
+        return pen.picture()
+
+
+def _even(length: float) -> int:
+    return 2 * round(length / 2)
