@@ -12,9 +12,19 @@ class MediaConfig(Settings):
     max_side_px: int = Field(
         640, ge=64, description="longer side of an analysis frame; smaller videos stay as they are"
     )
-    open_limit_s: float = Field(30.0, gt=0, description="time that opening a file, or one read of it, may take")
+    audio: str = Field(
+        "", description="which audio stream: a language (en, eng), a number from 0, or empty for the default one"
+    )
+    open_limit_s: float = Field(30.0, gt=0, description="time that reading a file's headers may take")
     stall_limit_s: float = Field(60.0, gt=0, description="time that ffmpeg may give nothing before it is stopped")
+    slow_limit_s: float = Field(120.0, gt=0, description="waiting for ffmpeg, in all, may take this long, and")
+    slow_limit_ratio: float = Field(20.0, gt=0, description="this many times the length of what it gave")
     max_duration_s: float = Field(6 * 3600.0, gt=0, description="a longer video fails")
+    max_gap_s: float = Field(
+        600.0, gt=0, description="a stream's pictures or sound after a longer gap in its timestamps are left out"
+    )
+    max_picture_mpx: float = Field(68.0, gt=0, description="larger pictures fail, in megapixels; 8K has 33")
+    memory_limit_mb: int = Field(6144, ge=512, description="address space that ffmpeg may take (Linux)")
     threads: int = Field(2, ge=0, description="ffmpeg's decoding threads; 0 lets ffmpeg choose")
 
 

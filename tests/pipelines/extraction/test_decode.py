@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from talking_portrait import write_video
 
-from pipelines.extraction import decode
+from pipelines.extraction import ffmpeg_pictures
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.decode import Decoder, full_pictures
 from pipelines.extraction.probe import MediaError, probe_media
@@ -85,7 +85,7 @@ def test_a_stalled_ffmpeg_is_stopped(tmp_path, monkeypatch):
     sleeper = tmp_path / "ffmpeg"
     sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
     sleeper.chmod(0o755)
-    monkeypatch.setattr(decode, "ffmpeg_binary", lambda: str(sleeper))
+    monkeypatch.setattr(ffmpeg_pictures, "ffmpeg_binary", lambda: str(sleeper))
     config = MediaConfig(stall_limit_s=0.3)
     with (
         Decoder(path, probe_media(path, config), config) as decoder,
