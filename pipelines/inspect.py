@@ -1,8 +1,6 @@
 """`vclip inspect`: what extraction saw of one video, drawn onto it."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from pipelines.inspection.film import Film
 from pipelines.inspection.seen import Seen
 from pipelines.inspection.sheet import ContactSheet
 from pipelines.progress import Step, step
+from pipelines.whole_file import whole_file
 from vclip.errors import InputError
 
 SHOWN_PX = 1280  # the longer side of the pictures that are drawn on
@@ -93,8 +92,8 @@ def _draw(seen: Seen, probe: Probe, out: Path | None, sheet: Path | None) -> Non
     with (
         Decoder(seen.path, probe, media) as decoder,
         step("draw", total, "pictures") as progress,
-        _whole(out) as film_part,
-        _whole(sheet) as sheet_part,
+        _part(out) as film_part,
+        _part(sheet) as sheet_part,
     ):
         film, frames = None, None
         try:
@@ -115,18 +114,5 @@ def _draw(seen: Seen, probe: Probe, out: Path | None, sheet: Path | None) -> Non
             frames.save(sheet_part)
 
 
-@contextmanager
-def _whole(path: Path | None) -> Iterator[Path | None]:
-    """Gives a temporary name beside a file, which takes its place in the end: never is half of one seen."""
-    if path is None:
-        yield None
-        return
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        part.unlink(missing_ok=True)
+def _part(path: Path | None) -> AbstractContextManager[Path | None]:
+    return whole_file(path) if path else nullcontext()
