@@ -23,6 +23,7 @@ from pipelines.extraction.sound_file import BYTES, SAMPLE_RATE_HZ, SoundFile
 __all__ = ["SAMPLE_RATE_HZ", "Decoder", "ffmpeg_binary", "full_pictures"]
 
 SEEK_LEAD = 2  # pictures
+NAME = "<file>"  # stands for the file's name, which need not be the UTF-8 that ffmpeg-python wants
 # BT.2020 PQ or HLG to BT.709: in linear light, bright parts rolled off; 100 cd/m2 is the white of SDR.
 TONE_MAP = (
     "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,"
@@ -59,7 +60,7 @@ class Decoder:
             MediaError: ffmpeg fails, stalls or takes too much, or the video is longer than the limit.
         """
         config, probe = self.config, self.probe
-        source = _input(self.path, probe, config)
+        source = _input(probe, config)
         side = config.max_side_px
         # Display size: the pixels made square, shrunk to the limit but never enlarged; even sizes.
         shrink = f"min(1,{side}/max(iw*sar,ih))"
@@ -76,7 +77,7 @@ class Decoder:
         )
         limit = round(config.max_duration_s * config.rate_hz)
         most_bytes = round((config.max_duration_s + config.max_gap_s) * SAMPLE_RATE_HZ) * BYTES
-        arguments = _arguments(ffmpeg.merge_outputs(video, audio))
+        arguments = _arguments(ffmpeg.merge_outputs(video, audio), self.path)
         for count, picture in enumerate(run_ffmpeg(arguments, config, self._sound.fds, most_bytes)):
             if count >= limit:
                 raise MediaError(f"longer than the limit of {config.max_duration_s:g} s (media.max_duration_s)")
@@ -102,22 +103,22 @@ def full_pictures(
     # Start a little early: a seek to a picture's very time may land after it.
     start = max(0, numbers[0] - SEEK_LEAD)
     wanted = "+".join(f"eq(n,{number - start})" for number in numbers)
-    source = _input(path, probe, config, ss=f"{start / config.rate_hz:.6f}")
+    source = _input(probe, config, ss=f"{start / config.rate_hz:.6f}")
     # The same clock as in the first pass, so that the same number is the same instant.
     chain = _chain(probe, config, f"select='{wanted}',scale='round(iw*sar)':ih:flags=bicubic")
     video = source[str(probe.video_index)].output(
         "pipe:", vf=chain, fps_mode="passthrough", vframes=len(numbers), **PPM
     )
-    yield from zip(numbers, run_ffmpeg(_arguments(video), config), strict=False)
+    yield from zip(numbers, run_ffmpeg(_arguments(video, path), config), strict=False)
 
 
 PPM = {"format": "image2pipe", "vcodec": "ppm", "pix_fmt": "rgb24"}
 
 
-def _input(path: str | Path, probe: Probe, config: MediaConfig, **options: Any) -> Any:
+def _input(probe: Probe, config: MediaConfig, **options: Any) -> Any:
     # The format that was found, no other: a playlist that calls itself .mp4 must not make ffmpeg open addresses.
     return ffmpeg.input(
-        f"file:{Path(path).absolute()}",
+        NAME,
         f=probe.format,
         protocol_whitelist="file",
         threads=config.threads,
@@ -158,6 +159,8 @@ def can_tone_map() -> bool:
     return {"zscale", "tonemap"} <= filters()
 
 
-def _arguments(output: Any) -> list[str]:
+def _arguments(output: Any, path: str | Path) -> list[str]:
     quiet = ("-nostdin", "-v", "error", "-y", "-filter_threads", "1")
-    return output.global_args(*quiet).get_args()
+    # With the protocol named and from the root, no name is taken for an option, an address or a pattern.
+    name = f"file:{Path(path).absolute()}"
+    return [name if argument == NAME else argument for argument in output.global_args(*quiet).get_args()]
