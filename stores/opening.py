@@ -1,8 +1,12 @@
 """Recognises, creates and opens what lies at a URI. Nothing is written where it fails.
 
 `lancedb.connect` creates the folder it is given, so a local path is looked at before anything is connected.
+
+A store in a bucket (`s3://bucket/folder`) finds its account and service in the environment: AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL; storage options override them.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -117,13 +121,18 @@ def local_path(uri: str) -> Path | None:
     return None if "://" in uri else Path(uri).expanduser()
 
 
+def plain_http() -> bool:
+    """Returns whether the environment names a service of objects without TLS, which libraries refuse unless told."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    return endpoint.startswith("http://")
+
+
 def _connect(uri: str, options: Options) -> tuple[DBConnection, set[str]]:
     path = local_path(uri)
     try:
         # An absolute path: the connection must not depend on the working folder of a worker that it is sent to.
-        db = lancedb.connect(
-            uri if path is None else str(path.absolute()), storage_options=dict(options or {}) or None
-        )
+        storage = ({"allow_http": "true"} if path is None and plain_http() else {}) | dict(options or {})
+        db = lancedb.connect(uri if path is None else str(path.absolute()), storage_options=storage or None)
         return db, set(_tables(db))
     except (ValueError, RuntimeError, OSError) as error:
         raise StoreError(f"store {uri}: cannot be reached ({reason(error)}); expected a folder or s3://...") from None
