@@ -1,6 +1,6 @@
 """The embedding store on LanceDB. Knows no models: vectors are arrays that name their space."""
 
-from stores.errors import StoreError
+from stores.errors import StoreError, StoreUnavailable
 from stores.ids import clip_id, config_hash, face_id, generation_id, run_id, video_id, voice_id
 from stores.rows import VideoRows
 from stores.snapshot import Snapshot
@@ -10,6 +10,7 @@ __all__ = [
     "Snapshot",
     "Store",
     "StoreError",
+    "StoreUnavailable",
     "VideoRows",
     "clip_id",
     "config_hash",

@@ -1,45 +1,41 @@
 """Writing: data first, the ledger last, then the removal of what was superseded.
 
 A crash before the ledger row leaves rows that no reader sees; a crash after it leaves superseded rows that no reader
-sees. Both go with `sweep`, or with the next commit of the same run and video. Leftovers of other runs stay until
-their run is old: they may be those of a job that is just about to write its ledger rows.
+sees. Both go with `sweep`. Two runs may commit one video at once: each writes rows under its own run_id, the first to
+swap the ledger row wins, and the other takes its rows back and leaves only the names that it knew.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 from lancedb.db import DBConnection
 from lancedb.table import Table
 
-from stores import rows
+from stores import ledger, rows, runs
 from stores.errors import StoreError
+from stores.ledger import ledger_rows
+from stores.persistence import persist
 from stores.rows import Row, VideoRows
 from stores.schemas import KEYS, VOUCHED, Spaces
-from stores.snapshot import quoted, rows_of
+from stores.snapshot import rows_of
 
 _IN_LIST = 1000  # ids to one SQL list; a count past 10,000 ids took 0.14 s, without them 0.02 s
 
 
-def commit(db: DBConnection, spaces: Spaces, batch: Sequence[VideoRows]) -> int:
-    """Writes the videos of a batch and returns how many were new or replaced; as `Store.commit` says."""
+def commit(db: DBConnection, spaces: Spaces, batch: Sequence[VideoRows]) -> frozenset[str]:
+    """Writes the videos of a batch and returns those that the store now holds so; as `Store.commit` says."""
     tables = rows.tables_of(batch, spaces)
-    before = ledger_rows(db, [item.video["video_id"] for item in batch])
-    runs = {item.video["video_id"]: item.video["run_id"] for item in batch}
-    fresh = {video: run for video, run in runs.items() if before.get(video, {}).get("run_id") != run}
-    superseded = {video: before[video]["run_id"] for video in fresh if video in before}
-
-    remove(db, fresh)  # what an earlier attempt of this very run left behind
-    _write_rows(db, tables, fresh)
-    _write_ledger(db, tables["videos"], before)
-    remove(db, superseded)
-    return len(fresh)
+    new = {row["video_id"]: row for row in tables["videos"].to_pylist()}
+    # Read once: an attempt that is repeated must not replace what another run put there meanwhile.
+    before = persist("the ledger", lambda: ledger_rows(db, new))
+    return persist("the commit", lambda: _attempt(db, tables, new, before))
 
 
-def remove(db: DBConnection, runs: Mapping[str, str]) -> int:
+def remove(db: DBConnection, written: Mapping[str, str]) -> int:
     """Deletes the clips, faces and voices of these video_ids -> run_id and returns how many rows that were."""
     removed = 0
-    for part in _parts(runs):
+    for part in _parts(written):
         by_run: dict[str, list[str]] = {}
         for video, run in part.items():
             by_run.setdefault(run, []).append(video)
@@ -53,14 +49,17 @@ def remove(db: DBConnection, runs: Mapping[str, str]) -> int:
     return removed
 
 
-def add_uri(db: DBConnection, video_id: str, uri: str | Row) -> None:
-    """Records another name of a committed video; as `Store.add_uri` says."""
-    found = ledger_rows(db, [video_id])
-    if not found:
-        raise StoreError(f"videos: no video '{video_id}'; commit it first")
-    row = found[video_id] | {"uris": _united(found[video_id]["uris"], [rows.uri_row(uri)])}
-    table = db.open_table("videos")
-    merge(table, pa.Table.from_pylist([row], schema=table.schema))
+def add_uris(db: DBConnection, names: Mapping[str, Iterable[str | Row]]) -> None:
+    """Records other names of committed videos; as `Store.add_uris` says."""
+    entries = {video: [rows.uri_row(uri) for uri in uris] for video, uris in names.items()}
+
+    def add() -> None:
+        found = ledger_rows(db, entries)
+        if missing := [video for video in entries if video not in found]:
+            raise StoreError(f"videos: no video '{missing[0]}'; commit it first")
+        ledger.swap(db, entries, lambda video, old: ledger.named(old, entries[video]))
+
+    persist("the names", add)
 
 
 def delete_video(db: DBConnection, video_id: str) -> bool:
@@ -68,24 +67,54 @@ def delete_video(db: DBConnection, video_id: str) -> bool:
     found = ledger_rows(db, [video_id])
     if not found:
         return False
-    db.open_table("videos").delete(f"video_id = {quoted(video_id)}")
-    remove(db, {video_id: found[video_id]["run_id"]})
+    run = found[video_id]["run_id"]
+    persist("the deletion", lambda: ledger.delete(db, video_id, run))
+    persist("the deletion", lambda: remove(db, {video_id: run}))
     return True
 
 
 def merge(table: Table, data: pa.Table) -> None:
     """Inserts the rows, or replaces those with the same id."""
-    key = KEYS[table.name]
-    table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all().execute(data)
+    merging = table.merge_insert(KEYS[table.name]).when_matched_update_all().when_not_matched_insert_all()
+    persist(table.name, lambda: merging.execute(data))
 
 
-def ledger_rows(db: DBConnection, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Returns video_id -> whole ledger row of those that are committed."""
-    table, found = db.open_table("videos"), {}
-    for part in _parts(dict.fromkeys(video_ids)):
-        where = f"video_id IN ({', '.join(map(quoted, part))})"
-        found |= {row["video_id"]: row for row in table.search().where(where).to_arrow().to_pylist()}
-    return found
+def _attempt(
+    db: DBConnection, tables: Mapping[str, pa.Table], new: Mapping[str, Row], before: Mapping[str, Row]
+) -> frozenset[str]:
+    lease = runs.lease(db, {row["run_id"] for row in new.values()})
+    found = ledger_rows(db, new)
+    fresh = {
+        video: row["run_id"]
+        for video, row in new.items()
+        if _same_run(found.get(video), before.get(video)) and not _stands(found.get(video), row)
+    }
+    remove(db, fresh)  # what an earlier attempt of this very run left behind
+    _write_rows(db, tables, fresh)
+    lease.check()
+
+    def change(video: str, old: Row | None) -> Row | None:
+        if video in fresh and _same_run(old, before.get(video)):
+            return {**new[video], "uris": ledger.united(old, new[video]["uris"])}
+        return ledger.named(old, new[video]["uris"])
+
+    ledger.swap(db, new, change)
+    after = ledger_rows(db, new)
+    held = frozenset(video for video, row in new.items() if _same_run(after.get(video), row))
+    superseded = {video: before[video]["run_id"] for video in held & fresh.keys() if video in before}
+    remove(db, superseded | {video: run for video, run in fresh.items() if video not in held})
+    return held
+
+
+def _stands(old: Row | None, new: Row) -> bool:
+    """Whether the ledger's row is as good as the new one: its own, or that of another run that did the same."""
+    if old is None or _same_run(old, new):
+        return old is not None
+    return old["config_hash"] == new["config_hash"] and old["state"] != "failed"
+
+
+def _same_run(one: Row | None, other: Row | None) -> bool:
+    return (one and one["run_id"]) == (other and other["run_id"])
 
 
 def _write_rows(db: DBConnection, tables: Mapping[str, pa.Table], fresh: Mapping[str, str]) -> None:
@@ -93,22 +122,6 @@ def _write_rows(db: DBConnection, tables: Mapping[str, pa.Table], fresh: Mapping
         mask = pa.array([video in fresh for video in tables[name]["video_id"].to_pylist()], pa.bool_())
         if (data := tables[name].filter(mask)).num_rows:
             db.open_table(name).add(data)
-
-
-def _write_ledger(db: DBConnection, data: pa.Table, before: Mapping[str, Row]) -> None:
-    written = []
-    for row in data.to_pylist():
-        old = before.get(row["video_id"], {})
-        uris = _united(old.get("uris") or [], row["uris"])
-        # A repeated commit changes nothing but adds names.
-        written.append((old if old.get("run_id") == row["run_id"] else row) | {"uris": uris})
-    if written:
-        merge(db.open_table("videos"), pa.Table.from_pylist(written, schema=data.schema))
-
-
-def _united(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
-    # By name; the newer size and time count.
-    return list(({entry["uri"]: entry for entry in old} | {entry["uri"]: entry for entry in new}).values())
 
 
 def _parts(mapping: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

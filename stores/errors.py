@@ -8,6 +8,10 @@ class StoreError(ValueError):
     """The store, or what was asked of it, cannot be used. The command line prints its one line and exits with 2."""
 
 
+class StoreUnavailable(StoreError):
+    """The store cannot be written now, for a full disk or a lost connection; the rows may be right."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns the end of a message about an unknown name: the nearest known one, or all of them."""
     known = list(known)

@@ -5,14 +5,15 @@ left alone, so a moderate target bounds what later compactions write again.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from lancedb.db import DBConnection
 
-from stores import ids, schemas
+from stores import runs, schemas
 from stores.commit import remove
 from stores.errors import StoreError, reason
+from stores.persistence import persist
 from stores.schemas import EMBEDDED, MEDIA, TABLES, VOUCHED
 from stores.snapshot import Snapshot
 
@@ -30,14 +31,14 @@ class Compacted:
 
 
 def sweep(db: DBConnection, older_than_s: float) -> int:
-    """Deletes unvouched rows of old runs and returns their number; as `Store.sweep` says."""
-    limit = datetime.now(UTC) - timedelta(seconds=older_than_s)
-    snapshot = Snapshot(db)
+    """Deletes unvouched rows of runs that are over and returns their number; as `Store.sweep` says."""
+    suspects = {run for table in VOUCHED for run in Snapshot(db).unvouched(table)}
+    over = runs.over(db, suspects, older_than_s) if suspects else set()
+    snapshot = Snapshot(db)  # newer: what those runs have vouched for before they were over
     removed = 0
-    runs = {run for table in VOUCHED for run in snapshot.unvouched(table) if ids.run_time(run) < limit}
-    for run in sorted(runs):
+    for run in sorted(over):
         videos = {video for table in VOUCHED for video in snapshot.unvouched(table).get(run, ())}
-        removed += remove(db, dict.fromkeys(sorted(videos), run))
+        removed += persist("the sweep", lambda run=run, videos=videos: remove(db, dict.fromkeys(sorted(videos), run)))
     return removed
 
 

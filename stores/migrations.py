@@ -56,6 +56,16 @@ def run(db: DBConnection, uri: str) -> list[int]:
     return passed
 
 
+@step(1)
+def _add_runs_and_revisions(db: DBConnection) -> None:
+    """`runs`, and a `revision` of each ledger row."""
+    if "runs" not in db.list_tables(limit=100).tables:
+        db.create_table("runs", schema=schemas.schema("runs"))
+    videos = db.open_table("videos")
+    if "revision" not in videos.schema.names:
+        videos.add_columns({"revision": "cast(1 as bigint)"})
+
+
 def _mark(db: DBConnection, version: int) -> None:
     # `videos` speaks for the store, so it is marked last.
     for table in reversed(schemas.TABLES):

@@ -18,7 +18,7 @@ from stores.errors import StoreError, nearest
 from stores.schemas import EMBEDDED, KEYS, LABELS
 
 STATES = ("done", "empty", "failed")
-_JSON = ("funnel", "labels", "scores", "models")
+_JSON = ("funnel", "labels", "scores", "models", "command", "config", "summary")
 _COUNTS = ("n_clips", "n_faces", "n_voices")
 
 Row = Mapping[str, Any]
@@ -111,7 +111,7 @@ def _ledger_row(item: VideoRows) -> dict[str, Any]:
             "'done' means at least one, the others none"
         )
     counts = dict(zip(_COUNTS, (len(item.clips), len(item.faces), len(item.voices)), strict=True))
-    defaults = {"reason": "", "funnel": {}, "created_at": datetime.now(UTC)}
+    defaults = {"reason": "", "funnel": {}, "created_at": datetime.now(UTC), "revision": 1}
     return defaults | video | counts | {"uris": [uri_row(uri) for uri in video.get("uris", ())]}
 
 
@@ -151,7 +151,7 @@ def _column(table: str, rows: Sequence[Row], field: pa.Field) -> pa.Array:
 
 def _plain(field: pa.Field, value: Any) -> Any:
     if field.name in _JSON:
-        return json.dumps(value or {}, sort_keys=True, ensure_ascii=False)
+        return json.dumps(value or {}, sort_keys=True, ensure_ascii=False, default=str)
     # In SQL NaN is greater than every number; what could not be measured must pass no filter.
     if isinstance(value, float | np.floating) and math.isnan(value):
         return None

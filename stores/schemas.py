@@ -1,7 +1,7 @@
-"""The six tables, column by column.
+"""The seven tables, column by column.
 
 Notable:
-- Every row carries the `run_id` of the job that wrote it.
+- Every row carries the `run_id` of the job that wrote it; `runs` tells how that was made, and whether it still lives.
 - `videos` is the ledger: a row of `clips`, `faces` or `voices` counts only if `videos` names its video and its run.
 - A vector column is named `vector_<space>` in letters that SQL takes unquoted; the space's full name stands in the
   column's metadata, which survives add, merge, delete and compaction (lancedb 0.40; see test_store_maintenance.py).
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from stores.errors import StoreError, nearest
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VERSION_KEY = b"vclip.schema_version"  # of a table's schema metadata; the one on `videos` speaks for the store
 SPACE_KEY = b"vclip.space"  # of a vector column's metadata
 
@@ -55,6 +55,7 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("n_faces", _i64),
         _need("n_voices", _i64),
         _need("created_at", _time),
+        _need("revision", _i64),  # of this row; who writes the next one must have seen this one
     ],
     "clips": [  # one visible person speaking
         _need("clip_id", _text),
@@ -123,9 +124,19 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("models", _text),  # JSON object: what made it -> version or hash
         _need("created_at", _time),
     ],
+    "runs": [  # one job that wrote
+        _id("run_id"),
+        _need("command", _text),  # JSON object: the job and its inputs
+        _need("config", _text),  # JSON object: the resolved configuration
+        _need("summary", _text),  # JSON object: what it did; of one that did not end well, `ended_by`
+        _need("started_at", _time),
+        _need("heartbeat_at", _time),  # when it was last heard of
+        pa.field("finished_at", _time),  # null while it runs
+    ],
 }
 
 TABLES = tuple(_COLUMNS)
+PINNED = tuple(name for name in TABLES if name != "runs")  # what a version of the store names
 VOUCHED = ("clips", "faces", "voices")  # rows count only if the ledger names their video and run
 EMBEDDED = ("faces", "voices")  # tables with vector columns
 MEDIA = {"faces": "image", "voices": "audio"}

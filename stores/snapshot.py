@@ -17,7 +17,7 @@ from lancedb.table import Table
 
 from stores import schemas
 from stores.errors import StoreError, nearest, reason
-from stores.schemas import MEDIA, TABLES, VOUCHED
+from stores.schemas import MEDIA, PINNED, TABLES, VOUCHED
 
 
 class Snapshot:
@@ -37,8 +37,8 @@ class Snapshot:
 
     @property
     def version(self) -> dict[str, int]:
-        """table -> version of this state."""
-        return {name: table.version for name, table in self._tables.items()}
+        """table -> version of this state; without `runs`, which every heartbeat changes."""
+        return {name: self._tables[name].version for name in PINNED}
 
     def schema(self, table: str) -> pa.Schema:
         """Returns the columns of a table; raises StoreError if there is no such table."""
@@ -165,10 +165,11 @@ def _newest(db: DBConnection) -> dict[str, Table]:
 
 
 def _checked_out(db: DBConnection, versions: Mapping[str, int]) -> dict[str, Table]:
-    if set(versions) != set(TABLES):
-        raise StoreError(f"store version names {', '.join(versions)}; expected all of {', '.join(TABLES)}")
+    if set(versions) != set(PINNED):
+        raise StoreError(f"store version names {', '.join(versions)}; expected all of {', '.join(PINNED)}")
     tables = {name: db.open_table(name) for name in TABLES}
-    for name, table in tables.items():
+    for name in PINNED:
+        table = tables[name]
         try:
             table.checkout(versions[name])
         except (ValueError, RuntimeError):

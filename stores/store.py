@@ -2,13 +2,15 @@
 
     store = Store.open_or_create("work/store", faces={"dlib/resnet-v1-128/crop1": 128},
                                  voices={"resemblyzer/ge2e-256": 256})
-    store.commit([VideoRows(video, clips, faces, voices)])
+    with store.run({"job": "ingest"}, config={}) as run:
+        store.commit([VideoRows(video | {"run_id": run.run_id}, clips, faces, voices)])
     store.query("clips", ["clip_id"], where="end_s - start_s > 2 AND gender = 'f'")
 
 Every read goes through a `Snapshot`: one consistent state in which only complete videos are visible.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Self
@@ -17,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
 
-from stores import commit, maintenance, migrations, opening, pairs, rows, schemas, search
+from stores import commit, maintenance, migrations, opening, pairs, rows, runs, schemas, search
 from stores.errors import StoreError
 from stores.opening import Options
 from stores.rows import Row, VideoRows
@@ -97,28 +99,46 @@ class Store:
 
     # Writing
 
-    def commit(self, batch: Sequence[VideoRows]) -> int:
-        """Writes complete videos, each exactly once, and returns how many were new or replaced.
+    def run(self, command: Mapping[str, Any], config: Mapping[str, Any]) -> AbstractContextManager[runs.Run]:
+        """Records a job that writes, and renews its lease while the block lasts; its rows are swept only afterwards.
 
-        A video of the same run that is there already stays as it is (only its names are added). One of another run
-        is replaced. Readers see each video's old rows or its new ones, never a mixture. One writer at a time is the
-        plan; writers of different videos do not disturb each other.
+        Args:
+            command: what the job is and its inputs, as JSON; `run.summary`, set in the block, tells what it did.
+            config: resolved, as JSON.
+        """
+        return runs.running(self._db, command, config)
+
+    def commit(self, batch: Sequence[VideoRows]) -> frozenset[str]:
+        """Writes complete videos, each exactly once, and returns the video_ids that the store now holds so.
+
+        A video of the same run that is there already stays as it is, and so does one of another run under the same
+        config_hash, unless that failed; only names are added. One under another config_hash is replaced. Of two runs
+        that commit a video at once the first wins; the other's rows go, its names stay. Readers see each video's old
+        rows or its new ones, never a mixture. May be repeated after any failure.
 
         Args:
             batch: the videos, each once; the larger the batch, the fewer and larger the fragments.
 
         Raises:
-            StoreError: a row does not fit the store; names it. Nothing is written.
+            StoreError: a row does not fit the store (names it; nothing is written), or its run is over.
+            StoreUnavailable: the disk is full, or the connection did not come back. Readers see no half video.
         """
         return commit.commit(self._db, self._spaces, batch)
 
     def add_uri(self, video_id: str, uri: str | Row) -> None:
-        """Records that a committed video was also seen as `uri`: a name, or {uri, size_bytes, mtime_s, etag}.
+        """As `add_uris`, for one name of one video."""
+        self.add_uris({video_id: [uri]})
+
+    def add_uris(self, names: Mapping[str, Iterable[str | Row]]) -> None:
+        """Records under which names committed videos were also seen, in one version.
+
+        Args:
+            names: video_id -> names, each a URI or {uri, size_bytes, mtime_s, etag}.
 
         Raises:
-            StoreError: there is no such video.
+            StoreError: there is no such video; nothing is written.
         """
-        commit.add_uri(self._db, video_id, uri)
+        commit.add_uris(self._db, names)
 
     def delete_video(self, video_id: str) -> bool:
         """Deletes a video and its rows; returns whether it was there. Its bytes go with the next `compact`."""
@@ -167,7 +187,7 @@ class Store:
         """Returns the rows of complete videos that match.
 
         Args:
-            table: one of the six.
+            table: one of the seven.
             select: columns, or name -> SQL expression; all but the media where left out.
             where: an SQL filter; may compute, as in `end_s - start_s > 2`.
             limit: at most so many rows.
@@ -232,9 +252,11 @@ class Store:
     def sweep(self, older_than_s: float = 7 * DAY_S) -> int:
         """Deletes what crashed or superseded commits left behind, and returns how many rows that were.
 
+        Only rows of runs that are over go: those of others may be of a commit that has yet to write its ledger rows.
+        A run is over when its block has ended, or when it has not renewed its lease for 15 minutes.
+
         Args:
-            older_than_s: age of a run from which it is surely over. Rows of a younger run may be of a commit that
-                has yet to write its ledger rows: never give less than the longest job takes.
+            older_than_s: age from which a run that is not recorded in `runs` counts as over.
         """
         return maintenance.sweep(self._db, older_than_s)
 

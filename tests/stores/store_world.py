@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import stores
-from stores import Store, VideoRows, commit
+from stores import Store, VideoRows, ledger
 
 FACES = {"dlib/resnet-v1-128/crop1": 8}
 VOICES = {"resemblyzer/ge2e-256": 6}
@@ -92,12 +92,12 @@ def crashed_commit(store: Store, batch: list[VideoRows]) -> None:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commit, "_write_ledger", crash)
+        patch.setattr(ledger, "swap", crash)
         with pytest.raises(KeyboardInterrupt):
             store.commit(batch)
 
 
-def contents(store: Store, without: tuple[str, ...] = ("created_at",)) -> dict[str, list[dict]]:
+def contents(store: Store, without: tuple[str, ...] = ("created_at", "revision")) -> dict[str, list[dict]]:
     """All that readers see, media and vectors included, sorted by id."""
     found = {}
     for table in ("videos", "clips", "faces", "voices"):

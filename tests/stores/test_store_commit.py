@@ -14,15 +14,15 @@ import pytest
 from store_world import FACE_COLUMN, FACES, LATER, RUN, VOICES, contents, video
 
 import stores
-from stores import Store, StoreError, commit
+from stores import Store, StoreError, commit, ledger
 
 FACE_SPACE = "dlib/resnet-v1-128/crop1"
-WITHOUT = ("created_at", "run_id")
+WITHOUT = ("created_at", "run_id", "revision")
 
 
 def test_what_is_committed_is_read_back(store):
     given = video(4)
-    assert store.commit([given]) == 1
+    assert store.commit([given]) == {"video0004"}
     names = {table: store.snapshot().schema(table).names for table in ("clips", "faces", "voices")}
     for table, rows in (("clips", given.clips), ("faces", given.faces), ("voices", given.voices)):
         found = {row[names[table][0]]: row for row in store.query(table, names[table]).to_pylist()}
@@ -51,15 +51,17 @@ def test_what_could_not_be_measured_passes_no_filter(store):
 
 def test_a_repeated_commit_changes_nothing(store):
     batch = [video(number) for number in range(5)]
-    assert store.commit(batch) == 5
-    before = contents(store, without=())
-    assert store.commit(batch) == 0
+    held = store.commit(batch)
+    assert len(held) == 5
+    before, version = contents(store, without=()), store.version()
+    assert store.commit(batch) == held
     assert contents(store, without=()) == before
+    assert store.version() == version
 
 
 def test_another_configuration_replaces_a_videos_rows(store):
     store.commit([video(0), video(1)])
-    assert store.commit([video(1, LATER, "b", clips=1)]) == 1
+    assert store.commit([video(1, LATER, "b", clips=1)]) == {"video0001"}
     assert store.count("clips", "video_id = 'video0001'") == 1
     assert store.count("clips", "video_id = 'video0000'") == 2
     assert store.ledger()["video0001"]["config_hash"] == "b"
@@ -83,13 +85,13 @@ def test_empty_and_failed_videos_are_in_the_ledger(store):
     assert {key: row["state"] for key, row in store.ledger().items()} == {"video0007": "empty", "video0008": "failed"}
 
 
-@pytest.mark.parametrize("broken", ["_write_ledger", "remove"])
+@pytest.mark.parametrize("broken", [(ledger, "swap"), (commit, "remove")], ids=["ledger", "remove"])
 @pytest.mark.parametrize("again", [RUN, LATER])
 def test_a_crash_in_a_commit_leaves_readers_with_the_old_state_or_the_new(store, monkeypatch, broken, again):
     old_run = "20250101T000000000000-0000000a"
     store.commit([video(0, old_run), video(1, old_run)])
     old = contents(store)
-    calls = iter([commit.remove] if broken == "remove" else [])  # the first removal is before the data
+    calls = iter([commit.remove] if broken[1] == "remove" else [])  # the first removal is before the data
 
     def crash(*args):
         if keep := next(calls, None):
@@ -98,13 +100,13 @@ def test_a_crash_in_a_commit_leaves_readers_with_the_old_state_or_the_new(store,
 
     batch = [video(1, RUN, "b"), video(2, RUN, "b")]
     with monkeypatch.context() as patch:
-        patch.setattr(commit, broken, crash)
+        patch.setattr(*broken, crash)
         with pytest.raises(KeyboardInterrupt):
             store.commit(batch)
     assert store._db.open_table("clips").count_rows("video_id = 'video0001'") == 4  # both are on disk
     undisturbed = Store.create(store.uri + "2", FACES, VOICES)
     undisturbed.commit([video(0, old_run), *batch])
-    assert contents(store) == (old if broken == "_write_ledger" else contents(undisturbed))
+    assert contents(store) == (old if broken[1] == "swap" else contents(undisturbed))
 
     store.commit([replace(rows, video=rows.video | {"run_id": again}) for rows in batch])
     assert contents(store, WITHOUT) == contents(undisturbed, WITHOUT)

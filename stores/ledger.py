@@ -1,0 +1,72 @@
+"""The ledger's rows, read and swapped: whoever writes one must have seen the one that it replaces.
+
+Every write raises a row's `revision` by one, and only replaces the revision just below. LanceDB tries a merge again
+on the newest version when another writer came first, and then this condition decides.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+from lancedb.db import DBConnection
+
+from stores.rows import Row
+from stores.snapshot import quoted
+
+_IN_LIST = 1000
+
+# (video_id, the row that is there) -> the row to write instead, or None to leave it.
+Change = Callable[[str, Row | None], Row | None]
+
+
+def ledger_rows(db: DBConnection, video_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Returns video_id -> whole ledger row of those that are committed."""
+    table, ids, found = db.open_table("videos"), list(dict.fromkeys(video_ids)), {}
+    for start in range(0, len(ids), _IN_LIST):
+        where = f"video_id IN ({', '.join(map(quoted, ids[start : start + _IN_LIST]))})"
+        found |= {row["video_id"]: row for row in table.search().where(where).to_arrow().to_pylist()}
+    return found
+
+
+def swap(db: DBConnection, video_ids: Iterable[str], change: Change) -> None:
+    """Replaces ledger rows by what `change` makes of them, all in one version, as if nobody else wrote meanwhile.
+
+    Where somebody did, `change` is asked again about the row that is there then. A row that was deleted stays so.
+    """
+    table, pending, first = db.open_table("videos"), list(video_ids), True
+    while pending:
+        found = ledger_rows(db, pending)
+        asked = pending if first else [video for video in pending if video in found]
+        changed = {video: row for video in asked if (row := change(video, found.get(video))) is not None}
+        if not changed:
+            return
+        written = [
+            {**row, "revision": found[video]["revision"] + 1 if video in found else 1}
+            for video, row in changed.items()
+        ]
+        done = (
+            table.merge_insert("video_id")
+            .when_matched_update_all(where="target.revision + 1 = source.revision")
+            .when_not_matched_insert_all()
+            .execute(pa.Table.from_pylist(written, schema=table.schema))
+        )
+        landed = done.num_inserted_rows + done.num_updated_rows
+        pending, first = ([] if landed == len(written) else list(changed)), False
+
+
+def delete(db: DBConnection, video_id: str, run_id: str) -> None:
+    """Deletes a video's row, unless another run has replaced it meanwhile."""
+    db.open_table("videos").delete(f"video_id = {quoted(video_id)} AND run_id = {quoted(run_id)}")
+
+
+def named(old: Row | None, uris: Sequence[Row]) -> Row | None:
+    """Returns the row with these names too; None if it has them all, or if there is none."""
+    if old is None or (names := united(old, uris)) == list(old["uris"] or ()):
+        return None
+    return {**old, "uris": names}
+
+
+def united(old: Row | None, new: Sequence[Row]) -> list[Row]:
+    """Returns the row's names and the new ones; of one name the newer size and time count."""
+    both = [*((old or {}).get("uris") or ()), *new]
+    return list({entry["uri"]: entry for entry in both}.values())
