@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pipelines.tally import Histogram
 
 STYLE = """
-.funnel { display: grid; grid-template-columns: minmax(6rem, 11rem) 1fr minmax(4.5rem, auto); align-items: center;
-          gap: 0 1rem }
-.funnel .bar { height: 2.6rem; background: var(--accent) } .funnel .end { opacity: .92 }
+.funnel { display: grid; grid-template-columns: minmax(6rem, 11rem) 1fr minmax(4.5rem, auto); gap: 0 1rem }
+.funnel span { align-self: center }
+.funnel .bar { min-height: 2.6rem; margin-bottom: -1px; background: var(--accent) }
 .funnel b { font-variant-numeric: tabular-nums } .funnel small { color: var(--faint); white-space: nowrap }
 .histogram svg { display: block; width: 100%; height: 5.5rem; overflow: visible }
 .histogram rect { fill: var(--accent) } .histogram line { stroke: var(--limit); stroke-width: 2;

@@ -21,7 +21,8 @@ _STYLE = (
     + """
 :root { --limit: #c2452d } @media (prefers-color-scheme: dark) { :root { --limit: #ff9b85 } }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .8rem; margin: 1.5rem 0 }
-.tiles b { display: block; font-size: 1.55rem; line-height: 1.2; font-variant-numeric: tabular-nums }
+.tiles b { display: block; white-space: nowrap; font-size: 1.5rem; line-height: 1.2;
+          font-variant-numeric: tabular-nums }
 .tiles .card { padding: .8rem 1rem } .tiles span { color: var(--faint); font-size: .88rem }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem }
 .fate { display: grid; grid-template-columns: 15rem 1fr; gap: .6rem 1.2rem; align-items: center;

@@ -19,7 +19,7 @@ from pipelines.inspection.seen import Seen
 from pipelines.inspection.timeline import Timeline, clock
 
 WIDTHS_PX, MAX_PICTURE_PX = (960, 1280), 720  # of the whole, least and most; height of the picture in it
-HEADER = 40
+HEADER_PX = 40
 PAGE_S = 30.0
 
 
@@ -36,14 +36,12 @@ class Film:
         self.seen = seen
         width = _even(min(max(MAX_PICTURE_PX * aspect, WIDTHS_PX[0]), WIDTHS_PX[1]))
         self._room = width, _even(min(MAX_PICTURE_PX, width / aspect))
-        self.unit = width / 1280
         count = max(1, int(np.ceil(seen.duration_s / PAGE_S)))
         length_s = max(seen.duration_s / count, 1 / seen.rate_hz)
         self._pages = [Timeline(seen, i * length_s, (i + 1) * length_s, width) for i in range(count)]
         self._page, self._strip = -1, np.zeros(0)
-        self._lanes = max(len(page.lanes()[0]) for page in self._pages)
-        self._header = _even(HEADER * self.unit)
-        self._height = _even(self._header + self._room[1] + self._pages[0].height_px(self._lanes) + 8)
+        self._lanes = max(len(page.lanes[0]) for page in self._pages)
+        self._height = _even(HEADER_PX + self._room[1] + self._pages[0].height_px(self._lanes) + 8)
         self._number, self._heard = 0, 0
         self._open(path, width)
 
@@ -85,15 +83,15 @@ class Film:
         size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
         large = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
         frame = np.full((self._height, width, 3), BACK, np.uint8)
-        frame[: self._header] = self._headline(number)
-        x, y = (width - size[0]) // 2, self._header + (room - size[1]) // 2
-        frame[y : y + size[1], x : x + size[0]] = draw_faces(large, self.seen, number, self.unit)
+        frame[:HEADER_PX] = self._headline(number)
+        x, y = (width - size[0]) // 2, HEADER_PX + (room - size[1]) // 2
+        frame[y : y + size[1], x : x + size[0]] = draw_faces(large, self.seen, number)
         if any(f.candidate and f.candidate.fate == KEPT for f in self.seen.faces_at(number)):
-            cv2.rectangle(frame, (x, y), (x + size[0] - 1, y + size[1] - 1), GOOD, round(6 * self.unit))
+            cv2.rectangle(frame, (x, y), (x + size[0] - 1, y + size[1] - 1), GOOD, 6)
         strip, cursor = self._timeline(number)
-        top = self._header + room
+        top = HEADER_PX + room
         frame[top : top + len(strip)] = strip
-        cv2.line(frame, (cursor, top + 4), (cursor, top + len(strip) - 4), INK, max(2, round(2 * self.unit)))
+        cv2.line(frame, (cursor, top + 4), (cursor, top + len(strip) - 4), INK, 2)
         return frame
 
     def _timeline(self, number: int) -> tuple[np.ndarray, int]:
@@ -104,24 +102,24 @@ class Film:
         return self._strip, round(self._pages[page].x(time_s))
 
     def _headline(self, number: int) -> np.ndarray:
-        seen, u = self.seen, self.unit
-        pen = Pen(self._room[0], self._header)
-        middle = self._header / 2
+        seen = self.seen
+        pen = Pen(self._room[0], HEADER_PX)
+        middle = HEADER_PX / 2
         time = f"{clock(number / seen.rate_hz, 0.1)} / {clock(seen.duration_s, 0.1)}"
-        x = 14 * u + pen.text(14 * u, middle, time, 17 * u, INK, bold=True)
+        x = 14 + pen.text(14, middle, time, 17, INK, bold=True)
         heard = seen.speech_at(number)
-        x += 22 * u
-        pen.box(x, middle - 6 * u, x + 12 * u, middle + 6 * u, SPEECH if heard else None, SPEECH, 6 * u)
-        x += 20 * u
-        x += pen.text(x, middle, "speech" if heard else "no speech", 16 * u, INK if heard else FAINT)
+        x += 22
+        pen.box(x, middle - 6, x + 12, middle + 6, SPEECH if heard else None, SPEECH, 6)
+        x += 20
+        x += pen.text(x, middle, "speech" if heard else "no speech", 16, INK if heard else FAINT)
         kept = [f.candidate for f in seen.faces_at(number) if f.candidate and f.candidate.fate == KEPT]
-        right = self._room[0] - 14 * u
+        right = self._room[0] - 14
         if kept:
-            right -= pen.text(right, middle, f"kept: {seen.verdict(kept[-1])}", 17 * u, GOOD, "rm", bold=True)
+            right -= pen.text(right, middle, f"kept: {seen.verdict(kept[-1])}", 17, GOOD, "rm", bold=True)
         elif not seen.extraction.clips:
-            right -= pen.text(right, middle, seen.extraction.reason, 15 * u, BAD, "rm", fit_px=0.55 * right)
-        right -= 24 * u
-        pen.text(x + 24 * u, middle, seen.path.name, 15 * u, FAINT, fit_px=right - x - 24 * u)
+            right -= pen.text(right, middle, seen.extraction.reason, 15, BAD, "rm", fit_px=0.55 * right)
+        right -= 24
+        pen.text(x + 24, middle, seen.path.name, 15, FAINT, fit_px=right - x - 24)
         return pen.picture()
 
 

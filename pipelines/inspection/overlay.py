@@ -11,7 +11,7 @@ from pipelines.inspection.seen import FaceNow, Seen
 THIN_PX, THICK_PX = 2, 4
 
 
-def draw_faces(picture: np.ndarray, seen: Seen, number: int, unit: float, verdicts: bool = True) -> np.ndarray:
+def draw_faces(picture: np.ndarray, seen: Seen, number: int, unit: float = 1.0, verdicts: bool = True) -> np.ndarray:
     """Returns a copy of a picture with its faces marked.
 
     Args:

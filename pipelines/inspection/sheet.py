@@ -15,8 +15,7 @@ from pipelines.inspection.timeline import Timeline, clock
 WIDTH_PX, FRAME_PX, FACE_PX = 1600, 176, 92  # of the sheet; heights of the frames and of the faces in it
 SECTION_S, MAX_SECTIONS = 20.0, 6  # a longer video goes on in another row of frames and timeline
 MAX_LISTED = 16
-UNIT = WIDTH_PX / 1280
-MARGIN = 18
+UNIT, MARGIN = 1.25, 18
 
 
 class ContactSheet:
@@ -32,7 +31,7 @@ class ContactSheet:
         count = int(np.clip(np.ceil(seen.duration_s / SECTION_S), 1, MAX_SECTIONS))
         length_s = max(seen.duration_s / count, 1 / seen.rate_hz)
         self._sections = [
-            Timeline(seen, i * length_s, (i + 1) * length_s, WIDTH_PX, FACE_PX + 4) for i in range(count)
+            Timeline(seen, i * length_s, (i + 1) * length_s, WIDTH_PX, UNIT, FACE_PX + 4) for i in range(count)
         ]
         room = self._sections[0].right_px - self._sections[0].left_px
         # As many frames as fill the row.
@@ -42,7 +41,7 @@ class ContactSheet:
         self._wanted_frames = {number for part in self._sections for _, number in self._frame_places(part)}
         self._wanted_faces: dict[int, set[int]] = defaultdict(set)  # picture -> tracks
         for part in self._sections:
-            for lane in part.lanes()[0]:
+            for lane in part.lanes[0]:
                 for _, track, number in self._face_places(part, lane):
                     self._wanted_faces[number].add(track)
 

@@ -4,6 +4,7 @@ Tracks that are not in view together share a lane. Below its scores a lane shows
 green, and what was dropped, with the reason.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from pipelines.inspection.seen import Seen
 MAX_LANES = 5
 LOUDNESS_DB = (-60.0, -5.0)  # the range of the sound's envelope
 VOICED: Colour = (50, 92, 150)
-# Heights of a row's parts, in units of a 1280 pixels wide picture.
+# Heights of a row's parts, in units.
 AXIS, SOUND, SPEECH_BAR, SCORES, VERDICT, GAP, LABELS = 26, 46, 9, 38, 24, 10, 84
 
 # (pen, tracks of a lane, y of its top, timeline)
@@ -33,12 +34,8 @@ class Timeline:
     start_s: float
     end_s: float
     width_px: int
+    unit: float = 1.0  # what all sizes are multiples of; letters are 13 units high
     faces_px: int = 0  # room for pictures of the faces above their scores
-
-    @property
-    def unit(self) -> float:
-        """What all sizes are multiples of."""
-        return self.width_px / 1280
 
     @property
     def left_px(self) -> float:
@@ -60,8 +57,9 @@ class Timeline:
         share = (x - self.left_px) / (self.right_px - self.left_px)
         return self.start_s + share * (self.end_s - self.start_s)
 
+    @functools.cached_property
     def lanes(self) -> tuple[list[list[int]], int]:
-        """Returns the tracks of each lane, and how many tracks found no room."""
+        """The tracks of each lane, and how many tracks found no room."""
         tracks, rate_hz = self.seen.trace.tracks, self.seen.rate_hz
         first, end = self.start_s * rate_hz, self.end_s * rate_hz
         here = [i for i, t in enumerate(tracks) if t.first < end and t.end > first]
@@ -91,7 +89,7 @@ class Timeline:
             lanes: room for so many; for as many as there are where None.
             draw_faces: draws faces above the scores of a lane, in `faces_px`.
         """
-        found, hidden = self.lanes()
+        found, hidden = self.lanes
         pen = Pen(self.width_px, self.height_px(len(found) if lanes is None else lanes))
         y = self._axis(pen)
         y = self._sound(pen, y)
@@ -111,7 +109,8 @@ class Timeline:
         while tick <= self.end_s + 1e-6:
             x = self.x(tick)
             pen.line([(x, (AXIS - 7) * u), (x, (AXIS - 2) * u)], GRID, u)
-            pen.text(x, (AXIS - 9) * u, clock(tick, step_s), 13 * u, FAINT, "ms")
+            last = self.right_px - x < 20 * u  # at the very end the letters stand to the left
+            pen.text(x, (AXIS - 9) * u, clock(tick, step_s), 13 * u, FAINT, "rs" if last else "ms")
             tick += step_s
         return AXIS * u
 
