@@ -75,10 +75,17 @@ def _show(result: dict[str, Any], as_json: bool, title: str) -> None:
 
 @app.command()
 def ingest(
-    inputs: Annotated[list[Path], typer.Argument(help="Folders of videos (searched all the way down), or files.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders of videos (searched all the way down), files, quoted patterns ('videos/**/*.mp4'), "
+            "manifests (.csv, .jsonl, .parquet, .txt), or addresses (s3://, gs://, http://, https://)."
+        ),
+    ],
     store: StoreUri,
     labels: Annotated[
-        Path | None, typer.Option(help="CSV with a column `file`; the others (identity, gender, ...) become labels.")
+        Path | None,
+        typer.Option(help="Table with a column `file`; its others (identity, gender, ...) become labels."),
     ] = None,
     config: ConfigFile = None,
     set: Overrides = None,
@@ -89,7 +96,16 @@ def ingest(
     Runs on Ray: on this machine, or on the cluster that `ray job submit` or RAY_ADDRESS names. Run it again to go on
     where it stopped; files that the store knows already are not read again.
 
+    A manifest names a video a row, in its column `file` (or `uri`, `path`): relative to the manifest's folder,
+    absolute, or an address. Its other columns become labels: identity, split, gender, age, nationality, language,
+    licence and consent have columns in the store, the rest goes into `labels`.
+
+    Buckets take account, region and service from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    AWS_REGION, AWS_ENDPOINT_URL; AWS_SKIP_SIGNATURE=true for public ones.
+
     Example: `vclip ingest videos/ --store work/store --config configs/offline.yaml`
+
+    Example: `vclip ingest s3://corpus/manifest.parquet --store s3://corpus/store`
     """
     from pipelines.videos import ingest_videos
 

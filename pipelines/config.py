@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from pipelines.extraction.config import ExtractionConfig
+from pipelines.inputs.remote import RemoteConfig
 from vclip.association.training import TrainConfig
 from vclip.config import Settings
 from vclip.speakers.generator import GeneratorConfig
@@ -46,6 +47,7 @@ class Config(Settings):
     encoders: EncodersConfig = EncodersConfig()
     extraction: ExtractionConfig = ExtractionConfig()
     ingest: IngestConfig = IngestConfig()
+    remote: RemoteConfig = RemoteConfig()
     train: TrainConfig = TrainConfig()
     speakers: GeneratorConfig = GeneratorConfig()
     signature: SignatureConfig = SignatureConfig()

@@ -68,7 +68,8 @@ def ingest(
     summary = Summary(store_uri, run_id(), 0)
     if os.environ.get("RAY_ADDRESS"):
         start_ray()  # a cluster that runs already also looks at the files
-    for work in split_known(sources, store, config_hash(config.model_dump(include={"encoders", "extraction"}))):
+    settings = config_hash(config.model_dump(include={"encoders", "extraction"}))
+    for work in split_known(sources, store, settings, config=config.remote):
         if work.todo or work.unreadable:
             say(f"{len(work.todo)} {unit} to do, {work.known} known already; run {summary.run_id}")
             with step("ingest", len(work.todo) + len(work.unreadable), unit) as progress:

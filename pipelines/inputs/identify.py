@@ -5,12 +5,16 @@ elsewhere by threads.
 """
 
 import io
+import os
+import stat
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from pipelines.inputs.addresses import is_remote
+from pipelines.inputs.remote import RemoteConfig, check_size, read, unreadable
 from pipelines.inputs.source import Source
 from pipelines.progress import step
 from stores import video_id
@@ -23,13 +27,13 @@ FEW = 2 * CHUNK  # up to so many are read here: tasks would cost more than they 
 Content = tuple[str, str]
 
 
-def identify(sources: Sequence[Source]) -> Iterator[tuple[Source, str]]:
+def identify(sources: Sequence[Source], config: RemoteConfig) -> Iterator[tuple[Source, str]]:
     """Yields the sources, in order, with the hash of their content; or with `name_id` and why it cannot be read."""
     if not sources:
         return
-    read = _by_tasks if len(sources) > FEW and _on_cluster() else _by_threads
+    contents = _by_tasks if len(sources) > FEW and _on_cluster() else _by_threads
     with step("look at files", len(sources), "files") as progress:
-        for source, (content, reason) in zip(sources, read(sources), strict=True):
+        for source, (content, reason) in zip(sources, contents(sources, config), strict=True):
             progress.advance()
             yield replace(source, video_id=content), reason
 
@@ -43,12 +47,12 @@ def _on_cluster() -> bool:
     return "ray" in sys.modules and sys.modules["ray"].is_initialized()
 
 
-def _by_threads(sources: Sequence[Source]) -> Iterator[Content]:
+def _by_threads(sources: Sequence[Source], config: RemoteConfig) -> Iterator[Content]:
     with ThreadPoolExecutor(THREADS) as pool:
-        yield from pool.map(_content, sources)
+        yield from pool.map(lambda source: _content(source, config), sources)
 
 
-def _by_tasks(sources: Sequence[Source]) -> Iterator[Content]:
+def _by_tasks(sources: Sequence[Source], config: RemoteConfig) -> Iterator[Content]:
     """As `_by_threads`; the chunks run at once on all of the cluster's CPUs and come back in order."""
     import ray
 
@@ -57,15 +61,15 @@ def _by_tasks(sources: Sequence[Source]) -> Iterator[Content]:
     running: deque = deque()
     for start in range(0, len(sources), CHUNK):
         chunk = sources[start : start + CHUNK]
-        running.append((chunk, task.remote(chunk)))
+        running.append((chunk, task.remote(chunk, config)))
         if len(running) >= ahead:
             yield from _result(*running.popleft())
     while running:
         yield from _result(*running.popleft())
 
 
-def _contents(sources: Sequence[Source]) -> list[Content]:
-    return list(_by_threads(sources))
+def _contents(sources: Sequence[Source], config: RemoteConfig) -> list[Content]:
+    return list(_by_threads(sources, config))
 
 
 def _result(chunk: Sequence[Source], task: object) -> list[Content]:
@@ -77,8 +81,27 @@ def _result(chunk: Sequence[Source], task: object) -> list[Content]:
         return [(name_id(source), f"cannot be read ({type(error).__name__} of the cluster)") for source in chunk]
 
 
-def _content(source: Source) -> Content:
+def _content(source: Source, config: RemoteConfig) -> Content:
     try:
-        return "-".join(video_id(path) for path in source.paths), ""
+        return "-".join(_hash(path, source, config) for path in source.paths), ""
     except OSError as error:
-        return name_id(source), f"cannot be read ({error.strerror or error})"
+        return name_id(source), unreadable(error)
+
+
+def _hash(path: str, source: Source, config: RemoteConfig) -> str:
+    if is_remote(path):
+        check_size(source.size_bytes, config)
+        return video_id(_Stream(read(path, config, source.etag)))
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("not a file")  # a pipe would keep us waiting
+    return video_id(path)
+
+
+class _Stream:
+    """Pieces of bytes, to be read one by one."""
+
+    def __init__(self, pieces: Iterator[bytes]):
+        self._pieces = pieces
+
+    def read(self, size: int) -> bytes:
+        return next(self._pieces, b"")

@@ -7,10 +7,13 @@ from typing import Any
 
 from pipelines.inputs.identify import identify, name_id
 from pipelines.inputs.ledger import Ledger
+from pipelines.inputs.remote import RemoteConfig
 from pipelines.inputs.source import Source
 from stores import Store, config_hash
 
 WINDOW = 4096  # sources looked up at once, and done in one piece of work
+
+Entries = Mapping[str, Sequence[Mapping[str, Any]]]  # name -> what the ledger has under it
 
 
 @dataclass
@@ -26,7 +29,12 @@ class Work:
 
 
 def split_known(
-    sources: Iterable[Source], store: Store, settings_hash: str, window: int = WINDOW, retry_failed: bool = False
+    sources: Iterable[Source],
+    store: Store,
+    settings_hash: str,
+    window: int = WINDOW,
+    retry_failed: bool = False,
+    config: RemoteConfig | None = None,
 ) -> Iterator[Work]:
     """Yields what the ledger does not vouch for under these settings, in the order of the sources.
 
@@ -45,39 +53,50 @@ def split_known(
         settings_hash: of the configuration that decides what a source gives.
         window: sources looked up at once. A piece of work has as many to be done, and never twice as many.
         retry_failed: failed videos are to be done again.
+        config: how remote files are read.
     """
-    met: set[str] = set()  # contents of the sources so far
-    left: dict[str, set[str]] = {}  # content -> those of its names that hold something else now
-    work, ledger, stream = Work(), None, iter(sources)
+    config = config or RemoteConfig()
+    met, work, ledger, stream = _Met(), Work(), None, iter(sources)
     while batch := [_with_hash(source, settings_hash) for source in islice(stream, window)]:
         ledger = Ledger(store, retry_failed)
-        _sort(batch, ledger, met, left, work)
+        entries = ledger.by_name([source.uri for source in batch])
+        _sort(list(_identified(batch, entries, ledger, config)), entries, ledger, met, work)
         if len(work.todo) + len(work.unreadable) >= window:
             yield work
             work = Work()
-    if ledger and left:
-        names = ledger.names(left)
-        work.outdated = [content for content in names if content not in met and names[content] <= left[content]]
+    if ledger and met.left:
+        work.outdated = met.without_a_name(ledger)
     if work != Work():
         yield work
 
 
-def _sort(batch: Sequence[Source], ledger: Ledger, met: set[str], left: dict[str, set[str]], work: Work) -> None:
-    """Puts each source where it belongs; notes the contents in `met` and what has lost a name in `left`."""
-    entries = ledger.by_name([source.uri for source in batch])
-    found = list(_identified(batch, entries, ledger))
+@dataclass
+class _Met:
+    """What the sources so far have held."""
+
+    contents: set[str] = field(default_factory=set)
+    left: dict[str, set[str]] = field(default_factory=dict)  # content -> those of its names that hold another now
+
+    def without_a_name(self, ledger: Ledger) -> list[str]:
+        """Returns the contents that all names have left."""
+        names = ledger.names(self.left)
+        return [c for c in names if c not in self.contents and names[c] <= self.left[c]]
+
+
+def _sort(found: Sequence[tuple[Source, str, bool]], entries: Entries, ledger: Ledger, met: _Met, work: Work) -> None:
+    """Puts each source where it belongs."""
     rows = ledger.by_content([source.video_id for source, _, _ in found])
     for source, reason, named in found:
         for entry in entries.get(source.uri, ()):
             if entry["video_id"] != source.video_id:
-                left.setdefault(entry["video_id"], set()).add(source.uri)
-        first = source.video_id not in met
-        met.add(source.video_id)
+                met.left.setdefault(entry["video_id"], set()).add(source.uri)
+        first = source.video_id not in met.contents
+        met.contents.add(source.video_id)
         if not first and not named:
             work.doubles.append(source)
         elif not first or ledger.vouches(rows.get(source.video_id), source):
             work.known += 1
-            work.renamed += [] if named else [source]
+            work.renamed += [] if named or reason else [source]
         elif reason:
             work.unreadable.append((source, reason))
         else:
@@ -85,11 +104,11 @@ def _sort(batch: Sequence[Source], ledger: Ledger, met: set[str], left: dict[str
 
 
 def _identified(
-    batch: Sequence[Source], entries: Mapping[str, Sequence[Mapping[str, Any]]], ledger: Ledger
+    batch: Sequence[Source], entries: Entries, ledger: Ledger, config: RemoteConfig
 ) -> Iterator[tuple[Source, str, bool]]:
     """Yields each source with its content, why it cannot be read, and whether the ledger knows it by its name."""
     placed = [_by_name(source, entries.get(source.uri, ()), ledger) for source in batch]
-    read = identify([source for source in placed if not source.video_id])
+    read = identify([source for source in placed if not source.video_id], config)
     for source in placed:
         if source.video_id:
             yield source, "", True

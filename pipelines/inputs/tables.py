@@ -1,21 +1,10 @@
-"""Tables that users give: labels and pairs."""
+"""CSV tables with a header: of pairs, of speech."""
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from vclip.errors import InputError
-
-
-def read_labels(path: str | Path) -> dict[str, dict[str, str]]:
-    """Returns file -> labels of a CSV whose column `file` names the videos; the others are labels.
-
-    `identity`, `split`, `gender`, `age`, `nationality`, `language`, `licence`, `consent` have columns in the store.
-
-    Raises:
-        InputError: unreadable, or without a column `file`.
-    """
-    return {row.pop("file"): {k: v for k, v in row.items() if k and v} for row in read_csv(path, ["file"])}
 
 
 def read_csv(path: str | Path, needed: Sequence[str]) -> list[dict[str, str]]:

@@ -3,16 +3,17 @@
 import pytest
 
 from pipelines.inputs.known import Work, split_known
+from pipelines.inputs.labels import read_labels
 from pipelines.inputs.listing import list_videos
 from pipelines.inputs.source import source_of
-from pipelines.inputs.tables import read_csv, read_labels
+from pipelines.inputs.tables import read_csv
 from stores import Store, VideoRows, run_id, video_id
 from vclip.errors import InputError
 
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in ("b.mp4", "A/a.MOV", "A/deep/c.webm", "A/notes.txt", "labels.csv"):
+    for name in ("b.mp4", "A/a.MOV", "A/deep/c.webm", "A/notes.dat", "labels.csv"):
         path = tmp_path / "videos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -26,7 +27,7 @@ def test_folders_are_searched_all_the_way_down_and_each_file_counts_once(folder)
 
 
 def test_a_file_that_is_named_is_taken_whatever_its_ending(folder):
-    assert [source.uri for source in list_videos([folder / "A/notes.txt"])] == [str(folder / "A/notes.txt")]
+    assert [source.uri for source in list_videos([folder / "A/notes.dat"])] == [str(folder / "A/notes.dat")]
 
 
 def test_names_are_absolute_so_that_another_working_directory_knows_them(folder, monkeypatch):
@@ -132,7 +133,7 @@ def test_other_labels_are_other_work_and_no_labels_are_not(folder, tmp_path):
 
 def test_a_file_that_cannot_be_read_is_a_row_not_the_end(folder, tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
-    sources = list_videos([folder])
+    sources = list(list_videos([folder]))
     (folder / "b.mp4").unlink()
     work = _split(sources, store, "one")
     assert len(work.todo) == 2
@@ -213,7 +214,7 @@ def test_another_configuration_needs_no_second_reading(folder, tmp_path):
 
 def test_failed_videos_are_known_until_they_are_asked_for(folder, tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
-    sources = list_videos([folder / "b.mp4"])
+    sources = list(list_videos([folder / "b.mp4"]))
     (folder / "b.mp4").rename(folder / "away")
     ((source, reason),) = _split(sources, store, "one").unreadable
     store.commit([VideoRows(_row(source, "one") | {"state": "failed", "reason": reason}, [], [], [])])
