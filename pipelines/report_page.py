@@ -42,7 +42,7 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: .5r
       th, td { padding: .4rem .5rem } }
 """
 )
-EXAMPLES = 3
+EXAMPLES, SHOWN_REASONS = 3, 20
 THUMBNAIL_PX = 96
 
 
@@ -152,7 +152,11 @@ def _reasons(report: "RunReport", state: str) -> str:
         }
         for reason, count, examples in report.reasons[state].most_common()
     ]
-    return f'<div class="scroll">{table(["files", "reason", "for example"], rows)}</div>' if rows else ""
+    if not rows:
+        return ""
+    more = len(rows) - SHOWN_REASONS
+    said = f'<p class="faint">and {more} rarer kinds of reasons, in summary.json</p>' if more > 0 else ""
+    return f'<div class="scroll">{table(["files", "reason", "for example"], rows[:SHOWN_REASONS])}</div>{said}'
 
 
 def _failed(report: "RunReport") -> str:

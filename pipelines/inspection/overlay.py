@@ -26,9 +26,9 @@ def draw_faces(picture: np.ndarray, seen: Seen, number: int, unit: float = 1.0, 
     for face in faces:
         _mark(drawn, face, unit, face.score >= seen.config.speaking.threshold)
     image = Image.fromarray(drawn)
-    pen = ImageDraw.Draw(image)
-    for face in faces:
-        _name(pen, face, seen, unit, verdicts)
+    labels = _Labels(image)
+    for face in reversed(faces):  # the most likely speaker's label gets its place first
+        _name(labels, face, seen, unit, verdicts)
     return np.asarray(image)
 
 
@@ -44,24 +44,39 @@ def _mark(picture: np.ndarray, face: FaceNow, unit: float, speaks: bool) -> None
         cv2.circle(picture, point, radius, colour, -1, cv2.LINE_AA)
 
 
-def _name(pen: ImageDraw.ImageDraw, face: FaceNow, seen: Seen, unit: float, verdicts: bool) -> None:
-    width, height = pen.im.size
+def _name(labels: "_Labels", face: FaceNow, seen: Seen, unit: float, verdicts: bool) -> None:
+    width, height = labels.size
     x0, y0, _, y1 = np.array(face.box) * (width, height, width, height)
-    _pill(pen, x0, y0, f"#{face.track}  {face.score:.2f}", 16 * unit, DARK, score_colour(face.score), below=False)
+    labels.write(x0, y0, y1, f"#{face.track}  {face.score:.2f}", 16 * unit, DARK, score_colour(face.score))
     if verdicts and face.candidate:
         kept = face.candidate.fate == KEPT
         text = f"kept: {seen.verdict(face.candidate)}" if kept else f"dropped: {seen.verdict(face.candidate)}"
         ink, back = (DARK, GOOD) if kept else (BAD, BACK)
-        _pill(pen, x0, y1, text, 15 * unit, ink, back, below=True)
+        labels.write(x0, None, y1, text, 15 * unit, ink, back)
 
 
-def _pill(
-    pen: ImageDraw.ImageDraw, x: float, y: float, text: str, size_px: float, ink: Colour, back: Colour, below: bool
-) -> None:
-    """Writes a line above or below a point, moved into the picture where it would leave it."""
-    letters = font(round(size_px), bold=True)
-    width, height = letters.getlength(text) + size_px, 1.5 * size_px
-    x = max(0.0, min(x, pen.im.size[0] - width))
-    y = max(0.0, min(y + 2 if below else y - height - 2, pen.im.size[1] - height))
-    pen.rounded_rectangle((x, y, x + width, y + height), size_px / 4, fill=back)
-    pen.text((x + size_px / 2, y + height / 2), text, font=letters, fill=ink, anchor="lm")
+class _Labels:
+    """Writes labels beside boxes, within the picture, and each where there is none yet."""
+
+    def __init__(self, image: Image.Image):
+        self.size = image.size
+        self._pen, self._taken = ImageDraw.Draw(image), []
+
+    def write(
+        self, x: float, top: float | None, bottom: float, text: str, size_px: float, ink: Colour, back: Colour
+    ) -> None:
+        """Writes a line above `top`, or else below `bottom`."""
+        letters = font(round(size_px), bold=True)
+        width, height = letters.getlength(text) + size_px, 1.5 * size_px
+        x = max(0.0, min(x, self.size[0] - width))
+        above = [] if top is None else [top - height - 2]
+        tops = np.clip([*above, *(bottom + 2 + i * (height + 2) for i in range(3))], 0, self.size[1] - height)
+        places = [(x, y, x + width, y + height) for y in tops.tolist()]
+        place = next((p for p in places if not any(_meet(p, taken) for taken in self._taken)), places[0])
+        self._taken.append(place)
+        self._pen.rounded_rectangle(place, size_px / 4, fill=back)
+        self._pen.text((x + size_px / 2, place[1] + height / 2), text, font=letters, fill=ink, anchor="lm")
+
+
+def _meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

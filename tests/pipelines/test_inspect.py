@@ -100,6 +100,19 @@ def test_names_at_the_edge_stay_within_the_picture(tmp_path):
     assert _near(name[2:20], score_colour(0.5), 3).any()
 
 
+def test_labels_of_faces_side_by_side_do_not_cover_each_other(tmp_path):
+    tracks = [_track(0, 5, (100, 60, 130, 100)), _track(0, 5, (135, 60, 165, 100))]
+    drawn = draw_faces(np.zeros((240, 320, 3), np.uint8), _seen(tmp_path, tracks, [0.0, 1.0], [], 1.0), 2)
+    alone = [
+        draw_faces(np.zeros((240, 320, 3), np.uint8), _seen(tmp_path, [t], [s], [], 1.0), 2)
+        for t, s in zip(tracks, (0.0, 1.0), strict=True)
+    ]
+    for one, score in zip(alone, (0.0, 1.0), strict=True):
+        assert _near(drawn, score_colour(score), 3).sum() == pytest.approx(
+            _near(one, score_colour(score), 3).sum(), rel=0.05
+        )
+
+
 def test_tracks_in_one_lane_are_never_in_view_together(tmp_path):
     rng = np.random.default_rng(0)
     tracks = [
