@@ -174,19 +174,18 @@ def _show_candidates(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
     table = Table("start", "end", "face", "score", "what became of it", title="candidates", title_justify="left")
     for row in result["candidates"]:
         table.add_row(
             f"{row['start_s']:.2f}", f"{row['end_s']:.2f}", f"#{row['track']}", f"{row['score']:.2f}", row["why"]
         )
     if result["candidates"]:
-        console.print(table)
+        Console().print(table)
     said = f": {result['reason']}" if result["reason"] else ""
-    console.print(f"{result['video']}: {result['state']}{said}", markup=False, highlight=False)
+    print(f"{result['video']}: {result['state']}{said}")
     for path in (result["out"], result["sheet"]):
         if path:
-            console.print(path, markup=False, highlight=False)
+            print(path)
 
 
 @app.command()

@@ -63,7 +63,7 @@ class ContactSheet:
 
     def save(self, path: str | Path) -> None:
         """Writes the sheet as JPEG."""
-        cv2.imwrite(str(path), cv2.cvtColor(self.draw(), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 86])
+        cv2.imwrite(str(path), cv2.cvtColor(self.draw(), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
 
     def _frame_places(self, part: Timeline) -> list[tuple[float, int]]:
         return [(x, self._number(part, x + self._cell / 2)) for x in _cells(part, self._cell, 6)]
