@@ -1,0 +1,59 @@
+"""Makes the pictures of the documentation out of the project's own sample corpus; nobody real is in them.
+
+python docs/pictures.py inspect    # docs/images/inspect.jpg
+python docs/pictures.py report     # docs/images/report.png; needs chromium
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from pipelines.extraction.decode import ffmpeg_binary
+from pipelines.sample_corpus import make_sample
+
+IMAGES = Path(__file__).parent / "images"
+OFFLINE = Path(__file__).parents[1] / "configs" / "offline.yaml"
+PEOPLE = 24
+
+
+def inspect(folder: Path) -> None:
+    """Two people in view of whom one speaks, then the other, and a voice over a still in the end."""
+    make_sample(folder, people=6)
+    names = ("000_speaking", "006_silent", "007_silent", "002_speaking", "008_voice_over")
+    inputs = [part for name in names for part in ("-t", "5", "-i", str(folder / f"{name}.mp4"))]
+    graph = (
+        "[0:v][1:v]hstack=shortest=1[a];[2:v][3:v]hstack=shortest=1[b];[4:v]pad=640:320:160:0[c];"
+        "[a][0:a][b][3:a][c][4:a]concat=n=3:v=1:a=1[v][s]"
+    )
+    video = folder / "conversation.mp4"
+    _run(ffmpeg_binary(), "-v", "error", "-y", *inputs, "-filter_complex", graph, "-map", "[v]", "-map", "[s]", video)
+    _run("vclip", "inspect", video, "--sheet", IMAGES / "inspect.jpg")
+
+
+def report(folder: Path) -> None:
+    """An ingest of the sample, with broken files in it."""
+    videos, _ = make_sample(folder / "videos", PEOPLE)
+    whole = (videos / "000_speaking.mp4").read_bytes()
+    (videos / "half a download.mp4").write_bytes(whole[: len(whole) // 2])
+    (videos / "notes.mp4").write_text("no video\n")
+    (videos / "nothing.mp4").touch()
+    _run("vclip", "ingest", videos, "--store", folder / "store", "--config", OFFLINE, "--report", folder / "report")
+    size = "--window-size=1280,2450"
+    page, picture = (folder / "report" / "report.html").as_uri(), IMAGES / "report.png"
+    browser = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
+    _run(*browser, size, f"--screenshot={picture}", page)
+
+
+def _run(*command: object) -> None:
+    subprocess.run([str(part) for part in command], check=True)
+
+
+if __name__ == "__main__":
+    IMAGES.mkdir(exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="vclip-pictures-"))
+    try:
+        {"inspect": inspect, "report": report}[sys.argv[1]](work)
+    finally:
+        shutil.rmtree(work)
