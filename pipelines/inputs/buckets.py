@@ -43,13 +43,13 @@ def listed(prefix: str, stall_s: float) -> list[tuple[str, Seen]]:
 
 def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[str | None, Iterator[bytes]]:
     """Returns the etag of an object, the one that is wanted if any, and its bytes from an offset on."""
-    options = {"if_match": etag, **({"range": {"offset": offset}} if offset else {})}
+    options = {**({"if_match": etag} if etag else {}), **({"range": {"offset": offset}} if offset else {})}
     with _explained():
         found = obstore.get(_bucket(address, stall_s), _key(address), options=options)
         return found.meta["e_tag"], _pieces(found)
 
 
-def _pieces(found: obstore.GetResult) -> Iterator[bytes]:
+def _pieces(found: "obstore.GetResult") -> Iterator[bytes]:
     with _explained():
         for piece in found.stream(min_chunk_size=PIECE_BYTES):
             yield bytes(piece)

@@ -117,7 +117,7 @@ def list_videos(
 
 def _entries(given: str, config: RemoteConfig) -> Iterator[Entry]:
     scheme = scheme_of(given)
-    if is_remote(given) and is_manifest(given.partition("?")[0]):
+    if is_remote(given) and is_manifest(given.partition("?")[0]) and not (scheme in BUCKETS and is_pattern(given)):
         return _in_manifest(given, config)
     if scheme in WEB:
         return _on_web(given, config)
