@@ -10,6 +10,9 @@ import re
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,13 +21,15 @@ from typing import TYPE_CHECKING, Any
 from pipelines.config import Config
 from pipelines.extraction.decode import ffmpeg_binary
 from pipelines.extraction.rows import KEPT, Extraction
+from pipelines.progress import say
 from pipelines.report_page import page
 from pipelines.tally import Examples, Histogram, Kinds, Largest, OverTime, evenly
 from pipelines.whole_file import whole_file
 from stores import VideoRows
+from vclip.errors import InputError
 
 if TYPE_CHECKING:
-    from pipelines.ingest import Summary
+    from pipelines.ingest import Observe, Summary
 
 EVERY_S = 300.0  # between two drafts of the report of a run that goes on
 FATES, REASONS = 40, 200  # kinds told apart, at most
@@ -178,6 +183,70 @@ class RunReport:
             "video_s_over_time": self.video_s_over_time.to_json(),
             "versions": versions(),
         }
+
+
+@contextmanager
+def reported(store_uri: str, config: Config, folder: Path | None = None) -> Iterator["Observe"]:
+    """Gives what an ingest tells of its videos; writes the report now and then, and when the block ends, however.
+
+    A run that had nothing to do leaves none. A report that cannot be written is said, and ends no job.
+
+    Args:
+        store_uri: of the run.
+        config: the resolved configuration.
+        folder: for the report; `report_folder` where None.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    run = _Run(RunReport(config), store_uri, folder)
+    if folder:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--report {folder}: cannot be made ({error.strerror or error})") from None
+    try:
+        yield run.observe
+    except KeyboardInterrupt:
+        run.end("it was stopped by Ctrl-C")
+        raise
+    except BaseException as error:
+        run.end(f"{type(error).__name__}: {error}")
+        raise
+    run.end()
+
+
+@dataclass
+class _Run:
+    report: RunReport
+    store_uri: str
+    folder: Path | None
+    summary: "Summary | None" = None  # the last that was told; None while nothing was done
+
+    def observe(self, rows: VideoRows, extraction: Extraction, summary: "Summary") -> None:
+        self.summary = summary
+        self.report.add(rows, extraction)
+        if self.report.draft_due and self._folder:
+            self._write("it was still running when this was written")
+
+    def end(self, ended: str = "") -> None:
+        if self.summary is None:
+            return
+        if self._folder is None:
+            say("no report: the store is remote; --report names a folder for it")
+        elif page := self._write(ended):
+            say(f"report: {page}")
+
+    @property
+    def _folder(self) -> Path | None:
+        return self.folder or report_folder(self.store_uri, self.summary.run_id)
+
+    def _write(self, ended: str) -> Path | None:
+        try:
+            return self.report.write(self._folder, self.summary, ended)
+        except InputError as error:
+            say(f"no report: {error}")
+            return None
 
 
 def kind_of(reason: str) -> str:

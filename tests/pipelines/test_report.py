@@ -12,9 +12,10 @@ import pytest
 from pipelines.config import Config
 from pipelines.extraction.rows import KEPT, Candidate, Extraction
 from pipelines.ingest import Summary
-from pipelines.report import STEPS, RunReport, kind_of, report_folder
+from pipelines.report import STEPS, RunReport, kind_of, report_folder, reported
 from pipelines.tally import Examples, Histogram, Kinds, Largest, OverTime, evenly
 from stores import VideoRows
+from vclip.errors import InputError
 
 NASTY = '<script>alert("&")</script>'
 PICTURE = cv2.imencode(".jpg", np.full((96, 96, 3), 127, np.uint8))[1].tobytes()
@@ -171,6 +172,59 @@ def test_the_report_of_many_videos_is_no_larger(summary, tmp_path):
         tracemalloc.stop()
     assert held[1] < 1.2 * held[0]
     assert sizes[1] < 1.1 * sizes[0] < 2e6
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(None, ""), (KeyboardInterrupt(), "stopped by Ctrl-C"), (OSError("disk full"), "disk full")]
+)
+def test_a_run_leaves_its_report_however_it_ends(summary, tmp_path, capsys, error, said):
+    summary.store = str(tmp_path / "store")
+
+    def run() -> None:
+        with reported(summary.store, Config()) as observe:
+            for rows, extraction in VIDEOS:
+                observe(rows, extraction, summary)
+            if error:
+                raise error
+
+    if error:
+        with pytest.raises(type(error)):
+            run()
+    else:
+        run()
+    folder = tmp_path / "store.runs" / summary.run_id
+    result = json.loads((folder / "summary.json").read_text())
+    assert said in result["ended"]
+    assert (result["ended"] == "complete") == (error is None)
+    assert sum(result["videos"].values()) == result["videos_through"]["inputs"] == len(VIDEOS)
+    assert f"report: {folder / 'report.html'}" in capsys.readouterr().err
+
+
+def test_a_run_that_goes_on_leaves_drafts(summary, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.report.EVERY_S", 0.0)
+    with reported("s3://bucket/store", Config(), tmp_path / "report") as observe:
+        observe(*VIDEOS[0], summary)
+        assert "still running" in (tmp_path / "report" / "report.html").read_text()
+    assert "still running" not in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_a_run_without_work_or_place_leaves_no_report(summary, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with reported("store", Config()):
+        pass
+    with reported("s3://bucket/store", Config()) as observe:
+        observe(*VIDEOS[0], summary)
+    assert "no report" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_that_cannot_be_written_ends_no_job(summary, tmp_path, capsys):
+    (tmp_path / "store.runs").write_text("in the way")
+    with reported(str(tmp_path / "store"), Config()) as observe:
+        observe(*VIDEOS[0], summary)
+    assert "no report" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"store\.runs"), reported("s", Config(), tmp_path / "store.runs" / "x"):
+        pass
 
 
 def test_a_report_lies_beside_a_local_store():
