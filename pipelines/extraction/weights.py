@@ -1,0 +1,79 @@
+"""A file of weights, given by path or address: found, fetched, checked, and read without executing what it holds."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import urllib.request
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vclip.errors import InputError
+
+DOWNLOAD_LIMIT_S = 60  # without a byte
+
+
+def read_weights(source: str, sha256: str = "") -> dict[str, Tensor]:
+    """Returns the tensors of a state dict, by name.
+
+    Args:
+        source: the path of a .safetensors file or of one that `torch.save` wrote, or its http(s) address.
+        sha256: hexadecimal; the file must have it. Not needed for a path.
+
+    Raises:
+        InputError: no such file, not the file meant, or nothing that can be read safely.
+    """
+    path = weights_file(source, sha256)
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError, UnpicklingError):
+        state = None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise InputError(f"weights {source}: found no plain state dict, expected one of torch.save or safetensors")
+    return state
+
+
+def weights_file(source: str, sha256: str = "") -> Path:
+    """Returns the path of a file of weights, fetched once into ~/.cache/vclip where an address is given.
+
+    Raises:
+        InputError: no such file, another checksum, or an address without one.
+    """
+    path = Path(source)
+    if source.startswith(("http://", "https://")):
+        if not sha256:
+            raise InputError(f"weights {source}: found no checksum, expected the SHA-256 of what is downloaded")
+        path = Path.home() / ".cache" / "vclip" / sha256.lower() / source.partition("?")[0].rpartition("/")[2]
+        if not path.is_file():
+            _download(source, sha256, path)
+    if not path.is_file():
+        raise InputError(f"weights {source}: no such file")
+    if sha256:
+        _check(source, path, sha256)
+    return path
+
+
+def _download(address: str, sha256: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Beside its place and moved there whole: another process may be fetching it, too.
+    with tempfile.TemporaryDirectory(dir=path.parent) as draft:
+        part = Path(draft) / path.name
+        try:
+            with urllib.request.urlopen(address, timeout=DOWNLOAD_LIMIT_S) as answer, part.open("wb") as file:
+                shutil.copyfileobj(answer, file)
+        except (OSError, ValueError) as error:
+            raise InputError(f"weights {address}: download failed ({error})") from None
+        _check(address, part, sha256)
+        os.replace(part, path)
+
+
+def _check(source: str, path: Path, sha256: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256.lower():
+        raise InputError(f"weights {source}: found SHA-256 {found}, expected {sha256.lower()}")
