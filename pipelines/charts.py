@@ -65,9 +65,9 @@ def histogram(title: str, values: Histogram, limit: float | None = None) -> str:
             mark = f'<line x1="{x:.3f}" x2="{x:.3f}" y1="0" y2="100"/>'
     return (
         f'<div class="histogram card"><h3>{html.escape(title)}</h3>'
-        f"<p>{values.count:,} values, median {values.quantile(0.5):.3g}{said}</p>"
+        f"<p>{values.count:,} values, median {figure(values.quantile(0.5))}{said}</p>"
         f'<svg viewBox="0 0 {len(counts)} 100" preserveAspectRatio="none" role="img">{bars}{mark}</svg>'
-        f'<div class="axis"><span>{edges[0]:.3g}</span><span>{edges[-1]:.3g}</span></div></div>'
+        f'<div class="axis"><span>{figure(edges[0])}</span><span>{figure(edges[-1])}</span></div></div>'
     )
 
 
@@ -81,7 +81,7 @@ def over_time(title: str, sums: Sequence[float], bin_s: float, unit: str) -> str
     mean = 60 * sum(sums) / (bin_s * max(1, len(sums)))
     return (
         f'<div class="time card"><h3>{html.escape(title)}</h3>'
-        f"<p>{mean:,.3g} {html.escape(unit)} on average, {most:,.3g} at most</p>"
+        f"<p>{figure(mean)} {html.escape(unit)} on average, {figure(most)} at most</p>"
         f'<svg viewBox="0 0 {max(1, len(rates))} 100" preserveAspectRatio="none" role="img">'
         f'<path d="M0 100 {steps} L{len(rates)} 100 Z"/></svg>'
         f'<div class="axis"><span>0</span><span>{duration(bin_s * len(sums))}</span></div></div>'
@@ -113,8 +113,13 @@ def colour_of(name: str, order: Sequence[str]) -> str:
     return COLOURS[order.index(name) % len(COLOURS)]
 
 
+def figure(value: float) -> str:
+    """Returns three digits, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def duration(seconds: float) -> str:
     """Returns a time as people say it: 3.4 s, 12 min, 5.2 h."""
     if seconds < 90:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.3g} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+    return f"{figure(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"

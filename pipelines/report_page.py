@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import yaml
 
-from pipelines.charts import STYLE, duration, funnel, histogram, legend, over_time, stack
+from pipelines.charts import STYLE, duration, figure, funnel, histogram, legend, over_time, stack
 from pipelines.fates import in_words
 from pipelines.markup import data_uri, document, section, table
 
@@ -59,7 +59,7 @@ def page(report: "RunReport", result: Mapping[str, Any]) -> str:
         section("From videos to clips", funnel(result["videos_through"])),
         section("What became of the candidates", _fates(report)),
         section("What was kept", _distributions(report)),
-        section("Files that could not be read", _reasons(report, "failed") + _failed(report)),
+        section("Files that could not be read", _reasons(report, "failed") + _failed(report, result["store"])),
         section("Videos that gave nothing", _reasons(report, "empty")),
         section("Where the time went", _time(report, result)),
         section("How it was made", _made(result)),
@@ -86,7 +86,7 @@ def _tiles(result: Mapping[str, Any]) -> str:
         (f"{result['rows'].get('clips', 0):,}", f"clips, {duration(result['clips_s'])}"),
         (f"{through['with clips'] / max(1, videos):.0%}", "of the videos gave clips"),
         (f"{videos - through['readable']:,}", "files could not be read"),
-        (duration(result["took_s"]), f"{speed:.3g} times real time"),
+        (duration(result["took_s"]), f"{figure(speed)} times real time"),
     ]
     if result["known"]:
         tiles.append((f"{result['known']:,}", "inputs were known already"))
@@ -159,23 +159,22 @@ def _reasons(report: "RunReport", state: str) -> str:
     return f'<div class="scroll">{table(["files", "reason", "for example"], rows[:SHOWN_REASONS])}</div>{said}'
 
 
-def _failed(report: "RunReport") -> str:
+def _failed(report: "RunReport", store: str) -> str:
     items = sorted(report.failed.items, key=lambda item: item["uri"])
     if not items:
         return ""
     count = report.funnel["inputs"] - report.funnel["readable"]
-    which = "all" if count == len(items) else f"{len(items)} of {count:,}, drawn at random"
-    more = (
-        ""
-        if count == len(items)
-        else "; all of them: <code>vclip query --table videos --where \"state = 'failed'\"</code>"
-    )
+    which, more = "all", ""
+    if count > len(items):
+        which = f"{len(items)} of {count:,}, drawn at random"
+        query = f"vclip query --store {store} --table videos --where \"state = 'failed'\""
+        more = f'<p class="faint">All of them: <code>{html.escape(query)}</code></p>'
     rows = "".join(
         f'<tr><td class="path">{html.escape(item["uri"])}</td><td>{html.escape(item["reason"])}</td></tr>'
         for item in items
     )
     return (
-        f"<details><summary>The files ({which}){more}</summary>"
+        f"<details><summary>The files ({which})</summary>{more}"
         f'<div class="scroll"><table><tr><th>file</th><th>what was found</th></tr>{rows}</table></div></details>'
     )
 
