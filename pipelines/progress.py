@@ -3,11 +3,13 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Any, TextIO
 
 PLAIN_EVERY_S = 10.0
+
+_shown: list[Any] = []  # the bars on the terminal, once for each step that is under way
 
 
 @dataclass
@@ -78,17 +80,25 @@ def step(title: str, total: float, unit: str = "") -> Iterator[Step]:
     )
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
         TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task(title, total=total, note="")
+    # A step within a step has its bar below the other's, while it lasts.
+    bars = _shown[-1] if _shown else Progress(*columns, console=Console(stderr=True))
+    with bars if not _shown else nullcontext():
+        task = bars.add_task(title, total=total, note="", unit=unit)
 
         class BarStep(Step):
             def _show(self) -> None:
                 bars.update(task, completed=self.done, total=self.total, note=self.note)
 
-        yield BarStep(title, total, unit)
+        _shown.append(bars)
+        try:
+            yield BarStep(title, total, unit)
+        finally:
+            _shown.pop()
+            if _shown:
+                bars.remove_task(task)
 
 
 def say(text: str) -> None:

@@ -79,6 +79,24 @@ def test_on_a_terminal_it_is_a_bar_on_stderr(monkeypatch, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_step_within_a_step_shares_its_display(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with step("ingest", 3, "videos") as outer:
+        for _ in range(3):
+            with step("look at files", 2, "files") as inner:
+                inner.advance()
+                assert len(progress._shown) == 2
+                assert progress._shown[0] is progress._shown[1]
+                assert [task.description for task in progress._shown[0].tasks] == ["ingest", "look at files"]
+            outer.advance()
+        assert [task.completed for task in progress._shown[0].tasks] == [3]
+    assert not progress._shown
+
+
 def test_a_step_that_fails_says_no_more_than_its_error(capsys):
     with pytest.raises(KeyError), step("embed", 3, "files"):
         raise KeyError
