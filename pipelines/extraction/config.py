@@ -24,7 +24,9 @@ class MediaConfig(Settings):
         600.0, gt=0, description="a stream's pictures or sound after a longer gap in its timestamps are left out"
     )
     max_picture_mpx: float = Field(68.0, gt=0, description="larger pictures fail, in megapixels; 8K has 33")
-    memory_limit_mb: int = Field(6144, ge=512, description="address space that ffmpeg may take (Linux)")
+    memory_limit_mb: int = Field(
+        4096, ge=1024, description="address space that ffmpeg may take (Linux); 8K on 2 threads takes 2200"
+    )
     threads: int = Field(2, ge=0, description="ffmpeg's decoding threads; 0 lets ffmpeg choose")
 
 
@@ -49,20 +51,24 @@ class TrackConfig(Settings):
 class SpeechConfig(Settings):
     """What counts as speech."""
 
-    threshold: float = Field(0.4, gt=0, lt=1, description="speech probability at which speech starts")
-    hysteresis: float = Field(0.15, ge=0, lt=1, description="speech ends this much below the threshold")
+    threshold: float = Field(0.1, gt=0, lt=1, description="speech probability at which speech starts")
+    hysteresis: float = Field(0.05, ge=0, lt=1, description="speech ends this much below the threshold")
     min_speech_s: float = Field(0.2, ge=0, description="shorter speech is not counted")
-    join_s: float = Field(0.6, ge=0, description="shorter pauses belong to the speech around them")
-    pad_s: float = Field(0.2, ge=0, description="speech is widened by this to each side")
+    join_s: float = Field(1.2, ge=0, description="shorter pauses belong to the speech around them")
+    pad_s: float = Field(0.5, ge=0, description="speech is widened by this to each side")
 
 
 class SpeakingConfig(Settings):
     """Which visible face is the one heard."""
 
-    threshold: float = Field(0.55, ge=0, le=1, description="least probability that a face is the one heard")
+    threshold: float = Field(0.5, ge=0, le=1, description="least probability that a face is the one heard")
+    lr_asd: str = Field("", description="path or http(s) address of LR-ASD's weights; empty: the lips alone")
+    lr_asd_sha256: str = Field("", description="their checksum; an address needs one")
     window_s: float = Field(3.0, gt=0, description="lips and speech are compared over windows this long")
     hop_s: float = Field(0.5, gt=0, description="time between windows")
-    prior: float = Field(0.5, gt=0, lt=1, description="how often a face seen under speech is the one that speaks")
+    prior: float = Field(
+        0.65, gt=0, lt=1, description="how often a lone face seen under speech is the one that speaks"
+    )
 
 
 class ClipConfig(Settings):

@@ -18,12 +18,11 @@ from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.crops import cut_crops
 from pipelines.extraction.decode import SAMPLE_RATE_HZ, Decoder
 from pipelines.extraction.faces import FaceDetector, open_detector
-from pipelines.extraction.lip_sync import lip_evidence
 from pipelines.extraction.probe import MediaError, Probe, probe_media
 from pipelines.extraction.rows import KEPT, Box, Candidate, Clip, Extraction
 from pipelines.extraction.segments import cut_segments
 from pipelines.extraction.shots import ShotPicture, split_shots
-from pipelines.extraction.speaking import speaking_scores
+from pipelines.extraction.speaking import Backend, open_backend, speaking_scores
 from pipelines.extraction.speech import Speech, find_speech
 from pipelines.extraction.stretches import Stretch, speaking_stretches
 from pipelines.extraction.tracks import Track, TrackStatistics, follow_faces
@@ -65,11 +64,11 @@ def extract(
         state "failed": it could not be read, and the reason says what was found.
 
     Raises:
-        InputError: the configuration names a detector that there is not. Nothing about the file raises.
+        InputError: the configuration names a detector or weights that there are not. Nothing about the file raises.
     """
     config = config or ExtractionConfig()
     stages = _Stages(hook or (lambda stage, done, total: None))
-    detector = open_detector(config.tracks.detector)
+    detector, backend = open_detector(config.tracks.detector), open_backend(config.speaking)
     duration_s = 0.0
     try:
         stages.start("probe", 1)
@@ -79,7 +78,7 @@ def extract(
             if index is None:
                 return Extraction("empty", f"no {kind} stream found", duration_s)
         with Decoder(path, probe, config.media) as decoder:
-            extraction = _extract(path, probe, decoder, detector, config, stages, trace or Trace())
+            extraction = _extract(path, probe, decoder, detector, backend, config, stages, trace or Trace())
     except MediaError as error:
         extraction = Extraction("failed", str(error), duration_s)
     return replace(extraction, seconds=stages.end())
@@ -112,6 +111,7 @@ def _extract(
     probe: Probe,
     decoder: Decoder,
     detector: FaceDetector,
+    backend: Backend,
     config: ExtractionConfig,
     stages: _Stages,
     trace: Trace,
@@ -120,7 +120,8 @@ def _extract(
     trace.rate_hz = rate_hz
     stages.start("decode", probe.duration_s)
     pictures = split_shots(_reported(decoder.pictures(), rate_hz, stages), rate_hz, config.shots)
-    trace.tracks += follow_faces(_noted(pictures, trace), detector, rate_hz, config.tracks, statistics)
+    shown = _noted(pictures, trace)
+    trace.tracks += follow_faces(shown, detector, rate_hz, config.tracks, statistics, backend.watch)
     if not statistics.pictures:
         raise MediaError("no picture could be decoded")
     duration_s = statistics.pictures / rate_hz
@@ -128,7 +129,7 @@ def _extract(
     sound = trace.sound = decoder.sound
     speech = trace.speech = find_speech(sound, config.speech)
     stages.start("speaking", duration_s)
-    trace.scores += speaking_scores(trace.tracks, sound, rate_hz, config.speaking, lip_evidence)
+    trace.scores += speaking_scores(trace.tracks, sound, rate_hz, config.speaking, backend.evidence)
     stretches = speaking_stretches(trace.tracks, trace.scores, speech, config)
     stages.start("crops", len(stretches))
     clips, fates = [], []

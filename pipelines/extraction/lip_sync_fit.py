@@ -1,18 +1,21 @@
-"""Fit the coefficients of `lip_sync` on videos of people whose own voice is heard.
+"""Fit the coefficients of `lip_sync` on videos of which is known who speaks when.
 
-    python -m pipelines.extraction.lip_sync_fit CLIPS.csv
+    python -m pipelines.extraction.lip_sync_fit CORPUS... [--identities CLIPS.csv]
 
-CLIPS.csv has the columns `file` (beside it), `identity` and `kind`; rows whose kind starts with "clean" are used.
-Prints INTERCEPT and WEIGHTS, and the cross-validated area under the ROC curve of single windows.
+A CORPUS is a folder with a truth.json: {"videos": [{"file", "speaking": [{"start_s", "end_s", "source", "box"}]}]}.
+CLIPS.csv names the identity of each source (columns `file`, `identity`); without it each source is a person.
+Prints the coefficients, and the area under the ROC curve of single windows, cross-validated over people.
 
-Heard windows are told from the same lips under other identities' sound. Where a file's sound is early or late is not
-known, so fitting and shifting each file's sound to its most likely offset take turns. Sources with many windows count
-by the square root of their number.
+First the loudness of the sound is regressed on the lips, then windows of own sound are told from the same lips under
+other people's. Where a file's sound is early or late is not known, so fitting and shifting each talker's sound to its
+most likely offset take turns. People with many windows count by the square root of their number.
 """
 
+import argparse
 import csv
-import sys
+import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,113 +26,162 @@ from sklearn.model_selection import GroupKFold
 
 from pipelines.extraction import lip_sync
 from pipelines.extraction.config import ExtractionConfig
-from pipelines.extraction.decode import Decoder
-from pipelines.extraction.faces import open_detector
-from pipelines.extraction.probe import probe_media
-from pipelines.extraction.shots import split_shots
-from pipelines.extraction.tracks import TrackStatistics, follow_faces
+from pipelines.extraction.extract import Trace, extract
+from pipelines.extraction.lip_sync import MARGIN, OFFSETS
+from pipelines.progress import say, step
 
 WINDOW, HOP, SHORTEST = 75, 25, 33  # pictures
-OTHERS = 4  # windows of other sound for each of the own
-REGULARISATION, ROUNDS, FOLDS = 0.03, 3, 8
-NO_OFFSET = len(lip_sync.OFFSETS) // 2
-BELIEF = np.exp(-0.5 * (lip_sync.OFFSETS / lip_sync.OFFSET_SPREAD) ** 2)
+OTHERS = 6  # windows of other sound for each of the own
+RIDGE, ROUNDS, FOLDS = 0.03, 3, 6
+NO_OFFSET = len(OFFSETS) // 2
+OFFSET_TRUST = 2.0  # how far a window's correlations count against the belief about the offset
+BELIEF = np.exp(-0.5 * (OFFSETS / lip_sync.OFFSET_SPREAD) ** 2)
 BELIEF /= BELIEF.sum()
 
 
 @dataclass(frozen=True)
 class Talker:
-    """The longest track of one file and the sound under it."""
+    """One face while it speaks, and the sound under it."""
 
-    identity: str
-    lips: np.ndarray  # (pictures, 2)
+    person: str
+    features: np.ndarray  # (pictures, 26), see `lip_sync.lip_features`
     loudness: np.ndarray  # (MARGIN + pictures + MARGIN, bands)
+    heard: frozenset[str]  # everybody who is heard in the video
 
 
 @dataclass(frozen=True)
-class Window:
-    """One window of one talker's lips under some sound."""
+class Coefficients:
+    """What `lip_sync` needs."""
 
-    talker: int
-    own: bool
-    correlations: np.ndarray  # (offsets, shifts * 2 * bands)
-
-
-def read_talker(path: Path, identity: str, config: ExtractionConfig) -> Talker | None:
-    """Returns the talker of a file, or None where no face stays long enough."""
-    probe, rate_hz = probe_media(path, config.media), config.media.rate_hz
-    with Decoder(path, probe, config.media) as decoder:
-        shots = split_shots(decoder.pictures(), rate_hz, config.shots)
-        detector = open_detector(config.tracks.detector)
-        track = max(follow_faces(shots, detector, rate_hz, config.tracks, TrackStatistics()), key=len, default=())
-        if len(track) < SHORTEST:
-            return None
-        loudness = lip_sync.band_loudness(decoder.sound, track.first, track.end)
-    return Talker(identity, lip_sync.lip_signals(track), loudness)
+    prediction: np.ndarray  # (26, bands)
+    weights: np.ndarray  # (bands,)
+    intercept: float
+    calibration: tuple[float, float]  # slope and intercept, after the average over offsets
 
 
-def cut_windows(talkers: list[Talker]) -> list[Window]:
-    """Returns every talker's windows under their own sound and under others'."""
-    rng, windows, around = np.random.default_rng(1), [], 2 * lip_sync.MARGIN
-    for i, talker in enumerate(talkers):
-        for start in range(0, max(1, len(talker.lips) - WINDOW + 1), HOP):
-            lips = talker.lips[start : start + WINDOW]
-            pieces = [(True, talker.loudness[start : start + len(lips) + around])]
-            others = [t for t in talkers if t.identity != talker.identity and len(t.lips) >= len(lips)]
-            for j in rng.integers(len(others), size=OTHERS):
-                at = rng.integers(len(others[j].lips) - len(lips) + 1)
-                pieces.append((False, others[j].loudness[at : at + len(lips) + around]))
-            for own, loudness in pieces:
-                values = lip_sync.sync_correlations(lips, loudness, 0, len(lips))
-                windows.append(Window(i, own, values.reshape(len(lip_sync.OFFSETS), -1)))
-    return windows
+def read_talkers(folder: Path, people: dict[str, str], config: ExtractionConfig) -> list[Talker]:
+    """Returns everybody who speaks visibly in the videos of a corpus."""
+    talkers = []
+    videos = [video for video in json.loads((folder / "truth.json").read_text())["videos"] if video["speaking"]]
+    with step(str(folder), len(videos), "videos") as progress:
+        for video in videos:
+            trace = Trace()
+            extract(folder / video["file"], config, trace=trace)
+            heard = frozenset(people.get(s["source"], s["source"]) for s in video["speaking"])
+            for spoken in video["speaking"]:
+                person = people.get(spoken["source"], spoken["source"])
+                talkers += _talkers(trace, spoken, person, heard)
+            progress.advance()
+    return talkers
 
 
-def fit(windows: list[Window], talkers: list[Talker]) -> tuple[np.ndarray, float]:
-    """Returns the coefficients, (shifts * 2 * bands,), and the intercept."""
-    sources = [talkers[w.talker].identity.partition(":")[0] for w in windows]
-    counts, own = Counter(sources), np.array([w.own for w in windows])
-    weights = np.array([counts[source] ** -0.5 for source in sources])
-    weights[own] *= weights[~own].sum() / weights[own].sum()
-    offsets = dict.fromkeys((w.talker for w in windows), NO_OFFSET)
+def _talkers(trace: Trace, spoken: dict, person: str, heard: frozenset[str]) -> list[Talker]:
+    found = []
+    x0, y0, x1, y1 = spoken["box"]
+    for track in trace.tracks:
+        left, top, right, bottom = np.median(track.boxes, axis=0) / np.array([*track.size, *track.size])
+        inside = x0 <= (left + right) / 2 <= x1 and y0 <= (top + bottom) / 2 <= y1
+        first = max(track.first, round(spoken["start_s"] * lip_sync.RATE_HZ))
+        end = min(track.end, round(spoken["end_s"] * lip_sync.RATE_HZ))
+        if inside and end - first >= SHORTEST:
+            rows = slice(first - track.first, end - track.first)
+            loudness = lip_sync.band_loudness(trace.sound, track.first, track.end)
+            loudness = loudness[rows.start : rows.stop + 2 * MARGIN]
+            found.append(Talker(person, lip_sync.lip_features(track)[rows], loudness, heard))
+    return found
+
+
+def fit(talkers: Sequence[Talker]) -> Coefficients:
+    """Returns the coefficients for these talkers."""
+    counts = Counter(talker.person for talker in talkers)
+    weights = [counts[talker.person] ** -0.5 for talker in talkers]
+    offsets = [NO_OFFSET] * len(talkers)
     for _ in range(ROUNDS):
-        rows = np.array([w.correlations[offsets[w.talker] if w.own else NO_OFFSET] for w in windows])
-        scale = rows.std(0)
-        model = LogisticRegression(C=REGULARISATION, max_iter=3000)
-        model.fit(rows / scale, own, sample_weight=weights / weights.mean())
-        coefficients = model.coef_[0] / scale
-        for talker in offsets:
-            ratios = sum(w.correlations @ coefficients for w in windows if w.own and w.talker == talker)
-            offsets[talker] = int(np.argmax(ratios + np.log(BELIEF)))
-    return coefficients, float(model.intercept_[0])
-
-
-def ratio(window: Window, coefficients: np.ndarray, intercept: float) -> float:
-    """Returns a window's log-likelihood ratio, averaged over the offsets."""
-    return float(np.log(np.exp(window.correlations @ coefficients + intercept) @ BELIEF))
-
-
-def main(table: Path) -> None:
-    """Reads, cross-validates, fits, prints."""
-    config = ExtractionConfig()
-    rows = [row for row in csv.DictReader(table.open()) if row["kind"].startswith("clean")]
-    read = [read_talker(table.parent / row["file"], row["identity"], config) for row in rows]
-    talkers = [talker for talker in read if talker]
-    windows = cut_windows(talkers)
-    groups = [talkers[w.talker].identity for w in windows]
-    held_out = np.zeros(len(windows))
-    for seen, unseen in GroupKFold(FOLDS).split(windows, groups=groups):
-        fitted = fit([windows[i] for i in seen], talkers)
-        held_out[unseen] = [ratio(windows[i], *fitted) for i in unseen]
-    own = np.array([w.own for w in windows])
+        prediction = _regress(talkers, offsets, weights)
+        offsets = [_likeliest_offset(talker, prediction) for talker in talkers]
+    windows, own, whose = cut_windows(talkers, prediction)
+    at = np.where(own, np.array(offsets)[whose], NO_OFFSET)
+    sample_weight = np.array(weights)[whose]
+    model = LogisticRegression(C=10, class_weight="balanced")
+    model.fit(windows[np.arange(len(windows)), at], own, sample_weight=sample_weight)
+    raw = _averaged(windows, model.coef_[0], float(model.intercept_[0]))
     # Averaging over offsets takes the best of several chances; one more regression puts the ratio right.
-    shift = LogisticRegression(class_weight="balanced").fit(held_out[:, None], own).intercept_[0]
-    coefficients, intercept = fit(windows, talkers)
-    print(f"{len(talkers)} files, {own.sum()} windows, held-out AUC {roc_auc_score(own, held_out):.3f}")
-    print(f"INTERCEPT = {intercept + shift:.1f}")
-    shape = len(lip_sync.SHIFTS), 2, len(lip_sync.BANDS_HZ)
-    print("WEIGHTS =", np.array2string(coefficients.reshape(shape), precision=1, separator=", ", suppress_small=True))
+    right = LogisticRegression(C=100, class_weight="balanced").fit(raw[:, None], own, sample_weight=sample_weight)
+    calibration = float(right.coef_[0, 0]), float(right.intercept_[0])
+    return Coefficients(prediction, model.coef_[0], float(model.intercept_[0]), calibration)
+
+
+def _regress(talkers: Sequence[Talker], offsets: Sequence[int], weights: Sequence[float]) -> np.ndarray:
+    squares, products = 0.0, 0.0
+    for talker, offset, weight in zip(talkers, offsets, weights, strict=True):
+        x, start = talker.features, MARGIN + OFFSETS[offset]
+        y = talker.loudness[start : start + len(x)]
+        y = (y - y.mean(0)) / (y.std(0) + 1e-9)
+        squares, products = squares + weight * x.T @ x, products + weight * x.T @ y
+    return np.linalg.solve(squares + RIDGE * np.trace(squares) / len(squares) * np.eye(len(squares)), products)
+
+
+def _likeliest_offset(talker: Talker, prediction: np.ndarray) -> int:
+    sure = lip_sync.window_correlations(talker.features @ prediction, talker.loudness).sum(1)
+    return int(np.argmax(OFFSET_TRUST * len(talker.features) / WINDOW * sure + np.log(BELIEF)))
+
+
+def cut_windows(talkers: Sequence[Talker], prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns each talker's windows under their own sound and under others'.
+
+    Returns:
+        (windows, offsets, bands) correlations, (windows,) whether the sound is the own, (windows,) whose lips.
+    """
+    rng, windows, own, whose = np.random.default_rng(1), [], [], []
+    for i, talker in enumerate(talkers):
+        predicted = talker.features @ prediction
+        for start in range(0, max(1, len(predicted) - WINDOW + 1), HOP):
+            lips = predicted[start : start + WINDOW]
+            span = len(lips) + 2 * MARGIN
+            sounds = [talker.loudness[start : start + span]]
+            others = [t for t in talkers if talker.person not in t.heard and len(t.loudness) >= span]
+            for j in rng.integers(len(others), size=OTHERS):
+                at = rng.integers(len(others[j].loudness) - span + 1)
+                sounds.append(others[j].loudness[at : at + span])
+            windows += [lip_sync.window_correlations(lips, loudness) for loudness in sounds]
+            own += [True] + [False] * OTHERS
+            whose += [i] * len(sounds)
+    return np.array(windows), np.array(own), np.array(whose)
+
+
+def _averaged(windows: np.ndarray, weights: np.ndarray, intercept: float) -> np.ndarray:
+    return np.log(np.exp(windows @ weights + intercept) @ BELIEF)
+
+
+def cross_validated(talkers: Sequence[Talker]) -> float:
+    """Returns the area under the ROC curve of single windows of people that were not fitted to."""
+    scores, labels = [], []
+    people = [talker.person for talker in talkers]
+    for seen, unseen in GroupKFold(FOLDS).split(people, groups=people):
+        fitted = fit([talkers[i] for i in seen])
+        windows, own, _ = cut_windows([talkers[i] for i in unseen], fitted.prediction)
+        scores.append(_averaged(windows, fitted.weights, fitted.intercept))
+        labels.append(own)
+    return float(roc_auc_score(np.concatenate(labels), np.concatenate(scores)))
+
+
+def main() -> None:
+    """Reads, cross-validates, fits, prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpora", type=Path, nargs="+")
+    parser.add_argument("--identities", type=Path)
+    given = parser.parse_args()
+    rows = list(csv.DictReader(given.identities.open())) if given.identities else []
+    people = {row["file"]: row["identity"] for row in rows}
+    talkers = [t for folder in given.corpora for t in read_talkers(folder, people, ExtractionConfig())]
+    say(f"{len(talkers)} talkers, {len({t.person for t in talkers})} people")
+    say(f"held-out AUC of a window {cross_validated(talkers):.3f}")
+    fitted = fit(talkers)
+    print(f"INTERCEPT, CALIBRATION = {fitted.intercept:.2f}, {tuple(round(v, 2) for v in fitted.calibration)}")
+    for name, values, digits in ("WEIGHTS", fitted.weights, 2), ("PREDICTION", fitted.prediction, 3):
+        text = np.array2string(values, precision=digits, separator=", ", suppress_small=True, floatmode="fixed")
+        print(f"{name} = np.array({text})")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -65,7 +65,6 @@ class LrAsd:
         self.network.to(device, memory_format=torch.channels_last)
         self.device = device
 
-    @torch.inference_mode()
     def __call__(self, faces: np.ndarray, sound: np.ndarray) -> np.ndarray:
         """Returns the margin per picture, (pictures,) float32: the logit of "heard" less that of "not heard".
 
@@ -73,10 +72,19 @@ class LrAsd:
             faces: (pictures, 112, 112) uint8, 25 a second, see `face_patch`.
             sound: (samples,) int16 at 16 kHz, from the first picture's time on.
         """
-        coefficients = torch.from_numpy(mfcc(sound, MFCC_PER_PICTURE * len(faces)))
+        return self.margins(self.see(faces), sound)
+
+    @torch.inference_mode()
+    def see(self, faces: np.ndarray) -> np.ndarray:
+        """Returns what it sees, (pictures, 128) float32, of faces as above; each knows of CONTEXT to each side."""
+        return self._in_blocks(self.network.see, torch.from_numpy(faces), 1).cpu().numpy()
+
+    @torch.inference_mode()
+    def margins(self, seen: np.ndarray, sound: np.ndarray) -> np.ndarray:
+        """Returns the margin per picture, (pictures,) float32, of what was seen and a sound as above."""
+        coefficients = torch.from_numpy(mfcc(sound, MFCC_PER_PICTURE * len(seen)))
         heard = self._in_blocks(self.network.hear, coefficients, MFCC_PER_PICTURE)
-        seen = self._in_blocks(self.network.see, torch.from_numpy(faces), 1)
-        both = torch.cat([heard, seen], 1)  # (pictures, 256)
+        both = torch.cat([heard, torch.from_numpy(seen).to(heard)], 1)  # (pictures, 256)
         return windowed(self.network.detect, both)
 
     def _in_blocks(self, encode: Callable[[Tensor], Tensor], x: Tensor, rate: int) -> Tensor:

@@ -10,17 +10,41 @@ so that a lone face has to prove itself, and of two faces only one can win.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.extraction.config import SpeakingConfig
-from pipelines.extraction.tracks import Track
+from pipelines.extraction.tracks import Track, Watcher
 
 # (track, sound (samples,) int16 at 16 kHz, pictures per second, config) -> (pictures,) log-likelihood ratios
 Evidence = Callable[[Track, np.ndarray, float, SpeakingConfig], np.ndarray]
 
+
+class Backend(NamedTuple):
+    """How a track is weighed, and who has to look at its pictures for that while they are there."""
+
+    evidence: Evidence
+    watch: Callable[[], Watcher] | None = None  # makes the watcher of one track
+
+
 # Beyond this a ratio says no more, and exp stays finite.
 MOST_LOG_RATIO = 20.0
+
+
+def open_backend(config: SpeakingConfig) -> Backend:
+    """Returns the backend that the configuration asks for: LR-ASD where it names its weights, else the lips alone.
+
+    Raises:
+        InputError: the weights cannot be had.
+    """
+    if config.lr_asd:
+        from pipelines.extraction.lr_asd_evidence import open_lr_asd
+
+        return open_lr_asd(config.lr_asd, config.lr_asd_sha256)
+    from pipelines.extraction.lip_sync import lip_evidence
+
+    return Backend(lip_evidence)
 
 
 def speaking_scores(
@@ -33,7 +57,7 @@ def speaking_scores(
         sound: (samples,) int16 at 16 kHz, of the whole video.
         rate_hz: pictures per second.
         config: see there.
-        evidence: the backend.
+        evidence: the backend's.
     """
     ratios = [np.exp(np.clip(evidence(t, sound, rate_hz, config), -MOST_LOG_RATIO, MOST_LOG_RATIO)) for t in tracks]
     chance = (1 - config.prior) / config.prior

@@ -113,8 +113,17 @@ def test_scores_are_bayes_rule_over_the_faces_in_view():
 def test_offsets_are_averaged_over_what_all_windows_say():
     ratios = np.zeros((8, len(lip_sync.OFFSETS)))
     ratios[:, 2] = 2.0  # all windows agree on one offset, each a little
-    together, alone = lip_sync.over_offsets(ratios, 8.0), lip_sync.over_offsets(ratios[:1], 1.0)
+    active = np.ones(8)
+    together, alone = lip_sync.over_offsets(ratios, active, 8.0), lip_sync.over_offsets(ratios[:1], active[:1], 1.0)
     assert together[0] > 1.9 > alone[0] > 0
+
+
+def test_windows_of_lips_at_rest_do_not_tell_the_offset():
+    ratios = np.zeros((8, len(lip_sync.OFFSETS)))
+    ratios[:4, 2], ratios[4:, 8] = 2.0, 6.0
+    active = np.repeat([1.0, 0.0], 4)
+    assert lip_sync.over_offsets(ratios, active, 8.0)[0] > 1.5
+    assert lip_sync.over_offsets(ratios, 1 - active, 8.0)[0] < 0.5
 
 
 def test_another_rate_of_pictures_is_refused(pcm):

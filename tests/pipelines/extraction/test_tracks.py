@@ -5,8 +5,9 @@ import pytest
 
 from pipelines.extraction.config import TrackConfig
 from pipelines.extraction.faces import Face
+from pipelines.extraction.lips import SIGNALS
 from pipelines.extraction.shots import ShotPicture
-from pipelines.extraction.tracks import TrackStatistics, follow_faces, overlap
+from pipelines.extraction.tracks import TrackStatistics, follow_faces, jump_cuts, overlap
 
 SIZE = (320, 240)
 
@@ -73,3 +74,45 @@ def test_small_faces_are_counted_and_not_followed():
 def test_overlap_is_the_intersection_over_union():
     assert overlap((0, 0, 2, 2), (1, 1, 3, 3)) == pytest.approx(1 / 7)
     assert overlap((0, 0, 2, 2), (2, 0, 4, 2)) == 0
+
+
+def lips_that_change(changes):
+    lips = np.zeros((len(changes), len(SIGNALS)), np.float32)
+    lips[:, SIGNALS.index("upper_change")] = changes
+    return lips
+
+
+def test_a_jump_cut_is_a_change_of_the_face_that_stands_alone():
+    calm, shaking = np.full(40, 1.5), np.full(40, 9.0)
+    assert jump_cuts(lips_that_change(calm)) == []
+    assert jump_cuts(lips_that_change(shaking)) == []
+    calm[[17, 18]] = 14.0, 2.0
+    assert jump_cuts(lips_that_change(calm)) == [17]
+
+
+def test_a_track_is_cut_in_two_at_a_jump_cut():
+    """Two stills of one size in one place: the shot goes on, the face does not."""
+    faces = [np.random.default_rng(seed).integers(0, 255, (240, 320, 3), np.uint8) for seed in (1, 2)]
+    stream = (ShotPicture(n, faces[n >= 30].copy(), n == 0, n == 59) for n in range(60))
+    first, second = follow_faces(stream, lambda picture: [face(160)], 25, TrackConfig(), TrackStatistics())
+    assert (first.first, first.end, second.first, second.end) == (0, 30, 30, 60)
+    assert (len(first.lips), len(second.landmarks)) == (30, 30)
+
+
+def test_a_watcher_sees_every_picture_of_its_track_once_and_in_order():
+    class Watcher:
+        def __init__(self):
+            self.centres = []
+
+        def __call__(self, grey, box):
+            assert grey.shape == (240, 320)
+            self.centres.append((box[0] + box[2]) / 2)
+
+        def end(self):
+            return np.array(self.centres)
+
+    tracks = follow_faces(pictures(52), lambda p: [face(60 + 2 * int(p[0, 0, 0])), face(280)], 25, TrackConfig(),
+                          TrackStatistics(), Watcher)  # fmt: skip
+    moving, still = sorted(tracks, key=lambda track: track.seen[0])
+    np.testing.assert_allclose(moving.seen, 60 + 2 * np.arange(52), atol=0.01)
+    np.testing.assert_allclose(still.seen, 280, atol=0.01)
