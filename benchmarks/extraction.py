@@ -1,0 +1,152 @@
+"""Who is heard is who is seen: precision and recall of extraction on videos of which is known who speaks when.
+
+    python benchmarks/extraction.py CORPUS... [--lr-asd WEIGHTS] [--set speaking.threshold=0.6] [--curve PICTURE]
+
+A CORPUS is a folder with a truth.json, as ../shared/tools/noisy_corpus.py makes them; it gets an extracted.json for
+../shared/tools/score_extraction.py. Time counts as right where the box is on a face that speaks at that moment;
+of the speaking that a clip touches only the longest counts. Prints a table by scenario; --curve draws precision and
+recall over the threshold.
+"""
+
+import argparse
+import json
+import os
+from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.extraction import ExtractionConfig, extract
+from pipelines.extraction.extract import Trace
+from pipelines.extraction.stretches import speaking_stretches
+from pipelines.progress import step
+from vclip.config import load
+
+THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2).tolist()
+HARDEST = "dubbed"  # a talking face under another's voice; given apart
+
+
+def extract_one(path, config):
+    """Returns the clips, (start_s, end_s, box), and those of each threshold, before the filters of quality."""
+    import cv2
+    import torch
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    trace = Trace()
+    found = extract(path, config, trace=trace)
+    clips = [(clip.start_s, clip.end_s, clip.box) for clip in found.clips]
+    curve = {}
+    for threshold in THRESHOLDS if trace.speech else ():
+        at = config.model_copy(update={"speaking": config.speaking.model_copy(update={"threshold": threshold})})
+        kept = speaking_stretches(trace.tracks, trace.scores, trace.speech, at)
+        curve[threshold] = [(s.first / trace.rate_hz, s.end / trace.rate_hz, box_of(s)) for s in kept if not s.drop]
+    return clips, curve
+
+
+def box_of(stretch):
+    size = np.array([*stretch.track.size, *stretch.track.size])
+    return (np.median(stretch.track.boxes[stretch.rows], axis=0) / size).tolist()
+
+
+def judge(speaking, clips):
+    """Returns (right, taken, found, wanted) seconds of one video."""
+    right, taken, hits = 0.0, 0.0, defaultdict(list)
+    for start, end, box in clips:
+        taken += end - start
+        x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        shared = [
+            (min(end, s["end_s"]) - max(start, s["start_s"]), i)
+            for i, s in enumerate(speaking)
+            if s["box"][0] <= x <= s["box"][2] and s["box"][1] <= y <= s["box"][3]
+        ]
+        best, i = max(shared, default=(0.0, -1))
+        if best > 0:
+            right += best
+            hits[i].append((max(start, speaking[i]["start_s"]), min(end, speaking[i]["end_s"])))
+    found = 0.0
+    for spans in hits.values():
+        reached = 0.0
+        for start, end in sorted(spans):
+            found += max(0.0, end - max(start, reached))
+            reached = max(reached, end)
+    return np.array([right, taken, found, sum(s["end_s"] - s["start_s"] for s in speaking)])
+
+
+def ratios(sums):
+    right, taken, found, wanted = sums
+    return right / taken if taken else float("nan"), found / wanted if wanted else float("nan")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpora", type=Path, nargs="+")
+    parser.add_argument("--lr-asd", default="", help="LR-ASD's weights; without them the lips alone")
+    parser.add_argument("--set", action="append", default=[], help="a key of the extraction's configuration")
+    parser.add_argument("--curve", type=Path, help="picture of the precision-recall curve")
+    parser.add_argument("--json", type=Path, help="all figures")
+    given = parser.parse_args()
+    config = load(ExtractionConfig, None, [f"speaking.lr_asd={given.lr_asd}", *given.set])
+
+    videos = [
+        (folder, v) for folder in given.corpora for v in json.loads((folder / "truth.json").read_text())["videos"]
+    ]
+    sums = defaultdict(lambda: np.zeros(4))
+    clip_counts, video_counts, hit_counts = Counter(), Counter(), Counter()
+    curve = {threshold: np.zeros(4) for threshold in THRESHOLDS}
+    extracted = defaultdict(list)
+    with ProcessPoolExecutor(os.cpu_count()) as pool, step("extract", len(videos), "videos") as progress:
+        jobs = [pool.submit(extract_one, folder / v["file"], config) for folder, v in videos]
+        for (folder, video), job in zip(videos, jobs, strict=True):
+            clips, at = job.result()
+            kind = video["scenario"]
+            video_counts[kind] += 1
+            hit_counts[kind] += bool(clips)
+            clip_counts[kind] += len(clips)
+            sums[kind] += judge(video["speaking"], clips)
+            extracted[folder] += [
+                {"file": video["file"], "start_s": a, "end_s": b, "box": box} for a, b, box in clips
+            ]
+            if kind != HARDEST:
+                for threshold in THRESHOLDS:
+                    curve[threshold] += judge(video["speaking"], at.get(threshold, []))
+            progress.advance()
+    for folder, rows in extracted.items():
+        (folder / "extracted.json").write_text(json.dumps(rows))
+    table = {}
+    for kind in sorted(sums):
+        table[kind] = {"videos": video_counts[kind], "with_clips": hit_counts[kind], "clips": clip_counts[kind]}
+        table[kind] |= dict(zip(("precision", "recall"), ratios(sums[kind]), strict=True))
+    apart = sum(v for k, v in sums.items() if k != HARDEST)
+    table[f"all but {HARDEST}"] = dict(zip(("precision", "recall"), ratios(apart), strict=True))
+    table["all"] = dict(zip(("precision", "recall"), ratios(sum(sums.values())), strict=True))
+    for kind, row in table.items():
+        counts = f"{row['with_clips']:3d} of {row['videos']:3d} videos" if "videos" in row else ""
+        print(f"{kind:16s} precision {row['precision']:.3f}  recall {row['recall']:.3f}  {counts}")
+    points = {str(threshold): ratios(sums_) for threshold, sums_ in curve.items()}
+    if given.json:
+        given.json.write_text(json.dumps({"table": table, "curve": points}, indent=1))
+    if given.curve:
+        draw(points, config.speaking.threshold, given.curve)
+
+
+def draw(points, threshold, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
+    precision, recall = zip(*points.values(), strict=True)
+    axes.plot(recall, precision, marker=".")
+    for key in points:
+        if float(key) in (0.2, 0.35, threshold, 0.65, 0.8):
+            axes.annotate(key, (points[key][1], points[key][0]), textcoords="offset points", xytext=(5, 5))
+    axes.set(xlabel="recall", ylabel="precision", title="Threshold of speaking (speaking.threshold)")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
