@@ -1,5 +1,7 @@
 """The configuration of all jobs: one section a room, each defined beside the code that uses it."""
 
+from typing import Any
+
 from pydantic import Field
 
 from pipelines.extraction.config import ExtractionConfig
@@ -23,8 +25,17 @@ class IngestConfig(Settings):
     extract_cpus: float = Field(1.0, gt=0, description="CPUs that one extraction task asks Ray for")
     embed_actors: int = Field(0, ge=0, description="embedding actors; 0 takes one per GPU, or one on CPU")
     embed_batch: int = Field(8, ge=1, description="videos that one embedding call takes")
-    commit_every: int = Field(32, ge=1, description="videos in one commit")
+    commit_every: int = Field(256, ge=1, description="videos in one commit, at most")
+    commit_mb: float = Field(128.0, gt=0, description="crops and speech in one commit, in megabytes, at most")
     commit_every_s: float = Field(30.0, gt=0, description="seconds after which a smaller commit is made")
+
+
+# What decides how a video is read, but not what it gives: a store does not do its videos again for these.
+EXECUTION = {
+    "extraction": {
+        "media": {"threads", "open_limit_s", "stall_limit_s", "slow_limit_s", "slow_limit_ratio", "memory_limit_mb"}
+    }
+}
 
 
 class GenerateConfig(Settings):
@@ -52,3 +63,7 @@ class Config(Settings):
     speakers: GeneratorConfig = GeneratorConfig()
     signature: SignatureConfig = SignatureConfig()
     generate: GenerateConfig = GenerateConfig()
+
+    def deciding(self) -> dict[str, Any]:
+        """Returns what decides what a video gives, and so which videos of a store are done: all but EXECUTION."""
+        return self.model_dump(include={"encoders", "extraction"}, exclude=EXECUTION)

@@ -1,11 +1,12 @@
 """From clips to rows of the store: decode crops and segments, embed them, name and number everything."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from pipelines.config import EncodersConfig
 from pipelines.extraction.rows import Clip, Extraction
@@ -23,37 +24,61 @@ class Extracted:
     extraction: Extraction
 
 
+@dataclass(frozen=True)
+class Ingested:
+    """One source as it comes back: its rows for the store, and the rest of its extraction, without the clips."""
+
+    rows: VideoRows
+    extraction: Extraction
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the media."""
+        return sum(len(face["image"]) for face in self.rows.faces) + sum(len(v["audio"]) for v in self.rows.voices)
+
+
 class Embedder:
-    """Embeds batches of extractions; an actor of the ingest job, with both encoders loaded once."""
+    """Embeds batches of extractions; an actor of the ingest job, with both encoders loaded once.
+
+    On a CUDA device the encoders run in bfloat16 where autocast deems it safe. No test here has such a device.
+
+    Args:
+        encoders: which.
+        run_id: of the rows.
+        device: of torch; the first GPU where there is one, if it is left out.
+    """
 
     def __init__(self, encoders: EncodersConfig, run_id: str, device: str | None = None):
         self.face: FaceEncoder = open_face_encoder(encoders.face, device)
         self.voice: VoiceEncoder = open_voice_encoder(encoders.voice, device)
         self.run_id = run_id
+        self.on_gpu = torch.cuda.is_available() and not (device or "").startswith("cpu")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """For Ray Data: a batch {"extracted": (n,) of Extracted} -> {"rows": (n,) of VideoRows}."""
-        rows = self.guarded_rows(list(batch["extracted"]))
-        column = np.empty(len(rows), object)
-        column[:] = rows
-        return {"rows": column}
+        """For Ray Data: a batch {"extracted": (n,) of Extracted} -> {"done": (n,) of Ingested}."""
+        extracted = list(batch["extracted"])
+        column = np.empty(len(extracted), object)
+        column[:] = self.guarded(extracted)
+        return {"done": column}
 
-    def guarded_rows(self, batch: Sequence[Extracted]) -> list[VideoRows]:
-        """As `rows`; a source whose clips cannot be embedded becomes a failed row, and the others go on."""
+    def guarded(self, batch: Sequence[Extracted]) -> list[Ingested]:
+        """As `embed`; a source whose clips cannot be embedded becomes a failed row, and the others go on."""
         try:
-            return self.rows(batch)
+            return self.embed(batch)
         except Exception as error:  # whatever it is, it must not end a job of a million files
             if len(batch) > 1:
-                return [row for item in batch for row in self.guarded_rows([item])]
-            return self.rows([Extracted(batch[0].source, internal_error(error))])
+                return [done for item in batch for done in self.guarded([item])]
+            return self.embed([Extracted(batch[0].source, internal_error(error))])
 
-    def rows(self, batch: Sequence[Extracted]) -> list[VideoRows]:
+    def embed(self, batch: Sequence[Extracted]) -> list[Ingested]:
         """Returns the store's rows of each extraction; all crops, and all segments, go through in one call."""
         clips = [clip for item in batch for clip in item.extraction.clips]
-        faces = self.face.embed([decode_image(face.image) for clip in clips for face in clip.faces])
-        voices = self.voice.embed([decode_speech(voice.audio) for clip in clips for voice in clip.voices])
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
+            faces = self.face.embed([decode_image(face.image) for clip in clips for face in clip.faces])
+            voices = self.voice.embed([decode_speech(voice.audio) for clip in clips for voice in clip.voices])
         face_vectors, voice_vectors = iter(faces), iter(voices)
-        return [self._video(item, face_vectors, voice_vectors) for item in batch]
+        rows = [self._video(item, face_vectors, voice_vectors) for item in batch]
+        return [Ingested(row, replace(item.extraction, clips=())) for row, item in zip(rows, batch, strict=True)]
 
     def _video(self, item: Extracted, face_vectors: Any, voice_vectors: Any) -> VideoRows:
         source, extraction = item.source, item.extraction
@@ -72,9 +97,17 @@ class Embedder:
         return VideoRows(_video_row(source, self.run_id, extraction), clips, faces, voices)
 
 
-def failed_rows(source: Source, run_id: str, reason: str) -> VideoRows:
+def failed(source: Source, run_id: str, reason: str) -> Ingested:
     """Returns the row of a source that could not even be read."""
-    return VideoRows(_video_row(source, run_id, Extraction("failed", reason, 0.0)))
+    extraction = Extraction("failed", reason, 0.0)
+    return Ingested(VideoRows(_video_row(source, run_id, extraction)), extraction)
+
+
+def failed_instead(done: Ingested, error: Exception) -> Ingested:
+    """Returns the row of a source whose rows tripped a defect of ours."""
+    extraction = internal_error(error)
+    row = {"state": extraction.state, "reason": extraction.reason, "funnel": {}}
+    return Ingested(VideoRows({**done.rows.video, **row}), extraction)
 
 
 def _video_row(source: Source, run_id: str, extraction: Extraction) -> dict[str, Any]:

@@ -1,31 +1,29 @@
-"""The ingest job on Ray Data: paths in, clips out, embedded in actor pools, committed by the driver.
+"""The ingest job: asks the ledger what is to be done, a window at a time, and commits what the cluster makes of it.
 
-    sources -> extract (tasks) -> embed (actors, a GPU each where there are any) -> commit (driver, in batches)
-
-One Ray row is one video; only paths go out and only crops, segments and vectors come back.
+A window is one Ray dataset. A new one costs about 4 s, for its actors start anew, and its last videos leave CPUs
+idle: little against the thousands of videos in it, and it bounds what Ray and the driver keep in mind of a million.
 """
 
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.cluster import Extract, on_cluster, start_ray, stream
+from pipelines.committing import committed
 from pipelines.config import Config
-from pipelines.embedding import Embedder, Extracted, failed_rows, internal_error
+from pipelines.embedding import Ingested, failed
 from pipelines.extraction.faces import open_detector
 from pipelines.extraction.rows import Extraction
-from pipelines.inputs.known import Work, split_known
+from pipelines.inputs.known import WINDOW, Work, split_known
 from pipelines.inputs.source import Source
-from pipelines.progress import say, step
-from stores import Store, StoreError, VideoRows, config_hash, run_id
+from pipelines.metrics import IngestMetrics
+from pipelines.pace import Pace
+from pipelines.progress import Step, say, step
+from stores import Store, VideoRows, config_hash
 from vclip.encoders import open_face_encoder, open_voice_encoder
-
-WINDOW = 4096  # sources in one Ray dataset; a new one costs about 4 s, for its actors start anew
-
-# Extracts one source under a configuration; runs in a Ray task.
-Extract = Callable[[Source, Config], Extraction]
 
 
 @dataclass
@@ -33,173 +31,171 @@ class Summary:
     """What a run did."""
 
     store: str
-    run_id: str
-    known: int  # inputs that the store had already; nothing was done for them
+    run_id: str = ""  # empty while there was nothing to do
+    known: int = 0  # inputs that the store had already; nothing was done for them
     videos: Counter = field(default_factory=Counter)  # state -> count
     doubles: int = 0  # other names of videos of this run
+    elsewhere: int = 0  # videos that another run has done meanwhile
     outdated: int = 0  # videos removed, because their files have changed
     rows: Counter = field(default_factory=Counter)  # clips, faces, voices -> count
     funnel: Counter = field(default_factory=Counter)  # counts per stage and drops per reason, over all videos
     reasons: Counter = field(default_factory=Counter)  # why videos are empty or failed -> count
     config: dict[str, Any] = field(default_factory=dict)  # resolved
+    video_s: float = 0.0  # length of all videos
+    size_bytes: int = 0  # of all their files
     took_s: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         return {k: dict(v) if isinstance(v, Counter) else v for k, v in vars(self).items()}
 
+    def count(self, rows: VideoRows) -> None:
+        """Adds one video that went into the store."""
+        self.videos[rows.video["state"]] += 1
+        self.rows.update(clips=len(rows.clips), faces=len(rows.faces), voices=len(rows.voices))
+        self.funnel.update(rows.video["funnel"])
+        self.video_s += rows.video["duration_s"]
+        self.size_bytes += rows.video["uris"][0].get("size_bytes") or 0
+        if rows.video["reason"]:
+            self.reasons[rows.video["reason"]] += 1
+
+
+# Is told of each video that went into the store: its rows, its extraction without the clips, the summary so far.
+Observe = Callable[[VideoRows, Extraction, Summary], None]
+
 
 def ingest(
-    sources: Sequence[Source], store_uri: str, config: Config, extract: Extract, unit: str = "videos"
+    sources: Sequence[Source],
+    store_uri: str,
+    config: Config,
+    extract: Extract,
+    unit: str = "videos",
+    *,
+    inputs: Sequence[str] = (),
+    retry_failed: bool = False,
+    limit: int | None = None,
+    observe: Observe | None = None,
 ) -> Summary:
     """Extracts and embeds every source that the store does not have yet; returns what was done.
 
     Args:
         sources: the inputs.
         store_uri: the store; made if there is none.
-        config: its sections `encoders` and `extraction` decide what a source gives, and so what counts as known.
+        config: `config.deciding()` decides what a source gives, and so what counts as known.
         extract: what is done to one source.
         unit: what a source is called in the progress.
+        inputs: what the user gave, for the store's record of the run.
+        retry_failed: failed sources are done again.
+        limit: only the first so many of those still to do.
+        observe: told of each video that went into the store.
 
     Raises:
         InputError, StoreError: the encoders or the store cannot be opened. Nothing is written.
+        StoreUnavailable: the disk is full or the connection did not come back; a second run goes on.
     """
     started_s = time.monotonic()
-    store = _open_store(store_uri, config)
-    summary = Summary(store_uri, run_id(), 0)
-    if os.environ.get("RAY_ADDRESS"):
-        start_ray()  # a cluster that runs already also looks at the files
-    settings = config_hash(config.model_dump(include={"encoders", "extraction"}))
-    for work in split_known(sources, store, settings, config=config.remote):
-        if work.todo or work.unreadable:
-            say(f"{len(work.todo)} {unit} to do, {work.known} known already; run {summary.run_id}")
-            with step("ingest", len(work.todo) + len(work.unreadable), unit) as progress:
-                for rows in _committed(store, _stream(work, config, summary.run_id, extract), config):
-                    _count(summary, rows)
-                    progress.advance(note=f"{summary.rows['clips']} clips")
-        for source in [*work.renamed, *work.doubles]:
-            store.add_uri(source.video_id, source.seen_as)
-        for content in work.outdated:
-            store.delete_video(content)
-        summary.known += work.known
-        summary.doubles += len(work.doubles)
-        summary.outdated += len(work.outdated)
-    summary.config = config.model_dump()
-    summary.took_s = time.monotonic() - started_s
+    store = open_store(store_uri, config)
+    summary = Summary(store_uri, config=config.model_dump())
+    if on_cluster():
+        start_ray()  # it also looks at the files
+    command = {"job": "ingest", "unit": unit, "inputs": list(inputs), "sources": len(sources)}
+    command |= {"retry_failed": retry_failed, "limit": limit}
+    with ExitStack() as stack:
+        progress = None
+        for work in _limited(_windows(sources, store, config, retry_failed, limit), limit):
+            if work.todo or work.unreadable:
+                if progress is None:
+                    stack.enter_context(_recorded(store, command, summary, started_s))
+                    say(f"{unit} to do; run {summary.run_id}")
+                    progress = stack.enter_context(step("ingest", len(sources), unit))
+                    told = _tell(summary, progress, observe)
+                progress.total -= work.known + len(work.doubles)
+                for done, held in committed(store, _results(work, config, summary.run_id, extract), config.ingest):
+                    told(done, held)
+            _record_names(store, work)
+            summary.known += work.known
+            summary.doubles += len(work.doubles)
+            summary.outdated += len(work.outdated)
+        summary.took_s = time.monotonic() - started_s
     return summary
 
 
-def _open_store(uri: str, config: Config) -> Store:
+def open_store(uri: str, config: Config, dry: bool = False) -> Store:
+    """Returns the store at `uri`, made for the encoders of `config`; if `dry`, an empty one where there is none."""
     # Opened here first, so that missing weights are one clear line before a cluster is asked for anything.
     open_detector(config.extraction.tracks.detector)
     face, voice = open_face_encoder(config.encoders.face, "cpu"), open_voice_encoder(config.encoders.voice, "cpu")
-    return Store.open_or_create(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim})
+    make = Store.open_or_empty if dry else Store.open_or_create
+    return make(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim})
 
 
-def _stream(work: Work, config: Config, run: str, extract: Extract) -> Iterator[VideoRows]:
-    """Yields the rows of each source as the cluster finishes it."""
+def _windows(
+    sources: Sequence[Source], store: Store, config: Config, retry_failed: bool, limit: int | None
+) -> Iterator[Work]:
+    window = min(WINDOW, max(limit or WINDOW, 256))  # of few to do, few more need be looked at
+    deciding = config_hash(config.deciding())
+    return split_known(sources, store, deciding, window, retry_failed, config.remote)
+
+
+def _limited(windows: Iterator[Work], limit: int | None) -> Iterator[Work]:
+    """Passes windows on up to the first `limit` sources to do; other names of those left out stay out too."""
+    room = limit
+    for work in windows:
+        if room is not None:
+            left_out = {source.video_id for source in work.todo[room:]}
+            work.todo = work.todo[:room]
+            work.doubles = [source for source in work.doubles if source.video_id not in left_out]
+            room -= len(work.todo)
+        yield work
+        if room == 0:
+            return
+
+
+@contextmanager
+def _recorded(store: Store, command: Mapping[str, Any], summary: Summary, started_s: float) -> Iterator[None]:
+    """Records the run in the store; before it, what dead runs have left behind goes."""
+    store.sweep()
+    with store.run(command, summary.config) as run:
+        summary.run_id = run.run_id
+        try:
+            yield
+        finally:
+            summary.took_s = time.monotonic() - started_s
+            run.summary = {name: value for name, value in summary.to_json().items() if name != "config"}
+
+
+def _results(work: Work, config: Config, run_id: str, extract: Extract) -> Iterator[Ingested]:
     for source, reason in work.unreadable:
-        yield failed_rows(source, run, reason)
-    if not work.todo:
-        return
-    import ray
-
-    start_ray()
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    actors = config.ingest.embed_actors or max(1, gpus)
-
-    def extract_row(row: dict[str, Any]) -> dict[str, Any]:
-        _one_thread()
-        return {"extracted": Extracted(row["source"], _guarded(extract, row["source"], config))}
-
-    # A task hands its rows on when it ends, so each has one source; and a window bounds what Ray keeps in mind.
-    for start in range(0, len(work.todo), WINDOW):
-        window = [{"source": source} for source in work.todo[start : start + WINDOW]]
-        rows = ray.data.from_items(window, override_num_blocks=len(window))
-        rows = rows.map(extract_row, num_cpus=config.ingest.extract_cpus)
-        rows = rows.map_batches(
-            Embedder,
-            fn_constructor_args=(config.encoders, run),
-            batch_size=config.ingest.embed_batch,
-            compute=ray.data.ActorPoolStrategy(size=actors),
-            num_gpus=1 if gpus else 0,
-            # On CPU the actor shares the cores with extraction: on two cores a core of its own would halve that.
-            num_cpus=0,
-            # On one machine an actor that dies takes the job with it, and a second run goes on from there; on a
-            # cluster it starts anew (and Ray then warns of ray issue 53727, which a local run need not read).
-            **({} if os.environ.get("RAY_ADDRESS") else {"max_restarts": 0}),
-        )
-        for row in rows.iter_rows():
-            yield row["rows"]
+        yield failed(source, run_id, reason)
+    if work.todo:
+        yield from stream(work.todo, config, run_id, extract)
 
 
-def _guarded(extract: Extract, source: Source, config: Config) -> Extraction:
-    """One file that trips a defect of a decoder or of ours must not end a job of a million files."""
-    try:
-        return extract(source, config)
-    except Exception as error:
-        return internal_error(error)
+def _tell(summary: Summary, progress: Step, observe: Observe | None) -> Callable[[Ingested, bool], None]:
+    """Returns what is told of each video that was committed, and whether it was held."""
+    import ray.util.metrics
+
+    metrics, pace = IngestMetrics(ray.util.metrics), Pace()
+
+    def tell(done: Ingested, held: bool) -> None:
+        pace.add(done.rows.video["duration_s"])
+        if held:
+            summary.count(done.rows)
+            metrics.add(done.rows, done.extraction)
+            if observe:
+                observe(done.rows, done.extraction, summary)
+        else:
+            summary.elsewhere += 1
+        states = [f"{summary.videos[state]} {state}" for state in ("empty", "failed") if summary.videos[state]]
+        progress.advance(note=", ".join(filter(None, [f"{summary.rows['clips']} clips", *states, str(pace)])))
+
+    return tell
 
 
-def _committed(store: Store, stream: Iterator[VideoRows], config: Config) -> Iterator[VideoRows]:
-    """Passes rows on, once they are in the store."""
-    batch: list[VideoRows] = []
-    last_s = time.monotonic()
-    for rows in stream:
-        batch.append(rows)
-        full = len(batch) >= config.ingest.commit_every
-        if full or time.monotonic() - last_s >= config.ingest.commit_every_s:
-            yield from _commit(store, batch)
-            batch, last_s = [], time.monotonic()
-    if batch:
-        yield from _commit(store, batch)
-
-
-def _commit(store: Store, batch: list[VideoRows]) -> list[VideoRows]:
-    """Commits a batch; a video whose rows the store refuses becomes a failed row, and the others go in."""
-    try:
-        store.commit(batch)
-        return batch
-    except StoreError as error:
-        if len(batch) > 1:
-            return [row for rows in batch for row in _commit(store, [rows])]
-        video = batch[0].video
-        if video["state"] == "failed":
-            raise
-        reason = internal_error(error).reason
-        return _commit(store, [VideoRows({**video, "state": "failed", "reason": reason, "funnel": {}})])
-
-
-def _count(summary: Summary, rows: VideoRows) -> None:
-    summary.videos[rows.video["state"]] += 1
-    summary.rows.update(clips=len(rows.clips), faces=len(rows.faces), voices=len(rows.voices))
-    summary.funnel.update(rows.video["funnel"])
-    if rows.video["reason"]:
-        summary.reasons[rows.video["reason"]] += 1
-
-
-def start_ray() -> None:
-    """Joins the cluster that RAY_ADDRESS names (as in `ray job submit`), or starts one on this machine."""
-    import logging
-    import warnings
-
-    import ray
-
-    # Ray forks and at once executes its servers; lancedb fears for forks that go on in Python.
-    warnings.filterwarnings("ignore", message="lancedb fork support")
-    # `max_restarts` has no other way in yet; pyproject keeps Ray below the version that takes this one away.
-    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-
-
-def _one_thread() -> None:
-    """Ray gives a task one core; the libraries in it would each take them all."""
-    import cv2
-    import torch
-
-    cv2.setNumThreads(1)
-    if torch.get_num_threads() != 1:
-        torch.set_num_threads(1)
+def _record_names(store: Store, work: Work) -> None:
+    names: dict[str, list[dict[str, Any]]] = {}
+    for source in [*work.renamed, *work.doubles]:
+        names.setdefault(source.video_id, []).append(source.seen_as)
+    if names:
+        store.add_uris(names)
+    for content in work.outdated:
+        store.delete_video(content)

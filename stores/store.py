@@ -74,6 +74,15 @@ class Store:
         make = cls.open if opening.exists(str(uri), options) else cls.create
         return make(uri, faces, voices, options)
 
+    @classmethod
+    def open_or_empty(
+        cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None
+    ) -> Self:
+        """As `open_or_create`, but where there is no store, the new one is in memory and nothing is written."""
+        if opening.exists(str(uri), options):
+            return cls.open(uri, faces, voices, options)
+        return cls.create("memory://", faces, voices)
+
     @staticmethod
     def migrate(uri: str, options: Options = None) -> list[int]:
         """Takes the store at `uri` to the current schema; returns the versions passed, the one it had first.

@@ -136,13 +136,13 @@ def test_another_extraction_configuration_does_the_video_again(ingested, vclip, 
 
 def test_a_defect_in_one_file_does_not_end_the_job(tmp_path):
     """What an extraction raises is that video's reason."""
+    from pipelines.cluster import guarded
     from pipelines.config import Config
-    from pipelines.ingest import _guarded
     from pipelines.inputs.source import Source
 
     def trips(source, config):
         raise IndexError("out of\nrange")
 
-    extraction = _guarded(trips, Source(("a.mp4",), "a.mp4", 1, 1.0), Config())
+    extraction = guarded(trips, Source(("a.mp4",), "a.mp4", 1, 1.0), Config())
     assert extraction.state == "failed"
     assert extraction.reason == "internal error: IndexError: out of"
