@@ -78,7 +78,7 @@ def _result(chunk: Sequence[Source], task: object) -> list[Content]:
     try:
         return ray.get(task)
     except ray.exceptions.RayError as error:
-        return [(name_id(source), f"cannot be read ({type(error).__name__} of the cluster)") for source in chunk]
+        return [(name_id(source), f"cannot be read (the worker died: {type(error).__name__})") for source in chunk]
 
 
 def _content(source: Source, config: RemoteConfig) -> Content:

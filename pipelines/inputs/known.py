@@ -43,8 +43,8 @@ def split_known(
     the first decides, also on its labels. Other labels than before are a reason to do a source again; no labels are
     none, so that they need not be given each time.
 
-    What is known costs no window of its own: all but the last are full. The ledger is read anew for each look-up, so
-    that a job sees what another one has done meanwhile. Nothing is written here: the names of `renamed` and `doubles`
+    What is known costs no window of its own: all but the last are full. The ledger is read anew after each, so that a
+    job sees what another one has done meanwhile. Nothing is written here: the names of `renamed` and `doubles`
     are to be recorded once `todo` is done, and `outdated`, which comes last, is to be deleted then.
 
     Args:
@@ -58,14 +58,14 @@ def split_known(
     config = config or RemoteConfig()
     met, work, ledger, stream = _Met(), Work(), None, iter(sources)
     while batch := [_with_hash(source, settings_hash) for source in islice(stream, window)]:
-        ledger = Ledger(store, retry_failed)
+        ledger = ledger or Ledger(store, retry_failed)
         entries = ledger.by_name([source.uri for source in batch])
         _sort(list(_identified(batch, entries, ledger, config)), entries, ledger, met, work)
         if len(work.todo) + len(work.unreadable) >= window:
             yield work
-            work = Work()
-    if ledger and met.left:
-        work.outdated = met.without_a_name(ledger)
+            work, ledger = Work(), None
+    if met.left:
+        work.outdated = met.without_a_name(ledger or Ledger(store))
     if work != Work():
         yield work
 
