@@ -24,8 +24,6 @@ from obstore.store import GCSStore, ObjectStore, S3Store
 from pipelines.inputs.addresses import Seen, scheme_of
 from stores.opening import plain_http
 
-PIECE_BYTES = 1 << 20
-
 
 def look(address: str, stall_s: float) -> Seen:
     """Returns what the service says of an object."""
@@ -51,7 +49,7 @@ def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[s
 
 def _pieces(found: "obstore.GetResult") -> Iterator[bytes]:
     with _explained():
-        for piece in found.stream(min_chunk_size=PIECE_BYTES):
+        for piece in found.stream(min_chunk_size=1):  # as it comes, so that the limit on the time is kept
             yield bytes(piece)
 
 

@@ -1,7 +1,8 @@
 """Reads files once, for the hash of their content.
 
 On a cluster that runs already the reading is done by tasks, because one driver cannot read a million files;
-elsewhere by threads.
+elsewhere by threads. A remote file is read here, and once more when a worker copies it: what it holds decides whether
+any work on it begins at all.
 """
 
 import io

@@ -139,7 +139,8 @@ def _on_disk(given: str, config: RemoteConfig) -> Iterator[Entry]:
         folder, pattern = split_pattern(path)
         depth = None if "**" in pattern else len(pattern)
         files = walk(folder or "/", depth) if os.path.isdir(folder or "/") else ()
-        yield from _some((Entry(f"{folder}/{inside}", inside) for inside in _fitting(files, pattern)), given)
+        found = (Entry(f"{folder}/{inside}", inside) for inside in files)
+        yield from _some(_fitting(found, pattern), given)
     else:
         what = "neither a file nor a folder" if os.path.exists(path) else "no such file or folder"
         raise InputError(
@@ -158,12 +159,11 @@ def _in_bucket(given: str, config: RemoteConfig) -> Iterator[Entry]:
             except FileNotFoundError:
                 pass
         folder, pattern = split_pattern(given) if is_pattern(key) else (given.rstrip("/"), ["**"])
-        seen = dict(listed(folder, config))
+        objects = listed(folder, config)
     except OSError as error:
         raise InputError(f"input {given}: {error}; expected an object or a prefix of a bucket") from None
-    inside = {name.removeprefix(f"{folder}/"): name for name in seen}
-    found = (Entry(inside[path], path, seen[inside[path]]) for path in _fitting(inside, pattern))
-    yield from _some(found, given)
+    found = (Entry(name, name.removeprefix(f"{folder}/"), seen) for name, seen in objects)
+    yield from _some(_fitting(found, pattern), given)
 
 
 def _on_web(given: str, config: RemoteConfig) -> Iterator[Entry]:
@@ -213,11 +213,11 @@ def _look(name: str, config: RemoteConfig) -> Seen:
     return Seen(stat.st_size, stat.st_mtime, None)
 
 
-def _fitting(files: Iterable[str], pattern: Sequence[str]) -> Iterator[str]:
-    """Yields the files that fit; of any ending where the pattern spells it out, else videos only."""
+def _fitting(entries: Iterable[Entry], pattern: Sequence[str]) -> Iterator[Entry]:
+    """Yields what fits; of any ending where the pattern spells it out, else videos only."""
     ending = os.path.splitext(pattern[-1])[1]
     spelt = bool(ending) and not is_pattern(ending)
-    return (file for file in files if (spelt or _is_video(file)) and fits(file.split("/"), pattern))
+    return (e for e in entries if (spelt or _is_video(e.inside)) and fits(e.inside.split("/"), pattern))
 
 
 def _is_video(name: str) -> bool:

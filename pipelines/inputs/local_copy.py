@@ -37,6 +37,7 @@ def local_copy(
         return
     config = config or RemoteConfig()
     parent = config.folder or tempfile.gettempdir()
+    os.makedirs(parent, exist_ok=True)
     _sweep(parent)
     check_size(size_bytes, config)
     if (size_bytes or 0) > (free := shutil.disk_usage(parent).free):

@@ -47,7 +47,7 @@ def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[s
 def _pieces(answer: urllib3.BaseHTTPResponse, skip: int) -> Iterator[bytes]:
     try:
         with _explained():
-            for piece in answer.stream(PIECE_BYTES, decode_content=False):
+            while piece := answer.read1(PIECE_BYTES, decode_content=False):  # as it comes, so that limits are kept
                 kept = piece[skip:]
                 skip = max(0, skip - len(piece))
                 if kept:

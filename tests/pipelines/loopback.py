@@ -36,6 +36,10 @@ class Handler(BaseHTTPRequestHandler):
             self._head(302, {"Location": "file:///etc/passwd", "Content-Length": "0"})
         elif kind == "hang":
             self.server.closing.wait(30)
+        elif kind == "drip":  # a byte now and then
+            self._head(200, {"Content-Length": "1000"})
+            while not self.server.closing.wait(0.05):
+                self.wfile.write(b"x")
         elif kind == "nohead" and self.command == "HEAD":
             self._head(405, {"Content-Length": "0"})
         elif kind == "busy" and first:

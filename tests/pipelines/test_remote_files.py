@@ -94,6 +94,8 @@ def test_a_page_of_another_version_is_not_taken(server):
 def test_a_file_that_takes_too_long_or_is_too_large_is_given_up(server):
     with pytest.raises(OSError, match=r"took more than remote\.limit_s"):
         _read(f"{server.root}/good.mp4", RemoteConfig(limit_s=1e-6))
+    with pytest.raises(OSError, match=r"took more than remote\.limit_s"):
+        _read(f"{server.root}/drip.mp4", RemoteConfig(limit_s=0.5))
     with pytest.raises(OSError, match=r"larger than remote\.max_gb"):
         _read(f"{server.root}/good.mp4", RemoteConfig(max_gb=1e-6))
 
