@@ -87,6 +87,15 @@ def ingest(
         Path | None,
         typer.Option(help="Table with a column `file`; its others (identity, gender, ...) become labels."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report.html and summary.json; STORE.runs/RUN beside a local store."),
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do failed videos again.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many of those still to do.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done, and how long it may take.")
+    ] = False,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
@@ -107,9 +116,16 @@ def ingest(
 
     Example: `vclip ingest s3://corpus/manifest.parquet --store s3://corpus/store`
     """
-    from pipelines.videos import ingest_videos
+    from pipelines.report import reported
+    from pipelines.videos import ingest_videos, plan_videos
 
-    summary = ingest_videos(inputs, store, _config(config, set), labels)
+    resolved = _config(config, set)
+    if dry_run:
+        plan = plan_videos(inputs, store, resolved, labels, retry_failed, limit)
+        _show(plan.to_json(), as_json, "what would be done; nothing was")
+        return
+    with reported(store, resolved, report) as observe:
+        summary = ingest_videos(inputs, store, resolved, labels, observe, retry_failed, limit)
     _show_ingest(summary, as_json)
 
 
@@ -191,7 +207,7 @@ def _show_candidates(result: dict[str, Any]) -> None:
 @app.command()
 def query(
     store: StoreUri,
-    table: Annotated[str, typer.Option(help="videos, clips, faces, voices, speakers or generations.")] = "clips",
+    table: Annotated[str, typer.Option(help="videos, clips, faces, voices, speakers, generations, runs.")] = "clips",
     select: Annotated[
         str | None, typer.Option(help="Columns, comma-separated; all but media where left out.")
     ] = None,

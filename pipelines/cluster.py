@@ -31,14 +31,13 @@ EMBED_RETRIES = 2  # of a batch whose actor died
 
 
 def stream(sources: Sequence[Source], config: Config, run_id: str, extract: Extract) -> Iterator[Ingested]:
-    """Yields what each source gave, as the cluster finishes it; each once, also those whose workers die.
+    """Yields what each source gave, as the cluster (see `start_ray`) finishes it; each once, whatever dies.
 
     Raises:
         RayError: the cluster itself fails, the embedding actors do not start, say.
     """
     from ray.exceptions import RayError
 
-    start_ray()
     left = {source.video_id: source for source in sources}
     for attempt, alone in enumerate((False, False, True), start=1):
         if not left:

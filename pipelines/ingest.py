@@ -104,6 +104,7 @@ def ingest(
         for work in _limited(_windows(sources, store, config, retry_failed, limit), limit):
             if work.todo or work.unreadable:
                 if progress is None:
+                    start_ray()
                     stack.enter_context(_recorded(store, command, summary, started_s))
                     say(f"{unit} to do; run {summary.run_id}")
                     progress = stack.enter_context(step("ingest", len(sources), unit))

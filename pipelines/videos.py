@@ -7,16 +7,23 @@ from pathlib import Path
 from pipelines.config import Config
 from pipelines.extraction import extract
 from pipelines.extraction.rows import Extraction
-from pipelines.ingest import Summary, ingest
+from pipelines.ingest import Observe, Summary, ingest
 from pipelines.inputs.labels import read_labels
 from pipelines.inputs.listing import list_videos
 from pipelines.inputs.local_copy import local_copy
 from pipelines.inputs.remote import unreadable
 from pipelines.inputs.source import Source
+from pipelines.plan import Plan, plan
 
 
 def ingest_videos(
-    inputs: Sequence[str | Path], store_uri: str, config: Config, labels: str | Path | None = None
+    inputs: Sequence[str | Path],
+    store_uri: str,
+    config: Config,
+    labels: str | Path | None = None,
+    observe: Observe | None = None,
+    retry_failed: bool = False,
+    limit: int | None = None,
 ) -> Summary:
     """Extracts clips from all videos in `inputs`, embeds them and commits them to the store.
 
@@ -25,12 +32,29 @@ def ingest_videos(
         store_uri: made if there is none.
         config: the resolved configuration.
         labels: a table with a column `file`; see `read_labels`.
+        observe: told of each video that went into the store.
+        retry_failed: failed videos are done again.
+        limit: only the first so many of those still to do.
 
     Raises:
         InputError, StoreError: nothing to read, or nowhere to write.
     """
     sources = list_videos(inputs, read_labels(labels) if labels else None, config.remote)
-    return ingest(sources, store_uri, config, extract_video)
+    asked = {"inputs": [str(given) for given in inputs], "retry_failed": retry_failed, "limit": limit}
+    return ingest(sources, store_uri, config, extract_video, observe=observe, **asked)
+
+
+def plan_videos(
+    inputs: Sequence[str | Path],
+    store_uri: str,
+    config: Config,
+    labels: str | Path | None = None,
+    retry_failed: bool = False,
+    limit: int | None = None,
+) -> Plan:
+    """Returns what `ingest_videos` would do with the same arguments; nothing is written."""
+    sources = list_videos(inputs, read_labels(labels) if labels else None, config.remote)
+    return plan(sources, store_uri, config, retry_failed, limit)
 
 
 def extract_video(source: Source, config: Config) -> Extraction:
