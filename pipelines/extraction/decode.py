@@ -17,12 +17,15 @@ import numpy as np
 
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.ffmpeg_pictures import ffmpeg_binary, filters, run_ffmpeg
+from pipelines.extraction.picture_clock import PictureClock
 from pipelines.extraction.probe import MediaError, Probe
 from pipelines.extraction.sound_file import BYTES, SAMPLE_RATE_HZ, SoundFile
 
 __all__ = ["SAMPLE_RATE_HZ", "Decoder", "ffmpeg_binary", "full_pictures"]
 
 SEEK_LEAD = 2  # pictures
+PPM = {"vcodec": "ppm", "pix_fmt": "rgb24"}
+FULL_SIZE = "scale='round(iw*sar)':ih:flags=bicubic"
 NAME = "<file>"  # stands for the file's name, which need not be the UTF-8 that ffmpeg-python wants
 # BT.2020 PQ or HLG to BT.709: in linear light, bright parts rolled off; 100 cd/m2 is the white of SDR.
 TONE_MAP = (
@@ -43,30 +46,53 @@ class Decoder:
     def __init__(self, path: str | Path, probe: Probe, config: MediaConfig):
         self.path, self.probe, self.config = path, probe, config
         self._sound = SoundFile()
+        self._clock = PictureClock()
 
     def __enter__(self) -> "Decoder":
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._sound.close()
+        self._clock.close()
 
     def pictures(self) -> Iterator[np.ndarray]:
         """Yields the pictures, (height, width, 3) uint8 RGB, number i standing at second `i / rate_hz`.
 
-        A stream that starts late repeats its first picture until then. After a change of resolution the pictures keep
-        the size of the first.
+        A stream that starts late repeats its first picture until then, and one of fewer pictures each of them: it is
+        the same array again. After a change of resolution the pictures keep the size of the first.
 
         Raises:
             MediaError: ffmpeg fails, stalls or takes too much, or the video is longer than the limit.
         """
+        config, count = self.config, 0
+        limit, gap = round(config.max_duration_s * config.rate_hz), round(config.max_gap_s * config.rate_hz)
+        most_bytes = round((config.max_duration_s + config.max_gap_s) * SAMPLE_RATE_HZ) * BYTES
+        fds = (self._clock.target, *self._sound.fds)
+        given = run_ffmpeg(_arguments(self._outputs(), self.path), config, fds, most_bytes)
+        for count, picture in enumerate(self._clock.place(given, gap), start=1):
+            if count > limit:
+                raise MediaError(f"longer than the limit of {config.max_duration_s:g} s (media.max_duration_s)")
+            yield picture
+        start_s = self.probe.video_start_s
+        if not count and start_s > config.max_gap_s:
+            limit_s = f"more than {config.max_gap_s:g} s (media.max_gap_s)"
+            raise MediaError(f"its first picture stands at {start_s:.1f} s, {limit_s} after its sound")
+        self._sound.place()
+
+    def _outputs(self) -> Any:
         config, probe = self.config, self.probe
-        source = _input(probe, config)
-        side = config.max_side_px
+        source, side = _input(probe, config), config.max_side_px
         # Display size: the pixels made square, shrunk to the limit but never enlarged; even sizes.
         shrink = f"min(1,{side}/max(iw*sar,ih))"
         size = f"'max(2,2*round(iw*sar*{shrink}/2))':'max(2,2*round(ih*{shrink}/2))'"
         video = source[str(probe.video_index)].output(
-            "pipe:", vf=_chain(probe, config, f"scale={size}:flags=area"), **PPM
+            # The time goes ahead of the picture, so that it is there when the picture is.
+            f"[f=framecrc:flush_packets=1]pipe:{self._clock.target}|[f=image2pipe]pipe:1",
+            vf=_chain(probe, config, f"scale={size}:flags=area"),
+            format="tee",
+            fps_mode="passthrough",
+            enc_time_base=f"1:{config.rate_hz:g}",
+            **PPM,
         )
         audio = source[str(probe.audio_index)].output(
             self._sound.target,
@@ -75,14 +101,7 @@ class Decoder:
             acodec="pcm_s16le",
             t=config.max_duration_s,
         )
-        limit = round(config.max_duration_s * config.rate_hz)
-        most_bytes = round((config.max_duration_s + config.max_gap_s) * SAMPLE_RATE_HZ) * BYTES
-        arguments = _arguments(ffmpeg.merge_outputs(video, audio), self.path)
-        for count, picture in enumerate(run_ffmpeg(arguments, config, self._sound.fds, most_bytes)):
-            if count >= limit:
-                raise MediaError(f"longer than the limit of {config.max_duration_s:g} s (media.max_duration_s)")
-            yield picture
-        self._sound.place()
+        return ffmpeg.merge_outputs(video, audio)
 
     @property
     def sound(self) -> np.ndarray:
@@ -105,14 +124,12 @@ def full_pictures(
     wanted = "+".join(f"eq(n,{number - start})" for number in numbers)
     source = _input(probe, config, ss=f"{start / config.rate_hz:.6f}")
     # The same clock as in the first pass, so that the same number is the same instant.
-    chain = _chain(probe, config, f"select='{wanted}',scale='round(iw*sar)':ih:flags=bicubic")
+    clock = f"fps={config.rate_hz:g}:start_time=0,select='{wanted}'"
+    chain = _chain(probe, config, f"{clock},{FULL_SIZE}")
     video = source[str(probe.video_index)].output(
-        "pipe:", vf=chain, fps_mode="passthrough", vframes=len(numbers), **PPM
+        "pipe:", vf=chain, format="image2pipe", fps_mode="passthrough", vframes=len(numbers), **PPM
     )
     yield from zip(numbers, run_ffmpeg(_arguments(video, path), config), strict=False)
-
-
-PPM = {"format": "image2pipe", "vcodec": "ppm", "pix_fmt": "rgb24"}
 
 
 def _input(probe: Probe, config: MediaConfig, **options: Any) -> Any:
@@ -129,18 +146,17 @@ def _input(probe: Probe, config: MediaConfig, **options: Any) -> Any:
 
 
 def _chain(probe: Probe, config: MediaConfig, size: str) -> str:
-    """The filters of the pictures: gaps, fields, the clock, then `size` and what works on fewer pixels after it."""
-    steps = [f"select='{_near(config)}'"]
-    if probe.interlaced:
-        steps.append("bwdif=mode=send_frame:deint=interlaced")
-    steps += [f"fps={config.rate_hz:g}:start_time=0", size]
+    """The filters of the pictures: fields joined, at most one for each number on the clock, then their size."""
+    steps = ["bwdif=mode=send_frame:deint=interlaced"] if probe.interlaced else []
+    near = _near("pts", config.max_gap_s * config.rate_hz)
+    steps += [f"settb=1/{config.rate_hz:g}", f"select='not(eq(pts,prev_selected_pts))*{near}'", size]
     if probe.transfer and can_tone_map():
         steps.append(TONE_MAP)
     return ",".join(steps)
 
 
 def _sound_filters(probe: Probe, config: MediaConfig) -> str:
-    steps = [f"aselect='{_near(config)}'"]
+    steps = [f"aselect='{_near('t', config.max_gap_s)}'"]
     if "channels" in probe.layout:
         # Nobody says what the channels are: all count alike.
         steps.append("pan=mono|c0=" + "+".join(f"{1 / probe.channels:.6f}*c{i}" for i in range(probe.channels)))
@@ -149,9 +165,9 @@ def _sound_filters(probe: Probe, config: MediaConfig) -> str:
     return ",".join([*steps, f"asetnsamples={SAMPLE_RATE_HZ}:p=0"])
 
 
-def _near(config: MediaConfig) -> str:
-    # A timestamp far in the future is damage: what comes after it is left out, or hours of one picture would follow.
-    return f"lte(t-if(isnan(prev_selected_t),0,prev_selected_t),{config.max_gap_s:g})"
+def _near(time: str, gap: float) -> str:
+    # What lies beyond a longer gap is damage; or hours of silence or of one picture would be made up to reach it.
+    return f"lte({time}-if(isnan(prev_selected_{time}),0,prev_selected_{time}),{gap:g})"
 
 
 def can_tone_map() -> bool:

@@ -21,7 +21,8 @@ from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.limits import MediaError, dies_with_parent, ended_by, limit_files, limit_memory
 
 PIPE_BYTES = 1 << 20  # the most that Linux gives anybody
-OUT_OF_MEMORY = ("Cannot allocate memory", "malloc of size", "Failed to allocate", "Error while allocating")
+OUT_OF_MEMORY = "Cannot allocate memory"
+CUT_SHORT = f"Error during demuxing: {OUT_OF_MEMORY}"  # which ffmpeg itself does not count as a failure
 
 
 @functools.cache
@@ -74,15 +75,19 @@ def run_ffmpeg(
             process.kill()
             process.wait()
             process.stdout.close()
-        if code:
-            raise MediaError(_why(code, log, config))
+        lines = _lines(log)
+        if code or any(CUT_SHORT in line for line in lines):
+            raise MediaError(_why(code, lines, config))
 
 
-def _why(code: int, log: Any, config: MediaConfig) -> str:
+def _lines(log: Any) -> list[str]:
     # The log of a broken file may be long; the cause stands at its end.
     log.seek(max(0, log.seek(0, os.SEEK_END) - 100_000))
-    lines = [line.strip() for line in log.read().decode(errors="replace").split("\n") if line.strip()]
-    if any(message in line for line in lines for message in OUT_OF_MEMORY):
+    return [line.strip() for line in log.read().decode(errors="replace").split("\n") if line.strip()]
+
+
+def _why(code: int, lines: Sequence[str], config: MediaConfig) -> str:
+    if any(OUT_OF_MEMORY in line for line in lines):
         return f"ffmpeg needs more than {config.memory_limit_mb} MB of memory for it (media.memory_limit_mb)"
     return f"ffmpeg failed: {lines[-1]}" if lines and code > 0 else f"ffmpeg ended {ended_by(code)}"
 

@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from pipelines.extraction.packet_times import packet_time
+
 SAMPLE_RATE_HZ = 16_000
 BYTES = 2  # per sample
 
@@ -63,10 +65,10 @@ class SoundFile:
         runs: list[tuple[int, int]] = []
         self._times.seek(0)
         for line in self._times:
-            if line.startswith(b"#"):
+            time = packet_time(line)
+            if time is None:
                 continue
-            _, _, start, _, size, *_ = (field.strip() for field in line.split(b","))
-            first, count = int(start), int(size) // BYTES
+            first, count = time.start, time.size_bytes // BYTES
             if runs and first == sum(runs[-1]):
                 runs[-1] = runs[-1][0], runs[-1][1] + count
             else:
