@@ -223,6 +223,9 @@ def test_inspect_writes_both_files_and_lists_the_candidates(vclip, tmp_path):
     assert cv2.imread(str(tmp_path / "sheet.jpg")).shape[1] == WIDTH_PX
     with av.open(str(tmp_path / "new" / "out.mp4")) as out:
         assert sum(1 for _ in out.decode(video=0)) == 100
+        out.seek(0)
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in out.decode(audio=0)])
+    assert np.abs(heard).max() == pytest.approx(np.abs(sound).max(), rel=0.3)
 
 
 def test_what_was_dropped_is_said_with_its_reason(vclip, tmp_path, monkeypatch):

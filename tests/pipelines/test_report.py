@@ -4,6 +4,7 @@ import html.parser
 import json
 import re
 import tracemalloc
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -225,6 +226,27 @@ def test_a_report_that_cannot_be_written_ends_no_job(summary, tmp_path, capsys):
     assert "no report" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"store\.runs"), reported("s", Config(), tmp_path / "store.runs" / "x"):
         pass
+
+
+@pytest.mark.slow
+def test_an_ingest_leaves_its_report_beside_the_store(ingested):
+    (folder,) = Path(f"{ingested.store}.runs").iterdir()
+    told, result = ingested.summary, json.loads((folder / "summary.json").read_text())
+    assert result["ended"] == "complete"
+    assert {name: result[name] for name in ("run_id", "videos", "rows", "funnel")} == {
+        name: told[name] for name in ("run_id", "videos", "rows", "funnel")
+    }
+    assert list(result["videos_through"].values()) == sorted(result["videos_through"].values(), reverse=True)
+    assert result["videos_through"]["with clips"] == told["videos"]["done"]
+    assert result["candidates"] == told["funnel"]["candidates"]
+    drops = {k.removeprefix("drop:"): n for k, n in told["funnel"].items() if k.startswith("drop:")}
+    assert result["dropped"] == drops
+    assert {"decode", "speech", "crops"} <= result["stages_s"].keys()
+    assert result["distributions"]["clip length, s"]["count"] == told["rows"]["clips"]
+    page = (folder / "report.html").read_text()
+    for name in ("text.mp4", "empty.mp4", "truncated.mp4"):
+        assert name in page
+    assert page.count("data:image/jpeg") >= told["rows"]["clips"] > 0
 
 
 def test_a_report_lies_beside_a_local_store():
