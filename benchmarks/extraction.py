@@ -87,7 +87,8 @@ def main():
     parser.add_argument("--curve", type=Path, help="picture of the precision-recall curve")
     parser.add_argument("--json", type=Path, help="all figures")
     given = parser.parse_args()
-    config = load(ExtractionConfig, None, [f"speaking.lr_asd={given.lr_asd}", *given.set])
+    weights = [f"speaking.lr_asd={given.lr_asd}"] if given.lr_asd else []
+    config = load(ExtractionConfig, None, [*weights, *given.set])
 
     videos = [
         (folder, v) for folder in given.corpora for v in json.loads((folder / "truth.json").read_text())["videos"]

@@ -67,7 +67,7 @@ class SpeakingConfig(Settings):
     window_s: float = Field(3.0, gt=0, description="lips and speech are compared over windows this long")
     hop_s: float = Field(0.5, gt=0, description="time between windows")
     prior: float = Field(
-        0.65, gt=0, lt=1, description="how often a lone face seen under speech is the one that speaks"
+        0.7, gt=0, lt=1, description="how often a lone face seen under speech is the one that speaks"
     )
 
 
@@ -78,7 +78,7 @@ class ClipConfig(Settings):
     max_s: float = Field(10.0, gt=0, description="longer ones are cut into several, at a pause where there is one")
     min_speech_ratio: float = Field(0.4, ge=0, le=1, description="least share of a clip that holds speech")
     min_snr_db: float = Field(-5.0, description="least signal-to-noise ratio of a clip's speech")
-    min_face_px: float = Field(32.0, gt=0, description="least shorter side of the face at full resolution")
+    min_face_px: float = Field(24.0, gt=0, description="least shorter side of the face at full resolution")
     min_quality: float = Field(0.1, ge=0, le=1, description="least quality of a clip's best face crop")
     crops: int = Field(3, ge=1, description="face crops per clip")
     jpeg_quality: int = Field(92, ge=1, le=100)

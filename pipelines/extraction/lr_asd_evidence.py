@@ -16,7 +16,7 @@ from pipelines.extraction.lr_asd import BLOCK, CONTEXT, LrAsd, face_patch
 from pipelines.extraction.speaking import Backend
 from pipelines.extraction.tracks import Track
 
-SYNC, ACTIVITY, MARGIN = 0.7, 0.5, 0.4  # shares of the log-likelihood ratios and of the margin
+SYNC, ACTIVITY, MARGIN = 0.7, 0.6, 0.4  # shares of the log-likelihood ratios and of the margin
 MOST_MARGIN, SMOOTH = 4.0, 25  # margins beyond this say no more; pictures over which they are averaged
 
 
