@@ -49,7 +49,7 @@ def weights_file(source: str, sha256: str = "") -> Path:
         if not sha256:
             raise InputError(f"weights {source}: found no checksum, expected the SHA-256 of what is downloaded")
         path = Path.home() / ".cache" / "vclip" / sha256.lower() / source.partition("?")[0].rpartition("/")[2]
-        if not path.is_file():
+        if not path.is_file() or _digest(path) != sha256.lower():
             _download(source, sha256, path)
     if not path.is_file():
         raise InputError(f"weights {source}: no such file")
@@ -73,7 +73,10 @@ def _download(address: str, sha256: str, path: Path) -> None:
 
 
 def _check(source: str, path: Path, sha256: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256.lower():
+    if (found := _digest(path)) != sha256.lower():
         raise InputError(f"weights {source}: found SHA-256 {found}, expected {sha256.lower()}")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
