@@ -8,6 +8,7 @@ from pipelines.config import Config
 from pipelines.extraction import extract
 from pipelines.extraction.rows import Extraction
 from pipelines.ingest import Observe, Summary, ingest
+from pipelines.inputs.addresses import recorded
 from pipelines.inputs.labels import read_labels
 from pipelines.inputs.listing import list_videos
 from pipelines.inputs.local_copy import local_copy
@@ -40,7 +41,7 @@ def ingest_videos(
         InputError, StoreError: nothing to read, or nowhere to write.
     """
     sources = list_videos(inputs, read_labels(labels) if labels else None, config.remote)
-    asked = {"inputs": [str(given) for given in inputs], "retry_failed": retry_failed, "limit": limit}
+    asked = {"inputs": [recorded(str(given)) for given in inputs], "retry_failed": retry_failed, "limit": limit}
     return ingest(sources, store_uri, config, extract_video, observe=observe, **asked)
 
 

@@ -1,5 +1,6 @@
 """Addresses of files: `s3://bucket/key`, `gs://bucket/key`, `http(s)://host/path`; anything else is a local path."""
 
+import os
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -29,11 +30,13 @@ def is_remote(name: str) -> bool:
     return scheme_of(name) in (*BUCKETS, *WEB)
 
 
-def recorded(address: str) -> str:
-    """Returns the name under which an address is recorded: without password and signature."""
-    if scheme_of(address) not in WEB:
-        return address
-    parts = urlsplit(address)
+def recorded(name: str) -> str:
+    """Returns what a path or address is called in the store: no password, no signature, and all of it UTF-8."""
+    if not name.isascii():
+        name = os.fsencode(name).decode("utf-8", "backslashreplace")
+    if scheme_of(name) not in WEB:
+        return name
+    parts = urlsplit(name)
     query = parse_qsl(parts.query, keep_blank_values=True)
     kept = [(k, v) for k, v in query if k.lower() not in _SIGNATURE and not k.lower().startswith(_SIGNATURES)]
     text = parts.query if len(kept) == len(query) else urlencode(kept)

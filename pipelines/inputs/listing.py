@@ -40,9 +40,8 @@ class Entry(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The name under which it is recorded; what is not UTF-8 in it is escaped."""
-        name = recorded(self.name)
-        return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
+        """The name under which it is recorded."""
+        return recorded(self.name)
 
     def labelled(self) -> dict[str, str]:
         """Returns all its labels."""
