@@ -27,7 +27,7 @@ class Probe:
     """The streams of a file. Of several videos, the one that the container calls its default, else the first."""
 
     format: str  # ffmpeg's name of the container
-    duration_s: float  # as declared; 0 where the file does not say
+    duration_s: float  # of the pictures, as declared; 0 where the file does not say
     video_index: int | None  # index among all streams; None: there is none
     video_start_s: float
     audio_index: int | None
@@ -66,6 +66,8 @@ def probe_media(path: str | Path, config: MediaConfig) -> Probe:
 
 def _probe(found: dict[str, Any], config: MediaConfig) -> Probe:
     streams = found["streams"]
+    if not streams:
+        raise MediaError(f"neither pictures nor sound in it (format {found['format']})")
     video = _choose([s for s in streams if s["kind"] == "video" and not s.get("cover")])
     audio = _choose_audio([s for s in streams if s["kind"] == "audio"], config.audio)
     for stream in (video, audio):
@@ -76,12 +78,14 @@ def _probe(found: dict[str, Any], config: MediaConfig) -> Probe:
         raise MediaError(
             f"pictures of {size} ({mpx:.0f} megapixels), more than {config.max_picture_mpx:g} (media.max_picture_mpx)"
         )
-    declared_s = found["duration_s"] or max((s["duration_s"] for s in (video, audio) if s), default=0.0)
+    video_start_s = _start_s(video, found["start_s"])
+    # The pictures' own length, where it is told: the sound may be longer.
+    own_s = video_start_s + video["duration_s"] if video and video["duration_s"] > 0 else 0.0
     return Probe(
         format=found["format"],
-        duration_s=max(declared_s, 0.0),
+        duration_s=own_s or max(found["duration_s"], 0.0),
         video_index=video["index"] if video else None,
-        video_start_s=_start_s(video, found["start_s"]),
+        video_start_s=video_start_s,
         audio_index=audio["index"] if audio else None,
         audio_start_s=_start_s(audio, found["start_s"]),
         transfer=video["transfer"] if video else "",
