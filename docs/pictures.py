@@ -10,16 +10,23 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
 from pipelines.extraction.decode import ffmpeg_binary
 from pipelines.sample_corpus import make_sample
 
 IMAGES = Path(__file__).parent / "images"
 OFFLINE = Path(__file__).parents[1] / "configs" / "offline.yaml"
-PEOPLE = 24
+PEOPLE = 16
 
 
 def inspect(folder: Path) -> None:
     """Two people in view of whom one speaks, then the other, and a voice over a still in the end."""
+    video = _conversation(folder, folder / "conversation.mp4")
+    _run("vclip", "inspect", video, "--sheet", IMAGES / "inspect.jpg")
+
+
+def _conversation(folder: Path, video: Path) -> Path:
     make_sample(folder, people=6)
     names = ("000_speaking", "006_silent", "007_silent", "002_speaking", "008_voice_over")
     inputs = [part for name in names for part in ("-t", "5", "-i", str(folder / f"{name}.mp4"))]
@@ -27,23 +34,29 @@ def inspect(folder: Path) -> None:
         "[0:v][1:v]hstack=shortest=1[a];[2:v][3:v]hstack=shortest=1[b];[4:v]pad=640:320:160:0[c];"
         "[a][0:a][b][3:a][c][4:a]concat=n=3:v=1:a=1[v][s]"
     )
-    video = folder / "conversation.mp4"
-    _run(ffmpeg_binary(), "-v", "error", "-y", *inputs, "-filter_complex", graph, "-map", "[v]", "-map", "[s]", video)
-    _run("vclip", "inspect", video, "--sheet", IMAGES / "inspect.jpg")
+    _ffmpeg(*inputs, "-filter_complex", graph, "-map", "[v]", "-map", "[s]", video)
+    return video
 
 
 def report(folder: Path) -> None:
     """An ingest of the sample, with broken files in it."""
     videos, _ = make_sample(folder / "videos", PEOPLE)
+    _conversation(folder / "parts", videos / "conversation.mp4")
+    for number in (1, 2):
+        _ffmpeg("-i", videos / f"00{number}_speaking.mp4", "-t", "0.9", videos / f"teaser {number}.mp4")
     whole = (videos / "000_speaking.mp4").read_bytes()
     (videos / "half a download.mp4").write_bytes(whole[: len(whole) // 2])
     (videos / "notes.mp4").write_text("no video\n")
     (videos / "nothing.mp4").touch()
     _run("vclip", "ingest", videos, "--store", folder / "store", "--config", OFFLINE, "--report", folder / "report")
-    size = "--window-size=1280,2450"
     page, picture = (folder / "report" / "report.html").as_uri(), IMAGES / "report.png"
     browser = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
-    _run(*browser, size, f"--screenshot={picture}", page)
+    _run(*browser, "--window-size=1080,1760", f"--screenshot={picture}", page)
+    Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
+
+
+def _ffmpeg(*arguments: object) -> None:
+    _run(ffmpeg_binary(), "-v", "error", "-y", *arguments)
 
 
 def _run(*command: object) -> None:

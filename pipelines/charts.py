@@ -23,6 +23,7 @@ STYLE = """
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin-top: .6rem; font-size: .88rem }
 .legend i { display: inline-block; width: .8rem; height: .8rem; border-radius: .2rem; margin-right: .4rem }
 """
+FEWEST_BINS = 12
 COLOURS = ("#3b7dae", "#45a598", "#e0a53c", "#cf6a55", "#8d74b8", "#7a8a99", "#b5739a", "#6f9a3e")
 
 
@@ -45,11 +46,8 @@ def funnel(steps: Mapping[str, int]) -> str:
 
 
 def histogram(title: str, values: Histogram, limit: float | None = None) -> str:
-    """Returns a histogram over the bins from the first to the last that is not empty; `limit` is marked."""
-    used = [i for i, count in enumerate(values.counts) if count]
-    low, high = used[0], used[-1] + 1
-    if limit is not None:
-        low = min([low, *(i for i, edge in enumerate(values.edges[:-1]) if edge <= limit < values.edges[i + 1])])
+    """Returns a histogram over the bins that hold something; `limit` is marked."""
+    low, high = _shown(values, limit)
     counts, edges = values.counts[low:high], values.edges[low : high + 1]
     most = max(counts)
     bars = "".join(
@@ -69,6 +67,18 @@ def histogram(title: str, values: Histogram, limit: float | None = None) -> str:
         f'<svg viewBox="0 0 {len(counts)} 100" preserveAspectRatio="none" role="img">{bars}{mark}</svg>'
         f'<div class="axis"><span>{figure(edges[0])}</span><span>{figure(edges[-1])}</span></div></div>'
     )
+
+
+def _shown(values: Histogram, limit: float | None) -> tuple[int, int]:
+    """The bins from the first to the last that is not empty or holds the limit, and a few more where they are few."""
+    used = [i for i, count in enumerate(values.counts) if count]
+    used += [
+        i for i, edge in enumerate(values.edges[:-1]) if limit is not None and edge <= limit < values.edges[i + 1]
+    ]
+    low, high, most = min(used), max(used) + 1, len(values.counts)
+    while high - low < min(FEWEST_BINS, most):
+        low, high = max(0, low - 1), min(most, high + 1)
+    return low, high
 
 
 def over_time(title: str, sums: Sequence[float], bin_s: float, unit: str) -> str:
