@@ -41,7 +41,7 @@ def split_known(
     A file whose name and size and time (or etag) the ledger knows is not read again; any other is read for the hash
     of its content, and a known content under a new name only has the name recorded. Of several names of one content
     the first decides, also on its labels. Other labels than before are a reason to do a source again; no labels are
-    none, so that they need not be given each time.
+    none, so that they need not be given each time. A file that cannot be read is known if its name is.
 
     What is known costs no window of its own: all but the last are full. The ledger is read anew after each, so that a
     job sees what another one has done meanwhile. Nothing is written here: the names of `renamed` and `doubles`
@@ -87,7 +87,11 @@ def _sort(found: Sequence[tuple[Source, str, bool]], entries: Entries, ledger: L
     """Puts each source where it belongs."""
     rows = ledger.by_content([source.video_id for source, _, _ in found])
     for source, reason, named in found:
-        for entry in entries.get(source.uri, ()):
+        before = entries.get(source.uri, ())
+        if reason and any(ledger.vouches(entry, source) for entry in before):
+            work.known += 1  # a file that cannot be read takes nothing away from what it gave
+            continue
+        for entry in [] if reason else before:
             if entry["video_id"] != source.video_id:
                 met.left.setdefault(entry["video_id"], set()).add(source.uri)
         first = source.video_id not in met.contents
@@ -96,7 +100,7 @@ def _sort(found: Sequence[tuple[Source, str, bool]], entries: Entries, ledger: L
             work.doubles.append(source)
         elif not first or ledger.vouches(rows.get(source.video_id), source):
             work.known += 1
-            work.renamed += [] if named or reason else [source]
+            work.renamed += [] if named else [source]
         elif reason:
             work.unreadable.append((source, reason))
         else:

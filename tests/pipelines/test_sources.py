@@ -224,5 +224,17 @@ def test_failed_videos_are_known_until_they_are_asked_for(folder, tmp_path):
     assert ([source.uri for source in work.todo], work.outdated) == ([source.uri], _ledger_ids(store))
 
 
+def test_a_file_that_is_gone_takes_nothing_away_from_what_it_gave(folder, tmp_path):
+    """Videos may be deleted once they are ingested, and a server may be out of reach for a day."""
+    store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
+    (tmp_path / "set.csv").write_text("file\nvideos/b.mp4\nvideos/A/a.MOV\n")
+    _committed(store, list_videos([folder / "b.mp4"])[0], "one")
+    (folder / "b.mp4").unlink()
+    work = _split(list_videos([tmp_path / "set.csv"]), store, "one")
+    assert (work.known, len(work.todo), work.unreadable, work.outdated) == (1, 1, [], [])
+    work = _split(list_videos([tmp_path / "set.csv"]), store, "two")
+    assert ([source.uri for source, _ in work.unreadable], work.outdated) == ([str(folder / "b.mp4")], [])
+
+
 def _ledger_ids(store):
     return store.query("videos")["video_id"].to_pylist()
