@@ -1,0 +1,130 @@
+"""What the models alone take, in a plain loop on one thread, on the very inputs that the job gives them.
+
+A video is extracted with its models' inputs noted; these are then given to the models once more, by the clock, in
+pieces, so that memory stays bounded. Decoding, shots, tracks, quality, JPEG and FLAC are outside of the clock.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import cv2
+import numpy as np
+import torch
+
+from pipelines.config import Config
+from pipelines.embedding import decode_image, decode_speech
+from pipelines.extraction import extract
+from pipelines.extraction.decode import SAMPLE_RATE_HZ
+from pipelines.extraction.extract import Trace
+from pipelines.extraction.faces import open_detector
+from pipelines.extraction.lips import LipMotion
+from pipelines.extraction.speaking import open_backend, speaking_scores
+from pipelines.extraction.speech import FRAME, _network
+from vclip.encoders import open_face_encoder, open_voice_encoder
+
+HELD_BYTES = 256 << 20  # inputs that wait for their turn, at most
+
+
+def floor(files: list[Path], config: Config) -> dict[str, float]:
+    """Returns the seconds that each model took over all files, `all` of them, and their seconds of CPU."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    models = _Models(config)
+    for number, path in enumerate(files, start=1):
+        models.see(path)
+        if number % config.ingest.embed_batch == 0 or number == len(files):
+            models.embed()
+    return {**models.took_s, "all": sum(models.took_s.values()), "cpu_s": models.cpu_s}
+
+
+class _Models:
+    def __init__(self, config: Config):
+        self.config, self.took_s, self.cpu_s = config.extraction, Counter(), 0.0
+        self.detector = open_detector(self.config.tracks.detector)
+        self.backend = open_backend(self.config.speaking)
+        self.face = open_face_encoder(config.encoders.face, "cpu")
+        self.voice = open_voice_encoder(config.encoders.voice, "cpu")
+        self._pictures: list[np.ndarray] = []  # for the detector
+        self._lips: list[tuple[LipMotion, np.ndarray, np.ndarray]] = []
+        self._motions: dict[LipMotion, LipMotion] = {}  # that of the extraction -> that of the loop
+        self._crops: list[np.ndarray] = []
+        self._segments: list[np.ndarray] = []
+
+    def see(self, path: Path) -> None:
+        """Extracts one video and has its models do it again."""
+        trace = Trace()
+        with self._noting():
+            clips = extract(path, self.config, trace=trace).clips
+        self._settle()
+        self._motions.clear()
+        if trace.sound is not None:
+            self._hear(np.array(trace.sound))
+            self._compare(trace)
+        self._crops += [decode_image(face.image) for clip in clips for face in clip.faces]
+        self._segments += [decode_speech(voice.audio) for clip in clips for voice in clip.voices]
+
+    def embed(self) -> None:
+        """Embeds the crops and segments of the videos since the last time, as many as a batch of the job has."""
+        with self._clock("face encoder"):
+            self.face.embed(self._crops)
+        with self._clock("voice encoder"):
+            self.voice.embed(self._segments)
+        self._crops, self._segments = [], []
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        move = LipMotion.__call__
+
+        def detect(picture: np.ndarray) -> list:
+            self._pictures.append(picture)
+            self._settle(HELD_BYTES)
+            return self.detector(picture)
+
+        def moved(motion: LipMotion, grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+            self._lips.append((motion, grey, landmarks))
+            return move(motion, grey, landmarks)
+
+        with (
+            mock.patch("pipelines.extraction.extract.open_detector", return_value=detect),
+            mock.patch.object(LipMotion, "__call__", moved),
+        ):
+            self._move = move
+            yield
+
+    def _settle(self, unless_bytes: int = 0) -> None:
+        held = sum(picture.nbytes for picture in self._pictures) + sum(grey.nbytes for _, grey, _ in self._lips)
+        if held <= unless_bytes:
+            return
+        pictures, lips = self._pictures, self._lips
+        self._pictures, self._lips = [], []
+        with self._clock("detector"):
+            for picture in pictures:
+                self.detector(picture)
+        steps = [(self._motions.setdefault(m, LipMotion()), grey, landmarks) for m, grey, landmarks in lips]
+        with self._clock("lips"):
+            for motion, grey, landmarks in steps:
+                self._move(motion, grey, landmarks)
+
+    def _hear(self, sound: np.ndarray) -> None:
+        whole = len(sound) // FRAME * FRAME
+        frames = torch.from_numpy(sound[:whole].reshape(-1, 1, FRAME) / np.float32(32768))
+        network = _network()
+        network.reset_states()
+        with torch.inference_mode(), self._clock("speech"):
+            for frame in frames:
+                network(frame, SAMPLE_RATE_HZ).item()
+
+    def _compare(self, trace: Trace) -> None:
+        with self._clock("speaking"):
+            speaking_scores(trace.tracks, trace.sound, trace.rate_hz, self.config.speaking, self.backend.evidence)
+
+    @contextmanager
+    def _clock(self, model: str) -> Iterator[None]:
+        start_s, cpu_s = time.perf_counter(), time.process_time()
+        yield
+        self.took_s[model] += time.perf_counter() - start_s
+        self.cpu_s += time.process_time() - cpu_s

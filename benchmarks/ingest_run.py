@@ -1,0 +1,112 @@
+"""The ingest job by the clock: in a process of its own, on so many CPUs, with a Ray and a store of its own."""
+
+import json
+import logging
+import os
+import resource
+import shutil
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+
+from pipelines.config import Config
+from pipelines.extraction.rows import Extraction
+from pipelines.inputs.source import Source
+from pipelines.videos import extract_video
+
+
+def run(files: list[Path], folder: Path, cpus: int, config: Config) -> dict:
+    """Ingests files on `cpus` CPUs into a new store in `folder`; returns its seconds, sizes and counts."""
+    import ray
+
+    from pipelines.ingest import ingest
+    from pipelines.inputs.listing import list_videos
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    stages: Counter[str] = Counter()
+    start_s = time.monotonic()
+    warnings.filterwarnings("ignore", message="lancedb fork support")  # as in pipelines.cluster
+    ray.init(num_cpus=cpus, log_to_driver=False, logging_level=logging.ERROR)
+    ray_s, before_s = time.monotonic() - start_s, _family_cpu_s()
+    first_s = time.time()
+    summary = ingest(
+        list_videos(files),
+        str(folder / "store"),
+        config,
+        noted(str(folder / "tasks")),
+        observe=lambda rows, extraction, summary: stages.update(extraction.seconds),
+    )
+    cpu_s = _family_cpu_s() - before_s
+    ray.shutdown()
+    tasks = [json.loads(line) for path in (folder / "tasks").iterdir() for line in path.read_text().splitlines()]
+    return {
+        "ray_s": ray_s,
+        "took_s": summary.took_s,
+        "first_s": min(task["start_s"] for task in tasks) - first_s,  # until the first file was begun
+        "last_s": summary.took_s - (max(task["end_s"] for task in tasks) - first_s),  # since the last was read
+        "cpu_s": cpu_s,  # of all processes, Ray's too
+        "tasks_s": sum(task["end_s"] - task["start_s"] for task in tasks),
+        "tasks_cpu_s": sum(task["cpu_s"] for task in tasks),
+        "ffmpeg_cpu_s": sum(task["ffmpeg_cpu_s"] for task in tasks),
+        "stages_s": dict(stages),
+        "worker_mb": max(task["worker_mb"] for task in tasks),
+        "ffmpeg_mb": max(task["ffmpeg_mb"] for task in tasks),
+        "video_s": summary.video_s,
+        "videos": dict(summary.videos),
+        "rows": dict(summary.rows),
+        "reasons": dict(summary.reasons),
+        "store_bytes": {path.name: _size(path) for path in (folder / "store").iterdir() if path.is_dir()},
+    }
+
+
+def noted(folder: str):
+    """Returns `extract_video`, which also writes down what it took; a closure, so that Ray carries it along."""
+
+    def extract(source: Source, config: Config) -> Extraction:
+        own, ffmpeg, start_s = _used(resource.RUSAGE_SELF), _used(resource.RUSAGE_CHILDREN), time.time()
+        extraction = extract_video(source, config)
+        os.makedirs(folder, exist_ok=True)
+        with open(f"{folder}/{os.getpid()}.jsonl", "a") as file:
+            print(json.dumps(_took(start_s, own, ffmpeg)), file=file)
+        return extraction
+
+    return extract
+
+
+def _took(start_s: float, own_before_s: float, ffmpeg_before_s: float) -> dict[str, float]:
+    return {
+        "start_s": start_s,
+        "end_s": time.time(),
+        "cpu_s": _used(resource.RUSAGE_SELF) - own_before_s,
+        "ffmpeg_cpu_s": _used(resource.RUSAGE_CHILDREN) - ffmpeg_before_s,
+        # Of the whole life of the worker.
+        "worker_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "ffmpeg_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+    }
+
+
+def _used(whose: int) -> float:
+    usage = resource.getrusage(whose)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _family_cpu_s() -> float:
+    """Of this process and all that it and its children started, those that have ended among them."""
+    stats = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stats[int(entry.name)] = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue  # it has just ended
+    family, before = {os.getpid()}, set()
+    while family != before:
+        before = set(family)
+        family |= {pid for pid, (_, parent, *_) in stats.items() if int(parent) in before}
+    return sum(sum(map(int, stats[pid][11:15])) for pid in family) / os.sysconf("SC_CLK_TCK")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
