@@ -1,4 +1,4 @@
-"""The commands in the README and in the help exist as they are written there; those that are quick are run."""
+"""The commands in the README, the docs and the help exist as they are written there; those that are quick are run."""
 
 import re
 import shlex
@@ -8,12 +8,14 @@ from collections.abc import Iterator
 import click
 import pytest
 import typer
+import yaml
 from vclip_command import ROOT
 
 from pipelines.cli import app
 
 CLI = typer.main.get_command(app)
 README = (ROOT / "README.md").read_text()
+DOCS = [path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))]
 
 
 def _commands(group=CLI, path=()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -24,12 +26,17 @@ def _commands(group=CLI, path=()) -> Iterator[tuple[tuple[str, ...], click.Comma
             yield (*path, name), command
 
 
-def _readme_lines() -> list[str]:
-    """Every `vclip ...` of the README's shell blocks, comments and what stands before it left off."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+def _shell_lines(text: str) -> list[str]:
+    """Every `vclip ...` of a page's shell blocks, comments and what stands before it left off."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    found = (re.search(r"(?:^|-- )(vclip .*)", line) for line in lines)
+    # `ray submit` sends a file and runs it: that of the command line.
+    found = (re.search(r"(?:^|-- )(vclip .*)", line.replace("pipelines/cli.py -- ", "-- vclip ")) for line in lines)
     return [match[1] for match in found if match]
+
+
+def _entrypoint() -> str:
+    return yaml.safe_load((ROOT / "configs" / "kuberay.yaml").read_text())["spec"]["entrypoint"]
 
 
 def _examples(command: click.Command) -> list[str]:
@@ -38,7 +45,11 @@ def _examples(command: click.Command) -> list[str]:
 
 
 COMMANDS = dict(_commands())
-WRITTEN = [*_readme_lines(), *(line for command in COMMANDS.values() for line in _examples(command))]
+WRITTEN = [
+    *(line for text in (README, *DOCS) for line in _shell_lines(text)),
+    *(line for command in COMMANDS.values() for line in _examples(command)),
+    _entrypoint(),
+]
 
 
 def _parse(line: str) -> tuple[tuple[str, ...], dict]:
@@ -53,7 +64,7 @@ def _parse(line: str) -> tuple[tuple[str, ...], dict]:
 
 
 def test_the_readme_shows_every_job():
-    assert {_parse(line)[0] for line in _readme_lines()} | {("quickstart",)} == set(COMMANDS)
+    assert {_parse(line)[0] for line in _shell_lines(README)} | {("quickstart",)} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
@@ -109,7 +120,7 @@ def desk(tmp_path, monkeypatch, ingested, pairs_store, pair_files, model, speake
 @pytest.mark.slow
 def test_the_quick_commands_run_as_written(desk, vclip):
     quick = {("query",), ("evaluate",), ("generate",)}
-    lines = [line for line in _readme_lines() if _parse(line)[0] in quick]
+    lines = [line for line in _shell_lines(README) if _parse(line)[0] in quick]
     assert len(lines) == 3
     for line in lines:
         said = vclip(*shlex.split(line)[1:])
