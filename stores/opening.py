@@ -93,7 +93,7 @@ def create(uri: str, spaces: Spaces, options: Options = None) -> DBConnection:
                 f"store {uri}: an interrupted creation used other spaces; remove the folder and run again"
             )
         if table not in tables:
-            db.create_table(table, schema=wanted[table])
+            _create_table(uri, db, table, wanted[table])
     return db
 
 
@@ -136,6 +136,15 @@ def _connect(uri: str, options: Options) -> tuple[DBConnection, set[str]]:
         return db, set(_tables(db))
     except (ValueError, RuntimeError, OSError) as error:
         raise StoreError(f"store {uri}: cannot be reached ({reason(error)}); expected a folder or s3://...") from None
+
+
+def _create_table(uri: str, db: DBConnection, table: str, schema: pa.Schema) -> None:
+    try:
+        db.create_table(table, schema=schema)
+    except ValueError as error:
+        # Another job creates the same store at this moment.
+        if table not in _tables(db) or not _schema(uri, db, table).equals(schema):
+            raise StoreError(f"store {uri}: the table {table} cannot be created ({reason(error)})") from None
 
 
 def _tables(db: DBConnection) -> Sequence[str]:

@@ -26,14 +26,16 @@ class Snapshot:
     Args:
         db: the connection.
         versions: table -> version, as `version` gave them; None reads the newest state.
+        last: an earlier one; if it is of the same version, it knows already what the ledger vouches for.
 
     Raises:
         StoreError: a version is gone.
     """
 
-    def __init__(self, db: DBConnection, versions: Mapping[str, int] | None = None):
+    def __init__(self, db: DBConnection, versions: Mapping[str, int] | None = None, last: "Snapshot | None" = None):
         self._tables = _newest(db) if versions is None else _checked_out(db, versions)
-        self._unvouched: dict[str, dict[str, list[str]]] = {}
+        same = last is not None and last.version == self.version
+        self._unvouched: dict[str, dict[str, list[str]]] = last._unvouched if same else {}
 
     @property
     def version(self) -> dict[str, int]:

@@ -71,8 +71,13 @@ class Store:
         cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None
     ) -> Self:
         """Returns the store at `uri`, new if there was none; raises StoreError as `open` and `create` do."""
-        make = cls.open if opening.exists(str(uri), options) else cls.create
-        return make(uri, faces, voices, options)
+        if not opening.exists(str(uri), options):
+            try:
+                return cls.create(uri, faces, voices, options)
+            except StoreError:
+                if not opening.exists(str(uri), options):  # another job was faster
+                    raise
+        return cls.open(uri, faces, voices, options)
 
     @classmethod
     def open_or_empty(
@@ -169,10 +174,8 @@ class Store:
         Raises:
             StoreError: that version is gone.
         """
-        new = Snapshot(self._db, version)
-        if self._last is None or new.version != self._last.version:
-            self._last = new
-        return self._last  # it may know already what its ledger vouches for
+        self._last = Snapshot(self._db, version, self._last)
+        return self._last
 
     def version(self) -> dict[str, int]:
         """Returns table -> version of the newest state: what a training run notes, and `snapshot` reads again."""

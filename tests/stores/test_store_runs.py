@@ -1,0 +1,122 @@
+"""Runs: how a store says by whom it was made, and how the living are told from the dead."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from store_world import crashed_commit, video
+
+from stores import Store, StoreError, StoreUnavailable, persistence, runs
+
+
+def _run(store: Store, run_id: str) -> dict:
+    (row,) = store.query("runs", where=f"run_id = '{run_id}'").to_pylist()
+    return row
+
+
+def _age(store: Store, run_id: str, seconds: float) -> None:
+    """As if the run had been heard of so long ago."""
+    moment = datetime.now(UTC) - timedelta(seconds=seconds)
+    store._db.open_table("runs").update(where=f"run_id = '{run_id}'", values={"heartbeat_at": moment})
+
+
+def test_a_store_says_how_it_was_made(store):
+    with store.run({"job": "ingest", "inputs": ["videos/"]}, {"encoders": {"face": "dlib"}}) as run:
+        assert _run(store, run.run_id)["finished_at"] is None
+        store.commit([video(1, run.run_id)])
+        run.summary = {"videos": {"done": 1}}
+    row = _run(store, run.run_id)
+    assert json.loads(row["command"]) == {"job": "ingest", "inputs": ["videos/"]}
+    assert json.loads(row["config"]) == {"encoders": {"face": "dlib"}}
+    assert json.loads(row["summary"]) == {"videos": {"done": 1}}
+    assert row["started_at"] <= row["heartbeat_at"] <= row["finished_at"]
+
+
+def test_a_run_that_fails_says_by_what(store):
+    with pytest.raises(KeyboardInterrupt), store.run({}, {}) as run:
+        raise KeyboardInterrupt("stopped by hand")
+    assert json.loads(_run(store, run.run_id)["summary"])["ended_by"] == "KeyboardInterrupt: stopped by hand"
+
+
+def test_the_lease_is_renewed_while_the_run_lasts(store, monkeypatch):
+    monkeypatch.setattr(runs, "RENEW_S", 0.05)
+    with store.run({}, {}) as run:
+        _age(store, run.run_id, 10 * runs.LEASE_S)
+        for _ in range(200):
+            if datetime.now(UTC) - _run(store, run.run_id)["heartbeat_at"] < timedelta(seconds=runs.LEASE_S):
+                return
+    pytest.fail("the lease was not renewed")
+
+
+def test_only_what_the_dead_left_behind_is_swept(store):
+    with store.run({}, {}) as living, store.run({}, {}) as dead:
+        crashed_commit(store, [video(1, living.run_id)])
+        crashed_commit(store, [video(2, dead.run_id)])
+        _age(store, dead.run_id, runs.LEASE_S + 60)
+        assert store.sweep(older_than_s=0) == 8
+        assert store.commit([video(1, living.run_id)]) == {"video0001"}
+        with pytest.raises(StoreError, match=r"is over \(lost: its lease ran out\), so it may not write"):
+            store.commit([video(2, dead.run_id)])
+    assert set(store.ledger()) == {"video0001"}
+    assert json.loads(_run(store, dead.run_id)["summary"]) == {"ended_by": runs.LOST}
+
+
+def test_a_run_that_is_over_has_its_leftovers_swept_at_once(store):
+    with store.run({}, {}) as run:
+        crashed_commit(store, [video(1, run.run_id)])
+    assert store.sweep() == 8
+
+
+def test_a_commit_that_outlasts_its_lease_starts_over(store, monkeypatch):
+    """A laptop that slept while it wrote: its rows may have been swept, so they are written again."""
+    writes, write = [], runs.Lease.check
+
+    def slept(lease) -> None:
+        writes.append(lease)
+        write(lease if len(writes) > 1 else runs.Lease(datetime.now(UTC) - timedelta(seconds=1)))
+
+    monkeypatch.setattr(runs.Lease, "check", slept)
+    with store.run({}, {}) as run:
+        store.commit([video(1, run.run_id)])
+    assert len(writes) == 2
+    assert store.count("clips") == store._db.open_table("clips").count_rows() == 2
+
+
+class _Trips:
+    """Fails so often with an error, then succeeds."""
+
+    def __init__(self, error: Exception, times: int):
+        self.error, self.left = error, times
+
+    def __call__(self) -> str:
+        if self.left:
+            self.left -= 1
+            raise self.error
+        return "done"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("lance error: Retryable commit conflict for version 3: preempted by concurrent transaction"),
+        OSError("Generic S3 error: Error performing PUT: error sending request for url"),
+        RuntimeError("lance error: Too many concurrent writers"),
+    ],
+)
+def test_what_passes_is_waited_for(monkeypatch, error):
+    pauses = []
+    monkeypatch.setattr(persistence.time, "sleep", pauses.append)
+    assert persistence.persist("the commit", _Trips(error, 6)) == "done"
+    assert len(pauses) == 6
+    assert pauses[-1] > 4 * pauses[0]
+
+
+def test_what_does_not_pass_is_one_line_in_the_end(monkeypatch):
+    monkeypatch.setattr(persistence, "PATIENCE_S", 0.1)
+    with pytest.raises(StoreUnavailable, match=r"the commit: the store could not be written .*connection.*run again"):
+        persistence.persist("the commit", _Trips(OSError("connection refused\nmore"), 1000))
+
+
+def test_a_defect_is_not_waited_for():
+    with pytest.raises(RuntimeError, match="index out of bounds"):
+        persistence.persist("the commit", _Trips(RuntimeError("index out of bounds"), 1000))
