@@ -23,8 +23,12 @@ from pipelines.extraction.limits import MediaError, dies_with_parent, ended_by, 
 
 PIPE_BYTES = 1 << 20  # the most that Linux gives anybody
 OUT_OF_MEMORY = "Cannot allocate memory"
-NOTHING_WRITTEN = "Nothing was written into output file"
-NOT_TELLING = ("Terminating thread", "Task finished", "Conversion failed", "Last message repeated")
+# What ffmpeg says, and what it means.
+REASONS = {
+    "Nothing was written into output file": "no picture could be decoded, or no sound",
+    "Error while opening decoder": "damaged: the header of a stream cannot be decoded",
+}
+NOT_TELLING = ("Terminating thread", "Task finished", "Conversion failed", "Last message repeated", "opening output")
 COMPONENT = r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+"
 MOST_PACKETS_FAILED = 69  # ffmpeg's exit status for more than two thirds of a stream
 CUT_SHORT = f"Error during demuxing: {OUT_OF_MEMORY}"  # which ffmpeg itself does not count as a failure
@@ -96,8 +100,9 @@ def _why(code: int, lines: Sequence[str], config: MediaConfig) -> str:
         return f"ffmpeg needs more than {config.memory_limit_mb} MB of memory for it (media.memory_limit_mb)"
     if code == MOST_PACKETS_FAILED:
         return "damaged or encrypted: most of its packets cannot be decoded"
-    if any(NOTHING_WRITTEN in line for line in lines):
-        return "no picture could be decoded, or no sound"
+    for words, reason in REASONS.items():
+        if any(words in line for line in lines):
+            return reason
     telling = [re.sub(COMPONENT, "", line) for line in lines if not any(words in line for words in NOT_TELLING)]
     return f"ffmpeg failed: {telling[-1]}" if telling and code > 0 else f"ffmpeg ended {ended_by(code)}"
 

@@ -66,7 +66,8 @@ def _stream(stream: Any) -> dict[str, Any]:
             "interlaced": int(codec.field_order) not in PROGRESSIVE_ORDERS,
         }
     if codec and stream.type == "audio":
-        answer |= {"decodable": bool(codec.sample_rate), "channels": codec.channels, "layout": codec.layout.name}
+        known = bool(codec.sample_rate and codec.channels)
+        answer |= {"decodable": known, "channels": codec.channels, "layout": codec.layout.name}
     return answer
 
 

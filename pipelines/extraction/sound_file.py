@@ -5,6 +5,7 @@ mid-stream (television does it at every break), ffmpeg builds its filters anew a
 times say where each run of samples belongs. Both files have no name: they vanish with the worker, however it ends.
 """
 
+import mmap
 import tempfile
 from typing import BinaryIO
 
@@ -78,6 +79,16 @@ class SoundFile:
 
 def _unnamed() -> BinaryIO:
     return tempfile.TemporaryFile(prefix="vclip-sound-")
+
+
+def forget(sound: np.ndarray) -> None:
+    """Gives back the memory that holds what was read of a mapped sound; it can be read again.
+
+    The pages are the kernel's to take at any time, but until it does they count as the worker's.
+    """
+    mapped = getattr(sound, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _copy(source: BinaryIO, target: BinaryIO, count: int) -> None:

@@ -1,5 +1,8 @@
 """Decoding: one clock for pictures and sound, limits, and pictures that look as a player would show them."""
 
+import mmap
+from pathlib import Path
+
 import numpy as np
 import pytest
 from talking_portrait import write_video
@@ -8,6 +11,7 @@ from pipelines.extraction import ffmpeg_pictures
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.decode import Decoder, full_pictures
 from pipelines.extraction.probe import MediaError, probe_media
+from pipelines.extraction.sound_file import forget
 
 MEDIA = MediaConfig()
 
@@ -99,3 +103,23 @@ def test_a_video_beyond_the_limit_fails(tmp_path):
     config = MediaConfig(max_duration_s=1.0)
     with Decoder(path, probe_media(path, config), config) as decoder, pytest.raises(MediaError, match="limit of 1 s"):
         list(decoder.pictures())
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="no madvise here")
+def test_a_mapped_sound_can_be_forgotten_and_read_again(tmp_path):
+    path = write_video(tmp_path / "v.mp4", flashes(250, [], size=(16, 16)), clicks(10, [1.0]))
+    with Decoder(path, probe_media(path, MEDIA), MEDIA) as decoder:
+        list(decoder.pictures())
+        sound = decoder.sound
+        read = np.array(sound)
+        assert resident_kb(sound) >= len(read) * 2 // 1024 - 64
+        forget(sound)
+        assert resident_kb(sound) < 64
+        assert np.array_equal(sound, read)
+        forget(read)  # not mapped: nothing happens
+
+
+def resident_kb(mapped) -> int:
+    """How much of a mapped file is in this process's memory."""
+    maps = Path("/proc/self/smaps").read_text().split(f"{mapped.ctypes.data:x}-")[1]
+    return int(maps.split("Rss:")[1].split()[0])
