@@ -104,7 +104,7 @@ def test_two_jobs_may_write_to_one_store_in_a_bucket(bucket):
         )
         for first in (0, 8)
     ]
-    assert [writer.wait(100) for writer in writers] == [0, 0]
+    assert [writer.wait(300) for writer in writers] == [0, 0]
     store = Store.open(store.uri)
     for table, key, count in (("videos", "video_id", 24), ("clips", "clip_id", 48), ("faces", "face_id", 96)):
         ids = store.query(table, [key])[key].to_pylist()
