@@ -3,6 +3,11 @@
 A track's pictures go through the visual encoder once, in blocks; the detector then looks at overlapping windows of
 the embeddings, and a picture's margin is the mean over the windows it is in.
 
+It sees whether lips speak, and hears little more than whether anybody does: 3 s windows of 45 talking people are told
+from stills that drift under another's voice with an area under the ROC curve of 0.995, from the same lips under
+another's voice with 0.52. After a face comes to rest it keeps scoring it as speaking in 5 % of the pictures where the
+detector looks at 2 s at a time, in 82 % where it looks at the whole track.
+
 Weights: github.com/Junhua-Liao/LR-ASD, `weight/finetuning_TalkSet.model` (MIT licence, (c) 2025 Liao Junhua), a state
 dict of 0.83 M parameters.
 """
