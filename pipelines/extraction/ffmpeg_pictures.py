@@ -21,6 +21,7 @@ import numpy as np
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.limits import MediaError, dies_with_parent, ended_by, limit_files, limit_memory
 
+SHORTEST_HEADER = b"P6\n1 1\n255\n"
 PIPE_BYTES = 1 << 20  # the most that Linux gives anybody
 OUT_OF_MEMORY = "Cannot allocate memory"
 # What ffmpeg says, and what it means.
@@ -112,23 +113,22 @@ class _PpmReader:
 
     def __init__(self, pipe: int, config: MediaConfig):
         self._pipe, self._config = pipe, config
+        self._poll = select.poll()  # unlike select, for any number of open files
+        self._poll.register(pipe, select.POLLIN)
         self._waited_s = 0.0
         self._count = 0
-        self._header = b""
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def next(self) -> np.ndarray | None:
-        # As a rule all pictures have one size: a header is read as one piece, and on where it is another.
-        header = self._read(max(1, len(self._header))).tobytes()
+        header = self._read(len(SHORTEST_HEADER)).tobytes()
         if not header:
             return None
-        while header != self._header and not _complete(header):
+        while not _complete(header):
             byte = self._read(1).tobytes()
             if not byte or len(header) > 40:
                 raise MediaError(f"ffmpeg gave {header!r} where a picture should start")
             header += byte
-        self._header = header
         width, height = (int(number) for number in header.split()[1:3])
         pixels = self._read(width * height * 3)
         if len(pixels) < width * height * 3:
@@ -148,8 +148,7 @@ class _PpmReader:
 
     def _wait(self) -> None:
         config, start_s = self._config, time.monotonic()
-        ready, _, _ = select.select([self._pipe], [], [], config.stall_limit_s)
-        if not ready:
+        if not self._poll.poll(config.stall_limit_s * 1000):
             raise MediaError(f"ffmpeg gave nothing for {config.stall_limit_s:g} s")
         self._waited_s += time.monotonic() - start_s
         given_s = self._count / config.rate_hz
@@ -159,4 +158,5 @@ class _PpmReader:
 
 def _complete(header: bytes) -> bool:
     """Whether it ends where the pixels begin: magic, width, height, highest value, a white space after each."""
-    return len(header.split()) == 4 and header[-1:].isspace()
+    fields = header.split()
+    return len(fields) == 4 and fields[0] == b"P6" and b"".join(fields[1:]).isdigit() and header[-1:].isspace()

@@ -68,9 +68,10 @@ class _HeaderReader:
 
     def _line(self, limit_s: float) -> bytes:
         line, deadline_s = b"", time.monotonic() + limit_s
+        poll = select.poll()
+        poll.register(self._process.stdout, select.POLLIN)
         while not line.endswith(b"\n"):
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, deadline_s - time.monotonic()))
-            if not ready:
+            if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
                 raise TimeoutError
             piece = os.read(self._process.stdout.fileno(), 1 << 16)
             if not piece:
