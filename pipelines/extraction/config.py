@@ -71,6 +71,19 @@ class SpeakingConfig(Settings):
     )
 
 
+class VoiceConfig(Settings):
+    """One voice per clip."""
+
+    change_threshold: float = Field(
+        0.88, gt=0, le=1, description="least probability of another speaker at which a clip is split; 1: never"
+    )
+    overlap_threshold: float = Field(
+        0.95, gt=0, le=1, description="least probability of two voices at once at which a clip is dropped; 1: never"
+    )
+    judge_s: float = Field(2.0, ge=0, description="shorter clips are taken for one voice")
+    min_s: float = Field(1.0, gt=0, description="a shorter rest of a split clip is dropped")
+
+
 class ClipConfig(Settings):
     """How speaking stretches become clips, and which clips are kept."""
 
@@ -94,4 +107,5 @@ class ExtractionConfig(Settings):
     tracks: TrackConfig = TrackConfig()
     speech: SpeechConfig = SpeechConfig()
     speaking: SpeakingConfig = SpeakingConfig()
+    voices: VoiceConfig = VoiceConfig()
     clips: ClipConfig = ClipConfig()

@@ -70,13 +70,18 @@ class GE2E(nn.Module):
         if not np.isfinite(utterance).all():
             raise InputError(f"utterance {row}: found NaN or infinity among the samples, expected -1..1")
         starts = partial_starts(len(utterance))
-        samples = torch.from_numpy(np.asarray(utterance, dtype=np.float32)).to(self.window.device)
-        samples = nn.functional.pad(samples, (0, max(0, (starts[-1] + PARTIAL_FRAMES) * HOP - len(samples))))
-        spectrum = torch.stft(
-            samples, N_FFT, HOP, window=self.window, center=True, pad_mode="constant", return_complex=True
-        )
-        mel = (self.filters @ spectrum.abs().square()).T  # (frames, 40)
+        short = max(0, (starts[-1] + PARTIAL_FRAMES) * HOP - len(utterance))
+        mel = self.mel(np.pad(np.asarray(utterance, dtype=np.float32), (0, short)))
         return torch.stack([mel[s : s + PARTIAL_FRAMES] for s in starts])
+
+    @torch.inference_mode()
+    def mel(self, samples: np.ndarray) -> Tensor:
+        """Returns the mel frames (frames, 40), one every 10 ms, of samples (samples,) float32 in -1..1 at 16 kHz."""
+        sound = torch.from_numpy(samples).to(self.window.device)
+        spectrum = torch.stft(
+            sound, N_FFT, HOP, window=self.window, center=True, pad_mode="constant", return_complex=True
+        )
+        return (self.filters @ spectrum.abs().square()).T
 
 
 def partial_starts(n_samples: int) -> list[int]:
