@@ -11,6 +11,8 @@ WORDS = {
     "small_face": "the face is too small",
     "low_quality": "the face is blurred, turned away or badly lit",
     "not_seekable": "the pictures cannot be read again",
+    "two_voices": "too short a rest beside another voice",
+    "overlapped_speech": "two people speak at once",
 }
 
 

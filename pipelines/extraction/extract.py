@@ -1,6 +1,6 @@
 """One video in, clips out: the chain of all stages.
 
-    probe -> decode -> shots -> faces -> tracks -> speech -> speaking -> quality -> crops and segments
+    probe -> decode -> shots -> faces -> tracks -> speech -> speaking -> one voice -> quality -> crops and segments
 
 Whatever the file holds, the answer is an `Extraction` with a state and a reason.
 """
@@ -18,6 +18,7 @@ from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.crops import cut_crops
 from pipelines.extraction.decode import SAMPLE_RATE_HZ, Decoder
 from pipelines.extraction.faces import FaceDetector, open_detector
+from pipelines.extraction.one_voice import one_voice_parts
 from pipelines.extraction.probe import MediaError, Probe, probe_media
 from pipelines.extraction.rows import KEPT, Box, Candidate, Clip, Extraction
 from pipelines.extraction.segments import cut_segments
@@ -131,6 +132,8 @@ def _extract(
     stages.start("speaking", duration_s)
     trace.scores += speaking_scores(trace.tracks, sound, rate_hz, config.speaking, backend.evidence)
     stretches = speaking_stretches(trace.tracks, trace.scores, speech, config)
+    stages.start("voices", duration_s)
+    stretches = [part for stretch in stretches for part in _one_voice(stretch, sound, speech, config)]
     stages.start("crops", len(stretches))
     clips, fates = [], []
     for number, stretch in enumerate(stretches):
@@ -153,6 +156,19 @@ def _extract(
     funnel.update(f"drop:{fate}" for fate in fates if fate != KEPT)
     candidates = _candidates(stretches, fates, trace.tracks, rate_hz)
     return _result(tuple(clips), candidates, speech, probe, duration_s, funnel, config)
+
+
+def _one_voice(stretch: Stretch, sound: np.ndarray, speech: Speech, config: ExtractionConfig) -> Iterator[Stretch]:
+    """A stretch in parts of one voice each, or with why it is dropped."""
+    if stretch.drop:
+        yield stretch
+        return
+    rate_hz = config.media.rate_hz
+    span_s = stretch.first / rate_hz, min(stretch.end / rate_hz, len(sound) / SAMPLE_RATE_HZ)
+    for part in one_voice_parts(sound, speech, *span_s, config.voices):
+        first, end = round(part.start_s * rate_hz), round(part.end_s * rate_hz)
+        if first < end:
+            yield replace(stretch, first=first, end=end, drop=part.drop)
 
 
 def _clip(

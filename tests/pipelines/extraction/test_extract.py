@@ -106,14 +106,21 @@ def test_every_candidate_has_a_fate_and_what_was_dropped_a_picture(small_video, 
     assert (dropped.fate, kept.fate) == ("small_face", "kept")
     assert cv2.imdecode(np.frombuffer(dropped.thumbnail, np.uint8), cv2.IMREAD_COLOR).shape == (96, 96, 3)
     assert (kept.start_s, kept.box) == (talking_extraction.clips[0].start_s, talking_extraction.clips[0].box)
-    assert set(talking_extraction.seconds) == {"probe", "decode", "speech", "speaking", "crops"}
+    assert set(talking_extraction.seconds) == {"probe", "decode", "speech", "speaking", "voices", "crops"}
     assert all(seconds >= 0 for seconds in talking_extraction.seconds.values())
 
 
 def test_the_hook_hears_of_every_stage(small_video):
     told = []
     extract(small_video, hook=lambda stage, done, total: told.append((stage, done <= total)))
-    assert list(dict.fromkeys(stage for stage, _ in told)) == ["probe", "decode", "speech", "speaking", "crops"]
+    assert list(dict.fromkeys(stage for stage, _ in told)) == [
+        "probe",
+        "decode",
+        "speech",
+        "speaking",
+        "voices",
+        "crops",
+    ]
     assert all(in_range for _, in_range in told)
 
 
