@@ -17,7 +17,7 @@ import torch
 
 from pipelines.config import Config
 from pipelines.embedding import decode_image, decode_speech
-from pipelines.extraction import extract
+from pipelines.extraction import extract, one_voice
 from pipelines.extraction.decode import SAMPLE_RATE_HZ
 from pipelines.extraction.extract import Trace
 from pipelines.extraction.faces import open_detector
@@ -51,6 +51,7 @@ class _Models:
         self._pictures: list[np.ndarray] = []  # for the detector
         self._lips: list[tuple[LipMotion, np.ndarray, np.ndarray]] = []
         self._motions: dict[LipMotion, LipMotion] = {}  # that of the extraction -> that of the loop
+        self._windows: list[list[torch.Tensor]] = []  # of the voice encoder, that ask for a change of voice
         self._crops: list[np.ndarray] = []
         self._segments: list[np.ndarray] = []
 
@@ -64,6 +65,10 @@ class _Models:
         if trace.sound is not None:
             self._hear(np.array(trace.sound))
             self._compare(trace)
+        with self._clock("one voice"):
+            for windows in self._windows:
+                one_voice._encode(windows)
+        self._windows.clear()
         self._crops += [decode_image(face.image) for clip in clips for face in clip.faces]
         self._segments += [decode_speech(voice.audio) for clip in clips for voice in clip.voices]
 
@@ -77,12 +82,16 @@ class _Models:
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        move = LipMotion.__call__
+        move, encoded = LipMotion.__call__, one_voice._encode
 
         def detect(picture: np.ndarray) -> list:
             self._pictures.append(picture)
             self._settle(HELD_BYTES)
             return self.detector(picture)
+
+        def encode(windows: list[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+            self._windows.append(windows)
+            return encoded(windows)
 
         def moved(motion: LipMotion, grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
             self._lips.append((motion, grey, landmarks))
@@ -91,6 +100,7 @@ class _Models:
         with (
             mock.patch("pipelines.extraction.extract.open_detector", return_value=detect),
             mock.patch.object(LipMotion, "__call__", moved),
+            mock.patch.object(one_voice, "_encode", encode),
         ):
             self._move = move
             yield

@@ -5,9 +5,12 @@ import logging
 import os
 import resource
 import shutil
+import threading
 import time
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipelines.config import Config
@@ -28,7 +31,7 @@ def run(files: list[Path], folder: Path, cpus: int, config: Config) -> dict:
     stages: Counter[str] = Counter()
     start_s = time.monotonic()
     warnings.filterwarnings("ignore", message="lancedb fork support")  # as in pipelines.cluster
-    ray.init(num_cpus=cpus, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init("local", num_cpus=cpus, log_to_driver=False, logging_level=logging.ERROR)
     ray_s, before_s = time.monotonic() - start_s, _family_cpu_s()
     first_s = time.time()
     summary = ingest(
@@ -66,25 +69,55 @@ def noted(folder: str):
 
     def extract(source: Source, config: Config) -> Extraction:
         own, ffmpeg, start_s = _used(resource.RUSAGE_SELF), _used(resource.RUSAGE_CHILDREN), time.time()
-        extraction = extract_video(source, config)
+        with _watched_children() as child_mb:
+            extraction = extract_video(source, config)
+        took = {
+            "start_s": start_s,
+            "end_s": time.time(),
+            "cpu_s": _used(resource.RUSAGE_SELF) - own,
+            "ffmpeg_cpu_s": _used(resource.RUSAGE_CHILDREN) - ffmpeg,
+            "worker_mb": _most_mb("self"),  # of the whole life of the worker
+            "ffmpeg_mb": max(child_mb, default=0.0),
+        }
         os.makedirs(folder, exist_ok=True)
         with open(f"{folder}/{os.getpid()}.jsonl", "a") as file:
-            print(json.dumps(_took(start_s, own, ffmpeg)), file=file)
+            print(json.dumps(took), file=file)
         return extraction
 
     return extract
 
 
-def _took(start_s: float, own_before_s: float, ffmpeg_before_s: float) -> dict[str, float]:
-    return {
-        "start_s": start_s,
-        "end_s": time.time(),
-        "cpu_s": _used(resource.RUSAGE_SELF) - own_before_s,
-        "ffmpeg_cpu_s": _used(resource.RUSAGE_CHILDREN) - ffmpeg_before_s,
-        # Of the whole life of the worker.
-        "worker_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "ffmpeg_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
-    }
+@contextmanager
+def _watched_children() -> Iterator[list[float]]:
+    """Yields the most memory that each child was seen to have taken, in MB, so far; it may grow a little unseen.
+
+    What the system says of a child that has ended counts the memory of the worker that it was forked from.
+    """
+    seen: list[float] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            for children in Path("/proc/self/task").glob("*/children"):
+                with suppress(OSError):
+                    seen.extend(map(_most_mb, children.read_text().split()))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
+def _most_mb(pid: str) -> float:
+    """The most resident memory that a process has had; 0 if it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
 
 
 def _used(whose: int) -> float:
