@@ -21,6 +21,7 @@ import numpy as np
 from pipelines.extraction.config import SpeakingConfig
 from pipelines.extraction.decode import SAMPLE_RATE_HZ
 from pipelines.extraction.lips import SIGNALS
+from pipelines.extraction.sound_file import forget
 from pipelines.extraction.tracks import Track
 from vclip.errors import InputError
 
@@ -161,16 +162,17 @@ def band_loudness(sound: np.ndarray, first: int, end: int) -> np.ndarray:
     # Four spectra a picture, centred on it.
     start = (first - MARGIN) * per_picture - (SPECTRUM - HOP) // 2
     count = pictures * per_picture // HOP
+    parts = [_bands(sound, start + i * HOP, min(SPECTRA, count - i)) for i in range(0, count, SPECTRA)]
+    forget(sound)
+    return without_slow(np.concatenate(parts).reshape(pictures, -1, len(BANDS_HZ)).mean(1))
+
+
+def _bands(sound: np.ndarray, start: int, count: int) -> np.ndarray:
     samples = np.zeros((count - 1) * HOP + SPECTRUM, np.float32)
     low, high = max(start, 0), min(start + len(samples), len(sound))
     if low < high:
         samples[low - start : high - start] = sound[low:high] / np.float32(32768)
-    bands = np.concatenate([_bands(samples[i * HOP :], min(SPECTRA, count - i)) for i in range(0, count, SPECTRA)])
-    return without_slow(bands.reshape(pictures, -1, len(BANDS_HZ)).mean(1))
-
-
-def _bands(samples: np.ndarray, count: int) -> np.ndarray:
-    spectra = np.lib.stride_tricks.sliding_window_view(samples, SPECTRUM)[::HOP][:count]
+    spectra = np.lib.stride_tricks.sliding_window_view(samples, SPECTRUM)[::HOP]
     power = np.abs(np.fft.rfft(spectra * np.hanning(SPECTRUM).astype(np.float32), axis=1)) ** 2
     hz = np.fft.rfftfreq(SPECTRUM, 1 / SAMPLE_RATE_HZ)
     return np.stack([np.log(power[:, (hz >= a) & (hz < b)].mean(1) + QUIET) for a, b in BANDS_HZ], axis=1)

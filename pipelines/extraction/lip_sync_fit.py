@@ -14,6 +14,7 @@ most likely offset take turns. People with many windows count by the square root
 import argparse
 import csv
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ from pipelines.extraction import lip_sync
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.extract import Trace, extract
 from pipelines.extraction.lip_sync import MARGIN, OFFSETS
-from pipelines.progress import say, step
 
 WINDOW, HOP, SHORTEST = 75, 25, 33  # pictures
 OTHERS = 6  # windows of other sound for each of the own
@@ -63,15 +63,14 @@ def read_talkers(folder: Path, people: dict[str, str], config: ExtractionConfig)
     """Returns everybody who speaks visibly in the videos of a corpus."""
     talkers = []
     videos = [video for video in json.loads((folder / "truth.json").read_text())["videos"] if video["speaking"]]
-    with step(str(folder), len(videos), "videos") as progress:
-        for video in videos:
-            trace = Trace()
-            extract(folder / video["file"], config, trace=trace)
-            heard = frozenset(people.get(s["source"], s["source"]) for s in video["speaking"])
-            for spoken in video["speaking"]:
-                person = people.get(spoken["source"], spoken["source"])
-                talkers += _talkers(trace, spoken, person, heard)
-            progress.advance()
+    for number, video in enumerate(videos, start=1):
+        print(f"{folder}: video {number} of {len(videos)}", file=sys.stderr, flush=True)
+        trace = Trace()
+        extract(folder / video["file"], config, trace=trace)
+        heard = frozenset(people.get(s["source"], s["source"]) for s in video["speaking"])
+        for spoken in video["speaking"]:
+            person = people.get(spoken["source"], spoken["source"])
+            talkers += _talkers(trace, spoken, person, heard)
     return talkers
 
 
@@ -174,8 +173,8 @@ def main() -> None:
     rows = list(csv.DictReader(given.identities.open())) if given.identities else []
     people = {row["file"]: row["identity"] for row in rows}
     talkers = [t for folder in given.corpora for t in read_talkers(folder, people, ExtractionConfig())]
-    say(f"{len(talkers)} talkers, {len({t.person for t in talkers})} people")
-    say(f"held-out AUC of a window {cross_validated(talkers):.3f}")
+    print(f"{len(talkers)} talkers, {len({t.person for t in talkers})} people")
+    print(f"held-out AUC of a window {cross_validated(talkers):.3f}")
     fitted = fit(talkers)
     print(f"INTERCEPT, CALIBRATION = {fitted.intercept:.2f}, {tuple(round(v, 2) for v in fitted.calibration)}")
     for name, values, digits in ("WEIGHTS", fitted.weights, 2), ("PREDICTION", fitted.prediction, 3):

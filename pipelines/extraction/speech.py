@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from pipelines.extraction.config import SpeechConfig
-from pipelines.extraction.decode import SAMPLE_RATE_HZ
+from pipelines.extraction.sound_file import SAMPLE_RATE_HZ, forget
 
 FRAME = 512  # samples: the only size that the network takes at 16 kHz
 FRAME_S = FRAME / SAMPLE_RATE_HZ
+FORGET_EVERY = 2000  # frames; pages of a mapped sound that were read count as memory until then
 # Levels are measured against this, not against silence, so that a ratio stays finite. About one step of 16 bits.
 FLOOR = 1e-9
 SNR_RANGE_DB = (-20.0, 60.0)
@@ -106,6 +107,8 @@ def _listen(sound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             frame[: len(piece)] = piece / np.float32(32768)
             probability[i] = network(torch.from_numpy(frame)[None], SAMPLE_RATE_HZ).item()
             power[i] = np.mean(frame**2)
+            if i % FORGET_EVERY == 0:
+                forget(sound)
     return probability, power
 
 
