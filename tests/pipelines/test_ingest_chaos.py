@@ -105,6 +105,14 @@ def _finished(process: subprocess.Popen) -> str:
     return process.log.read_text()
 
 
+def _died(process: subprocess.Popen) -> bool:
+    """Whether it was killed, or ended by Ray without a word, as a driver is whose own node is lost."""
+    text = process.log.read_text()
+    return process.returncode == -signal.SIGKILL or (
+        process.returncode == 1 and "marked dead" in text and "Traceback" not in text
+    )
+
+
 def _nothing_is_left_over(store: str) -> None:
     """What runs that are over have left goes; then the tables hold what readers see, and no more."""
     opened = Store.open(store)
@@ -132,7 +140,7 @@ def test_killing_driver_workers_and_a_node_changes_nothing(nodes, start, tmp_pat
     driver, again_s = start(store, folder), None
     while killed.total() < KILLS:
         if driver.poll() is not None:
-            if driver.returncode != -signal.SIGKILL:
+            if not _died(driver):
                 _finished(driver)
                 write_files(folder, FILES, first=files, takes_s=0.3)
                 files += FILES
@@ -152,8 +160,9 @@ def test_killing_driver_workers_and_a_node_changes_nothing(nodes, start, tmp_pat
             elif not nodes.kill_worker(chance):
                 continue
             killed[victim] += 1
-    if driver.wait(LIMIT_S) != 0:
-        assert driver.returncode == -signal.SIGKILL, driver.log.read_text()[-3000:]
+    driver.wait(LIMIT_S)
+    if not _died(driver):
+        _finished(driver)
     _finished(start(store, folder))
     undisturbed = str(tmp_path / "undisturbed")
     _finished(start(undisturbed, folder))
