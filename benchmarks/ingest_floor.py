@@ -17,13 +17,14 @@ import torch
 
 from pipelines.config import Config
 from pipelines.embedding import decode_image, decode_speech
-from pipelines.extraction import extract, one_voice
-from pipelines.extraction.decode import SAMPLE_RATE_HZ
+from pipelines.extraction import extract
 from pipelines.extraction.extract import Trace
-from pipelines.extraction.faces import open_detector
-from pipelines.extraction.lips import LipMotion
-from pipelines.extraction.speaking import open_backend, speaking_scores
-from pipelines.extraction.speech import FRAME, _network
+from pipelines.extraction.faces.detectors import open_detector
+from pipelines.extraction.media.decode import SAMPLE_RATE_HZ
+from pipelines.extraction.speaking.contrast import open_backend, speaking_scores
+from pipelines.extraction.speaking.lips import LipMotion
+from pipelines.extraction.voices import one_voice
+from pipelines.extraction.voices.speech import FRAME, _network
 from vclip.encoders import open_face_encoder, open_voice_encoder
 
 HELD_BYTES = 256 << 20  # inputs that wait for their turn, at most

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipelines.extraction.decode import ffmpeg_binary
+from pipelines.extraction.media.decode import ffmpeg_binary
 from pipelines.sample_corpus import make_sample
 
 IMAGES = Path(__file__).parent / "images"

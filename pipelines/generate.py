@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.config import Config
-from pipelines.extraction.faces import FaceDetector, open_detector
-from pipelines.extraction.photos import face_in_photo, read_image
+from pipelines.extraction.faces.detectors import FaceDetector, open_detector
+from pipelines.extraction.faces.photos import face_in_photo, read_image
 from pipelines.progress import say, step
 from pipelines.speakers import load_speakers
 from stores import Store, generation_id, run_id

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.config import Config
-from pipelines.extraction.crops import cut_crop
-from pipelines.extraction.faces import open_detector
-from pipelines.extraction.photos import face_in_photo, read_image
+from pipelines.extraction.faces.crops import cut_crop
+from pipelines.extraction.faces.detectors import open_detector
+from pipelines.extraction.faces.photos import face_in_photo, read_image
 from pipelines.extraction.rows import Clip, Extraction
-from pipelines.extraction.segments import cut_segments
-from pipelines.extraction.speech import find_speech
+from pipelines.extraction.voices.segments import cut_segments
+from pipelines.extraction.voices.speech import find_speech
 from pipelines.ingest import Summary, ingest
 from pipelines.inputs.source import Source, source_of
 from pipelines.inputs.tables import read_csv

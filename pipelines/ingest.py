@@ -15,7 +15,7 @@ from pipelines.cluster import Extract, on_cluster, start_ray, stream
 from pipelines.committing import committed
 from pipelines.config import Config
 from pipelines.embedding import Ingested, failed
-from pipelines.extraction.faces import open_detector
+from pipelines.extraction.faces.detectors import open_detector
 from pipelines.extraction.rows import Extraction
 from pipelines.inputs.known import WINDOW, Work, split_known
 from pipelines.inputs.source import Source

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.extraction.config import ExtractionConfig
-from pipelines.extraction.decode import Decoder
 from pipelines.extraction.extract import Hook, Trace, extract
-from pipelines.extraction.probe import MediaError, Probe, probe_media
+from pipelines.extraction.media.decode import Decoder
+from pipelines.extraction.media.probe import MediaError, Probe, probe_media
 from pipelines.fates import in_words
 from pipelines.inspection.film import Film
 from pipelines.inspection.seen import Seen

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.extraction.faces import open_detector
+from pipelines.extraction.faces.detectors import open_detector
 from pipelines.generate import generate, read_portraits
 from pipelines.inputs.listing import list_videos
 from pipelines.page import write_page

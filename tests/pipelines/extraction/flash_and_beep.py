@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipelines.extraction.config import MediaConfig
-from pipelines.extraction.decode import Decoder, ffmpeg_binary
-from pipelines.extraction.probe import Probe, probe_media
+from pipelines.extraction.media.decode import Decoder, ffmpeg_binary
+from pipelines.extraction.media.probe import Probe, probe_media
 
 SECONDS, EVENT_S = 3, 1.0
 MEDIA = MediaConfig()

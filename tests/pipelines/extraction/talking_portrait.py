@@ -8,7 +8,7 @@ import numpy as np
 from scipy.signal import lfilter
 from skimage import data
 
-from pipelines.extraction.decode import ffmpeg_binary
+from pipelines.extraction.media.decode import ffmpeg_binary
 
 RATE_HZ, SAMPLE_RATE_HZ = 25, 16_000
 # Where the mouth is in the full portrait, in pixels, and how wide.

@@ -1,0 +1,1 @@
+"""Which visible face, if any, is the one heard."""

@@ -1,0 +1,1 @@
+"""Where speech is heard, whether it is one voice, and the segments that are kept."""

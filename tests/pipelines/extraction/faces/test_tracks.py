@@ -1,0 +1,118 @@
+"""Tracks: one face keeps one track over missed detections, and no track crosses a cut."""
+
+import numpy as np
+import pytest
+
+from pipelines.extraction.config import TrackConfig
+from pipelines.extraction.faces.detectors import Face
+from pipelines.extraction.faces.shots import ShotPicture
+from pipelines.extraction.faces.tracks import TrackStatistics, follow_faces, jump_cuts, overlap
+from pipelines.extraction.speaking.lips import SIGNALS
+
+SIZE = (320, 240)
+
+
+def face(x, y=100.0, width=60.0):
+    landmarks = np.array([[x - 12, y - 15], [x + 12, y - 15], [x, y], [x - 10, y + 14], [x + 10, y + 14]])
+    return Face((x - width / 2, y - width / 2, x + width / 2, y + width / 2), 0.9, landmarks)
+
+
+def pictures(count, cuts=()):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    for number in range(count):
+        # The detectors below read the picture's number out of its corner.
+        picture = noise.copy()
+        picture[0, 0] = number % 256, number // 256, 0
+        yield ShotPicture(number, picture, number == 0 or number in cuts, number + 1 in cuts or number == count - 1)
+
+
+def follow(count, faces_at, cuts=(), **config):
+    statistics = TrackStatistics()
+
+    def detector(picture):
+        return faces_at(int(picture[0, 0, 0]) + 256 * int(picture[0, 0, 1]))
+
+    tracks = list(follow_faces(pictures(count, cuts), detector, 25, TrackConfig(**config), statistics))
+    return tracks, statistics
+
+
+def test_a_moving_face_is_followed_and_interpolated_between_detections():
+    (track,), statistics = follow(52, lambda n: [face(60 + 2 * n)])
+    assert (track.first, track.end) == (0, 52)
+    assert statistics.detections == 12  # every fifth, and the last
+    centres = (track.boxes[:, 0] + track.boxes[:, 2]) / 2
+    np.testing.assert_allclose(centres, 60 + 2 * np.arange(52), atol=0.01)
+    np.testing.assert_allclose(track.landmarks[:, 2, 0], 60 + 2 * np.arange(52), atol=0.01)
+
+
+@pytest.mark.parametrize(("missed", "tracks"), [(range(20, 35), 1), (range(20, 55), 2)])
+def test_a_track_survives_missed_detections_up_to_the_limit(missed, tracks):
+    found, _ = follow(80, lambda n: [] if n in missed else [face(60 + n)])
+    assert len(found) == tracks
+    if tracks == 1:
+        assert (found[0].first, found[0].end) == (0, 80)
+
+
+def test_faces_side_by_side_keep_their_own_tracks():
+    found, _ = follow(40, lambda n: [face(80 + n), face(240 - n)][:: 1 if n % 2 else -1])
+    starts = sorted((float(t.boxes[0, 0]), float(t.boxes[-1, 0])) for t in found)
+    assert starts == [(50.0, 89.0), (210.0, 171.0)]
+
+
+def test_a_cut_ends_every_track():
+    found, _ = follow(60, lambda n: [face(160)], cuts=(23,))
+    assert [(t.first, t.end, t.shot) for t in found] == [(0, 23, 1), (23, 60, 2)]
+
+
+def test_small_faces_are_counted_and_not_followed():
+    found, statistics = follow(20, lambda n: [face(160, width=20)], min_face_px=24)
+    assert found == []
+    assert (statistics.faces, statistics.small_faces) == (0, statistics.detections)
+
+
+def test_overlap_is_the_intersection_over_union():
+    assert overlap((0, 0, 2, 2), (1, 1, 3, 3)) == pytest.approx(1 / 7)
+    assert overlap((0, 0, 2, 2), (2, 0, 4, 2)) == 0
+
+
+def lips_that_change(changes):
+    lips = np.zeros((len(changes), len(SIGNALS)), np.float32)
+    lips[:, SIGNALS.index("upper_change")] = changes
+    return lips
+
+
+def test_a_jump_cut_is_a_change_of_the_face_that_stands_alone():
+    calm, shaking = np.full(40, 1.5), np.full(40, 9.0)
+    assert jump_cuts(lips_that_change(calm)) == []
+    assert jump_cuts(lips_that_change(shaking)) == []
+    calm[[17, 18]] = 14.0, 2.0
+    assert jump_cuts(lips_that_change(calm)) == [17]
+
+
+def test_a_track_is_cut_in_two_at_a_jump_cut():
+    """Two stills of one size in one place: the shot goes on, the face does not."""
+    faces = [np.random.default_rng(seed).integers(0, 255, (240, 320, 3), np.uint8) for seed in (1, 2)]
+    stream = (ShotPicture(n, faces[n >= 30].copy(), n == 0, n == 59) for n in range(60))
+    first, second = follow_faces(stream, lambda picture: [face(160)], 25, TrackConfig(), TrackStatistics())
+    assert (first.first, first.end, second.first, second.end) == (0, 30, 30, 60)
+    assert (len(first.lips), len(second.landmarks)) == (30, 30)
+
+
+def test_a_watcher_sees_every_picture_of_its_track_once_and_in_order():
+    class Watcher:
+        def __init__(self):
+            self.centres = []
+
+        def __call__(self, grey, box):
+            assert grey.shape == (240, 320)
+            self.centres.append((box[0] + box[2]) / 2)
+
+        def end(self):
+            return np.array(self.centres)
+
+    tracks = follow_faces(pictures(52), lambda p: [face(60 + 2 * int(p[0, 0, 0])), face(280)], 25, TrackConfig(),
+                          TrackStatistics(), Watcher)  # fmt: skip
+    moving, still = sorted(tracks, key=lambda track: track.seen[0])
+    np.testing.assert_allclose(moving.seen, 60 + 2 * np.arange(52), atol=0.01)
+    np.testing.assert_allclose(still.seen, 280, atol=0.01)
