@@ -13,6 +13,7 @@ from unittest import mock
 
 import cv2
 import numpy as np
+import silero_vad
 import torch
 
 from pipelines.config import Config
@@ -24,7 +25,7 @@ from pipelines.extraction.media.decode import SAMPLE_RATE_HZ
 from pipelines.extraction.speaking.contrast import open_backend, speaking_scores
 from pipelines.extraction.speaking.lips import LipMotion
 from pipelines.extraction.voices import one_voice
-from pipelines.extraction.voices.speech import FRAME, _network
+from pipelines.extraction.voices.silero import FRAME
 from vclip.encoders import open_face_encoder, open_voice_encoder
 
 HELD_BYTES = 256 << 20  # inputs that wait for their turn, at most
@@ -123,7 +124,7 @@ class _Models:
     def _hear(self, sound: np.ndarray) -> None:
         whole = len(sound) // FRAME * FRAME
         frames = torch.from_numpy(sound[:whole].reshape(-1, 1, FRAME) / np.float32(32768))
-        network = _network()
+        network = silero_vad.load_silero_vad()
         network.reset_states()
         with torch.inference_mode(), self._clock("speech"):
             for frame in frames:

@@ -70,7 +70,7 @@ def _busy(process: psutil.Process) -> bool:
         title = process.cmdline()[0]
     except (psutil.Error, IndexError):
         return False
-    return title.startswith("ray::") and "IDLE" not in title
+    return title.startswith("ray::Map")  # not Ray's agents: a node dies with them, and the head node with its driver
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +105,6 @@ def _finished(process: subprocess.Popen) -> str:
     return process.log.read_text()
 
 
-def _died(process: subprocess.Popen) -> bool:
-    """Whether it was killed, or ended by Ray without a word, as a driver is whose own node is lost."""
-    text = process.log.read_text()
-    return process.returncode == -signal.SIGKILL or (
-        process.returncode == 1 and "marked dead" in text and "Traceback" not in text
-    )
-
-
 def _nothing_is_left_over(store: str) -> None:
     """What runs that are over have left goes; then the tables hold what readers see, and no more."""
     opened = Store.open(store)
@@ -140,7 +132,7 @@ def test_killing_driver_workers_and_a_node_changes_nothing(nodes, start, tmp_pat
     driver, again_s = start(store, folder), None
     while killed.total() < KILLS:
         if driver.poll() is not None:
-            if not _died(driver):
+            if driver.returncode != -signal.SIGKILL:
                 _finished(driver)
                 write_files(folder, FILES, first=files, takes_s=0.3)
                 files += FILES
@@ -160,8 +152,7 @@ def test_killing_driver_workers_and_a_node_changes_nothing(nodes, start, tmp_pat
             elif not nodes.kill_worker(chance):
                 continue
             killed[victim] += 1
-    driver.wait(LIMIT_S)
-    if not _died(driver):
+    if driver.wait(LIMIT_S) != -signal.SIGKILL:
         _finished(driver)
     _finished(start(store, folder))
     undisturbed = str(tmp_path / "undisturbed")
