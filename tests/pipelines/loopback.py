@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.request import Request, urlopen
 
 BODY = bytes(range(256)) * 2048  # 512 KiB
 ETAG = '"one"'
@@ -128,7 +129,7 @@ class Requests(logging.Handler):
 
 @contextmanager
 def bucket_service() -> Iterator[tuple[dict[str, str], Requests]]:
-    """An S3 (moto's), until the block ends: the environment that names it, and what it was asked."""
+    """An S3 (moto's), empty, until the block ends: the environment that names it, and what it was asked."""
     from moto.server import ThreadedMotoServer
 
     requests, logger = Requests(), logging.getLogger("werkzeug")
@@ -139,6 +140,8 @@ def bucket_service() -> Iterator[tuple[dict[str, str], Requests]]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    # All servers of a process share what they hold.
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST"), timeout=30).close()
     environment = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "none",
