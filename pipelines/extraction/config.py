@@ -81,6 +81,7 @@ class VoiceConfig(Settings):
         0.95, gt=0, le=1, description="least probability of two voices at once at which a clip is dropped; 1: never"
     )
     judge_s: float = Field(2.0, ge=0, description="shorter clips are taken for one voice")
+    overlap_s: float = Field(3.2, ge=0, description="shorter clips are not dropped for two voices at once")
     min_s: float = Field(1.0, gt=0, description="a shorter rest of a split clip is dropped")
 
 

@@ -16,7 +16,8 @@ from pipelines.extraction.speaking.contrast import Backend
 from pipelines.extraction.speaking.lip_sync import activity_evidence, running_mean, sync_evidence
 from pipelines.extraction.speaking.lr_asd import BLOCK, CONTEXT, LrAsd, face_patch
 
-SYNC, ACTIVITY, MARGIN = 0.7, 0.6, 0.4  # shares of the log-likelihood ratios and of the margin
+SYNC, ACTIVITY, MARGIN = 0.7, 0.7, 0.4  # shares of the log-likelihood ratios and of the margin
+INTERCEPT = 0.25
 MOST_MARGIN, SMOOTH = 4.0, 25  # margins beyond this say no more; pictures over which they are averaged
 
 
@@ -29,7 +30,7 @@ def open_lr_asd(weights: str, sha256: str) -> Backend:
         lips = SYNC * sync_evidence(track, sound, rate_hz, config) + ACTIVITY * activity_evidence(track)
         own_sound = sound[round(track.first / rate_hz * SAMPLE_RATE_HZ) :]
         margins = network.margins(track.seen.astype(np.float32), own_sound)
-        return lips + MARGIN * running_mean(np.clip(margins, -MOST_MARGIN, MOST_MARGIN), SMOOTH)
+        return INTERCEPT + lips + MARGIN * running_mean(np.clip(margins, -MOST_MARGIN, MOST_MARGIN), SMOOTH)
 
     return Backend(evidence, lambda: FaceWatcher(network))
 

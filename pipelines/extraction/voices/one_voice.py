@@ -138,6 +138,8 @@ def _changes(windows: Windows, start_s: float, end_s: float, config: VoiceConfig
 def _drop(windows: Windows, length_s: float, config: VoiceConfig) -> str:
     if length_s < config.min_s:
         return "two_voices"
+    if length_s < config.overlap_s:
+        return ""  # too few windows; loud music may pass for a second voice in one of them
     overlapped = overlap_log_odds(windows, _overlap_weights()) >= _log_odds(config.overlap_threshold)
     return "overlapped_speech" if overlapped else ""
 
