@@ -21,7 +21,7 @@ from pipelines.extraction.faces.shots import ShotPicture, split_shots
 from pipelines.extraction.faces.tracks import Track, TrackStatistics, follow_faces
 from pipelines.extraction.media.decode import SAMPLE_RATE_HZ, Decoder
 from pipelines.extraction.media.probe import MediaError, Probe, probe_media
-from pipelines.extraction.rows import KEPT, Box, Candidate, Clip, Extraction
+from pipelines.extraction.rows import KEPT, Box, Candidate, Clip, Extraction, FaceCrop
 from pipelines.extraction.speaking.contrast import Backend, open_backend, speaking_scores
 from pipelines.extraction.stretches import Stretch, speaking_stretches
 from pipelines.extraction.voices.one_voice import one_voice_parts
@@ -135,13 +135,17 @@ def _extract(
     stages.start("voices", duration_s)
     stretches = [part for stretch in stretches for part in _one_voice(stretch, sound, speech, config)]
     stages.start("crops", len(stretches))
+    drops = [stretch.drop or _drop_for_sound(stretch, sound, speech, config) for stretch in stretches]
+    kept = [stretch for stretch, drop in zip(stretches, drops, strict=True) if not drop]
+    crops = iter(cut_crops(path, probe, kept, detector, config, stages.at))
     clips, fates = [], []
-    for number, stretch in enumerate(stretches):
-        fate = stretch.drop or _clip(path, probe, stretch, sound, speech, detector, config)
-        if isinstance(fate, Clip):
-            clips.append(fate)
-        fates.append(KEPT if isinstance(fate, Clip) else fate)
-        stages.at(number + 1)
+    for stretch, drop in zip(stretches, drops, strict=True):
+        faces = () if drop else next(crops)
+        fate = drop or _drop_for_pictures(faces, config)
+        fates.append(fate or KEPT)
+        if not fate:
+            clips.append(_clip(stretch, faces, sound, speech, config))
+    stages.at(len(stretches))
     funnel = Counter(
         pictures=statistics.pictures,
         shots=statistics.shots,
@@ -164,46 +168,48 @@ def _one_voice(stretch: Stretch, sound: np.ndarray, speech: Speech, config: Extr
         yield stretch
         return
     rate_hz = config.media.rate_hz
-    span_s = stretch.first / rate_hz, min(stretch.end / rate_hz, len(sound) / SAMPLE_RATE_HZ)
-    for part in one_voice_parts(sound, speech, *span_s, config.voices):
+    for part in one_voice_parts(sound, speech, *_span_s(stretch, sound, config), config.voices):
         first, end = round(part.start_s * rate_hz), round(part.end_s * rate_hz)
         if first < end:
             yield replace(stretch, first=first, end=end, drop=part.drop)
 
 
-def _clip(
-    path: str | Path,
-    probe: Probe,
-    stretch: Stretch,
-    sound: np.ndarray,
-    speech: Speech,
-    detector: FaceDetector,
-    config: ExtractionConfig,
-) -> Clip | str:
-    """One clip with its crops and segments, or the filter that drops it."""
-    limits, rate_hz = config.clips, config.media.rate_hz
-    start_s, end_s = stretch.first / rate_hz, min(stretch.end / rate_hz, len(sound) / SAMPLE_RATE_HZ)
-    if speech.ratio(start_s, end_s) < limits.min_speech_ratio:
+def _drop_for_sound(stretch: Stretch, sound: np.ndarray, speech: Speech, config: ExtractionConfig) -> str:
+    """The filter of the sound that drops a clip, if one does."""
+    span_s = _span_s(stretch, sound, config)
+    if speech.ratio(*span_s) < config.clips.min_speech_ratio:
         return "little_speech"
-    if speech.snr_db(start_s, end_s) < limits.min_snr_db:
-        return "low_snr"
-    try:
-        faces = cut_crops(path, probe, stretch, detector, config)
-    except MediaError:
+    return "low_snr" if speech.snr_db(*span_s) < config.clips.min_snr_db else ""
+
+
+def _drop_for_pictures(faces: tuple[FaceCrop, ...], config: ExtractionConfig) -> str:
+    """The filter of the pictures that drops a clip, if one does."""
+    if not faces:
         # The first pass could read these pictures, so the file is sound up to here; only seeking fails.
         return "not_seekable"
-    if max(face.size_px for face in faces) < limits.min_face_px:
+    if max(face.size_px for face in faces) < config.clips.min_face_px:
         return "small_face"
-    if max(face.quality for face in faces) < limits.min_quality:
-        return "low_quality"
+    return "low_quality" if max(face.quality for face in faces) < config.clips.min_quality else ""
+
+
+def _clip(
+    stretch: Stretch, faces: tuple[FaceCrop, ...], sound: np.ndarray, speech: Speech, config: ExtractionConfig
+) -> Clip:
+    start_s, end_s = _span_s(stretch, sound, config)
     return Clip(
         start_s=start_s,
         end_s=end_s,
         box=_box(stretch),
         speaking_score=stretch.score,
         faces=faces,
-        voices=cut_segments(sound, speech, start_s, end_s, limits),
+        voices=cut_segments(sound, speech, start_s, end_s, config.clips),
     )
+
+
+def _span_s(stretch: Stretch, sound: np.ndarray, config: ExtractionConfig) -> tuple[float, float]:
+    """Where a stretch begins and ends, within the sound."""
+    rate_hz = config.media.rate_hz
+    return stretch.first / rate_hz, min(stretch.end / rate_hz, len(sound) / SAMPLE_RATE_HZ)
 
 
 def _box(stretch: Stretch) -> Box:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import roc_auc_score, roc_curve
 
 
 @dataclass(frozen=True)
@@ -34,21 +33,28 @@ def auc(trials: Trials) -> float:
     """Returns the area under the ROC curve; NaN where one of the two classes is missing."""
     if trials.same.all() or not trials.same.any():
         return float("nan")
+    from sklearn.metrics import roc_auc_score  # slow to import
+
     return float(roc_auc_score(trials.same, trials.scores))
 
 
 def equal_error_rate(trials: Trials) -> float:
     """Returns the rate at which false alarms and misses are equal, interpolated along the ROC curve."""
-    false_alarm, hit, _ = roc_curve(trials.same, trials.scores)
+    false_alarm, hit = _curve(trials)
     gap = false_alarm + hit - 1  # rises from -1 to 1; zero where false alarms equal misses
     return float(np.interp(0, gap, false_alarm))
 
 
 def roc(trials: Trials, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
     """Returns the false-alarm and hit rates of the ROC curve at `points` evenly spread false-alarm rates."""
-    false_alarm, hit, _ = roc_curve(trials.same, trials.scores)
     grid = np.linspace(0, 1, points)
-    return grid, np.interp(grid, false_alarm, hit)
+    return grid, np.interp(grid, *_curve(trials))
+
+
+def _curve(trials: Trials) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.metrics import roc_curve  # slow to import
+
+    return roc_curve(trials.same, trials.scores)[:2]
 
 
 def auc_interval(

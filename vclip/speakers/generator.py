@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 from pydantic import Field
-from sklearn.decomposition import PCA
-from sklearn.mixture import GaussianMixture
 
 from vclip import checkpoint
 from vclip.config import Settings
@@ -133,6 +131,9 @@ def _fit(
 
     One set of components for all, so that likelihoods of speakers within and without `rows` can be compared.
     """
+    from sklearn.decomposition import PCA  # slow to import, and most who import this file fit nothing
+    from sklearn.mixture import GaussianMixture
+
     pca = PCA(n_components=None if config.variance == 1 else config.variance, svd_solver="full").fit(bank.vectors)
     z = (bank.vectors - bank.vectors.mean(axis=0)) @ pca.components_.T
     # The floor under the variances keeps a component from closing on a single known speaker.

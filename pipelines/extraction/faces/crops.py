@@ -1,5 +1,6 @@
-"""The face pictures of a clip: its best instants, spread over time, cut from full-resolution pictures."""
+"""The face pictures of clips: the best instants of each, spread over time, cut from full-resolution pictures."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ from pipelines.extraction.faces.detectors import Face, FaceDetector
 from pipelines.extraction.faces.quality import face_quality, frontality
 from pipelines.extraction.faces.tracks import overlap
 from pipelines.extraction.media.decode import full_pictures
-from pipelines.extraction.media.probe import MediaError, Probe
+from pipelines.extraction.media.probe import Probe
 from pipelines.extraction.rows import FaceCrop
 from pipelines.extraction.stretches import Stretch
 from vclip.encoders.face_crop import crop_face
@@ -31,27 +32,33 @@ def best_instants(stretch: Stretch, count: int) -> list[int]:
 
 
 def cut_crops(
-    path: str | Path, probe: Probe, stretch: Stretch, detector: FaceDetector, config: ExtractionConfig
-) -> tuple[FaceCrop, ...]:
-    """Returns the crops of one clip in order of time.
+    path: str | Path,
+    probe: Probe,
+    stretches: Sequence[Stretch],
+    detector: FaceDetector,
+    config: ExtractionConfig,
+    at: Callable[[float], None] = lambda done: None,
+) -> list[tuple[FaceCrop, ...]]:
+    """Returns the crops of each clip in order of time; none where its pictures cannot be read again.
 
     Args:
         path, probe: the video.
-        stretch: the clip.
+        stretches: the clips.
         detector: finds the landmarks again at full resolution; the track's own serve where it finds no such face.
         config: see there.
-
-    Raises:
-        MediaError: ffmpeg fails, or gives none of the pictures.
+        at: is told how many clips are done.
     """
-    numbers = best_instants(stretch, config.clips.crops)
-    crops = []
-    for number, picture in full_pictures(path, probe, config.media, numbers):
-        face = _at_full_size(picture, stretch, number, detector)
-        crops.append(cut_crop(picture, face, number / config.media.rate_hz, config.clips.jpeg_quality))
-    if not crops:
-        raise MediaError(f"no picture could be read again at {numbers[0] / config.media.rate_hz:.2f} s")
-    return tuple(crops)
+    crops: list[list[FaceCrop]] = [[] for _ in stretches]
+    wanted: dict[int, list[int]] = {}  # number of a picture -> the clips that it shows
+    for i, stretch in enumerate(stretches):
+        for number in best_instants(stretch, config.clips.crops):
+            wanted.setdefault(number, []).append(i)
+    for done, (number, picture) in enumerate(full_pictures(path, probe, config.media, sorted(wanted)), start=1):
+        for i in wanted[number]:
+            face = _at_full_size(picture, stretches[i], number, detector)
+            crops[i].append(cut_crop(picture, face, number / config.media.rate_hz, config.clips.jpeg_quality))
+        at(len(stretches) * done / len(wanted))
+    return [tuple(found) for found in crops]
 
 
 def _at_full_size(picture: np.ndarray, stretch: Stretch, number: int, detector: FaceDetector) -> Face:

@@ -8,6 +8,7 @@ Pictures and sound have filters of their own, never one common graph: there, a c
 start the pictures' clock anew.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from pipelines.extraction.media.sound_file import BYTES, SAMPLE_RATE_HZ, SoundFi
 __all__ = ["SAMPLE_RATE_HZ", "Decoder", "ffmpeg_binary", "full_pictures"]
 
 SEEK_LEAD = 2  # pictures
+LEAP_S = 8.0  # reading on is as fast as a new process, which starts at a key picture before, up to about here
+MOST_IN_A_PASS = 64  # pictures; ffmpeg compares the number of each with every one of them
 PPM = {"vcodec": "ppm", "pix_fmt": "rgb24"}
 FULL_SIZE = "scale='round(iw*sar)':ih:flags=bicubic"
 NAME = "<file>"  # stands for the file's name, which need not be the UTF-8 that ffmpeg-python wants
@@ -114,11 +117,30 @@ def full_pictures(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yields (number, picture at full resolution) for the numbers, rising, of some of a decoder's pictures.
 
-    Seeks to the first of them and decodes up to the last, so ask for those of one clip at a time.
-
-    Raises:
-        MediaError: ffmpeg fails or stalls.
+    Those that stand close together are read in one go, and what lies between two that do not is leapt over. A number
+    whose picture cannot be read is left out.
     """
+    left = list(numbers)
+    while left:
+        run = _close_together(left, config.rate_hz)
+        try:
+            for number, picture in _one_pass(path, probe, config, run):
+                yield number, picture
+                left = left[1:]
+            left = [number for number in left if number > run[-1]]
+        except MediaError:
+            left = left[1:]  # it is in the way of those after it
+
+
+def _close_together(numbers: Sequence[int], rate_hz: float) -> list[int]:
+    leap = round(LEAP_S * rate_hz)
+    far = (i for i, (a, b) in enumerate(itertools.pairwise(numbers), start=1) if b - a > leap)
+    return list(numbers[: min(MOST_IN_A_PASS, next(far, len(numbers)))])
+
+
+def _one_pass(
+    path: str | Path, probe: Probe, config: MediaConfig, numbers: Sequence[int]
+) -> Iterator[tuple[int, np.ndarray]]:
     # Start a little early: a seek to a picture's very time may land after it.
     start = max(0, numbers[0] - SEEK_LEAD)
     wanted = "+".join(f"eq(n,{number - start})" for number in numbers)

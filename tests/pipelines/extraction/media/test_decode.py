@@ -66,6 +66,35 @@ def test_any_frame_rate_gives_25_pictures_a_second_at_their_times(tmp_path, rate
     assert first_flash_s(pictures) == pytest.approx(2.0, abs=0.05)
 
 
+def test_second_pass_leaps_over_what_nobody_asked_for_and_goes_on_after_damage(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (2, 96, 128), np.uint8)  # so that damage lies in pictures
+    greys = [np.repeat(noise[i % 2][..., None], 3, 2) // 4 + np.uint8(i // 4) for i in range(30 * 25)]
+    path = write_video(tmp_path / "v.mp4", greys, clicks(30, [1.0]))
+    probe, numbers = probe_media(path, MEDIA), [0, 3, 400, 402, 745]
+    whole = dict(full_pictures(path, probe, MEDIA, numbers))
+    assert list(whole) == numbers
+    pictures, _ = decoded(path)
+    for number in numbers:
+        assert whole[number].mean() == pytest.approx(pictures[number].mean(), abs=1)
+    data = bytearray(path.read_bytes())
+    first, end = data.index(b"mdat"), data.rindex(b"moov")
+    middle, reach = first + (end - first) * 400 // 750, (end - first) // 20
+    data[middle - reach : middle + reach] = bytes(2 * reach)
+    path.write_bytes(data)
+    left = dict(full_pictures(path, probe, MEDIA, numbers))
+    assert {0, 3, 745} <= set(left)
+    for number in (0, 3, 745):
+        np.testing.assert_array_equal(left[number], whole[number])
+
+
+def test_second_pass_of_a_file_that_is_gone_gives_nothing(tmp_path):
+    path = write_video(tmp_path / "v.mp4", flashes(50, [10]), clicks(2, [1.0]))
+    probe = probe_media(path, MEDIA)
+    path.unlink()
+    assert list(full_pictures(path, probe, MEDIA, [1, 2, 30])) == []
+
+
 def test_second_pass_gives_the_pictures_of_the_first_at_full_size(tmp_path):
     greys = [np.full((360, 1280, 3), 30 + i * 37 % 200, np.uint8) for i in range(75)]
     path = write_video(tmp_path / "v.mp4", greys, clicks(3, [1.0]))
