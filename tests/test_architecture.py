@@ -172,3 +172,11 @@ def test_vclip_itself_loads_nothing_until_asked():
     assert "no attribute 'nonsense'" in _run(
         "import vclip\ntry: vclip.nonsense\nexcept AttributeError as error: print(error)"
     )
+
+
+def test_the_command_line_runs_as_a_file(tmp_path):
+    # So `ray submit` runs it. Its folder holds names of Python's own library, and must not come before that.
+    command = [sys.executable, ROOT / "pipelines" / "cli.py", "query", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "Read rows of a store" in done.stdout

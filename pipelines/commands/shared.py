@@ -1,0 +1,74 @@
+"""What the commands share: the app they belong to, its errors, options that several have, how results are shown."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pipelines.config import Config
+
+
+class _OneLineErrors(typer.core.TyperGroup):
+    """What the user can mend is one line on stderr and exit code 2, not a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            # By name: importing the stores for this would cost every command a second.
+            names = {f"{cls.__module__}.{cls.__name__}" for cls in type(error).__mro__}
+            if names & {"vclip.errors.InputError", "stores.errors.StoreError"}:
+                print(f"vclip: {error}", file=sys.stderr)
+                raise SystemExit(2) from None
+            raise
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Face-based speaker generation: from noisy video to speech in voices that suit a face.\n\n"
+    "The usual way: `ingest` videos (or `import pairs`), `train`, `evaluate`, `fit-speakers`, `distill`, `generate`.",
+)
+imports = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Bring data of others into a store.")
+app.add_typer(imports, name="import")
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="YAML file over the defaults, as configs/offline.yaml.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="Override one key: section.key=value; may be repeated.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
+StoreUri = Annotated[str, typer.Option("--store", help="Folder or object-store URI of the store.")]
+Model = Annotated[Path, typer.Option("--model", "-m", help="Folder of an association model, made by `train`.")]
+Speakers = Annotated[Path, typer.Option("--speakers", "-g", help="Folder made by `fit-speakers`.")]
+
+
+def config_of(path: Path | None, overrides: list[str] | None) -> "Config":
+    """Returns the defaults with a YAML file and overrides over them."""
+    from pipelines.config import Config
+    from vclip.config import load
+
+    return load(Config, path, overrides or ())
+
+
+def show(result: dict[str, Any], as_json: bool, title: str) -> None:
+    """Prints a result: JSON for scripts, a table for people. Lists (curves) are for scripts only."""
+    if as_json:
+        print(json.dumps(result))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False, title_justify="left")
+    for key, value in result.items():
+        if isinstance(value, dict):
+            value = "\n".join(f"{name}: {count}" for name, count in value.items())
+        if not isinstance(value, list) and value not in (None, ""):
+            table.add_row(key, f"{value:.4g}" if isinstance(value, float) else str(value))
+    Console().print(table)
