@@ -103,9 +103,9 @@ def _draw(seen: Seen, probe: Probe, out: Path | None, sheet: Path | None) -> Non
                     film = Film(film_part, seen, aspect) if film_part else None
                     frames = ContactSheet(seen, aspect) if sheet_part else None
                 if film:
-                    film.add(picture)
+                    film.add(picture.rgb)
                 if frames:
-                    frames.add(number, picture)
+                    frames.add(number, picture.rgb)
                 progress.advance()
         finally:
             if film:

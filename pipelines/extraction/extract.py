@@ -20,6 +20,7 @@ from pipelines.extraction.faces.detectors import FaceDetector, open_detector
 from pipelines.extraction.faces.shots import ShotPicture, split_shots
 from pipelines.extraction.faces.tracks import Track, TrackStatistics, follow_faces
 from pipelines.extraction.media.decode import SAMPLE_RATE_HZ, Decoder
+from pipelines.extraction.media.picture import Picture
 from pipelines.extraction.media.probe import MediaError, Probe, probe_media
 from pipelines.extraction.rows import KEPT, Box, Candidate, Clip, Extraction, FaceCrop
 from pipelines.extraction.speaking.contrast import Backend, open_backend, speaking_scores
@@ -281,7 +282,7 @@ def _why_empty(speech: Speech, funnel: Counter[str], config: ExtractionConfig) -
     return f"every candidate was dropped, most often as {main} ({drops[main]} of {sum(drops.values())})"
 
 
-def _reported(pictures: Iterable[np.ndarray], rate_hz: float, stages: _Stages) -> Iterator[np.ndarray]:
+def _reported(pictures: Iterable[Picture], rate_hz: float, stages: _Stages) -> Iterator[Picture]:
     for number, picture in enumerate(pictures):
         yield picture
         if number % round(rate_hz) == 0:

@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from pipelines.extraction.config import ShotConfig
+from pipelines.extraction.media.picture import Picture
 
 # Small enough that motion within a shot changes few cells much, large enough to tell two framings apart.
 THUMBNAIL_PX = (32, 18)
@@ -26,7 +26,7 @@ class ShotPicture:
     """A picture and its place in its shot."""
 
     number: int  # of all pictures
-    picture: np.ndarray  # (height, width, 3) uint8 RGB
+    picture: Picture
     first: bool  # of its shot
     last: bool
 
@@ -34,12 +34,12 @@ class ShotPicture:
 @dataclass(frozen=True)
 class _Held:
     number: int
-    picture: np.ndarray
+    picture: Picture
     signature: tuple[np.ndarray, np.ndarray]  # thumbnail, histogram
     change: float  # from the picture before, 0..1
 
 
-def split_shots(pictures: Iterable[np.ndarray], rate_hz: float, config: ShotConfig) -> Iterator[ShotPicture]:
+def split_shots(pictures: Iterable[Picture], rate_hz: float, config: ShotConfig) -> Iterator[ShotPicture]:
     """Yields every picture in order, with the first and the last of each shot marked.
 
     Holds back `2 * config.around_s` of pictures. A change of the picture's size is a cut too.
@@ -56,7 +56,7 @@ def split_shots(pictures: Iterable[np.ndarray], rate_hz: float, config: ShotConf
         yield ShotPicture(waiting[0].number, waiting[0].picture, first=waiting[1], last=True)
 
 
-def _measured(pictures: Iterable[np.ndarray]) -> Iterator[_Held]:
+def _measured(pictures: Iterable[Picture]) -> Iterator[_Held]:
     before = None
     for number, picture in enumerate(pictures):
         signature = _signature(picture)
@@ -102,12 +102,8 @@ def _is_cut(window: deque[_Held], middle: int, config: ShotConfig) -> bool:
     return lasts and all(_change(item.signature, this.signature) > least for item in items[: middle - 1])
 
 
-def _signature(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # In two steps, the first by whole numbers: half the time.
-    half = picture.shape[1] // 2, picture.shape[0] // 2
-    if min(half) >= max(THUMBNAIL_PX):
-        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
-    small = cv2.resize(picture, THUMBNAIL_PX, interpolation=cv2.INTER_AREA)
+def _signature(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+    small = picture.thumbnail(THUMBNAIL_PX)
     levels = [
         np.bincount(small[..., c].ravel() // (256 // HISTOGRAM_BINS), minlength=HISTOGRAM_BINS) for c in range(3)
     ]

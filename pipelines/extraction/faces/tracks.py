@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from pipelines.extraction.config import TrackConfig
@@ -115,9 +114,9 @@ def follow_faces(
             statistics.shots += 1
             shot_first = item.number
         statistics.pictures += 1
-        greys.append(cv2.cvtColor(item.picture, cv2.COLOR_RGB2GRAY))
+        greys.append(item.picture.grey)
         if (item.number - shot_first) % every == 0 or item.last:
-            faces = detector(item.picture)
+            faces = detector(item.picture.rgb)
             large = [f for f in faces if min(f.width_px, f.height_px) >= config.min_face_px]
             statistics.detections += 1
             statistics.faces += len(large)
@@ -130,7 +129,7 @@ def follow_faces(
             _look(open_tracks, item)
         ended = [t for t in open_tracks if item.last or item.number - t.number >= max_gap]
         open_tracks = [t for t in open_tracks if t not in ended]
-        yield from (part for track in ended if len(track.rows) > 1 for part in _close(track, item.picture))
+        yield from (part for track in ended if len(track.rows) > 1 for part in _close(track, item.picture.shape))
 
 
 def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
@@ -161,7 +160,7 @@ def _look(open_tracks: list[_OpenTrack], item: ShotPicture) -> None:
     """Keeps the thumbnail of each track that was found in this picture, the largest so far."""
     for track in open_tracks:
         if track.number == item.number and track.face.width_px > track.thumbnail_px:
-            track.thumbnail = upright_patch(item.picture, track.face.landmarks)
+            track.thumbnail = upright_patch(item.picture.rgb, track.face.landmarks)
             track.thumbnail_px = track.face.width_px
 
 
@@ -196,9 +195,9 @@ def jump_cuts(lips: np.ndarray) -> list[int]:
     return jumps
 
 
-def _close(track: _OpenTrack, picture: np.ndarray) -> Iterator[Track]:
+def _close(track: _OpenTrack, shape: tuple[int, ...]) -> Iterator[Track]:
     boxes, landmarks, lips, sharp = np.split(np.stack(track.rows), [4, 14, 14 + len(SIGNALS)], axis=1)
-    size = picture.shape[1], picture.shape[0]
+    size = shape[1], shape[0]
     seen = track.watcher.end() if track.watcher else None
     edges = [0, *jump_cuts(lips), len(lips)]
     for a, b in itertools.pairwise(edges):

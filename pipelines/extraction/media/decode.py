@@ -18,6 +18,7 @@ import numpy as np
 
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.media.ffmpeg_pictures import ffmpeg_binary, filters, run_ffmpeg
+from pipelines.extraction.media.picture import Picture
 from pipelines.extraction.media.picture_clock import PictureClock
 from pipelines.extraction.media.probe import MediaError, Probe
 from pipelines.extraction.media.sound_file import BYTES, SAMPLE_RATE_HZ, SoundFile
@@ -27,12 +28,13 @@ __all__ = ["SAMPLE_RATE_HZ", "Decoder", "ffmpeg_binary", "full_pictures"]
 SEEK_LEAD = 2  # pictures
 LEAP_S = 8.0  # reading on is as fast as a new process, which starts at a key picture before, up to about here
 MOST_IN_A_PASS = 64  # pictures; ffmpeg compares the number of each with every one of them
-PPM = {"vcodec": "ppm", "pix_fmt": "rgb24"}
+PLANES, PPM = {"vcodec": "pgmyuv", "pix_fmt": "yuv420p"}, {"vcodec": "ppm", "pix_fmt": "rgb24"}
 FULL_SIZE = "scale='round(iw*sar)':ih:flags=bicubic"
 NAME = "<file>"  # stands for the file's name, which need not be the UTF-8 that ffmpeg-python wants
-# BT.2020 PQ or HLG to BT.709: in linear light, bright parts rolled off; 100 cd/m2 is the white of SDR.
+# BT.2020 PQ or HLG to BT.709, as BT.601 writes colours: in linear light, bright parts rolled off; 100 cd/m2 is the
+# white of SDR.
 TONE_MAP = (
-    "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,"
+    "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=170m:r=tv,"
     "format=yuv420p"
 )
 
@@ -58,11 +60,11 @@ class Decoder:
         self._sound.close()
         self._clock.close()
 
-    def pictures(self) -> Iterator[np.ndarray]:
-        """Yields the pictures, (height, width, 3) uint8 RGB, number i standing at second `i / rate_hz`.
+    def pictures(self) -> Iterator[Picture]:
+        """Yields the pictures, number i standing at second `i / rate_hz`.
 
         A stream that starts late repeats its first picture until then, and one of fewer pictures each of them: it is
-        the same array again. After a change of resolution the pictures keep the size of the first.
+        the same object again. After a change of resolution the pictures keep the size of the first.
 
         Raises:
             MediaError: ffmpeg fails, stalls or takes too much, or the video is longer than the limit.
@@ -71,7 +73,7 @@ class Decoder:
         limit, gap = round(config.max_duration_s * config.rate_hz), round(config.max_gap_s * config.rate_hz)
         most_bytes = round((config.max_duration_s + config.max_gap_s) * SAMPLE_RATE_HZ) * BYTES
         fds = (self._clock.target, *self._sound.fds)
-        given = run_ffmpeg(_arguments(self._outputs(), self.path), config, fds, most_bytes)
+        given = map(Picture, run_ffmpeg(_arguments(self._outputs(), self.path), config, fds, most_bytes))
         for count, picture in enumerate(self._clock.place(given, gap), start=1):
             if count > limit:
                 raise MediaError(f"longer than the limit of {config.max_duration_s:g} s (media.max_duration_s)")
@@ -91,11 +93,11 @@ class Decoder:
         video = source[str(probe.video_index)].output(
             # The time goes ahead of the picture, so that it is there when the picture is.
             f"[f=framecrc:flush_packets=1]pipe:{self._clock.target}|[f=image2pipe]pipe:1",
-            vf=_chain(probe, config, f"scale={size}:flags=area"),
+            vf=_chain(probe, config, f"scale={size}:flags=area:out_color_matrix=bt601:out_range=tv"),
             format="tee",
             fps_mode="passthrough",
             enc_time_base=f"1:{config.rate_hz:g}",
-            **PPM,
+            **PLANES,
         )
         audio = source[str(probe.audio_index)].output(
             self._sound.target,

@@ -1,4 +1,4 @@
-"""Runs ffmpeg under limits and splits its output, PPM pictures, as they come.
+"""Runs ffmpeg under limits and splits its output, PPM or PGM pictures, as they come.
 
 Each picture carries its size, so that rotation, odd sizes and non-square pixels are ffmpeg's to resolve and need not
 be foretold.
@@ -6,6 +6,7 @@ be foretold.
 
 import fcntl
 import functools
+import math
 import os
 import re
 import select
@@ -22,6 +23,7 @@ from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.media.limits import MediaError, dies_with_parent, ended_by, limit_files, limit_memory
 
 SHORTEST_HEADER = b"P6\n1 1\n255\n"
+CHANNELS = {b"P5": 1, b"P6": 3}
 PIPE_BYTES = 1 << 20  # the most that Linux gives anybody
 OUT_OF_MEMORY = "Cannot allocate memory"
 # What ffmpeg says, and what it means.
@@ -53,7 +55,9 @@ def filters() -> frozenset[str]:
 def run_ffmpeg(
     arguments: Sequence[str], config: MediaConfig, pass_fds: Sequence[int] = (), file_limit_bytes: int | None = None
 ) -> Iterator[np.ndarray]:
-    """Yields the pictures, (height, width, 3) uint8 RGB, that ffmpeg writes to its standard output as PPM.
+    """Yields the pictures that ffmpeg writes to its standard output.
+
+    Those in PPM are (height, width, 3) uint8 RGB; those in PGM (rows, width) uint8.
 
     Args:
         arguments: what follows `ffmpeg`.
@@ -73,7 +77,7 @@ def run_ffmpeg(
             limit_memory(process.pid, config.memory_limit_mb)
             if file_limit_bytes is not None:
                 limit_files(process.pid, file_limit_bytes)
-            reader = _PpmReader(process.stdout.fileno(), config)
+            reader = _PictureReader(process.stdout.fileno(), config)
             while (picture := reader.next()) is not None:
                 yield picture
             # The pictures may end well before the sound does.
@@ -108,8 +112,8 @@ def _why(code: int, lines: Sequence[str], config: MediaConfig) -> str:
     return f"ffmpeg failed: {telling[-1]}" if telling and code > 0 else f"ffmpeg ended {ended_by(code)}"
 
 
-class _PpmReader:
-    """Splits a pipe of PPM pictures and measures how long it waits for them."""
+class _PictureReader:
+    """Splits a pipe of PPM or PGM pictures and measures how long it waits for them."""
 
     def __init__(self, pipe: int, config: MediaConfig):
         self._pipe, self._config = pipe, config
@@ -129,12 +133,13 @@ class _PpmReader:
             if not byte or len(header) > 40:
                 raise MediaError(f"ffmpeg gave {header!r} where a picture should start")
             header += byte
-        width, height = (int(number) for number in header.split()[1:3])
-        pixels = self._read(width * height * 3)
-        if len(pixels) < width * height * 3:
+        kind, width, height, _ = header.split()
+        shape = int(height), int(width), CHANNELS[kind]
+        pixels = self._read(math.prod(shape))
+        if len(pixels) < math.prod(shape):
             raise MediaError("ffmpeg ended in the middle of a picture")
         self._count += 1
-        return pixels.reshape(height, width, 3)
+        return pixels.reshape(shape if shape[2] > 1 else shape[:2])
 
     def _read(self, count: int) -> np.ndarray:
         buffer, filled = np.empty(count, np.uint8), 0
@@ -159,4 +164,4 @@ class _PpmReader:
 def _complete(header: bytes) -> bool:
     """Whether it ends where the pixels begin: magic, width, height, highest value, a white space after each."""
     fields = header.split()
-    return len(fields) == 4 and fields[0] == b"P6" and b"".join(fields[1:]).isdigit() and header[-1:].isspace()
+    return len(fields) == 4 and fields[0] in CHANNELS and b"".join(fields[1:]).isdigit() and header[-1:].isspace()

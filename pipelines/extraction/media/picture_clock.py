@@ -1,17 +1,16 @@
 """Pictures as they come, put on a clock of constant rate.
 
 ffmpeg's own `fps` filter would do, but it makes all pictures of a gap at once, in memory, and a damaged timestamp or
-duration makes the gap hours long. Here a repeated picture is the same array again and costs nothing.
+duration makes the gap hours long. Here a repeated picture is the same object again and costs nothing.
 """
 
 import os
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 
-import numpy as np
-
 from pipelines.extraction.media.limits import MediaError
 from pipelines.extraction.media.packet_times import PacketTime, packet_time
+from pipelines.extraction.media.picture import Picture
 
 
 class PictureClock:
@@ -27,7 +26,7 @@ class PictureClock:
         os.close(self.source)
         os.close(self.target)
 
-    def place(self, pictures: Iterable[np.ndarray], longest: int) -> Iterator[np.ndarray]:
+    def place(self, pictures: Iterable[Picture], longest: int) -> Iterator[Picture]:
         """Yields a picture for every number from 0 on: the last one that came, or, before it, the first.
 
         The last picture of all is repeated for as long as it says that it lasts, but not beyond `longest` numbers.

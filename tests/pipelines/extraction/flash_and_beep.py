@@ -50,7 +50,7 @@ def decoded(path: Path, config: MediaConfig = MEDIA) -> tuple[list[np.ndarray], 
     """All pictures and the sound of a video."""
     probe = probe_media(path, config)
     with Decoder(path, probe, config) as decoder:
-        return list(decoder.pictures()), np.array(decoder.sound), probe
+        return [picture.rgb for picture in decoder.pictures()], np.array(decoder.sound), probe
 
 
 def flash_s(pictures: list[np.ndarray]) -> float:

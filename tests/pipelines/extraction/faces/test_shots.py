@@ -5,6 +5,7 @@ import weakref
 import cv2
 import numpy as np
 import pytest
+from rgb_picture import RgbPicture
 from skimage import data
 
 from pipelines.extraction.config import ShotConfig
@@ -17,7 +18,7 @@ def pan(image, count, step=3):
 
 
 def firsts(pictures, **config):
-    return [item.number for item in split_shots(pictures, 25, ShotConfig(**config)) if item.first]
+    return [item.number for item in split_shots(map(RgbPicture, pictures), 25, ShotConfig(**config)) if item.first]
 
 
 PORTRAIT, CAT = data.astronaut(), cv2.resize(data.chelsea(), (512, 512))
@@ -55,25 +56,22 @@ def test_a_change_of_size_is_a_cut():
 
 
 def test_every_picture_comes_once_in_order_and_shots_end_where_the_next_begins():
-    items = list(split_shots(pan(PORTRAIT, 60)[:20] + pan(CAT, 60)[20:], 25, ShotConfig()))
+    items = list(split_shots(map(RgbPicture, pan(PORTRAIT, 60)[:20] + pan(CAT, 60)[20:]), 25, ShotConfig()))
     assert [item.number for item in items] == list(range(60))
     assert [item.number for item in items if item.last] == [19, 59]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_short_streams(count):
-    assert len(list(split_shots(pan(PORTRAIT, 60)[:count], 25, ShotConfig()))) == count
+    assert len(list(split_shots(map(RgbPicture, pan(PORTRAIT, 60)[:count]), 25, ShotConfig()))) == count
 
 
 def test_only_a_window_of_pictures_is_held():
     alive, most = weakref.WeakSet(), 0
 
-    class Picture(np.ndarray):
-        __hash__ = object.__hash__
-
     def stream():
         for i in range(400):
-            picture = np.full((18, 32, 3), i % 200, np.uint8).view(Picture)
+            picture = RgbPicture(np.full((18, 32, 3), i % 200, np.uint8))
             alive.add(picture)
             yield picture
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from rgb_picture import RgbPicture
 
 from pipelines.extraction.config import TrackConfig
 from pipelines.extraction.faces.detectors import Face
@@ -24,7 +25,9 @@ def pictures(count, cuts=()):
         # The detectors below read the picture's number out of its corner.
         picture = noise.copy()
         picture[0, 0] = number % 256, number // 256, 0
-        yield ShotPicture(number, picture, number == 0 or number in cuts, number + 1 in cuts or number == count - 1)
+        yield ShotPicture(
+            number, RgbPicture(picture), number == 0 or number in cuts, number + 1 in cuts or number == count - 1
+        )
 
 
 def follow(count, faces_at, cuts=(), **config):
@@ -93,7 +96,7 @@ def test_a_jump_cut_is_a_change_of_the_face_that_stands_alone():
 def test_a_track_is_cut_in_two_at_a_jump_cut():
     """Two stills of one size in one place: the shot goes on, the face does not."""
     faces = [np.random.default_rng(seed).integers(0, 255, (240, 320, 3), np.uint8) for seed in (1, 2)]
-    stream = (ShotPicture(n, faces[n >= 30].copy(), n == 0, n == 59) for n in range(60))
+    stream = (ShotPicture(n, RgbPicture(faces[n >= 30].copy()), n == 0, n == 59) for n in range(60))
     first, second = follow_faces(stream, lambda picture: [face(160)], 25, TrackConfig(), TrackStatistics())
     assert (first.first, first.end, second.first, second.end) == (0, 30, 30, 60)
     assert (len(first.lips), len(second.landmarks)) == (30, 30)

@@ -34,7 +34,7 @@ def clicks(seconds, at_s):
 def decoded(path):
     probe = probe_media(path, MEDIA)
     with Decoder(path, probe, MEDIA) as decoder:
-        return list(decoder.pictures()), np.array(decoder.sound)
+        return [picture.rgb for picture in decoder.pictures()], np.array(decoder.sound)
 
 
 def first_flash_s(pictures, after=0):

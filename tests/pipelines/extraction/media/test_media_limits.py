@@ -151,7 +151,7 @@ import os, re, sys, time
 times = re.search(r"]pipe:([0-9]+)[|].f=image2pipe", " ".join(sys.argv))
 def picture(number):
     os.write(int(times[1]), b"0,%d,%d,1,3,0\\n" % (number, number))
-    os.write(1, b"P6\\n1 1\\n255\\nabc")
+    os.write(1, b"P5\\n2 3\\n255\\nabcdef")
 """
 
 
@@ -172,7 +172,7 @@ def test_an_ffmpeg_that_is_much_too_slow_is_stopped(tmp_path, plain, monkeypatch
         list(decoder.pictures())
 
 
-@pytest.mark.parametrize("output", [b"P6 1 1", b"P6 1 1 255 a", b"P6 1 1 255 abc", b"P6" + b"1" * 80, b"nonsense"])
+@pytest.mark.parametrize("output", [b"P6 1 1", b"P6 1 1 255 a", b"P5 2 3 255 abcdef", b"P6" + b"1" * 80, b"nonsense"])
 def test_an_ffmpeg_that_gives_nonsense_is_an_error(tmp_path, plain, monkeypatch, output):
     probe = probe_media(plain, MEDIA)
     broken = stand_in(tmp_path, f"os.write(1, {output!r})")

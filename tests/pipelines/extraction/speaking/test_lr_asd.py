@@ -302,7 +302,7 @@ def test_a_talking_face_scores_above_its_own_still(shared, name):
     network = LrAsd(str(shared / "models/lr_asd_talkset.pth"), TALKSET_SHA256)
     path, config, detector = shared / "data/clips" / name, MediaConfig(), open_detector("centerface")
     with Decoder(path, probe_media(path, config), config) as decoder:
-        pictures = list(decoder.pictures())
+        pictures = [picture.rgb for picture in decoder.pictures()]
         sound = np.array(decoder.sound)
     boxes = [detector(picture)[0].box for picture in pictures[:75:15]]
     patches = [face_patch(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), boxes[i // 15]) for i, p in enumerate(pictures[:75])]

@@ -1,8 +1,5 @@
 """The LR-ASD backend sees a track in blocks as in one piece, and finds speaking faces where its weights are there."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from talking_portrait import drifting, talking, voice, write_video
@@ -42,8 +39,8 @@ def test_weights_that_are_not_there_are_one_clear_line():
 
 
 @pytest.mark.shared
-def test_with_weights_a_talking_face_is_kept_and_a_drifting_still_is_not(tmp_path):
-    weights = Path(os.environ["VCLIP_SHARED"]) / "models" / "lr_asd_talkset.pth"
+def test_with_weights_a_talking_face_is_kept_and_a_drifting_still_is_not(shared, tmp_path):
+    weights = shared / "models" / "lr_asd_talkset.pth"
     config = ExtractionConfig(speaking=SpeakingConfig(lr_asd=str(weights)))
     sound = voice(4, seed=0)
     trace = Trace()

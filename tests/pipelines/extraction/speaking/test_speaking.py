@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from rgb_picture import RgbPicture
 from talking_portrait import RATE_HZ, drifting, opening, talking, voice
 
 from pipelines.extraction.config import SpeakingConfig, TrackConfig
@@ -17,7 +18,7 @@ CONFIG = SpeakingConfig()
 
 
 def track_of(pictures):
-    items = [ShotPicture(i, p, i == 0, i == len(pictures) - 1) for i, p in enumerate(pictures)]
+    items = [ShotPicture(i, RgbPicture(p), i == 0, i == len(pictures) - 1) for i, p in enumerate(pictures)]
     (track,) = follow_faces(items, CenterFaceDetector(), RATE_HZ, TrackConfig(), TrackStatistics())
     return track
 

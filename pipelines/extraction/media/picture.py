@@ -1,0 +1,56 @@
+"""A picture as it comes from ffmpeg: luma and, at half the size, two planes of colour.
+
+Most pictures are only looked at in grey, which is there already; colour is made for the few that are searched for
+faces. So half the bytes pass from ffmpeg, and none is converted for nothing.
+"""
+
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+# BT.601 with Y 16..235, to 0..255 (ITU-R BT.601-7, section 2.5); the levels of each Y as grey.
+GREYS = np.clip((np.arange(256) - 16) * 255 / 219, 0, 255).round().astype(np.uint8)
+STEPS = np.array([255 / 219, 255 / 224, 255 / 224])  # of Y, Cb, Cr
+TO_RGB = (np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]]) * STEPS).T.astype(np.float32)
+
+
+class Picture:
+    """A picture of even sides.
+
+    Args:
+        planes: (height * 3 / 2, width) uint8: Y, and under it Cb and Cr side by side, as ffmpeg's `pgmyuv` gives
+            them; BT.601, Y 16..235.
+    """
+
+    def __init__(self, planes: np.ndarray):
+        self._planes = planes
+        self.shape = planes.shape[0] * 2 // 3, planes.shape[1], 3  # of `rgb`
+
+    @cached_property
+    def grey(self) -> np.ndarray:
+        """(height, width) uint8, 0..255."""
+        return cv2.LUT(self._planes[: self.shape[0]], GREYS)
+
+    @cached_property
+    def rgb(self) -> np.ndarray:
+        """(height, width, 3) uint8."""
+        one_after_the_other = np.concatenate([plane.ravel() for plane in self._parts()])
+        return cv2.cvtColor(one_after_the_other.reshape(self._planes.shape), cv2.COLOR_YUV2RGB_I420)
+
+    def thumbnail(self, size: tuple[int, int]) -> np.ndarray:
+        """Returns (height, width, 3) uint8 RGB of `size` (width, height), each pixel the mean of what it covers."""
+        small = np.stack([_shrunk(plane, size) for plane in self._parts()], axis=-1) - np.float32([16, 128, 128])
+        return np.clip(small @ TO_RGB, 0, 255).round().astype(np.uint8)
+
+    def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        height, width, _ = self.shape
+        colour = self._planes[height:]
+        return self._planes[:height], colour[:, : width // 2], colour[:, width // 2 :]
+
+
+def _shrunk(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    half = plane.shape[1] // 2, plane.shape[0] // 2
+    if half[0] >= 4 * size[0] and half[1] >= 4 * size[1]:
+        plane = cv2.resize(plane, half, interpolation=cv2.INTER_AREA)  # by whole numbers it is much faster
+    return cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32)

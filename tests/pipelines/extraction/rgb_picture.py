@@ -1,0 +1,15 @@
+"""Pictures made of RGB arrays, which stand for those of ffmpeg where a test draws its own."""
+
+import cv2
+import numpy as np
+
+
+class RgbPicture:
+    """Looks like `Picture`, but loses nothing of its array."""
+
+    def __init__(self, rgb: np.ndarray):
+        self.rgb, self.shape = rgb, rgb.shape
+        self.grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+
+    def thumbnail(self, size: tuple[int, int]) -> np.ndarray:
+        return cv2.resize(self.rgb, size, interpolation=cv2.INTER_AREA)
