@@ -13,14 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vclip import checkpoint
-from vclip.association.projections import FaceProjection, RealNVP, Standardize
+from vclip.association.projections import FaceProjection, Standardize, VoiceProjection
 from vclip.config import Settings
 from vclip.errors import SpaceError
 
 KIND = "association"
 SEEN = "seen"
-# The inverse temperature to start from. CLIP's 14 drowns the start in confident errors: face-voice cosines are weak.
-INITIAL_SCALE = 4.0
 ABOUT = (
     "A face-voice association model: it maps face and voice embeddings into one space, where the cosine says how "
     "well a voice suits a face. Nearly all of what it knows without further restriction is gender; a voice that "
@@ -31,10 +29,13 @@ ABOUT = (
 class AssociationConfig(Settings):
     """The shape of the model."""
 
-    hidden: int = Field(512, ge=1, description="of the face MLP")
-    couplings: int = Field(4, ge=0, description="of the voice flow; 0 leaves the voices as they are")
+    linear: bool = Field(True, description="a linear path beside the face MLP, and one before the voice flow")
+    hidden: int = Field(512, ge=0, description="of the face MLP; 0: the linear path alone")
+    couplings: int = Field(4, ge=0, description="of the voice flow; 0: no flow")
     coupling_hidden: int = Field(256, ge=1)
     dropout: float = Field(0.5, ge=0, lt=1)
+    # CLIP's 14 drowns the start in confident errors: face-voice cosines are weak.
+    initial_scale: float = Field(4.0, gt=0, description="inverse temperature to start from")
 
 
 class AssociationModel(nn.Module):
@@ -44,10 +45,12 @@ class AssociationModel(nn.Module):
         super().__init__()
         self.face_space, self.voice_space, self.config = face_space, voice_space, config
         self.face_input, self.voice_input = Standardize(d_face), Standardize(d_voice)
-        self.face_projection = FaceProjection(d_face, d_voice, config.hidden, config.dropout)
-        self.voice_flow = RealNVP(d_voice, config.couplings, config.coupling_hidden, config.dropout)
+        self.face_projection = FaceProjection(d_face, d_voice, config.hidden, config.dropout, config.linear)
+        self.voice_projection = VoiceProjection(
+            d_voice, config.couplings, config.coupling_hidden, config.dropout, config.linear
+        )
         self.seen = np.zeros(0, np.int64)  # Pairs.hashes of everyone in training or stopping
-        self.log_scale = nn.Parameter(torch.tensor(INITIAL_SCALE).log())
+        self.log_scale = nn.Parameter(torch.tensor(config.initial_scale).log())
 
     def project_faces(self, x: Tensor) -> Tensor:
         """Returns (n, d_voice) unit norm of face vectors (n, d_face)."""
@@ -55,7 +58,7 @@ class AssociationModel(nn.Module):
 
     def project_voices(self, e: Tensor) -> Tensor:
         """Returns (n, d_voice) unit norm of voice vectors (n, d_voice). Differentiable in e."""
-        return F.normalize(self.voice_flow(self.voice_input(e)), dim=-1)
+        return F.normalize(self.voice_projection(self.voice_input(e)), dim=-1)
 
     @torch.inference_mode()
     def embed_faces(self, x: np.ndarray, space: str | None = None) -> np.ndarray:

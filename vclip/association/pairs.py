@@ -1,7 +1,7 @@
 """The training data: clips with their face and voice vectors, and the identity of each."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -97,21 +97,6 @@ class Pairs:
         held_out = np.random.default_rng(seed).permutation(n_people) < n_dev
         return self.select(~held_out[people]), self.select(held_out[people])
 
-    def batches(self, size: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields, for ever, rows of `faces` and rows of `voices` (size,) that belong together, drawn anew each time.
-
-        The people of a batch differ, so that nobody is their own negative; each stands for one clip, and each clip
-        for one face and one voice of it.
-        """
-        people = self.people()
-        clips_of, faces_of, voices_of = _Groups(people), _Groups(self.face_clip), _Groups(self.voice_clip)
-        size = min(size, len(clips_of))
-        while True:
-            order = rng.permutation(len(clips_of))
-            for start in range(0, len(order) - size + 1, size):
-                clips = clips_of.draw(order[start : start + size], rng)
-                yield faces_of.draw(clips, rng), voices_of.draw(clips, rng)
-
 
 def clip_means(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
     """Returns the mean (n_clips, dim) float32 of the views (n, dim) of each clip; `clip` (n,) is their row."""
@@ -130,18 +115,3 @@ def _hashes(kind: str, names: np.ndarray) -> np.ndarray:
     unique, row = np.unique(names, return_inverse=True)
     digests = (hashlib.blake2b(f"{kind}:{name}".encode(), digest_size=8).digest() for name in unique.tolist())
     return np.frombuffer(b"".join(digests), dtype="<i8")[row]
-
-
-class _Groups:
-    """Rows by group number, for drawing a random row of each of many groups at once."""
-
-    def __init__(self, group: np.ndarray):
-        self._rows = np.argsort(group, kind="stable")
-        self._count = np.bincount(group)
-        self._start = np.cumsum(self._count) - self._count
-
-    def __len__(self) -> int:
-        return len(self._count)
-
-    def draw(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return self._rows[self._start[groups] + rng.integers(self._count[groups])]

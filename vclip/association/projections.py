@@ -1,7 +1,7 @@
-"""The two trained projections: an MLP for faces, a RealNVP flow for voices.
+"""The two trained projections: an MLP for faces, a RealNVP flow for voices, each with a linear path.
 
-Both start as something simple: the MLP as the linear map that it is given, the flow as the identity. On hundreds of
-pairs that start is already good, and training only departs from it where the data says so.
+Both start as something simple: the MLP adds nothing to its linear path, the flow leaves what its linear path gives as
+it is. On hundreds of pairs that start is already good, and training only departs from it where the data says so.
 """
 
 import torch
@@ -26,21 +26,38 @@ class Standardize(nn.Module):
 
 
 class FaceProjection(nn.Module):
-    """phi_i: a linear path beside an MLP with ReLU, `d_face -> hidden -> d_voice`.
+    """phi_i: a linear path beside an MLP with ReLU, `d_face -> hidden -> d_voice`; either may be left out.
 
-    The MLP's last layer starts at zero, so that the whole starts as the linear path.
+    Beside a linear path the MLP's last layer starts at zero, so that the whole starts as the linear path.
     """
 
-    def __init__(self, d_face: int, d_voice: int, hidden: int, dropout: float):
+    def __init__(self, d_face: int, d_voice: int, hidden: int, dropout: float, linear: bool = True):
         super().__init__()
-        self.linear = nn.Linear(d_face, d_voice)
-        self.mlp = nn.Sequential(
-            nn.Linear(d_face, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, d_voice, bias=False)
-        )
-        nn.init.zeros_(self.mlp[-1].weight)
+        self.linear = nn.Linear(d_face, d_voice) if linear or not hidden else None
+        self.mlp = None
+        if hidden:
+            last = nn.Linear(hidden, d_voice, bias=not linear)
+            self.mlp = nn.Sequential(nn.Linear(d_face, hidden), nn.ReLU(), nn.Dropout(dropout), last)
+            if linear:
+                nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x) + self.mlp(x)
+        return sum(path(x) for path in (self.linear, self.mlp) if path is not None)
+
+
+class VoiceProjection(nn.Module):
+    """phi_v: a linear map, which starts as the identity, and a flow; both keep the dimension and can be inverted."""
+
+    def __init__(self, dim: int, couplings: int, hidden: int, dropout: float, linear: bool = True):
+        super().__init__()
+        self.linear = nn.Linear(dim, dim) if linear else None
+        self.flow = RealNVP(dim, couplings, hidden, dropout)
+        if linear:
+            nn.init.eye_(self.linear.weight)
+            nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.flow(x if self.linear is None else self.linear(x))
 
 
 class AffineCoupling(nn.Module):
@@ -69,7 +86,7 @@ class AffineCoupling(nn.Module):
 
 
 class RealNVP(nn.Module):
-    """phi_v: affine couplings over alternating halves; keeps the dimension and starts as the identity."""
+    """Affine couplings over alternating halves; keeps the dimension and starts as the identity."""
 
     def __init__(self, dim: int, couplings: int, hidden: int, dropout: float):
         super().__init__()

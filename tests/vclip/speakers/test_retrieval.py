@@ -40,7 +40,7 @@ def test_suitability_is_the_cosine_of_the_projections(model):
     with torch.no_grad():
         x, e = (torch.as_tensor(a) for a in (faces, voices))
         phi_i = model.eval().face_projection(model.face_input(x))
-        phi_v = model.voice_flow(model.voice_input(e))
+        phi_v = model.voice_projection(model.voice_input(e))
         expected = torch.cosine_similarity(phi_i[:, None], phi_v[None], dim=-1)
     np.testing.assert_allclose(scores, expected.numpy(), atol=1e-5)
     np.testing.assert_allclose(f2v(model, faces, voices[:4]), np.diag(expected[:, :4]), atol=1e-5)

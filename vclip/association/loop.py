@@ -1,0 +1,193 @@
+"""The training loop that all methods share: AdamW, a running average of the weights, early stopping on people held
+out.
+
+The model kept is the best on those people, step 0 included. A run writes its state now and then and goes on from
+there to the very same result: what a step draws depends on the seed and the step alone.
+"""
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vclip.config import Settings
+from vclip.errors import InputError
+
+Quality = Callable[[nn.Module], float]
+OnStep = Callable[[int, int, float], None]
+
+
+class LoopConfig(Settings):
+    """How long and how fast a model is trained."""
+
+    max_steps: int = Field(3000, ge=0)
+    learning_rate: float = Field(3e-4, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    average: float = Field(0.95, ge=0, lt=1, description="decay per step of the running average of the weights")
+    evaluate_every: int = Field(10, ge=1, description="steps")
+    patience: int = Field(15, ge=1, description="evaluations without a better dev AUC before training stops")
+    seed: int = Field(0, ge=0)
+    device: str = Field("", pattern=r"^(|cpu|cuda(:\d+)?|mps)$", description="empty takes a GPU if there is one")
+    precision: str = Field("float32", pattern="^(float32|bf16)$", description="of the products in a step")
+
+
+@dataclass
+class History:
+    """What training saw; one entry per evaluation."""
+
+    step: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)  # mean since the last evaluation; NaN at step 0
+    dev_auc: list[float] = field(default_factory=list)
+    best_step: int = 0
+
+    @property
+    def best_dev_auc(self) -> float:
+        return max(self.dev_auc)
+
+
+def mean_history(runs: Sequence[History]) -> History:
+    """Returns the mean of runs over the same steps; one that stopped early stays where it was."""
+    steps = max((run.step for run in runs), key=len)
+    curves = [[_lengthened(curve, len(steps)) for curve in (run.loss, run.dev_auc)] for run in runs]
+    loss, dev_auc = np.mean(curves, axis=0).tolist()
+    return History(list(steps), loss, dev_auc, steps[int(np.argmax(dev_auc))])
+
+
+def _lengthened(values: list[float], count: int) -> list[float]:
+    return values + values[-1:] * (count - len(values))
+
+
+def device_of(config: LoopConfig) -> torch.device:
+    """Returns the device that a configuration names, or the best there is."""
+    return torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def run(
+    model: nn.Module,
+    backward: Callable[[int], float],
+    quality: Quality | None,
+    config: LoopConfig,
+    on_step: OnStep | None = None,
+    state: Path | None = None,
+) -> tuple[nn.Module, History]:
+    """Returns the best model, in evaluation mode, and the history.
+
+    Args:
+        model: on its device, as it starts.
+        backward: takes a step's number, from 1 on; leaves its gradients in the parameters and returns its loss.
+        quality: judges a model on people held out, higher is better; None keeps the last model.
+        config: see there.
+        on_step: called with (step, max_steps, last quality).
+        state: a file for the state of the run, written at each evaluation and read where it is there; it is deleted
+            at the end.
+
+    Raises:
+        InputError: `state` is of another run.
+    """
+    run = _Run(model, config)
+    if state is not None and state.is_file():
+        run.load(state)
+    else:
+        run.judge(0, float("nan"), quality)
+    losses: list[float] = []
+    trainable = any(p.requires_grad for p in model.parameters())
+    for step in range(run.history.step[-1] + 1, config.max_steps + 1 if trainable else 0):
+        run.model.train()
+        torch.manual_seed(config.seed * 1_000_003 + step)
+        run.optimizer.zero_grad()
+        with torch.autocast(device_of(config).type, torch.bfloat16, enabled=config.precision == "bf16"):
+            losses.append(backward(step))
+        run.advance()
+        if step % config.evaluate_every == 0:
+            run.judge(step, float(np.mean(losses)), quality)
+            losses = []
+            if quality and step - run.history.best_step >= config.patience * config.evaluate_every:
+                break
+            if state is not None:
+                run.save(state)
+        if on_step:
+            on_step(step, config.max_steps, run.history.dev_auc[-1])
+    if not quality:
+        run.best = run.average  # the steps since the last evaluation count too
+    if state is not None:
+        state.unlink(missing_ok=True)
+    return run.best.eval(), run.history
+
+
+class _Run:
+    """The model as it is, its running average, the best average so far, the optimizer and the history."""
+
+    def __init__(self, model: nn.Module, config: LoopConfig):
+        self.model, self.config, self.name = model, config, _name_of(model, config)
+        self.average, self.best = copy.deepcopy(model), copy.deepcopy(model)
+        self.optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self.history = History()
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        self.optimizer.step()
+        slow, fast = (list(m.parameters()) for m in (self.average, self.model))
+        torch._foreach_lerp_(slow, fast, 1 - self.config.average)
+        for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def judge(self, step: int, loss: float, quality: Quality | None) -> None:
+        value = quality(self.average.eval()) if quality else float("nan")
+        if not quality or not self.history.dev_auc or value > self.history.best_dev_auc:
+            self.history.best_step, self.best = step, copy.deepcopy(self.average)
+        self.history.step.append(step)
+        self.history.loss.append(loss)
+        self.history.dev_auc.append(value)
+
+    def save(self, path: Path) -> None:
+        tensors = {
+            f"{name}/{key}": value.detach().cpu().contiguous()
+            for name, module in self._modules().items()
+            for key, value in module.state_dict().items()
+        }
+        for number, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{number}/{key}": torch.as_tensor(value).cpu() for key, value in moments.items()}
+        about = {"history": json.dumps(asdict(self.history)), "run": self.name}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".part")
+        save_file(tensors, draft, about)
+        draft.replace(path)
+
+    def load(self, path: Path) -> None:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+        if about.get("run") != self.name:
+            raise InputError(
+                f"training state {path}: of another run (data or configuration); delete it to start anew"
+            )
+        tensors = load_file(path, str(next(self.model.parameters()).device))
+        for name, module in self._modules().items():
+            prefix = f"{name}/"
+            module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer/"):
+                _, number, name = key.split("/")
+                moments.setdefault(int(number), {})[name] = value.cpu() if name == "step" else value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self.history = History(**json.loads(about["history"]))
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"model": self.model, "average": self.average, "best": self.best}
+
+
+def _name_of(model: nn.Module, config: LoopConfig) -> str:
+    """Equal for two runs only where they would go the same way: the weights at the start come of the data too."""
+    digest = hashlib.sha256(config.model_dump_json(exclude={"device", "max_steps"}).encode())
+    for key, value in model.state_dict().items():
+        digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

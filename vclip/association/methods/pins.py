@@ -1,0 +1,44 @@
+"""Learnable PINs (Nagrani et al., 2018): a contrastive loss whose negatives get harder as training goes on.
+
+Re-implemented from the paper on frozen vectors; there the networks were trained from pixels and spectrograms.
+"""
+
+import torch
+from torch import Tensor
+
+from vclip.association.loop import History, OnStep
+from vclip.association.methods.towers import TwoTowers, train_towers
+from vclip.association.pairs import Pairs
+from vclip.association.training import TrainConfig
+
+MARGIN = 0.6  # a negative farther than this, in unit vectors, is far enough
+FIRST, LAST, HARDER_EVERY = 0.3, 0.8, 50  # share of the negatives that the chosen one is harder than; steps
+STEP = 0.1
+
+
+def train(
+    pairs: Pairs, dev: Pairs | None, face_space: str, voice_space: str, config: TrainConfig, on_step: OnStep | None
+) -> tuple[TwoTowers, History]:
+    """Trains the two towers; as `training.fit`."""
+    torch.manual_seed(config.seed)
+    model = TwoTowers("pins", face_space, voice_space, pairs.faces.shape[1], pairs.voices.shape[1])
+    return train_towers(model, pairs, dev, config, on_step, curriculum_loss)
+
+
+def curriculum_loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
+    """Returns the contrastive loss over positives and, for each face and each voice, one negative of the batch.
+
+    Args:
+        faces, voices: (batch, dim), unit norm; row i of one belongs with row i of the other.
+        clips: not used.
+        step: from 1 on; sets how hard the negative is.
+    """
+    hardness = min(LAST, FIRST + STEP * (step // HARDER_EVERY))
+    distance = torch.cdist(faces, voices)
+    apart = ~torch.eye(len(faces), dtype=torch.bool, device=faces.device)
+    negatives = []
+    for rows in (distance, distance.T):
+        others = rows[apart].view(len(rows), -1).sort(dim=1, descending=True).values  # from easy to hard
+        negatives.append(others[:, min(others.shape[1] - 1, int(hardness * others.shape[1]))])
+    positive = distance.diagonal().square().mean()
+    return positive + sum((MARGIN - far).clamp_min(0).square().mean() for far in negatives) / 2

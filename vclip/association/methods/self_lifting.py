@@ -1,0 +1,80 @@
+"""Self-Lifting (Chen et al., 2022): pseudo-labels by clustering face and voice together, and metric learning on them,
+in turn.
+
+Re-implemented from the paper on the vectors given. It needs no identities. The towers share their last layers; the
+loss is the multi-similarity loss (Wang et al., 2019).
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vclip.association.loop import History, OnStep
+from vclip.association.methods.towers import TwoTowers, train_towers
+from vclip.association.pairs import Pairs, mean_direction
+from vclip.association.training import TrainConfig
+
+ALPHA, BETA, BASE, CLOSE = 2.0, 50.0, 1.0, 0.1  # of the multi-similarity loss
+CLIPS_A_CLUSTER = 10
+CLUSTER_EVERY = 50  # steps
+
+
+def train(
+    pairs: Pairs, dev: Pairs | None, face_space: str, voice_space: str, config: TrainConfig, on_step: OnStep | None
+) -> tuple[TwoTowers, History]:
+    """Trains the two towers; as `training.fit`."""
+    torch.manual_seed(config.seed)
+    sizes = pairs.faces.shape[1], pairs.voices.shape[1]
+    model = TwoTowers("self-lifting", face_space, voice_space, *sizes, shared=True)
+    labels = PseudoLabels(model, pairs, config.seed)
+
+    def loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
+        label = labels.at(step).to(clips.device)[clips]
+        return multi_similarity_loss(torch.cat([faces, voices]), torch.cat([label, label]))
+
+    return train_towers(model, pairs, dev, config, on_step, loss)
+
+
+class PseudoLabels:
+    """The cluster of each clip, made anew every CLUSTER_EVERY steps from what the model makes of it."""
+
+    def __init__(self, model: TwoTowers, pairs: Pairs, seed: int):
+        self.model, self.pairs, self.seed = model, pairs, seed
+        self._round, self._labels = -1, torch.zeros(0, dtype=torch.long)
+
+    def at(self, step: int) -> Tensor:
+        """Returns (C,) int, the clusters at a step from 1 on."""
+        number = (step - 1) // CLUSTER_EVERY
+        if number != self._round:
+            self._round, self._labels = number, self._clusters()
+        return self._labels
+
+    def _clusters(self) -> Tensor:
+        from sklearn.cluster import MiniBatchKMeans  # slow to import
+
+        pairs, training = self.pairs, self.model.training
+        faces = mean_direction(self.model.embed_faces(pairs.faces), pairs.face_clip, len(pairs))
+        voices = mean_direction(self.model.embed_voices(pairs.voices), pairs.voice_clip, len(pairs))
+        self.model.train(training)
+        count = max(2, len(pairs) // CLIPS_A_CLUSTER)
+        means = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=self.seed)
+        return torch.as_tensor(means.fit_predict(np.hstack([faces, voices])).astype(np.int64))
+
+
+def multi_similarity_loss(vectors: Tensor, label: Tensor) -> Tensor:
+    """Returns the loss of vectors (n, dim), unit norm, of the classes `label` (n,) int."""
+    cosine = vectors @ vectors.T
+    itself = torch.eye(len(label), dtype=torch.bool, device=label.device)
+    same = (label[:, None] == label[None, :]) & ~itself
+    other = ~same & ~itself
+    # Only pairs that break the order count: positives less alike than some negative, and the other way round.
+    least, most = cosine.masked_fill(~same, 9).amin(1), cosine.masked_fill(~other, -9).amax(1)
+    hard_same, hard_other = same & (cosine - CLOSE < most[:, None]), other & (cosine + CLOSE > least[:, None])
+    zero = torch.zeros(len(label), 1, device=label.device)  # the one in log(1 + sum)
+
+    def summed(mask: Tensor, exponent: Tensor) -> Tensor:
+        return torch.logsumexp(torch.cat([zero, exponent.masked_fill(~mask, -torch.inf)], dim=1), dim=1)
+
+    pull = summed(hard_same, -ALPHA * (cosine - BASE)) / ALPHA
+    push = summed(hard_other, BETA * (cosine - BASE)) / BETA
+    return (pull + push).mean()
