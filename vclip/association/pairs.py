@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 
 import numpy as np
 
 from vclip.errors import InputError
+
+PER_CLIP = ("clip_id", "video_id", "identity", "gender", "nationality", "age")
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,19 @@ class Pairs:
     video_id: np.ndarray  # (C,) str
     identity: np.ndarray  # (C,) str, "" where unknown
     gender: np.ndarray  # (C,) str, "" where unknown
+    nationality: np.ndarray = field(default=None)  # (C,) str, "" where unknown; all of them if not given
+    age: np.ndarray = field(default=None)  # (C,) str, as "34" or "30-39", "" where unknown; all of them if not given
+
+    def __post_init__(self) -> None:
+        for name in ("nationality", "age"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.full(len(self.clip_id), "", dtype=str))
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> "Pairs":
         """Returns the pairs of named arrays, as `Store.pairs()` gives them; names that are no field are left out."""
-        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        needed = [f.name for f in fields(cls) if f.name in arrays or f.default is MISSING]
+        return cls(**{name: arrays[name] for name in needed})
 
     def __len__(self) -> int:
         return len(self.clip_id)
@@ -34,15 +44,13 @@ class Pairs:
         """Returns the clips of a boolean mask (C,), with their views."""
         new_row = np.cumsum(clips) - 1
         face, voice = clips[self.face_clip], clips[self.voice_clip]
-        return Pairs(
-            self.faces[face],
-            new_row[self.face_clip[face]],
-            self.voices[voice],
-            new_row[self.voice_clip[voice]],
-            self.clip_id[clips],
-            self.video_id[clips],
-            self.identity[clips],
-            self.gender[clips],
+        return replace(
+            self,
+            faces=self.faces[face],
+            face_clip=new_row[self.face_clip[face]],
+            voices=self.voices[voice],
+            voice_clip=new_row[self.voice_clip[voice]],
+            **{name: getattr(self, name)[clips] for name in PER_CLIP},
         )
 
     def people(self) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Pickles of plain data, read so that nothing in them runs.
 
-A pickle is a program: it may name any function and call it. This reader knows containers, strings, numbers and numpy
-arrays of numbers or text, rebuilds those with code of its own, and refuses every other name before anything is called.
+A pickle is a program: it may name any function and call it. This reader knows containers, strings, numbers and
+numpy arrays of numbers or text, rebuilds those with its own code, and refuses any other name before it is called.
 """
 
 import pickle
