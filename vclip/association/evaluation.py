@@ -101,8 +101,8 @@ def evaluate(
         raise InputError(f"identity '{pairs.identity[known][0]}' was in the model's training; evaluate on others")
     if cohort is not None:
         check_leaks(cohort, pairs, "the cohort", "the test")
-    some = _some_people(pairs, seed)
-    _expect_people(some)
+    some = some_people(pairs, seed)
+    expect_people(some)
     scores = Scores.of(model, some, cohort, top)
     cohort_clips = 0 if cohort is None else len(cohort)
     return evaluate_scores(
@@ -130,7 +130,7 @@ def evaluate_scores(
     Raises:
         InputError: fewer than two people, or a clip without identity.
     """
-    _expect_people(pairs)
+    expect_people(pairs)
     people = pairs.people()
     times = draw_people(int(people.max()) + 1, draws, seed)
     everyone = Crossing(score, people)
@@ -201,13 +201,14 @@ def _stratum(crossing: Crossing, ranks: dict[str, Ranks], times: np.ndarray, see
     )
 
 
-def _expect_people(pairs: Pairs) -> None:
+def expect_people(pairs: Pairs) -> None:
+    """Raises InputError where there are fewer than two people."""
     people = len(set(pairs.identity))
     if people < 2:
         raise InputError(f"found {people} people to evaluate on, expected at least 2")
 
 
-def _some_people(pairs: Pairs, seed: int) -> Pairs:
+def some_people(pairs: Pairs, seed: int) -> Pairs:
     """Returns the clips of so many people, drawn at random, that there are at most MAX_CLIPS; two at least."""
     if len(pairs) <= MAX_CLIPS:
         return pairs

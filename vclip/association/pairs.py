@@ -68,14 +68,16 @@ class Pairs:
 
     def hashes(self) -> np.ndarray:
         """Returns hashes (n,) int64 of all identities and all clips: by these a model knows whom it has seen."""
-        return np.unique(np.concatenate([_hashes("identity", self.identity), _hashes("clip", self.clip_id)]))
+        return np.unique(np.concatenate([hashes_of("identity", self.identity), hashes_of("clip", self.clip_id)]))
 
     def seen_in(self, hashes: np.ndarray) -> np.ndarray:
         """Returns which clips (C,) bool are of people of whom the identity, or any clip, is among `hashes`.
 
         The clips matter where identities were made up: another run may give the same person another name.
         """
-        seen = np.isin(_hashes("identity", self.identity), hashes) | np.isin(_hashes("clip", self.clip_id), hashes)
+        seen = np.isin(hashes_of("identity", self.identity), hashes) | np.isin(
+            hashes_of("clip", self.clip_id), hashes
+        )
         return np.isin(self.identity, self.identity[seen])
 
     def folds(self, count: int, seed: int) -> np.ndarray:
@@ -134,7 +136,8 @@ def mean_direction(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndar
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
 
 
-def _hashes(kind: str, names: np.ndarray) -> np.ndarray:
+def hashes_of(kind: str, names: np.ndarray) -> np.ndarray:
+    """Returns hashes (n,) int64 of names (n,) of a kind, "identity" or "clip"."""
     unique, row = np.unique(names, return_inverse=True)
     digests = (hashlib.blake2b(f"{kind}:{name}".encode(), digest_size=8).digest() for name in unique.tolist())
     return np.frombuffer(b"".join(digests), dtype="<i8")[row]

@@ -95,6 +95,11 @@ def retrieval(ranks: Ranks, times: np.ndarray, top: Sequence[int] = TOP) -> dict
     Ties are in no order (McSherry & Najork, Computing information retrieval performance measures efficiently in the
     presence of tied scores, 2008). The intervals draw the people of the probes; the gallery stays.
     """
+    return {name: Figure.of(values[0], values[1:]) for name, values in drawn_retrieval(ranks, times, top).items()}
+
+
+def drawn_retrieval(ranks: Ranks, times: np.ndarray, top: Sequence[int] = TOP) -> dict[str, np.ndarray]:
+    """Returns for each figure of `retrieval` that of all people and those of the draws, (1 + draws,)."""
     probes, first = np.unique(ranks.probe, return_index=True)
     place = np.searchsorted(probes, ranks.probe)
     above = ranks.others - ranks.below - ranks.tied
@@ -105,8 +110,14 @@ def retrieval(ranks: Ranks, times: np.ndarray, top: Sequence[int] = TOP) -> dict
     for k in top:
         values[f"r@{k}"] = _among(above[best], ranks.tied[best], ranks.own_tied[best] + 1, k)
     weights = times[:, ranks.person[first]]  # (draws, probes)
-    totals = weights.sum(1)
-    return {name: Figure.of(float(value.mean()), weights @ value / totals) for name, value in values.items()}
+    return {name: weighted_means(value, weights) for name, value in values.items()}
+
+
+def weighted_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Returns the mean of values (n,), and those under each row of weights (draws, n): (1 + draws,); NaN for no weight."""
+    total = weights.sum(1)
+    drawn = np.divide(weights @ values, total, out=np.full(len(weights), np.nan), where=total > 0)
+    return np.concatenate([[values.mean()], drawn])
 
 
 def chance(ranks: Ranks, top: Sequence[int] = TOP) -> dict[str, float]:
