@@ -40,12 +40,12 @@ class ListedEvaluation:
 
 
 def with_vectors(
-    trials: TrialList, faces: Features, voices: Features
+    trials: TrialList, faces: Features, voices: Features, partial: bool = False
 ) -> tuple[TrialList, np.ndarray, np.ndarray, str]:
     """Returns the trials all of whose names have vectors, these of its faces and of its voices, and who has none.
 
     Raises:
-        InputError: no trial is left.
+        InputError: no trial is left, or one is left out that is not to be (`partial`).
     """
     face_row, voice_row = faces.find(trials.faces), voices.find(trials.voices)
     face, voice = face_row >= 0, voice_row >= 0
@@ -62,6 +62,11 @@ def with_vectors(
     without = _without(trials, face, voice)
     if not len(kept):
         raise InputError(f"no trial has a face vector and a voice vector: {without}")
+    if len(kept) < len(trials) and not partial:
+        left_out = len(trials) - len(kept)
+        raise InputError(
+            f"{left_out} of {len(trials)} trials lack a vector: {without}; score the others with --partial"
+        )
     kept, used_faces, used_voices = kept.of_used_names()
     return kept, faces.vectors[face_row[used_faces]], voices.vectors[voice_row[used_voices]], without
 
@@ -84,21 +89,23 @@ def evaluate_trials(
     cohort: Pairs | None = None,
     top: int | None = None,
     seen: bool = False,
+    partial: bool = False,
     draws: int = DRAWS,
 ) -> ListedEvaluation:
-    """Returns the figures of a list. Every vector is embedded once; trials without vectors are left out and counted.
+    """Returns the figures of a list; every vector is embedded once.
 
     Args:
         model, seed, cohort, top, seen, draws: as `evaluate` takes them.
         trials: from `read_trials`.
         faces, voices: vectors in the model's spaces, under the names of the list.
+        partial: leaves out, and counts, trials that lack a vector.
 
     Raises:
-        InputError: no trial has vectors, they are not of the model's length, or the model or the cohort has seen a
+        InputError: a trial has no vectors, they are not of the model's length, or the model or the cohort has seen a
             person of the list (or, with `seen`, the model has not).
     """
     count = len(trials)
-    trials, face_vectors, voice_vectors, without = with_vectors(trials, faces, voices)
+    trials, face_vectors, voice_vectors, without = with_vectors(trials, faces, voices, partial)
     identity = np.concatenate([trials.face_identity, trials.voice_identity])
     _check_people(model, identity, cohort, seen)
     scores = Scores(

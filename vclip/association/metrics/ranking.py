@@ -114,7 +114,7 @@ def drawn_retrieval(ranks: Ranks, times: np.ndarray, top: Sequence[int] = TOP) -
 
 
 def weighted_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Returns the mean of values (n,), and those under each row of weights (draws, n): (1 + draws,); NaN for no weight."""
+    """Returns the mean of values (n,), then those under weights (draws, n), NaN where all are 0: (1 + draws,)."""
     total = weights.sum(1)
     drawn = np.divide(weights @ values, total, out=np.full(len(weights), np.nan), where=total > 0)
     return np.concatenate([[values.mean()], drawn])

@@ -99,8 +99,8 @@ def verify(source: TrialSource, times: np.ndarray, seed: int = 0) -> Verificatio
         len(drawn.own),
         source.negatives,
         len(drawn.other),
-        false_alarm.tolist(),
-        hit.tolist(),
+        false_alarm.round(6).tolist(),
+        hit.round(6).tolist(),
         drawn.histogram(),
     )
 
@@ -173,7 +173,7 @@ class _Drawn:
             np.histogram(scores, edges)[0] / max(1, len(scores)) / np.diff(edges) for scores in (self.own, self.other)
         )
         same, other = densities
-        return {"edges": edges.tolist(), "same": same.tolist(), "other": other.tolist()}
+        return {"edges": edges.round(6).tolist(), "same": same.round(6).tolist(), "other": other.round(6).tolist()}
 
 
 def _curve(trials: Trials) -> _Curve:
