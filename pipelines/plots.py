@@ -36,7 +36,7 @@ def plot_scores(path: str | Path, histogram: Mapping[str, Sequence[float]], eer:
         eer: equal error rate, 0..1.
         score: what a score is, as "cosine".
     """
-    figure, axes = _axes(score, "density", (5.6, 3.6))
+    figure, axes = _axes(score, "density", (4.6, 4.4))
     for name, label, colour in (("other", "two people", FAINT), ("same", "one person", ACCENT)):
         axes.stairs(histogram[name], histogram["edges"], fill=True, color=colour, alpha=0.45, label=label)
         axes.stairs(histogram[name], histogram["edges"], color=colour, linewidth=1.5)
@@ -48,7 +48,7 @@ def plot_scores(path: str | Path, histogram: Mapping[str, Sequence[float]], eer:
 
 def plot_matching(path: str | Path, matching: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Path:
     """Draws how often the true one of N is chosen; `matching`: v2f, f2v -> 1:N -> value, low, high."""
-    figure, axes = _axes("N, one of them true", "chosen rightly", (5.6, 3.6))
+    figure, axes = _axes("N, one of them true", "chosen rightly", (4.6, 4.4))
     labels = {"v2f": "the face of a voice", "f2v": "the voice of a face"}
     choices: list[int] = []
     for (direction, by_n), colour in zip(matching.items(), COLOURS, strict=False):
