@@ -23,6 +23,10 @@ th { color: var(--faint); font-weight: 600; font-size: .85rem } td.number { text
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem }
 .card img { max-width: 100%; display: block; margin: auto }
 .faint { color: var(--faint); font-size: .9rem }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .8rem; margin: 1.5rem 0 }
+.tiles b { display: block; white-space: nowrap; font-size: 1.5rem; line-height: 1.2;
+          font-variant-numeric: tabular-nums }
+.tiles .card { padding: .8rem 1rem } .tiles span { color: var(--faint); font-size: .88rem }
 """
 
 
@@ -59,6 +63,12 @@ def table(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
 def card(content: str, caption: str) -> str:
     """Returns a box of markup with a line of text below."""
     return f'<div class="card">{content}<p class="faint">{html.escape(caption)}</p></div>'
+
+
+def tiles(shown: Iterable[tuple[str, str]]) -> str:
+    """Returns a row of boxes, each a figure with what it is below; both are markup."""
+    boxes = "".join(f'<div class="card"><b>{number}</b><span>{words}</span></div>' for number, words in shown)
+    return f'<div class="tiles">{boxes}</div>'
 
 
 def data_uri(data: bytes, kind: str) -> str:

@@ -1,6 +1,7 @@
-"""The pictures that runs leave beside their numbers: ROC and training curves."""
+"""The pictures that runs leave beside their numbers: ROC, scores, matching and training curves."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,57 @@ import matplotlib
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 
+from pipelines.charts import COLOURS
+
 INK, ACCENT, FAINT = "#1f2933", "#2f6f9f", "#9aa5b1"
 
 
 def plot_roc(path: str | Path, curves: Mapping[str, Mapping[str, Any]]) -> Path:
-    """Draws ROC curves; `curves`: label -> an evaluation as JSON."""
+    """Draws ROC curves; `curves`: label -> roc_false_alarm, roc_hit and auc."""
     figure, axes = _axes("false-alarm rate", "hit rate", (4.6, 4.4))
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
-    for label, curve in curves.items():
-        axes.plot(curve["roc_false_alarm"], curve["roc_hit"], linewidth=2, label=f"{label}: AUC {curve['auc']:.3f}")
+    for (label, curve), colour in zip(curves.items(), cycle(COLOURS)):
+        text = f"{label}: AUC {curve['auc']:.3f}"
+        axes.plot(curve["roc_false_alarm"], curve["roc_hit"], color=colour, linewidth=2, label=text)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(frameon=False, loc="lower right", fontsize=8)
+    return _save(figure, path)
+
+
+def plot_scores(path: str | Path, histogram: Mapping[str, Sequence[float]], eer: float, score: str) -> Path:
+    """Draws how the scores of one person's faces and voices, and of two people's, are spread.
+
+    Args:
+        path: of the picture.
+        histogram: edges (n + 1), and the densities `same` and `other` (n).
+        eer: equal error rate, 0..1.
+        score: what a score is, as "cosine".
+    """
+    figure, axes = _axes(score, "density", (4.6, 4.4))
+    for name, label, colour in (("other", "two people", FAINT), ("same", "one person", ACCENT)):
+        axes.stairs(histogram[name], histogram["edges"], fill=True, color=colour, alpha=0.45, label=label)
+        axes.stairs(histogram[name], histogram["edges"], color=colour, linewidth=1.5)
+    axes.set_ylim(bottom=0)
+    axes.set_yticks([])
+    axes.legend(frameon=False, fontsize=9, title=f"equal error rate {eer:.3f}", title_fontsize=9, alignment="left")
+    return _save(figure, path)
+
+
+def plot_matching(path: str | Path, matching: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Path:
+    """Draws how often the true one of N is chosen; `matching`: v2f, f2v -> 1:N -> value, low, high."""
+    figure, axes = _axes("N, one of them true", "chosen rightly", (4.6, 4.4))
+    labels = {"v2f": "the face of a voice", "f2v": "the voice of a face"}
+    choices: list[int] = []
+    for (direction, by_n), colour in zip(matching.items(), COLOURS, strict=False):
+        choices = [int(name.partition(":")[2]) for name in by_n]
+        values, low, high = ([by_n[name][part] for name in by_n] for part in ("value", "low", "high"))
+        axes.plot(choices, values, "o-", color=colour, linewidth=2, markersize=4, label=labels[direction])
+        if None not in (*low, *high):
+            axes.fill_between(choices, low, high, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(choices, [1 / n for n in choices], color=FAINT, linestyle=":", label="chance")
+    axes.set(ylim=(0, 1))
+    axes.set_xticks(choices)
+    axes.legend(frameon=False, fontsize=9)
     return _save(figure, path)
 
 

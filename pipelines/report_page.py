@@ -11,7 +11,7 @@ import yaml
 
 from pipelines.charts import STYLE, duration, figure, funnel, histogram, legend, over_time, stack
 from pipelines.fates import in_words
-from pipelines.markup import data_uri, document, section, table
+from pipelines.markup import data_uri, document, section, table, tiles
 
 if TYPE_CHECKING:
     from pipelines.report import RunReport
@@ -20,10 +20,6 @@ _STYLE = (
     STYLE
     + """
 :root { --limit: #c2452d } @media (prefers-color-scheme: dark) { :root { --limit: #ff9b85 } }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .8rem; margin: 1.5rem 0 }
-.tiles b { display: block; white-space: nowrap; font-size: 1.5rem; line-height: 1.2;
-          font-variant-numeric: tabular-nums }
-.tiles .card { padding: .8rem 1rem } .tiles span { color: var(--faint); font-size: .88rem }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem }
 .fate { display: grid; grid-template-columns: 15rem 1fr; gap: .6rem 1.2rem; align-items: center;
         margin-bottom: .6rem }
@@ -81,7 +77,7 @@ def _ended(result: Mapping[str, Any]) -> str:
 def _tiles(result: Mapping[str, Any]) -> str:
     videos, through = sum(result["videos"].values()), result["videos_through"]
     speed = result["video_s"] / result["took_s"] if result["took_s"] else 0
-    tiles = [
+    shown = [
         (f"{videos:,}", f"videos, {duration(result['video_s'])}"),
         (f"{result['rows'].get('clips', 0):,}", f"clips, {duration(result['clips_s'])}"),
         (f"{through['with clips'] / max(1, videos):.0%}", "of the videos gave clips"),
@@ -89,12 +85,8 @@ def _tiles(result: Mapping[str, Any]) -> str:
         (duration(result["took_s"]), f"{figure(speed)} times real time"),
     ]
     if result["known"]:
-        tiles.append((f"{result['known']:,}", "inputs were known already"))
-    return (
-        '<div class="tiles">'
-        + "".join(f'<div class="card"><b>{a}</b><span>{b}</span></div>' for a, b in tiles)
-        + "</div>"
-    )
+        shown.append((f"{result['known']:,}", "inputs were known already"))
+    return tiles(shown)
 
 
 def _fates(report: "RunReport") -> str:

@@ -15,7 +15,7 @@ def pairs(
     snapshot: Snapshot, face_space: str | None = None, voice_space: str | None = None, where: str | None = None
 ) -> Arrays:
     """Returns the arrays of the clips that have at least one face and one voice; as `Store.pairs` says."""
-    columns = ["clip_id", "video_id", "identity", "gender", "split"]
+    columns = ["clip_id", "video_id", "identity", "gender", "nationality", "age", "split"]
     clips = snapshot.query("clips", columns, where)
     faces = _rows(snapshot, "faces", face_space, ["quality"])
     voices = _rows(snapshot, "voices", voice_space, [])

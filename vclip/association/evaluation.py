@@ -1,67 +1,179 @@
-"""Evaluation: verification on people that training never saw, with intervals, and cross-validation over people."""
+"""Evaluation: verification, matching and retrieval on people that training never saw, with intervals over people.
+
+The trials are all faces with all voices: nothing is chosen, so nothing can be chosen well. Figures are exact; what
+is drawn at random (people for the intervals) is drawn by a seed that the result names.
+"""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from vclip.association.metrics import all_trials, auc, auc_interval, equal_error_rate, roc
-from vclip.association.model import AssociationModel
-from vclip.association.pairs import Pairs, mean_direction
+from vclip.association.leaks import check_leaks
+from vclip.association.metrics import Crossing, Figure, Ranks, Verification, draw_people, matching, retrieval, verify
+from vclip.association.metrics.bootstrap import DRAWS
+from vclip.association.metrics.ranking import chance
+from vclip.association.pairs import Pairs
+from vclip.association.protocol import Association
+from vclip.association.scores import Scores, clip_scores
+from vclip.association.strata import STRATA, UNRESTRICTED, groups_of, strata
 from vclip.errors import InputError
+
+__all__ = ["Evaluation", "Stratum", "clip_scores", "cross_validate", "evaluate", "evaluate_scores", "unseen"]
+
+MAX_CLIPS = 20_000  # all of them against all: minutes; beyond, whole people are drawn
+DIRECTIONS = {"v2f": "voices", "f2v": "faces"}  # given a voice choose the face, and the other way; the probes
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """The figures of trials within groups of people who share a label."""
+
+    verification: Verification
+    matching: dict[str, dict[str, Figure]]  # v2f, f2v -> 1:N
+    clips: int
+    groups: int
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well faces and voices were matched. Rates are 0..1."""
+    """How well faces and voices were matched. Rates are 0..1; `low` and `high` are 95 % intervals over people."""
 
     auc: float
-    auc_low: float  # 95 % interval, bootstrapped over people
+    auc_low: float
     auc_high: float
     eer: float
-    auc_same_gender: float | None  # negatives of the same gender only; None where the data has too few
+    eer_low: float
+    eer_high: float
+    auc_same_gender: float | None  # trials within one gender only; None where the data has too few
     clips: int
     people: int
-    roc_false_alarm: list[float]
-    roc_hit: list[float]
+    strata: dict[str, Stratum]  # unrestricted first; those that the labels allow
+    missing: dict[str, str]  # stratum -> why it has no figures
+    retrieval: dict[str, dict[str, Figure]]  # v2f, f2v -> map, r@1, r@5, r@10
+    retrieval_chance: dict[str, dict[str, float]]  # what random scores would give
+    of_clips: int  # more than `clips` where people were drawn
+    seen: bool  # whether these people had a part in the training
+    cohort_clips: int  # 0 where scores are plain cosines
+    draws: int
+    seed: int
+    roc_false_alarm: list[float] = field(repr=False)
+    roc_hit: list[float] = field(repr=False)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def clip_scores(model: AssociationModel, pairs: Pairs) -> np.ndarray:
-    """Returns the cosines (C, C) float32 of the face of each clip (rows) with the voice of each (columns).
-
-    A clip's face and voice are the normed means over its views.
-    """
-    faces = mean_direction(model.embed_faces(pairs.faces), pairs.face_clip, len(pairs))
-    voices = mean_direction(model.embed_voices(pairs.voices), pairs.voice_clip, len(pairs))
-    return faces @ voices.T
-
-
-def unseen(model: AssociationModel, pairs: Pairs) -> Pairs:
+def unseen(model: Association, pairs: Pairs) -> Pairs:
     """Returns the clips of people who had no part in the model's training or its stopping."""
     return pairs.select(~pairs.seen_in(model.seen))
 
 
-def evaluate(model: AssociationModel, pairs: Pairs, seed: int = 0) -> Evaluation:
-    """Returns the verification figures of all faces against all voices of `pairs`.
+def evaluate(
+    model: Association,
+    pairs: Pairs,
+    seed: int = 0,
+    cohort: Pairs | None = None,
+    top: int | None = None,
+    seen: bool = False,
+    draws: int = DRAWS,
+) -> Evaluation:
+    """Returns the figures of all faces against all voices of `pairs`.
+
+    Args:
+        model: whom to ask.
+        pairs: clips of at least two people; beyond MAX_CLIPS clips whole people are drawn.
+        seed: draws people, for the intervals and beyond MAX_CLIPS.
+        cohort: clips of others, against which scores are normalised if given; see `vclip.association.score_norm`.
+        top: takes only the so many highest scores with the cohort (adaptive).
+        seen: the people are those that the model was trained on, and the result says so.
+        draws: of people, for the intervals.
 
     Raises:
-        InputError: fewer than two people, or one that the model was trained on; names it. See `unseen`.
+        InputError: fewer than two people; one that the model was trained on (names it; see `unseen`), or with `seen`
+            one that it was not; a leak from the cohort; vectors that hold no numbers.
     """
-    seen = pairs.seen_in(model.seen)
-    if seen.any():
-        raise InputError(f"identity '{pairs.identity[seen][0]}' was in the model's training; evaluate on others")
-    if len(set(pairs.identity)) < 2:
-        raise InputError(f"found {len(set(pairs.identity))} people to evaluate on, expected at least 2")
-    return _evaluate_scores(clip_scores(model, pairs), pairs, seed)
+    known = pairs.seen_in(model.seen)
+    if seen and not known.all():
+        raise InputError(f"identity '{pairs.identity[~known][0]}' had no part in the model's training, expected one")
+    if not seen and known.any():
+        raise InputError(f"identity '{pairs.identity[known][0]}' was in the model's training; evaluate on others")
+    if cohort is not None:
+        check_leaks(cohort, pairs, "the cohort", "the test")
+    some = some_people(pairs, seed)
+    expect_people(some)
+    scores = Scores.of(model, some, cohort, top)
+    cohort_clips = 0 if cohort is None else len(cohort)
+    return evaluate_scores(
+        scores, some, seed, draws, seen=seen, cohort_clips=cohort_clips, of_clips=len(pairs)
+    )  # fmt: skip
+
+
+def evaluate_scores(
+    score: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    pairs: Pairs,
+    seed: int = 0,
+    draws: int = DRAWS,
+    seen: bool = False,
+    cohort_clips: int = 0,
+    of_clips: int | None = None,
+) -> Evaluation:
+    """Returns the figures of scores that come from anywhere.
+
+    Args:
+        score: rows of clips (n,), (m,) -> the scores (n, m) of the faces of the first with the voices of the second.
+        pairs: the clips; only their labels are read.
+        seed, draws: of the intervals.
+        seen, cohort_clips, of_clips: what the result shall say of these.
+
+    Raises:
+        InputError: fewer than two people, or a clip without identity.
+    """
+    expect_people(pairs)
+    people = pairs.people()
+    times = draw_people(int(people.max()) + 1, draws, seed)
+    everyone = Crossing(score, people)
+    ranks = {name: Ranks.of(everyone, probes, times, seed) for name, probes in DIRECTIONS.items()}
+    found = {UNRESTRICTED: _stratum(everyone, ranks, times, seed)}
+    missing = {}
+    for name, labels in strata(pairs).items():
+        crossing = Crossing(score, people, groups_of(labels)) if (labels != "").any() else None
+        if crossing is None:
+            missing[name] = "no clip has the label"
+        elif not crossing.negatives:
+            missing[name] = "no two people share the label"
+        else:
+            within = {direction: Ranks.of(crossing, probes, times, seed) for direction, probes in DIRECTIONS.items()}
+            found[name] = _stratum(crossing, within, times, seed)
+    whole, gender = found[UNRESTRICTED].verification, found.get(STRATA[0])
+    return Evaluation(
+        auc=whole.auc.value,
+        auc_low=whole.auc.low,
+        auc_high=whole.auc.high,
+        eer=whole.eer.value,
+        eer_low=whole.eer.low,
+        eer_high=whole.eer.high,
+        auc_same_gender=gender.verification.auc.value if gender else None,
+        clips=len(pairs),
+        people=int(people.max()) + 1,
+        strata=found,
+        missing=missing,
+        retrieval={name: retrieval(of, times) for name, of in ranks.items()},
+        retrieval_chance={name: chance(of) for name, of in ranks.items()},
+        of_clips=len(pairs) if of_clips is None else of_clips,
+        seen=seen,
+        cohort_clips=cohort_clips,
+        draws=draws,
+        seed=seed,
+        roc_false_alarm=whole.roc_false_alarm,
+        roc_hit=whole.roc_hit,
+    )
 
 
 def cross_validate(
     pairs: Pairs,
-    train_one: Callable[[Pairs, int], AssociationModel],
+    train_one: Callable[[Pairs, int], Association],
     folds: int = 5,
     seed: int = 0,
 ) -> list[Evaluation]:
@@ -80,14 +192,28 @@ def cross_validate(
     return results
 
 
-def _evaluate_scores(scores: np.ndarray, pairs: Pairs, seed: int) -> Evaluation:
+def _stratum(crossing: Crossing, ranks: dict[str, Ranks], times: np.ndarray, seed: int) -> Stratum:
+    return Stratum(
+        verify(crossing, times, seed),
+        {name: {f"1:{n}": figure for n, figure in matching(of, times).items()} for name, of in ranks.items()},
+        sum(map(len, crossing.groups)),
+        len(crossing.groups),
+    )
+
+
+def expect_people(pairs: Pairs) -> None:
+    """Raises InputError where there are fewer than two people."""
+    people = len(set(pairs.identity))
+    if people < 2:
+        raise InputError(f"found {people} people to evaluate on, expected at least 2")
+
+
+def some_people(pairs: Pairs, seed: int) -> Pairs:
+    """Returns the clips of so many people, drawn at random, that there are at most MAX_CLIPS; two at least."""
+    if len(pairs) <= MAX_CLIPS:
+        return pairs
     people = pairs.people()
-    trials = all_trials(scores, people)
-    low, high = auc_interval(scores, people, seed=seed)
-    same_gender = auc(all_trials(scores, people, pairs.gender)) if (pairs.gender != "").any() else float("nan")
-    same_gender = None if np.isnan(same_gender) else same_gender  # NaN is not JSON
-    false_alarm, hit = roc(trials)
-    return Evaluation(
-        auc(trials), low, high, equal_error_rate(trials), same_gender, len(pairs), int(people.max()) + 1,
-        false_alarm.tolist(), hit.tolist(),
-    )  # fmt: skip
+    order = np.random.default_rng(seed).permutation(int(people.max()) + 1)
+    fits = np.cumsum(np.bincount(people)[order]) <= MAX_CLIPS
+    fits[:2] = True
+    return pairs.select(np.isin(people, order[fits]))

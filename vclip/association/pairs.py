@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 
 import numpy as np
 
 from vclip.errors import InputError
+
+PER_CLIP = ("clip_id", "video_id", "identity", "gender", "nationality", "age")
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,19 @@ class Pairs:
     video_id: np.ndarray  # (C,) str
     identity: np.ndarray  # (C,) str, "" where unknown
     gender: np.ndarray  # (C,) str, "" where unknown
+    nationality: np.ndarray = field(default=None)  # (C,) str, "" where unknown; all of them if not given
+    age: np.ndarray = field(default=None)  # (C,) str, as "34" or "30-39", "" where unknown; all of them if not given
+
+    def __post_init__(self) -> None:
+        for name in ("nationality", "age"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.full(len(self.clip_id), "", dtype=str))
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> "Pairs":
         """Returns the pairs of named arrays, as `Store.pairs()` gives them; names that are no field are left out."""
-        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        needed = [f.name for f in fields(cls) if f.name in arrays or f.default is MISSING]
+        return cls(**{name: arrays[name] for name in needed})
 
     def __len__(self) -> int:
         return len(self.clip_id)
@@ -34,15 +44,13 @@ class Pairs:
         """Returns the clips of a boolean mask (C,), with their views."""
         new_row = np.cumsum(clips) - 1
         face, voice = clips[self.face_clip], clips[self.voice_clip]
-        return Pairs(
-            self.faces[face],
-            new_row[self.face_clip[face]],
-            self.voices[voice],
-            new_row[self.voice_clip[voice]],
-            self.clip_id[clips],
-            self.video_id[clips],
-            self.identity[clips],
-            self.gender[clips],
+        return replace(
+            self,
+            faces=self.faces[face],
+            face_clip=new_row[self.face_clip[face]],
+            voices=self.voices[voice],
+            voice_clip=new_row[self.voice_clip[voice]],
+            **{name: getattr(self, name)[clips] for name in PER_CLIP},
         )
 
     def people(self) -> np.ndarray:
@@ -60,14 +68,16 @@ class Pairs:
 
     def hashes(self) -> np.ndarray:
         """Returns hashes (n,) int64 of all identities and all clips: by these a model knows whom it has seen."""
-        return np.unique(np.concatenate([_hashes("identity", self.identity), _hashes("clip", self.clip_id)]))
+        return np.unique(np.concatenate([hashes_of("identity", self.identity), hashes_of("clip", self.clip_id)]))
 
     def seen_in(self, hashes: np.ndarray) -> np.ndarray:
         """Returns which clips (C,) bool are of people of whom the identity, or any clip, is among `hashes`.
 
         The clips matter where identities were made up: another run may give the same person another name.
         """
-        seen = np.isin(_hashes("identity", self.identity), hashes) | np.isin(_hashes("clip", self.clip_id), hashes)
+        seen = np.isin(hashes_of("identity", self.identity), hashes) | np.isin(
+            hashes_of("clip", self.clip_id), hashes
+        )
         return np.isin(self.identity, self.identity[seen])
 
     def folds(self, count: int, seed: int) -> np.ndarray:
@@ -111,7 +121,8 @@ def mean_direction(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndar
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
 
 
-def _hashes(kind: str, names: np.ndarray) -> np.ndarray:
+def hashes_of(kind: str, names: np.ndarray) -> np.ndarray:
+    """Returns hashes (n,) int64 of names (n,) of a kind, "identity" or "clip"."""
     unique, row = np.unique(names, return_inverse=True)
     digests = (hashlib.blake2b(f"{kind}:{name}".encode(), digest_size=8).digest() for name in unique.tolist())
     return np.frombuffer(b"".join(digests), dtype="<i8")[row]

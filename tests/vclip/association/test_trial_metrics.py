@@ -4,7 +4,20 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from vclip.association.metrics import Trials, all_trials, auc, auc_interval, equal_error_rate, roc
+from vclip.association.metrics import (
+    Crossing,
+    Trials,
+    all_trials,
+    auc,
+    auc_interval,
+    draw_people,
+    equal_error_rate,
+    roc,
+    verify,
+)
+from vclip.association.metrics import trials as trials_module
+from vclip.association.metrics import verification as verification_module
+from vclip.association.strata import groups_of
 
 
 def _scored(people=40, clips_each=2, strength=1.0, seed=0):
@@ -137,3 +150,70 @@ def test_one_seed_gives_one_interval():
     scores, who = _scored(20)
     assert auc_interval(scores, who, draws=20, seed=1) == auc_interval(scores, who, draws=20, seed=1)
     assert auc_interval(scores, who, draws=20, seed=1) != auc_interval(scores, who, draws=20, seed=2)
+
+
+def _verified(scores, who, groups=(), draws=50, seed=3):
+    return verify(Crossing(lambda f, v: scores[np.ix_(f, v)], who, groups), draw_people(who.max() + 1, draws, seed))
+
+
+@pytest.mark.parametrize("digits", [1, 6])
+def test_verification_in_parts_is_that_of_all_trials_at_once(digits, monkeypatch):
+    scores, who = _scored(30, strength=1.0)
+    scores, expected = scores.round(digits), all_trials(scores.round(digits), who)
+    whole = _verified(scores, who)
+    monkeypatch.setattr(trials_module, "BLOCK", 200)
+    for found in (whole, _verified(scores, who)):
+        assert found.auc.value == pytest.approx(roc_auc_score(expected.same, expected.scores), abs=1e-12)
+        assert found.eer.value == pytest.approx(equal_error_rate(expected), abs=1e-12)
+        assert (found.positives, found.negatives) == (120, 3480)
+        assert found == whole
+    assert (whole.auc.low, whole.auc.high) == pytest.approx(auc_interval(scores, who, draws=50, seed=3))
+
+
+def test_verification_within_groups_is_that_of_the_stratum():
+    scores, who = _scored(20)
+    gender = np.array(["f", "m", "", "m"])[np.arange(40) % 4]
+    found = _verified(scores, who, groups_of(gender))
+    expected = all_trials(scores, who, gender)
+    assert found.auc.value == pytest.approx(auc(expected), abs=1e-12)
+    assert found.positives + found.negatives == len(expected.same)
+
+
+def test_the_interval_of_the_eer_is_that_of_drawing_people_and_scoring_again():
+    scores, who = _scored(12, clips_each=2, strength=1.0)
+    scores = scores.round(1)
+    rng, figures = np.random.default_rng(3), []
+    for _ in range(50):
+        drawn = rng.integers(12, size=12)
+        clips, copy = np.concatenate([np.flatnonzero(who == p) for p in drawn]), np.repeat(np.arange(12), 2)
+        same = copy[:, None] == copy
+        keep = same | (who[clips][:, None] != who[clips])
+        figures.append(equal_error_rate(Trials(scores[np.ix_(clips, clips)][keep], same[keep])))
+    found = _verified(scores, who)
+    assert (found.eer.low, found.eer.high) == pytest.approx(np.quantile(figures, [0.025, 0.975]), abs=1e-9)
+
+
+@pytest.mark.parametrize("strength", [0.3, 1.5])
+def test_eer_is_where_the_curve_of_scikit_learn_crosses(strength):
+    trials = all_trials(*_scored(strength=strength))
+    false_alarm, hit, _ = roc_curve(trials.same, trials.scores, drop_intermediate=False)
+    assert equal_error_rate(trials) == pytest.approx(np.interp(0, false_alarm + hit - 1, false_alarm), abs=1e-9)
+
+
+def test_very_many_negatives_have_exact_figures_and_an_interval_of_a_part(monkeypatch):
+    scores, who = _scored(60)
+    whole = _verified(scores, who)
+    monkeypatch.setattr(verification_module, "MAX_DRAWN_NEGATIVES", 4000)
+    part = _verified(scores, who)
+    assert 3500 < part.negatives_drawn < 4500 < whole.negatives_drawn == part.negatives
+    assert (part.auc.value, part.eer.value) == (whole.auc.value, whole.eer.value)
+    assert (part.auc.low, part.auc.high) == pytest.approx((whole.auc.low, whole.auc.high), abs=0.02)
+
+
+def test_the_histogram_holds_all_scores():
+    scores, who = _scored(30)
+    found = _verified(scores, who).histogram
+    for name, same in (("same", True), ("other", False)):
+        expected, _ = np.histogram(scores[(who[:, None] == who) == same], found["edges"], density=True)
+        np.testing.assert_allclose(found[name], expected, rtol=0.2, atol=0.02)
+        assert np.sum(found[name] * np.diff(found["edges"])) == pytest.approx(1, abs=1e-3)

@@ -1,0 +1,172 @@
+"""What evaluation reports, what it refuses, and how two models are compared."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vclip.association import evaluation
+from vclip.association.comparison import compare
+from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
+from vclip.association.metrics import all_trials, auc
+from vclip.association.pairs import Pairs
+from vclip.association.strata import STRATA
+from vclip.errors import InputError
+
+
+@pytest.fixture
+def labelled(planted):
+    """Test people of both genders, two nationalities and three bands of age."""
+    pairs, rng = planted(people=40, seed=1, noise=0.8), np.random.default_rng(0)
+    person = pairs.people()
+    return replace(
+        pairs,
+        nationality=np.array(["India", "USA"])[rng.integers(2, size=40)][person],
+        age=np.array(["25", "30-39", "48", ""])[rng.integers(4, size=40)][person],
+    )
+
+
+def test_every_stratum_is_that_of_its_trials(planted, plain_model, labelled):
+    model = plain_model(planted(people=60, noise=0.8))
+    result, scores, people = evaluate(model, labelled, draws=30), clip_scores(model, labelled), labelled.people()
+    assert list(result.strata) == ["unrestricted", *STRATA]
+    assert result.missing == {}
+    bands = np.array([{"25": "20", "30-39": "30", "48": "40", "": ""}[age] for age in labelled.age])
+    both = np.char.add(labelled.gender, labelled.nationality)
+    for name, labels in zip(result.strata, (None, labelled.gender, labelled.nationality, bands, both), strict=True):
+        trials = all_trials(scores, people, labels)
+        found = result.strata[name].verification
+        assert found.auc.value == pytest.approx(auc(trials), abs=1e-6)
+        assert found.positives + found.negatives == len(trials.same)
+        assert found.auc.low < found.auc.value < found.auc.high
+        for way in ("v2f", "f2v"):
+            assert 0.4 < result.strata[name].matching[way]["1:2"].value <= 1
+    assert result.auc == result.strata["unrestricted"].verification.auc.value
+    assert result.auc_same_gender == result.strata["same gender"].verification.auc.value
+    assert json.loads(json.dumps(result.to_json(), allow_nan=False)) == result.to_json()
+
+
+def test_missing_labels_are_said(planted, plain_model, labelled):
+    model = plain_model(planted(people=30))
+    bare = replace(labelled, gender=np.full(80, ""), nationality=np.full(80, ""), age=labelled.identity)
+    result = evaluate(model, bare, draws=5)
+    assert list(result.strata) == ["unrestricted"]
+    assert result.missing == dict.fromkeys(STRATA, "no clip has the label")
+    alone = replace(labelled, gender=labelled.identity)
+    assert evaluate(model, alone, draws=5).missing["same gender"] == "no two people share the label"
+
+
+def test_beyond_the_limit_whole_people_are_drawn_by_the_seed(planted, plain_model, labelled, monkeypatch):
+    model = plain_model(planted(people=60, noise=0.8))
+    everybody = evaluate(model, labelled, draws=5)
+    monkeypatch.setattr(evaluation, "MAX_CLIPS", 50)
+    some = evaluate(model, labelled, draws=5)
+    assert (everybody.clips, everybody.of_clips) == (80, 80)
+    assert (some.clips, some.people, some.of_clips) == (50, 25, 80)
+    assert evaluate(model, labelled, draws=5) == some
+    assert evaluate(model, labelled, seed=1, draws=5).auc != some.auc
+    assert some.auc == pytest.approx(everybody.auc, abs=0.08)
+
+
+def test_seen_people_are_measured_only_when_asked(planted, plain_model):
+    known, strangers = planted(people=30, noise=0.8), planted(people=30, seed=1, noise=0.8)
+    model = plain_model(known)
+    assert evaluate(model, known, seen=True, draws=5).seen
+    assert not evaluate(model, strangers, draws=5).seen
+    with pytest.raises(InputError, match="identity 'id0-0000' was in the model's training"):
+        evaluate(model, known)
+    with pytest.raises(InputError, match="identity 'id1-0000' had no part in the model's training"):
+        evaluate(model, strangers, seen=True)
+
+
+@pytest.mark.parametrize("side", ["faces", "voices"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_vectors_that_hold_no_number_are_an_error_that_names_the_clip(planted, plain_model, side, value):
+    model, pairs = plain_model(planted(people=20)), planted(people=10, seed=1)
+    getattr(pairs, side)[7, 2] = value
+    with pytest.raises(InputError, match=f"clip 'clip1-0003': its {side[:-1]} vector holds NaN or infinity"):
+        evaluate(model, pairs)
+
+
+def test_nobody_one_person_and_unnamed_people_are_errors(planted, plain_model):
+    model, pairs = plain_model(planted(people=20)), planted(people=4, seed=1)
+    for clips, found in ((np.zeros(8, bool), 0), (pairs.people() == 2, 1)):
+        with pytest.raises(InputError, match=f"found {found} people to evaluate on, expected at least 2"):
+            evaluate(model, pairs.select(clips))
+    pairs.identity[3] = ""
+    with pytest.raises(InputError, match="1 of 8 clips have no identity"):
+        evaluate(model, pairs)
+
+
+def test_one_seed_gives_one_result(planted, plain_model, labelled):
+    model = plain_model(planted(people=30))
+    assert evaluate(model, labelled, seed=3, draws=20) == evaluate(model, labelled, seed=3, draws=20)
+    assert evaluate(model, labelled, seed=3, draws=20).auc_low != evaluate(model, labelled, seed=4, draws=20).auc_low
+
+
+def test_cross_validation_gives_an_evaluation_of_each_fold(planted, plain_model):
+    pairs = planted(people=40, noise=0.8)
+    results = cross_validate(pairs, lambda rest, number: plain_model(rest), folds=4)
+    assert [result.people for result in results] == [10] * 4
+    assert np.mean([result.auc for result in results]) > 0.8
+
+
+def test_a_model_is_compared_with_itself_and_with_a_worse_one(planted, plain_model):
+    good, test = plain_model(planted(people=200, noise=0.8)), planted(people=60, seed=1, noise=0.8)
+    bad = plain_model(planted(people=200, related=False, noise=0.8, seed=2))
+    same = compare(good, good, test, draws=50)
+    assert (same.auc.b_minus_a.value, same.auc.b_minus_a.low, same.auc.p, same.eer.p) == (0, 0, 1, 1)
+    found = compare(good, bad, test, draws=200)
+    assert found.auc.a == pytest.approx(evaluate(good, test, draws=2).auc)
+    assert found.auc.b == pytest.approx(evaluate(bad, test, draws=2).auc)
+    assert found.auc.b_minus_a.value == pytest.approx(found.auc.b - found.auc.a)
+    assert found.auc.b_minus_a.high < -0.2 < 0.2 < found.eer.b_minus_a.low
+    assert found.auc.p == found.eer.p == pytest.approx(2 / 201)
+    turned = compare(bad, good, test, draws=200)
+    assert turned.auc.b_minus_a.low == pytest.approx(-found.auc.b_minus_a.high)
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False)) == found.to_json()
+
+
+def test_pairing_cancels_what_both_models_share(planted, plain_model):
+    test = planted(people=60, seed=1, noise=0.8)
+    a, b = (plain_model(planted(people=200, noise=0.8, seed=seed)) for seed in (2, 3))
+    found, alone = compare(a, b, test, draws=200), evaluate(a, test, draws=200)
+    difference = found.auc.b_minus_a
+    assert difference.high - difference.low < 0.6 * (alone.auc_high - alone.auc_low)
+
+
+def test_where_there_is_no_difference_small_p_values_are_as_rare_as_they_say(planted, plain_model):
+    """Where faces and voices have nothing in common no model is better: a fifth of the tests are below .2."""
+    a, b = (plain_model(planted(people=60, noise=0.8, seed=1000 + k)) for k in (0, 1))
+    tests = (planted(people=40, seed=seed, related=False, noise=0.8) for seed in range(80))
+    values = np.array([compare(a, b, pairs, draws=100).auc.p for pairs in tests])
+    assert 0.08 < np.mean(values < 0.2) < 0.36
+    assert 0.3 < np.mean(values < 0.5) < 0.7
+
+
+def test_whom_either_model_has_seen_is_refused(planted, plain_model):
+    a, b = (plain_model(planted(people=20, seed=seed)) for seed in (0, 1))
+    for people, which in ((planted(people=20), "first"), (planted(people=20, seed=1), "second")):
+        with pytest.raises(InputError, match=f"was in the {which} model's training"):
+            compare(a, b, people)
+        assert len(unseen(a, people)) in (0, 40)
+
+
+def test_a_model_needs_nothing_but_the_protocol(planted):
+    class Random:
+        face_space = voice_space = "none"
+        seen = np.zeros(0, np.int64)
+
+        def embed_faces(self, x):
+            made = np.random.default_rng(0).normal(size=(len(x), 3)).astype(np.float32)
+            return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+        def embed_voices(self, e):
+            return self.embed_faces(e)[::-1]
+
+    pairs = planted(people=150, clips_each=1, views=1)
+    assert isinstance(pairs, Pairs)
+    result = evaluate(Random(), pairs, draws=50)
+    assert result.auc == pytest.approx(0.5, abs=0.12)
+    assert result.strata["unrestricted"].matching["v2f"]["1:10"].value == pytest.approx(0.1, abs=0.05)

@@ -1,0 +1,84 @@
+"""Trials: a face, a voice, a score, and whether they are one person's."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+BLOCK = 4_000_000  # scores in memory at a time
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Scored trials, and whose they are where intervals are wanted."""
+
+    scores: np.ndarray  # (trials,) float32, higher is more alike
+    same: np.ndarray  # (trials,) bool
+    face_person: np.ndarray | None = None  # (trials,) int, 0..people-1
+    voice_person: np.ndarray | None = None  # (trials,) int
+
+    def __iter__(self) -> Iterator["Trials"]:
+        yield self
+
+    @property
+    def negatives(self) -> int:
+        return int(np.sum(~self.same))
+
+
+class TrialSource(Protocol):
+    """Trials in parts that fit in memory, the same each time."""
+
+    def __iter__(self) -> Iterator[Trials]: ...
+
+    @property
+    def negatives(self) -> int:
+        """How many trials are of two people."""
+        ...
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Every face with every voice, within groups of clips, scored a block at a time."""
+
+    score: Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows of faces (n,), of voices (m,) -> (n, m) float32
+    people: np.ndarray  # (C,) int, 0..people-1
+    groups: Sequence[np.ndarray] = field(default=())  # each (n,) rows of clips; one of all if there is none
+
+    def __post_init__(self) -> None:
+        if not self.groups:
+            object.__setattr__(self, "groups", [np.arange(len(self.people))])
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields (n,) some rows of a group, with (m,) all of it."""
+        for group in self.groups:
+            step = max(1, BLOCK // max(1, len(group)))
+            for start in range(0, len(group), step):
+                yield group[start : start + step], group
+
+    def __iter__(self) -> Iterator[Trials]:
+        for faces, voices in self.blocks():
+            face_person, voice_person = self.people[faces][:, None], self.people[voices][None]
+            shape = (len(faces), len(voices))
+            persons = (np.broadcast_to(person, shape).ravel() for person in (face_person, voice_person))
+            yield Trials(self.score(faces, voices).ravel(), (face_person == voice_person).ravel(), *persons)
+
+    @property
+    def negatives(self) -> int:
+        """How many trials are of two people."""
+        return sum(len(group) ** 2 - int(np.sum(np.bincount(self.people[group]) ** 2)) for group in self.groups)
+
+
+def all_trials(scores: np.ndarray, people: np.ndarray, stratum: np.ndarray | None = None) -> Trials:
+    """Returns the trials of every face with every voice.
+
+    Args:
+        scores: (C, C), face of clip i with voice of clip j.
+        people: (C,) int, who is in the clip.
+        stratum: (C,) str or None; if given, trials are only within one non-empty stratum, as "same gender".
+    """
+    same = people[:, None] == people[None, :]
+    keep = np.ones_like(same)
+    if stratum is not None:
+        keep = (stratum[:, None] == stratum[None, :]) & (stratum != "")[:, None]
+    return Trials(scores[keep], same[keep])

@@ -1,0 +1,21 @@
+"""What evaluation and search ask of a model: two embeddings, and a cosine between them."""
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Association(Protocol):
+    """Which voices suit which faces: the cosine of `embed_faces` and `embed_voices` says how well."""
+
+    face_space: str  # of the vectors that `embed_faces` takes
+    voice_space: str  # of those that `embed_voices` takes
+    seen: np.ndarray  # (n,) int64, `Pairs.hashes` of everyone who had a part in training or in stopping it
+
+    def embed_faces(self, x: np.ndarray) -> np.ndarray:
+        """Returns (n, dim) float32, unit norm, of face vectors (n, d_face)."""
+        ...
+
+    def embed_voices(self, e: np.ndarray) -> np.ndarray:
+        """Returns (n, dim) float32, unit norm, of voice vectors (n, d_voice)."""
+        ...
