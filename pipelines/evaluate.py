@@ -17,7 +17,7 @@ from vclip.association.evaluation import unseen
 from vclip.association.features import Features, read_features
 from vclip.association.leaks import check_leaks
 from vclip.association.listed import evaluate_trials
-from vclip.association.model import AssociationModel
+from vclip.association.methods import load as load_model
 from vclip.association.pairs import Pairs, mean_direction
 from vclip.association.protocol import Association
 from vclip.association.strata import UNRESTRICTED
@@ -109,7 +109,7 @@ def evaluate(
 
 def open_model(folder: Path, config: Config) -> Association:
     """Returns the model of a checkpoint folder; raises InputError where there is none."""
-    return AssociationModel.load(folder, config.train.device or "cpu")
+    return load_model(folder, config.train.device or "cpu")
 
 
 def store_pairs(model: Association, store_uri: str, where: str | None = None) -> Pairs:

@@ -79,6 +79,24 @@ def plot_folds(path: str | Path, folds: Sequence[Mapping[str, Any]]) -> Path:
     return _save(figure, path)
 
 
+def plot_methods(path: str | Path, methods: Sequence[Mapping[str, Any]]) -> Path:
+    """Draws the AUC of each method, the best on top: the mean over folds and their spread, plain and normalised."""
+    figure, axes = _axes("AUC on people never seen", "", (6.4, 0.9 + 0.42 * len(methods)))
+    rows = range(len(methods), 0, -1)
+    for name, label, colour, shift in (
+        ("auc_s_norm", "with score normalisation", FAINT, -0.13), ("auc", "cosine", ACCENT, 0.13),
+    ):  # fmt: skip
+        axes.errorbar(
+            [method[name] for method in methods], [row + shift for row in rows],
+            xerr=[method[f"{name}_std"] for method in methods],
+            fmt="o", color=colour, markersize=6, elinewidth=1.5, label=label,
+        )  # fmt: skip
+    axes.set_yticks(list(rows), [method["method"] for method in methods])
+    axes.grid(axis="y", visible=False)
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
+    return _save(figure, path)
+
+
 def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
     """Draws the loss and the dev AUC of a training run over its steps, and marks the step that was kept."""
     figure, axes = _axes("step", "AUC on held-out people", (5.6, 3.6))

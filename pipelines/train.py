@@ -13,9 +13,11 @@ from stores import Snapshot, Store
 from stores.pairs import pairs as read_arrays
 from vclip import checkpoint
 from vclip.association.evaluation import cross_validate
-from vclip.association.model import KIND, AssociationModel
+from vclip.association.methods import Method, method_of
+from vclip.association.model import KIND
 from vclip.association.pairs import Pairs
 from vclip.association.people import group_people
+from vclip.association.protocol import Association
 from vclip.association.training import train as train_model
 from vclip.errors import InputError
 
@@ -48,7 +50,14 @@ def read_pairs(store: Store, where: str | None = None, snapshot: Snapshot | None
     return everyone.select(np.isin(everyone.clip_id, wanted))
 
 
-def train(store_uri: str, out: Path, config: Config, where: str | None = None, folds: int = 0) -> dict[str, Any]:
+def train(
+    store_uri: str,
+    out: Path,
+    config: Config,
+    where: str | None = None,
+    folds: int = 0,
+    method: str = "vclip",
+) -> dict[str, Any]:
     """Trains on a store, writes the checkpoint folder `out`, and returns its metrics.
 
     Args:
@@ -57,20 +66,27 @@ def train(store_uri: str, out: Path, config: Config, where: str | None = None, f
         config: its section `train`.
         where: SQL filter over clips.
         folds: 2 or more cross-validates over people first; the model itself is trained on all.
+        method: by name, see `vclip.association.methods`.
 
     Raises:
         InputError, StoreError: no store, no pairs, too few people, or `out` holds something else than a model.
     """
     checkpoint.check_free(out, KIND)
+    chosen = method_of(method)
+    config = config.model_copy(update={"train": chosen.config(config.train)})
     store = Store.open(store_uri)
     snapshot = store.snapshot()
     pairs = read_pairs(store, where, snapshot)
     spaces = (store.face_space, store.voice_space)
-    crossed = cross_validated(pairs, spaces, config, folds) if folds else {}
+    crossed = cross_validated(pairs, spaces, config, folds, chosen) if folds else {}
+    state = Path(out).with_name(f".{Path(out).name}.training")
     with step("train", config.train.max_steps, "steps") as progress:
-        model, history = train_model(
-            pairs, *spaces, config.train, lambda done, total, auc: progress.set(done, f"dev AUC {auc:.3f}")
-        )
+
+        def at(done: int, total: int, auc: float) -> None:
+            progress.total = total
+            progress.set(done, f"dev AUC {auc:.3f}")
+
+        model, history = train_model(pairs, *spaces, config.train, at, state, chosen.fit)
     metrics = {
         "dev_auc": history.best_dev_auc,
         "clips": len(pairs),
@@ -79,7 +95,7 @@ def train(store_uri: str, out: Path, config: Config, where: str | None = None, f
         "steps": history.step[-1],
         **crossed,
     }
-    read = {"store": store_uri, "store_version": snapshot.version, "where": where}
+    read = {"method": method, "store": store_uri, "store_version": snapshot.version, "where": where}
     curve = asdict(history)
     curve["loss"][0] = None  # there is no loss before the first step, and NaN is not JSON
     model.save(out, {**metrics, "history": curve}, {"config": config.model_dump(), **read})
@@ -87,7 +103,9 @@ def train(store_uri: str, out: Path, config: Config, where: str | None = None, f
     return metrics
 
 
-def cross_validated(pairs: Pairs, spaces: tuple[str, str], config: Config, folds: int) -> dict[str, Any]:
+def cross_validated(
+    pairs: Pairs, spaces: tuple[str, str], config: Config, folds: int, method: Method
+) -> dict[str, Any]:
     """Returns the mean and spread of the AUC over folds of people, and the evaluation of each fold.
 
     Raises:
@@ -98,9 +116,9 @@ def cross_validated(pairs: Pairs, spaces: tuple[str, str], config: Config, folds
         raise InputError(f"cross-validation: found {folds} folds for {people} people, expected 2 to {people // 2}")
     with step("cross-validate", folds, "folds") as progress:
 
-        def train_one(rest: Pairs, number: int) -> AssociationModel:
+        def train_one(rest: Pairs, number: int) -> Association:
             settings = config.train.model_copy(update={"seed": config.train.seed + number})
-            model, _ = train_model(rest, *spaces, settings)
+            model, _ = train_model(rest, *spaces, settings, fit_one=method.fit)
             progress.advance()
             return model
 

@@ -72,10 +72,10 @@ def train(
     Raises:
         InputError: too few people.
     """
-    config, fit_one = config or TrainConfig(), fit_one or partial(fit, state=state)
+    config, fit_one = config or TrainConfig(), fit_one or fit
     spaces = face_space, voice_space
     if not 2 * FOLDS <= len(set(pairs.identity)) < config.cross_fit_below:
-        return fit_one(*pairs.split(config.dev_fraction, config.seed), *spaces, config, on_step)
+        return fit_one(*pairs.split(config.dev_fraction, config.seed), *spaces, config, on_step, state)
     fold, runs, total = pairs.folds(FOLDS, config.seed), [], (FOLDS + 1) * config.max_steps
     for number in range(FOLDS if config.max_steps else 1):
         sides = pairs.select(fold != number), pairs.select(fold == number)

@@ -4,6 +4,8 @@ vectors classified into people, those of two people held at right angles.
 Re-implemented from the paper. It learns from identities; matching uses the embeddings before the fusion.
 """
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,7 +20,13 @@ DIM = 128
 
 
 def train(
-    pairs: Pairs, dev: Pairs | None, face_space: str, voice_space: str, config: TrainConfig, on_step: OnStep | None
+    pairs: Pairs,
+    dev: Pairs | None,
+    face_space: str,
+    voice_space: str,
+    config: TrainConfig,
+    on_step: OnStep | None = None,
+    state: Path | None = None,
 ) -> tuple[TwoTowers, History]:
     """Trains the two towers; as `training.fit`."""
     torch.manual_seed(config.seed)
@@ -29,7 +37,7 @@ def train(
     def loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
         return fusion.loss(faces, voices, person.to(clips.device)[clips])
 
-    return train_towers(model, pairs, dev, config, on_step, loss, beside=fusion)
+    return train_towers(model, pairs, dev, config, on_step, state, loss, beside=fusion)
 
 
 class GatedFusion(nn.Module):

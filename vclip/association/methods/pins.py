@@ -3,6 +3,8 @@
 Re-implemented from the paper on frozen vectors; there the networks were trained from pixels and spectrograms.
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -17,12 +19,18 @@ STEP = 0.1
 
 
 def train(
-    pairs: Pairs, dev: Pairs | None, face_space: str, voice_space: str, config: TrainConfig, on_step: OnStep | None
+    pairs: Pairs,
+    dev: Pairs | None,
+    face_space: str,
+    voice_space: str,
+    config: TrainConfig,
+    on_step: OnStep | None = None,
+    state: Path | None = None,
 ) -> tuple[TwoTowers, History]:
     """Trains the two towers; as `training.fit`."""
     torch.manual_seed(config.seed)
     model = TwoTowers("pins", face_space, voice_space, pairs.faces.shape[1], pairs.voices.shape[1])
-    return train_towers(model, pairs, dev, config, on_step, curriculum_loss)
+    return train_towers(model, pairs, dev, config, on_step, state, curriculum_loss)
 
 
 def curriculum_loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from vclip import checkpoint
-from vclip.association.loop import History, OnStep
+from vclip.association.loop import History
 from vclip.association.methods import fop, pins, self_lifting
 from vclip.association.methods.towers import KIND, TwoTowers
 from vclip.association.model import AssociationModel
-from vclip.association.pairs import Pairs
 from vclip.association.training import TrainConfig, fit
 from vclip.errors import InputError
 
-Fit = Callable[[Pairs, Pairs | None, str, str, TrainConfig, OnStep | None], tuple[Any, History]]
+Fit = Callable[..., tuple[Any, History]]  # as `training.fit`
 
 
 @dataclass(frozen=True)

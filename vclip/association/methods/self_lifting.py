@@ -5,6 +5,8 @@ Re-implemented from the paper on the vectors given. It needs no identities. The 
 loss is the multi-similarity loss (Wang et al., 2019).
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,7 +22,13 @@ CLUSTER_EVERY = 50  # steps
 
 
 def train(
-    pairs: Pairs, dev: Pairs | None, face_space: str, voice_space: str, config: TrainConfig, on_step: OnStep | None
+    pairs: Pairs,
+    dev: Pairs | None,
+    face_space: str,
+    voice_space: str,
+    config: TrainConfig,
+    on_step: OnStep | None = None,
+    state: Path | None = None,
 ) -> tuple[TwoTowers, History]:
     """Trains the two towers; as `training.fit`."""
     torch.manual_seed(config.seed)
@@ -32,7 +40,7 @@ def train(
         label = labels.at(step).to(clips.device)[clips]
         return multi_similarity_loss(torch.cat([faces, voices]), torch.cat([label, label]))
 
-    return train_towers(model, pairs, dev, config, on_step, loss)
+    return train_towers(model, pairs, dev, config, on_step, state, loss)
 
 
 class PseudoLabels:

@@ -114,6 +114,7 @@ def train_towers(
     dev: Pairs | None,
     config: TrainConfig,
     on_step: OnStep | None,
+    state: Path | None,
     loss: Callable[[Tensor, Tensor, Tensor, int], Tensor],
     batches: Batches | None = None,
     beside: nn.Module | None = None,
@@ -122,7 +123,7 @@ def train_towers(
 
     Args:
         model: fresh.
-        pairs, dev, config, on_step: as of `training.fit`.
+        pairs, dev, config, on_step, state: as of `training.fit`.
         loss: of faces and voices (batch, dim), unit norm, the rows (batch,) of their clips in `pairs`, and the step.
         batches: those of the training where None.
         beside: what else is trained, as a classifier; it is left behind.
@@ -145,7 +146,7 @@ def train_towers(
         return float(value.detach())
 
     quality = None if dev is None else lambda candidate: dev_auc(candidate["model"], dev)
-    best, history = run(whole, step, quality, config, on_step)
+    best, history = run(whole, step, quality, config, on_step, state)
     trained = best["model"]
     trained.seen = pairs.hashes() if dev is None else np.union1d(pairs.hashes(), dev.hashes())
     return trained, history
