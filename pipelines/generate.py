@@ -18,7 +18,8 @@ from pipelines.progress import say, step
 from pipelines.speakers import load_speakers
 from stores import Store, generation_id, run_id
 from vclip import __version__, checkpoint
-from vclip.association.model import AssociationModel
+from vclip.association.methods import load as load_association
+from vclip.association.protocol import Association
 from vclip.audio import prepare_speech
 from vclip.encoders import open_face_encoder, open_voice_encoder, spec_of_space
 from vclip.encoders.face_crop import crop_face
@@ -84,9 +85,9 @@ def generate(
     if any(not text.strip() for text in texts):
         raise InputError("--text: found an empty text, expected something to say")
     settings = config.generate
-    model = AssociationModel.load(model_folder)
+    model = load_association(model_folder)
     generator, signature = load_speakers(speakers_folder, settings.score)
-    evaluator = AssociationModel.load(evaluator_folder) if evaluator_folder else None
+    evaluator = load_association(evaluator_folder) if evaluator_folder else None
     if evaluator:
         if (evaluator.face_space, evaluator.voice_space) != (model.face_space, model.voice_space):
             found, expected = (f"{m.face_space} and {m.voice_space}" for m in (evaluator, model))
@@ -176,7 +177,7 @@ def read_portraits(paths: Sequence[Path], detector: FaceDetector, index: int | N
 
 
 def choose_voices(
-    faces: np.ndarray, model: AssociationModel, generator: Any, signature: Any, config: Config, k: int
+    faces: np.ndarray, model: Association, generator: Any, signature: Any, config: Config, k: int
 ) -> list[list[Voice]]:
     """Returns k voices for each face vector (n, d_face): the best candidates that differ from each other."""
     settings = config.generate
@@ -193,7 +194,7 @@ def choose_voices(
     return chosen
 
 
-def _face_encoder(model: AssociationModel, config: Config) -> Any:
+def _face_encoder(model: Association, config: Config) -> Any:
     """The encoder that the model needs; the configuration names it only where the space does not."""
     try:
         spec = spec_of_space(model.face_space)

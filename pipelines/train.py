@@ -13,6 +13,7 @@ from stores import Snapshot, Store
 from stores.pairs import pairs as read_arrays
 from vclip import checkpoint
 from vclip.association.evaluation import cross_validate
+from vclip.association.leaks import join_copies
 from vclip.association.methods import Method, method_of
 from vclip.association.model import KIND
 from vclip.association.pairs import Pairs
@@ -41,13 +42,21 @@ def read_pairs(store: Store, where: str | None = None, snapshot: Snapshot | None
         filtered = f" where {where}" if where else ""
         raise InputError(f"store {store.uri}: found no face-voice pair{filtered}; ingest or import some first")
     if (pairs.identity != "").all():
-        return pairs
+        return _without_aliases(pairs)
     wanted = pairs.clip_id
     everyone = Pairs.of(read_arrays(snapshot)) if where else pairs
     everyone, made_up = group_people(everyone, store.face_space, store.voice_space)
     people = len(set(everyone.identity))
     say(f"{made_up} of {len(everyone)} clips name nobody; face and voice together tell {people} people")
-    return everyone.select(np.isin(everyone.clip_id, wanted))
+    return _without_aliases(everyone.select(np.isin(everyone.clip_id, wanted)))
+
+
+def _without_aliases(pairs: Pairs) -> Pairs:
+    pairs, copies = join_copies(pairs)
+    if copies:
+        example = f"clips '{copies[0].first}' and '{copies[0].second}'"
+        say(f"{len(copies)} clips stand there under two identities, as {example}; each is taken for one person")
+    return pairs
 
 
 def train(

@@ -12,7 +12,7 @@ picture, or the next one of that film.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ NEAR = 1 / 16  # of the median distance
 SAMPLE = 10_000  # distances that the median is taken of
 SHOWN = 3
 BLOCK = 16_000_000  # cosines in memory at a time
+MOST_VIEWS = 50_000  # all against all: minutes
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,26 @@ def check_leaks(first: Pairs, second: Pairs, first_name: str, second_name: str) 
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         shown = ", ".join(map(str, found[:SHOWN]))
         raise InputError(f"{first_name} and {second_name} share {shown}{more}; expected nothing in common")
+
+
+def join_copies(pairs: Pairs) -> tuple[Pairs, list[Leak]]:
+    """Returns the pairs with one identity for what stands there under several, and the copies that were found.
+
+    Two clips are copies where both a face and a voice of them are near-identical. Beyond MOST_VIEWS views of a kind
+    nothing is compared.
+    """
+    if max(len(pairs.faces), len(pairs.voices)) > MOST_VIEWS:
+        return pairs, []
+    near = []
+    for views, clip in ((pairs.faces, pairs.face_clip), (pairs.voices, pairs.voice_clip)):
+        found = ((int(clip[row]), int(clip[column]), cosine) for row, column, cosine in _near(views, views))
+        near.append({(i, j): cosine for i, j, cosine in found if i < j})
+    copies, identity = [], pairs.identity.copy()
+    for i, j in sorted(near[0].keys() & near[1].keys()):
+        if identity[i] != identity[j]:
+            copies.append(Leak("voice", str(pairs.clip_id[i]), str(pairs.clip_id[j]), near[1][i, j]))
+            identity[identity == identity[j]] = identity[i]
+    return replace(pairs, identity=identity), copies
 
 
 def near_bound(a: np.ndarray, b: np.ndarray) -> float:

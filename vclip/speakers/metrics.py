@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vclip.association.model import AssociationModel
+from vclip.association.protocol import Association
 from vclip.speakers.bank import SpeakerBank
 from vclip.speakers.generator import GeneratorConfig, SpeakerGenerator, fit_generator
 
@@ -14,7 +14,7 @@ def v2v(generated: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.einsum("nd,nd->n", _unit(generated), _unit(true))
 
 
-def f2v(evaluator: AssociationModel, faces: np.ndarray, generated: np.ndarray) -> np.ndarray:
+def f2v(evaluator: Association, faces: np.ndarray, generated: np.ndarray) -> np.ndarray:
     """Returns the cosines (n,) of faces (n, d_face) with the voices (n, d_voice) generated for them.
 
     `evaluator` must be another model than the one that chose the voices, trained on other people.

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from vclip.association.model import AssociationModel
+from vclip.association.protocol import Association
 from vclip.errors import InputError, SpaceError
 from vclip.speakers.signature import TTSSignature
 
 
 def expected_voices(
-    speakers: np.ndarray, space: str, model: AssociationModel, signature: TTSSignature | None
+    speakers: np.ndarray, space: str, model: Association, signature: TTSSignature | None
 ) -> np.ndarray:
     """Returns the voices (n, d_voice) that candidates are scored by: s(e) with a signature, else e itself.
 
@@ -36,7 +36,7 @@ def expected_voices(
     return signature.predict(speakers, space)
 
 
-def suitability(model: AssociationModel, faces: np.ndarray, voices: np.ndarray) -> np.ndarray:
+def suitability(model: Association, faces: np.ndarray, voices: np.ndarray) -> np.ndarray:
     """Returns the cosines (faces, voices) float32 of face vectors (m, d_face) with voices (n, d_voice)."""
     return model.embed_faces(faces) @ model.embed_voices(voices).T
 

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import Ridge
 
+from vclip.association import linear
 from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
 from vclip.association.metrics import all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
-from vclip.association.training import RIDGE_STRENGTHS, TrainConfig, fit, start_as_ridge, train
+from vclip.association.training import TrainConfig, fit, start, train
 from vclip.errors import InputError, SpaceError
 
 FACES, VOICES, D_FACE, D_VOICE = "test-faces", "test-voices", 24, 16
@@ -61,18 +61,99 @@ def test_learns_beyond_the_ridge_that_it_starts_from(planted):
     assert history.loss[-1] < history.loss[1]
 
 
-@pytest.mark.parametrize("favourite", range(len(RIDGE_STRENGTHS)))
-def test_the_start_is_scikit_learns_ridge_of_the_strength_that_dev_likes_best(planted, favourite):
-    pairs, model, calls = planted(), _untrained(0), iter(range(len(RIDGE_STRENGTHS)))
+def test_the_start_is_the_closed_form_that_strangers_like_best(planted):
+    pairs, model = planted(), _untrained(0)
     model.face_input.fit(torch.as_tensor(pairs.faces))
     model.voice_input.fit(torch.as_tensor(pairs.voices))
-    start_as_ridge(model, pairs, lambda candidate: 0.9 if next(calls) == favourite else 0.5)
+    shrinkage = start(model, pairs, QUICK)
     with torch.no_grad():  # two views of each clip in turn
-        x = model.face_input(torch.as_tensor(pairs.faces.reshape(-1, 2, D_FACE).mean(1))).numpy()
-        y = model.voice_input(torch.as_tensor(pairs.voices.reshape(-1, 2, D_VOICE).mean(1))).numpy()
-    alpha = RIDGE_STRENGTHS[favourite] * np.diag(x.T @ x).mean()
-    expected = Ridge(alpha, fit_intercept=False).fit(x, y).coef_
-    np.testing.assert_allclose(model.face_projection.linear.weight.detach(), expected, atol=1e-4)
+        x = model.face_input(torch.as_tensor(pairs.faces.reshape(-1, 2, D_FACE).mean(1)))
+        y = model.voice_input(torch.as_tensor(pairs.voices.reshape(-1, 2, D_VOICE).mean(1)))
+        expected = linear.cca_maps(linear.Moments.of(x, y), shrinkage)
+        given = model.face_projection(x), model.voice_projection(y)
+    for mine, rows, matrix in zip(given, (x, y), (expected.face, expected.voice), strict=True):
+        torch.testing.assert_close(mine, ((rows - rows.mean(0)) @ matrix.float()), atol=1e-4, rtol=1e-4)
+
+
+def test_where_people_are_few_all_are_trained_on_for_as_long_as_folds_say(planted):
+    pairs = planted(people=30, noise=0.8)
+    config = QUICK.model_copy(update={"learning_rate": 3e-3, "feature_noise": 0.0})
+    calls = []
+    model, history = train(pairs, FACES, VOICES, config, lambda *call: calls.append(call))
+    expected, _ = fit(pairs, None, FACES, VOICES, config.model_copy(update={"max_steps": history.best_step}))
+    for name, value in expected.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value, atol=0, rtol=0, msg=name)
+    assert not len(unseen(model, pairs))
+    fold, curves = pairs.folds(5, config.seed), []
+    for number in range(5):
+        sides = pairs.select(fold != number), pairs.select(fold == number)
+        curves.append(fit(*sides, FACES, VOICES, config)[1])
+    np.testing.assert_allclose(history.dev_auc[0], np.mean([c.dev_auc[0] for c in curves]))
+    assert history.dev_auc[history.step.index(history.best_step)] == history.best_dev_auc
+    assert [call[0] for call in calls] == sorted(call[0] for call in calls)
+    assert {call[1] for call in calls} == {6 * config.max_steps}
+
+
+def test_interrupted_and_started_again_gives_the_same_model(planted, tmp_path):
+    pairs, dev = planted(noise=0.8), planted(people=30, seed=2, noise=0.8)
+    expected, whole = fit(pairs, dev, FACES, VOICES, QUICK)
+    state = tmp_path / "state"
+
+    class Interrupted(Exception):
+        pass
+
+    def stop(step, total, value):
+        if step == 37:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        fit(pairs, dev, FACES, VOICES, QUICK, stop, state)
+    steps = []
+    model, history = fit(pairs, dev, FACES, VOICES, QUICK, lambda step, *_: steps.append(step), state)
+    assert steps[0] == 31  # the state is that of the last evaluation
+    assert history.step == whole.step
+    assert history.dev_auc == whole.dev_auc
+    np.testing.assert_allclose(history.loss, whole.loss, rtol=1e-6)
+    for name, value in expected.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value, atol=0, rtol=0, msg=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_state_of_another_run_is_refused(planted, tmp_path):
+    pairs, dev, state = planted(), planted(people=30, seed=2), tmp_path / "state"
+
+    def stop(step, total, value):
+        if step == 15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(pairs, dev, FACES, VOICES, QUICK, stop, state)
+    for other, config in ((planted(seed=5), QUICK), (pairs, QUICK.model_copy(update={"learning_rate": 1e-3}))):
+        with pytest.raises(InputError, match="of another run"):
+            fit(other, dev, FACES, VOICES, config, state=state)
+
+
+@pytest.mark.parametrize("chunk", [50, 100])
+def test_a_batch_in_parts_trains_the_same_model(planted, chunk):
+    pairs, dev = planted(), planted(people=30, seed=2)
+    config = QUICK.model_copy(
+        update={"model": SMALL.model_copy(update={"dropout": 0.0}), "feature_noise": 0.0, "max_steps": 10}
+    )
+    models = [fit(pairs, None, FACES, VOICES, config.model_copy(update={"chunk": c}))[0] for c in (0, chunk)]
+    a, b = (model.embed_faces(dev.faces) for model in models)
+    np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"views": 2}, "the loss 'clip' takes one"),
+        ({"model": AssociationConfig(linear=False)}, "needs train.model.linear"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_an_error(planted, settings, message):
+    with pytest.raises(InputError, match=message):
+        train(planted(), FACES, VOICES, QUICK.model_copy(update=settings))
 
 
 def test_where_there_is_no_relation_it_finds_none(planted):
@@ -140,7 +221,9 @@ def test_the_model_kept_is_the_best_on_dev(planted):
 
 
 def test_stops_when_dev_stops_rising(planted):
-    config = QUICK.model_copy(update={"max_steps": 2000, "patience": 2, "evaluate_every": 2, "learning_rate": 0.05})
+    config = QUICK.model_copy(
+        update={"max_steps": 2000, "patience": 2, "evaluate_every": 2, "learning_rate": 0.05, "cross_fit_below": 0}
+    )
     calls = []
     _, history = train(planted(related=False), FACES, VOICES, config, lambda *call: calls.append(call))
     assert history.step[-1] < 2000

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from vclip.association.batches import Batches
 from vclip.association.pairs import Pairs
 from vclip.errors import InputError
 
@@ -88,32 +89,11 @@ def test_too_few_people_and_unknown_people_are_errors(planted):
     with pytest.raises(InputError, match="found 3 people, expected at least 4"):
         few.folds(4, 0)
     few.identity[1] = ""
-    for use in (few.people, lambda: few.split(0.1, 0), lambda: few.folds(2, 0), lambda: next(few.batches(2, None))):
+    for use in (few.people, lambda: few.split(0.1, 0), lambda: few.folds(2, 0), lambda: Batches(few, 2, 0)):
         with pytest.raises(InputError, match=r"1 of 6 clips have no identity.*group_people"):
             use()
     with pytest.raises(InputError, match="found 0 people"):
         few.select(np.zeros(6, bool)).split(0.1, 0)
-
-
-@pytest.mark.parametrize("size", [2, 7, 25, 1000])
-def test_a_batch_holds_a_person_once_and_rows_belong_together(pairs, size):
-    seen = set()
-    for faces, voices in itertools.islice(pairs.batches(size, np.random.default_rng(0)), 800):
-        assert len(faces) == len(voices) == min(size, 25)
-        assert (pairs.face_clip[faces] == pairs.voice_clip[voices]).all()
-        people = pairs.identity[pairs.face_clip[faces]]
-        assert len(set(people)) == len(people)
-        seen |= set(zip(faces.tolist(), voices.tolist(), strict=True))
-    if size >= 7:  # over many batches every view of every clip takes part, in every combination
-        assert {face for face, _ in seen} == set(range(len(pairs.faces)))
-        assert {voice for _, voice in seen} == set(range(len(pairs.voices)))
-        assert len(seen) > 1.5 * len(pairs.faces)
-
-
-def test_an_epoch_draws_everybody_once(pairs):
-    batches = pairs.batches(5, np.random.default_rng(0))
-    epoch = np.concatenate([pairs.identity[pairs.face_clip[faces]] for faces, _ in itertools.islice(batches, 5)])
-    assert sorted(epoch) == sorted(set(pairs.identity))
 
 
 def test_pairs_of_arrays_takes_its_fields_and_leaves_the_others(planted):

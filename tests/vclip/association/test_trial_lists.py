@@ -14,7 +14,8 @@ from vclip.association.pairs import hashes_of
 from vclip.association.trial_lists import read_names, read_trials
 from vclip.errors import InputError
 
-META = "VoxCeleb1_ID,VGGFace1_ID,Gender,Nationality,Set\nid1,Ann_A,f,India,dev\nid2,Bob_B,m,USA,dev\nid3,Cy_C,m,USA,dev\n"
+META = "VoxCeleb1_ID,VGGFace1_ID,Gender,Nationality,Set\n"
+META += "id1,Ann_A,f,India,dev\nid2,Bob_B,m,USA,dev\nid3,Cy_C,m,USA,dev\n"
 LINES = "id1/v/1.wav Ann_A/1.jpg\nid1/v/1.wav Bob_B/7.jpg\nid2/w/2.wav Bob_B/7.jpg\nid3/x/3.wav Ann_A/1.jpg\n"
 
 
