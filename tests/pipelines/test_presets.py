@@ -5,12 +5,13 @@ import yaml
 from vclip_command import OFFLINE, ROOT
 
 from pipelines.config import Config
+from vclip.association.methods import method_of
 from vclip.config import load
 from vclip.encoders import open_face_encoder, open_voice_encoder
 from vclip.errors import InputError
 
 CLUSTERS = {"cluster.yaml", "kuberay.yaml", "runtime_env.yaml"}  # Ray's and KubeRay's, see test_cluster_files
-PRESETS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.name not in CLUSTERS)
+PRESETS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.name not in CLUSTERS)
 
 
 def test_the_presets_are_there():
@@ -27,6 +28,20 @@ def test_a_preset_loads_and_says_what_it_says(path):
 
 def test_the_default_preset_is_what_the_code_holds():
     assert load(Config, ROOT / "configs" / "default.yaml") == Config()
+
+
+def test_the_papers_preset_is_the_method_of_that_name_and_its_ablations_change_one_thing():
+    folder = ROOT / "configs" / "association"
+    paper = load(Config, folder / "paper.yaml").train
+    assert paper == method_of("paper").config(Config().train)
+    ablations = {
+        "paper_batch_320": {"batch_size": 320},
+        "paper_no_flow": {"model": paper.model.model_copy(update={"couplings": 0})},
+        "paper_sge2e": {"loss": "sge2e", "views": 2},
+    }
+    assert {path.stem for path in folder.glob("*.yaml")} == {"paper", *ablations}
+    for name, change in ablations.items():
+        assert load(Config, folder / f"{name}.yaml").train == paper.model_copy(update=change)
 
 
 def test_the_offline_preset_opens_without_a_network():
