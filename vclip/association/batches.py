@@ -27,9 +27,14 @@ class Batches:
         self.size, self.seed, self.views = min(size, len(self._clips)), seed, views
         self._epoch, self._order = -1, np.zeros(0, np.int64)
 
+    @property
+    def epoch(self) -> int:
+        """Steps in which everybody is drawn once."""
+        return len(self._clips) // self.size
+
     def at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the rows of faces and those of voices, each (size, views), of a step, from 1 on."""
-        epoch, number = divmod(step - 1, len(self._clips) // self.size)
+        epoch, number = divmod(step - 1, self.epoch)
         if epoch != self._epoch:
             self._epoch = epoch
             self._order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self._clips))

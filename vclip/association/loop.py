@@ -33,7 +33,7 @@ class LoopConfig(Settings):
     learning_rate: float = Field(3e-4, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     average: float = Field(0.95, ge=0, lt=1, description="decay per step of the running average of the weights")
-    evaluate_every: int = Field(10, ge=1, description="steps")
+    evaluate_every: int = Field(0, ge=0, description="steps; 0: ten, or half an epoch where that is more")
     patience: int = Field(15, ge=1, description="evaluations without a better dev AUC before training stops")
     seed: int = Field(0, ge=0)
     device: str = Field("", pattern=r"^(|cpu|cuda(:\d+)?|mps)$", description="empty takes a GPU if there is one")
@@ -78,6 +78,7 @@ def run(
     config: LoopConfig,
     on_step: OnStep | None = None,
     state: Path | None = None,
+    epoch: int = 1,
 ) -> tuple[nn.Module, History]:
     """Returns the best model, in evaluation mode, and the history.
 
@@ -89,6 +90,7 @@ def run(
         on_step: called with (step, max_steps, last quality).
         state: a file for the state of the run, written at each evaluation and read where it is there; it is deleted
             at the end.
+        epoch: steps in which everybody is seen once.
 
     Raises:
         InputError: `state` is of another run.
@@ -99,6 +101,7 @@ def run(
     else:
         run.judge(0, float("nan"), quality)
     losses: list[float] = []
+    every = config.evaluate_every or max(10, epoch // 2)
     trainable = any(p.requires_grad for p in model.parameters())
     for step in range(run.history.step[-1] + 1, config.max_steps + 1 if trainable else 0):
         run.model.train()
@@ -107,10 +110,10 @@ def run(
         with torch.autocast(device_of(config).type, torch.bfloat16, enabled=config.precision == "bf16"):
             losses.append(backward(step))
         run.advance()
-        if step % config.evaluate_every == 0:
+        if step % every == 0:
             run.judge(step, float(np.mean(losses)), quality)
             losses = []
-            if quality and step - run.history.best_step >= config.patience * config.evaluate_every:
+            if quality and step - run.history.best_step >= config.patience * every:
                 break
             if state is not None:
                 run.save(state)

@@ -33,7 +33,7 @@ class AssociationConfig(Settings):
     hidden: int = Field(512, ge=0, description="of the face MLP; 0: the linear path alone")
     couplings: int = Field(4, ge=0, description="of the voice flow; 0: no flow")
     coupling_hidden: int = Field(256, ge=1)
-    dropout: float = Field(0.5, ge=0, lt=1)
+    dropout: float = Field(0.6, ge=0, lt=1)
     # CLIP's 14 drowns the start in confident errors: face-voice cosines are weak.
     initial_scale: float = Field(4.0, gt=0, description="inverse temperature to start from")
 

@@ -93,15 +93,15 @@ class Pairs:
         shuffled = np.random.default_rng(seed).permutation(n_people)
         return (shuffled % count)[people]
 
-    def split(self, dev_fraction: float, seed: int) -> tuple["Pairs", "Pairs"]:
-        """Returns train and dev, with no person in both.
+    def split(self, dev_fraction: float, seed: int, most: int | None = None) -> tuple["Pairs", "Pairs"]:
+        """Returns train and dev, with no person in both, and at most so many in dev.
 
         Raises:
             InputError: too few people for two sides of two people each.
         """
         people = self.people()
         n_people = int(people.max(initial=-1)) + 1
-        n_dev = max(2, round(dev_fraction * n_people))
+        n_dev = max(2, min(round(dev_fraction * n_people), n_people if most is None else most))
         if n_people - n_dev < 2:
             raise InputError(f"found {n_people} people, expected at least 4 to train and to hold some out")
         held_out = np.random.default_rng(seed).permutation(n_people) < n_dev
@@ -110,6 +110,8 @@ class Pairs:
 
 def clip_means(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
     """Returns the mean (n_clips, dim) float32 of the views (n, dim) of each clip; `clip` (n,) is their row."""
+    if np.array_equal(clip, np.arange(n_clips)):
+        return views  # one each: a million of them need not be copied
     sums = np.zeros((n_clips, views.shape[1]), np.float32)
     np.add.at(sums, clip, views)
     return sums / np.maximum(np.bincount(clip, minlength=n_clips), 1)[:, None].astype(np.float32)

@@ -146,7 +146,7 @@ def train_towers(
         return float(value.detach())
 
     quality = None if dev is None else lambda candidate: dev_auc(candidate["model"], dev)
-    best, history = run(whole, step, quality, config, on_step, state)
+    best, history = run(whole, step, quality, config, on_step, state, batches.epoch)
     trained = best["model"]
     trained.seen = pairs.hashes() if dev is None else np.union1d(pairs.hashes(), dev.hashes())
     return trained, history

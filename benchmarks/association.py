@@ -1,0 +1,131 @@
+"""How near training comes to the best that can be had, and how fast: on planted people whose best AUC is known.
+
+    python benchmarks/association.py [--pairs 1000 10000 100000] [--methods vclip paper ...] [--json FILE]
+    python benchmarks/association.py --speed [--device cuda]
+
+The first trains each method on so many pairs and measures it on 4000 people who were never seen. `batch 320`,
+`no flow` and `sge2e loss` are the paper's ablations (configs/association). The second compares a training step with
+the matrix products in it, alone; the ratio is what counts.
+"""
+
+import argparse
+import json
+import resource
+import time
+from pathlib import Path
+
+import torch
+
+from pipelines.config import Config
+from pipelines.progress import say, step
+from vclip.association.evaluation import clip_scores
+from vclip.association.methods import METHODS
+from vclip.association.metrics import all_trials, auc
+from vclip.association.planted import FACE_SPACE, VOICE_SPACE, Planted
+from vclip.association.training import TrainConfig, fit, train
+from vclip.config import load
+
+CONFIGS = Path(__file__).parents[1] / "configs" / "association"
+ABLATIONS = {"batch 320": "paper_batch_320", "no flow": "paper_no_flow", "sge2e loss": "paper_sge2e"}
+PEOPLE = 4000  # in the test
+TEST_SEED = 1_000_003
+
+
+def quality(world, counts, names, overrides):
+    """Trains everything and returns a row for each size and method."""
+    test, best = world.pairs(PEOPLE, TEST_SEED), world.best_auc(PEOPLE, TEST_SEED)
+    rows = []
+    for count in counts:
+        pairs = world.pairs(count, seed=1)
+        for name in names:
+            method = METHODS.get(name)
+            preset = CONFIGS / f"{ABLATIONS[name]}.yaml" if method is None else None
+            given = load(Config, preset, [f"train.{override}" for override in overrides]).train
+            config = method.config(given) if method else given
+            start_s = time.monotonic()
+            with step(f"{name} on {count}", config.max_steps, "steps") as progress:
+                model, history = train(
+                    pairs,
+                    FACE_SPACE,
+                    VOICE_SPACE,
+                    config,
+                    lambda done, total, value, bar=progress: bar.set(done, f"dev AUC {value:.4f}"),
+                    fit_one=method.fit if method else None,
+                )
+            found = auc(all_trials(clip_scores(model, test), test.people()))
+            row = {
+                "pairs": count,
+                "method": name,
+                "auc": found,
+                "best": best,
+                "step": history.best_step,
+                "took_s": time.monotonic() - start_s,
+                "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+            }
+            say(f"{count} pairs, {name}: AUC {found:.4f} of {best:.4f} in {row['took_s']:.0f} s")
+            rows.append(row)
+    return rows
+
+
+def speed(world, device, steps=60):
+    """Returns the seconds of a training step and those of its matrix products alone, in turn."""
+    config = TrainConfig(device=device, max_steps=steps, evaluate_every=10**9)
+    pairs = world.pairs(20 * config.batch_size, seed=1)
+    rows = []
+    for _ in range(3):
+        times = []
+        fit(pairs, None, FACE_SPACE, VOICE_SPACE, config, lambda *_, times=times: times.append(_now(device)))
+        rows.append(((times[-1] - times[9]) / (len(times) - 10), products(world, config, device, steps)))
+    return rows
+
+
+def products(world, config, device, steps):
+    """Returns the seconds of the matrix products of one step: each layer's forward and its two backward ones."""
+    size, shape = config.batch_size, config.model
+    layers = [(world.d_face, world.d_voice), (world.d_face, shape.hidden), (shape.hidden, world.d_voice)]
+    layers += [(world.d_voice, world.d_voice)]
+    layers += [(world.d_voice, shape.coupling_hidden), (shape.coupling_hidden, 2 * world.d_voice)] * shape.couplings
+    pairs = [(torch.randn(size, a, device=device), torch.randn(a, b, device=device)) for a, b in layers]
+    pairs.append((torch.randn(size, world.d_voice, device=device), torch.randn(world.d_voice, size, device=device)))
+    for number in range(steps + 10):
+        if number == 10:
+            start_s = _now(device)
+        for x, w in pairs:
+            y = x @ w
+            y @ w.T
+            x.T @ y
+    return (_now(device) - start_s) / steps
+
+
+def _now(device):
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.monotonic()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--methods", nargs="+", default=["vclip", "cca", "paper", *ABLATIONS])
+    parser.add_argument("--set", action="append", default=[], help="a key of the training's configuration")
+    parser.add_argument("--speed", action="store_true", help="time steps instead")
+    parser.add_argument("--device", default="cpu", help="for --speed")
+    parser.add_argument("--json", type=Path, help="all figures")
+    given = parser.parse_args()
+    world = Planted()
+    if given.speed:
+        result = [{"step_s": a, "products_s": b, "ratio": a / b} for a, b in speed(world, given.device)]
+        for row in result:
+            ms = 1000 * row["step_s"], 1000 * row["products_s"]
+            print(f"step {ms[0]:.2f} ms, products {ms[1]:.2f} ms: {row['ratio']:.2f}")
+    else:
+        result = quality(world, given.pairs, given.methods, given.set)
+        for row in result:
+            found = f"{row['auc']:.4f} of {row['best']:.4f}, step {row['step']}, {row['took_s']:.0f} s"
+            print(f"{row['pairs']:8d} {row['method']:12s} {found}")
+    if given.json:
+        given.json.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
