@@ -14,7 +14,10 @@ from vclip.association.pairs import hashes_of
 from vclip.association.trial_lists import read_names, read_trials
 from vclip.errors import InputError
 
-META = "VoxCeleb1_ID,VGGFace1_ID,Gender,Nationality,Set\nid1,Ann_A,f,India,dev\nid2,Bob_B,m,USA,dev\nid3,Cy_C,m,USA,dev\n"
+META = (
+    "VoxCeleb1_ID,VGGFace1_ID,Gender,Nationality,Set\n"
+    "id1,Ann_A,f,India,dev\nid2,Bob_B,m,USA,dev\nid3,Cy_C,m,USA,dev\n"
+)
 LINES = "id1/v/1.wav Ann_A/1.jpg\nid1/v/1.wav Bob_B/7.jpg\nid2/w/2.wav Bob_B/7.jpg\nid3/x/3.wav Ann_A/1.jpg\n"
 
 
@@ -246,6 +249,23 @@ def test_features_are_found_by_name_or_by_the_end_of_one_name():
     features = Features({"/data/id1/a/1.wav": 0, "/data/id2/a/1.wav": 1, "b.wav": 2}, np.zeros((3, 2), np.float32))
     names = ["/data/id1/a/1.wav", "id2/a/1.wav", "a/1.wav", "b.wav", "c.wav"]
     assert features.find(names).tolist() == [0, 1, -1, 2, -1]
+
+
+def test_a_row_of_several_views_is_scored_by_the_mean_of_them(tmp_path):
+    rng = np.random.default_rng(0)
+    faces = Features(
+        {"id1/1.jpg": 1, "id2/1.jpg": 0, "alias.jpg": 1}, rng.normal(size=(5, 4)), np.array([1, 0, 1, 1, 0])
+    )
+    vectors, index = faces.of_rows(np.array([1, 0, 1]))
+    np.testing.assert_array_equal(vectors, faces.vectors[[0, 2, 3, 1, 4, 0, 2, 3]])
+    assert index.tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
+    voices = _features(["id1/1.wav"], 4)
+    path = _pickled(tmp_path / "t.pkl", {"list": [("id1/1.wav", "id1/1.jpg", 1), ("id1/1.wav", "id2/1.jpg", 0)]})
+    found = evaluate_trials(_AsTheyAre(), read_trials(path), faces, voices, draws=5)
+    unit = faces.vectors / np.linalg.norm(faces.vectors, axis=1, keepdims=True)
+    means = unit[[0, 2, 3]].sum(0), unit[[1, 4]].sum(0)
+    true, other = (mean @ voices.vectors[0] / np.linalg.norm(mean) for mean in means)
+    assert found.verification.auc.value == float(true > other)
 
 
 def test_features_of_every_kind_of_file_are_one(tmp_path):
