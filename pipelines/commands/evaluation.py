@@ -149,7 +149,7 @@ def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
 def _shown(figure: Mapping[str, float | None] | None) -> str:
     if figure is None or figure["value"] is None:
         return "–"
-    between = "" if figure["low"] is None else f"\n{figure['low']:.3f} to {figure['high']:.3f}"
+    between = "" if figure["low"] is None else f"\n{figure['low']:.3f}–{figure['high']:.3f}"
     return f"{figure['value']:.3f}{between}"
 
 
@@ -160,7 +160,7 @@ def _print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in rows:
         table.add_row(*row)
     Console().print(table)
