@@ -225,6 +225,8 @@ def test_trials_without_vectors_are_an_error_or_left_out_and_counted(files):
         evaluate_trials(_AsTheyAre(), trials, faces, voices)
     found = evaluate_trials(_AsTheyAre(), trials, faces, voices, partial=True, draws=5)
     assert (found.trials, found.left_out, found.people) == (3, 1, 2)
+    with pytest.raises(InputError, match="all of 1 trials are of one person; expected some of each"):
+        evaluate_trials(_AsTheyAre(), trials, faces, _features(["id2/w/2.wav"]), partial=True)
     with pytest.raises(InputError, match="no trial has a face vector and a voice vector: 2 of 2 faces have none"):
         evaluate_trials(_AsTheyAre(), trials, _features(["x"]), voices, partial=True)
 
@@ -236,6 +238,13 @@ def test_people_of_the_training_or_the_cohort_are_refused(files, planted):
     cohort.identity[2:4] = "id2"
     with pytest.raises(InputError, match="the cohort and the trials share identity 'id2'"):
         evaluate_trials(model, trials, *sides, cohort=cohort)
+    cohort.identity[2:4] = "id0"
+    rng = np.random.default_rng(0)
+    sizes = ((trials.faces, cohort.faces.shape[1]), (trials.voices, cohort.voices.shape[1]))
+    long = [features_of({n: rng.normal(size=d).astype("f4") for n in names}, "made up") for names, d in sizes]
+    cohort.voices[4] = 2 * long[1].vectors[1]
+    with pytest.raises(InputError, match=r"share voice 'id2/w/2.wav' \(cosine 1.0000\)"):
+        evaluate_trials(model, trials, *long, cohort=cohort)
     model.seen = hashes_of("identity", np.array(["id3"]))
     with pytest.raises(InputError, match="identity 'id3' was in the model's training"):
         evaluate_trials(model, trials, *sides)
