@@ -18,7 +18,7 @@ from vclip.association.features import Features, read_features
 from vclip.association.leaks import check_leaks
 from vclip.association.listed import evaluate_trials
 from vclip.association.methods import load as load_model
-from vclip.association.pairs import Pairs, mean_direction
+from vclip.association.pairs import Pairs
 from vclip.association.protocol import Association
 from vclip.association.strata import UNRESTRICTED
 from vclip.association.trial_lists import read_trials
@@ -171,8 +171,7 @@ def _vectors(listed: Listed, pairs: Pairs | None, store_uri: str | None) -> tupl
     row_of = _clip_names(store_uri, pairs) if None in files else {}
     of_store = () if pairs is None else ((pairs.faces, pairs.face_clip), (pairs.voices, pairs.voice_clip))
     return tuple(
-        read_features(file) if file else Features(row_of, mean_direction(*of_store[side], len(pairs)))
-        for side, file in enumerate(files)
+        read_features(file) if file else Features(row_of, *of_store[side]) for side, file in enumerate(files)
     )
 
 

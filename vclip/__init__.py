@@ -19,6 +19,7 @@ _HOMES = {
     "train": "vclip.association.training",
     "evaluate": "vclip.association.evaluation",
     "cross_validate": "vclip.association.evaluation",
+    "compare": "vclip.association.comparison",
     "SpeakerGenerator": "vclip.speakers.generator",
     "TTSSignature": "vclip.speakers.signature",
     "expected_voices": "vclip.speakers.retrieval",

@@ -132,7 +132,7 @@ def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
             match = [_shown((stratum["matching"] or {}).get(way, {}).get("1:2")) for way in ("v2f", "f2v")]
             trials = f"{found['positives'] + found['negatives']:,}"
             rows.append((name, _shown(found["auc"]), _shown(found["eer"]), *match, trials))
-    _print_table(title, ("verification", "AUC", "EER", "1:2 V2F", "1:2 F2V", "trials"), rows)
+    _print_table(title, ("trials within", "AUC", "EER", "1:2 V2F", "1:2 F2V", "trials"), rows)
     whole = next(iter(strata.values()))
     for kind, found in (("matching", whole["matching"]), ("retrieval", result["retrieval"])):
         if found:
@@ -142,24 +142,25 @@ def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
         print(f"not measured, {name}: {why}")
     counts = f"{result['clips']:,} clips" if "clips" in result else f"{result['trials']:,} trials"
     drawn = f" (drawn from {result['of_clips']:,})" if result.get("of_clips", 0) > result.get("clips", 0) else ""
-    print(f"{counts}{drawn} of {result['people']:,} people; [95 % intervals] over {result['draws']} draws of people")
+    print(f"{counts}{drawn} of {result['people']:,} people")
+    print(f"below each figure its 95 % interval, from {result['draws']} draws of people")
 
 
 def _shown(figure: Mapping[str, float | None] | None) -> str:
     if figure is None or figure["value"] is None:
         return "–"
-    return f"{figure['value']:.3f}" + (
-        "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
-    )
+    between = "" if figure["low"] is None else f"\n{figure['low']:.3f}–{figure['high']:.3f}"
+    return f"{figure['value']:.3f}{between}"
 
 
 def _print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     if not rows:
         return
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, title=title or None, title_justify="left")
+    table = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in rows:
-        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        table.add_row(*row)
     Console().print(table)

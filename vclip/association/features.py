@@ -13,10 +13,21 @@ from vclip.errors import InputError
 
 @dataclass(frozen=True)
 class Features:
-    """Named vectors. A name may stand for one row only; several names may stand for one."""
+    """Named rows of one or more vectors. A name stands for one row; several names may stand for the same."""
 
     row_of: dict[str, int]
     vectors: np.ndarray  # (n, dim) float32
+    row: np.ndarray | None = None  # (n,) int, the row that each vector is a view of; each its own if None
+
+    def of_rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the vectors (m, dim) of rows (k,), and for each which of the k it is of (m,)."""
+        if self.row is None:
+            return self.vectors[rows], np.arange(len(rows))
+        order = np.argsort(self.row, kind="stable")
+        start, end = (np.searchsorted(self.row[order], rows, side) for side in ("left", "right"))
+        count = end - start
+        first = np.repeat(start - (np.cumsum(count) - count), count)
+        return self.vectors[order[first + np.arange(len(first))]], np.repeat(np.arange(len(rows)), count)
 
     def find(self, names: Sequence[str]) -> np.ndarray:
         """Returns the row of each name, -1 where there is none.

@@ -54,7 +54,7 @@ def leaks(first: Pairs, second: Pairs) -> list[Leak]:
              (first.voices, first.voice_clip, second.voices, second.voice_clip, "voice"))  # fmt: skip
     for a, a_clip, b, b_clip, kind in sides:
         best: dict[tuple[int, int], float] = {}
-        for row, column, cosine in _near(a, b):
+        for row, column, cosine in near_identical(a, b):
             clips = int(a_clip[row]), int(b_clip[column])
             best[clips] = max(best.get(clips, cosine), cosine)
         found += [
@@ -100,8 +100,8 @@ def near_bound(a: np.ndarray, b: np.ndarray) -> float:
     return 1 - NEAR * float(np.median(1 - np.einsum("nd,nd->n", a[rows], b[columns])))
 
 
-def _near(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[int, int, float]]:
-    """Yields (row of a, row of b, cosine) of those that are near-identical."""
+def near_identical(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[int, int, float]]:
+    """Yields (row of a, row of b, cosine) of vectors (n, dim) and (m, dim) that are near-identical."""
     if not len(a) or not len(b) or a.shape[1] != b.shape[1]:
         return
     a, b = _unit(a), _unit(b)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from vclip.association.features import Features
+from vclip.association.leaks import near_identical
 from vclip.association.metrics import Crossing, Figure, Ranks, Trials, Verification, draw_people, verify
 from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.metrics.ranking import drawn_retrieval, weighted_means
-from vclip.association.pairs import Pairs, hashes_of
+from vclip.association.pairs import Pairs, hashes_of, mean_direction
 from vclip.association.protocol import Association
 from vclip.association.scores import Scores
 from vclip.association.trial_lists import TrialList
@@ -42,10 +43,10 @@ class ListedEvaluation:
 def with_vectors(
     trials: TrialList, faces: Features, voices: Features, partial: bool = False
 ) -> tuple[TrialList, np.ndarray, np.ndarray, str]:
-    """Returns the trials all of whose names have vectors, these of its faces and of its voices, and who has none.
+    """Returns the trials all of whose names have vectors, the rows of its faces and of its voices, and who has none.
 
     Raises:
-        InputError: no trial is left, or one is left out that is not to be (`partial`).
+        InputError: no trial is left, or one is left out that is not to be (`partial`), or all are of one kind.
     """
     face_row, voice_row = faces.find(trials.faces), voices.find(trials.voices)
     face, voice = face_row >= 0, voice_row >= 0
@@ -67,8 +68,11 @@ def with_vectors(
         raise InputError(
             f"{left_out} of {len(trials)} trials lack a vector: {without}; score the others with --partial"
         )
+    if len(kept.same) and (kept.same.all() or not kept.same.any()):
+        one = "all" if kept.same.all() else "none"
+        raise InputError(f"{one} of {len(kept.same)} trials are of one person; expected some of each")
     kept, used_faces, used_voices = kept.of_used_names()
-    return kept, faces.vectors[face_row[used_faces]], voices.vectors[voice_row[used_voices]], without
+    return kept, face_row[used_faces], voice_row[used_voices], without
 
 
 def _without(trials: TrialList, face: np.ndarray, voice: np.ndarray) -> str:
@@ -105,11 +109,14 @@ def evaluate_trials(
             person of the list (or, with `seen`, the model has not).
     """
     count = len(trials)
-    trials, face_vectors, voice_vectors, without = with_vectors(trials, faces, voices, partial)
+    trials, face_rows, voice_rows, without = with_vectors(trials, faces, voices, partial)
     identity = np.concatenate([trials.face_identity, trials.voice_identity])
-    _check_people(model, identity, cohort, seen)
+    _check_people(model, identity, seen)
+    if cohort is not None:
+        _check_cohort(cohort, identity, faces.of_rows(face_rows), voices.of_rows(voice_rows), trials)
     scores = Scores(
-        _embedded(model.embed_faces, face_vectors, "faces"), _embedded(model.embed_voices, voice_vectors, "voices")
+        _embedded(model.embed_faces, faces, face_rows, "faces"),
+        _embedded(model.embed_voices, voices, voice_rows, "voices"),
     ).normalised(model, cohort, top)
     people, person = np.unique(identity, return_inverse=True)
     face_person, voice_person = np.split(person, [len(trials.faces)])
@@ -139,20 +146,40 @@ def evaluate_trials(
     )
 
 
-def _check_people(model: Association, identity: np.ndarray, cohort: Pairs | None, seen: bool) -> None:
+def _check_people(model: Association, identity: np.ndarray, seen: bool) -> None:
     known = np.isin(hashes_of("identity", identity), model.seen)
     if seen and not known.all():
         raise InputError(f"identity '{identity[~known][0]}' had no part in the model's training, expected one")
     if not seen and known.any():
         raise InputError(f"identity '{identity[known][0]}' was in the model's training; evaluate on others")
-    shared = set() if cohort is None else set(cohort.identity.tolist()) & set(identity.tolist())
-    if shared:
-        raise InputError(f"the cohort and the trials share identity '{min(shared)}'; expected nothing in common")
 
 
-def _embedded(embed: Callable[[np.ndarray], np.ndarray], vectors: np.ndarray, what: str) -> np.ndarray:
+def _check_cohort(
+    cohort: Pairs,
+    identity: np.ndarray,
+    faces: tuple[np.ndarray, np.ndarray],
+    voices: tuple[np.ndarray, np.ndarray],
+    trials: TrialList,
+) -> None:
+    """Raises InputError where the cohort and the trials share a person, or a near-identical face or voice."""
+    shared = set(cohort.identity.tolist()) & set(identity.tolist())
+    found = f"identity '{min(shared)}'" if shared else ""
+    sides = ((cohort.faces, *faces, trials.faces, "face"), (cohort.voices, *voices, trials.voices, "voice"))
+    for of_cohort, vectors, index, names, what in sides:
+        for _, column, cosine in () if found else near_identical(of_cohort, vectors):
+            found = f"{what} '{names[index[column]]}' (cosine {cosine:.4f})"
+            break
+    if found:
+        raise InputError(f"the cohort and the trials share {found}; expected nothing in common")
+
+
+def _embedded(
+    embed: Callable[[np.ndarray], np.ndarray], features: Features, rows: np.ndarray, what: str
+) -> np.ndarray:
+    """Returns the normed mean of the embedded views of each row."""
+    vectors, index = features.of_rows(rows)
     try:
-        return embed(vectors)
+        return mean_direction(embed(vectors), index, len(rows))
     except (RuntimeError, ValueError) as error:  # torch's and numpy's words for vectors of another length
         raise InputError(f"{what}: the model takes no vectors of {vectors.shape[1]} numbers ({error})") from None
 

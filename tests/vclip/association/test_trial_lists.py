@@ -14,8 +14,10 @@ from vclip.association.pairs import hashes_of
 from vclip.association.trial_lists import read_names, read_trials
 from vclip.errors import InputError
 
-META = "VoxCeleb1_ID,VGGFace1_ID,Gender,Nationality,Set\n"
-META += "id1,Ann_A,f,India,dev\nid2,Bob_B,m,USA,dev\nid3,Cy_C,m,USA,dev\n"
+META = (
+    "VoxCeleb1_ID,VGGFace1_ID,Gender,Nationality,Set\n"
+    "id1,Ann_A,f,India,dev\nid2,Bob_B,m,USA,dev\nid3,Cy_C,m,USA,dev\n"
+)
 LINES = "id1/v/1.wav Ann_A/1.jpg\nid1/v/1.wav Bob_B/7.jpg\nid2/w/2.wav Bob_B/7.jpg\nid3/x/3.wav Ann_A/1.jpg\n"
 
 
@@ -223,6 +225,8 @@ def test_trials_without_vectors_are_an_error_or_left_out_and_counted(files):
         evaluate_trials(_AsTheyAre(), trials, faces, voices)
     found = evaluate_trials(_AsTheyAre(), trials, faces, voices, partial=True, draws=5)
     assert (found.trials, found.left_out, found.people) == (3, 1, 2)
+    with pytest.raises(InputError, match="all of 1 trials are of one person; expected some of each"):
+        evaluate_trials(_AsTheyAre(), trials, faces, _features(["id2/w/2.wav"]), partial=True)
     with pytest.raises(InputError, match="no trial has a face vector and a voice vector: 2 of 2 faces have none"):
         evaluate_trials(_AsTheyAre(), trials, _features(["x"]), voices, partial=True)
 
@@ -234,6 +238,13 @@ def test_people_of_the_training_or_the_cohort_are_refused(files, planted):
     cohort.identity[2:4] = "id2"
     with pytest.raises(InputError, match="the cohort and the trials share identity 'id2'"):
         evaluate_trials(model, trials, *sides, cohort=cohort)
+    cohort.identity[2:4] = "id0"
+    rng = np.random.default_rng(0)
+    sizes = ((trials.faces, cohort.faces.shape[1]), (trials.voices, cohort.voices.shape[1]))
+    long = [features_of({n: rng.normal(size=d).astype("f4") for n in names}, "made up") for names, d in sizes]
+    cohort.voices[4] = 2 * long[1].vectors[1]
+    with pytest.raises(InputError, match=r"share voice 'id2/w/2.wav' \(cosine 1.0000\)"):
+        evaluate_trials(model, trials, *long, cohort=cohort)
     model.seen = hashes_of("identity", np.array(["id3"]))
     with pytest.raises(InputError, match="identity 'id3' was in the model's training"):
         evaluate_trials(model, trials, *sides)
@@ -247,6 +258,23 @@ def test_features_are_found_by_name_or_by_the_end_of_one_name():
     features = Features({"/data/id1/a/1.wav": 0, "/data/id2/a/1.wav": 1, "b.wav": 2}, np.zeros((3, 2), np.float32))
     names = ["/data/id1/a/1.wav", "id2/a/1.wav", "a/1.wav", "b.wav", "c.wav"]
     assert features.find(names).tolist() == [0, 1, -1, 2, -1]
+
+
+def test_a_row_of_several_views_is_scored_by_the_mean_of_them(tmp_path):
+    rng = np.random.default_rng(0)
+    faces = Features(
+        {"id1/1.jpg": 1, "id2/1.jpg": 0, "alias.jpg": 1}, rng.normal(size=(5, 4)), np.array([1, 0, 1, 1, 0])
+    )
+    vectors, index = faces.of_rows(np.array([1, 0, 1]))
+    np.testing.assert_array_equal(vectors, faces.vectors[[0, 2, 3, 1, 4, 0, 2, 3]])
+    assert index.tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
+    voices = _features(["id1/1.wav"], 4)
+    path = _pickled(tmp_path / "t.pkl", {"list": [("id1/1.wav", "id1/1.jpg", 1), ("id1/1.wav", "id2/1.jpg", 0)]})
+    found = evaluate_trials(_AsTheyAre(), read_trials(path), faces, voices, draws=5)
+    unit = faces.vectors / np.linalg.norm(faces.vectors, axis=1, keepdims=True)
+    means = unit[[0, 2, 3]].sum(0), unit[[1, 4]].sum(0)
+    true, other = (mean @ voices.vectors[0] / np.linalg.norm(mean) for mean in means)
+    assert found.verification.auc.value == float(true > other)
 
 
 def test_features_of_every_kind_of_file_are_one(tmp_path):

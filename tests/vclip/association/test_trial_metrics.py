@@ -167,6 +167,8 @@ def test_verification_in_parts_is_that_of_all_trials_at_once(digits, monkeypatch
         assert found.eer.value == pytest.approx(equal_error_rate(expected), abs=1e-12)
         assert (found.positives, found.negatives) == (120, 3480)
         assert found == whole
+    parts = Crossing(lambda f, v: scores[np.ix_(f, v)], who)
+    assert (auc(parts), equal_error_rate(parts)) == (whole.auc.value, whole.eer.value)
     assert (whole.auc.low, whole.auc.high) == pytest.approx(auc_interval(scores, who, draws=50, seed=3))
 
 

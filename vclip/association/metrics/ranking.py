@@ -14,7 +14,7 @@ from vclip.association.metrics.trials import BLOCK, Crossing
 
 CHOICES = tuple(range(2, 11))  # N of 1:N matching
 TOP = (1, 5, 10)  # k of R@k
-MAX_DRAWN_POSITIVES = 20_000  # those that the intervals of matching are computed from; the figures take all
+MAX_DRAWN_POSITIVES = 10_000  # those that the intervals of matching are computed from; the figures take all
 
 
 @dataclass(frozen=True)
