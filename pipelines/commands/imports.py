@@ -9,9 +9,7 @@ from pipelines.commands.shared import ConfigFile, Json, Overrides, StoreUri, con
 
 Meta = Annotated[
     Path | None,
-    typer.Option(
-        "--meta", help="vox1_meta.csv or vox2_meta.csv: gender, nationality, split, and whose name is whose."
-    ),
+    typer.Option("--meta", help="vox1_meta.csv or vox2_meta.csv: labels, and whose name is whose."),
 ]
 
 
@@ -48,8 +46,8 @@ def import_voxceleb(
     """Import trees of VoxCeleb1 or VoxCeleb2: a clip of each identity in each video.
 
     The layouts are `id10001/VIDEO/00001.wav` (or .m4a) for sound, `NAME/1.6/VIDEO/0005175.jpg` or
-    `id10001/VIDEO/0005175.jpg` for pictures, and `id00012/VIDEO/00001.mp4` for tracks of the face; what lies above does
-    not matter. Run it again to go on where it stopped.
+    `id10001/VIDEO/0005175.jpg` for pictures, and `id00012/VIDEO/00001.mp4` for tracks of the face; what lies above
+    does not matter. Run it again to go on where it stopped.
 
     Example: `vclip import voxceleb vox1/wav vox1/unzippedFaces --meta vox1_meta.csv --store work/vox1`
 
@@ -79,8 +77,8 @@ def import_features(
     names and vectors, of plain data only; a .parquet the columns `name` and `vector`. Without a table, a face and a
     voice of one name are a clip, and so are those named like VoxCeleb's files of one identity in one video.
 
-    Example: `vclip import features --faces face_input.pkl --voices voice_input.pkl --meta vox1_meta.csv --store work/sl
-    --face-space inception-v1/vggface2 --voice-space ecapa/vox2`
+    Example: `vclip import features --faces face_input.pkl --voices voice_input.pkl --meta vox1_meta.csv
+    --store work/features --face-space inception-v1/vggface2 --voice-space ecapa/vox2`
     """
     from pipelines.importing.features import import_features
 

@@ -32,7 +32,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Face-based speaker generation: from noisy video to speech in voices that suit a face.\n\n"
-    "The usual way: `ingest` videos (or `import` what others have made), `train`, `evaluate`, `fit-speakers`, `distill`, `generate`.",
+    "The usual way: `ingest` videos (or `import` data of others), `train`, `evaluate`, `fit-speakers`, `distill`, "
+    "`generate`.",
 )
 imports = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Bring data of others into a store.")
 app.add_typer(imports, name="import")

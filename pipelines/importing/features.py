@@ -4,8 +4,8 @@ A file holds vectors by name: .npz, .pkl (as of Self-Lifting) or .parquet. Which
 by a table (the columns of `import pairs`, with names of vectors for files), or else by the names themselves: a name
 that both files hold, or names like those of VoxCeleb's files, IDENTITY/VIDEO/FILE.
 
-Such a store is like any other, but its `image` and `audio` are empty bytes: there is nothing to see or hear in it, nor
-to embed anew.
+Such a store is like any other, but its `image` and `audio` are empty bytes: there is nothing to see or hear in it,
+nor to embed anew.
 """
 
 import hashlib
@@ -77,8 +77,8 @@ def import_features(
     if not any(clip.faces and clip.voices for clip in clips):
         firsts = " and ".join(f"'{next(iter(features.row_of))}'" for features in (face, voice))
         raise InputError(
-            f"{faces}, {voices}: no name of a face belongs with one of a voice (the first are {firsts}); give --table, "
-            "or --meta for VoxCeleb's"
+            f"{faces}, {voices}: no name of a face belongs with one of a voice (the first are {firsts}); "
+            "give --table, or --meta for VoxCeleb's"
         )
     spaces = {"faces": {face_space: face.vectors.shape[1]}, "voices": {voice_space: voice.vectors.shape[1]}}
     store = Store.open_or_create(store_uri, **spaces)

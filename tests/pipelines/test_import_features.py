@@ -13,9 +13,10 @@ from stores import Store
 from vclip.association.pairs import Pairs
 
 SPACES = ("--face-space", "facenet/vggface2", "--voice-space", "ecapa/vox2")
-META = (
-    "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid1\tAnn_A.\tf\tIreland\tdev\nid2\tBob_B\tm\tIndia\ttest\n"
-)
+META = """VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet
+id1\tAnn_A.\tf\tIreland\tdev
+id2\tBob_B\tm\tIndia\ttest
+"""
 
 
 @pytest.fixture
@@ -32,11 +33,11 @@ def vectors():
 
 
 def _write(path, content):
-    names, rows = list(content), np.array(list(content.values()))
+    names, rows = list(content), list(content.values())
     if path.suffix == ".npz":
-        np.savez(path, names=np.array(names), vectors=rows)
+        np.savez(path, names=np.array(names), vectors=np.array(rows))
     elif path.suffix == ".parquet":
-        pq.write_table(pa.table({"name": names, "vector": rows.tolist()}), path)
+        pq.write_table(pa.table({"name": names, "vector": rows}), path)
     else:
         path.write_bytes(pickle.dumps(content))
     return path
@@ -97,11 +98,11 @@ def test_it_goes_on_where_it_stopped_and_again_is_no_work(files, vclip, tmp_path
 def test_a_table_says_what_belongs_together(vectors, vclip, tmp_path):
     faces, voices = _write(tmp_path / "f.npz", vectors[0]), _write(tmp_path / "v.npz", vectors[1])
     table = tmp_path / "t.csv"
-    rows = [
-        "x,Ann,f,Ann_A/1.6/vidA/0000001.jpg,id2/vidB/00001.wav,34",
-        "y,,,Bob_B/1.6/vidB/0000001.jpg,id1/vidA/00001.wav,",
-    ]
-    table.write_text("\n".join(["id,identity,gender,face,voice,age", *rows]) + "\n")
+    table.write_text(
+        "id,identity,gender,face,voice,age\n"
+        "x,Ann,f,Ann_A/1.6/vidA/0000001.jpg,id2/vidB/00001.wav,34\n"
+        "y,,,Bob_B/1.6/vidB/0000001.jpg,id1/vidA/00001.wav,\n"
+    )
     given = ["--faces", faces, "--voices", voices, "--table", table]
     assert vclip("import", "features", *given, "--store", tmp_path / "s", *SPACES).code == 0
     clips = Store.open(str(tmp_path / "s")).query("clips").to_pylist()
