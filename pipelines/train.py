@@ -13,6 +13,7 @@ from stores import Snapshot, Store
 from stores.pairs import pairs as read_arrays
 from vclip import checkpoint
 from vclip.association.evaluation import cross_validate
+from vclip.association.likeness import is_measured
 from vclip.association.model import KIND, AssociationModel
 from vclip.association.pairs import Pairs
 from vclip.association.people import group_people, seen_at_once
@@ -44,6 +45,9 @@ def read_pairs(store: Store, where: str | None = None, snapshot: Snapshot | None
     everyone = Pairs.of(read_arrays(snapshot)) if where else pairs
     everyone, made_up = group_people(everyone, store.face_space, store.voice_space, _at_once(snapshot, everyone))
     people = len(set(everyone.identity))
+    for space in (store.face_space, store.voice_space):
+        if not is_measured(space):
+            say(f"how alike two people are in space '{space}' is not known: taken from the store, which finds fewer")
     say(f"{made_up} of {len(everyone)} clips name nobody; face and voice together tell {people} people")
     return everyone.select(np.isin(everyone.clip_id, wanted))
 

@@ -121,6 +121,7 @@ def test_vectors_of_one_name_are_a_clip_and_a_store_of_them_trains(vclip, tmp_pa
     assert said.code == 0, said.err
     assert json.loads(said.out)["clips"] == 80
     assert "80 of 80 clips name nobody" in said.err
+    assert "space 'ecapa/vox2' is not known: taken from the store" in said.err
     assert vclip("query", "--store", store, "--table", "faces", "--limit", 2).code == 0
 
 

@@ -28,7 +28,7 @@ SPREAD = 1.52
 # One kind of evidence is not enough, or an interpreter's voice would make one person of all whom they speak for.
 # Face and voice must each be this many standard deviations above their impostors' mean, as 1 in 44 of these is.
 EACH_AT_LEAST = 2.0
-FEWEST_CLIPS, MOST_SAMPLED = 64, 200_000  # for the impostors' cosines of a space that is not in IMPOSTORS
+FEWEST_CLIPS, MOST_SAMPLED = 20, 200_000  # for the impostors' cosines of a space that is not in IMPOSTORS
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,15 @@ def likeness(pairs: Pairs, face_space: str, voice_space: str) -> Likeness:
     )
 
 
+def is_measured(space: str) -> bool:
+    """Returns whether two people's cosines in a space are among IMPOSTORS, and not to be taken from the corpus."""
+    return space.partition("/")[0] in IMPOSTORS
+
+
 def _impostors(directions: np.ndarray, pairs: Pairs, space: str) -> tuple[float, float]:
     """Returns mean and standard deviation of the cosines of clips of two people."""
-    measured = IMPOSTORS.get(space.partition("/")[0])
-    if measured:
-        return measured
+    if is_measured(space):
+        return IMPOSTORS[space.partition("/")[0]]
     if len(pairs) < FEWEST_CLIPS:
         raise InputError(
             f"space '{space}': {len(pairs)} clips are too few to tell people apart in it (expected {FEWEST_CLIPS}); "
