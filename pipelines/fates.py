@@ -13,6 +13,8 @@ WORDS = {
     "not_seekable": "the pictures cannot be read again",
     "two_voices": "too short a rest beside another voice",
     "overlapped_speech": "two people speak at once",
+    "no_face": "no face in the picture",
+    "silent": "no sound in the file",
 }
 
 

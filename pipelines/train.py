@@ -14,10 +14,11 @@ from stores.pairs import pairs as read_arrays
 from vclip import checkpoint
 from vclip.association.evaluation import cross_validate
 from vclip.association.leaks import join_copies
+from vclip.association.likeness import is_measured
 from vclip.association.methods import Method, method_of
 from vclip.association.model import KIND
 from vclip.association.pairs import Pairs
-from vclip.association.people import group_people
+from vclip.association.people import group_people, seen_at_once
 from vclip.association.protocol import Association
 from vclip.association.training import train as train_model
 from vclip.errors import InputError
@@ -45,10 +46,20 @@ def read_pairs(store: Store, where: str | None = None, snapshot: Snapshot | None
         return _without_aliases(pairs)
     wanted = pairs.clip_id
     everyone = Pairs.of(read_arrays(snapshot)) if where else pairs
-    everyone, made_up = group_people(everyone, store.face_space, store.voice_space)
+    everyone, made_up = group_people(everyone, store.face_space, store.voice_space, _at_once(snapshot, everyone))
     people = len(set(everyone.identity))
+    for space in (store.face_space, store.voice_space):
+        if not is_measured(space):
+            say(f"how alike two people are in space '{space}' is not known: taken from the store, which finds fewer")
     say(f"{made_up} of {len(everyone)} clips name nobody; face and voice together tell {people} people")
     return _without_aliases(everyone.select(np.isin(everyone.clip_id, wanted)))
+
+
+def _at_once(snapshot: Snapshot, pairs: Pairs) -> np.ndarray:
+    """Returns the pairs of clips (n, 2) that are seen at once in a video."""
+    times = snapshot.query("clips", ["clip_id", "start_s", "end_s"]).sort_by("clip_id")
+    mine = np.searchsorted(times["clip_id"].to_numpy().astype(str), pairs.clip_id)
+    return seen_at_once(pairs.video_id, *(times[name].to_numpy()[mine] for name in ("start_s", "end_s")))
 
 
 def _without_aliases(pairs: Pairs) -> Pairs:

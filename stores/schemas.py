@@ -88,7 +88,7 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("frontality", _f32),
         _need("exposure", _f32),
         _need("quality", _f32),
-        _need("image", pa.large_binary()),  # JPEG
+        _need("image", pa.large_binary()),  # JPEG; empty where nothing but vectors was given
     ],
     "voices": [  # one speech segment; vector columns follow
         _need("voice_id", _text),
@@ -99,7 +99,7 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("end_s", _f64),
         _need("speech_ratio", _f32),  # 0..1
         pa.field("snr_db", _f32),  # null where the segment has no pause to measure noise in
-        _need("audio", pa.large_binary()),  # FLAC
+        _need("audio", pa.large_binary()),  # FLAC; empty likewise
     ],
     "speakers": [  # one known speaker of a TTS
         _id("speaker_id"),

@@ -1,11 +1,11 @@
-"""Videos and the pairs of others into a store."""
+"""Videos into a store."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from pipelines.commands.shared import ConfigFile, Json, Overrides, StoreUri, app, config_of, imports, show
+from pipelines.commands.shared import ConfigFile, Json, Overrides, StoreUri, app, config_of, show, show_ingest
 
 
 @app.command()
@@ -61,33 +61,4 @@ def ingest(
         return
     with reported(store, resolved, report) as observe:
         summary = ingest_videos(inputs, store, resolved, labels, observe, retry_failed, limit)
-    _show_ingest(summary, as_json)
-
-
-@imports.command("pairs")
-def import_pairs(
-    table: Annotated[Path, typer.Argument(help="CSV: id, identity, gender, face, voice; files are beside the CSV.")],
-    store: StoreUri,
-    config: ConfigFile = None,
-    set: Overrides = None,
-    as_json: Json = False,
-) -> None:
-    """Import pictures with their speech: a face and a voice of each person.
-
-    Example: `vclip import pairs pairs/pairs.csv --store work/pairs --config configs/offline.yaml`
-    """
-    from pipelines.import_pairs import import_pairs
-
-    _show_ingest(import_pairs(table, store, config_of(config, set)), as_json)
-
-
-def _show_ingest(summary: Any, as_json: bool) -> None:
-    if not as_json and not summary.videos:
-        print(f"nothing to do: the store {summary.store} knows all {summary.known} inputs under this configuration")
-        return
-    result = summary.to_json()
-    if not as_json:
-        result = {
-            key: value for key, value in result.items() if value and key != "config"
-        }  # a page long, in the JSON
-    show(result, as_json, "ingest")
+    show_ingest(summary, as_json)

@@ -32,7 +32,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Face-based speaker generation: from noisy video to speech in voices that suit a face.\n\n"
-    "The usual way: `ingest` videos (or `import pairs`), `train`, `evaluate`, `fit-speakers`, `distill`, `generate`.",
+    "The usual way: `ingest` videos (or `import` data of others), `train`, `evaluate`, `fit-speakers`, `distill`, "
+    "`generate`.",
 )
 imports = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Bring data of others into a store.")
 app.add_typer(imports, name="import")
@@ -72,3 +73,15 @@ def show(result: dict[str, Any], as_json: bool, title: str) -> None:
         if not isinstance(value, list) and value not in (None, ""):
             table.add_row(key, f"{value:.4g}" if isinstance(value, float) else str(value))
     Console().print(table)
+
+
+def show_ingest(summary: Any, as_json: bool) -> None:
+    """Prints what a job did that brings inputs into a store; a `pipelines.ingest.Summary`."""
+    if not as_json and not summary.videos:
+        print(f"nothing to do: the store {summary.store} knows all {summary.known} inputs under this configuration")
+        return
+    result = summary.to_json()
+    if not as_json:
+        # The configuration is a page long; it is in the JSON.
+        result = {key: value for key, value in result.items() if value and key != "config"}
+    show(result, as_json, "ingest")

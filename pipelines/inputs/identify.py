@@ -84,7 +84,8 @@ def _result(chunk: Sequence[Source], task: object) -> list[Content]:
 
 def _content(source: Source, config: RemoteConfig) -> Content:
     try:
-        return "-".join(_hash(path, source, config) for path in source.paths), ""
+        hashes = "-".join(_hash(path, source, config) for path in source.paths)
+        return (hashes if len(source.paths) <= 2 else video_id(io.BytesIO(hashes.encode()))), ""
     except OSError as error:
         return name_id(source), unreadable(error)
 

@@ -20,6 +20,7 @@ from vclip.association.pairs import Pairs
 from vclip.errors import InputError
 
 NEAR = 1 / 16  # of the median distance
+JOINED = 1.1 * NEAR  # a little more, so that no half of the joined clips leaks into the other
 SAMPLE = 10_000  # distances that the median is taken of
 SHOWN = 3
 BLOCK = 16_000_000  # cosines in memory at a time
@@ -76,36 +77,36 @@ def check_leaks(first: Pairs, second: Pairs, first_name: str, second_name: str) 
 def join_copies(pairs: Pairs) -> tuple[Pairs, list[Leak]]:
     """Returns the pairs with one identity for what stands there under several, and the copies that were found.
 
-    Two clips are copies where both a face and a voice of them are near-identical. Beyond MOST_VIEWS views of a kind
-    nothing is compared.
+    Two clips are copies where a face or a voice of them is near-identical. Beyond MOST_VIEWS views of a kind nothing is
+    compared.
     """
     if max(len(pairs.faces), len(pairs.voices)) > MOST_VIEWS:
         return pairs, []
     near = []
-    for views, clip in ((pairs.faces, pairs.face_clip), (pairs.voices, pairs.voice_clip)):
-        found = ((int(clip[row]), int(clip[column]), cosine) for row, column, cosine in _near(views, views))
-        near.append({(i, j): cosine for i, j, cosine in found if i < j})
+    for kind, views, clip in (("face", pairs.faces, pairs.face_clip), ("voice", pairs.voices, pairs.voice_clip)):
+        found = near_identical(views, views, JOINED)
+        near += [(int(clip[row]), int(clip[column]), kind, cosine) for row, column, cosine in found]
     copies, identity = [], pairs.identity.copy()
-    for i, j in sorted(near[0].keys() & near[1].keys()):
-        if identity[i] != identity[j]:
-            copies.append(Leak("voice", str(pairs.clip_id[i]), str(pairs.clip_id[j]), near[1][i, j]))
+    for i, j, kind, cosine in sorted(near):
+        if i < j and identity[i] != identity[j]:
+            copies.append(Leak(kind, str(pairs.clip_id[i]), str(pairs.clip_id[j]), cosine))
             identity[identity == identity[j]] = identity[i]
     return replace(pairs, identity=identity), copies
 
 
-def near_bound(a: np.ndarray, b: np.ndarray) -> float:
+def near_bound(a: np.ndarray, b: np.ndarray, share: float = NEAR) -> float:
     """Returns the cosine from which vectors (n, dim) and (m, dim), unit norm, of two sides are near-identical."""
     rng = np.random.default_rng(0)
     rows, columns = (rng.integers(len(side), size=SAMPLE) for side in (a, b))
-    return 1 - NEAR * float(np.median(1 - np.einsum("nd,nd->n", a[rows], b[columns])))
+    return 1 - share * float(np.median(1 - np.einsum("nd,nd->n", a[rows], b[columns])))
 
 
-def near_identical(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[int, int, float]]:
+def near_identical(a: np.ndarray, b: np.ndarray, share: float = NEAR) -> Iterator[tuple[int, int, float]]:
     """Yields (row of a, row of b, cosine) of vectors (n, dim) and (m, dim) that are near-identical."""
     if not len(a) or not len(b) or a.shape[1] != b.shape[1]:
         return
     a, b = _unit(a), _unit(b)
-    bound, step = near_bound(a, b), max(1, BLOCK // len(b))
+    bound, step = near_bound(a, b, share), max(1, BLOCK // len(b))
     for start in range(0, len(a), step):
         cosines = a[start : start + step] @ b.T
         rows, columns = np.nonzero(cosines >= bound)

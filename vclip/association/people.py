@@ -1,82 +1,114 @@
-"""Who is who where nobody says: pseudo-identities, before any split.
+"""Who is who where nobody says: pseudo-identities, before any split, and a mask of doubtful negatives for the loss.
 
-Without them one person stands on both sides of a split, or as their own negative. Two clips are linked where their
-faces and their voices both are alike enough for one person; linked clips are one person. A missed link costs a false
-negative, a false link merges two people out of the trials, so both must agree.
+Without them one person stands on both sides of a split, or as their own negative. Face and voice together say how
+likely two clips are of one person (`likeness`), and average linkage makes people of the clips (`linkage`).
 """
 
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import coo_matrix, csr_matrix
 
-from vclip.association.pairs import Pairs, mean_direction
-from vclip.errors import InputError
+from vclip.association.likeness import likeness
+from vclip.association.linkage import likely_edges, link
+from vclip.association.pairs import Pairs
 
-# Least cosines of two clips of one person, by the first part of the space's name. Measured on 850 real clips of 817
-# people (dlib and Resemblyzer): together they link 29 of 33 pairs of clips of one person and 10 of 360,000 of two.
-SAME_FACE = {"dlib": 0.94}
-SAME_VOICE = {"resemblyzer": 0.75}
-# Where the face space has no measured threshold, the voice decides alone, and more strictly: above the cosine of all
-# but 1 in 10,000 pairs of two people.
-SAME_VOICE_ALONE = {"resemblyzer": 0.82}
-BLOCK = 2048  # rows compared at a time
-# False links chain people together: at 40,000 clips the rates above would make a fifth of them one "person". So while
-# the largest group is implausible the links must be stricter.
-PLAUSIBLE_CLIPS, PLAUSIBLE_SHARE, STRICTER, ROUNDS = 50, 0.02, 0.01, 6
+AT_ONCE_S = 0.5  # clips of one video that overlap by this much show two people
 
 
-def group_people(pairs: Pairs, face_space: str, voice_space: str) -> tuple[Pairs, int]:
+def group_people(
+    pairs: Pairs, face_space: str, voice_space: str, apart: np.ndarray | None = None
+) -> tuple[Pairs, int]:
     """Returns the pairs with an identity for every clip, and how many were made up.
 
-    Clips that have an identity keep it. The others get `person-<clip_id>` of their group, or the identity of the
-    known clips that they are linked to where those agree.
+    Clips that have an identity keep it. The others get that of the known clips that they are grouped with, or else
+    `person-<clip_id>` of the first of their group. Clips of two known identities are never grouped.
+
+    Args:
+        pairs: C clips.
+        face_space, voice_space: of their vectors.
+        apart: (n, 2) clips known to be of two people, as `seen_at_once` finds them.
 
     Raises:
-        InputError: no threshold is known for the voice space, or the clips cannot be told apart.
+        InputError: a space is not among `likeness.IMPOSTORS`, and the clips are too few to measure it.
     """
     unknown = pairs.identity == ""
     if not unknown.any():
         return pairs, 0
-    same_face = SAME_FACE.get(_encoder(face_space))
-    same_voice = (SAME_VOICE if same_face else SAME_VOICE_ALONE).get(_encoder(voice_space))
-    if same_voice is None:
-        raise InputError(f"space '{voice_space}': cannot tell people apart in it; give identities with --labels")
-    for stricter in range(ROUNDS + 1):
-        face = -1.0 if same_face is None else same_face + stricter * STRICTER / 2
-        group = _linked(pairs, face, same_voice + stricter * STRICTER)
-        largest = int(np.bincount(group).max())
-        if largest <= max(PLAUSIBLE_CLIPS, PLAUSIBLE_SHARE * len(pairs)):
-            break
-    else:
-        raise InputError(
-            f"grouping {len(pairs)} clips without identity: {largest} of them came out as one person; give identities"
-        )
-    identity = pairs.identity.astype(object)
-    for number in np.unique(group[unknown]):
-        members = np.flatnonzero(group == number)
-        known = set(pairs.identity[members]) - {""}
-        name = known.pop() if len(known) == 1 else f"person-{pairs.clip_id[members[0]]}"
-        identity[members[unknown[members]]] = name
+    known = np.where(unknown, -1, np.unique(pairs.identity, return_inverse=True)[1])
+    group = link(likeness(pairs, face_space, voice_space), _numbers(pairs.video_id), known, apart)
+    first = _first_by_name(group, pairs.clip_id)
+    identity = np.array([f"person-{name}" for name in pairs.clip_id[first].tolist()], object)
+    name_of = dict(zip(group[~unknown].tolist(), pairs.identity[~unknown].tolist(), strict=True))
+    for clip, number in enumerate(group.tolist()):
+        identity[clip] = name_of.get(number, identity[clip])
     return replace(pairs, identity=identity.astype(str)), int(unknown.sum())
 
 
-def _linked(pairs: Pairs, same_face: float, same_voice: float) -> np.ndarray:
-    """Returns the group number (C,) of each clip."""
-    faces = mean_direction(pairs.faces, pairs.face_clip, len(pairs))
-    voices = mean_direction(pairs.voices, pairs.voice_clip, len(pairs))
-    rows, columns = [], []
-    for start in range(0, len(pairs), BLOCK):
-        block = slice(start, start + BLOCK)
-        alike = (faces[block] @ faces.T >= same_face) & (voices[block] @ voices.T >= same_voice)
-        row, column = np.nonzero(alike)
-        rows.append(row + start)
-        columns.append(column)
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    graph = coo_matrix((np.ones(len(row), bool), (row, column)), shape=(len(pairs), len(pairs)))
-    return connected_components(graph, directed=False)[1]
+def seen_at_once(video_id: np.ndarray, start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
+    """Returns the pairs of clips (n, 2) int of one video that overlap in time, and so show two people.
+
+    Args:
+        video_id, start_s, end_s: (C,) of the clips; seconds on the video's own clock.
+    """
+    order = np.lexsort((start_s, video_id))
+    video, start, end = video_id[order], start_s[order], end_s[order]
+    found = []
+    step, left = 1, np.arange(len(order) - 1)
+    # Compared with the next clip, then with the one after: a clip that does not reach one reaches none after it.
+    while len(left):
+        left = left[left + step < len(order)]
+        left = left[(video[left] == video[left + step]) & (start[left + step] + AT_ONCE_S <= end[left])]
+        at_once = np.minimum(end[left], end[left + step]) - start[left + step] >= AT_ONCE_S
+        found.append(np.column_stack([order[left], order[left + step]])[at_once])
+        step += 1
+    return np.concatenate(found) if found else np.empty((0, 2), np.int64)
 
 
-def _encoder(space: str) -> str:
-    return space.partition("/")[0]
+def doubtful_pairs(pairs: Pairs, face_space: str, voice_space: str, false_each: float = 1.0) -> csr_matrix:
+    """Returns which clips may be of one person, whatever their identities say: (C, C) bool, sparse and symmetric.
+
+    Args:
+        pairs: C clips.
+        face_space, voice_space: of their vectors.
+        false_each: pairs of two people to be expected among these, for each clip. A lost negative costs nothing, a
+            false
+            one misleads the model: these are far more than what makes people one in `group_people`.
+
+    Raises:
+        InputError: as `group_people`.
+    """
+    edges, _ = likely_edges(likeness(pairs, face_space, voice_space), _numbers(pairs.video_id), false_each)
+    both = np.concatenate([edges, edges[:, ::-1]])
+    shape = (len(pairs), len(pairs))
+    return coo_matrix((np.ones(len(both), bool), (both[:, 0], both[:, 1])), shape=shape).tocsr()
+
+
+def same_person_mask(clips: np.ndarray, people: np.ndarray, doubtful: csr_matrix | None = None) -> np.ndarray:
+    """Returns which pairs of a batch are or may be of one person, and so are no negatives.
+
+    Args:
+        clips: (batch,) the rows of the batch in the `Pairs` that it was drawn from.
+        people: (C,) the person of every clip of these, as `Pairs.people` numbers them.
+        doubtful: (C, C), from `doubtful_pairs`.
+
+    Returns:
+        (batch, batch) bool, symmetric; False on the diagonal, where the positives are.
+    """
+    person = people[clips]
+    mask = person[:, None] == person[None]
+    if doubtful is not None:
+        mask |= doubtful[clips][:, clips].toarray()
+    np.fill_diagonal(mask, False)
+    return mask
+
+
+def _numbers(names: np.ndarray) -> np.ndarray:
+    return np.unique(names, return_inverse=True)[1]
+
+
+def _first_by_name(group: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """Returns the clip (C,) of the lowest name in each clip's group."""
+    order = np.lexsort((names, group))
+    first = np.searchsorted(group[order], group)
+    return order[first]

@@ -3,25 +3,18 @@
 They go the way of a video: the face is found and cut by the same rule, the speech is stored and embedded alike.
 """
 
+from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
 from pipelines.config import Config
-from pipelines.extraction.faces.crops import cut_crop
-from pipelines.extraction.faces.detectors import open_detector
-from pipelines.extraction.faces.photos import face_in_photo, read_image
-from pipelines.extraction.rows import Clip, Extraction
-from pipelines.extraction.voices.segments import cut_segments
-from pipelines.extraction.voices.speech import find_speech
+from pipelines.extraction.rows import Extraction
+from pipelines.importing.media import one_clip
 from pipelines.ingest import Summary, ingest
 from pipelines.inputs.source import Source, source_of
 from pipelines.inputs.tables import read_csv
-from vclip.audio import read_audio, resample
 from vclip.errors import InputError
 
 COLUMNS = ("id", "identity", "gender", "face", "voice")
-SAMPLE_RATE_HZ = 16_000
 
 
 def import_pairs(table: str | Path, store_uri: str, config: Config) -> Summary:
@@ -34,31 +27,30 @@ def import_pairs(table: str | Path, store_uri: str, config: Config) -> Summary:
     """
     folder = Path(table).parent
     sources = []
-    for row in read_csv(table, COLUMNS):
+    for row in read_pair_table(table):
         labels = {k: v for k, v in row.items() if k not in ("face", "voice") and k and v}
         files = [folder / row["face"], folder / row["voice"]]
         missing = [file for file in files if not file.is_file()]
         if missing:
             raise InputError(f"table {table}, id '{row['id']}': no such file {missing[0]}; nothing was imported")
         sources.append(source_of(files, labels))
-    return ingest(sources, store_uri, config, read_pair, unit="pairs")
+    return ingest(sources, store_uri, config, read_pair, unit="pairs", inputs=[str(table)])
+
+
+def read_pair_table(table: str | Path) -> list[dict[str, str]]:
+    """Returns the rows of a CSV with COLUMNS.
+
+    Raises:
+        InputError: as `read_csv`; or an id stands there twice.
+    """
+    rows = read_csv(table, COLUMNS)
+    name, count = Counter(row["id"] for row in rows).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"table {table}: id '{name}' stands there {count} times; expected each once")
+    return rows
 
 
 def read_pair(source: Source, config: Config) -> Extraction:
     """Returns one clip of one face and one voice: the largest face of the picture, and all of the speech."""
-    face_path, voice_path = source.paths
-    settings = config.extraction
-    try:
-        picture = read_image(face_path)
-        face, _, _ = face_in_photo(picture, open_detector(settings.tracks.detector))
-        sound = resample(*read_audio(voice_path), SAMPLE_RATE_HZ)
-    except InputError as error:
-        return Extraction("failed", str(error), 0.0)
-    sound = np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16)
-    crop = cut_crop(picture, face, 0.0, settings.clips.jpeg_quality)
-    duration_s = len(sound) / SAMPLE_RATE_HZ
-    voices = cut_segments(sound, find_speech(sound, settings.speech), 0.0, duration_s, settings.clips)
-    if not voices:
-        return Extraction("empty", f"no sound in {voice_path}", duration_s)
-    clip = Clip(0.0, duration_s, crop.box, 1.0, (crop,), voices)
-    return Extraction("done", "", duration_s, (clip,), {"clips": 1})
+    face, voice = source.paths
+    return one_clip([face], [voice], config)
