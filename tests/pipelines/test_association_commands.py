@@ -177,3 +177,38 @@ def test_training_again_replaces_the_model(pairs_store, vclip, tmp_path):
         assert vclip("train", "--store", pairs_store, "--out", out, *QUICK, "--set", f"train.seed={seed}").code == 0
         assert json.loads((out / "config.json").read_text())["made_by"]["config"]["train"]["seed"] == seed
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_methods_are_compared_on_the_same_folds(pairs_store, vclip, tmp_path):
+    chosen = ("--method", "cca", "--method", "ridge", "--method", "pins")
+    said = vclip(
+        "benchmark-association", "--store", pairs_store, *chosen, "--folds", "3", "--out", tmp_path / "b",
+        "--set", "train.max_steps=5", "--json",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    shown = json.loads(said.out, parse_constant=pytest.fail)
+    assert shown == json.loads((tmp_path / "b" / "association.json").read_text())
+    assert {row["method"] for row in shown["methods"]} == {"cca", "ridge", "pins"}
+    aucs = [row["auc"] for row in shown["methods"]]
+    assert aucs == sorted(aucs, reverse=True)
+    for row in shown["methods"]:
+        assert len(row["folds"]["auc"]) == 3
+        assert row["auc"] == pytest.approx(sum(row["folds"]["auc"]) / 3)
+        assert 0 <= row["auc_s_norm"] <= 1
+    assert (tmp_path / "b" / "association.png").read_bytes().startswith(b"\x89PNG")
+    table = vclip("benchmark-association", "--store", pairs_store, "--method", "cca", "--folds", "2")
+    assert "cca" in table.out
+    assert "AUC" in table.out
+
+
+def test_a_model_of_another_method_serves_the_other_commands(pairs_store, vclip, tmp_path):
+    said = vclip("train", "--store", pairs_store, "--out", tmp_path / "m", "--method", "fop", *QUICK, "--json")
+    assert said.code == 0, said.err
+    assert json.loads((tmp_path / "m" / "config.json").read_text())["made_by"]["method"] == "fop"
+    judged = vclip("evaluate", "--store", pairs_store, "--model", tmp_path / "m", "--seen", "--json")
+    assert judged.code == 0, judged.err
+    assert 0 <= json.loads(judged.out)["auc"] <= 1
+    wrong = vclip("train", "--store", pairs_store, "--out", tmp_path / "n", "--method", "pin", *QUICK)
+    assert wrong.code == 2
+    assert "unknown; there are vclip" in wrong.err
+    assert not (tmp_path / "n").exists()

@@ -77,8 +77,8 @@ def check_leaks(first: Pairs, second: Pairs, first_name: str, second_name: str) 
 def join_copies(pairs: Pairs) -> tuple[Pairs, list[Leak]]:
     """Returns the pairs with one identity for what stands there under several, and the copies that were found.
 
-    Two clips are copies where a face or a voice of them is near-identical. Beyond MOST_VIEWS views of a kind nothing is
-    compared.
+    Two clips are copies where a face or a voice of them is near-identical. Beyond MOST_VIEWS views of a kind nothing
+    is compared.
     """
     if max(len(pairs.faces), len(pairs.voices)) > MOST_VIEWS:
         return pairs, []

@@ -7,6 +7,8 @@ it is. On hundreds of pairs that start is already good, and training only depart
 import torch
 from torch import Tensor, nn
 
+CHUNK = 65_536  # rows; a million at once would be held twice
+
 
 class Standardize(nn.Module):
     """Subtracts the training mean and divides by one scale, so that cosines are between deviations from the mean."""
@@ -19,7 +21,8 @@ class Standardize(nn.Module):
     def fit(self, x: Tensor) -> None:
         """Takes mean and scale from x (n, dim); afterwards the mean square of an entry is one."""
         self.mean.copy_(x.mean(0))
-        self.scale.copy_((x - self.mean).square().mean().sqrt().clamp_min(1e-8))
+        parts = [(part - self.mean).square().sum(dtype=torch.float64) for part in x.split(CHUNK)]
+        self.scale.copy_((sum(parts) / x.numel()).sqrt().clamp_min(1e-8))
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.scale

@@ -33,6 +33,7 @@ from vclip.errors import InputError
 
 FOLDS = 5
 START_CLIPS = 200_000  # more say nothing new about a covariance
+DEV_CLIPS = 4000  # all faces with all voices, every few steps
 STARTS = {"cca": (linear.SHRINKAGES, linear.cca_maps), "ridge": (linear.STRENGTHS, linear.ridge_maps)}
 
 
@@ -155,7 +156,7 @@ def fit(
             config.chunk,
         )
 
-    quality = None if dev is None else partial(dev_auc, dev=dev)
+    quality = None if dev is None else partial(dev_auc, dev=some_clips(dev, DEV_CLIPS, config.seed))
     return run(model, step, quality, config, on_step, state, batches.epoch)
 
 
@@ -182,6 +183,13 @@ def check_apart(pairs: Pairs, dev: Pairs) -> None:
         raise InputError(f"dev data: found {len(set(dev.identity))} people, expected at least 2 to compare")
 
 
+def some_clips(pairs: Pairs, most: int, seed: int) -> Pairs:
+    """Returns at most so many clips, drawn at random."""
+    if len(pairs) <= most:
+        return pairs
+    return pairs.select(np.random.default_rng(seed).permutation(len(pairs)) < most)
+
+
 def dev_auc(model: nn.Module, dev: Pairs) -> float:
     """Returns the verification AUC of a model on clips."""
     return auc(all_trials(clip_scores(model, dev), dev.people()))
@@ -191,9 +199,7 @@ def dev_auc(model: nn.Module, dev: Pairs) -> float:
 def start(model: AssociationModel, pairs: Pairs, config: TrainConfig) -> float:
     """Sets the linear paths to closed-form maps; returns the shrinkage that was chosen, of a ridge 1."""
     device = model.log_scale.device
-    if len(pairs) > START_CLIPS:
-        some = np.random.default_rng(config.seed).permutation(len(pairs)) < START_CLIPS
-        pairs = pairs.select(some)
+    pairs = some_clips(pairs, START_CLIPS, config.seed)
     # numpy's sums, for index_add on a GPU adds in no particular order and one seed would give many results.
     x, y = (
         put_in(torch.as_tensor(clip_means(views, clip, len(pairs)), device=device))

@@ -14,7 +14,7 @@ from vclip.association.batches import Batches
 from vclip.association.loop import History, OnStep, device_of, run
 from vclip.association.pairs import Pairs
 from vclip.association.projections import Standardize
-from vclip.association.training import TrainConfig, check_apart, dev_auc
+from vclip.association.training import DEV_CLIPS, TrainConfig, check_apart, dev_auc, some_clips
 from vclip.errors import SpaceError
 
 KIND = "association"
@@ -145,7 +145,8 @@ def train_towers(
         value.backward()
         return float(value.detach())
 
-    quality = None if dev is None else lambda candidate: dev_auc(candidate["model"], dev)
+    judges = None if dev is None else some_clips(dev, DEV_CLIPS, config.seed)
+    quality = None if dev is None else lambda candidate: dev_auc(candidate["model"], judges)
     best, history = run(whole, step, quality, config, on_step, state, batches.epoch)
     trained = best["model"]
     trained.seen = pairs.hashes() if dev is None else np.union1d(pairs.hashes(), dev.hashes())
