@@ -8,7 +8,8 @@ pairs it is ahead of all else that is linear; how much to shrink is found by cro
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -69,10 +70,14 @@ class Moments:
             self.face_voice / self.count - torch.outer(face, voice),
         )
 
+    @cached_property
+    def axes(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Eigenvalues, rising, and eigenvectors of the covariance of the faces, and those of the voices."""
+        faces, voices, _ = self.covariances()
+        return tuple(torch.linalg.eigh(faces)), tuple(torch.linalg.eigh(voices))
+
     def _with(self, other: "Moments", sign: int) -> "Moments":
-        return Moments(
-            *(mine + sign * theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True))
-        )
+        return Moments(*(getattr(self, f.name) + sign * getattr(other, f.name) for f in fields(self)))
 
 
 def cca_maps(moments: Moments, shrinkage: float) -> Maps:
@@ -83,14 +88,13 @@ def cca_maps(moments: Moments, shrinkage: float) -> Maps:
         shrinkage: the share, 0..1, of a covariance that gives way to the same variance in every direction.
     """
     faces, voices, between = moments.covariances()
-    face_white, voice_white = (_inverse_root(_shrunk(c, shrinkage)) for c in (faces, voices))
-    u, correlation, v = torch.linalg.svd(face_white @ between @ voice_white, full_matrices=True)
-    dim = len(voices)
-    weight = torch.zeros(dim, dtype=correlation.dtype, device=correlation.device)
-    weight[: len(correlation)] = correlation[:dim]
-    face = torch.zeros(len(faces), dim, dtype=u.dtype, device=u.device)
-    face[:, : len(correlation)] = (face_white @ u)[:, : len(correlation)] * correlation
-    voice = (voice_white @ v.T) * weight.clamp_min(LEAST_WEIGHT * weight[0])
+    face_white, voice_white = (_inverse_root(*side, shrinkage) for side in moments.axes)
+    whitened = face_white @ between @ voice_white
+    # Right singular vectors, all of them though faces may have fewer dimensions; the left ones are never needed.
+    squares, directions = (x.flip(-1) for x in torch.linalg.eigh(whitened.T @ whitened))
+    correlation = squares.clamp_min(0).sqrt()
+    face = face_white @ whitened @ directions
+    voice = voice_white @ directions * correlation.clamp_min(LEAST_WEIGHT * correlation[0])
     return Maps(_of_unit_size(face, faces), _of_unit_size(voice, voices))
 
 
@@ -146,13 +150,9 @@ def best_of(
     return best, maps(whole, best)
 
 
-def _shrunk(covariance: Tensor, share: float) -> Tensor:
-    same = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-    return (1 - share) * covariance + share * covariance.diagonal().mean() * same
-
-
-def _inverse_root(matrix: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
+def _inverse_root(values: Tensor, vectors: Tensor, share: float) -> Tensor:
+    """Of a covariance with these axes, shrunk: that turns none of them."""
+    values = (1 - share) * values + share * values.mean()
     return (vectors * values.clamp_min(1e-12 * values[-1]).rsqrt()) @ vectors.T
 
 
