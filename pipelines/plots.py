@@ -92,6 +92,7 @@ def plot_methods(path: str | Path, methods: Sequence[Mapping[str, Any]]) -> Path
             fmt="o", color=colour, markersize=6, elinewidth=1.5, label=label,
         )  # fmt: skip
     axes.set_yticks(list(rows), [method["method"] for method in methods])
+    axes.set_ylim(0.4, len(methods) + 0.6)
     axes.grid(axis="y", visible=False)
     axes.legend(frameon=False, loc="lower right", fontsize=8)
     return _save(figure, path)
