@@ -93,19 +93,23 @@ class Pairs:
         shuffled = np.random.default_rng(seed).permutation(n_people)
         return (shuffled % count)[people]
 
-    def split(self, dev_fraction: float, seed: int, most: int | None = None) -> tuple["Pairs", "Pairs"]:
-        """Returns train and dev, with no person in both, and at most so many in dev.
+    def split(self, dev_fraction: float, seed: int) -> tuple["Pairs", "Pairs"]:
+        """Returns train and dev, with no person in both; see `held_out`."""
+        dev = self.held_out(dev_fraction, seed)
+        return self.select(~dev), self.select(dev)
+
+    def held_out(self, fraction: float, seed: int, most: int | None = None) -> np.ndarray:
+        """Returns which clips (C,) bool are of so large a fraction of the people, and of at most so many.
 
         Raises:
             InputError: too few people for two sides of two people each.
         """
         people = self.people()
         n_people = int(people.max(initial=-1)) + 1
-        n_dev = max(2, min(round(dev_fraction * n_people), n_people if most is None else most))
+        n_dev = max(2, min(round(fraction * n_people), n_people if most is None else most))
         if n_people - n_dev < 2:
             raise InputError(f"found {n_people} people, expected at least 4 to train and to hold some out")
-        held_out = np.random.default_rng(seed).permutation(n_people) < n_dev
-        return self.select(~held_out[people]), self.select(held_out[people])
+        return (np.random.default_rng(seed).permutation(n_people) < n_dev)[people]
 
 
 def clip_means(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:

@@ -32,7 +32,7 @@ from vclip.association.pairs import Pairs, clip_means
 from vclip.errors import InputError
 
 FOLDS = 5
-START_CLIPS = 200_000  # more say nothing new about a covariance
+START_CLIPS = 100_000  # more say nothing new about a covariance
 DEV_CLIPS = 4000  # all faces with all voices, every few steps
 STARTS = {"cca": (linear.SHRINKAGES, linear.cca_maps), "ridge": (linear.STRENGTHS, linear.ridge_maps)}
 
@@ -84,9 +84,11 @@ def train(
     config, fit_one = config or TrainConfig(), fit_one or fit
     spaces = face_space, voice_space
     if not 2 * FOLDS <= len(set(pairs.identity)) < config.cross_fit_below:
-        return fit_one(
-            *pairs.split(config.dev_fraction, config.seed, config.dev_people), *spaces, config, on_step, state
-        )
+        held_out = pairs.held_out(config.dev_fraction, config.seed, config.dev_people)
+        dev = pairs.select(held_out)
+        if fit_one is fit:  # a million pairs are not copied
+            return fit(pairs, dev, *spaces, config, on_step, state, among=~held_out)
+        return fit_one(pairs.select(~held_out), dev, *spaces, config, on_step, state)
     fold, runs, total = pairs.folds(FOLDS, config.seed), [], (FOLDS + 1) * config.max_steps
     for number in range(FOLDS if config.max_steps else 1):
         sides = pairs.select(fold != number), pairs.select(fold == number)
@@ -109,14 +111,18 @@ def fit(
     config: TrainConfig,
     on_step: OnStep | None = None,
     state: Path | None = None,
+    among: np.ndarray | None = None,
 ) -> tuple[AssociationModel, History]:
     """As `train`, with the dev clips given; with none all steps are made, and the last model is kept.
+
+    Args:
+        among: clips (C,) bool of `pairs` that are trained on, whole people; all if None.
 
     Raises:
         InputError: a person is on both sides, or the configuration contradicts itself.
     """
     if dev is not None:
-        check_apart(pairs, dev)
+        check_apart(pairs, dev, among)
     if config.loss == "clip" and config.views > 1:
         raise InputError(f"train.views = {config.views}: the loss 'clip' takes one; more are for train.loss=sge2e")
     if config.start != "random" and not config.model.linear:
@@ -126,15 +132,16 @@ def fit(
     d_face, d_voice = pairs.faces.shape[1], pairs.voices.shape[1]
     model = AssociationModel(face_space, voice_space, d_face, d_voice, config.model).to(device)
     faces, voices = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (pairs.faces, pairs.voices))
-    model.face_input.fit(faces)
-    model.voice_input.fit(voices)
+    known = some_clips(pairs, START_CLIPS, config.seed, among)
+    model.face_input.fit(torch.as_tensor(known.faces, dtype=torch.float32, device=device))
+    model.voice_input.fit(torch.as_tensor(known.voices, dtype=torch.float32, device=device))
     model.seen = pairs.hashes() if dev is None else np.union1d(pairs.hashes(), dev.hashes())
-    need = start(model, pairs, config) if config.start != "random" else 1.0
+    need = start(model, known, config) if config.start != "random" else 1.0
     regularisation = Regularisation.of(config, need)
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = regularisation.dropout
-    batches = Batches(pairs, config.batch_size, config.seed, config.views)
+    batches = Batches(pairs, config.batch_size, config.seed, config.views, among)
     loss = partial(
         sge2e_loss if config.loss == "sge2e" else clip_loss, label_smoothing=regularisation.label_smoothing
     )
@@ -174,20 +181,23 @@ class Regularisation:
         return cls(config.feature_noise * need**0.5, config.label_smoothing * need, config.model.dropout * need)
 
 
-def check_apart(pairs: Pairs, dev: Pairs) -> None:
+def check_apart(pairs: Pairs, dev: Pairs, among: np.ndarray | None = None) -> None:
     """Raises InputError where a person is in both, or the dev people are too few to compare."""
-    both = set(pairs.identity) & set(dev.identity)
+    both = set(pairs.identity if among is None else pairs.identity[among]) & set(dev.identity)
     if both:
         raise InputError(f"identity '{min(both)}' is in both training and dev data; split them by person")
     if len(set(dev.identity)) < 2:
         raise InputError(f"dev data: found {len(set(dev.identity))} people, expected at least 2 to compare")
 
 
-def some_clips(pairs: Pairs, most: int, seed: int) -> Pairs:
-    """Returns at most so many clips, drawn at random."""
-    if len(pairs) <= most:
+def some_clips(pairs: Pairs, most: int, seed: int, among: np.ndarray | None = None) -> Pairs:
+    """Returns at most so many clips, drawn at random, of those among which they may be."""
+    if among is None and len(pairs) <= most:
         return pairs
-    return pairs.select(np.random.default_rng(seed).permutation(len(pairs)) < most)
+    rows = np.arange(len(pairs)) if among is None else np.flatnonzero(among)
+    chosen = np.zeros(len(pairs), bool)
+    chosen[np.random.default_rng(seed).permutation(rows)[:most]] = True
+    return pairs.select(chosen)
 
 
 def dev_auc(model: nn.Module, dev: Pairs) -> float:
@@ -199,7 +209,6 @@ def dev_auc(model: nn.Module, dev: Pairs) -> float:
 def start(model: AssociationModel, pairs: Pairs, config: TrainConfig) -> float:
     """Sets the linear paths to closed-form maps; returns the shrinkage that was chosen, of a ridge 1."""
     device = model.log_scale.device
-    pairs = some_clips(pairs, START_CLIPS, config.seed)
     # numpy's sums, for index_add on a GPU adds in no particular order and one seed would give many results.
     x, y = (
         put_in(torch.as_tensor(clip_means(views, clip, len(pairs)), device=device))

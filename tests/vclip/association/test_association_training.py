@@ -10,7 +10,7 @@ from vclip.association import linear
 from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
 from vclip.association.metrics import all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
-from vclip.association.training import TrainConfig, fit, start, train
+from vclip.association.training import TrainConfig, dev_auc, fit, start, train
 from vclip.errors import InputError, SpaceError
 
 FACES, VOICES, D_FACE, D_VOICE = "test-faces", "test-voices", 24, 16
@@ -131,6 +131,19 @@ def test_the_state_of_another_run_is_refused(planted, tmp_path):
     for other, config in ((planted(seed=5), QUICK), (pairs, QUICK.model_copy(update={"learning_rate": 1e-3}))):
         with pytest.raises(InputError, match="of another run"):
             fit(other, dev, FACES, VOICES, config, state=state)
+
+
+def test_clips_left_out_are_as_if_they_were_not_there(planted):
+    pairs, config = planted(people=60), QUICK.model_copy(update={"max_steps": 20, "cross_fit_below": 0})
+    held_out = pairs.held_out(config.dev_fraction, config.seed)
+    dev = pairs.select(held_out)
+    model, history = train(pairs, FACES, VOICES, config)
+    alone, _ = fit(pairs.select(~held_out), dev, FACES, VOICES, config)
+    assert 2 <= len(set(dev.identity)) == round(0.15 * 60)
+    for name, value in alone.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value, atol=1e-6, rtol=1e-5, msg=name)
+    assert len(unseen(model, pairs)) == 0
+    assert history.best_dev_auc == pytest.approx(dev_auc(model, dev), abs=1e-9)
 
 
 @pytest.mark.parametrize("chunk", [50, 100])

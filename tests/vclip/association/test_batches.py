@@ -49,3 +49,12 @@ def test_a_step_has_its_batch_whatever_came_before(pairs):
     for mine, theirs in zip(late.at(10), expected, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert not all(np.array_equal(a, b) for a, b in zip(Batches(pairs, 7, seed=4).at(10), expected, strict=True))
+
+
+def test_only_the_people_among_whom_it_may_draw_take_part(pairs):
+    among = np.isin(pairs.identity, sorted(set(pairs.identity))[::3])
+    batches = Batches(pairs, 100, seed=0, among=among)
+    assert (batches.size, batches.epoch) == (9, 1)
+    faces, voices = batches.at(4)
+    assert set(pairs.identity[pairs.face_clip[faces[:, 0]]]) == set(pairs.identity[among])
+    assert among[pairs.voice_clip[voices]].all()
