@@ -22,7 +22,7 @@ from vclip_command import OFFLINE, Answer, call, process
 from pipelines.sample_corpus import controls_of, draw_people, make_sample, portrait_of
 from stores import Store
 
-QUICK = ("--set", "train.max_steps=20")
+QUICK = ("--set", "train.max_steps=20", "--set", "train.cross_fit_below=0")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from stores import Store
 from vclip.association.model import AssociationModel
 
 pytestmark = pytest.mark.slow
-QUICK = ("--set", "train.max_steps=20")
+QUICK = ("--set", "train.max_steps=20", "--set", "train.cross_fit_below=0")
 
 
 def _numbers(value):
@@ -212,3 +212,11 @@ def test_a_model_of_another_method_serves_the_other_commands(pairs_store, vclip,
     assert wrong.code == 2
     assert "unknown; there are vclip" in wrong.err
     assert not (tmp_path / "n").exists()
+
+
+def test_few_people_are_all_trained_on_unless_asked_otherwise(pairs_store, vclip, tmp_path):
+    said = vclip("train", "--store", pairs_store, "--out", tmp_path / "m", "--set", "train.max_steps=10", "--json")
+    assert said.code == 0, said.err
+    judged = vclip("evaluate", "--store", pairs_store, "--model", tmp_path / "m")
+    assert judged.code == 2
+    assert "everyone in it had a part in the training" in judged.err

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vclip.association.metrics import all_trials, auc
 
-SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.75, 0.85, 0.95)
+SHRINKAGES = (0.003, 0.03, 0.1, 0.3, 0.5, 0.65, 0.75, 0.85)
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the ridge, in mean variances of the faces
 # Directions that the faces say nothing about keep this share of the weight of the first, so that the map of the
 # voices can be inverted, as a flow can.
