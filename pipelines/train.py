@@ -15,7 +15,7 @@ from vclip import checkpoint
 from vclip.association.evaluation import cross_validate
 from vclip.association.leaks import join_copies
 from vclip.association.likeness import is_measured
-from vclip.association.methods import Method, method_of
+from vclip.association.methods import METHODS, Method, method_of
 from vclip.association.model import KIND
 from vclip.association.pairs import Pairs
 from vclip.association.people import group_people, seen_at_once
@@ -124,7 +124,7 @@ def train(
 
 
 def cross_validated(
-    pairs: Pairs, spaces: tuple[str, str], config: Config, folds: int, method: Method
+    pairs: Pairs, spaces: tuple[str, str], config: Config, folds: int, method: Method = METHODS["vclip"]
 ) -> dict[str, Any]:
     """Returns the mean and spread of the AUC over folds of people, and the evaluation of each fold.
 
