@@ -124,14 +124,18 @@ def _sample(folder: Path) -> tuple[Path, Path]:
 
 
 def _evaluate(store_uri: str, out: Path, config: Config) -> dict[str, Any]:
-    """Cross-validates over people: each is judged by a model whose training and stopping never saw them."""
+    """Cross-validates over people: each is judged by a model whose training and stopping never saw them.
+
+    A part of the others says when to stop, not folds of them: five times as fast, on a sample that proves nothing.
+    """
     store = Store.open(store_uri)
     pairs = read_pairs(store)
     people = len(set(pairs.identity))
     if people < MIN_PEOPLE:
         return {"skipped": f"skipped: {people} people are too few to hold some out, expected {MIN_PEOPLE} or more"}
     spaces = (store.face_space, store.voice_space)
-    metrics = cross_validated(pairs, spaces, config, min(FOLDS, people // 2))
+    quick = config.model_copy(update={"train": config.train.model_copy(update={"cross_fit_below": 0})})
+    metrics = cross_validated(pairs, spaces, quick, min(FOLDS, people // 2))
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(metrics, indent=2) + "\n")
     plot_folds(out / "roc.png", metrics["cross_validation"])

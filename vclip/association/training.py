@@ -95,7 +95,9 @@ def train(
         runs.append(fit_one(*sides, *spaces, config, _shifted(on_step, number * config.max_steps, total))[1])
     history = mean_history(runs)
     whole = config.model_copy(update={"max_steps": history.best_step})
-    model, _ = fit_one(pairs, None, *spaces, whole, _shifted(on_step, FOLDS * config.max_steps, total))
+    model, _ = fit_one(pairs, None, *spaces, whole)
+    if on_step:
+        on_step(total, total, history.best_dev_auc)
     return model, history
 
 

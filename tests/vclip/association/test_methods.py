@@ -34,6 +34,14 @@ def test_a_method_finds_the_relation_and_its_checkpoint_keeps_it(planted, tmp_pa
         again.embed_voices(strangers.voices, "faces")
 
 
+def test_what_somebody_asks_for_counts_more_than_advice_and_less_than_what_a_method_is():
+    asked = TrainConfig(max_steps=5)
+    assert method_of("pins").config(asked).max_steps == 5
+    assert method_of("pins").config(TrainConfig()).max_steps == 1000
+    assert method_of("cca").config(asked).max_steps == 0
+    assert method_of("vclip").config(asked) == asked
+
+
 def test_an_unknown_method_is_an_error_that_names_those_there_are():
     with pytest.raises(InputError, match=r"'pin': unknown; there are vclip, paper.*pins"):
         method_of("pin")

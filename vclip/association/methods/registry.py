@@ -1,7 +1,7 @@
 """The methods by name."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,17 @@ class Method:
     name: str
     about: str
     fit: Fit = fit
-    preset: Mapping[str, Any] | None = None  # of the training configuration
+    preset: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of the training configuration: what makes it this method
+    advice: Mapping[str, Any] = field(default_factory=dict)  # what suits it, unless somebody asks for something else
 
     def config(self, given: TrainConfig) -> TrainConfig:
         """Returns the configuration with the method's own settings over it."""
-        if not self.preset:
-            return given
+        advice = {name: value for name, value in self.advice.items() if name not in given.model_fields_set}
         preset = dict(self.preset)
         model = given.model.model_copy(update=preset.pop("model", {}))
-        return given.model_copy(update={**preset, "model": model})
+        return given.model_copy(update={**advice, **preset, "model": model})
 
 
 LINEAR = {"max_steps": 0, "model": {"hidden": 0, "couplings": 0}}
@@ -59,9 +61,9 @@ METHODS = {
         ),
         Method("ridge", "ridge regression of voices on faces", preset={"start": "ridge", **LINEAR}),
         Method("cca", "canonical correlation analysis, shrunk", preset={"start": "cca", **LINEAR}),
-        Method("pins", "Learnable PINs", pins.train, TOWERS),
-        Method("self-lifting", "Self-Lifting", self_lifting.train, TOWERS),
-        Method("fop", "FOP, fusion and orthogonal projection", fop.train, TOWERS),
+        Method("pins", "Learnable PINs", pins.train, advice=TOWERS),
+        Method("self-lifting", "Self-Lifting", self_lifting.train, advice=TOWERS),
+        Method("fop", "FOP, fusion and orthogonal projection", fop.train, advice=TOWERS),
     )
 }
 
