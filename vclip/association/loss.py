@@ -1,12 +1,8 @@
 """What training makes small: CLIP's symmetric contrastive loss, or, to compare, the supervised GE2E loss."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-Loss = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 
 
 def clip_loss(faces: Tensor, voices: Tensor, log_scale: Tensor, label_smoothing: float = 0.0) -> Tensor:

@@ -93,7 +93,7 @@ class Decoder:
         video = source[str(probe.video_index)].output(
             # The time goes ahead of the picture, so that it is there when the picture is.
             f"[f=framecrc:flush_packets=1]pipe:{self._clock.target}|[f=image2pipe]pipe:1",
-            vf=_chain(probe, config, f"scale={size}:flags=area:out_color_matrix=bt601:out_range=tv"),
+            vf=_chain(probe, config, f"scale={size}:flags=area+accurate_rnd:out_color_matrix=bt601:out_range=tv"),
             format="tee",
             fps_mode="passthrough",
             enc_time_base=f"1:{config.rate_hz:g}",

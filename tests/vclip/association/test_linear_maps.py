@@ -85,10 +85,9 @@ def test_a_person_in_two_clips_is_never_on_both_sides(monkeypatch):
     rng = np.random.default_rng(2)
     faces, voices = (np.repeat(rng.normal(size=(60, 20)), 2, axis=0) for _ in range(2))  # nothing in common
     people = np.repeat(np.arange(60), 2)
-    chosen = best_of((1e-6, 0.9), cca_maps, torch.as_tensor(faces), torch.as_tensor(voices), people)[0]
+    # Taken for two people each, the copies make it so; the sum below says that as one person they do not.
     apart = best_of((1e-6, 0.9), cca_maps, torch.as_tensor(faces), torch.as_tensor(voices), np.arange(120))[0]
     assert apart == 1e-6
-    assert chosen in (1e-6, 0.9)
     scores = {}
     monkeypatch.setattr("vclip.association.linear.auc", lambda trials: scores.setdefault(len(scores), trials) and 0.5)
     best_of((0.5,), cca_maps, torch.as_tensor(faces), torch.as_tensor(voices), people)
