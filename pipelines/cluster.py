@@ -1,6 +1,7 @@
-"""Sources through Ray Data: extracted in tasks, embedded in actors, and handed back one by one.
+"""Sources through Ray Data: extracted in tasks, embedded there or in actors with a GPU, and handed back one by one.
 
-    sources -> extract (tasks) -> embed (actors, a GPU each where there are any) -> driver
+    sources -> extract and embed (tasks) -> driver                     where there are CPUs only
+    sources -> extract (tasks) -> embed (actors, a GPU each) -> driver
 
 One Ray row is one source; only paths go out, and only crops, segments and vectors come back. Ray Data holds tasks
 back while their results wait, so the object store and the driver stay small whatever the sources.
@@ -11,17 +12,19 @@ itself must not try them again, for it would do so for ever with a file that kil
 are started again.
 """
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pipelines.config import Config
+from pipelines.config import Config, EncodersConfig
 from pipelines.embedding import Embedder, Extracted, Ingested, failed, internal_error
 from pipelines.extraction.rows import Extraction
 from pipelines.inputs.source import Source
 from pipelines.progress import say
+from vclip.errors import InputError
 
 # Extracts one source under a configuration; runs in a Ray task.
 Extract = Callable[[Source, Config], Extraction]
@@ -35,6 +38,7 @@ def stream(sources: Sequence[Source], config: Config, run_id: str, extract: Extr
 
     Raises:
         RayError: the cluster itself fails, the embedding actors do not start, say.
+        InputError: a node lacks what the encoders need.
     """
     from ray.exceptions import RayError
 
@@ -61,11 +65,12 @@ def _pass(
     import ray
 
     gpus = int(ray.cluster_resources().get("GPU", 0))
-    actors = 1 if alone else config.ingest.embed_actors or max(1, gpus)
+    actors = config.ingest.embed_actors or gpus
 
     def extract_row(row: dict[str, Any]) -> dict[str, Any]:
         _one_thread()
-        return {"extracted": Extracted(row["source"], guarded(extract, row["source"], config))}
+        extracted = Extracted(row["source"], guarded(extract, row["source"], config))
+        return {"extracted": extracted} if actors else {"done": _embed(extracted, config.encoders, run_id)}
 
     # A task hands its rows on when it ends, so each has one source.
     rows = ray.data.from_items([{"source": source} for source in sources], override_num_blocks=len(sources))
@@ -75,19 +80,35 @@ def _pass(
         compute=ray.data.TaskPoolStrategy(size=1 if alone else None),
         max_retries=0,
     )
-    rows = rows.map_batches(
-        Embedder,
-        fn_constructor_args=(config.encoders, run_id),
-        batch_size=1 if alone else config.ingest.embed_batch,
-        compute=ray.data.ActorPoolStrategy(size=actors),
-        num_gpus=1 if gpus else 0,
-        # On CPU the actor shares the cores with extraction: on two cores a core of its own would halve that.
-        num_cpus=0,
-        max_restarts=-1,
-        max_task_retries=0 if alone else EMBED_RETRIES,
-    )
+    if actors:
+        rows = rows.map_batches(
+            Embedder,
+            fn_constructor_args=(config.encoders, run_id),
+            batch_size=1 if alone else config.ingest.embed_batch,
+            compute=ray.data.ActorPoolStrategy(size=1 if alone else actors),
+            num_gpus=1 if gpus else 0,
+            num_cpus=0,
+            max_restarts=-1,
+            max_task_retries=0 if alone else EMBED_RETRIES,
+        )
     for row in rows.iter_rows():
+        if isinstance(row["done"], InputError):
+            raise row["done"]
         yield row["done"]
+
+
+@functools.cache
+def _embedder(encoders: EncodersConfig, run_id: str) -> Embedder:
+    return Embedder(encoders, run_id, "cpu")  # a worker keeps it for its next task
+
+
+def _embed(extracted: Extracted, encoders: EncodersConfig, run_id: str) -> Ingested | InputError:
+    """Returns the rows of an extraction; or why this node cannot embed at all, which ends the job."""
+    try:
+        embedder = _embedder(encoders, run_id)
+    except InputError as error:
+        return error
+    return embedder.guarded([extracted])[0]
 
 
 def guarded(extract: Extract, source: Source, config: Config) -> Extraction:

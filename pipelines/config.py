@@ -23,8 +23,8 @@ class IngestConfig(Settings):
     """How the ingest job uses its cluster."""
 
     extract_cpus: float = Field(1.0, gt=0, description="CPUs that one extraction task asks Ray for")
-    embed_actors: int = Field(0, ge=0, description="embedding actors; 0 takes one per GPU, or one on CPU")
-    embed_batch: int = Field(8, ge=1, description="videos that one embedding call takes")
+    embed_actors: int = Field(0, ge=0, description="embedding actors; 0: one per GPU; without GPUs tasks embed too")
+    embed_batch: int = Field(8, ge=1, description="videos that one call of an embedding actor takes")
     commit_every: int = Field(256, ge=1, description="videos in one commit, at most")
     commit_mb: float = Field(128.0, gt=0, description="crops and speech in one commit, in megabytes, at most")
     commit_every_s: float = Field(30.0, gt=0, description="seconds after which a smaller commit is made")
