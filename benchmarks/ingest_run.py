@@ -1,13 +1,11 @@
 """The ingest job by the clock: in a process of its own, on so many CPUs, with a Ray and a store of its own."""
 
 import json
-import logging
 import os
 import resource
 import shutil
 import threading
 import time
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +21,7 @@ def run(files: list[Path], folder: Path, cpus: int, config: Config) -> dict:
     """Ingests files on `cpus` CPUs into a new store in `folder`; returns its seconds, sizes and counts."""
     import ray
 
+    from pipelines.cluster import start_ray
     from pipelines.ingest import ingest
     from pipelines.inputs.listing import list_videos
 
@@ -30,8 +29,7 @@ def run(files: list[Path], folder: Path, cpus: int, config: Config) -> dict:
     folder.mkdir(parents=True)
     stages: Counter[str] = Counter()
     start_s = time.monotonic()
-    warnings.filterwarnings("ignore", message="lancedb fork support")  # as in pipelines.cluster
-    ray.init("local", num_cpus=cpus, log_to_driver=False, logging_level=logging.ERROR)
+    start_ray(cpus)
     ray_s, before_s = time.monotonic() - start_s, _family_cpu_s()
     first_s = time.time()
     summary = ingest(

@@ -54,20 +54,13 @@ class Embedder:
         self.run_id = run_id
         self.on_gpu = torch.cuda.is_available() and not (device or "").startswith("cpu")
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """For Ray Data: a batch {"extracted": (n,) of Extracted} -> {"done": (n,) of Ingested}."""
-        extracted = list(batch["extracted"])
-        column = np.empty(len(extracted), object)
-        column[:] = self.guarded(extracted)
-        return {"done": column}
-
-    def guarded(self, batch: Sequence[Extracted]) -> list[Ingested]:
+    def guarded(self, *batch: Extracted) -> list[Ingested]:
         """As `embed`; a source whose clips cannot be embedded becomes a failed row, and the others go on."""
         try:
             return self.embed(batch)
         except Exception as error:  # whatever it is, it must not end a job of a million files
             if len(batch) > 1:
-                return [done for item in batch for done in self.guarded([item])]
+                return [done for item in batch for done in self.guarded(item)]
             return self.embed([Extracted(batch[0].source, internal_error(error))])
 
     def embed(self, batch: Sequence[Extracted]) -> list[Ingested]:

@@ -1,7 +1,7 @@
 """The ingest job: asks the ledger what is to be done, a window at a time, and commits what the cluster makes of it.
 
-A window is one Ray dataset. A new one costs about 4 s, for its actors start anew, and its last videos leave CPUs
-idle: little against the thousands of videos in it, and it bounds what Ray and the driver keep in mind of a million.
+The last videos of a window leave CPUs idle: little against the thousands of videos in it, and windows bound what the
+driver keeps in mind of a million.
 """
 
 import time
@@ -11,12 +11,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.cluster import Extract, on_cluster, start_ray, stream
+from pipelines.cluster import on_cluster, start_ray
 from pipelines.committing import committed
 from pipelines.config import Config
 from pipelines.embedding import Ingested, failed
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.extraction.rows import Extraction
+from pipelines.flow import Extract, stream
 from pipelines.inputs.known import WINDOW, Work, split_known
 from pipelines.inputs.source import Source
 from pipelines.metrics import IngestMetrics

@@ -10,11 +10,11 @@ import pytest
 from ingest_world import extract, offline, sources_in, write_files
 
 from pipelines import committing, embedding, ingest
-from pipelines.cluster import guarded
 from pipelines.committing import committed
 from pipelines.config import EXECUTION, Config, IngestConfig
 from pipelines.embedding import Ingested, failed
 from pipelines.extraction.rows import Extraction
+from pipelines.flow import guarded
 from pipelines.inputs.known import Work
 from pipelines.inputs.source import Source
 from pipelines.metrics import IngestMetrics
@@ -194,7 +194,7 @@ def here(monkeypatch):
     def stream(sources, config, run, extract):
         embedder = embedding.Embedder(config.encoders, run)
         for source in sources:
-            yield from embedder.guarded([embedding.Extracted(source, guarded(extract, source, config))])
+            yield from embedder.guarded(embedding.Extracted(source, guarded(extract, source, config)))
 
     for module in (ingest, embedding):
         monkeypatch.setattr(module, "open_face_encoder", lambda spec, device: Encoder("face"))

@@ -136,8 +136,8 @@ def test_another_extraction_configuration_does_the_video_again(ingested, vclip, 
 
 def test_a_defect_in_one_file_does_not_end_the_job(tmp_path):
     """What an extraction raises is that video's reason."""
-    from pipelines.cluster import guarded
     from pipelines.config import Config
+    from pipelines.flow import guarded
     from pipelines.inputs.source import Source
 
     def trips(source, config):
