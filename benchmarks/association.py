@@ -84,7 +84,7 @@ def products(world, config, device, steps):
     size, shape = config.batch_size, config.model
     layers = [(world.d_face, world.d_voice), (world.d_face, shape.hidden), (shape.hidden, world.d_voice)]
     layers += [(world.d_voice, world.d_voice)]
-    layers += [(world.d_voice, shape.coupling_hidden), (shape.coupling_hidden, 2 * world.d_voice)] * shape.couplings
+    layers += [(world.d_voice // 2, shape.coupling_hidden), (shape.coupling_hidden, world.d_voice)] * shape.couplings
     pairs = [(torch.randn(size, a, device=device), torch.randn(a, b, device=device)) for a, b in layers]
     pairs.append((torch.randn(size, world.d_voice, device=device), torch.randn(world.d_voice, size, device=device)))
     for number in range(steps + 10):

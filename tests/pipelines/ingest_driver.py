@@ -14,6 +14,7 @@ if __name__ == "__main__":
     ray.cloudpickle.register_pickle_by_value(ingest_world)
     store, *folders = [arg for arg in sys.argv[1:] if not arg.startswith("--")]
     sources = ingest_world.sources_in(*map(Path, folders))
-    config = ingest_world.offline("ingest.commit_every=4", "ingest.embed_batch=2")
+    actors = next(arg.removeprefix("--embed-actors=") for arg in sys.argv if arg.startswith("--embed-actors="))
+    config = ingest_world.offline("ingest.commit_every=4", "ingest.embed_batch=2", f"ingest.embed_actors={actors}")
     summary = ingest(sources, store, config, ingest_world.extract, retry_failed="--retry-failed" in sys.argv)
     print(dict(summary.videos), "known", summary.known, "elsewhere", summary.elsewhere)

@@ -70,7 +70,9 @@ def _busy(process: psutil.Process) -> bool:
         title = process.cmdline()[0]
     except (psutil.Error, IndexError):
         return False
-    return title.startswith("ray::Map")  # not Ray's agents: a node dies with them, and the head node with its driver
+    return title.startswith(
+        ("ray::extract", "ray::Embedder")
+    )  # not Ray's agents: a node dies with them, and the head node with its driver
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,9 @@ def start(nodes, tmp_path) -> Iterator:
 
     def start(store: str, *folders: Path) -> subprocess.Popen:
         log = tmp_path / f"driver{len(started)}.log"
-        command = [sys.executable, "ingest_driver.py", store, *map(str, folders), "--retry-failed"]
+        # By turns the tasks embed, and an actor does.
+        actors = f"--embed-actors={len(started) % 2}"
+        command = [sys.executable, "ingest_driver.py", store, *map(str, folders), "--retry-failed", actors]
         env = os.environ | {"RAY_ADDRESS": nodes.address, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parents[1])}
         with open(log, "w") as out:
             started.append(subprocess.Popen(command, cwd=HERE, env=env, stdout=out, stderr=out))

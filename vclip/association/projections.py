@@ -64,38 +64,38 @@ class VoiceProjection(nn.Module):
 
 
 class AffineCoupling(nn.Module):
-    """One RealNVP layer: y = mask x + (1 - mask)(x exp(s(mask x)) + t(mask x)) (Dinh et al., 2017, eq. 9)."""
+    """One RealNVP layer, x -> x exp(s(kept)) + t(kept), of the half that it changes (Dinh et al., 2017, eq. 7, 8)."""
 
-    def __init__(self, mask: Tensor, hidden: int, dropout: float):
+    def __init__(self, kept: int, changed: int, hidden: int, dropout: float):
         super().__init__()
-        self.register_buffer("mask", mask, persistent=False)
-        dim = len(mask)
-        self.net = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 2 * dim))
+        self.net = nn.Sequential(
+            nn.Linear(kept, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 2 * changed)
+        )
         nn.init.zeros_(self.net[-1].weight)
         nn.init.zeros_(self.net[-1].bias)
 
     def _scale_and_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
         log_scale, shift = self.net(kept).chunk(2, dim=-1)
-        return (1 - self.mask) * torch.tanh(log_scale), (1 - self.mask) * shift  # tanh: no scale beyond e
+        return torch.tanh(log_scale), shift  # tanh: no scale beyond e
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns y and the log-determinant (batch,)."""
-        log_scale, shift = self._scale_and_shift(self.mask * x)
+    def forward(self, kept: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the changed half (batch, changed) and the log-determinant (batch,)."""
+        log_scale, shift = self._scale_and_shift(kept)
         return x * log_scale.exp() + shift, log_scale.sum(-1)
 
-    def inverse(self, y: Tensor) -> Tensor:
-        log_scale, shift = self._scale_and_shift(self.mask * y)
+    def inverse(self, kept: Tensor, y: Tensor) -> Tensor:
+        log_scale, shift = self._scale_and_shift(kept)
         return (y - shift) * (-log_scale).exp()
 
 
 class RealNVP(nn.Module):
-    """Affine couplings over alternating halves; keeps the dimension and starts as the identity."""
+    """Affine couplings that change odd and even entries in turn; keeps the dimension and starts as the identity."""
 
     def __init__(self, dim: int, couplings: int, hidden: int, dropout: float):
         super().__init__()
-        even = (torch.arange(dim) % 2 == 0).float()
+        sizes = (dim + 1) // 2, dim // 2
         self.couplings = nn.ModuleList(
-            AffineCoupling(even if i % 2 == 0 else 1 - even, hidden, dropout) for i in range(couplings)
+            AffineCoupling(sizes[i % 2], sizes[1 - i % 2], hidden, dropout) for i in range(couplings)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,13 +103,25 @@ class RealNVP(nn.Module):
 
     def with_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns phi_v(x) (batch, dim) and log |det d phi_v / d x| (batch,)."""
-        log_det = x.new_zeros(x.shape[:-1])
-        for coupling in self.couplings:
-            x, term = coupling(x)
+        log_det, halves = x.new_zeros(x.shape[:-1]), _halves(x)
+        for i, coupling in enumerate(self.couplings):
+            halves[1 - i % 2], term = coupling(halves[i % 2], halves[1 - i % 2])
             log_det = log_det + term
-        return x, log_det
+        return _whole(halves), log_det
 
     def inverse(self, y: Tensor) -> Tensor:
-        for coupling in reversed(self.couplings):
-            y = coupling.inverse(y)
-        return y
+        halves = _halves(y)
+        for i, coupling in reversed(list(enumerate(self.couplings))):
+            halves[1 - i % 2] = coupling.inverse(halves[i % 2], halves[1 - i % 2])
+        return _whole(halves)
+
+
+def _halves(x: Tensor) -> list[Tensor]:
+    return [x[..., 0::2], x[..., 1::2]]
+
+
+def _whole(halves: list[Tensor]) -> Tensor:
+    even, odd = halves
+    whole = even.new_empty((*even.shape[:-1], even.shape[-1] + odd.shape[-1]))
+    whole[..., 0::2], whole[..., 1::2] = even, odd
+    return whole
