@@ -29,9 +29,10 @@ class Standardize(nn.Module):
 
 
 class FaceProjection(nn.Module):
-    """phi_i: a linear path beside an MLP with ReLU, `d_face -> hidden -> d_voice`; either may be left out.
+    """phi_i: a linear path, and an MLP with ReLU on what it gives, which is added to it; either may be left out.
 
-    Beside a linear path the MLP's last layer starts at zero, so that the whole starts as the linear path.
+    On a linear path the MLP's last layer starts at zero, so that the whole starts as the linear path. What the path
+    drops, the MLP does not see: on few pairs it could only learn it by heart.
     """
 
     def __init__(self, d_face: int, d_voice: int, hidden: int, dropout: float, linear: bool = True):
@@ -40,12 +41,17 @@ class FaceProjection(nn.Module):
         self.mlp = None
         if hidden:
             last = nn.Linear(hidden, d_voice, bias=not linear)
-            self.mlp = nn.Sequential(nn.Linear(d_face, hidden), nn.ReLU(), nn.Dropout(dropout), last)
+            self.mlp = nn.Sequential(
+                nn.Linear(d_voice if linear else d_face, hidden), nn.ReLU(), nn.Dropout(dropout), last
+            )
             if linear:
                 nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return sum(path(x) for path in (self.linear, self.mlp) if path is not None)
+        if self.mlp is None or self.linear is None:
+            return (self.linear or self.mlp)(x)
+        straight = self.linear(x)
+        return straight + self.mlp(straight)
 
 
 class VoiceProjection(nn.Module):

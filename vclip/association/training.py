@@ -33,8 +33,9 @@ from vclip.errors import InputError
 
 FOLDS = 5
 START_CLIPS = 100_000  # more say nothing new about a covariance
+SCALE_CLIPS = 1024
+LOG_SCALES = tuple(np.linspace(0, 5, 51).tolist())
 DEV_CLIPS = 4000  # all faces with all voices, every few steps
-STARTS = {"cca": (linear.SHRINKAGES, linear.cca_maps), "ridge": (linear.STRENGTHS, linear.ridge_maps)}
 
 
 class TrainConfig(LoopConfig):
@@ -42,7 +43,9 @@ class TrainConfig(LoopConfig):
 
     model: AssociationConfig = AssociationConfig()
     start: str = Field(
-        "cca", pattern="^(cca|ridge|random)$", description="of the linear paths: closed forms, or random weights"
+        "gaussian",
+        pattern="^(gaussian|cca|ridge|random)$",
+        description="of the linear paths: closed forms, or random weights",
     )
     loss: str = Field("clip", pattern="^(clip|sge2e)$", description="CLIP's contrastive loss, or supervised GE2E")
     batch_size: int = Field(1024, ge=2, description="people in a batch; all of them where there are fewer")
@@ -219,15 +222,30 @@ def start(model: AssociationModel, pairs: Pairs, config: TrainConfig) -> float:
             (model.voice_input, pairs.voices, pairs.voice_clip),
         )
     )
-    values, maps_of = STARTS[config.start]
-    value, maps = linear.best_of(values, maps_of, x, y, pairs.people(), config.seed)
+    values = linear.STRENGTHS if config.start == "ridge" else linear.SHRINKAGES
+    rule = linear.ridge_maps if config.start == "ridge" else linear.cca_maps
+    value, moments, parts = linear.best_of(values, rule, x, y, pairs.people(), config.seed)
+    maps = linear.gaussian_maps(moments, parts, value) if config.start == "gaussian" else rule(moments, value)
     for path, matrix, rows in (
         (model.face_projection.linear, maps.face, x),
         (model.voice_projection.linear, maps.voice, y),
     ):
         path.weight.copy_(matrix.T)
-        path.bias.copy_(-(rows.double().mean(0) @ matrix))
-    return value if config.start == "cca" else 1.0
+        path.bias.copy_(maps.offset - rows.double().mean(0) @ matrix)
+        path.requires_grad_(False)
+    model.log_scale.copy_(_best_log_scale(model, pairs, config.seed))
+    return 1.0 if config.start == "ridge" else value
+
+
+def _best_log_scale(model: AssociationModel, pairs: Pairs, seed: int) -> float:
+    """Returns the logarithm of the inverse temperature that suits the start best."""
+    some, device = some_clips(pairs, SCALE_CLIPS, seed), model.log_scale.device
+    faces, voices = (
+        torch.as_tensor(clip_means(rows, clip, len(some)), device=device)
+        for rows, clip in ((some.faces, some.face_clip), (some.voices, some.voice_clip))
+    )
+    sides = model.eval().project_faces(faces), model.project_voices(voices)
+    return min(LOG_SCALES, key=lambda value: float(clip_loss(*sides, torch.tensor(value, device=device))))
 
 
 class _Noisy:
