@@ -81,10 +81,12 @@ def plot_folds(path: str | Path, folds: Sequence[Mapping[str, Any]]) -> Path:
 
 def plot_methods(path: str | Path, methods: Sequence[Mapping[str, Any]]) -> Path:
     """Draws the AUC of each method, the best on top: the mean over folds and their spread, plain and normalised."""
-    figure, axes = _axes("AUC on people never seen", "", (6.4, 0.9 + 0.42 * len(methods)))
+    figure, axes = _axes(
+        "AUC on people never seen: mean and standard deviation of folds", "", (6.4, 0.9 + 0.42 * len(methods))
+    )
     rows = range(len(methods), 0, -1)
     for name, label, colour, shift in (
-        ("auc_s_norm", "with score normalisation", FAINT, -0.13), ("auc", "cosine", ACCENT, 0.13),
+        ("auc", "cosine", ACCENT, 0.13), ("auc_s_norm", "with score normalisation", FAINT, -0.13),
     ):  # fmt: skip
         axes.errorbar(
             [method[name] for method in methods], [row + shift for row in rows],
@@ -94,7 +96,7 @@ def plot_methods(path: str | Path, methods: Sequence[Mapping[str, Any]]) -> Path
     axes.set_yticks(list(rows), [method["method"] for method in methods])
     axes.set_ylim(0.4, len(methods) + 0.6)
     axes.grid(axis="y", visible=False)
-    axes.legend(frameon=False, loc="lower right", fontsize=8)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8)
     return _save(figure, path)
 
 

@@ -35,9 +35,9 @@ def test_a_method_finds_the_relation_and_its_checkpoint_keeps_it(planted, tmp_pa
 
 
 def test_what_somebody_asks_for_counts_more_than_advice_and_less_than_what_a_method_is():
-    asked = TrainConfig(max_steps=5)
-    assert method_of("pins").config(asked).max_steps == 5
-    assert method_of("pins").config(TrainConfig()).max_steps == 1000
+    asked = TrainConfig(max_steps=5, batch_size=7)
+    assert method_of("pins").config(asked).batch_size == 7
+    assert method_of("pins").config(TrainConfig()).batch_size == 64
     assert method_of("cca").config(asked).max_steps == 0
     assert method_of("vclip").config(asked) == asked
 

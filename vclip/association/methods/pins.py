@@ -42,11 +42,14 @@ def curriculum_loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> 
         step: from 1 on; sets how hard the negative is.
     """
     hardness = min(LAST, FIRST + STEP * (step // HARDER_EVERY))
-    distance = torch.cdist(faces, voices)
-    apart = ~torch.eye(len(faces), dtype=torch.bool, device=faces.device)
-    negatives = []
-    for rows in (distance, distance.T):
-        others = rows[apart].view(len(rows), -1).sort(dim=1, descending=True).values  # from easy to hard
-        negatives.append(others[:, min(others.shape[1] - 1, int(hardness * others.shape[1]))])
-    positive = distance.diagonal().square().mean()
-    return positive + sum((MARGIN - far).clamp_min(0).square().mean() for far in negatives) / 2
+    cosine = faces @ voices.T
+    itself = torch.eye(len(faces), dtype=torch.bool, device=faces.device)
+    among = cosine.masked_fill(itself, 2)  # above all others, so that it counts as none of them
+    rank = 1 + min(len(faces) - 2, int(hardness * (len(faces) - 1)))  # from the farthest to the nearest
+    negatives = torch.cat([among.kthvalue(rank, dim).values for dim in (0, 1)])
+    positive = (2 - 2 * cosine.diagonal()).mean()
+    return positive + (MARGIN - _distance(negatives)).clamp_min(0).square().mean()
+
+
+def _distance(cosine: Tensor) -> Tensor:
+    return (2 - 2 * cosine).clamp_min(1e-6).sqrt()  # where vectors coincide it has no gradient

@@ -38,7 +38,8 @@ class Method:
 
 LINEAR = {"max_steps": 0, "model": {"hidden": 0, "couplings": 0}}
 FROM_RANDOM = {"start": "random", "feature_noise": 0.0, "label_smoothing": 0.0}
-TOWERS = {"learning_rate": 1e-3, "weight_decay": 1e-4, "max_steps": 1000}
+# Advice: batches of 64 to 256 as published, the rest by folds over training people (docs/association.md).
+TOWERS = {"batch_size": 64, "weight_decay": 1e-4}
 
 METHODS = {
     method.name: method
@@ -48,6 +49,7 @@ METHODS = {
             "paper",
             "Vclip's recipe as printed: MLP, RealNVP flow, CLIP loss, nothing else",
             preset={**FROM_RANDOM, "average": 0.0, "model": {"linear": False, "dropout": 0.0}},
+            advice={"patience": 5},
         ),
         Method(
             "sge2e",
@@ -58,12 +60,13 @@ METHODS = {
                 "views": 2,
                 "model": {"linear": False, "couplings": 0},
             },
+            advice={"batch_size": 128, "patience": 5},
         ),
         Method("ridge", "ridge regression of voices on faces", preset={"start": "ridge", **LINEAR}),
         Method("cca", "canonical correlation analysis, shrunk", preset={"start": "cca", **LINEAR}),
-        Method("pins", "Learnable PINs", pins.train, advice=TOWERS),
-        Method("self-lifting", "Self-Lifting", self_lifting.train, advice=TOWERS),
-        Method("fop", "FOP, fusion and orthogonal projection", fop.train, advice=TOWERS),
+        Method("pins", "Learnable PINs", pins.train, advice={**TOWERS, "learning_rate": 3e-4, "patience": 10}),
+        Method("self-lifting", "Self-Lifting", self_lifting.train, advice={**TOWERS, "learning_rate": 1e-3}),
+        Method("fop", "FOP, fusion and orthogonal projection", fop.train, advice={**TOWERS, "learning_rate": 2e-3}),
     )
 }
 

@@ -78,11 +78,7 @@ def multi_similarity_loss(vectors: Tensor, label: Tensor) -> Tensor:
     # Only pairs that break the order count: positives less alike than some negative, and the other way round.
     least, most = cosine.masked_fill(~same, 9).amin(1), cosine.masked_fill(~other, -9).amax(1)
     hard_same, hard_other = same & (cosine - CLOSE < most[:, None]), other & (cosine + CLOSE > least[:, None])
-    zero = torch.zeros(len(label), 1, device=label.device)  # the one in log(1 + sum)
-
-    def summed(mask: Tensor, exponent: Tensor) -> Tensor:
-        return torch.logsumexp(torch.cat([zero, exponent.masked_fill(~mask, -torch.inf)], dim=1), dim=1)
-
-    pull = summed(hard_same, -ALPHA * (cosine - BASE)) / ALPHA
-    push = summed(hard_other, BETA * (cosine - BASE)) / BETA
+    # With BASE = 1 no exponential overflows.
+    pull = ((-ALPHA * (cosine - BASE)).exp() * hard_same).sum(1).log1p() / ALPHA
+    push = ((BETA * (cosine - BASE)).exp() * hard_other).sum(1).log1p() / BETA
     return (pull + push).mean()
