@@ -29,7 +29,8 @@ STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the ridge, in mean vari
 # Directions that the faces say nothing about keep this share of the weight of the first, so that the map of the
 # voices can be inverted, as a flow can.
 LEAST_WEIGHT = 0.05
-FAINTEST = 1e-3  # the same where the weights are honest
+FAINTEST = 1e-3  # the same, where training goes on: what counts for more than it is worth would be learnt by heart
+SURE = 2.5  # standard errors that what strangers have in common must exceed
 AS_GOOD = 0.002  # of AUC
 CONSTANT = 0.8  # the constant entry, in root mean square lengths of the others together
 FOLDS = 5
@@ -102,6 +103,10 @@ class Moments:
         return Moments(*(getattr(self, f.name) + sign * getattr(other, f.name) for f in fields(self)))
 
 
+# Maps of the moments of pairs, and of those of disjoint parts of them.
+Rule = Callable[[Moments, Sequence[Moments]], Maps]
+
+
 def cca_maps(moments: Moments, shrinkage: float) -> Maps:
     """Returns the canonical directions of both, each weighted by its correlation.
 
@@ -121,12 +126,13 @@ def gaussian_maps(moments: Moments, parts: Sequence[Moments], shrinkage: float) 
         parts: of disjoint parts of them, no person in two.
         shrinkage: as of `cca_maps`.
     """
-    face, voice, _ = _canonical(moments, shrinkage)
+    face, voice, correlation = _canonical(moments, shrinkage)
     common = torch.zeros_like(voice[0])
     for part in parts:
         faces, voices, _ = _canonical(moments.without(part), shrinkage)
         common += part.count / moments.count * (faces * (part.covariances()[2] @ voices)).sum(0)
-    weight = common.clamp_min(0).sqrt()
+    sure = common > SURE * moments.count**-0.5
+    weight = torch.where(sure, common, 0).sqrt() if sure.any() else correlation
     return replace(_weighted(moments, face, voice, weight, FAINTEST), constant=CONSTANT)
 
 
@@ -162,43 +168,67 @@ def ridge_maps(moments: Moments, strength: float) -> Maps:
     return Maps(_of_unit_size(face, faces), _of_unit_size(identity, voices))
 
 
-def best_of(
-    values: Sequence[float],
-    maps: Callable[[Moments, float], Maps],
-    faces: Tensor,
-    voices: Tensor,
-    people: np.ndarray,
-    seed: int = 0,
-) -> tuple[float, Moments, list[Moments]]:
-    """Returns the value that matches strangers best by cross-validation over people; the moments, and of the folds.
-
-    Of values that are as good as the best, to AS_GOOD, it is the least.
+def fit(start: str, faces: Tensor, voices: Tensor, people: np.ndarray, seed: int = 0) -> tuple[float, Maps]:
+    """Returns how much had to be shrunk, 0..1, and the maps, what is free in them found by folds over people.
 
     Args:
-        values: to choose from, rising.
-        maps: that depend on it.
+        start: gaussian, cca or ridge.
         faces, voices: (C, d_face) and (C, d_voice), clip by clip.
         people: (C,) int, who is in the clip.
         seed: of the folds.
     """
-    rng = np.random.default_rng(seed)
-    fold = (rng.permutation(int(people.max()) + 1) % FOLDS)[people]
-    whole, score, parts = Moments.of(faces, voices), np.zeros(len(values)), []
-    for number in range(FOLDS):
-        held = torch.as_tensor(np.flatnonzero(fold == number), device=faces.device)
-        if len(set(people[fold == number])) < 2:
-            continue
-        parts.append(Moments.of(faces[held], voices[held]))
-        rest = whole.without(parts[-1])
-        judged = held[torch.as_tensor(rng.permutation(len(held))[:JUDGED], device=faces.device)]
-        x, y = (
-            rows[judged].double() - mean / rest.count for rows, mean in ((faces, rest.face), (voices, rest.voice))
+    folds = Folds(faces, voices, people, seed)
+    if start == "ridge":
+        return 1.0, folds.best([lambda whole, _, value=value: ridge_maps(whole, value) for value in STRENGTHS])[1]
+    number, maps = folds.best([lambda whole, _, value=value: cca_maps(whole, value) for value in SHRINKAGES])
+    shrinkage = SHRINKAGES[number]
+    if start == "gaussian":
+        _, maps = folds.best(
+            [
+                lambda whole, _: replace(cca_maps(whole, shrinkage), constant=CONSTANT),
+                lambda whole, parts: gaussian_maps(whole, parts, shrinkage),
+            ]
         )
-        who = people[judged.cpu().numpy()]
-        for i, value in enumerate(values):
-            score[i] += auc(all_trials(maps(rest, value).cosines(x, y).cpu().numpy(), who))
-    score /= max(1, len(parts))
-    return values[int(np.argmax(score >= score.max() - AS_GOOD))], whole, parts
+    return shrinkage, maps
+
+
+class Folds:
+    """Cross-validation over people, from moments alone.
+
+    Args:
+        faces, voices, people, seed: as of `fit`.
+    """
+
+    def __init__(self, faces: Tensor, voices: Tensor, people: np.ndarray, seed: int = 0):
+        rng = np.random.default_rng(seed)
+        fold = (rng.permutation(int(people.max()) + 1) % FOLDS)[people]
+        self.whole, self.parts = Moments.of(faces, voices), []
+        self._judged = []
+        for number in range(FOLDS):
+            if len(set(people[fold == number])) < 2:
+                continue
+            held = np.flatnonzero(fold == number)
+            judged = rng.permutation(held)[:JUDGED]
+            self.parts.append(
+                Moments.of(*(rows[torch.as_tensor(held, device=rows.device)] for rows in (faces, voices)))
+            )
+            rows = (rows[torch.as_tensor(judged, device=rows.device)].double() for rows in (faces, voices))
+            self._judged.append((self.whole.without(self.parts[-1]), *rows, people[judged]))
+
+    def best(self, rules: Sequence[Rule]) -> tuple[int, Maps]:
+        """Returns the number of the first rule that is as good as the best, to AS_GOOD, and its maps of all pairs."""
+        scores = np.array([self.score(rule) for rule in rules])
+        number = int(np.argmax(scores >= scores.max() - AS_GOOD))
+        return number, rules[number](self.whole, self.parts)
+
+    def score(self, rule: Rule) -> float:
+        """Returns the mean AUC over the folds."""
+        found = []
+        for i, (rest, x, y, who) in enumerate(self._judged):
+            maps = rule(rest, [part for j, part in enumerate(self.parts) if j != i])
+            cosines = maps.cosines(x - rest.face / rest.count, y - rest.voice / rest.count)
+            found.append(auc(all_trials(cosines.cpu().numpy(), who)))
+        return float(np.mean(found)) if found else 0.0
 
 
 def _inverse_root(values: Tensor, vectors: Tensor, share: float) -> Tensor:

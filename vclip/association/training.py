@@ -42,6 +42,7 @@ class TrainConfig(LoopConfig):
     """How the association model is trained."""
 
     model: AssociationConfig = AssociationConfig()
+    learning_rate: float = Field(1e-3, gt=0, description="the linear paths stay as they start, the rest learns fast")
     start: str = Field(
         "gaussian",
         pattern="^(gaussian|cca|ridge|random)$",
@@ -222,10 +223,7 @@ def start(model: AssociationModel, pairs: Pairs, config: TrainConfig) -> float:
             (model.voice_input, pairs.voices, pairs.voice_clip),
         )
     )
-    values = linear.STRENGTHS if config.start == "ridge" else linear.SHRINKAGES
-    rule = linear.ridge_maps if config.start == "ridge" else linear.cca_maps
-    value, moments, parts = linear.best_of(values, rule, x, y, pairs.people(), config.seed)
-    maps = linear.gaussian_maps(moments, parts, value) if config.start == "gaussian" else rule(moments, value)
+    need, maps = linear.fit(config.start, x, y, pairs.people(), config.seed)
     for path, matrix, rows in (
         (model.face_projection.linear, maps.face, x),
         (model.voice_projection.linear, maps.voice, y),
@@ -234,7 +232,7 @@ def start(model: AssociationModel, pairs: Pairs, config: TrainConfig) -> float:
         path.bias.copy_(maps.offset - rows.double().mean(0) @ matrix)
         path.requires_grad_(False)
     model.log_scale.copy_(_best_log_scale(model, pairs, config.seed))
-    return 1.0 if config.start == "ridge" else value
+    return need
 
 
 def _best_log_scale(model: AssociationModel, pairs: Pairs, seed: int) -> float:

@@ -8,6 +8,7 @@ import torch
 
 from vclip.association import linear
 from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
+from vclip.association.loss import clip_loss
 from vclip.association.metrics import all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.association.training import TrainConfig, dev_auc, fit, start, train
@@ -61,18 +62,31 @@ def test_learns_beyond_the_ridge_that_it_starts_from(planted):
     assert history.loss[-1] < history.loss[1]
 
 
+def clip_loss_at(model, pairs, factor):
+    """Returns the loss of one view of each clip at a temperature so many times the model's."""
+    with torch.no_grad():
+        sides = (
+            project(torch.as_tensor(rows.reshape(-1, 2, rows.shape[1]).mean(1)))
+            for project, rows in ((model.project_faces, pairs.faces), (model.project_voices, pairs.voices))
+        )
+        return clip_loss(*sides, model.log_scale + np.log(factor))
+
+
 def test_the_start_is_the_closed_form_that_strangers_like_best(planted):
     pairs, model = planted(), _untrained(0)
     model.face_input.fit(torch.as_tensor(pairs.faces))
     model.voice_input.fit(torch.as_tensor(pairs.voices))
-    shrinkage = start(model, pairs, QUICK)
+    start(model, pairs, QUICK)
     with torch.no_grad():  # two views of each clip in turn
         x = model.face_input(torch.as_tensor(pairs.faces.reshape(-1, 2, D_FACE).mean(1)))
         y = model.voice_input(torch.as_tensor(pairs.voices.reshape(-1, 2, D_VOICE).mean(1)))
-        expected = linear.cca_maps(linear.Moments.of(x, y), shrinkage)
+        _, expected = linear.fit("gaussian", x, y, pairs.people(), QUICK.seed)
         given = model.face_projection(x), model.voice_projection(y)
     for mine, rows, matrix in zip(given, (x, y), (expected.face, expected.voice), strict=True):
-        torch.testing.assert_close(mine, ((rows - rows.mean(0)) @ matrix.float()), atol=1e-4, rtol=1e-4)
+        straight = (rows - rows.mean(0)) @ matrix.float() + expected.offset.float()
+        torch.testing.assert_close(mine, straight, atol=1e-4, rtol=1e-4)
+    scales = [float(clip_loss_at(model, pairs, factor)) for factor in (0.8, 1.0, 1.25)]
+    assert scales[1] < min(scales[0], scales[2])
 
 
 def test_where_people_are_few_all_are_trained_on_for_as_long_as_folds_say(planted):

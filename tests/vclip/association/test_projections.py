@@ -94,7 +94,7 @@ def test_a_fresh_face_projection_is_its_linear_path_and_learns():
     projection, x = FaceProjection(9, 5, 11, dropout=0.0), torch.randn(20, 9)
     torch.testing.assert_close(projection(x), x @ projection.linear.weight.T + projection.linear.bias)
     torch.nn.init.normal_(projection.mlp[-1].weight)
-    hidden = torch.relu(projection.mlp[0](x))
+    hidden = torch.relu(projection.mlp[0](projection.linear(x)))
     assert (projection(x) - projection.linear(x)).abs().max() > 0.1
     torch.testing.assert_close(projection(x), projection.linear(x) + hidden @ projection.mlp[-1].weight.T)
 

@@ -37,7 +37,7 @@ class Method:
 
 
 LINEAR = {"max_steps": 0, "model": {"hidden": 0, "couplings": 0}}
-FROM_RANDOM = {"start": "random", "feature_noise": 0.0, "label_smoothing": 0.0}
+FROM_RANDOM = {"start": "random", "learning_rate": 3e-4, "feature_noise": 0.0, "label_smoothing": 0.0}
 # Advice: batches of 64 to 256 as published, the rest by folds over training people (docs/association.md).
 TOWERS = {"batch_size": 64, "weight_decay": 1e-4}
 
