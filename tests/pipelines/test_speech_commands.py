@@ -140,7 +140,7 @@ def test_of_several_faces_the_largest_is_used_and_said(asked, two_faces, vclip, 
 def test_the_score_is_what_the_sidecar_says_it_is(asked, vclip, tmp_path):
     """cos(phi_v(s(e)), phi_i(f_i(x))), recomputed; and the naive one without s."""
     from pipelines.extraction.faces.detectors import open_detector
-    from pipelines.generate import read_portraits
+    from pipelines.generation.portraits import read_portraits
     from vclip.encoders import open_face_encoder
 
     model = AssociationModel.load(asked["--model"])
