@@ -17,7 +17,7 @@ PERCENTILE = 90.0
 def nearest_known(vectors: np.ndarray, bank: SpeakerBank) -> np.ndarray:
     """Returns the cosine (n,) of each speaker vector (n, dim) with the nearest known speaker."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (unit @ bank.vectors.T).max(axis=1)
+    return np.minimum((unit @ bank.vectors.T).max(axis=1), 1.0)
 
 
 def likeness_bound(bank: SpeakerBank) -> float:
