@@ -158,7 +158,7 @@ def verify(
         for row in told:
             show(_told(row), False, row["file"])
     if wrong:
-        raise InputError(wrong[0] + (f" (and {len(wrong) - 1} more like it)" if len(wrong) > 1 else ""))
+        raise InputError(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
 
 
 def _told(row: dict) -> dict:
