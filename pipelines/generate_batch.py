@@ -4,7 +4,7 @@ rows -> faces (tasks) -> voices, by one product (driver) -> speech (tasks) -> fi
 
 Equal faces are found and scored once, and an utterance that several rows ask for is spoken once. A file is named by
 what is said, in which voice, for which face; its sidecar is written last and vouches for it. So a run that goes on
-where another was killed asks the sidecars what is done, and `results.jsonl`, written at the end, means that all is.
+where another was killed asks the sidecars what is done; `results.jsonl` is written at the end.
 """
 
 import json
@@ -104,9 +104,9 @@ def generate_batch(
     command = {"job": "generate", "manifest": recorded(manifest), "out": out}
     with recording(store, command, config, recipe, tts.space) as recorder:
         fates: dict[str, Fate] = {}
-        for utterance, spoken in _there(utterances, recipe):
-            fates[utterance.generation_id] = spoken
-            recorder.add(utterance, spoken, new=False)
+        for utterance, found in _there(utterances, recipe):
+            fates[utterance.generation_id] = found
+            recorder.add(utterance, found, new=False)
         summary.already_there = len(fates)
         left = [utterance for name, utterance in utterances.items() if name not in fates]
         for utterance, fate in _speak(left, Speaking(recipe, open_tts, models.evaluator), config):

@@ -14,6 +14,8 @@ from pipelines.generation.utterances import Utterance
 from pipelines.generation.voices import Candidates, Voice, tell
 from vclip.errors import InputError
 
+AT_ONCE = 4096  # faces in one product; with 20,000 candidates their scores take 330 MB
+
 Asked = tuple[str, int]  # a face's key and a number of voices
 
 
@@ -47,16 +49,17 @@ def _row(job: Job, face: Found | None, chosen: Mapping[Asked, list[Voice] | str]
 
 def _choose(asked: Mapping[Asked, Face], models: Models, settings: GenerateConfig) -> dict[Asked, list[Voice] | str]:
     """Returns the voices of each face, so many as are asked for, or why there are not so many."""
-    faces = {key: face for (key, _), face in asked.items()}
     candidates = Candidates(models.association, models.generator, models.signature, settings)
-    scores = candidates.scores(np.stack([face.vector for face in faces.values()]))
-    of_face = dict(zip(faces, scores, strict=True))
-    chosen, differ = {}, []
-    for key, count in asked:
-        try:
-            chosen[key, count], enough = candidates.best(of_face[key], count)
-            differ.append(enough)
-        except InputError as error:
-            chosen[key, count] = str(error)
+    chosen: dict[Asked, list[Voice] | str] = {}
+    differ, rows = [], list(asked.items())
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        scores = candidates.scores(np.stack([face.vector for _, face in part]))
+        for (key, _), row in zip(part, scores, strict=True):
+            try:
+                chosen[key], enough = candidates.best(row, key[1])
+                differ.append(enough)
+            except InputError as error:
+                chosen[key] = str(error)
     tell(settings, candidates.refused, differ)
     return chosen
