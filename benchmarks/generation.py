@@ -7,7 +7,7 @@ Takes the first pictures of a folder, lets each say every text in one voice, and
 each time somewhere in the next part of the work. Then it looks at what is there: a line for each row, a WAV file for
 each line, no file besides, every file whole and with its own provenance, each row of the store once. Every call of
 the TTS is written down when it begins, so what was spoken twice is counted, calls that a kill broke off as whole
-ones. Prints JSON; exits with 1 if anything is missing, doubled or torn.
+ones. Prints JSON; exits with 1 if anything is missing, doubled or torn, or more than 2 % was spoken twice.
 """
 
 import argparse
@@ -21,8 +21,6 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-
-import numpy as np
 
 from pipelines.config import Config
 from pipelines.generate_batch import RESULTS, generate_batch
@@ -38,7 +36,7 @@ MOST_TWICE = 0.02
 
 
 class Noted:
-    """A TTS that writes down what it is asked, before it speaks."""
+    """A TTS that writes down that it is asked, before it speaks."""
 
     def __init__(self, tts, journal):
         self._tts, self._journal = tts, journal
@@ -46,9 +44,8 @@ class Noted:
         self.sample_rate_hz, self.made_of = tts.sample_rate_hz, tts.made_of
 
     def synthesize(self, text, speaker):
-        line = json.dumps([text, hash(np.asarray(speaker, np.float32).tobytes())])
         with open(self._journal, "ab", buffering=0) as file:
-            file.write(f"{line}\n".encode())
+            file.write(f"{os.getpid()} {json.dumps(text)}\n".encode())
         return self._tts.synthesize(text, speaker)
 
 
@@ -73,7 +70,7 @@ def main() -> None:
     kills = run_and_kill(args)
     result = {"kills": kills, "took_s": time.monotonic() - started_s, **look(args)}
     print(json.dumps(result, indent=2))
-    sys.exit(0 if result["sound"] else 1)
+    sys.exit(0 if result["sound"] and result["few_twice"] else 1)
 
 
 def write_manifest(args) -> None:
@@ -105,9 +102,8 @@ def run_and_kill(args) -> list[int]:
     chance, total, kills = random.Random(args.seed), args.faces * args.texts, []
     # Each kill falls somewhere in its own part of the work.
     parts = [total * (number + chance.uniform(0.2, 0.8)) / (args.kills + 1) for number in range(args.kills)]
-    env = os.environ | {"PYTHONHASHSEED": "0"}
     while True:
-        job = subprocess.Popen([sys.executable, *sys.argv, "--job"], env=env)
+        job = subprocess.Popen([sys.executable, *sys.argv, "--job"])
         while job.poll() is None:
             if len(kills) < len(parts) and (there := files(args)) >= parts[len(kills)]:
                 job.send_signal(signal.SIGKILL)
@@ -130,8 +126,8 @@ def look(args) -> dict:
     wavs = {line["wav"] for line in lines if line["state"] == "done"}
     there = {str(path) for path in out.rglob("*") if path.is_file()} - {str(out / RESULTS)}
     torn = [wav for wav in wavs if _torn(wav)]
-    calls = Counter((args.folder / "journal").read_text().splitlines())
-    twice = (calls.total() - len(calls)) / len(calls)
+    calls = len((args.folder / "journal").read_text().splitlines())
+    twice = (calls - len(wavs)) / len(wavs)
     found = {
         "rows": rows,
         "states": dict(Counter(line["state"] for line in lines)),
@@ -139,7 +135,7 @@ def look(args) -> dict:
         "wav_files": len(wavs),
         "strange_files": sorted(there - wavs - {wav.replace(".wav", ".json") for wav in wavs})[:5],
         "torn_files": torn[:5],
-        "calls_of_the_tts": calls.total(),
+        "calls_of_the_tts": calls,
         "spoken_twice": twice,
         "speech_s": sum(line.get("seconds", 0.0) for line in lines),
     }
@@ -151,7 +147,7 @@ def look(args) -> dict:
         recorded = len(mine) == len(set(mine)) == len(wavs)
     complete = [line["row"] for line in lines] == list(range(1, rows + 1)) and found["states"] == {"done": rows}
     whole = not torn and not found["strange_files"] and len(there) == 2 * len(wavs)
-    return found | {"sound": complete and whole and recorded and twice < MOST_TWICE}
+    return found | {"sound": complete and whole and recorded, "few_twice": twice < MOST_TWICE}
 
 
 def _torn(wav: str) -> bool:

@@ -4,35 +4,16 @@ import os
 import subprocess
 import sys
 
-import boto3
 import pytest
-from loopback import bucket_service
 
-from pipelines.inputs import buckets
 from pipelines.inputs.remote import RemoteConfig
 from pipelines.outputs import Output
 from pipelines.whole_file import whole_file
 from vclip.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def bucket():
-    with bucket_service() as (environment, _), pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        buckets._opened.cache_clear()
-        boto3.client("s3").create_bucket(Bucket="made")
-        yield "s3://made/by/us"
-    buckets._opened.cache_clear()
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def output(request, tmp_path):
-    where = tmp_path / "out" if request.param == "folder" else request.getfixturevalue("bucket")
-    return Output(where, RemoteConfig())
-
-
-def test_what_is_written_is_listed_and_read(output):
+def test_what_is_written_is_listed_and_read(place):
+    output = Output(place, RemoteConfig())
     assert list(output.names("speech")) == []
     output.write("speech/ab/one.wav", b"1")
     output.write("speech/cd/two.wav", b"2")
