@@ -14,7 +14,7 @@ import numpy as np
 
 import vclip
 from pipelines.config import Config, GenerateConfig
-from pipelines.generate import choose_voices
+from pipelines.generation.voices import choose_voices
 from pipelines.speakers import SENTENCES, load_speakers, mean_voice
 from pipelines.train import read_pairs
 from stores import Store

@@ -1,5 +1,6 @@
-"""The Ray cluster that a job runs on: one that is there already, or this machine."""
+"""The Ray cluster that a job runs on: one that is there already, or this machine; and its tasks' lives and deaths."""
 
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,31 @@ def start_ray(cpus: int | None = None) -> None:
 def on_cluster() -> bool:
     """Returns whether RAY_ADDRESS names a cluster that runs already."""
     return bool(os.environ.get("RAY_ADDRESS"))
+
+
+@functools.lru_cache(maxsize=1)
+def cpus(moment: int) -> float:
+    """Returns how many the cluster has; it is asked once in a `moment`."""
+    import ray
+
+    return ray.cluster_resources().get("CPU", 1)
+
+
+def deaths() -> tuple[type[Exception], ...]:
+    """Returns what Ray raises where a worker, its node or what it made is gone."""
+    from ray import exceptions as of
+
+    return of.WorkerCrashedError, of.OutOfMemoryError, of.NodeDiedError, of.ObjectLostError, of.ActorUnavailableError
+
+
+def one_thread() -> None:
+    """Keeps libraries to the one core that Ray gives a task; each would take them all."""
+    import cv2
+    import torch
+
+    cv2.setNumThreads(1)
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 @contextmanager

@@ -49,7 +49,21 @@ class GenerateConfig(Settings):
     max_similarity: float = Field(
         0.8, gt=0, le=1, description="cosine between chosen voices, at most; 1: plain top k"
     )
+    known_similarity: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="cosine to a known speaker, at most; unset: what 90 % of them keep from each other",
+    )
     seed: int = 0
+
+
+class BatchConfig(Settings):
+    """How a manifest is spoken on the cluster."""
+
+    task_cpus: float = Field(1.0, gt=0, description="CPUs that one task asks Ray for")
+    task_utterances: int = Field(64, ge=1, description="utterances of one task, at most; all of a text's together")
+    record_every: int = Field(1024, ge=1, description="utterances in one commit to the store, at most")
 
 
 class Config(Settings):
@@ -63,6 +77,7 @@ class Config(Settings):
     speakers: GeneratorConfig = GeneratorConfig()
     signature: SignatureConfig = SignatureConfig()
     generate: GenerateConfig = GenerateConfig()
+    batch: BatchConfig = BatchConfig()
 
     def deciding(self) -> dict[str, Any]:
         """Returns what decides what a video gives, and so which videos of a store are done: all but EXECUTION."""

@@ -20,6 +20,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.cluster import cpus, deaths, one_thread
 from pipelines.config import Config, EncodersConfig
 from pipelines.embedding import Embedder, Extracted, Ingested, failed, internal_error
 from pipelines.extraction.rows import Extraction
@@ -123,7 +124,7 @@ class _Flow:
 
     def _most(self) -> int:
         """How many sources may be under way."""
-        tasks = max(1, int(_cpus(round(time.monotonic() / SIZE_EVERY_S)) / self._config.extract_cpus))
+        tasks = max(1, int(cpus(round(time.monotonic() / SIZE_EVERY_S)) / self._config.extract_cpus))
         return AHEAD * (tasks + len(self._actors) * self._config.embed_batch)
 
     def _begin(self, source: Source) -> None:
@@ -155,7 +156,7 @@ class _Flow:
             call = self._running.pop(ref)
             try:
                 result = ray.get(ref)
-            except _deaths():
+            except deaths():
                 yield call, None
                 continue
             except RayTaskError as error:
@@ -166,24 +167,9 @@ class _Flow:
             yield call, result
 
 
-@functools.lru_cache(maxsize=1)
-def _cpus(moment: int) -> float:
-    """Those of the cluster; asked for once in a `moment`."""
-    import ray
-
-    return ray.cluster_resources().get("CPU", 1)
-
-
-def _deaths() -> tuple[type[Exception], ...]:
-    """What Ray raises where a worker, its node or what it made is gone."""
-    from ray import exceptions as of
-
-    return of.WorkerCrashedError, of.OutOfMemoryError, of.NodeDiedError, of.ObjectLostError, of.ActorUnavailableError
-
-
 def _extraction(extract: Extract, config: Config) -> Callable[[Source], tuple[bool, Extracted]]:
     def work(source: Source) -> tuple[bool, Extracted]:
-        _one_thread()
+        one_thread()
         return True, Extracted(source, guarded(extract, source, config))
 
     return work
@@ -191,7 +177,7 @@ def _extraction(extract: Extract, config: Config) -> Callable[[Source], tuple[bo
 
 def _ingestion(extract: Extract, config: Config, run_id: str) -> Callable[[Source], list[Ingested]]:
     def work(source: Source) -> list[Ingested]:
-        _one_thread()
+        one_thread()
         extracted = Extracted(source, guarded(extract, source, config))
         return _embedder(config.encoders, run_id).guarded(extracted)
 
@@ -209,13 +195,3 @@ def guarded(extract: Extract, source: Source, config: Config) -> Extraction:
         return extract(source, config)
     except Exception as error:
         return internal_error(error)
-
-
-def _one_thread() -> None:
-    """Ray gives a task one core; the libraries in it would each take them all."""
-    import cv2
-    import torch
-
-    cv2.setNumThreads(1)
-    if torch.get_num_threads() != 1:
-        torch.set_num_threads(1)

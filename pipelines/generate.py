@@ -1,55 +1,27 @@
-"""`vclip generate`: a face photo and text into speech in new voices that suit the face.
+"""`vclip generate --face --text`: a face photo and text into speech in new voices that suit the face.
 
 photo -> face -> crop -> vector -> scored against candidates (as the TTS will make them) -> k voices -> WAV files
+
+Many faces and texts at once: `pipelines.generate_batch`.
 """
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipelines.config import Config
-from pipelines.extraction.faces.detectors import FaceDetector, open_detector
-from pipelines.extraction.faces.photos import face_in_photo, read_image
-from pipelines.progress import say, step
-from pipelines.speakers import load_speakers
-from stores import Store, generation_id, run_id
-from vclip import __version__, checkpoint
-from vclip.association.methods import load as load_association
-from vclip.association.protocol import Association
-from vclip.audio import prepare_speech
-from vclip.encoders import open_face_encoder, open_voice_encoder, spec_of_space
-from vclip.encoders.face_crop import crop_face
-from vclip.errors import InputError, SpaceError
-from vclip.speakers.metrics import f2v
-from vclip.speakers.retrieval import expected_voices, pick, suitability
+from pipelines.extraction.faces.detectors import open_detector
+from pipelines.generation.models import check_tts, open_models, with_tts
+from pipelines.generation.portraits import encoded, face_encoder_spec, open_encoder, read_portraits
+from pipelines.generation.utterances import Judge, Utterance, provenance, speak, store_row
+from pipelines.generation.voices import choose_voices
+from pipelines.progress import step
+from stores import Store
+from vclip.errors import InputError
 from vclip.tts import open_tts
 from vclip.tts.wav import write_speech
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """One photo's face, ready to be encoded."""
-
-    path: str
-    sha256: str  # of the file
-    name: str  # stem of the files made for it
-    crop: np.ndarray  # (side, side, 3) uint8 RGB
-    face_index: int  # which face of the photo, from the left
-    faces: int  # how many the photo has
-
-
-@dataclass(frozen=True)
-class Voice:
-    """One voice chosen for a face."""
-
-    speaker: np.ndarray  # (dim,) float32, the vector given to the TTS
-    expected: np.ndarray  # (d_voice,) float32, what it will sound like
-    score: float  # cosine with the face
-    log_likelihood: float  # under the speaker generator
 
 
 def generate(
@@ -84,146 +56,41 @@ def generate(
     """
     if any(not text.strip() for text in texts):
         raise InputError("--text: found an empty text, expected something to say")
-    settings = config.generate
-    model = load_association(model_folder)
-    generator, signature = load_speakers(speakers_folder, settings.score)
-    evaluator = load_association(evaluator_folder) if evaluator_folder else None
-    if evaluator:
-        if (evaluator.face_space, evaluator.voice_space) != (model.face_space, model.voice_space):
-            found, expected = (f"{m.face_space} and {m.voice_space}" for m in (evaluator, model))
-            raise SpaceError(found, expected, f"evaluator {evaluator_folder}")
-        if checkpoint.digest(evaluator_folder) == checkpoint.digest(model_folder):
-            raise InputError(f"--evaluator {evaluator_folder}: found the model itself, expected another to judge it")
-        if np.isin(evaluator.seen, model.seen).any():
-            say(f"evaluator {evaluator_folder}: was trained on some of the same people as {model_folder}")
+    models = open_models(model_folder, speakers_folder, evaluator_folder, config)
     store = Store.open(store_uri) if store_uri else None
     portraits = read_portraits(faces, open_detector(config.extraction.tracks.detector), face_index)
-    vectors = _face_encoder(model, config).embed([portrait.crop for portrait in portraits])
-    tts = open_tts(settings.tts)
-    if generator.space != tts.space:
-        raise SpaceError(generator.space, tts.space, f"speakers for the TTS '{tts.name}'")
+    encoder = open_encoder(face_encoder_spec(models.association, config), models.association.face_space)
+    found = encoded(portraits, encoder)
+    tts = open_tts(config.generate.tts)
+    check_tts(models.generator, tts)
     for text in texts:
-        tts.synthesize(text, generator.bank.vectors[0])  # raises where there is nothing to say, and is remembered
-    chosen = choose_voices(vectors, model, generator, signature, config, k)
-    listener = open_voice_encoder(spec_of_space(model.voice_space)) if evaluator else None
-    folders = {"association": model_folder, "generator": Path(speakers_folder) / "generator"}
-    folders |= {"signature": Path(speakers_folder) / "signature"} if signature else {}
-    folders |= {"evaluator": evaluator_folder} if evaluator_folder else {}
-    models = {
-        "vclip": __version__,
-        **{name: {"folder": str(folder), "sha256": checkpoint.digest(folder)} for name, folder in folders.items()},
-        "face_space": model.face_space,
-        "voice_space": model.voice_space,
-        "tts": tts.name,
-    }
-    written = []
+        tts.synthesize(text, models.generator.bank.vectors[0])  # raises where there is nothing to say; is remembered
+    vectors = np.stack([face.vector for face in found])
+    chosen = choose_voices(vectors, models.association, models.generator, models.signature, config, k)
+    judge = Judge(models.evaluator) if models.evaluator else None
+    named, written = with_tts(models.named, tts), []
     with step("speak", len(portraits) * k * len(texts), "files") as progress:
-        for portrait, vector, voices in zip(portraits, vectors, chosen, strict=True):
+        for name, face, voices in zip(_names(faces), found, chosen, strict=True):
             for rank, voice in enumerate(voices, start=1):
                 for text in texts:
-                    wave = tts.synthesize(text, voice.speaker)
-                    scores = {settings.score: voice.score, "log_likelihood": voice.log_likelihood}
-                    if evaluator and listener:
-                        heard = listener.embed([prepare_speech(wave, tts.sample_rate_hz)])
-                        scores["f2v"] = float(f2v(evaluator, vector[None], heard)[0])
+                    utterance = Utterance(face, voice, rank, text)
+                    wave, spoken = speak(utterance, tts, judge)
+                    said = provenance(utterance, spoken, config.generate, named)
                     # A name of its own for each text and voice: a later run must not put other speech in its place.
-                    name = generation_id(portrait.sha256, text, voice.speaker)
-                    path = out / f"{portrait.name}_voice{rank}_{name[:8]}.wav"
-                    row = {
-                        "generation_id": name,
-                        "wav": str(path),
-                        "text": text,
-                        "face": portrait.path,
-                        "face_sha256": portrait.sha256,
-                        "face_index": portrait.face_index,
-                        "faces_in_photo": portrait.faces,
-                        "voice": rank,
-                        "score": voice.score,
-                        "scores": scores,
-                        "seconds": len(wave) / tts.sample_rate_hz,
-                        "models": models,
-                        "generate": settings.model_dump(),
-                        "speaker_vector": [round(float(v), 6) for v in voice.speaker],
-                        "notice": "Synthetic speech. The voice was made to suit the face; it is nobody's own voice.",
-                    }
-                    write_speech(path, wave, tts.sample_rate_hz, row)
-                    written.append(row)
+                    path = out / f"{name}_voice{rank}_{utterance.generation_id[:8]}.wav"
+                    write_speech(path, wave, tts.sample_rate_hz, said)
+                    written.append(said | {"wav": str(path)})
                     progress.advance()
     if store:
-        record(store, written, tts.name, tts.space)
+        with store.run({"job": "generate", "faces": [str(face) for face in faces]}, config.model_dump()) as run:
+            store.add_generations([store_row(row, run.run_id, tts.space, row["wav"]) for row in written])
     return written
 
 
-def read_portraits(paths: Sequence[Path], detector: FaceDetector, index: int | None) -> list[Portrait]:
-    """Returns the chosen face of each photo, and tells where a photo has several.
-
-    Raises:
-        InputError: unreadable, no face, or none of that index; names the file.
-    """
-    portraits, names = [], set()
+def _names(paths: Sequence[Path]) -> Iterable[str]:
+    """Returns the stems of the paths, numbered where one comes again."""
+    names: list[str] = []
     for path in paths:
-        image = read_image(path)
-        try:
-            face, used, count = face_in_photo(image, detector, index)
-        except InputError as error:
-            raise InputError(f"photo {path}: {error}") from None
-        if count > 1:
-            say(f"photo {path}: {count} faces, used number {used} from the left; choose with --face-index")
-        name = next(n for n in (path.stem, *(f"{path.stem}-{i}" for i in range(2, len(paths) + 2))) if n not in names)
-        names.add(name)
-        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        portraits.append(Portrait(str(path), digest, name, crop_face(image, face.landmarks), used, count))
-    return portraits
-
-
-def choose_voices(
-    faces: np.ndarray, model: Association, generator: Any, signature: Any, config: Config, k: int
-) -> list[list[Voice]]:
-    """Returns k voices for each face vector (n, d_face): the best candidates that differ from each other."""
-    settings = config.generate
-    candidates = generator.sample(settings.candidates, settings.seed)
-    expected = expected_voices(candidates, generator.space, model, signature)
-    scores = suitability(model, faces, expected)  # (faces, candidates)
-    likelihood = generator.log_likelihood(candidates)
-    chosen = []
-    for row in scores:
-        picked, limit = pick(row, expected, k, settings.max_similarity)
-        if limit > settings.max_similarity:
-            say(f"no {k} voices differ by {settings.max_similarity:.2f}; took {limit:.2f} (generate.max_similarity)")
-        chosen.append([Voice(candidates[i], expected[i], float(row[i]), float(likelihood[i])) for i in picked])
-    return chosen
-
-
-def _face_encoder(model: Association, config: Config) -> Any:
-    """The encoder that the model needs; the configuration names it only where the space does not."""
-    try:
-        spec = spec_of_space(model.face_space)
-    except InputError:
-        spec = config.encoders.face
-    encoder = open_face_encoder(spec)
-    if encoder.space != model.face_space:
-        raise SpaceError(encoder.space, model.face_space, f"face encoder '{spec}'")
-    return encoder
-
-
-def record(store: Store, written: Sequence[dict[str, Any]], tts: str, space: str) -> None:
-    """Adds generated files to the table `generations`."""
-    run = run_id()
-    store.add_generations(
-        [
-            {
-                "generation_id": row["generation_id"],
-                "run_id": run,
-                "face": row["face"],
-                "text": row["text"],
-                "tts": tts,
-                "space": space,
-                "speaker_vector": row["speaker_vector"],
-                "score": row["score"],
-                "scores": row["scores"],
-                "audio_uri": row["wav"],
-                "models": row["models"],
-            }
-            for row in written
-        ]
-    )
+        numbered = (f"{path.stem}-{i}" for i in range(2, len(paths) + 2))
+        names.append(next(name for name in (path.stem, *numbered) if name not in names))
+    return names

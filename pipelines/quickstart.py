@@ -13,7 +13,8 @@ from typing import Any
 
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import open_detector
-from pipelines.generate import generate, read_portraits
+from pipelines.generate import generate
+from pipelines.generation.portraits import read_portraits
 from pipelines.inputs.listing import list_videos
 from pipelines.page import write_page
 from pipelines.plots import plot_folds

@@ -1,11 +1,16 @@
 """Files that are there whole or not at all."""
 
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vclip.errors import InputError
+
+# A draft says who writes it, so that those of the dead can be told.
+_DRAFT = re.compile(r"(?:^|/)\.[^/]*\.(?P<host>[^/.]+)-(?P<pid>\d+)\.part[^/]*$")
 
 
 @contextmanager
@@ -15,7 +20,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the file cannot be written.
     """
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = path.with_name(f".{path.stem}.{_host()}-{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -25,3 +30,31 @@ def whole_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def is_draft(name: str) -> bool:
+    """Returns whether a path is that of a temporary file of `whole_file`."""
+    return _DRAFT.search(name) is not None
+
+
+def sweep_drafts(folder: Path) -> None:
+    """Removes the temporary files below a folder that processes of this machine left when they were killed."""
+    for path in folder.rglob(".*.part*"):
+        found = _DRAFT.search(str(path))
+        if found and found["host"] == _host() and not alive(int(found["pid"])):
+            path.unlink(missing_ok=True)
+
+
+def alive(pid: int) -> bool:
+    """Returns whether a process of this machine runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _host() -> str:
+    return socket.gethostname().replace(".", "_")

@@ -47,6 +47,12 @@ def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[s
         return found.meta["e_tag"], _pieces(found)
 
 
+def write(address: str, content: bytes, stall_s: float) -> None:
+    """Writes an object, whole or not at all; replaces one that is there."""
+    with _explained():
+        obstore.put(_bucket(address, stall_s), _key(address), content)
+
+
 def _pieces(found: "obstore.GetResult") -> Iterator[bytes]:
     with _explained():
         for piece in found.stream(min_chunk_size=1):  # as it comes, so that the limit on the time is kept

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipelines.inputs.addresses import is_remote
 from pipelines.inputs.remote import RemoteConfig, check_size, read
+from pipelines.whole_file import alive
 
 _OWNER = f"vclip-copy-{socket.gethostname()}-"
 
@@ -60,15 +61,5 @@ def _sweep(parent: str) -> None:
     """Removes, once per process, what killed workers of this machine left."""
     for folder in Path(parent).glob(f"{_OWNER}*"):
         pid = folder.name.removeprefix(_OWNER).partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdigit() and not alive(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

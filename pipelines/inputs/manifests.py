@@ -56,13 +56,25 @@ def read_manifest(path: str | Path, name: str = "") -> Iterator[Row]:
     Raises:
         InputError: it cannot be read, or a row is not as expected; says which, what was found and what was expected.
     """
-    suffix = os.path.splitext(path)[1].lower()
     where = f"manifest {name or path}"
     shared: dict[Any, Any] = {}
+    for number, found in read_rows(path, name):
+        yield _row(number, found, where, shared)
+
+
+def read_rows(path: str | Path, name: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields the rows of a local manifest with their numbers, column -> value; raises InputError as `read_manifest`.
+
+    Args:
+        path: where it lies.
+        name: what it is called in errors, where that is not its path.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    where = f"manifest {name or path}"
     number = 0
     try:
         for number, found in enumerate(_READERS.get(suffix, _csv)(Path(path), where), start=1):
-            yield _row(number, found, where, shared)
+            yield number, found
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
         reason = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
         after = f", after row {number}" if number else ""
@@ -135,7 +147,7 @@ def _jsonl(path: Path, where: str) -> Iterator[dict[str, Any]]:
             except ValueError:
                 found = line.strip()[:40]
             if not isinstance(found, dict):
-                raise InputError(f"{where}, row {number}: found {found!r}; expected a JSON object with a key 'file'")
+                raise InputError(f"{where}, row {number}: found {found!r}; expected a JSON object")
             yield found
 
 

@@ -161,3 +161,28 @@ def other_store(tmp_path_factory) -> str:
     uri = str(tmp_path_factory.mktemp("other") / "store")
     Store.create(uri, faces={"open_clip/elsewhere/crop1": 512}, voices={"ecapa/192": 192})
     return uri
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """A prefix of a bucket on an S3 of our own (moto's), which the environment names."""
+    import boto3
+    from loopback import bucket_service
+
+    from pipelines.inputs import buckets
+
+    with bucket_service() as (environment, _), pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        buckets._opened.cache_clear()
+        boto3.client("s3").create_bucket(Bucket="made")
+        yield "s3://made/by/us"
+    buckets._opened.cache_clear()
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request, tmp_path) -> str:
+    """Where files can be put: a folder, and a prefix of a bucket."""
+    return (
+        str(tmp_path / "out") if request.param == "folder" else f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+    )

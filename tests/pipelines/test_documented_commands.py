@@ -113,19 +113,25 @@ def desk(tmp_path, monkeypatch, ingested, pairs_store, pair_files, model, speake
     shutil.copytree(pair_files, tmp_path / "pairs")
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     shutil.copy(photo, tmp_path / "photo.jpg")
+    (tmp_path / "jobs.csv").write_text("face,text\nphoto.jpg,Hello there.\nphoto.jpg,Good night.\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
+def _as_a_shell_has_it(folder, word):
+    return sorted(map(str, folder.glob(word))) if "*" in word else [word]
+
+
 @pytest.mark.slow
 def test_the_quick_commands_run_as_written(desk, vclip):
-    quick = {("query",), ("evaluate",), ("generate",)}
+    quick = {("query",), ("evaluate",), ("generate",), ("verify",)}
     lines = [line for line in _shell_lines(README) if _parse(line)[0] in quick]
-    assert len(lines) == 3
+    assert len(lines) == 5
     for line in lines:
-        said = vclip(*shlex.split(line)[1:])
+        said = vclip(*(path for word in shlex.split(line)[1:] for path in _as_a_shell_has_it(desk, word)))
         assert said.code == 0, (line, said.err)
     assert len(list((desk / "work" / "speech").glob("*.wav"))) == 3
+    assert len(list((desk / "work" / "batch").rglob("*.wav"))) == 6
     assert (desk / "work" / "evaluation" / "roc.png").is_file()
 
 

@@ -19,7 +19,7 @@ from vclip.audio import prepare_speech
 from vclip.encoders import open_voice_encoder
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import TTSSignature
-from vclip.tts.wav import read_provenance
+from vclip.tts.wav import read_provenance, write_speech
 
 pytestmark = pytest.mark.slow
 TEXT = "Hello there, how are you today?"
@@ -140,7 +140,7 @@ def test_of_several_faces_the_largest_is_used_and_said(asked, two_faces, vclip, 
 def test_the_score_is_what_the_sidecar_says_it_is(asked, vclip, tmp_path):
     """cos(phi_v(s(e)), phi_i(f_i(x))), recomputed; and the naive one without s."""
     from pipelines.extraction.faces.detectors import open_detector
-    from pipelines.generate import read_portraits
+    from pipelines.generation.portraits import read_portraits
     from vclip.encoders import open_face_encoder
 
     model = AssociationModel.load(asked["--model"])
@@ -171,6 +171,23 @@ def test_generations_are_recorded_in_a_store(asked, ingested, vclip, tmp_path):
     assert {row["audio_uri"] for row in rows} == {str(path) for path in (tmp_path / "out").glob("photo_voice*.wav")}
     assert len(rows) == 2
     assert all(-1 <= json.loads(row["scores"])["f2v"] <= 1 for row in rows)
+
+
+def test_verify_tells_what_holds_and_what_does_not(vclip, tmp_path):
+    tone = 0.1 * np.sin(np.arange(16_000))
+    paths = [write_speech(tmp_path / f"{name}.wav", tone, 16_000, {"text": name})[0] for name in ("one", "two")]
+    said = vclip("verify", *paths)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.count("belong together") == 2
+    paths[1].write_bytes(paths[1].read_bytes()[:-2] + b"\0\1")
+    soundfile.write(tmp_path / "plain.wav", tone, 16_000)
+    said = vclip("verify", *paths, tmp_path / "plain.wav", "--json")
+    assert said.code == 2
+    assert [(row["text"], row["holds"]) for row in json.loads(said.out)["files"]] == [("one", True), ("two", False)]
+    assert said.err.count("\n") == 1
+    assert "two.wav" in said.err
+    assert "(and 1 more)" in said.err
+    assert "without provenance" in vclip("verify", tmp_path / "plain.wav").err
 
 
 # What cannot be used
@@ -209,9 +226,11 @@ GENERATE = {
     "empty folder as store": ({"--store": "empty"}, ("empty", "expected a vclip store")),
     "face out of range": ({"--face-index": "1"}, ("photo.jpg", "face 1", "holds 1")),
     "negative face": ({"--face-index": "-1"}, ("photo.jpg", "face -1", "holds 1")),
-    "more voices than candidates": ({"-k": "201"}, ("201", "200")),
+    "more voices than candidates": ({"-k": "201"}, ("201 voices", "candidates")),
     "unknown tts": ({"--set": "generate.tts=festival"}, ("festival", "morph")),
     "unknown score": ({"--set": "generate.score=best"}, ("generate.score", "best", "informed")),
+    "manifest beside a face": ({"--manifest": "jobs.csv"}, ("--manifest", "--face")),
+    "address": ({"--out": "s3://bucket/out"}, ("s3://bucket/out", "--manifest")),
     "no configuration": ({"--config": "missing.yaml"}, ("missing.yaml", "YAML")),
 }
 
@@ -222,8 +241,8 @@ def test_generate_says_in_one_line_what_is_wrong_and_writes_nothing(asked, wrong
     files = ("--face", "--model", "--speakers", "--evaluator", "--store", "--config")
     changed = {key: wrong / value if key in files else value for key, value in changed.items()}
     before = tree(wrong)
-    options = [str(part) for item in (asked | changed).items() for part in item]
-    said = vclip("generate", *options, "--out", tmp_path / "out", *FEW)
+    options = [str(part) for item in (asked | {"--out": tmp_path / "out"} | changed).items() for part in item]
+    said = vclip("generate", *options, *FEW)
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith("vclip: ")
     assert said.err.count("\n") == 1, said.err

@@ -47,6 +47,11 @@ class Morph:
         self._map = morph_map.load(calibration, hibari_sha256=self._voice.model_sha256)
         self.space = self._map.calibration.space
         self.dim = self._map.dim
+        self.made_of = {
+            "hibari-tts": self._map.calibration.hibari_version,
+            "hibari_sha256": self._voice.model_sha256,
+            "calibration_sha256": self._map.sha256,
+        }
 
     def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
         """Returns (samples,) float32 at 24 kHz and -23 LUFS, in the voice nearest to an embedding (dim,).

@@ -10,9 +10,11 @@ was .779 plain, .776 and .763 with means removed; the median rank of the asked s
 all cases. So there is nothing to remove, and no statistic of real people in the calibration.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,12 @@ class MorphMap:
     @property
     def dim(self) -> int:
         return self._embeddings.shape[1]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the network's weights and ranges; another one makes other voices of the same embeddings."""
+        weights = safetensors.torch.save(self.model.state_dict())
+        return hashlib.sha256(weights + json.dumps(self.calibration.ranges).encode()).hexdigest()
 
     def embeddings(self, controls: Sequence[Controls]) -> np.ndarray:
         """Returns the embeddings (n, dim) float32, unit norm, >= 0, that n voices are foretold to have."""

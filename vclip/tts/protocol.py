@@ -1,5 +1,6 @@
 """What a text-to-speech backend is: text and a speaker vector of a named space in, a waveform out."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ class TTS(Protocol):
     space: str  # of the speaker vectors that it takes; vectors of two spaces cannot be compared
     dim: int
     sample_rate_hz: int
+    made_of: Mapping[str, str]  # the versions and hashes that decide how it sounds, for provenance
 
     def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
         """Returns (samples,) float32 in -1..1 at `sample_rate_hz`; the same samples whenever asked the same.

@@ -1,9 +1,11 @@
 """Speech files that say what they are: 16-bit mono WAV, with its provenance inside it and in a JSON file beside it.
 
 `x.wav` carries a RIFF INFO list (ISFT the program, ICMT the provenance as JSON), `x.json` the same provenance. Both
-hold `"synthetic": true`. Loudness is EBU R 128's -23 LUFS (`loudness`).
+hold `"synthetic": true` and the hash of the samples, by which `verify` tells whether they still belong together.
+Loudness is EBU R 128's -23 LUFS (`loudness`).
 """
 
+import hashlib
 import json
 import os
 import struct
@@ -24,13 +26,11 @@ SOFTWARE = f"vclip {vclip.__version__} (synthetic speech)"
 def write_speech(
     path: str | Path, waveform: np.ndarray, sample_rate_hz: int, provenance: Mapping[str, Any]
 ) -> tuple[Path, Path]:
-    """Returns the paths of the WAV file and its sidecar, both written whole or not at all, the sidecar first.
+    """Returns the paths of the WAV file and its sidecar, both written whole or not at all, the sidecar last.
 
     Args:
         path: ends in `.wav`; missing folders are made.
-        waveform: (samples,) float in -1..1; brought to -23 LUFS, or quieter where it would clip.
-        sample_rate_hz: of the waveform and the file.
-        provenance: models, face, text, scores: what JSON can hold, and numpy scalars.
+        waveform, sample_rate_hz, provenance: as `speech_file` takes them.
 
     Raises:
         InputError: the path has another ending or cannot be written, or the waveform is empty or not finite.
@@ -38,19 +38,45 @@ def write_speech(
     path = Path(path)
     if path.suffix.lower() != ".wav":
         raise InputError(f"speech file {path}: expected a name that ends in .wav")
-    waveform = np.asarray(waveform)
-    if waveform.ndim != 1 or not len(waveform) or not np.isfinite(waveform).all():
-        raise InputError(f"speech file {path}: expected finite samples of shape (n,), found {_described(waveform)}")
-    # First, to be seen; and last, so that no caller can deny it.
-    comment = json.dumps(_SYNTHETIC | dict(provenance) | _SYNTHETIC, default=np.generic.item)
+    try:
+        wav, said = speech_file(waveform, sample_rate_hz, provenance)
+    except InputError as error:
+        raise InputError(f"speech file {path}: {error}") from None
     sidecar = path.with_suffix(".json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(sidecar, (json.dumps(json.loads(comment), indent=2, ensure_ascii=False) + "\n").encode())
-        _write_whole(path, _riff(normalised(waveform, sample_rate_hz), sample_rate_hz, comment))
+        _write_whole(path, wav)
+        _write_whole(sidecar, said)
     except OSError as error:
         raise InputError(f"speech file {path}: cannot be written ({error.strerror or error})") from None
     return path, sidecar
+
+
+def speech_file(waveform: np.ndarray, sample_rate_hz: int, provenance: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """Returns what a WAV file and its sidecar hold.
+
+    Args:
+        waveform: (samples,) float in -1..1; brought to -23 LUFS, or quieter where it would clip.
+        sample_rate_hz: of the waveform and the file.
+        provenance: models, face, text, scores: what JSON can hold, and numpy scalars.
+
+    Raises:
+        InputError: the waveform is empty or not finite.
+    """
+    waveform = np.asarray(waveform)
+    if waveform.ndim != 1 or not len(waveform) or not np.isfinite(waveform).all():
+        raise InputError(f"expected finite samples of shape (n,), found {_described(waveform)}")
+    pcm = np.rint(normalised(waveform, sample_rate_hz) * 32767).astype("<i2").tobytes()
+    # First, to be seen; and last, so that no caller can deny it.
+    said = _SYNTHETIC | dict(provenance) | {"audio": audio_mark(pcm, sample_rate_hz)} | _SYNTHETIC
+    comment = json.dumps(said, default=np.generic.item)
+    sidecar = json.dumps(json.loads(comment), indent=2, ensure_ascii=False) + "\n"
+    return _riff(pcm, sample_rate_hz, comment), sidecar.encode()
+
+
+def audio_mark(pcm: bytes, sample_rate_hz: int) -> dict[str, Any]:
+    """Returns what provenance says of the samples that it belongs to: their hash and their rate."""
+    return {"sha256": hashlib.sha256(pcm).hexdigest(), "sample_rate_hz": sample_rate_hz}
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
@@ -59,15 +85,35 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, not a WAV file, or carries no provenance.
     """
+    return read_speech(path)[0]
+
+
+def read_speech(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the provenance inside a WAV file, and the `audio_mark` of the samples that are really in it.
+
+    Raises:
+        InputError: as `read_provenance`.
+    """
     try:
-        info = dict(_info(Path(path).read_bytes()))
-        return json.loads(info["ICMT"])
-    except (OSError, KeyError, ValueError, struct.error) as error:
-        raise InputError(f"speech file {path}: found no provenance ({error!r}), expected a WAV by vclip") from None
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"speech file {path}: {error.strerror or error}; expected a WAV by vclip") from None
+    try:
+        # Of lists there may be several; the others of other programs.
+        chunks = {name: body for name, body in _chunks(data[12:]) if name != b"LIST" or body[:4] == b"INFO"}
+        said = json.loads(dict(_chunks(chunks[b"LIST"][4:]))[b"ICMT"].rstrip(b"\0"))
+        mark = audio_mark(chunks[b"data"], struct.unpack_from("<I", chunks[b"fmt "], 4)[0])
+    except (KeyError, ValueError, struct.error):
+        said = None
+    if data[:4] != b"RIFF" or not isinstance(said, dict) or "synthetic" not in said:
+        found = "a WAV file without provenance" if data[:4] == b"RIFF" else "no WAV file"
+        raise InputError(
+            f"speech file {path}: found {found}, expected a WAV by vclip; it does not say whether it is synthetic"
+        )
+    return said, mark
 
 
-def _riff(waveform: np.ndarray, sample_rate_hz: int, comment: str) -> bytes:
-    pcm = np.rint(waveform * 32767).astype("<i2").tobytes()
+def _riff(pcm: bytes, sample_rate_hz: int, comment: str) -> bytes:
     info = b"INFO" + _chunk(b"ISFT", SOFTWARE.encode() + b"\0") + _chunk(b"ICMT", comment.encode() + b"\0")
     # PCM, one channel, samples and bytes a second, bytes and bits a sample.
     kind = struct.pack("<HHIIHH", 1, 1, sample_rate_hz, 2 * sample_rate_hz, 2, 16)
@@ -84,15 +130,6 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         name, size = struct.unpack_from("<4sI", data, at)
         yield name, data[at + 8 : at + 8 + size]
         at += 8 + size + size % 2
-
-
-def _info(data: bytes) -> Iterator[tuple[str, str]]:
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        raise ValueError("not a RIFF WAVE file")
-    for name, body in _chunks(data[12:]):
-        if name == b"LIST" and body[:4] == b"INFO":
-            for key, value in _chunks(body[4:]):
-                yield key.decode("ascii"), value.rstrip(b"\0").decode()
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -15,14 +15,27 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         InputError: there is no such file, or it is no picture; names it.
     """
+    photo = read_photo(path)
     try:
-        data = Path(path).read_bytes()
+        return decoded(photo)
+    except InputError as error:
+        raise InputError(f"photo {path}: {error}") from None
+
+
+def read_photo(path: str | Path) -> bytes:
+    """Returns the content of a picture's file; raises InputError, which names it, if it cannot be read."""
+    try:
+        return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"photo {path}: {error.strerror or error}; expected a JPEG, PNG or WebP file") from None
+
+
+def decoded(photo: bytes) -> np.ndarray:
+    """Returns the picture that a file holds, as `read_image`; raises InputError if it holds none."""
     # imdecode, unlike imread, says nothing on stderr and takes any file name. IMREAD_COLOR applies the orientation.
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    image = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR) if photo else None
     if image is None:
-        raise InputError(f"photo {path}: not a picture ({len(data)} bytes); expected a JPEG, PNG or WebP file")
+        raise InputError(f"not a picture ({len(photo)} bytes); expected a JPEG, PNG or WebP file")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

@@ -1,0 +1,106 @@
+"""The faces that voices are made for: out of a photo, to the vector that the association model takes."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.config import Config
+from pipelines.extraction.faces.detectors import FaceDetector
+from pipelines.extraction.faces.photos import decoded, face_in_photo, read_photo
+from pipelines.progress import say
+from vclip.association.protocol import Association
+from vclip.encoders import FaceEncoder, open_face_encoder, spec_of_space
+from vclip.encoders.face_crop import crop_face
+from vclip.errors import InputError, SpaceError
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One face, ready to be encoded."""
+
+    uri: str  # the photo, or the face of a store
+    sha256: str  # of the picture's file
+    face_index: int  # which face of the photo, from the left
+    faces: int  # how many the photo has
+    crop: np.ndarray  # (side, side, 3) uint8 RGB
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face, encoded."""
+
+    uri: str
+    sha256: str  # "" where there is no picture
+    face_index: int
+    faces: int
+    vector: np.ndarray  # (d_face,) float32
+
+    @property
+    def key(self) -> str:
+        """Equal for equal faces, whatever their files are called."""
+        return f"{self.sha256 or self.uri}/{self.face_index}"
+
+
+def read_portraits(paths: Sequence[Path], detector: FaceDetector, index: int | None) -> list[Portrait]:
+    """Returns the chosen face of each photo, and tells where a photo has several.
+
+    Raises:
+        InputError: unreadable, no face, or none of that index; names the file.
+    """
+    portraits = []
+    for path in paths:
+        portrait = portrait_in(read_photo(path), str(path), detector, index)
+        if portrait.faces > 1:
+            used = f"{portrait.faces} faces, used number {portrait.face_index} from the left"
+            say(f"photo {path}: {used}; choose with --face-index")
+        portraits.append(portrait)
+    return portraits
+
+
+def portrait_in(photo: bytes, uri: str, detector: FaceDetector, index: int | None) -> Portrait:
+    """Returns the chosen face of a photo.
+
+    Args:
+        photo: the content of a picture file.
+        uri: its name.
+        detector: finds faces.
+        index: as `face_in_photo` takes it.
+
+    Raises:
+        InputError: no picture, no face, or none of that index; names the photo.
+    """
+    try:
+        image = decoded(photo)
+        face, used, count = face_in_photo(image, detector, index)
+    except InputError as error:
+        raise InputError(f"photo {uri}: {error}") from None
+    return Portrait(uri, hashlib.sha256(photo).hexdigest(), used, count, crop_face(image, face.landmarks))
+
+
+def encoded(portraits: Sequence[Portrait], encoder: FaceEncoder) -> list[Face]:
+    """Returns the portraits' faces.
+
+    One by one: in a batch, the last bits of a vector depend on what is beside it, and a run that goes on where
+    another stopped must choose the same voices.
+    """
+    vectors = (encoder.embed([portrait.crop])[0] for portrait in portraits)
+    return [Face(p.uri, p.sha256, p.face_index, p.faces, v) for p, v in zip(portraits, vectors, strict=True)]
+
+
+def face_encoder_spec(model: Association, config: Config) -> str:
+    """Returns the encoder that a model needs; the configuration names it only where the model's space does not."""
+    try:
+        return spec_of_space(model.face_space)
+    except InputError:
+        return config.encoders.face
+
+
+def open_encoder(spec: str, space: str) -> FaceEncoder:
+    """Returns the face encoder of a spec; raises SpaceError if its space is another than the model's."""
+    encoder = open_face_encoder(spec)
+    if encoder.space != space:
+        raise SpaceError(encoder.space, space, f"face encoder '{spec}'")
+    return encoder
