@@ -142,7 +142,7 @@ def fit_generator(
     if len(bank) < MIN_SPEAKERS:
         raise InputError(f"speaker bank: found {len(bank)} speakers, expected at least {MIN_SPEAKERS}")
     wanted = max(1, min(config.max_components, len(bank) // config.speakers_per_component))
-    generator = _fit(bank, config, wanted)
+    generator = fit_mixture(bank, config, wanted)
     metrics = {
         "speakers": len(bank),
         "principal_components": len(generator.components),
@@ -150,7 +150,7 @@ def fit_generator(
         "mixture_rule": f"{len(bank)} speakers, one component per {config.speakers_per_component} of them, "
         f"1 to {config.max_components}",
         "bic": bic(generator),
-        "bic_one_component": bic(_fit(bank, config, 1)),
+        "bic_one_component": bic(fit_mixture(bank, config, 1)),
         "log_likelihood_known": float(generator.log_likelihood(bank.vectors).mean()),
         "log_likelihood_held_out": float(held_out_log_likelihood(bank, wanted, config).mean()),
         "log_likelihood_held_out_one_component": float(held_out_log_likelihood(bank, 1, config).mean()),
@@ -177,15 +177,15 @@ def held_out_log_likelihood(bank: SpeakerBank, components: int, config: Generato
     found = np.empty(len(bank))
     for number in range(FOLDS):
         rest = fold != number
-        mixture = _fit(bank, config, min(components, int(rest.sum())), rest)
+        mixture = fit_mixture(bank, config, min(components, int(rest.sum())), rest)
         found[~rest] = mixture.log_likelihood(bank.vectors[~rest])
     return found
 
 
-def _fit(
+def fit_mixture(
     bank: SpeakerBank, config: GeneratorConfig, components: int, rows: np.ndarray | None = None
 ) -> SpeakerGenerator:
-    """Returns a generator over the principal components of the bank; its mixture sees only `rows` (S,) bool of it."""
+    """Returns a generator of so many components; its mixture sees only `rows` (S,) bool of the bank, if given."""
     from sklearn.decomposition import PCA  # slow to import, and most who import this file fit nothing
     from sklearn.mixture import GaussianMixture
 
