@@ -9,6 +9,7 @@ from pipelines.inputs.remote import RemoteConfig
 from vclip.association.training import TrainConfig
 from vclip.config import Settings
 from vclip.speakers.generator import GeneratorConfig
+from vclip.speakers.search import SearchConfig
 from vclip.speakers.signature import SignatureConfig
 
 
@@ -38,18 +39,17 @@ EXECUTION = {
 }
 
 
-class GenerateConfig(Settings):
-    """How voices are found for a face."""
+class GenerateConfig(SearchConfig):
+    """How voices are found for a face, and who speaks."""
 
     tts: str = "morph"
-    candidates: int = Field(5000, ge=1, description="speakers drawn from the generator")
+    # `vclip generate` does not climb yet: without this line `guided` is allowed too.
     score: str = Field(
         "informed", pattern="^(informed|naive)$", description="informed (by the TTS signature) or naive"
     )
     max_similarity: float = Field(
         0.8, gt=0, le=1, description="cosine between chosen voices, at most; 1: plain top k"
     )
-    seed: int = 0
 
 
 class Config(Settings):
