@@ -7,7 +7,7 @@ import torch
 from vclip.errors import InputError
 from vclip.speakers.guided import GuidedConfig, GuidedSearch
 
-QUICK = GuidedConfig(draws=100, climbers=4, steps=10, step_size=0.3)
+QUICK = GuidedConfig(draws=100, climbers=4, steps=10, step_size=0.3, smoothing=0.0)
 
 
 def _informed(model, signature, faces, speakers):
@@ -90,3 +90,21 @@ def test_faces_do_not_disturb_each_other_and_the_seed_decides(world, faces):
     other = GuidedSearch(model, generator, signature, QUICK, seed=1).find(faces, 2, 0.3)
     assert np.abs(other - together).max() > 0.01
     assert search.find(faces[:0], 2).shape == (0, 2, together.shape[2])
+
+
+def test_smoothing_expects_of_a_speaker_what_is_expected_around_it(world, faces):
+    generator, model, signature = world
+    speakers = torch.as_tensor(generator.sample(20, seed=3))
+    rough, smooth = (
+        GuidedSearch(model, generator, signature, QUICK.model_copy(update={"smoothing": amount}))
+        for amount in (0.0, 0.5)
+    )
+    with torch.no_grad():
+        exact = signature(speakers)
+        torch.testing.assert_close(rough._expected(speakers), exact)
+        around = torch.stack([signature(smooth._on_range(speakers + noise)) for noise in smooth.noise]).mean(0)
+        expected = torch.nn.functional.normalize(around, dim=1)
+        torch.testing.assert_close(smooth._expected(speakers), expected)
+    assert (expected - exact).abs().max() > 0.01
+    assert smooth.noise.norm(dim=2).mean() == pytest.approx(0.5, abs=0.1)
+    assert np.abs(smooth.find(faces) - rough.find(faces)).max() > 0.01
