@@ -9,6 +9,7 @@ from pipelines.inputs.remote import RemoteConfig
 from vclip.association.training import TrainConfig
 from vclip.config import Settings
 from vclip.speakers.generator import GeneratorConfig
+from vclip.speakers.search import SearchConfig
 from vclip.speakers.signature import SignatureConfig
 
 
@@ -38,11 +39,11 @@ EXECUTION = {
 }
 
 
-class GenerateConfig(Settings):
-    """How voices are found for a face."""
+class GenerateConfig(SearchConfig):
+    """How voices are found for a face, and who speaks."""
 
     tts: str = "morph"
-    candidates: int = Field(5000, ge=1, description="speakers drawn from the generator")
+    # `vclip generate` does not climb yet: without this line `guided` is allowed too.
     score: str = Field(
         "informed", pattern="^(informed|naive)$", description="informed (by the TTS signature) or naive"
     )
@@ -55,7 +56,6 @@ class GenerateConfig(Settings):
         le=1,
         description="cosine to a known speaker, at most; unset: what 90 % of them keep from each other",
     )
-    seed: int = 0
 
 
 class BatchConfig(Settings):

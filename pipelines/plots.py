@@ -100,6 +100,25 @@ def plot_methods(path: str | Path, methods: Sequence[Mapping[str, Any]]) -> Path
     return _save(figure, path)
 
 
+def plot_generation(path: str | Path, systems: Sequence[Mapping[str, Any]]) -> Path:
+    """Draws what each system reaches, as `vclip evaluate-generation` gives it; references are hollow and grey."""
+    measures = {"f2v": "f2v", "v2v": "v2v", "log_likelihood": "log-likelihood"}
+    size = (9.5, 1.0 + 0.36 * len(systems))
+    figure, panels = plt.subplots(1, len(measures), figsize=size, sharey=True, layout="constrained")
+    for axes, (name, label) in zip(panels, measures.items(), strict=True):
+        _trim(axes, label, "")
+        axes.grid(axis="y", visible=False)
+        for row, system in zip(range(len(systems), 0, -1), systems, strict=True):
+            found, colour = system[name], FAINT if system["reference"] else ACCENT
+            if found["value"] is not None:
+                axes.plot([found["low"], found["high"]], [row, row], color=colour, linewidth=1.5)
+                face = "white" if system["reference"] else colour
+                axes.plot(found["value"], row, "o", color=colour, markerfacecolor=face, markersize=6)
+    panels[0].set_yticks(range(len(systems), 0, -1), [system["system"] for system in systems])
+    panels[0].set_ylim(0.4, len(systems) + 0.6)
+    return _save(figure, path)
+
+
 def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
     """Draws the loss and the dev AUC of a training run over its steps, and marks the step that was kept."""
     figure, axes = _axes("step", "AUC on held-out people", (5.6, 3.6))
@@ -121,11 +140,15 @@ def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
 
 def _axes(x: str, y: str, size: tuple[float, float]) -> tuple[Any, Any]:
     figure, axes = plt.subplots(figsize=size, layout="constrained")
+    _trim(axes, x, y)
+    return figure, axes
+
+
+def _trim(axes: Any, x: str, y: str) -> None:
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.2)
-    return figure, axes
 
 
 def _save(figure: Any, path: str | Path) -> Path:

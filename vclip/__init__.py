@@ -25,6 +25,8 @@ _HOMES = {
     "expected_voices": "vclip.speakers.retrieval",
     "suitability": "vclip.speakers.retrieval",
     "pick": "vclip.speakers.retrieval",
+    "Search": "vclip.speakers.search",
+    "SearchConfig": "vclip.speakers.search",
     "open_face_encoder": "vclip.encoders",
     "open_voice_encoder": "vclip.encoders",
     "open_tts": "vclip.tts",

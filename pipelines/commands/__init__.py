@@ -1,7 +1,19 @@
 """The commands, in the order in which help lists them. Heavy imports stand inside them: help answers at once."""
 
 # isort: off
-from pipelines.commands import ingest, imports, inspect, query, association, evaluation, speech, quickstart
+from pipelines.commands import ingest, imports, inspect, query
+from pipelines.commands import association, evaluation, speech, generation, quickstart
 from pipelines.commands.shared import app
 
-__all__ = ["app", "association", "evaluation", "imports", "ingest", "inspect", "query", "quickstart", "speech"]
+__all__ = [
+    "app",
+    "association",
+    "evaluation",
+    "generation",
+    "imports",
+    "ingest",
+    "inspect",
+    "query",
+    "quickstart",
+    "speech",
+]

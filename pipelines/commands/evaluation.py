@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.commands.shared import ConfigFile, Json, Model, Overrides, StoreUri, app, config_of
+from pipelines.commands.shared import ConfigFile, Json, Model, Overrides, StoreUri, app, config_of, print_table
 
 
 @app.command()
@@ -118,7 +118,7 @@ def compare(
         rows.append(
             (name.upper(), f"{found['a']:.3f}", f"{found['b']:.3f}", _shown(found["b_minus_a"]), f"{found['p']:.3g}")
         )
-    _print_table(f"{a} and {b} on {store}", ("", "a", "b", "b - a", "p"), rows)
+    print_table(f"{a} and {b} on {store}", ("", "a", "b", "b - a", "p"), rows)
     print(f"{result['clips']} clips, {result['people']} people; {result['draws']} draws of people")
 
 
@@ -132,12 +132,12 @@ def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
             match = [_shown((stratum["matching"] or {}).get(way, {}).get("1:2")) for way in ("v2f", "f2v")]
             trials = f"{found['positives'] + found['negatives']:,}"
             rows.append((name, _shown(found["auc"]), _shown(found["eer"]), *match, trials))
-    _print_table(title, ("trials within", "AUC", "EER", "1:2 V2F", "1:2 F2V", "trials"), rows)
+    print_table(title, ("trials within", "AUC", "EER", "1:2 V2F", "1:2 F2V", "trials"), rows)
     whole = next(iter(strata.values()))
     for kind, found in (("matching", whole["matching"]), ("retrieval", result["retrieval"])):
         if found:
             rows = [(name, *(_shown(found[way][name]) for way in ("v2f", "f2v"))) for name in found["v2f"]]
-            _print_table("", (kind, "V2F", "F2V"), rows)
+            print_table("", (kind, "V2F", "F2V"), rows)
     for name, why in result.get("missing", {}).items():
         print(f"not measured, {name}: {why}")
     counts = f"{result['clips']:,} clips" if "clips" in result else f"{result['trials']:,} trials"
@@ -151,16 +151,3 @@ def _shown(figure: Mapping[str, float | None] | None) -> str:
         return "–"
     between = "" if figure["low"] is None else f"\n{figure['low']:.3f}–{figure['high']:.3f}"
     return f"{figure['value']:.3f}{between}"
-
-
-def _print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    if not rows:
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)

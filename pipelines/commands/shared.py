@@ -75,6 +75,20 @@ def show(result: dict[str, Any], as_json: bool, title: str) -> None:
     Console().print(table)
 
 
+def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Prints a table for people; nothing where it has no rows."""
+    if not rows:
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
 def show_ingest(summary: Any, as_json: bool) -> None:
     """Prints what a job did that brings inputs into a store; a `pipelines.ingest.Summary`."""
     if not as_json and not summary.videos:

@@ -15,10 +15,12 @@ from vclip import checkpoint
 from vclip.config import Settings
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
+from vclip.speakers.statistics import statistics
 
 KIND = "speaker-generator"
 ABOUT = "A generator of new speakers: a diagonal Gaussian mixture over the principal components of known speakers."
 MIN_SPEAKERS = 10
+FOLDS = 5
 
 
 class GeneratorConfig(Settings):
@@ -40,23 +42,58 @@ class SpeakerGenerator:
         self.weights = mixture["weights"]  # (C,)
         self.means = mixture["means"]  # (C, kept)
         self.variances = mixture["variances"]  # (C, kept)
+        self.non_negative = bool((bank.vectors >= 0).all())
 
-    def sample(self, count: int, seed: int = 0) -> np.ndarray:
-        """Returns (count, dim) float32 new speakers on the encoder's range: unit norm, >= 0 if all known ones are."""
-        rng = np.random.default_rng(seed)
-        component = rng.choice(len(self.weights), size=count, p=self.weights / self.weights.sum())
-        noise = rng.standard_normal((count, self.means.shape[1]))
+    def sample(self, count: int, seed: int = 0, gender: str | None = None) -> np.ndarray:
+        """Returns (count, dim) float32 new speakers on the encoder's range: unit norm, >= 0 if all known ones are.
+
+        Args:
+            count: how many.
+            seed: of the draw.
+            gender: as the bank writes it, to draw like its speakers of that gender alone; see `weights_of`.
+
+        Raises:
+            InputError: the bank has no such gender.
+        """
+        component, noise = self.draw(count, seed, gender)
         z = self.means[component] + np.sqrt(self.variances[component]) * noise
         return self.on_range(self.mean + z @ self.components)
 
+    def draw(self, count: int, seed: int = 0, gender: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Returns components (count,) and standard normal noise (count, kept): what a sample is made of."""
+        rng = np.random.default_rng(seed)
+        weights = self.weights if gender is None else self.weights_of(gender)
+        component = rng.choice(len(weights), size=count, p=weights / weights.sum())
+        return component, rng.standard_normal((count, self.means.shape[1]))
+
+    def weights_of(self, gender: str) -> np.ndarray:
+        """Returns the weights (C,) of the components given a gender: the mean over its known speakers of p(c | z).
+
+        A component that holds both genders still draws both, so this is as sharp as the mixture is; the fit reports
+        how sharp (`gender_kept`).
+
+        Raises:
+            InputError: the bank has no speaker of it.
+        """
+        of = self.bank.gender == gender
+        if not gender or not of.any():
+            known = ", ".join(sorted(set(self.bank.gender.tolist()) - {""})) or "none"
+            raise InputError(f"gender '{gender}': the bank has no speaker of it, expected one of: {known}")
+        joint = self._log_joint(self.bank.vectors[of])
+        return np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)).mean(axis=0)
+
     def on_range(self, vectors: np.ndarray) -> np.ndarray:
         """Returns vectors (n, dim) put back where the encoder's own lie: clipped at 0 if those are, unit norm."""
-        if (self.bank.vectors >= 0).all():
+        if self.non_negative:
             vectors = np.maximum(vectors, 0)
         return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
     def log_likelihood(self, vectors: np.ndarray) -> np.ndarray:
         """Returns the log-density (n,) of speakers (n, dim) under the mixture, in the space of the components."""
+        return np.logaddexp.reduce(self._log_joint(vectors), axis=1)
+
+    def _log_joint(self, vectors: np.ndarray) -> np.ndarray:
+        """Returns log p(z, c) (n, C)."""
         z = (vectors - self.mean) @ self.components.T  # (n, kept)
         log_norm = np.log(2 * np.pi * self.variances).sum(axis=1)  # (C,)
         # Multiplied out: the differences (n, C, kept) of 5000 candidates under 100 components would take gigabytes.
@@ -65,7 +102,7 @@ class SpeakerGenerator:
             - 2 * z @ (self.means / self.variances).T
             + (self.means**2 / self.variances).sum(axis=1)
         )  # (n, C)
-        return np.logaddexp.reduce(np.log(self.weights) - 0.5 * (log_norm + square), axis=1)
+        return np.log(self.weights) - 0.5 * (log_norm + square)
 
     def save(self, folder: str | Path, metrics: dict[str, Any], made_by: dict[str, Any] | None = None) -> Path:
         """Writes the checkpoint folder."""
@@ -96,7 +133,7 @@ class SpeakerGenerator:
 def fit_generator(
     bank: SpeakerBank, config: GeneratorConfig | None = None
 ) -> tuple[SpeakerGenerator, dict[str, Any]]:
-    """Returns the generator fitted to a bank, and what was measured.
+    """Returns the generator fitted to a bank, and what was measured; see also `vclip.speakers.statistics`.
 
     Raises:
         InputError: too few speakers.
@@ -105,32 +142,50 @@ def fit_generator(
     if len(bank) < MIN_SPEAKERS:
         raise InputError(f"speaker bank: found {len(bank)} speakers, expected at least {MIN_SPEAKERS}")
     wanted = max(1, min(config.max_components, len(bank) // config.speakers_per_component))
-    generator = _fit(bank, config, wanted)
-    rest = np.random.default_rng(config.seed).permutation(len(bank)) >= max(2, len(bank) // 10)
-    known = generator.log_likelihood(bank.vectors)
+    generator = fit_mixture(bank, config, wanted)
     metrics = {
         "speakers": len(bank),
-        "mixture_components": wanted,
-        "mixture_rule": f"one per {config.speakers_per_component} speakers, at most {config.max_components}",
         "principal_components": len(generator.components),
-        "log_likelihood_known": float(known.mean()),
-        "log_likelihood_held_out": float(
-            _fit(bank, config, min(wanted, int(rest.sum())), rest).log_likelihood(bank.vectors[~rest]).mean()
-        ),
-        "log_likelihood_generated": float(generator.log_likelihood(generator.sample(1000, config.seed)).mean()),
-        "nearest_known_cosine_generated": _nearest_cosine(generator.sample(1000, config.seed), bank.vectors),
-        "nearest_known_cosine_known": _nearest_cosine(bank.vectors, bank.vectors, itself=True),
+        "mixture_components": wanted,
+        "mixture_rule": f"{len(bank)} speakers, one component per {config.speakers_per_component} of them, "
+        f"1 to {config.max_components}",
+        "bic": bic(generator),
+        "bic_one_component": bic(fit_mixture(bank, config, 1)),
+        "log_likelihood_known": float(generator.log_likelihood(bank.vectors).mean()),
+        "log_likelihood_held_out": float(held_out_log_likelihood(bank, wanted, config).mean()),
+        "log_likelihood_held_out_one_component": float(held_out_log_likelihood(bank, 1, config).mean()),
+        **statistics(generator, config.seed),
     }
     return generator, metrics
 
 
-def _fit(
+def bic(generator: SpeakerGenerator) -> float:
+    """Returns the Bayesian information criterion over the bank, p ln S - 2 ln L (Schwarz, 1978); lower is better."""
+    parameters = generator.weights.size - 1 + generator.means.size + generator.variances.size
+    likelihood = generator.log_likelihood(generator.bank.vectors).sum()
+    return float(parameters * np.log(len(generator.bank)) - 2 * likelihood)
+
+
+def held_out_log_likelihood(bank: SpeakerBank, components: int, config: GeneratorConfig | None = None) -> np.ndarray:
+    """Returns the log-likelihood (S,) of each known speaker under a mixture fitted to the other folds.
+
+    The principal components are those of the whole bank, so that densities can be compared; so this is a little too
+    kind to the speaker, though not to one number of components over another.
+    """
+    config = config or GeneratorConfig()
+    fold = np.random.default_rng(config.seed).permutation(len(bank)) % FOLDS
+    found = np.empty(len(bank))
+    for number in range(FOLDS):
+        rest = fold != number
+        mixture = fit_mixture(bank, config, min(components, int(rest.sum())), rest)
+        found[~rest] = mixture.log_likelihood(bank.vectors[~rest])
+    return found
+
+
+def fit_mixture(
     bank: SpeakerBank, config: GeneratorConfig, components: int, rows: np.ndarray | None = None
 ) -> SpeakerGenerator:
-    """Returns a generator over the principal components of the bank; its mixture sees only `rows` (S,) bool of it.
-
-    One set of components for all, so that likelihoods of speakers within and without `rows` can be compared.
-    """
+    """Returns a generator of so many components; its mixture sees only `rows` (S,) bool of the bank, if given."""
     from sklearn.decomposition import PCA  # slow to import, and most who import this file fit nothing
     from sklearn.mixture import GaussianMixture
 
@@ -142,10 +197,3 @@ def _fit(
     ).fit(z if rows is None else z[rows])
     arrays = {"weights": mixture.weights_, "means": mixture.means_, "variances": mixture.covariances_}
     return SpeakerGenerator(bank, pca.components_, {k: v.astype(np.float64) for k, v in arrays.items()})
-
-
-def _nearest_cosine(vectors: np.ndarray, known: np.ndarray, itself: bool = False) -> float:
-    cosine = vectors @ known.T
-    if itself:
-        np.fill_diagonal(cosine, -1)
-    return float(cosine.max(axis=1).mean())

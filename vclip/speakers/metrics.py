@@ -1,10 +1,14 @@
 """How generated voices are judged (Vclip, section 3.3): v2v, f2v under a separate evaluator, likelihood."""
 
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
 import numpy as np
 
+from vclip.association.metrics import Figure
 from vclip.association.protocol import Association
 from vclip.speakers.bank import SpeakerBank
-from vclip.speakers.generator import GeneratorConfig, SpeakerGenerator, fit_generator
+from vclip.speakers.generator import GeneratorConfig, SpeakerGenerator, fit_mixture, held_out_log_likelihood
 
 EVALUATOR_COMPONENTS = 4
 
@@ -24,10 +28,68 @@ def f2v(evaluator: Association, faces: np.ndarray, generated: np.ndarray) -> np.
 
 def likelihood_model(known: SpeakerBank, seed: int = 0) -> SpeakerGenerator:
     """Returns the 4-component mixture over known speakers under which generated voices are judged."""
-    per_component = max(1, len(known) // EVALUATOR_COMPONENTS)
-    config = GeneratorConfig(max_components=EVALUATOR_COMPONENTS, speakers_per_component=per_component, seed=seed)
-    return fit_generator(known, config)[0]
+    return fit_mixture(known, GeneratorConfig(seed=seed), EVALUATOR_COMPONENTS)
+
+
+def held_out_likelihood(known: SpeakerBank, seed: int = 0) -> np.ndarray:
+    """Returns the log-likelihood (S,) of each known speaker under such a mixture that has not seen it."""
+    return held_out_log_likelihood(known, EVALUATOR_COMPONENTS, GeneratorConfig(seed=seed))
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was measured on the voices of one system, per person; NaN where there is nothing to measure."""
+
+    f2v: np.ndarray  # (m,)
+    v2v: np.ndarray  # (m,)
+    log_likelihood: np.ndarray  # (m,) of the vectors asked for
+    alike: np.ndarray  # (m,) cosine between the voices of one person, as heard; NaN for one voice
+
+    @classmethod
+    def of(
+        cls,
+        voices: np.ndarray,
+        log_likelihood: np.ndarray,
+        faces: np.ndarray,
+        true: np.ndarray,
+        evaluator: Association,
+    ) -> "Heard":
+        """Returns the means over each person's voices.
+
+        Args:
+            voices: (m, k, d_voice) embeddings of what was spoken.
+            log_likelihood: (m, k) of the speaker vectors.
+            faces: (m, d) unit norm, the evaluator's phi_i of the faces.
+            true: (m, d_voice) the true voices.
+            evaluator: another model than the one that chose.
+        """
+        m, k, _ = voices.shape
+        flat, voices = voices.reshape(m * k, -1), _unit(voices)
+        alike = np.full(m, np.nan)
+        if k > 1:
+            pairs = np.triu_indices(k, 1)
+            alike = np.einsum("mid,mjd->mij", voices, voices)[:, *pairs].mean(1)
+        return cls(
+            f2v=np.einsum("md,mkd->m", faces, evaluator.embed_voices(flat).reshape(m, k, -1)) / k,
+            v2v=v2v(flat, true.repeat(k, axis=0)).reshape(m, k).mean(1),
+            log_likelihood=log_likelihood.mean(1),
+            alike=alike,
+        )
+
+    def minus(self, other: "Heard") -> "Heard":
+        """Returns the differences, person by person."""
+        return Heard(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+    def figures(self, times: np.ndarray) -> dict[str, Any]:
+        """Returns the mean of each measure with its interval; `times` (draws, m): how often each person is drawn."""
+        return {f.name: asdict(_figure(getattr(self, f.name), times)) for f in fields(self)}
+
+
+def _figure(values: np.ndarray, times: np.ndarray) -> Figure:
+    if np.isnan(values).any():
+        return Figure(None, None, None)
+    return Figure.of(float(values.mean()), times @ values / len(values))
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)

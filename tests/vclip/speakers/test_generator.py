@@ -9,7 +9,14 @@ from sklearn.mixture import GaussianMixture
 
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
-from vclip.speakers.generator import MIN_SPEAKERS, GeneratorConfig, SpeakerGenerator, fit_generator
+from vclip.speakers.generator import (
+    MIN_SPEAKERS,
+    GeneratorConfig,
+    SpeakerGenerator,
+    bic,
+    fit_generator,
+    held_out_log_likelihood,
+)  # fmt: skip
 from vclip.speakers.metrics import EVALUATOR_COMPONENTS, likelihood_model
 
 DIM = 12
@@ -134,3 +141,28 @@ def test_save_and_load_give_an_equal_generator(generator, tmp_path):
     assert again.space == generator.space
     for name in ("speaker_id", "vectors", "gender"):
         np.testing.assert_array_equal(getattr(again.bank, name), getattr(generator.bank, name))
+
+
+def test_bic_is_that_of_scikit_learn():
+    bank = _bank()
+    generator, metrics = fit_generator(bank)
+    z = (bank.vectors - generator.mean) @ generator.components.T
+    mixture = GaussianMixture(10, covariance_type="diag")
+    mixture.weights_, mixture.means_, mixture.covariances_ = generator.weights, generator.means, generator.variances
+    mixture.precisions_cholesky_ = generator.variances**-0.5
+    assert bic(generator) == metrics["bic"] == pytest.approx(mixture.bic(z.astype(float)), rel=1e-6)
+
+
+def test_held_out_speakers_are_less_likely_than_seen_ones():
+    bank = _bank(100)
+    generator, metrics = fit_generator(bank, GeneratorConfig(speakers_per_component=10))
+    held_out = held_out_log_likelihood(bank, 10, GeneratorConfig())
+    assert held_out.shape == (100,)
+    assert metrics["log_likelihood_held_out"] == pytest.approx(held_out.mean())
+    assert held_out.mean() < generator.log_likelihood(bank.vectors).mean() - 0.5
+
+
+def test_the_reason_for_the_number_of_components_is_told():
+    _, metrics = fit_generator(_bank(60))
+    assert metrics["mixture_components"] == 3
+    assert metrics["mixture_rule"] == "60 speakers, one component per 20 of them, 1 to 100"

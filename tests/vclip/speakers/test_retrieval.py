@@ -7,7 +7,7 @@ import torch
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.errors import InputError, SpaceError
 from vclip.speakers.metrics import f2v
-from vclip.speakers.retrieval import expected_voices, pick, suitability
+from vclip.speakers.retrieval import expected_voices, face_directions, pick, pick_diverse, suitability, top_k
 from vclip.speakers.signature import TTSSignature
 
 D_FACE, D_VOICE = 7, 6
@@ -127,3 +127,53 @@ def test_more_than_there_are_is_an_error():
     with pytest.raises(InputError, match="asked for 6 voices of 5 candidates, expected 1 to 5"):
         pick(np.zeros(5), _unit(5), 6)
     assert sorted(pick(np.zeros(5), _unit(5), 5, 0.1)[0]) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("faces", "k"), [(3, 1), (3, 7), (2500, 3), (3, 40)])
+def test_top_k_is_that_of_a_sort(faces, k):
+    x, voices = _unit(faces), _unit(40, seed=1)
+    rows, scores = top_k(x, voices, k)
+    expected = np.sort(x @ voices.T, axis=1)[:, ::-1][:, :k]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    np.testing.assert_allclose(np.take_along_axis(x @ voices.T, rows, 1), expected, atol=1e-5)
+    with pytest.raises(InputError, match="asked for 41 voices of 40"):
+        top_k(x, voices, 41)
+
+
+def test_several_photos_of_a_person_count_as_their_mean_direction(model):
+    faces = _unit(5, D_FACE)
+    each = face_directions(model, faces)
+    np.testing.assert_array_equal(each, model.embed_faces(faces))
+    people = face_directions(model, faces, [1, 0, 1, 0, 1])
+    for person, rows in ((0, [1, 3]), (1, [0, 2, 4])):
+        mean = each[rows].sum(axis=0)
+        np.testing.assert_allclose(people[person], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_diverse_pick_is_maximal_marginal_relevance(diversity, seed):
+    voices = _unit(50, seed=seed)
+    scores = np.random.default_rng(seed + 10).normal(size=50)
+    picked = pick_diverse(scores, voices, 6, diversity)
+    expected = [int(scores.argmax())]
+    for _ in range(5):
+        left = [i for i in range(50) if i not in expected]
+        value = {
+            i: (1 - diversity) * scores[i] - diversity * max(voices[i] @ voices[j] for j in expected) for i in left
+        }
+        expected.append(max(value, key=value.get))
+    assert picked == expected
+    assert pick_diverse(scores, voices, 50, diversity)[:6] == expected
+
+
+def test_more_diversity_is_less_alike():
+    voices = np.abs(_unit(400, seed=2))
+    voices /= np.linalg.norm(voices, axis=1, keepdims=True)
+    scores = voices[:, 0]
+
+    def alike(diversity):
+        chosen = voices[pick_diverse(scores, voices, 5, diversity)]
+        return (chosen @ chosen.T)[np.triu_indices(5, 1)].mean()
+
+    assert alike(0.0) > alike(0.5) + 0.05 > alike(0.9) + 0.05

@@ -1,0 +1,71 @@
+"""The systems that are compared on the same faces, and the references beside them (Vclip, table 3)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vclip.association.pairs import Pairs, mean_direction
+from vclip.association.protocol import Association
+from vclip.speakers.direct import DirectMapping
+from vclip.speakers.generator import SpeakerGenerator
+from vclip.speakers.metrics import held_out_likelihood, likelihood_model
+from vclip.speakers.retrieval import face_directions
+from vclip.speakers.search import Search, SearchConfig
+from vclip.speakers.signature import TTSSignature
+
+CLONED, KNOWN = "true voice cloned", "known speakers"
+DRAWN, DIRECT = "no retrieval", "direct mapping"
+REFERENCES = (CLONED, KNOWN)
+SYSTEMS = (DRAWN, DIRECT, "naive", "informed", "guided")
+FEWEST_PEOPLE = 10  # that the direct mapping is fitted to
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The speakers that a system asks the TTS for."""
+
+    speakers: np.ndarray  # (m, k, dim) float32; references and systems that know but one voice have k = 1
+    log_likelihood: np.ndarray  # (m, k) under the separate mixture
+
+
+def ask(
+    name: str,
+    judged: Pairs,
+    others: Pairs,
+    model: Association,
+    generator: SpeakerGenerator,
+    signature: TTSSignature | None,
+    config: SearchConfig,
+    voices: int,
+) -> Asked | None:
+    """Returns what a system, or a reference, asks for; None where the TTS' own speaker space does not allow it.
+
+    Args:
+        name: of REFERENCES or SYSTEMS.
+        judged: the m people whose faces are given; person i is that of `judged.people()`.
+        others: people to fit the direct mapping to.
+        model, generator, signature: that choose.
+        config: of the search.
+        voices: k.
+    """
+    person = judged.people()
+    m = int(person.max()) + 1
+    face, voice = person[judged.face_clip], person[judged.voice_clip]
+    same_space = generator.space == model.voice_space
+    if name == KNOWN:  # each judged by a mixture that has not seen it
+        row = np.random.default_rng(config.seed).integers(len(generator.bank), size=(m, voices))
+        return Asked(generator.bank.vectors[row], held_out_likelihood(generator.bank, config.seed)[row])
+    if name == DRAWN:  # another draw than that of the candidates
+        speakers = generator.sample(m * voices, config.seed + 1).reshape(m, voices, -1)
+    elif name == CLONED and same_space:
+        speakers = mean_direction(judged.voices, voice, m)[:, None]
+    elif name == DIRECT and same_space and len(set(others.identity)) >= FEWEST_PEOPLE:
+        mapped = DirectMapping.fit(others, config.seed)(judged.faces)
+        speakers = generator.on_range(mean_direction(mapped, face, m))[:, None]
+    elif name in ("informed", "guided") or (name == "naive" and same_space):
+        search = Search(model, generator, signature, config.model_copy(update={"score": name}))
+        speakers = search.find(face_directions(model, judged.faces, face), voices).speakers
+    else:
+        return None
+    prior = likelihood_model(generator.bank, config.seed)
+    return Asked(speakers, prior.log_likelihood(speakers.reshape(-1, speakers.shape[2])).reshape(m, -1))
