@@ -208,7 +208,8 @@ def _trials(folder, world, people=40):
 def _vectors_by_name(world):
     """What a feature dictionary of the test store would be; faces under the names of the list."""
     pairs = Store.open(world["test"]).pairs()
-    uris = dict(Store.open(world["test"]).query("clips", ["clip_id", "video_uri"]).to_pandas().to_numpy().tolist())
+    rows = Store.open(world["test"]).query("clips", ["clip_id", "video_uri"]).to_pylist()
+    uris = {row["clip_id"]: row["video_uri"] for row in rows}
     files = [uris[clip].split(" + ") for clip in pairs["clip_id"].tolist()]
     faces = {files[c][0].removeprefix("/data/").replace("test", "Name_"): pairs["faces"][i]
              for i, c in enumerate(pairs["face_clip"])}  # fmt: skip
