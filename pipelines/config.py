@@ -43,13 +43,6 @@ class GenerateConfig(SearchConfig):
     """How voices are found for a face, and who speaks."""
 
     tts: str = "morph"
-    # `vclip generate` does not climb yet: without this line `guided` is allowed too.
-    score: str = Field(
-        "informed", pattern="^(informed|naive)$", description="informed (by the TTS signature) or naive"
-    )
-    max_similarity: float = Field(
-        0.8, gt=0, le=1, description="cosine between chosen voices, at most; 1: plain top k"
-    )
     known_similarity: float | None = Field(
         None,
         gt=0,

@@ -181,17 +181,17 @@ def mean_voice(tts: Any, encoder: VoiceEncoder, speaker: np.ndarray, sentences: 
 
 
 def load_speakers(folder: Path, score: str) -> tuple[SpeakerGenerator, TTSSignature | None]:
-    """Returns the generator of a folder, and its signature where the score needs one.
+    """Returns the generator of a folder, and its signature; None where there is none and the score is naive.
 
     Raises:
         InputError: one of them is missing.
     """
     generator = SpeakerGenerator.load(Path(folder) / "generator")
-    if score == "naive":
-        return generator, None
     if not (Path(folder) / "signature").is_dir():
+        if score == "naive":
+            return generator, None
         raise InputError(
-            f"speakers {folder}: found no TTS signature, which the informed score needs; run "
+            f"speakers {folder}: found no TTS signature, which the {score} score needs; run "
             f"`vclip distill --speakers {folder} --out {folder}`, or give --set generate.score=naive"
         )
     return generator, TTSSignature.load(Path(folder) / "signature")

@@ -24,7 +24,7 @@ _HOMES = {
     "TTSSignature": "vclip.speakers.signature",
     "expected_voices": "vclip.speakers.retrieval",
     "suitability": "vclip.speakers.retrieval",
-    "pick": "vclip.speakers.retrieval",
+    "pick_diverse": "vclip.speakers.retrieval",
     "Search": "vclip.speakers.search",
     "SearchConfig": "vclip.speakers.search",
     "open_face_encoder": "vclip.encoders",

@@ -11,7 +11,7 @@ from pipelines.generation.manifest import Job, Photo
 from pipelines.generation.models import Models
 from pipelines.generation.portraits import Face
 from pipelines.generation.utterances import Utterance
-from pipelines.generation.voices import Candidates, Voice, tell
+from pipelines.generation.voices import Casting, Voice, tell
 from vclip.errors import InputError
 
 AT_ONCE = 4096  # faces in one product; with 20,000 candidates their scores take 330 MB
@@ -49,17 +49,16 @@ def _row(job: Job, face: Found | None, chosen: Mapping[Asked, list[Voice] | str]
 
 def _choose(asked: Mapping[Asked, Face], models: Models, settings: GenerateConfig) -> dict[Asked, list[Voice] | str]:
     """Returns the voices of each face, so many as are asked for, or why there are not so many."""
-    candidates = Candidates(models.association, models.generator, models.signature, settings)
+    casting = Casting(models.association, models.generator, models.signature, settings)
+    tell(settings, casting.refused)
     chosen: dict[Asked, list[Voice] | str] = {}
-    differ, rows = [], list(asked.items())
-    for start in range(0, len(rows), AT_ONCE):
-        part = rows[start : start + AT_ONCE]
-        scores = candidates.scores(np.stack([face.vector for _, face in part]))
-        for (key, _), row in zip(part, scores, strict=True):
+    for k in dict.fromkeys(k for _, k in asked):
+        rows = [(key, face) for key, face in asked.items() if key[1] == k]
+        for start in range(0, len(rows), AT_ONCE):
+            part = rows[start : start + AT_ONCE]
             try:
-                chosen[key], enough = candidates.best(row, key[1])
-                differ.append(enough)
+                voices = casting.voices(np.stack([face.vector for _, face in part]), k)
             except InputError as error:
-                chosen[key] = str(error)
-    tell(settings, candidates.refused, differ)
+                voices = [str(error)] * len(part)
+            chosen.update(zip((key for key, _ in part), voices, strict=True))
     return chosen

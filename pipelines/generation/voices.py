@@ -1,6 +1,5 @@
-"""Voices for faces: speakers drawn once, scored for all faces in one product; each face gets the best that differ."""
+"""Voices for faces: what does not depend on the face is done once; each face gets the best that differ."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +7,10 @@ import numpy as np
 from pipelines.config import Config, GenerateConfig
 from pipelines.progress import say
 from vclip.association.protocol import Association
-from vclip.errors import InputError
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.known import likeness_bound, nearest_known
-from vclip.speakers.retrieval import expected_voices, pick, suitability
+from vclip.speakers.retrieval import face_directions
+from vclip.speakers.search import Search
 from vclip.speakers.signature import TTSSignature
 
 
@@ -27,14 +26,14 @@ class Voice:
     seed: int  # of the draw
 
 
-class Candidates:
-    """Speakers drawn from the generator, without those that a known person could be taken for.
+class Casting:
+    """Finds voices that suit faces, none of which a known person could be taken for.
 
     Args:
         model: scores them.
         generator: draws them.
-        signature: of the TTS, for the informed score; None for the naive one.
-        settings: how many, from which seed, and the bound of the guard.
+        signature: of the TTS; the naive score needs none.
+        settings: how they are found, and the bound of the guard.
 
     Raises:
         InputError: the spaces do not fit, or the guard leaves none.
@@ -47,39 +46,28 @@ class Candidates:
         signature: TTSSignature | None,
         settings: GenerateConfig,
     ):
-        drawn = generator.sample(settings.candidates, settings.seed)
-        nearest = nearest_known(drawn, generator.bank)
         bound = settings.known_similarity
         bound = likeness_bound(generator.bank) if bound is None else bound
-        free = nearest <= bound
-        self.refused = int((~free).sum())
-        if not free.any():
-            raise InputError(
-                f"all {len(drawn)} candidates are nearer than {bound:.2f} to a known speaker, expected some that are "
-                "nobody's; raise generate.known_similarity, or fit the generator to more speakers"
-            )
-        self._model, self._seed = model, settings.seed
-        self._max_similarity = settings.max_similarity
-        self._speakers, self._nearest = drawn[free], nearest[free]
-        self._expected = expected_voices(self._speakers, generator.space, model, signature)
-        self._likelihood = generator.log_likelihood(self._speakers)
+        self._model, self._bank, self._seed = model, generator.bank, settings.seed
+        self._search = Search(model, generator, signature, settings, bound)
+        self.refused = self._search.refused
 
-    def scores(self, faces: np.ndarray) -> np.ndarray:
-        """Returns the cosines (faces, candidates) of face vectors (n, d_face) with the candidates' voices."""
-        return suitability(self._model, faces, self._expected)
-
-    def best(self, scores: np.ndarray, k: int) -> tuple[list[Voice], bool]:
-        """Returns the k best that differ, of scores (candidates,), and whether they differ as much as they should.
+    def voices(self, faces: np.ndarray, k: int) -> list[list[Voice]]:
+        """Returns k voices for each face vector (n, d_face), the best first.
 
         Raises:
             InputError: there are fewer than k candidates.
         """
-        picked, limit = pick(scores, self._expected, k, self._max_similarity)
-        return [self._voice(i, float(scores[i])) for i in picked], limit <= self._max_similarity
-
-    def _voice(self, i: int, score: float) -> Voice:
-        likelihood, nearest = float(self._likelihood[i]), float(self._nearest[i])
-        return Voice(self._speakers[i], self._expected[i], score, likelihood, nearest, self._seed)
+        found = self._search.find(face_directions(self._model, faces), k)
+        nearest = nearest_known(found.speakers.reshape(len(faces) * k, -1), self._bank).reshape(len(faces), k)
+        columns = found.speakers, found.expected, found.scores, found.log_likelihood, nearest
+        return [
+            [
+                Voice(speaker, expected, float(score), float(likelihood), float(known), self._seed)
+                for speaker, expected, score, likelihood, known in zip(*rows, strict=True)
+            ]
+            for rows in zip(*columns, strict=True)
+        ]
 
 
 def choose_voices(
@@ -90,17 +78,13 @@ def choose_voices(
     config: Config,
     k: int,
 ) -> list[list[Voice]]:
-    """Returns k voices for each face vector (n, d_face); tells what the guard left out and where voices are alike."""
-    candidates = Candidates(model, generator, signature, config.generate)
-    chosen = [candidates.best(row, k) for row in candidates.scores(faces)]
-    tell(config.generate, candidates.refused, [differ for _, differ in chosen])
-    return [voices for voices, _ in chosen]
+    """Returns k voices for each face vector (n, d_face); tells what the guard left out."""
+    casting = Casting(model, generator, signature, config.generate)
+    tell(config.generate, casting.refused)
+    return casting.voices(faces, k)
 
 
-def tell(settings: GenerateConfig, refused: int, differ: Sequence[bool]) -> None:
-    """Says what the choice of voices had to leave out, or to let pass."""
+def tell(settings: GenerateConfig, refused: int) -> None:
+    """Says how many candidates were not used."""
     if refused:
         say(f"{refused} of {settings.candidates} candidates are too near to a known speaker and were not used")
-    if alike := len(differ) - sum(differ):
-        limit = f"{settings.max_similarity:.2f} (generate.max_similarity)"
-        say(f"for {alike} of {len(differ)} faces, no such number of voices differs by {limit}; took more alike ones")

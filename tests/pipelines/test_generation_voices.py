@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.config import Config, GenerateConfig
-from pipelines.generation.voices import Candidates, choose_voices
+from pipelines.generation.voices import Casting, choose_voices
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
 from vclip.speakers.known import likeness_bound
@@ -47,7 +47,7 @@ class Copies:
 
 
 def _config(**settings):
-    return Config(generate=GenerateConfig(candidates=80, score="naive", max_similarity=1, **settings))
+    return Config(generate=GenerateConfig(candidates=80, score="naive", diversity=0, **settings))
 
 
 def test_a_known_speaker_is_not_chosen_even_for_a_face_that_it_suits_best(capsys):
@@ -66,14 +66,15 @@ def test_a_known_speaker_is_not_chosen_even_for_a_face_that_it_suits_best(capsys
 
 def test_the_best_are_those_of_all_that_are_left():
     generator, faces = Copies(), _unit(np.random.default_rng(3).normal(size=(4, 16)))
-    candidates = Candidates(Cosine(), generator, None, _config(known_similarity=0.99).generate)
-    scores = candidates.scores(faces)
-    assert scores == pytest.approx(faces @ generator.fresh.T, abs=1e-6)
-    voices, differ = candidates.best(scores[2], 3)
-    assert [voice.score for voice in voices] == pytest.approx(np.sort(scores[2])[::-1][:3])
-    assert differ
+    casting = Casting(Cosine(), generator, None, _config(known_similarity=0.99).generate)
+    scores = faces @ generator.fresh.T
+    for row, voices in zip(scores, casting.voices(faces, 3), strict=True):
+        assert [voice.score for voice in voices] == pytest.approx(np.sort(row)[::-1][:3], abs=1e-6)
+        assert [voice.nearest_known for voice in voices] == pytest.approx(
+            [(voice.speaker @ generator.bank.vectors.T).max() for voice in voices], abs=1e-6
+        )
 
 
 def test_a_bound_that_leaves_none_is_told():
     with pytest.raises(InputError, match="known_similarity"):
-        Candidates(Cosine(), Copies(), None, _config(known_similarity=0.01).generate)
+        Casting(Cosine(), Copies(), None, _config(known_similarity=0.01).generate)

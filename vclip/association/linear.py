@@ -179,8 +179,8 @@ def fit(start: str, faces: Tensor, voices: Tensor, people: np.ndarray, seed: int
     """
     folds = Folds(faces, voices, people, seed)
     if start == "ridge":
-        return 1.0, folds.best([lambda whole, _, value=value: ridge_maps(whole, value) for value in STRENGTHS])[1]
-    number, maps = folds.best([lambda whole, _, value=value: cca_maps(whole, value) for value in SHRINKAGES])
+        return 1.0, folds.best(rules(ridge_maps, STRENGTHS))[1]
+    number, maps = folds.best(rules(cca_maps, SHRINKAGES))
     shrinkage = SHRINKAGES[number]
     if start == "gaussian":
         _, maps = folds.best(
@@ -190,6 +190,11 @@ def fit(start: str, faces: Tensor, voices: Tensor, people: np.ndarray, seed: int
             ]
         )
     return shrinkage, maps
+
+
+def rules(maps: Callable[[Moments, float], Maps], values: Sequence[float]) -> list[Rule]:
+    """Returns one rule for each value of what is free in `cca_maps` or `ridge_maps`."""
+    return [lambda whole, _, value=value: maps(whole, value) for value in values]
 
 
 class Folds:

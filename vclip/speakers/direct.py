@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vclip.association.linear import STRENGTHS, Moments, best_of, ridge_maps
+from vclip.association.linear import STRENGTHS, Folds, ridge_maps, rules
 from vclip.association.pairs import Pairs, clip_means
 
 
@@ -25,8 +25,8 @@ class DirectMapping:
         """Returns the regression of the voices of clips on their faces; its strength matches strangers best."""
         faces = torch.as_tensor(clip_means(pairs.faces, pairs.face_clip, len(pairs)))
         voices = torch.as_tensor(clip_means(pairs.voices, pairs.voice_clip, len(pairs)))
-        strength, _ = best_of(STRENGTHS, ridge_maps, faces, voices, pairs.people(), seed)
-        moments = Moments.of(faces, voices)
+        folds = Folds(faces, voices, pairs.people(), seed)
+        strength, moments = STRENGTHS[folds.best(rules(ridge_maps, STRENGTHS))[0]], folds.whole
         of_faces, _, between = moments.covariances()
         penalty = strength * of_faces.diagonal().mean() * torch.eye(len(of_faces), dtype=of_faces.dtype)
         weights = torch.linalg.solve(of_faces + penalty, between)

@@ -4,7 +4,7 @@ naive:     cos(phi_v(e), phi_i(f_i(x)))         only where e lies in the space o
 informed:  cos(phi_v(s(e)), phi_i(f_i(x)))      s is the TTS signature           (Vclip, section 2.4)
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -119,40 +119,3 @@ def expect_enough(k: int, candidates: int) -> None:
     """Raises InputError unless k voices can be picked of so many candidates."""
     if not 1 <= k <= candidates:
         raise InputError(f"asked for {k} voices of {candidates} candidates, expected 1 to {candidates}")
-
-
-def pick(scores: np.ndarray, voices: np.ndarray, k: int, max_similarity: float = 1.0) -> tuple[list[int], float]:
-    """Returns the k best candidates that differ, the best first, and the similarity limit that was kept.
-
-    Greedy: the best candidate whose cosine with every voice already picked is below the limit. Where the candidates
-    give fewer than k such voices, the limit is raised by steps of 0.02 until they do.
-
-    Args:
-        scores: (n,) higher is better.
-        voices: (n, dim) unit norm, the voices expected of the candidates.
-        k: how many.
-        max_similarity: cosine limit between picked voices; 1 is the plain top k.
-
-    Raises:
-        InputError: k is below one or above the number of candidates.
-    """
-    expect_enough(k, len(scores))
-    order = np.argsort(-scores, kind="stable")
-    limit = max_similarity
-    while True:
-        picked = _greedy(order, voices, k, limit)
-        if len(picked) == k:
-            return picked, limit
-        limit += 0.02
-
-
-def _greedy(order: Iterable[int], voices: np.ndarray, k: int, limit: float) -> list[int]:
-    picked: list[int] = []
-    closest = np.full(len(voices), -np.inf, np.float32)
-    for row in order:
-        if limit >= 1 or closest[row] < limit:
-            picked.append(int(row))
-            if len(picked) == k:
-                break
-            closest = np.maximum(closest, voices @ voices[row])
-    return picked

@@ -14,6 +14,7 @@ from vclip.config import Settings
 from vclip.errors import InputError
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.guided import GuidedConfig, GuidedSearch
+from vclip.speakers.known import nearest_known
 from vclip.speakers.retrieval import expected_voices, face_directions, pick_diverse, top_k
 from vclip.speakers.signature import TTSSignature
 
@@ -74,7 +75,7 @@ class Search:
         self._model, self._generator = model, generator
         self._scored_by = None if self.config.score == "naive" else signature
         self._heard_by = signature
-        self._guided = None
+        self._guided, self.refused = None, 0  # candidates too near to a known speaker
         if self.config.score == "guided":
             if cohort is not None:
                 raise InputError("guided search: found a cohort, expected none; it climbs plain cosines")
@@ -85,11 +86,12 @@ class Search:
             return
         drawn = generator.sample(self.config.candidates, self.config.seed)
         if known_similarity < 1:
-            drawn = drawn[(drawn @ generator.bank.vectors.T).max(axis=1) <= known_similarity]
+            drawn = drawn[nearest_known(drawn, generator.bank) <= known_similarity]
+            self.refused = self.config.candidates - len(drawn)
         if not len(drawn):
             raise InputError(
                 f"all {self.config.candidates} candidates have a cosine above {known_similarity:.2f} with a known "
-                "speaker, expected some below; allow a higher one, or fit the generator to more speakers"
+                "speaker, expected some below; raise known_similarity, or fit the generator to more speakers"
             )
         self._drawn = drawn
         self._voices = model.embed_voices(expected_voices(drawn, generator.space, model, self._scored_by))
@@ -138,4 +140,5 @@ class Search:
 
     @property
     def _device(self) -> str:
-        return str(next(self._model.parameters()).device)
+        parameters = getattr(self._model, "parameters", tuple)
+        return str(next((parameter.device for parameter in parameters()), "cpu"))

@@ -7,7 +7,7 @@ import torch
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.errors import InputError, SpaceError
 from vclip.speakers.metrics import f2v
-from vclip.speakers.retrieval import expected_voices, face_directions, pick, pick_diverse, suitability, top_k
+from vclip.speakers.retrieval import expected_voices, face_directions, pick_diverse, suitability, top_k
 from vclip.speakers.signature import TTSSignature
 
 D_FACE, D_VOICE = 7, 6
@@ -67,66 +67,6 @@ def test_a_signature_between_other_spaces_is_refused(model):
         expected_voices(_unit(5), "voices", model, _signature(voice_space="ecapa"))
     with pytest.raises(SpaceError, match="in the space 'voices', expected 'vits/table'"):
         expected_voices(_unit(5), "voices", model, _signature("vits/table"))
-
-
-def _brute_force(scores, voices, k, limit):
-    """The best candidate that is unlike all picked ones, again and again; None where they run out."""
-    picked = []
-    while len(picked) < k:
-        free = [
-            i for i in range(len(scores)) if i not in picked and all(voices[i] @ voices[j] < limit for j in picked)
-        ]
-        if not free:
-            return None
-        picked.append(max(free, key=lambda i: scores[i]))
-    return picked
-
-
-@pytest.mark.parametrize("limit", [-0.2, 0.1, 0.5, 0.8, 0.97])
-@pytest.mark.parametrize("k", [1, 4, 12])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_pick_is_the_greedy_one(limit, k, seed):
-    voices = _unit(60, seed=seed)
-    scores = np.random.default_rng(seed + 10).normal(size=60)
-    picked, kept = pick(scores, voices, k, limit)
-    assert len(set(picked)) == k
-    assert picked == _brute_force(scores, voices, k, kept)
-    if kept > limit:  # the limit is raised only where it must be, and by no step more
-        assert _brute_force(scores, voices, k, limit) is None
-        assert _brute_force(scores, voices, k, kept - 0.02) is None
-    cosines = voices[picked] @ voices[picked].T
-    assert (cosines[~np.eye(k, dtype=bool)] < kept).all()
-    assert (np.diff(scores[picked]) <= 0).all()
-    assert picked[0] == np.argmax(scores)
-
-
-def test_some_limit_had_to_be_raised_and_some_had_not():
-    """So that both branches of the test above are taken."""
-    voices, scores = _unit(60), np.random.default_rng(10).normal(size=60)
-    assert pick(scores, voices, 12, -0.2)[1] > -0.2
-    assert pick(scores, voices, 12, 0.8)[1] == 0.8
-
-
-def test_the_plain_top_k_at_one():
-    voices, scores = np.repeat(_unit(1), 30, axis=0), np.random.default_rng(0).normal(size=30)
-    picked, limit = pick(scores, voices, 10)
-    assert picked == np.argsort(-scores)[:10].tolist()
-    assert limit == 1
-
-
-def test_copies_of_one_voice_are_picked_once_while_others_last():
-    voices = np.vstack([np.repeat(_unit(1), 5, axis=0), _unit(3, seed=1)])
-    picked, _ = pick(np.arange(8)[::-1], voices, 4, 0.99)
-    assert picked == [0, 5, 6, 7]
-    everybody, limit = pick(np.arange(8)[::-1], voices, 8, 0.99)
-    assert sorted(everybody) == list(range(8))
-    assert limit >= 1
-
-
-def test_more_than_there_are_is_an_error():
-    with pytest.raises(InputError, match="asked for 6 voices of 5 candidates, expected 1 to 5"):
-        pick(np.zeros(5), _unit(5), 6)
-    assert sorted(pick(np.zeros(5), _unit(5), 5, 0.1)[0]) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("faces", "k"), [(3, 1), (3, 7), (2500, 3), (3, 40)])
