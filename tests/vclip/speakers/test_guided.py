@@ -72,7 +72,7 @@ def test_a_voice_may_not_be_too_near_to_a_known_speaker(world, faces):
     assert (free @ generator.bank.vectors.T).max() > bound + 1e-3
     guarded = GuidedSearch(model, generator, signature, QUICK, known_similarity=bound).find(faces)[:, 0]
     assert (guarded @ generator.bank.vectors.T).max() <= bound + 1e-5
-    with pytest.raises(InputError, match=f"found 0 of {QUICK.draws} draws to start from, expected {QUICK.climbers} or"):
+    with pytest.raises(InputError, match=f"found 0 of {QUICK.draws} draws to start from, expected {QUICK.climbers}"):
         GuidedSearch(model, generator, signature, QUICK, known_similarity=0.1)
 
 
