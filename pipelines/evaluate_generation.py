@@ -14,11 +14,11 @@ import numpy as np
 
 from pipelines.config import Config
 from pipelines.evaluate import open_model
+from pipelines.generation.models import check_evaluator
 from pipelines.progress import say, step
 from pipelines.speakers import SENTENCES, load_speakers, mean_voice
 from pipelines.train import read_pairs
 from stores import Store
-from vclip import checkpoint
 from vclip.association.metrics import draw_people
 from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.pairs import Pairs, mean_direction
@@ -123,13 +123,7 @@ def write(out: Path, result: Mapping[str, Any]) -> None:
 
 def _given(pairs: Pairs, model_folder: Path, evaluator_folder: Path, config: Config, people: int) -> Trial:
     model, evaluator = open_model(model_folder, config), open_model(evaluator_folder, config)
-    if (evaluator.face_space, evaluator.voice_space) != (model.face_space, model.voice_space):
-        found, expected = (f"{m.face_space} and {m.voice_space}" for m in (evaluator, model))
-        raise SpaceError(found, expected, f"evaluator {evaluator_folder}")
-    if checkpoint.digest(evaluator_folder) == checkpoint.digest(model_folder):
-        raise InputError(f"--evaluator {evaluator_folder}: found the model itself, expected another to judge it")
-    if np.isin(evaluator.seen, model.seen).any():
-        say(f"evaluator {evaluator_folder}: was trained on some of the same people as {model_folder}")
+    check_evaluator(evaluator, evaluator_folder, model, model_folder)
     known = pairs.seen_in(np.union1d(model.seen, evaluator.seen))
     if known.all():
         raise InputError(f"everyone in the store had a part in the training of {model_folder} or {evaluator_folder}")

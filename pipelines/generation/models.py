@@ -39,7 +39,7 @@ def open_models(model_folder: Path, speakers_folder: Path, evaluator_folder: Pat
     generator, signature = load_speakers(speakers_folder, config.generate.score)
     evaluator = load_association(evaluator_folder) if evaluator_folder else None
     if evaluator and evaluator_folder:
-        _check_evaluator(evaluator, evaluator_folder, model, model_folder)
+        check_evaluator(evaluator, evaluator_folder, model, model_folder)
     folders = {"association": model_folder, "generator": Path(speakers_folder) / "generator"}
     folders |= {"signature": Path(speakers_folder) / "signature"} if signature else {}
     folders |= {"evaluator": evaluator_folder} if evaluator_folder else {}
@@ -63,7 +63,12 @@ def check_tts(generator: SpeakerGenerator, tts: TTS) -> None:
         raise SpaceError(generator.space, tts.space, f"speakers for the TTS '{tts.name}'")
 
 
-def _check_evaluator(evaluator: Association, folder: Path, model: Association, model_folder: Path) -> None:
+def check_evaluator(evaluator: Association, folder: Path, model: Association, model_folder: Path) -> None:
+    """Tells where the two were trained on the same people.
+
+    Raises:
+        InputError: they are one model, or of different spaces.
+    """
     if (evaluator.face_space, evaluator.voice_space) != (model.face_space, model.voice_space):
         found, expected = (f"{m.face_space} and {m.voice_space}" for m in (evaluator, model))
         raise SpaceError(found, expected, f"evaluator {folder}")
