@@ -28,13 +28,14 @@ def start_ray(cpus: int | None = None) -> None:
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # they are handled
     quietly = {"log_to_driver": False, "logging_level": logging.ERROR}
     with _silent():
+        if on_cluster():
+            ray.init(**quietly)
+            return
         try:
-            ray.init("auto", **quietly)
-        except ConnectionError:
-            if on_cluster():
-                raise
-            # The dashboard would take as much of a core as the whole job's own bookkeeping.
-            ray.init("local", include_dashboard=False, num_cpus=cpus, **quietly)
+            # The dashboard would take as much of a core as the job's own bookkeeping.
+            ray.init(include_dashboard=False, num_cpus=cpus, **quietly)
+        except ValueError:  # that cannot be asked of a cluster that runs here already
+            ray.init(**quietly)
 
 
 def on_cluster() -> bool:

@@ -142,7 +142,7 @@ def test_the_state_of_another_run_is_refused(planted, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         fit(pairs, dev, FACES, VOICES, QUICK, stop, state)
-    for other, config in ((planted(seed=5), QUICK), (pairs, QUICK.model_copy(update={"learning_rate": 1e-3}))):
+    for other, config in ((planted(seed=5), QUICK), (pairs, QUICK.model_copy(update={"learning_rate": 2e-3}))):
         with pytest.raises(InputError, match="of another run"):
             fit(other, dev, FACES, VOICES, config, state=state)
 
