@@ -33,7 +33,7 @@ def connect(uri: str, options: Options = None) -> DBConnection:
     db, tables = _connect(uri, options)
     if not tables:
         raise StoreError(f"store {uri}: nothing there, expected a vclip store; create one with an ingest")
-    if "videos" not in tables or schemas.version_of(_schema(uri, db, "videos")) is None:
+    if not _finished(uri, db, tables) or schemas.version_of(_schema(uri, db, "videos")) is None:
         if _ours(uri, db, tables):
             raise StoreError(
                 f"store {uri}: found one whose creation was interrupted; run the ingest again to finish it"
@@ -83,16 +83,17 @@ def create(uri: str, spaces: Spaces, options: Options = None) -> DBConnection:
             f"store {uri}: {_what(path)} is in the way, expected a new or empty folder; give another one"
         )
     db, tables = _connect(uri, options)
-    if "videos" in tables or (tables and not _ours(uri, db, tables)):
+    if _finished(uri, db, tables) or (tables and not _ours(uri, db, tables)):
         raise StoreError(
             f"store {uri}: found a LanceDB with the table {min(tables)}, expected nothing; open it instead"
         )
     for table in reversed(TABLES):  # `videos` last: it makes the folder a store
-        if table in tables and not _schema(uri, db, table).equals(wanted[table]):
+        found = _schema_if_made(uri, db, table) if table in tables else None
+        if found and not found.equals(wanted[table]):
             raise StoreError(
                 f"store {uri}: an interrupted creation used other spaces; remove the folder and run again"
             )
-        if table not in tables:
+        if not found:
             _create_table(uri, db, table, wanted[table])
     return db
 
@@ -108,7 +109,7 @@ def exists(uri: str, options: Options = None) -> bool:
     if path is not None:
         _check_folder(uri, path)
     db, tables = _connect(uri, options)
-    if "videos" in tables or (tables and not _ours(uri, db, tables)):
+    if _finished(uri, db, tables) or (tables and not _ours(uri, db, tables)):
         connect(uri, options)
         return True
     return False
@@ -166,8 +167,23 @@ def _schema(uri: str, db: DBConnection, table: str) -> pa.Schema:
         ) from None
 
 
+def _schema_if_made(uri: str, db: DBConnection, table: str) -> pa.Schema | None:
+    """Returns the schema, or None where its creation was killed, or is under way, with only a folder there."""
+    try:
+        return db.open_table(table).schema
+    except ValueError as error:
+        if "was not found" in str(error):
+            return None
+        return _schema(uri, db, table)
+
+
+def _finished(uri: str, db: DBConnection, tables: set[str]) -> bool:
+    return "videos" in tables and _schema_if_made(uri, db, "videos") is not None
+
+
 def _ours(uri: str, db: DBConnection, tables: set[str]) -> bool:
-    return tables <= set(TABLES) and all(schemas.version_of(_schema(uri, db, table)) for table in tables)
+    schemata = [_schema_if_made(uri, db, table) for table in tables]
+    return tables <= set(TABLES) and all(found is None or schemas.version_of(found) for found in schemata)
 
 
 def _check_folder(uri: str, path: Path) -> None:

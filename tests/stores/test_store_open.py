@@ -37,7 +37,9 @@ def _other_lancedb(path: Path) -> None:
 
 
 def _broken_table(path: Path) -> None:
-    (path / "videos.lance").mkdir(parents=True)
+    versions = path / "videos.lance" / "_versions"
+    versions.mkdir(parents=True)
+    (versions / "1.manifest").write_bytes(b"torn")
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,19 @@ def test_a_store_is_created_once_and_opened_again(tmp_path, lies_there):
 def test_an_interrupted_creation_is_finished(tmp_path):
     uri = str(tmp_path / "place")
     lancedb.connect(uri).create_table("generations", schema=schemas.schema("generations"))
+    with pytest.raises(StoreError, match="creation was interrupted"):
+        Store.open(uri)
+    Store.open_or_create(uri, FACES, VOICES).commit([video(1)])
+    assert Store.open(uri).count("clips") == 2
+
+
+@pytest.mark.parametrize("table", schemas.TABLES)
+def test_a_table_whose_creation_was_interrupted_is_created_again(tmp_path, table):
+    uri = str(tmp_path / "place")
+    for made in schemas.TABLES[schemas.TABLES.index(table) + 1 :]:
+        spaces = {"faces": FACES, "voices": VOICES}.get(made)
+        lancedb.connect(uri).create_table(made, schema=schemas.schema(made, spaces))
+    (tmp_path / "place" / f"{table}.lance" / "_versions").mkdir(parents=True)
     with pytest.raises(StoreError, match="creation was interrupted"):
         Store.open(uri)
     Store.open_or_create(uri, FACES, VOICES).commit([video(1)])
