@@ -171,7 +171,7 @@ def _schema_if_made(uri: str, db: DBConnection, table: str) -> pa.Schema | None:
     """Returns the schema, or None where its creation was killed, or is under way, with only a folder there."""
     try:
         return db.open_table(table).schema
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         if "was not found" in str(error):
             return None
         return _schema(uri, db, table)
