@@ -34,6 +34,7 @@ class Summary:
     store: str
     run_id: str = ""  # empty while there was nothing to do
     known: int = 0  # inputs that the store had already; nothing was done for them
+    deleted: int = 0  # inputs that were deleted from the store on request; nothing was done for them
     videos: Counter = field(default_factory=Counter)  # state -> count
     doubles: int = 0  # other names of videos of this run
     elsewhere: int = 0  # videos that another run has done meanwhile
@@ -110,11 +111,12 @@ def ingest(
                     say(f"{unit} to do; run {summary.run_id}")
                     progress = stack.enter_context(step("ingest", len(sources), unit))
                     told = _tell(summary, progress, observe)
-                progress.total -= work.known + len(work.doubles)
+                progress.total -= work.known + work.deleted + len(work.doubles)
                 for done, held in committed(store, _results(work, config, summary.run_id, extract), config.ingest):
                     told(done, held)
             _record_names(store, work)
             summary.known += work.known
+            summary.deleted += work.deleted
             summary.doubles += len(work.doubles)
             summary.outdated += len(work.outdated)
         summary.took_s = time.monotonic() - started_s

@@ -6,7 +6,7 @@ and again if it moved. Rows it does not vouch for (of crashed or running commits
 limits, orders and searches act on vouched rows only.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -18,6 +18,8 @@ from lancedb.table import Table
 from stores import schemas
 from stores.errors import StoreError, nearest, reason
 from stores.schemas import MEDIA, PINNED, TABLES, VOUCHED
+
+_IN_LIST = 1000  # names to one SQL list
 
 
 class Snapshot:
@@ -152,6 +154,13 @@ def rows_of(runs: Mapping[str, Sequence[str]]) -> str:
     return " OR ".join(
         f"(run_id = {quoted(run)} AND video_id IN ({', '.join(map(quoted, videos))}))" for run, videos in runs.items()
     )
+
+
+def in_lists(names: Iterable[str]) -> Iterator[str]:
+    """Yields the insides of SQL lists, of as many names each as a query takes well."""
+    names = list(names)
+    for start in range(0, len(names), _IN_LIST):
+        yield ", ".join(map(quoted, names[start : start + _IN_LIST]))
 
 
 def quoted(text: str) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
 
-from stores import commit, maintenance, migrations, opening, pairs, rows, runs, schemas, search
+from stores import commit, deletion, maintenance, migrations, opening, pairs, rows, runs, schemas, search, tags
 from stores.errors import StoreError
 from stores.opening import Options
 from stores.rows import Row, VideoRows
@@ -168,12 +168,14 @@ class Store:
 
     # Reading
 
-    def snapshot(self, version: Mapping[str, int] | None = None) -> Snapshot:
-        """Returns the newest state, or the one of a `version()`; has the reading methods of this class.
+    def snapshot(self, version: Mapping[str, int] | str | None = None) -> Snapshot:
+        """Returns the newest state, or the one of a `version()` or a tag; has the reading methods of this class.
 
         Raises:
-            StoreError: that version is gone.
+            StoreError: that version is gone, or there is no such tag.
         """
+        if isinstance(version, str):
+            version = tags.version_of(self._db, version)
         self._last = Snapshot(self._db, version, self._last)
         return self._last
 
@@ -279,9 +281,60 @@ class Store:
             keep_versions_s: age up to which old versions stay readable. 0 frees the most; only where nobody reads.
 
         Raises:
-            StoreError: a commit came in between; it is whole, and what was compacted so far stays.
+            StoreUnavailable: the disk is full, or commits came in between all the time; the store is whole.
         """
         return maintenance.compact(self._db, keep_versions_s)
+
+    def tag(self, name: str, version: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Names the newest state, or that of a `version()`, and returns its version; compaction leaves it readable.
+
+        Raises:
+            StoreError: the name is taken, or that version is gone.
+        """
+        version = dict(version or self.version())
+        tags.put(self._db, name, version)
+        return version
+
+    def tags(self) -> dict[str, dict[str, int]]:
+        """Returns tag -> table -> version."""
+        return tags.listed(self._db)
+
+    def remove_tag(self, name: str) -> None:
+        """Removes a tag; raises StoreError if there is none."""
+        tags.remove(self._db, name)
+
+    def doomed(
+        self,
+        people: Sequence[str] = (),
+        videos: Sequence[str] = (),
+        clips: Sequence[str] = (),
+        where: str | None = None,
+    ) -> deletion.Doomed:
+        """Returns what `delete` would remove, in all tables; a video goes with its last clip.
+
+        Args:
+            people: identities.
+            videos, clips: ids.
+            where: an SQL filter over clips.
+
+        Raises:
+            StoreError: nothing was asked for, or the filter is not SQL.
+        """
+        return deletion.find(self._db, people, videos, clips, where)
+
+    def delete(self, doomed: deletion.Doomed, prove: bool = True) -> deletion.Deleted:
+        """Deletes rows everywhere and frees their bytes; old versions go, and tags of those that held them.
+
+        Their videos leave tombstones, under which no later commit takes them. May be repeated after any failure.
+
+        Args:
+            doomed: what `doomed` returned.
+            prove: look for their media, vectors and ids in all files of the store, before and after.
+
+        Raises:
+            StoreError: a job is writing.
+        """
+        return deletion.carry_out(self._db, self.uri, doomed, prove)
 
     def info(self) -> dict[str, Any]:
         """Returns uri, schema_version, spaces, version, rows and bytes per table, and the videos' states."""

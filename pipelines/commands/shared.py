@@ -92,7 +92,9 @@ def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]
 def show_ingest(summary: Any, as_json: bool) -> None:
     """Prints what a job did that brings inputs into a store; a `pipelines.ingest.Summary`."""
     if not as_json and not summary.videos:
-        print(f"nothing to do: the store {summary.store} knows all {summary.known} inputs under this configuration")
+        gone = f"; {summary.deleted} more were deleted from it on request" if summary.deleted else ""
+        known = f"the store {summary.store} knows all {summary.known} inputs under this configuration"
+        print(f"nothing to do: {known}{gone}")
         return
     result = summary.to_json()
     if not as_json:
