@@ -25,6 +25,7 @@ from pipelines.pace import Pace
 from pipelines.progress import Step, say, step
 from stores import Store, VideoRows, config_hash
 from vclip.encoders import open_face_encoder, open_voice_encoder
+from vclip.errors import InputError
 
 
 @dataclass
@@ -129,7 +130,14 @@ def open_store(uri: str, config: Config, dry: bool = False) -> Store:
     open_detector(config.extraction.tracks.detector)
     face, voice = open_face_encoder(config.encoders.face, "cpu"), open_voice_encoder(config.encoders.voice, "cpu")
     make = Store.open_or_empty if dry else Store.open_or_create
-    return make(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim})
+    store = make(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim})
+    for table, encoder in (("faces", face), ("voices", voice)):
+        if more := sorted(set(store.spaces(table)) - {encoder.space}):
+            raise InputError(
+                f"store {uri}: its {table} have vectors of '{more[0]}' as well, which new ones would lack; "
+                "`vclip embed --replace` drops it, or ingest into a new store and merge"
+            )
+    return store
 
 
 def _windows(

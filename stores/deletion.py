@@ -60,7 +60,7 @@ class Deleted:
 
 def carry_out(db: DBConnection, uri: str, doomed: Doomed, prove: bool) -> Deleted:
     """Deletes and erases; as `Store.delete` says."""
-    erasure.check_alone(db)
+    erasure.check_alone(db, "delete")
     sign = sought(db, doomed) if prove else None
     before = traces(db, uri, sign) if sign else None
     with runs.running(db, {"job": "delete", "rows": doomed.rows}, {}) as run:

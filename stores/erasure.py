@@ -40,11 +40,11 @@ def erase(db: DBConnection, deleted: Mapping[str, Sequence[str]]) -> dict[str, l
     return {kind: sorted(set(names)) for kind, names in gone.items()}
 
 
-def check_alone(db: DBConnection) -> None:
+def check_alone(db: DBConnection, what: str) -> None:
     """Raises StoreError if a job is writing."""
     for run, age_s in runs.alive(db).items():
         raise StoreError(
-            f"delete: run {run} may be writing (last heard of {age_s:.0f} s ago); wait until it has ended, "
+            f"{what}: run {run} may be writing (last heard of {age_s:.0f} s ago); wait until it has ended, "
             f"or, if it was killed, {runs.LEASE_S / 60:.0f} min"
         )
 

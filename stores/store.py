@@ -9,7 +9,7 @@
 Every read goes through a `Snapshot`: one consistent state in which only complete videos are visible.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,11 +19,27 @@ import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
 
-from stores import commit, deletion, maintenance, migrations, opening, pairs, rows, runs, schemas, search, tags
+from stores import (
+    checking,
+    commit,
+    deletion,
+    embeddings,
+    maintenance,
+    merging,
+    migrations,
+    opening,
+    pairs,
+    repair,
+    rows,
+    runs,
+    schemas,
+    search,
+    tags,
+)
 from stores.errors import StoreError
 from stores.opening import Options
 from stores.rows import Row, VideoRows
-from stores.schemas import EMBEDDED
+from stores.schemas import EMBEDDED, MEDIA
 from stores.snapshot import Snapshot, quoted
 
 DAY_S = 86_400.0
@@ -263,6 +279,21 @@ class Store:
 
     # Maintenance
 
+    def merge(
+        self, other: "Store", run_id: str, advance: Callable[[int], None] = lambda videos: None
+    ) -> merging.Merged:
+        """Adds what another store has; of a video that both have, this store's stays, unless that failed.
+
+        Args:
+            other: of the same spaces; it is not changed.
+            run_id: of the rows that are added, see `run`.
+            advance: is told of videos of the other that were looked at.
+
+        Raises:
+            StoreError: the spaces differ.
+        """
+        return merging.merge(self._db, other._db, other.snapshot(), run_id, advance)
+
     def sweep(self, older_than_s: float = 7 * DAY_S) -> int:
         """Deletes what crashed or superseded commits left behind, and returns how many rows that were.
 
@@ -284,6 +315,19 @@ class Store:
             StoreUnavailable: the disk is full, or commits came in between all the time; the store is whole.
         """
         return maintenance.compact(self._db, keep_versions_s)
+
+    def embedding(self, table: str, space: str, dim: int) -> embeddings.Embedding:
+        """Returns a new space's vectors of `faces` or `voices` in the making; see `stores.embeddings`."""
+        return embeddings.Embedding(self._db, table, space, dim)
+
+    def drop_spaces(self, table: str, keep: str) -> list[str]:
+        """Drops the vectors of all spaces but one, and returns those spaces."""
+        return embeddings.drop(self._db, table, keep)
+
+    def media(self, table: str, version: int, places: Sequence[int]) -> list[bytes]:
+        """Returns the media of rows of a version of `faces` or `voices`, by their places in it."""
+        rows = self._db.open_table(table).to_lance().checkout_version(version)
+        return rows.take(list(places), columns=[MEDIA[table]])[MEDIA[table]].to_pylist()
 
     def tag(self, name: str, version: Mapping[str, int] | None = None) -> dict[str, int]:
         """Names the newest state, or that of a `version()`, and returns its version; compaction leaves it readable.
@@ -335,6 +379,25 @@ class Store:
             StoreError: a job is writing.
         """
         return deletion.carry_out(self._db, self.uri, doomed, prove)
+
+    def check(
+        self, reads: Mapping[str, checking.Reads], advance: checking.Advance = lambda table, rows: None
+    ) -> checking.Report:
+        """Returns what is wrong with the rows of all tables; see `stores.checking.FATES`.
+
+        Args:
+            reads: table -> what returns why a file of its media cannot be read, "" if it can.
+            advance: is told of the rows of `faces` and `voices` that were looked at.
+        """
+        return checking.check(self._db, reads, advance)
+
+    def repair(self, report: checking.Report, sweep_older_than_s: float = 7 * DAY_S) -> dict[str, int]:
+        """Mends what `check` found, and returns how many rows that concerned, by table.
+
+        Raises:
+            StoreError: the store has changed since, or a job is writing.
+        """
+        return repair.repair(self._db, report, sweep_older_than_s)
 
     def info(self) -> dict[str, Any]:
         """Returns uri, schema_version, spaces, version, rows and bytes per table, and the videos' states."""
