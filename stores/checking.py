@@ -32,7 +32,7 @@ State = Mapping[str, LanceDataset]  # table -> the version of it that is looked 
 Reads = Callable[[bytes], str]
 
 FATES = {
-    "unvouched": "rows of crashed or superseded commits, which no reader sees; of runs that are over they are swept",
+    "unvouched": "videos whose rows no reader sees: of commits that crashed, or are under way; the former are swept",
     "doubled": "rows with an id that another row has; all but one are deleted",
     "orphaned": "faces and voices without their clip; they are deleted",
     "miscounted": "videos whose ledger row counts other rows than there are; it is set right, or, where no clip is "
@@ -42,7 +42,7 @@ FATES = {
     "not_unit": "vectors without unit norm where the others of the space have it; left: `vclip embed --again` mends",
     "no_media": "rows with vectors alone, as `import features` makes them; nothing is wrong with them",
 }
-HARMLESS = ("no_media",)
+HARMLESS = ("no_media", "unvouched")
 EXAMPLES = 5
 
 
