@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
+import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
 from lancedb.query import ColumnOrdering, LanceQueryBuilder
@@ -18,6 +19,8 @@ from lancedb.table import Table
 from stores import schemas
 from stores.errors import StoreError, nearest, reason
 from stores.schemas import MEDIA, PINNED, TABLES, VOUCHED
+
+ROW_ID = "_rowid"  # LanceDB's own number of a row, valid for one version of its table
 
 
 class Snapshot:
@@ -73,6 +76,13 @@ class Snapshot:
         with self._explained(table):
             yield from self._builder(table, select, where).to_batches(rows)
 
+    def take(self, table: str, row_ids: np.ndarray, columns: Sequence[str]) -> pa.Table:
+        """Returns the rows of these row ids (n,) uint64, in their order; one may come several times."""
+        unique, place = np.unique(row_ids, return_inverse=True)
+        with self._explained(table):
+            rows = self._tables[table].take_row_ids(unique.tolist()).select([*columns, ROW_ID]).to_arrow()
+        return rows.sort_by(ROW_ID).drop([ROW_ID]).take(place)
+
     def count(self, table: str, where: str | None = None) -> int:
         """Returns how many rows of `table` match."""
         schemas.check_table(table)
@@ -119,7 +129,7 @@ class Snapshot:
         if not isinstance(select, Mapping):
             select = [select] if isinstance(select, str) else list(select)
             for name in select:
-                _check_column(table, name, names)
+                _check_column(table, name, [*names, ROW_ID])
         if limit is not None and limit < 1:
             raise StoreError(f"{table}: limit {limit}, expected at least 1")
         builder = self._tables[table].search().select(select)

@@ -22,6 +22,7 @@ from lancedb.db import DBConnection
 from stores import commit, maintenance, migrations, opening, pairs, rows, runs, schemas, search
 from stores.errors import StoreError
 from stores.opening import Options
+from stores.resident import Memory
 from stores.rows import Row, VideoRows
 from stores.schemas import EMBEDDED
 from stores.snapshot import Snapshot, quoted
@@ -40,6 +41,7 @@ class Store:
         self.uri = uri
         self._db = db
         self._last: Snapshot | None = None
+        self._memory = Memory()
 
     @classmethod
     def create(cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None) -> Self:
@@ -234,24 +236,39 @@ class Store:
         return pairs.pairs(self.snapshot(), face_space, voice_space, where)
 
     def nearest(
-        self, table: str, vector: np.ndarray, space: str | None = None, k: int = 10, where: str | None = None
-    ) -> pa.Table:
-        """Returns the k rows of `faces` or `voices` most similar to a vector, the most similar first.
+        self,
+        table: str,
+        vectors: np.ndarray,
+        space: str | None = None,
+        k: int = 10,
+        where: str | None = None,
+        clips: str | None = None,
+        exact: bool = False,
+        memory_bytes: int = search.MEMORY_BYTES,
+    ) -> search.Neighbours:
+        """Returns the k rows of `faces` or `voices` most similar to each of m vectors, the most similar first.
 
-        Exact. The filter acts before the search: k rows come back if k rows match.
+        The filters act before the search: k rows come back if k rows match. Equally similar ones stand in the order of
+        their ids. Vectors that fit `memory_bytes` are read once for each version of the table and kept; larger tables
+        are asked through their index (see `build_index`), or else read for each call.
 
         Args:
-            vector: (dim,) of the space; need not have unit norm.
+            table: faces or voices.
+            vectors: (dim,) or (m, dim) of the space; need not have unit norm.
             space: may be left out where the table has but one.
+            k: rows for each vector, at most.
             where: an SQL filter over the table.
-
-        Returns:
-            The rows without media and vectors, and a column `cosine` (-1..1, float32).
+            clips: an SQL filter over the table `clips`, for the clips of the rows.
+            exact: asks no index.
+            memory_bytes: that the vectors of one table and space may take in memory.
 
         Raises:
-            StoreError: the table has no such space, the vector does not fit it, the filter is not SQL.
+            StoreError: the table has no such space, a vector does not fit it, a filter is not SQL.
         """
-        return search.nearest(self.snapshot(), table, vector, space, k, where)
+        snapshot = self.snapshot()
+        return search.nearest(
+            snapshot, self._memory, table, vectors, space, k, where, clips, exact, memory_bytes
+        )  # fmt: skip
 
     def speakers(self, tts: str | None = None, space: str | None = None) -> pa.Table:
         """Returns the known speakers (of one TTS, with vectors in one space), sorted by speaker_id."""
