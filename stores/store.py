@@ -248,8 +248,8 @@ class Store:
     ) -> search.Neighbours:
         """Returns the k rows of `faces` or `voices` most similar to each of m vectors, the most similar first.
 
-        The filters act before the search: k rows come back if k rows match. Equally similar ones stand in the order of
-        their ids. Vectors that fit `memory_bytes` are read once for each version of the table and kept; larger tables
+        The filters act before the search: k rows come back if k rows match. Equally similar ones stand in the order
+        of their ids. Vectors that fit `memory_bytes` are read once a version of the table and kept; larger tables
         are asked through their index (see `build_index`), or else read for each call.
 
         Args:
