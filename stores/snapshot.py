@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
+from lancedb.index import IndexConfig
 from lancedb.query import ColumnOrdering, LanceQueryBuilder
 from lancedb.table import Table
 
@@ -88,6 +89,44 @@ class Snapshot:
         schemas.check_table(table)
         with self._explained(table):
             return self._tables[table].count_rows(self.filter(table, where))
+
+    def near(
+        self,
+        table: str,
+        select: Sequence[str],
+        column: str,
+        vector: np.ndarray,
+        limit: int,
+        where: str | None,
+        nprobes: int,
+        refine: int,
+    ) -> pa.Table:
+        """Returns the rows that the index of a vector column finds near a vector, of those that match.
+
+        Args:
+            select: columns.
+            column: of the vectors.
+            vector: (dim,) float32.
+            limit: at most so many rows.
+            where: an SQL filter, applied before the search.
+            nprobes: cells of the index that are looked into; more only where fewer than `limit` rows match there.
+            refine: times `limit` vectors are compared in full.
+        """
+        with self._explained(table):
+            builder = self._tables[table].search(vector, vector_column_name=column, query_type="vector")
+            builder = builder.distance_type("cosine").limit(limit).refine_factor(refine)
+            builder = builder.minimum_nprobes(nprobes).maximum_nprobes(0).select([*select, "_distance"])
+            if filter := self.filter(table, where):
+                builder = builder.where(filter, prefilter=True)
+            return builder.to_arrow()
+
+    def indices(self, table: str) -> list[IndexConfig]:
+        """Returns the indices of a table."""
+        return list(self._tables[table].list_indices())
+
+    def settings(self, table: str) -> dict[str, str]:
+        """Returns what stands in the configuration of a table."""
+        return dict(self._tables[table].to_lance().config())
 
     def unvouched(self, table: str) -> dict[str, list[str]]:
         """Returns run_id -> the video_ids whose rows of that run the ledger does not vouch for."""
