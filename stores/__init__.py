@@ -3,10 +3,12 @@
 from stores.errors import StoreError, StoreUnavailable
 from stores.ids import clip_id, config_hash, face_id, generation_id, run_id, tombstone, video_id, voice_id
 from stores.rows import VideoRows
+from stores.search import Neighbours
 from stores.snapshot import Snapshot
 from stores.store import Store
 
 __all__ = [
+    "Neighbours",
     "Snapshot",
     "Store",
     "StoreError",

@@ -9,7 +9,7 @@
 Every read goes through a `Snapshot`: one consistent state in which only complete videos are visible.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,33 +19,17 @@ import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
 
-from stores import (
-    checking,
-    commit,
-    deletion,
-    embeddings,
-    maintenance,
-    merging,
-    migrations,
-    opening,
-    pairs,
-    repair,
-    rows,
-    runs,
-    schemas,
-    search,
-    tags,
-)
+from stores import commit, migrations, opening, pairs, rows, runs, schemas, search, tags
 from stores.errors import StoreError
 from stores.opening import Options
+from stores.resident import Memory
 from stores.rows import Row, VideoRows
-from stores.schemas import EMBEDDED, MEDIA
+from stores.schemas import EMBEDDED
 from stores.snapshot import Snapshot, quoted
+from stores.upkeep import Upkeep
 
-DAY_S = 86_400.0
 
-
-class Store:
+class Store(Upkeep):
     """An open store. Made by `create`, `open` or `open_or_create`.
 
     Spaces are given as space -> dimension, for the tables `faces` and `voices`. `options` are LanceDB's storage
@@ -56,6 +40,7 @@ class Store:
         self.uri = uri
         self._db = db
         self._last: Snapshot | None = None
+        self._memory = Memory()
 
     @classmethod
     def create(cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None) -> Self:
@@ -252,156 +237,45 @@ class Store:
         return pairs.pairs(self.snapshot(), face_space, voice_space, where)
 
     def nearest(
-        self, table: str, vector: np.ndarray, space: str | None = None, k: int = 10, where: str | None = None
-    ) -> pa.Table:
-        """Returns the k rows of `faces` or `voices` most similar to a vector, the most similar first.
+        self,
+        table: str,
+        vectors: np.ndarray,
+        space: str | None = None,
+        k: int = 10,
+        where: str | None = None,
+        clips: str | None = None,
+        exact: bool = False,
+        memory_bytes: int = search.MEMORY_BYTES,
+    ) -> search.Neighbours:
+        """Returns the k rows of `faces` or `voices` most similar to each of m vectors, the most similar first.
 
-        Exact. The filter acts before the search: k rows come back if k rows match.
+        The filters act before the search: k rows come back if k rows match. Equally similar ones stand in the order
+        of their ids. Vectors that fit `memory_bytes` are read once a version of the table and kept; larger tables
+        are asked through their index (see `build_index`), or else read for each call.
 
         Args:
-            vector: (dim,) of the space; need not have unit norm.
+            table: faces or voices.
+            vectors: (dim,) or (m, dim) of the space; need not have unit norm.
             space: may be left out where the table has but one.
+            k: rows for each vector, at most.
             where: an SQL filter over the table.
-
-        Returns:
-            The rows without media and vectors, and a column `cosine` (-1..1, float32).
+            clips: an SQL filter over the table `clips`, for the clips of the rows.
+            exact: asks no index.
+            memory_bytes: that the vectors of one table and space may take in memory.
 
         Raises:
-            StoreError: the table has no such space, the vector does not fit it, the filter is not SQL.
+            StoreError: the table has no such space, a vector does not fit it, a filter is not SQL.
         """
-        return search.nearest(self.snapshot(), table, vector, space, k, where)
+        snapshot = self.snapshot()
+        return search.nearest(
+            snapshot, self._memory, table, vectors, space, k, where, clips, exact, memory_bytes
+        )  # fmt: skip
 
     def speakers(self, tts: str | None = None, space: str | None = None) -> pa.Table:
         """Returns the known speakers (of one TTS, with vectors in one space), sorted by speaker_id."""
         asked = {"tts": tts, "space": space}
         where = " AND ".join(f"{name} = {quoted(value)}" for name, value in asked.items() if value is not None)
         return self.query("speakers", where=where or None, order="speaker_id")
-
-    # Maintenance
-
-    def merge(
-        self, other: "Store", run_id: str, advance: Callable[[int], None] = lambda videos: None
-    ) -> merging.Merged:
-        """Adds what another store has; of a video that both have, this store's stays, unless that failed.
-
-        Args:
-            other: of the same spaces; it is not changed.
-            run_id: of the rows that are added, see `run`.
-            advance: is told of videos of the other that were looked at.
-
-        Raises:
-            StoreError: the spaces differ.
-        """
-        return merging.merge(self._db, other._db, other.snapshot(), run_id, advance)
-
-    def sweep(self, older_than_s: float = 7 * DAY_S) -> int:
-        """Deletes what crashed or superseded commits left behind, and returns how many rows that were.
-
-        Only rows of runs that are over go: those of others may be of a commit that has yet to write its ledger rows.
-        A run is over when its block has ended, or when it has not renewed its lease for 15 minutes.
-
-        Args:
-            older_than_s: age from which a run that is not recorded in `runs` counts as over.
-        """
-        return maintenance.sweep(self._db, older_than_s)
-
-    def compact(self, keep_versions_s: float = 7 * DAY_S) -> dict[str, maintenance.Compacted]:
-        """Merges small fragments, and frees the bytes of deleted rows and of old versions.
-
-        Args:
-            keep_versions_s: age up to which old versions stay readable. 0 frees the most; only where nobody reads.
-
-        Raises:
-            StoreUnavailable: the disk is full, or commits came in between all the time; the store is whole.
-        """
-        return maintenance.compact(self._db, keep_versions_s)
-
-    def embedding(self, table: str, space: str, dim: int) -> embeddings.Embedding:
-        """Returns a new space's vectors of `faces` or `voices` in the making; see `stores.embeddings`."""
-        return embeddings.Embedding(self._db, table, space, dim)
-
-    def drop_spaces(self, table: str, keep: str) -> list[str]:
-        """Drops the vectors of all spaces but one, and returns those spaces."""
-        return embeddings.drop(self._db, table, keep)
-
-    def media(self, table: str, version: int, places: Sequence[int]) -> list[bytes]:
-        """Returns the media of rows of a version of `faces` or `voices`, by their places in it."""
-        rows = self._db.open_table(table).to_lance().checkout_version(version)
-        return rows.take(list(places), columns=[MEDIA[table]])[MEDIA[table]].to_pylist()
-
-    def tag(self, name: str, version: Mapping[str, int] | None = None) -> dict[str, int]:
-        """Names the newest state, or that of a `version()`, and returns its version; compaction leaves it readable.
-
-        Raises:
-            StoreError: the name is taken, or that version is gone.
-        """
-        version = dict(version or self.version())
-        tags.put(self._db, name, version)
-        return version
-
-    def tags(self) -> dict[str, dict[str, int]]:
-        """Returns tag -> table -> version."""
-        return tags.listed(self._db)
-
-    def remove_tag(self, name: str) -> None:
-        """Removes a tag; raises StoreError if there is none."""
-        tags.remove(self._db, name)
-
-    def doomed(
-        self,
-        people: Sequence[str] = (),
-        videos: Sequence[str] = (),
-        clips: Sequence[str] = (),
-        where: str | None = None,
-    ) -> deletion.Doomed:
-        """Returns what `delete` would remove, in all tables; a video goes with its last clip.
-
-        Args:
-            people: identities.
-            videos, clips: ids.
-            where: an SQL filter over clips.
-
-        Raises:
-            StoreError: nothing was asked for, or the filter is not SQL.
-        """
-        return deletion.find(self._db, people, videos, clips, where)
-
-    def delete(self, doomed: deletion.Doomed, prove: bool = True) -> deletion.Deleted:
-        """Deletes rows everywhere and frees their bytes; old versions go, and tags of those that held them.
-
-        Their videos leave tombstones, under which no later commit takes them. May be repeated after any failure.
-
-        Args:
-            doomed: what `doomed` returned.
-            prove: look for their media, vectors and ids in all files of the store, before and after.
-
-        Raises:
-            StoreError: a job is writing.
-        """
-        return deletion.carry_out(self._db, self.uri, doomed, prove)
-
-    def check(
-        self, reads: Mapping[str, checking.Reads], advance: checking.Advance = lambda table, rows: None
-    ) -> checking.Report:
-        """Returns what is wrong with the rows of all tables; see `stores.checking.FATES`.
-
-        Args:
-            reads: table -> what returns why a file of its media cannot be read, "" if it can.
-            advance: is told of the rows of `faces` and `voices` that were looked at.
-        """
-        return checking.check(self._db, reads, advance)
-
-    def repair(self, report: checking.Report, sweep_older_than_s: float = 7 * DAY_S) -> dict[str, int]:
-        """Mends what `check` found, and returns how many rows that concerned, by table.
-
-        Raises:
-            StoreError: the store has changed since, or a job is writing.
-        """
-        return repair.repair(self._db, report, sweep_older_than_s)
-
-    def info(self) -> dict[str, Any]:
-        """Returns uri, schema_version, spaces, version, rows and bytes per table, and the videos' states."""
-        return maintenance.info(self.uri, self._db)
 
     @cached_property
     def _spaces(self) -> schemas.Spaces:

@@ -24,6 +24,9 @@ from pipelines.commands.shared import (
 def optimize(
     store: StoreUri,
     keep_days: Annotated[float, typer.Option(min=0, help="Versions younger than this stay readable.")] = 7.0,
+    index: Annotated[
+        bool, typer.Option("--index", help="Build the vector indices anew, for tables that do not fit memory.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Merge small fragments, and free the bytes of deleted rows and old versions.
@@ -32,10 +35,16 @@ def optimize(
     must read a newer one. What crashed commits have left is swept as well.
 
     Example: `vclip optimize --store work/store --keep-days 1`
+
+    Example: `vclip optimize --store work/store --index`
     """
     from pipelines.upkeep.optimizing import optimize
 
-    show(optimize(store, keep_days), as_json, f"store {store}")
+    result = optimize(store, keep_days, index)
+    show(result, as_json, f"store {store}")
+    if not as_json:
+        for built in result["indices"]:
+            show(built, False, "index")
 
 
 @tags.command("add")

@@ -53,6 +53,7 @@ def test_a_person_out_of_ten_thousand_rows_leaves_no_byte(peopled):
     before = _all_bytes(peopled)
     assert all(blob in before for blob in (*media, *vectors))
     assert all(name.encode() in before for name in ids)
+    peopled.build_index("faces")
     others = contents(peopled)
     doomed = peopled.doomed(people=[PERSON])
     assert doomed.rows == {"videos": 2, "clips": 5, "faces": 10, "voices": 5, "speakers": 0, "generations": 1}
@@ -65,6 +66,8 @@ def test_a_person_out_of_ten_thousand_rows_leaves_no_byte(peopled):
     assert counts["ids"] >= 2 + 5 + 10 + 5 + 1
     assert counts["names"] >= 2 + 1
     assert done.after == {}
+    assert [name.partition(".")[0] for name in done.indices] == ["faces"]
+    assert not any(names for _, _, names in os.walk(os.path.join(peopled.uri, "faces.lance", "_indices")))
     after = _all_bytes(peopled)
     assert not any(blob in after for blob in (*media, *vectors))
     assert not any(name.encode() in after for name in (*ids, "video3001", "video3002", "video3001.mp4"))
