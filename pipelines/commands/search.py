@@ -45,7 +45,8 @@ def search(
 
     Example: `vclip search --store work/store --find faces --face photo.jpg -k 5`
 
-    Example: `vclip search --store work/pairs --find voices --face photo.jpg --model work/model --where "gender = 'f'"`
+    Example: `vclip search --store work/pairs --find voices --face photo.jpg --model work/model
+    --where "gender = 'f'"`
     """
     from pipelines.search import search
 
