@@ -4,7 +4,7 @@
 
 Made up: videos of 10 clips, 40 faces and 20 voices; vectors of 128 and 256 floats, normal, unit norm; media of random
 bytes, 1 % as long as real ones (140 B, 900 B), so that 1M faces fit a disk. So media are not decoded, and what they
-would take comes on top: decoding keeps no more than 1024 rows of them. Each step is a process of its own, whose
+would take comes on top: decoding keeps some batches of 256 rows. Each step is a process of its own, whose
 largest resident memory is told.
 """
 

@@ -21,7 +21,8 @@ from stores.pairs import matrix
 from stores.schemas import EMBEDDED, KEYS, MEDIA, VOUCHED
 from stores.snapshot import Snapshot
 
-BATCH = 1 << 10  # rows with their media
+BATCH = 1 << 8  # rows with their media, 30 MB of speech; Lance reads some batches ahead
+WITHOUT_MEDIA = 1 << 13  # rows
 UNIT = 1e-3  # what the norm of a unit vector may miss
 OWNERS = ("video_id", "run_id")
 LINKS = ("clip_id", *OWNERS)
@@ -156,7 +157,8 @@ def _contents(
     found = {kind: Problem(kind, table) for kind in ("not_finite", "not_unit", "no_media", "unreadable")}
     unit: dict[str, bool] = {}
     columns = [key, *spaces, *([media] if reads else [])]
-    for batch in rows.to_batches(columns=columns, batch_size=BATCH, with_row_id=True):
+    reading = {"batch_size": BATCH if reads else WITHOUT_MEDIA, "batch_readahead": 4, "fragment_readahead": 1}
+    for batch in rows.to_batches(columns=columns, with_row_id=True, **reading):
         bad = np.zeros(batch.num_rows, bool)
         for column in spaces:
             vectors = matrix(pa.chunked_array([batch[column]]))

@@ -9,7 +9,9 @@ import pytest
 from store_world import FACES, LATER, VOICES, contents, video
 from vclip_command import ROOT
 
-from stores import Store
+from pipelines.inputs.known import split_known
+from pipelines.inputs.listing import list_videos
+from stores import Store, video_id
 
 PERSON = "somebody in particular"
 
@@ -146,3 +148,16 @@ def test_a_model_says_which_version_it_was_trained_on(tmp_path, vclip):
         assert "expected the folder of a model" in vclip("query", "--store", uri, "--version", wrong).err
     assert "expected one of them" in vclip("query", "--store", uri, "--version", model, "--tag", "a").err
     assert Path(uri).is_dir()
+
+
+def test_an_ingest_passes_over_what_was_deleted(tmp_path):
+    for name in ("theirs", "other"):
+        (tmp_path / f"{name}.mp4").write_bytes(name.encode())
+    store = Store.create(str(tmp_path / "store"), FACES, VOICES)
+    rows = video(1)
+    store.commit([replace(rows, video=rows.video | {"video_id": video_id(tmp_path / "theirs.mp4")})])
+    store.delete(store.doomed(videos=[video_id(tmp_path / "theirs.mp4")]))
+    (work,) = split_known(list_videos([str(tmp_path)]), store, "any")
+    assert work.deleted == 1
+    assert [source.uri for source in work.todo] == [str(tmp_path / "other.mp4")]
+    assert (work.known, work.renamed, work.doubles, work.outdated) == (0, [], [], [])

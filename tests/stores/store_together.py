@@ -51,7 +51,7 @@ def search(store: Store, until_s: float) -> dict:
         assert len(clips) == len(set(clips)) == 2 * videos, (len(clips), len(set(clips)), videos)
         assert faces.num_rows == len(set(faces["face_id"].to_pylist())) == 4 * videos
         assert set(faces["clip_id"].to_pylist()) == set(clips)
-        found = store.nearest("faces", rng.normal(size=8).astype(np.float32), k=5, where="quality > 0.2")
+        found = store.nearest("faces", rng.normal(size=8), k=5, where="quality > 0.2").rows
         cosines = found["cosine"].to_pylist()
         assert cosines == sorted(cosines, reverse=True)
         assert len(cosines) == 5 or videos < 20

@@ -48,7 +48,7 @@ def test_a_space_is_added_to_rows_old_and_new_deleted_and_compacted(store):
     assert again.spaces("faces") == {**FACES, NEW: 20}
     _check(again)
     assert set(again._db.list_tables().tables) == set(again.info()["rows"])
-    assert again.nearest("faces", np.ones(8), space=next(iter(FACES)), k=3).num_rows == 3
+    assert again.nearest("faces", np.ones(8), space=next(iter(FACES)), k=3).rows.num_rows == 3
 
 
 def test_a_commit_in_between_is_noticed(store, monkeypatch):
