@@ -1,8 +1,8 @@
 """People may ask to be removed: every row of a person, a video or a clip, and then every byte of them.
 
 1. `find` says what is theirs, in all tables, whether readers see it or not.
-2. `delete` removes the rows; clips late and the ledger last, so that a deletion that was killed is found again and
-   finished. A tombstone stays in the ledger, under a hash of the video's id, by which a later ingest passes it over.
+2. `delete` removes the rows; clips late and the ledger last, so that a deletion that was killed is found again. A
+   tombstone stays in the ledger, under a hash of the video's id, by which a later ingest passes it over.
 3. `stores.erasure` frees their bytes.
 """
 
@@ -24,6 +24,7 @@ from stores.snapshot import Snapshot, in_lists, quoted
 from stores.traces import Sought, traces
 
 DELETED = "deleted"  # the state of a tombstone
+ERASED = "erased"  # in the summary of a deletion that came to its end
 OTHERS = tuple(name for name in TABLES if name not in ("videos", "runs", *VOUCHED))  # rows that may name theirs
 _ID = re.compile(r"[0-9A-Za-z_-]{6,}")
 
@@ -66,8 +67,15 @@ def carry_out(db: DBConnection, uri: str, doomed: Doomed, prove: bool) -> Delete
     with runs.running(db, {"job": "delete", "rows": doomed.rows}, {}) as run:
         delete(db, doomed, run.run_id)
         gone = erasure.erase(db, doomed.ids)
-        run.summary = {"rows": doomed.rows, **{kind: len(names) for kind, names in gone.items()}}
+        run.summary = {"rows": doomed.rows, ERASED: True, **{kind: len(names) for kind, names in gone.items()}}
     return Deleted(doomed.rows, gone["tags"], gone["indices"], before, traces(db, uri, sign) if sign else None)
+
+
+def unfinished(db: DBConnection) -> bool:
+    """Returns whether a deletion was killed after its rows had gone, perhaps, and before their bytes had."""
+    runs_of = _raw(db, "runs", ["run_id", "command", "summary"]).sort_by("run_id").to_pylist()
+    mine = [json.loads(row["summary"]) for row in runs_of if json.loads(row["command"]).get("job") == "delete"]
+    return bool(mine) and not mine[-1].get(ERASED)
 
 
 def find(
@@ -90,10 +98,13 @@ def find(
         raise StoreError("delete: found no person, video, clip or filter; name what is to go")
     snapshot, own = Snapshot(db), {}
     for filter in filters:
-        own |= _pairs(
-            snapshot.query("clips", ["clip_id", "video_id"], filter)
-        )  # checks the SQL, and sees corrections
-        own |= _pairs(_raw(db, "clips", ["clip_id", "video_id"], filter))
+        seen = _pairs(snapshot.query("clips", ["clip_id", "video_id"], filter))
+        # As they lie there, also where no reader sees them; what readers see otherwise is another's.
+        lying = _pairs(_raw(db, "clips", ["clip_id", "video_id"], filter))
+        for part in in_lists(lying.keys() - seen.keys()):
+            others = snapshot.query("clips", ["clip_id"], f"clip_id IN ({part})")["clip_id"].to_pylist()
+            lying = {clip: video for clip, video in lying.items() if clip not in others}
+        own |= lying | seen
     touched = list(dict.fromkeys(own.values()))
     everyone = _pairs(_where(db, "clips", ["clip_id", "video_id"], "video_id", touched))
     shared = sorted({video for clip, video in everyone.items() if clip not in own} - set(videos))
@@ -110,7 +121,10 @@ def find(
     names = sorted({entry["uri"] for entries in uris for entry in entries or ()})
     words = {name for listed in found.values() for name in listed}
     for table in OTHERS:
-        found[table] = _naming(db, table, words, set(people))
+        found[table] = []
+        while more := _naming(db, table, words, set(people)) - set(found[table]):  # those that name these, in turn
+            found[table] = sorted({*found[table], *more})
+            words |= more
     made = _where(db, "generations", ["generation_id", "face", "audio_uri"], "generation_id", found["generations"])
     return Doomed(found, shared, names, tuple(people), made.to_pylist())
 
@@ -132,11 +146,13 @@ def sought(db: DBConnection, doomed: Doomed) -> Sought:
 def delete(db: DBConnection, doomed: Doomed, run_id: str) -> None:
     """Deletes the rows, and leaves a tombstone of each video that had any. May be repeated after any failure."""
     _bury(db, [*doomed.ids["videos"], *doomed.shared], run_id)
-    for table in (*OTHERS, *EMBEDDED, "clips"):
+    for table in (*OTHERS, *EMBEDDED):
         _delete(db, table, KEYS[table], doomed.ids[table])
-    ledger.swap(db, doomed.shared, lambda video, row: row and {**row, **_counts(db, video, row["run_id"])})
-    _delete(db, "videos", "video_id", doomed.ids["videos"])
+    gone = set(doomed.ids["clips"])
+    ledger.swap(db, doomed.shared, lambda video, row: row and {**row, **_counts(db, video, row["run_id"], gone)})
+    _delete(db, "clips", "clip_id", doomed.ids["clips"])
     _forget_names(db, set(doomed.names))
+    _delete(db, "videos", "video_id", doomed.ids["videos"])
 
 
 def _bury(db: DBConnection, videos: Sequence[str], run_id: str) -> None:
@@ -148,9 +164,11 @@ def _bury(db: DBConnection, videos: Sequence[str], run_id: str) -> None:
     ledger.swap(db, of, lambda name, row: None if row else by_name[name])
 
 
-def _counts(db: DBConnection, video: str, run_id: str) -> dict[str, int]:
+def _counts(db: DBConnection, video: str, run_id: str, gone: set[str]) -> dict[str, int]:
+    """Returns what the ledger says of a video once these clips have gone."""
     where = f"video_id = {quoted(video)} AND run_id = {quoted(run_id)}"
-    return {f"n_{table}": db.open_table(table).count_rows(where) for table in VOUCHED}
+    clips = {table: _raw(db, table, ["clip_id"], where)["clip_id"].to_pylist() for table in VOUCHED}
+    return {f"n_{table}": sum(clip not in gone for clip in of) for table, of in clips.items()}
 
 
 def _forget_names(db: DBConnection, names: set[str]) -> None:
@@ -168,17 +186,17 @@ def _forget_names(db: DBConnection, names: set[str]) -> None:
             )
 
 
-def _naming(db: DBConnection, table: str, ids: set[str], people: set[str]) -> list[str]:
+def _naming(db: DBConnection, table: str, ids: set[str], people: set[str]) -> set[str]:
     """Returns the keys of the rows that name one of these ids anywhere, or whose text, or JSON text, is a person."""
     columns = [column.name for column in db.open_table(table).schema if pa.types.is_string(column.type)]
-    quoted_people, found = [json.dumps(name, ensure_ascii=False) for name in people], []
+    quoted_people, found = [json.dumps(name, ensure_ascii=False) for name in people], set()
     for batch in db.open_table(table).to_lance().to_batches(columns=columns):
         for row in batch.to_pylist():
             texts = [text for name, text in row.items() if text and name not in (KEYS[table], "text")]
             named = any(text in people or any(name in text for name in quoted_people) for text in texts)
             if named or any(not ids.isdisjoint(_ID.findall(text)) for text in texts):
-                found.append(row[KEYS[table]])
-    return sorted(found)
+                found.add(row[KEYS[table]])
+    return found
 
 
 def _delete(db: DBConnection, table: str, column: str, names: Sequence[str]) -> None:

@@ -46,12 +46,10 @@ def listed(db: DBConnection) -> dict[str, dict[str, int]]:
 
 
 def version_of(db: DBConnection, name: str) -> dict[str, int]:
-    """Returns table -> version of a tag; raises StoreError if there is none, or of an older schema."""
+    """Returns table -> version of a tag; raises StoreError if there is none."""
     known = listed(db)
     if name not in known:
         raise StoreError(f"tag '{name}': no such tag; {nearest(name, known) if known else 'the store has none'}")
-    if missing := [table for table in PINNED if table not in known[name]]:
-        raise StoreError(f"tag '{name}': is from before the table {missing[0]}; read it with the vclip of that time")
     return known[name]
 
 

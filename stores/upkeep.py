@@ -119,6 +119,10 @@ class Upkeep:
         """
         return deletion.carry_out(self._db, self.uri, doomed, prove)
 
+    def deletion_unfinished(self) -> bool:
+        """Returns whether a `delete` was killed before it had freed the bytes; any further one does so."""
+        return deletion.unfinished(self._db)
+
     def check(
         self, reads: Mapping[str, checking.Reads], advance: checking.Advance = lambda table, rows: None
     ) -> checking.Report:

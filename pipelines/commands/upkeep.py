@@ -235,6 +235,9 @@ def _show_deletion(result: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(result))
         return
     rows = {table: count for table, count in result["rows"].items() if count}
+    if result["unfinished"]:
+        how = "freed now" if result["deleted"] else "free them with --yes"
+        print(f"an earlier deletion was killed before all bytes had gone: {how}")
     if not rows:
         print(f"store {result['store']}: nothing of theirs is there")
         return

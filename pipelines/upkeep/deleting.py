@@ -36,7 +36,8 @@ def delete(
         carry_out: delete; otherwise nothing is written.
 
     Returns:
-        store, deleted (whether), rows: table -> count, videos and shared_videos (ids), files: generated from them;
+        store, deleted (whether), rows: table -> count, videos and shared_videos (ids), files: generated from them,
+        unfinished: whether an earlier deletion was killed before the bytes had gone, which this one makes good;
         and if it was carried out: tags and indices that went, found_before and found_after: kind -> {file: count}.
 
     Raises:
@@ -48,7 +49,8 @@ def delete(
     files = sorted({*_recorded(doomed), *_of_provenance(store, doomed, generated)})
     result: dict[str, Any] = {"store": store_uri, "deleted": False, "rows": doomed.rows}
     result |= {"videos": doomed.ids["videos"], "shared_videos": doomed.shared, "files": files}
-    if not (carry_out and doomed):
+    result["unfinished"] = store.deletion_unfinished()
+    if not carry_out or not (doomed or result["unfinished"]):
         return result
     with step("delete", sum(doomed.rows.values()), "rows") as progress:
         done = store.delete(doomed, prove)

@@ -91,7 +91,7 @@ def test_who_was_deleted_does_not_come_back_and_the_tombstone_names_nobody(store
     assert not store.doomed(people=[PERSON])
 
 
-@pytest.mark.parametrize("crashed_at", ["faces", "clips", "videos"])
+@pytest.mark.parametrize("crashed_at", ["clips", "videos"])
 def test_a_deletion_that_was_killed_is_found_again_and_finished(store, monkeypatch, crashed_at):
     from stores import deletion
 
@@ -112,6 +112,29 @@ def test_a_deletion_that_was_killed_is_found_again_and_finished(store, monkeypat
     assert done.after == {}
     assert store.count("clips") == 3
     assert set(store.ledger()) == {"video0002", "video0003", tombstone("video0001"), tombstone("video0002")}
+
+
+def test_bytes_that_a_killed_deletion_has_left_go_with_the_next(store, monkeypatch):
+    from stores import erasure
+
+    theirs = of_person(1)
+    store.commit([theirs, of_person(2, first_clip_only=True), video(3)])
+    assert not store.deletion_unfinished()
+
+    def dies(*args) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure, "erase", dies)
+        with pytest.raises(KeyboardInterrupt):
+            store.delete(store.doomed(people=[PERSON]))
+    assert not store.doomed(people=[PERSON])
+    assert store.check({}).problems == []
+    assert theirs.faces[0]["image"] in _all_bytes(store)
+    assert store.deletion_unfinished()
+    store.delete(store.doomed(people=[PERSON]))
+    assert theirs.faces[0]["image"] not in _all_bytes(store)
+    assert not store.deletion_unfinished()
 
 
 def test_rows_that_no_reader_sees_go_as_well(store):
