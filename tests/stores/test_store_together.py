@@ -10,7 +10,7 @@ from store_world import FACES, VOICES, contents, video
 
 from stores import Store
 
-SECONDS = float(os.environ.get("VCLIP_TOGETHER_S", "4"))  # two minutes were run by hand, see docs/store.md
+SECONDS = float(os.environ.get("VCLIP_TOGETHER_S", "4"))  # 120 for the long run
 WITHOUT = ("created_at", "revision", "run_id")
 
 
