@@ -110,13 +110,15 @@ class Snapshot:
             vector: (dim,) float32.
             limit: at most so many rows.
             where: an SQL filter, applied before the search.
-            nprobes: cells of the index that are looked into; more only where fewer than `limit` rows match there.
+            nprobes: cells of the index that are looked into; with a filter as many more as find `limit` rows.
             refine: times `limit` vectors are compared in full.
         """
         with self._explained(table):
             builder = self._tables[table].search(vector, vector_column_name=column, query_type="vector")
             builder = builder.distance_type("cosine").limit(limit).refine_factor(refine)
-            builder = builder.minimum_nprobes(nprobes).maximum_nprobes(0).select([*select, "_distance"])
+            # Where nothing is filtered, no limit (0) would look into every cell (lancedb 0.40).
+            most = nprobes if where is None else 0
+            builder = builder.minimum_nprobes(nprobes).maximum_nprobes(most).select([*select, "_distance"])
             if filter := self.filter(table, where):
                 builder = builder.where(filter, prefilter=True)
             return builder.to_arrow()

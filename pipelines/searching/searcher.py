@@ -92,6 +92,8 @@ class Searcher:
         if find not in FIND or len(kinds) != 1:
             what = f"a search for {find} by {' and '.join(kinds) or 'nothing'}"
             raise InputError(f"{what}: expected faces or voices, by faces, voices or texts, of one kind")
+        if k < 1:
+            raise InputError(f"search: k = {k}, expected at least 1")
         (kind,) = kinds
         queries = self._stacked(kind, probes)
         if find == TABLES.get(kind, "faces"):
