@@ -9,15 +9,20 @@ limits, orders and searches act on vouched rows only.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from lancedb.db import DBConnection
 from lancedb.query import ColumnOrdering, LanceQueryBuilder
 from lancedb.table import Table
+from pyarrow import compute
 
 from stores import schemas
 from stores.errors import StoreError, nearest, reason
 from stores.schemas import MEDIA, PINNED, TABLES, VOUCHED
+
+if TYPE_CHECKING:
+    from lance import LanceDataset
 
 
 class Snapshot:
@@ -72,6 +77,25 @@ class Snapshot:
         """Yields what `query` returns, at most `rows` at a time, for tables that do not fit into memory."""
         with self._explained(table):
             yield from self._builder(table, select, where).to_batches(rows)
+
+    def dataset(self, table: str) -> "LanceDataset":
+        """Returns the table at this version, to be scanned by others; holds rows that are not vouched for, too."""
+        schemas.check_table(table)
+        with self._explained(table):
+            return self._tables[table].to_lance()
+
+    def row_ids(self, table: str, select: Sequence[str], where: str | None = None) -> pa.Table:
+        """Returns what `query` does, with a column `_rowid` by which `take` finds the rows again."""
+        with self._explained(table):
+            return self._builder(table, select, where).with_row_id(True).to_arrow()
+
+    def take(self, table: str, row_ids: Sequence[int], select: Sequence[str]) -> pa.Table:
+        """Returns the rows of these ids, in their order; reads no others."""
+        with self._explained(table):
+            found = self._tables[table].take_row_ids(sorted(row_ids)).select(list(select)).with_row_id()
+            rows = found.to_arrow().sort_by("_rowid")
+        wanted = pa.array(row_ids, pa.uint64())
+        return rows.take(compute.index_in(wanted, rows["_rowid"].combine_chunks())).drop_columns(["_rowid"])
 
     def count(self, table: str, where: str | None = None) -> int:
         """Returns how many rows of `table` match."""
