@@ -1,7 +1,7 @@
 """Clips with their best face and their longest speech, in the order in which the store holds them, a few at a time."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from stores import Snapshot, schemas
+from stores.snapshot import quoted
 
 AT_A_TIME = 64  # clips whose media are in memory
 UNSPLIT = "unsplit"
@@ -45,6 +46,12 @@ def clip_media(snapshot: Snapshot, where: str | None = None) -> tuple[int, Itera
     # In the order of the faces' rows: media lie together as they were committed, so each read is of neighbours.
     plan = clips.join(faces, "clip_id", join_type="inner").join(voices, "clip_id", join_type="inner")
     return len(plan), _read(snapshot, plan.sort_by("face_row"))
+
+
+def media_of(snapshot: Snapshot, clip_ids: Iterable[str]) -> Iterator[ClipMedia]:
+    """Yields the clips of these ids; for a page, of which there are few."""
+    ids = ", ".join(map(quoted, clip_ids))
+    yield from clip_media(snapshot, f"clip_id IN ({ids})")[1] if ids else ()
 
 
 def _best(rows: pa.Table, name: str) -> pa.Table:

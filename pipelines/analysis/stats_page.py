@@ -14,7 +14,6 @@ _STYLE = (
     + """
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem }
 .label { margin-bottom: .8rem } .label h3 { font-size: .95rem; margin: 0 0 .5rem }
-.stack i.unknown { background: repeating-linear-gradient(45deg, var(--line) 0 4px, transparent 4px 8px) }
 td.number, th.number { text-align: right } .scroll { overflow-x: auto } td { font-size: .92rem }
 """
 )
@@ -72,8 +71,11 @@ def _reasons(reasons: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _labels(result: Mapping[str, Any]) -> str:
-    clips = result["clips"]["count"]
-    return "".join(_label(name, found) for name, found in result["labels"].items()) if clips else ""
+    if not result["clips"]["count"]:
+        return ""
+    known = "".join(_label(name, found) for name, found in result["labels"].items() if found["known"])
+    none = ", ".join(name for name, found in result["labels"].items() if not found["known"])
+    return known + (f'<p class="faint">Known of no clip: {html.escape(none)}.</p>' if none else "")
 
 
 def _label(name: str, found: Mapping[str, Any]) -> str:
@@ -83,8 +85,8 @@ def _label(name: str, found: Mapping[str, Any]) -> str:
         parts[OTHER] = rest
     order = list(parts)
     told = {value: f"{count:,}, {count / total:.0%}" for value, count in parts.items()}
-    bar = stack({**parts, UNKNOWN: found["unknown"]}, order) if parts else stack({}, [])
-    said = f"known of {found['known']:,} of {total:,} clips" if found["known"] else "known of no clip"
+    bar = stack({**parts, UNKNOWN: found["unknown"]}, order)  # what is unknown has no colour
+    said = f"known of {found['known']:,} of {total:,} clips, unknown of {found['unknown']:,}"
     return (
         f'<div class="label card"><h3>{html.escape(name)} <span class="faint">{said}</span></h3>'
         f"{bar}{legend(told, order)}</div>"

@@ -92,3 +92,33 @@ def _show_stats(result: dict[str, Any]) -> None:
     print_table("", ("measure", "values", "5 %", "median", "95 %", "unknown"), rows)
     rows = [(f"{count:,}", state, why) for state, all in videos["reasons"].items() for why, count in all.items()]
     print_table("", ("videos", "state", "reason"), rows)
+
+
+@app.command()
+def clusters(
+    store: StoreUri,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new or empty folder.")],
+    of: Annotated[str, typer.Option(help="both, faces or voices; one alone takes --method hdbscan.")] = "both",
+    method: Annotated[str, typer.Option(help="linkage or hdbscan.")] = "linkage",
+    where: Where = None,
+    duplicates: Annotated[
+        bool, typer.Option("--duplicates/--no-duplicates", help="Also look for near-identical clips.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Find who is who by looks and voice, whatever the names say, and clips that are there twice.
+
+    `linkage` is what `vclip train` names people by where nobody does: use it. On 850 real clips, most of people with one
+    clip, 94 % of the pairs that it joins are of one person; of those of `hdbscan` 8 %, because it looks for density and
+    finds some anywhere. `hdbscan` is for faces or voices alone, where people have several clips each; 20,000 clips at
+    most.
+
+    Example: `vclip clusters --store work/store --out work/clusters`
+
+    Example: `vclip clusters --store work/store --of voices --method hdbscan --out work/voices`
+    """
+    from pipelines.analysis.clusters import clusters
+
+    result = clusters(store, out, of, method, where, duplicates)
+    shown = result if as_json else {**result, "version": None}
+    show(shown, as_json, f"clusters {out}")
