@@ -1,11 +1,10 @@
 """`vclip clusters`: who is who by looks and voice alone, set against the names that are given, and near-duplicates.
 
-Two methods. Average linkage (`vclip.association.linkage`) is what `vclip train` names people by: face and voice together,
-with a bound that two people pass by chance in one pair of twenty. HDBSCAN (Campello et al. 2013; scikit-learn's) knows
-no bound, only density, and takes one kind of vector too. On 850 real clips of 817 people, 36 pairs of them of one
-person, linkage finds people with a precision of .94 and a recall of .92, HDBSCAN with .08 and 1.00: where most people
-have one clip, it makes people of strangers. With five clips a person (1,000 made-up clips) it has .99 and 1.00,
-linkage 1.00 and 1.00 (docs/analysis.md).
+Two methods. Average linkage (`vclip.association.linkage`) is what `vclip train` names people by: face and voice
+together, with a bound that chance seldom passes. HDBSCAN (Campello et al. 2013; scikit-learn's) knows no bound, only
+density, and takes one kind of vector too. Where most people have one clip it makes people of strangers: on 850 real
+clips its pairs have a precision of .08 and a recall of 1.00, those of linkage .94 and .92. Where people have five clips
+each it does as well, and finds more of those whose clips differ much (docs/analysis.md).
 """
 
 import csv

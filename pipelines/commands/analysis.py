@@ -110,8 +110,8 @@ def clusters(
 
     `linkage` is what `vclip train` names people by where nobody does: use it. On 850 real clips, most of people with one
     clip, 94 % of the pairs that it joins are of one person; of those of `hdbscan` 8 %, because it looks for density and
-    finds some anywhere. `hdbscan` is for faces or voices alone, where people have several clips each; 20,000 clips at
-    most.
+    finds some anywhere. `hdbscan` is for people of several clips each, where it may find more, and for faces or voices
+    alone; 20,000 clips at most.
 
     Example: `vclip clusters --store work/store --out work/clusters`
 
@@ -122,3 +122,27 @@ def clusters(
     result = clusters(store, out, of, method, where, duplicates)
     shown = result if as_json else {**result, "version": None}
     show(shown, as_json, f"clusters {out}")
+
+
+@app.command()
+def outliers(
+    store: StoreUri,
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new or empty folder.")],
+    where: Where = None,
+    most: Annotated[int, typer.Option(min=1, help="How many the page shows.")] = 40,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Find clips whose face and voice do not belong together, as a model sees it: mislabelled or mis-associated ones.
+
+    Each clip's pair is set against impostors, its face with voices of others and its voice with faces of others. The
+    page shows the least suited with their sound. Judge clips that the model was not trained on; it remembers others.
+
+    Example: `vclip outliers --store work/store --model work/model --out work/outliers`
+    """
+    from pipelines.analysis.outliers import outliers
+
+    result = outliers(store, model, out, config_of(config, set), where, most)
+    show(result if as_json else {**result, "version": None}, as_json, f"outliers {out}")
