@@ -99,17 +99,15 @@ def _check(of: str, method: str) -> None:
         raise InputError(f"--method linkage weighs faces and voices together: found --of {of}; use --method hdbscan")
 
 
-def _linked(
-    clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str
-) -> np.ndarray:
+def _linked(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
     video = np.unique(clips["video_id"].to_numpy().astype(str), return_inverse=True)[1]
     times = (clips[name].to_numpy() for name in ("start_s", "end_s"))
-    return link(likeness(_pairs(clips, vectors), spaces["faces"], spaces["voices"]), video, None, seen_at_once(video, *times))
+    return link(
+        likeness(_pairs(clips, vectors), spaces["faces"], spaces["voices"]), video, None, seen_at_once(video, *times)
+    )
 
 
-def _dense(
-    clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str
-) -> np.ndarray:
+def _dense(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
     """Returns the groups of HDBSCAN over unit vectors; what it calls noise are groups of one."""
     from sklearn.cluster import HDBSCAN
 
@@ -189,11 +187,11 @@ def agreement(group: np.ndarray, person: np.ndarray) -> dict[str, float]:
 def _write(folder: Path, found: Clustered, result: Mapping[str, Any]) -> None:
     (folder / "clusters.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     size = np.bincount(found.group)
-    columns = {name: found.clips[name].to_pylist() for name in ("clip_id", "video_id", "start_s", "end_s", "identity")}
+    columns = {
+        name: found.clips[name].to_pylist() for name in ("clip_id", "video_id", "start_s", "end_s", "identity")
+    }
     order = np.argsort(found.group, kind="stable").tolist()
-    rows = (
-        (found.group[i], size[found.group[i]], *(values[i] for values in columns.values())) for i in order
-    )
+    rows = ((found.group[i], size[found.group[i]], *(values[i] for values in columns.values())) for i in order)
     _csv(folder / "clusters.csv", ("cluster", "clips", *columns), rows)
     _csv(
         folder / "duplicates.csv",

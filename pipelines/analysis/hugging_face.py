@@ -130,6 +130,6 @@ def _readme(counts: dict[str, int]) -> str:
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n# Faces and voices of clips\n\n"
         f"{sum(counts.values()):,} clips, each with its best face crop (`face`, JPEG), its longest speech (`voice`, "
         "FLAC at 16 kHz) and what is known of it; `null` is not known. `labels` is a JSON object.\n\n"
-        "```python\nfrom datasets import load_dataset\n\nclips = load_dataset(\"path/to/this/folder\")\n```\n\n"
+        '```python\nfrom datasets import load_dataset\n\nclips = load_dataset("path/to/this/folder")\n```\n\n'
         "`vclip card` writes a full dataset card of the store that this was exported from.\n"
     )

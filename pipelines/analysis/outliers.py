@@ -81,7 +81,9 @@ def outliers(
             "below_half_of_the_strangers": int(np.sum(suited.percentile < 0.5)),
         }
         if seen.any():
-            say(f"{seen.sum()} of {len(clips)} clips had a part in the model's training: it may remember them, wrong or not")
+            say(
+                f"{seen.sum()} of {len(clips)} clips had a part in the model's training: it may remember them, wrong or not"
+            )
         _write(folder, clips, suited, seen, order)
         (folder / "outliers.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         rows = clips.take(pa.array(order[:most])).to_pylist()
@@ -111,7 +113,9 @@ def suit(faces: np.ndarray, voices: np.ndarray, person: np.ndarray, seed: int = 
 
     def score(face: np.ndarray, voice: np.ndarray) -> np.ndarray:
         cosine = _cosines(faces, voices, face, voice)
-        normed = (((cosine - level.mean[row]) / level.std[row]) for level, row in ((by_face, face), (by_voice, voice)))
+        normed = (
+            ((cosine - level.mean[row]) / level.std[row]) for level, row in ((by_face, face), (by_voice, voice))
+        )
         return sum(normed) / 2
 
     each = np.arange(len(faces))
@@ -128,9 +132,7 @@ def _cosines(faces: np.ndarray, voices: np.ndarray, face: np.ndarray, voice: np.
     return np.concatenate([np.einsum("nd,nd->n", faces[face[part]], voices[voice[part]]) for part in parts])
 
 
-def _level(
-    vectors: np.ndarray, impostors: np.ndarray, person: np.ndarray, whose: np.ndarray, scoring: Step
-) -> Level:
+def _level(vectors: np.ndarray, impostors: np.ndarray, person: np.ndarray, whose: np.ndarray, scoring: Step) -> Level:
     """Returns what each vector (C, d) scores with the impostors (b, d) that are not of its own person."""
     mean, std = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), ROWS):

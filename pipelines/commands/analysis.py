@@ -8,7 +8,7 @@ import typer
 
 from pipelines.commands.shared import ConfigFile, Json, Model, Overrides, StoreUri, app, config_of, print_table, show
 
-Where = Annotated[str | None, typer.Option(help='SQL filter over clips, as in "gender = \'f\'".')]
+Where = Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"gender = 'f'\".")]
 
 
 @app.command()
@@ -24,7 +24,9 @@ def export(
         str | None, typer.Option(help="Its columns, comma-separated; all but media where left out.")
     ] = None,
     where: Annotated[str | None, typer.Option(help="SQL filter over the table, or over the clips.")] = None,
-    sql: Annotated[str | None, typer.Option(help="The rows of a query instead, as `vclip query --sql` takes.")] = None,
+    sql: Annotated[
+        str | None, typer.Option(help="The rows of a query instead, as `vclip query --sql` takes.")
+    ] = None,
     media: Annotated[bool, typer.Option("--media", help="Rows with their pictures or sounds.")] = False,
     shard_mb: Annotated[float, typer.Option(min=0.001, help="Size at which a shard of clips is full.")] = 256.0,
     as_json: Json = False,
@@ -146,3 +148,44 @@ def outliers(
 
     result = outliers(store, model, out, config_of(config, set), where, most)
     show(result if as_json else {**result, "version": None}, as_json, f"outliers {out}")
+
+
+@app.command("map")
+def draw_map(
+    store: StoreUri,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Picture to write, .png or .svg; its points go beside it.")
+    ],
+    of: Annotated[str, typer.Option(help="faces or voices.")] = "faces",
+    method: Annotated[str, typer.Option(help="pca, or umap where umap-learn is installed.")] = "pca",
+    colour: Annotated[
+        str | None, typer.Option(help="A column of clips, as gender, or a number of faces or voices, as snr_db.")
+    ] = None,
+    where: Where = None,
+    as_json: Json = False,
+) -> None:
+    """Draw the clips on a plane by their faces or voices, coloured by a column.
+
+    Example: `vclip map --store work/store --of voices --colour gender --out work/voices.png`
+    """
+    from pipelines.analysis.maps import draw_map
+
+    show(draw_map(store, out, of, method, colour, where), as_json, "map")
+
+
+@app.command()
+def card(
+    store: StoreUri,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for README.md and card.html.")],
+    as_json: Json = False,
+) -> None:
+    """Write a dataset card: what is in a store, how it was made, what is known, licences, consents, and limits.
+
+    What only people know is asked for there: TO FILL IN.
+
+    Example: `vclip card --store work/store --out work/card`
+    """
+    from pipelines.analysis.card import card
+
+    result = card(store, out)
+    print(json.dumps(result) if as_json else "\n".join(result["files"]))
