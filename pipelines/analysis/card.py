@@ -24,6 +24,13 @@ from stores.schemas import EMBEDDED, spaces_of
 Part = str | tuple[Sequence[str], Sequence[Mapping[str, Any]]] | dict[str, str]  # text, a table, or title -> code
 FILL_IN = "TO FILL IN"
 SHOWN_RUNS, SHOWN_REASONS = 50, 10
+_STYLE = """
+pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: 1rem; overflow-x: auto;
+      font-size: .82rem }
+summary { cursor: pointer; color: var(--accent) } table { margin: .8rem 0 } td { font-size: .92rem }
+mark { background: var(--warn); color: inherit; border: 1px solid var(--warn-line); padding: 0 .3rem;
+       border-radius: .25rem }
+"""
 LIMITS = (
     "Who is visible is decided by lip motion against speech, or taken from whoever made the pairs: a dubbed talking "
     "face mostly passes as a speaker.",
@@ -32,7 +39,7 @@ LIMITS = (
     "People without a name may be there several times, under no name. `vclip clusters` finds likely ones.",
     "Faces and voices are biometric data. They can identify people, and a licence of a video is not the consent of "
     "who is seen in it.",
-    "Voices that a model matches to faces mostly share gender and age with them. Do not use it to say who somebody is.",
+    "Voices that a model matches to faces share their gender and age at most. Do not use it to say who somebody is.",
 )
 
 
@@ -66,16 +73,15 @@ def _sections(snapshot: Snapshot, figures: Mapping[str, Any]) -> dict[str, list[
         "What is known of the clips": _labels(figures),
         "Splits": [_splits(figures)],
         "How it was made": _made(snapshot, figures),
-        "Limits": list(LIMITS)
-        + [f"{FILL_IN}: whom the videos show and whom they leave out, and why they were chosen."],
+        "Limits": [*LIMITS, f"{FILL_IN}: whom the videos show and whom they leave out, and why they were chosen."],
     }
 
 
 def _what(figures: Mapping[str, Any]) -> list[Part]:
     videos, clips = figures["videos"], figures["clips"]
     return [
-        f"Face crops and speech of people visibly speaking: {clips['count']:,} clips ({duration(clips['seconds'])}) of "
-        f"{videos['count']:,} inputs ({duration(videos['duration_s'])}), with embeddings of each. The store is at "
+        f"Face crops and speech of people visibly speaking: {clips['count']:,} clips ({duration(clips['seconds'])}) "
+        f"of {videos['count']:,} inputs ({duration(videos['duration_s'])}), with embeddings of each. The store is at "
         f"version {', '.join(f'{name} {number}' for name, number in figures['version'].items())}.",
         f"{FILL_IN}: where the inputs come from, who collected them, when, and for what.",
     ]
@@ -209,13 +215,7 @@ def _page(title: str, store_uri: str, sections: Mapping[str, Sequence[Part]]) ->
     body = "".join(
         f"<h2>{html.escape(heading)}</h2>{''.join(map(_markup, parts))}" for heading, parts in sections.items()
     )
-    style = (
-        "pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: 1rem; overflow-x: auto;"
-        " font-size: .82rem } summary { cursor: pointer; color: var(--accent) } table { margin: .8rem 0 } td { font-size: .92rem }"
-        " mark { background: var(--warn); color: inherit; border: 1px solid var(--warn-line); padding: 0 .3rem;"
-        " border-radius: .25rem }"
-    )
-    return document(title, f"Store {store_uri}.", body, style)
+    return document(title, f"Store {store_uri}.", body, _STYLE)
 
 
 def _markup(part: Part) -> str:

@@ -3,8 +3,8 @@
 Two methods. Average linkage (`vclip.association.linkage`) is what `vclip train` names people by: face and voice
 together, with a bound that chance seldom passes. HDBSCAN (Campello et al. 2013; scikit-learn's) knows no bound, only
 density, and takes one kind of vector too. Where most people have one clip it makes people of strangers: on 850 real
-clips its pairs have a precision of .08 and a recall of 1.00, those of linkage .94 and .92. Where people have five clips
-each it does as well, and finds more of those whose clips differ much (docs/analysis.md).
+clips its pairs have a precision of .08 and a recall of 1.00, those of linkage .94 and .92. Where people have five
+clips each it does as well, and finds more of those whose clips differ much (docs/analysis.md).
 """
 
 import csv
@@ -83,8 +83,13 @@ def clusters(
         copies = near_duplicates(clips["clip_id"].to_pylist(), **vectors) if duplicates else []
         found = Clustered(clips, group, copies)
         result = {
-            "store": store_uri, "version": snapshot.version, "of": of, "method": method, "where": where, **_figures(found)
-        }  # fmt: skip
+            "store": store_uri,
+            "version": snapshot.version,
+            "of": of,
+            "method": method,
+            "where": where,
+            **_figures(found),
+        }
         _write(folder, found, result)
         (folder / "clusters.html").write_text(page(snapshot, found, result), encoding="utf-8")
     return {"out": str(out), **result}
@@ -113,8 +118,8 @@ def _dense(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[s
 
     if len(clips) > MOST_HDBSCAN:
         raise InputError(
-            f"--method hdbscan: found {len(clips):,} clips, expected at most {MOST_HDBSCAN:,}, for it compares all with "
-            "all; narrow them with --where, or use --method linkage"
+            f"--method hdbscan: found {len(clips):,} clips, expected at most {MOST_HDBSCAN:,}, for it compares all "
+            "with all; narrow them with --where, or use --method linkage"
         )
     if of == "both":
         like = likeness(_pairs(clips, vectors), spaces["faces"], spaces["voices"])

@@ -72,8 +72,8 @@ def _person(number: int, names: list[str], faces: list[bytes]) -> str:
     known = set(names) - {""}
     mixed = '<span class="faint">several names</span><br>' if len(known) > 1 else ""
     return (
-        f'<div class="card person{" mixed" if mixed else ""}"><p><b>{number}</b> <span class="faint">{len(names)} clips'
-        f"</span><br>{mixed}{said}</p>{_faces(faces)}</div>"
+        f'<div class="card person{" mixed" if mixed else ""}"><p><b>{number}</b> <span class="faint">{len(names)} '
+        f"clips</span><br>{mixed}{said}</p>{_faces(faces)}</div>"
     )
 
 
@@ -94,8 +94,8 @@ def _agreement(found: Mapping[str, Any] | None) -> str:
     if not found:
         return '<p class="faint">The store names nobody, so nothing can be compared.</p>'
     said = (
-        f"Of the {found['clips']:,} clips that name one of {found['people']:,} people. Names may be wrong too: the clusters "
-        "with a red edge hold several."
+        f"Of the {found['clips']:,} clips that name one of {found['people']:,} people. Names may be wrong too: the "
+        "clusters with a red edge hold several."
     )
     figures = {"precision of pairs": "precision", "recall of pairs": "recall", "B-cubed F1": "b_cubed_f1"}
     rows = [

@@ -28,8 +28,10 @@ _NUMBERS = ("start_s", "end_s", "speaking_score", "face_quality", "voice_start_s
 _COUNTS = ("n_faces", "n_voices")
 _MEDIA = {"face": {"_type": "Image"}, "voice": {"sampling_rate": SAMPLE_RATE_HZ, "_type": "Audio"}}
 _VALUES = {
-    **dict.fromkeys(_TEXTS, pa.string()), **dict.fromkeys(_NUMBERS, pa.float64()), **dict.fromkeys(_COUNTS, pa.int64())
-}  # fmt: skip
+    **dict.fromkeys(_TEXTS, pa.string()),
+    **dict.fromkeys(_NUMBERS, pa.float64()),
+    **dict.fromkeys(_COUNTS, pa.int64()),
+}
 
 
 def write_datasets(folder: Path, clips: Iterator[ClipMedia], shard_bytes: int) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """`vclip outliers`: clips whose face and voice a model does not believe to be of one person.
 
 A pair's cosine says little by itself, for some faces suit everybody. So it is set against impostors: the face with
-other people's voices, and the voice with other people's faces (symmetric normalisation, `vclip.association.score_norm`).
-The percentile is the share of pairs of strangers that score less: a clip whose face and voice are of two strangers has
-any percentile as likely as any other.
+other people's voices, and the voice with other people's faces (symmetric normalisation, as in
+`vclip.association.score_norm`). The percentile is the share of pairs of strangers that score less: a clip whose face
+and voice are of two strangers has any percentile as likely as any other.
 """
 
 import csv
@@ -81,9 +81,7 @@ def outliers(
             "below_half_of_the_strangers": int(np.sum(suited.percentile < 0.5)),
         }
         if seen.any():
-            say(
-                f"{seen.sum()} of {len(clips)} clips had a part in the model's training: it may remember them, wrong or not"
-            )
+            say(f"{seen.sum()} of {len(clips)} clips had a part in the model's training: it may remember them")
         _write(folder, clips, suited, seen, order)
         (folder / "outliers.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         rows = clips.take(pa.array(order[:most])).to_pylist()

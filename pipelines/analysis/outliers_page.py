@@ -43,15 +43,16 @@ def page(snapshot: Snapshot, shown: Sequence[Mapping[str, Any]], result: Mapping
     spread.add_all(suited.percentile)
     said = (
         '<p class="faint">The percentile is the share of other people that suit less well. Pairs of strangers would '
-        "fill this picture evenly; true ones stand on the right. Most of what a model knows is gender, so most of what "
-        "it finds is a voice of the other one. What is here is to be looked at, not to be deleted.</p>"
+        "fill this picture evenly; true ones stand on the right. Most of what a model knows is gender, so most of "
+        "what it finds is a voice of the other one. What is here is to be looked at, not to be deleted.</p>"
     )
+    cards = "".join(_card(row, *media[row["clip_id"]]) for row in shown)
     body = [
         _seen(result),
         _tiles(result),
         section("All clips", f'{said}<div class="curves">{histogram("percentile", spread)}</div>'),
-        section("The least suited", f'<div class="sheet">{"".join(_card(row, *media[row["clip_id"]]) for row in shown)}</div>'),
-    ]  # fmt: skip
+        section("The least suited", f'<div class="sheet">{cards}</div>'),
+    ]
     lead = f"Store {result['store']}, by model {result['model']}."
     return document("Do face and voice belong together?", lead, "".join(body), _STYLE)
 

@@ -154,7 +154,7 @@ def _duplicates(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _identical(db: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> dict[str, int]:
-    """Returns for each space how many rows have the vector of another row, to the bit: one picture or sound, twice."""
+    """Returns for each space how many rows have the vector of another, to the bit: one picture or sound, twice."""
     found = {}
     for table in EMBEDDED:
         for space in spaces_of(snapshot.schema(table)):

@@ -33,9 +33,9 @@ def export(
 ) -> None:
     """Write rows or clips as files that other tools read.
 
-    `webdataset` writes tar shards with a face (jpg), speech (flac) and labels (json) for each clip; `datasets` the layout
-    of Hugging Face, for `datasets.load_dataset(folder)`. A clip gives its best face and its longest speech. The folder
-    is there whole or not at all.
+    `webdataset` writes tar shards with a face (jpg), speech (flac) and labels (json) for each clip; `datasets` the
+    layout of Hugging Face, for `datasets.load_dataset(folder)`.
+    A clip gives its best face and its longest speech. The folder is there whole or not at all.
 
     Example: `vclip export --store work/store --format webdataset --where "end_s - start_s > 2" --out work/shards`
     """
@@ -110,10 +110,10 @@ def clusters(
 ) -> None:
     """Find who is who by looks and voice, whatever the names say, and clips that are there twice.
 
-    `linkage` is what `vclip train` names people by where nobody does: use it. On 850 real clips, most of people with one
-    clip, 94 % of the pairs that it joins are of one person; of those of `hdbscan` 8 %, because it looks for density and
-    finds some anywhere. `hdbscan` is for people of several clips each, where it may find more, and for faces or voices
-    alone; 20,000 clips at most.
+    `linkage` is what `vclip train` names people by where nobody does: use it. On 850 real clips, most of people with
+    one clip, 94 % of the pairs that it joins are of one person; of those of `hdbscan` 8 %, because it looks for
+    density and finds some anywhere. `hdbscan` is for people of several clips each, where it may find more, and for
+    faces or voices alone; 20,000 clips at most.
 
     Example: `vclip clusters --store work/store --out work/clusters`
 
