@@ -17,7 +17,6 @@ from lancedb.db import DBConnection
 from lancedb.index import IndexConfig
 from lancedb.query import ColumnOrdering, LanceQueryBuilder
 from lancedb.table import Table
-from pyarrow import compute
 
 from stores import schemas
 from stores.errors import StoreError, nearest, reason
