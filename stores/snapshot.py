@@ -9,6 +9,7 @@ limits, orders and searches act on vouched rows only.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,9 @@ from lancedb.table import Table
 from stores import schemas
 from stores.errors import StoreError, nearest, reason
 from stores.schemas import MEDIA, PINNED, TABLES, VOUCHED
+
+if TYPE_CHECKING:
+    from lance import LanceDataset
 
 ROW_ID = "_rowid"  # LanceDB's own number of a row, valid for one version of its table
 
@@ -75,6 +79,17 @@ class Snapshot:
         """Yields what `query` returns, at most `rows` at a time, for tables that do not fit into memory."""
         with self._explained(table):
             yield from self._builder(table, select, where).to_batches(rows)
+
+    def dataset(self, table: str) -> "LanceDataset":
+        """Returns the table at this version, to be scanned by others; holds rows that are not vouched for, too."""
+        schemas.check_table(table)
+        with self._explained(table):
+            return self._tables[table].to_lance()
+
+    def row_ids(self, table: str, select: Sequence[str], where: str | None = None) -> pa.Table:
+        """Returns what `query` does, with a column `_rowid` by which `take` finds the rows again."""
+        with self._explained(table):
+            return self._builder(table, select, where).with_row_id(True).to_arrow()
 
     def take(self, table: str, row_ids: np.ndarray, columns: Sequence[str]) -> pa.Table:
         """Returns the rows of these row ids (n,) uint64, in their order; one may come several times."""

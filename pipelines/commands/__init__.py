@@ -1,11 +1,12 @@
 """The commands, in the order in which help lists them. Heavy imports stand inside them: help answers at once."""
 
 # isort: off
-from pipelines.commands import ingest, imports, inspect, query
+from pipelines.commands import ingest, imports, inspect, query, analysis
 from pipelines.commands import association, evaluation, speech, generation, quickstart
 from pipelines.commands.shared import app
 
 __all__ = [
+    "analysis",
     "app",
     "association",
     "evaluation",

@@ -10,6 +10,10 @@ from pipelines.commands.shared import StoreUri, app
 @app.command()
 def query(
     store: StoreUri,
+    sql: Annotated[
+        str | None,
+        typer.Option(help="A query in DuckDB's SQL over all tables, instead of --table and the options after it."),
+    ] = None,
     table: Annotated[str, typer.Option(help="videos, clips, faces, voices, speakers, generations, runs.")] = "clips",
     select: Annotated[
         str | None, typer.Option(help="Columns, comma-separated; all but media where left out.")
@@ -23,7 +27,21 @@ def query(
 
     Example: `vclip query --store work/store --table clips --select clip_id,box --where "end_s - start_s > 2"
     --format json`
-    """
-    from pipelines.query import query
 
+    SQL sees each table by its name, without media; those are in faces_media and voices_media. It can join and
+    aggregate; it cannot write, and reads no files.
+
+    Example: `vclip query --store work/store --sql "SELECT identity, count(*) AS clips, sum(end_s - start_s) AS seconds
+    FROM clips GROUP BY identity ORDER BY clips DESC LIMIT 10"`
+    """
+    from pipelines.query import query, query_sql
+    from vclip.errors import InputError
+
+    if sql is not None:
+        if select or where or order or limit or table != "clips":
+            raise InputError(
+                "query: found --sql beside --table, --select, --where, --order or --limit; expected it alone"
+            )
+        query_sql(store, sql, format)
+        return
     query(store, table, select, where, order, limit, format)
