@@ -26,6 +26,7 @@ def query(
     order: str | None,
     limit: int | None,
     format: str,
+    raw: bool = False,
 ) -> None:
     """Prints the rows that match, on stdout.
 
@@ -34,19 +35,20 @@ def query(
         table, where, limit: as `Store.query` takes them.
         select, order: comma-separated columns.
         format: table, json (one list), jsonl (an object a line) or csv; bytes are base64 in all of them.
+        raw: shows what was ingested, without corrections by hand.
 
     Raises:
         InputError, StoreError: unknown format, table or column, or not SQL.
     """
     _check_format(format)
-    rows = Store.open(store_uri).query(table, _names(select), where, limit, _names(order) or ())
+    rows = Store.open(store_uri).snapshot(raw=raw).query(table, _names(select), where, limit, _names(order) or ())
     _show(rows.schema, rows.to_batches(1 << 12), format)
 
 
-def query_sql(store_uri: str, sql: str, format: str) -> None:
+def query_sql(store_uri: str, sql: str, format: str, raw: bool = False) -> None:
     """Prints what an SQL query finds, as `query` does; raises InputError where it is not one."""
     _check_format(format)
-    with answered(Store.open(store_uri).snapshot(), sql) as reader:
+    with answered(Store.open(store_uri).snapshot(raw=raw), sql) as reader:
         _show(reader.schema, reader, format)
 
 

@@ -8,7 +8,7 @@ import typer
 
 from pipelines.commands.shared import ConfigFile, Json, Model, Overrides, StoreUri, app, config_of, print_table, show
 
-Where = Annotated[str | None, typer.Option(help='SQL filter over clips, as in "gender = \'f\'".')]
+Where = Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"gender = 'f'\".")]
 
 
 @app.command()
@@ -24,7 +24,9 @@ def export(
         str | None, typer.Option(help="Its columns, comma-separated; all but media where left out.")
     ] = None,
     where: Annotated[str | None, typer.Option(help="SQL filter over the table, or over the clips.")] = None,
-    sql: Annotated[str | None, typer.Option(help="The rows of a query instead, as `vclip query --sql` takes.")] = None,
+    sql: Annotated[
+        str | None, typer.Option(help="The rows of a query instead, as `vclip query --sql` takes.")
+    ] = None,
     media: Annotated[bool, typer.Option("--media", help="Rows with their pictures or sounds.")] = False,
     shard_mb: Annotated[float, typer.Option(min=0.001, help="Size at which a shard of clips is full.")] = 256.0,
     as_json: Json = False,
