@@ -50,7 +50,7 @@ def ranged(content: bytes, asked: str | None) -> Response:
 
 
 class _Places:
-    """Where rows lie in one version of the store: a row that was asked for, as a player does, is not looked for again."""
+    """Where rows lie in one version of the store: what a player asks for again is not looked for again."""
 
     def __init__(self) -> None:
         self._version: dict[str, int] = {}
