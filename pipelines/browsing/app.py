@@ -29,8 +29,8 @@ def page_app(opened: Opened, host: str = "127.0.0.1") -> FastAPI:
     app, guard = FastAPI(title="vclip browse", docs_url=None, redoc_url=None, openapi_url=None), Guard(host)
     app.middleware("http")(guard)
     app.include_router(asking.routes(opened))
-    app.include_router(editing.routes(opened.store))
-    app.include_router(media.routes(opened.store))
+    app.include_router(editing.routes(opened))
+    app.include_router(media.routes(opened))
     if opened.model_folder and opened.speakers_folder:
         app.include_router(speaking.routes(opened))
     app.mount("/static", StaticFiles(directory=STATIC))

@@ -11,7 +11,7 @@ from pipelines.browsing.map import OF_CLIPS, OF_ROWS, Maps
 from pipelines.browsing.opened import Opened
 from pipelines.browsing.values import Values
 from pipelines.searching import Answer, Probe
-from stores import Snapshot
+from stores import Snapshot, edits
 from stores.edits import EDITABLE
 from stores.errors import StoreError, nearest
 from stores.schemas import KEYS, spaces_of, vector_column
@@ -31,7 +31,7 @@ def routes(opened: Opened) -> APIRouter:
 
     @router.get("/store")
     def about() -> dict[str, Any]:
-        snapshot = store.snapshot()
+        snapshot = opened.snapshot()
         known = {name: values.of(snapshot, name) for name in FILTERED}
         return {
             "store": store.uri,
@@ -47,7 +47,7 @@ def routes(opened: Opened) -> APIRouter:
     def values_of(column: str) -> list[tuple[str, int]]:
         if column not in (*EDITABLE, "split"):
             raise StoreError(f"clips: '{column}' has no list of values; {nearest(column, (*EDITABLE, 'split'))}")
-        return values.of(store.snapshot(), column)
+        return values.of(opened.snapshot(), column)
 
     @router.get("/clips")
     def clips(
@@ -62,7 +62,7 @@ def routes(opened: Opened) -> APIRouter:
     ) -> dict[str, Any]:
         labels = {name: request.query_params[name] for name in FILTERED if request.query_params.get(name)}
         filters = cards.Filters(identity, labels, min_s, max_s, min_quality, where)
-        snapshot = store.snapshot()
+        snapshot = opened.snapshot()
         found = cards.page(snapshot, filters, after, limit)
         if not after:  # counted once; the quality of faces is not known without looking at each
             found["count"] = snapshot.count("clips", filters.sql()) if min_quality is None else None
@@ -70,7 +70,7 @@ def routes(opened: Opened) -> APIRouter:
 
     @router.get("/clips/{clip_id}")
     def clip(clip_id: str) -> dict[str, Any]:
-        snapshot = store.snapshot()
+        snapshot = opened.snapshot()
         found = cards.cards_of(snapshot, [clip_id]).get(clip_id)
         if found is None:
             raise HTTPException(404, f"no clip '{clip_id}', or it is rejected")
@@ -80,7 +80,7 @@ def routes(opened: Opened) -> APIRouter:
         voices = snapshot.query(
             "voices", ["voice_id", "start_s", "end_s", "snr_db", "speech_ratio"], where
         ).to_pylist()
-        of_clip = [edit for edit in store.edits() if edit["subject"] == clip_id]
+        of_clip = [edit for edit in edits.listed(snapshot) if edit["subject"] == clip_id]
         return {
             "card": found,
             "faces": sorted(faces, key=lambda row: row["time_s"]),
@@ -95,8 +95,8 @@ def routes(opened: Opened) -> APIRouter:
             raise StoreError(f"neighbours of a '{kind}', expected face or voice")
         searcher = opened.searcher()
         space = searcher.face_space if kind == "face" else searcher.voice_space
-        probe = _of_store(store.snapshot(), kind, key, space)
-        return _shown(store.snapshot(), searcher.find(find, [probe], NEIGHBOURS, where or None), key)
+        probe = _of_store(opened.snapshot(), kind, key, space)
+        return _shown(opened.snapshot(), searcher.find(find, [probe], NEIGHBOURS, where or None), key)
 
     @router.post("/photo")
     async def photo(request: Request, where: str = "") -> dict[str, Any]:
@@ -108,11 +108,11 @@ def routes(opened: Opened) -> APIRouter:
     def map_of(table: str, colour: str = "gender") -> dict[str, Any]:
         searcher = opened.searcher()
         space = searcher.face_space if table == "faces" else searcher.voice_space
-        return maps.coloured(store.snapshot(), table, space, colour)
+        return maps.coloured(opened.snapshot(), table, space, colour)
 
     @router.get("/stats.html")
     def stats() -> Response:
-        found = {"store": store.uri, **counted(store.snapshot())}
+        found = {"store": store.uri, **counted(opened.snapshot())}
         return Response(stats_page(found), media_type="text/html")
 
     return router
@@ -136,7 +136,7 @@ def face_of(opened: Opened, picture: bytes) -> Probe:
 
 
 def _for_photo(opened: Opened, picture: bytes, where: str) -> dict[str, Any]:
-    searcher, snapshot = opened.searcher(), opened.store.snapshot()
+    searcher, snapshot = opened.searcher(), opened.snapshot()
     probe = face_of(opened, picture)
     tables = ("voices", "faces") if opened.model_folder else ("faces",)
     return {find: _shown(snapshot, searcher.find(find, [probe], NEIGHBOURS, where or None), None) for find in tables}

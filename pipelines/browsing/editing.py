@@ -5,7 +5,7 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
-from stores import Store
+from pipelines.browsing.opened import Opened
 
 SHOWN = 500
 
@@ -22,9 +22,9 @@ class Edit(BaseModel):
     why: str
 
 
-def routes(store: Store) -> APIRouter:
+def routes(opened: Opened) -> APIRouter:
     """Returns /api/edits."""
-    router = APIRouter(prefix="/api/edits")
+    router, store = APIRouter(prefix="/api/edits"), opened.store
 
     @router.get("")
     def listed() -> dict[str, Any]:
@@ -42,6 +42,7 @@ def routes(store: Store) -> APIRouter:
             made = store.merge_people(edit.subject, edit.value or "", *signed)
         else:
             made = store.undo(edit.subject, *signed)
+        opened.changed()
         return {"edit_id": made}
 
     return router

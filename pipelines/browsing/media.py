@@ -7,7 +7,8 @@ from collections import OrderedDict
 import numpy as np
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from stores import Snapshot, Store
+from pipelines.browsing.opened import Opened
+from stores import Snapshot
 from stores.corrections import ROW_ID
 from stores.schemas import KEYS, MEDIA
 from stores.snapshot import quoted
@@ -17,13 +18,13 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _KINDS = {b"\xff\xd8": "image/jpeg", b"\x89PNG": "image/png", b"fLaC": "audio/flac", b"RIFF": "audio/wav"}
 
 
-def routes(store: Store) -> APIRouter:
+def routes(opened: Opened) -> APIRouter:
     """Returns /media/faces/ID and /media/voices/ID; single byte ranges are answered as browsers need for seeking."""
     router, places = APIRouter(), _Places()
 
     @router.get("/media/{table}/{key}")
     def media(table: str, key: str, request: Request) -> Response:
-        content = places.content(store.snapshot(), table, key) if table in MEDIA else None
+        content = places.content(opened.snapshot(), table, key) if table in MEDIA else None
         if not content:
             raise HTTPException(404, f"no {table} '{key}' with media in this store")
         return ranged(content, request.headers.get("range"))

@@ -60,8 +60,8 @@ function bar(about, again) {
   const form = h("form", { className: "filters", onsubmit: (e) => e.preventDefault() },
     h("label", { className: "wide" }, "who", input("identity", { type: "search", placeholder: "part of a name" })),
     Object.entries(about.values).filter(([name]) => name !== "identity").map(([name, values]) => choose(name, values)),
-    h("label", {}, "seconds", h("span", { className: "span" }, number("min_s", "from"), number("max_s", "to"))),
-    h("label", {}, "face quality", number("min_quality", "from 0 to 1", 0.05)),
+    h("label", {}, "seconds", h("span", { className: "span" }, number("min_s", "min"), number("max_s", "max"))),
+    h("label", {}, "face quality", number("min_quality", "min, 0 to 1", 0.05)),
     h("label", { className: "sql" }, "SQL",
       input("where", { placeholder: "end_s - start_s > 2 AND speaking_score > 0.8", spellcheck: false, autocomplete: "off" })),
     h("button", { className: "opener", type: "button", onclick: () => form.classList.toggle("all") }, "Filters"));

@@ -36,7 +36,7 @@ onChange(async ({ action }) => {
 });
 
 if (about) {
-  byId("store").textContent = about.store;
+  byId("store").textContent = `\u200e${about.store}`; // shortened at its left, but read from the left
   byId("store").title = about.store;
   document.title = `${about.store.split("/").pop()} · Vclip`;
   addEventListener("hashchange", show);

@@ -6,16 +6,17 @@ import { faceOf, openClip } from "./tile.js";
 const COLOURS = ["#3b7dae", "#e0a53c", "#45a598", "#cf6a55", "#8d74b8", "#b5739a", "#6f9a3e"]; // as pipelines/charts.py
 const OTHER = "#8a97a5";
 const SCALE = [[59, 50, 120], [49, 130, 160], [110, 190, 120], [245, 205, 70]];
-let chosen = { table: "faces", colour: "gender" };
+let chosen = null; // kept while other views are open
 
 export async function map(view, about) {
+  chosen ??= { table: "faces", colour: about.values.gender ? "gender" : "quality" };
   const canvas = h("canvas", { "aria-label": "Map" }), peek = h("div", { className: "peek", hidden: true });
   const told = h("p", { className: "faint" }), legend = h("div", { className: "legend" });
   const box = h("div", { className: "map card" }, canvas, peek);
   const select = (name, values) => h("label", {}, name === "table" ? "of" : "coloured by",
     h("select", { name, onchange: (e) => { chosen[name] = e.target.value; map(view, about); } },
       values.map((value) => h("option", { value, selected: chosen[name] === value }, value.replaceAll("_", " ")))));
-  if (!about.colours[chosen.table].includes(chosen.colour)) chosen.colour = "gender";
+  if (!about.colours[chosen.table].includes(chosen.colour)) chosen.colour = "identity";
   view.replaceChildren(h("div", { className: "bar" },
     select("table", Object.keys(about.colours)), select("colour", about.colours[chosen.table]), told), box, legend);
   const found = await trying(() => ask(`map/${chosen.table}`, { colour: chosen.colour }));
@@ -31,7 +32,7 @@ export async function map(view, about) {
 function coloured(found) {
   const dot = (colour, text) => h("span", {}, h("i", { style: `background:${colour}` }), text);
   const unknown = found.values.filter((value) => value === (found.categories ? -2 : null)).length;
-  const rest = unknown ? [dot("var(--line)", `not known (${count(unknown)})`)] : [];
+  const rest = unknown ? [dot("var(--unknown)", `not known (${count(unknown)})`)] : [];
   if (found.categories) {
     const entries = found.categories.map(({ value, count: n }, i) => dot(COLOURS[i], `${value} (${count(n)})`));
     if (found.others) entries.push(dot(OTHER, `${count(found.others)} others`));
@@ -61,7 +62,7 @@ function plot(box, canvas, peek, { xy, ids, clips }, colours) {
     canvas.width = w * ratio;
     canvas.height = t * ratio;
     pen.scale(ratio, ratio);
-    const unknown = style.getPropertyValue("--line"), radius = Math.min(5, Math.max(1.6, 130 / Math.sqrt(n))) * Math.sqrt(Math.min(zoom, 3));
+    const unknown = style.getPropertyValue("--unknown"), radius = Math.min(5, Math.max(1.6, 130 / Math.sqrt(n))) * Math.sqrt(Math.min(zoom, 3));
     pen.globalAlpha = n > 4000 ? 0.65 : 0.85;
     for (const known of [false, true]) for (let i = 0; i < n; i += 1) {
       if (Boolean(colours[i]) !== known) continue;

@@ -73,10 +73,9 @@ function facts(card, faces, about) {
   rows.push(["split", card.split], ["speaking score", card.speaking_score.toFixed(2)]);
   if (best) rows.push(["face", `${best.size_px.toFixed(0)} px, quality ${best.quality.toFixed(2)}`]);
   rows.push(["clip", card.clip_id]);
-  return section("What is known", h("dl", { className: "facts" }, rows.flatMap(([name, value, act]) => [
+  return section("What is known", h("dl", { className: "facts" }, rows.map(([name, value, act]) => h("div", {},
     h("dt", {}, name), h("dd", {}, value ?? "–"),
-    act ? h("button", { className: "plain", onclick: act, "aria-label": `Correct ${name}` }, "correct") : h("span"),
-  ])));
+    act && h("button", { className: "plain", onclick: act, "aria-label": `Correct ${name}` }, "correct")))));
 }
 
 function near(title, kind, id, find) {

@@ -8,6 +8,7 @@ import pytest
 import uvicorn
 from page_client import Client
 
+from pipelines.browsing import opened
 from pipelines.browsing.app import page_app
 from pipelines.browsing.opened import Opened
 from pipelines.browsing.server import _listening
@@ -27,7 +28,9 @@ def page(pairs_store, model, tmp_path_factory):
     thread.start()
     while not server.started:
         time.sleep(0.02)
-    yield Client(listening.getsockname()[1], store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opened, "FRESH_S", -1.0)  # tests write beside the page
+        yield Client(listening.getsockname()[1], store)
     server.should_exit = True
     thread.join(10)
 

@@ -1,16 +1,19 @@
 """The page in a real browser: filter, play, neighbour, drop a photo, correct and undo, at two widths."""
 
+import re
 import shutil
 
 import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = sync_api.expect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH to open the page in"),
 ]
 PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +50,16 @@ def test_filter_play_neighbours_reject_and_undo(tab, untouched):
     if (opener := tab.locator(".filters .opener")).is_visible():
         opener.click()
     tab.select_option("select[name=gender]", "f")
-    tab.wait_for_function(f"document.querySelectorAll('.tile').length === {women}")
+    expect(tab.locator("main .tile")).to_have_count(women)
     tab.select_option("select[name=gender]", "")
-    tab.wait_for_function(f"document.querySelectorAll('.tile').length === {everyone}")
+    expect(tab.locator("main .tile")).to_have_count(everyone)
 
     play = tab.locator(".tile .play").first
     play.click()
-    tab.wait_for_selector(".tile .play[aria-pressed=true]")
-    tab.wait_for_function("parseFloat(document.querySelector('.play').style.getPropertyValue('--done')) > 0")
+    expect(play).to_have_attribute("aria-pressed", "true")
+    expect(play).to_have_attribute("style", re.compile(r"--done: 0\.0*[1-9]"))  # it moves on
     play.click()
-    tab.wait_for_selector(".tile .play[aria-pressed=true]", state="detached")
+    expect(tab.locator(".play[aria-pressed=true]")).to_have_count(0)
 
     first = tab.locator(".tile").first
     clip = first.get_attribute("data-clip")
@@ -73,18 +76,18 @@ def test_filter_play_neighbours_reject_and_undo(tab, untouched):
     other = tab.locator("#panel .strip .tile").first
     name = other.locator(".name").inner_text()
     other.locator(".face").click()
-    tab.wait_for_function(f"document.querySelector('#panel h1').textContent === {name!r}")
+    expect(tab.locator("#panel h1")).to_have_text(name)
     tab.go_back()
 
-    tab.wait_for_function(f"location.hash.endsWith({clip!r})")
+    expect(tab.locator("#panel .facts")).to_contain_text(clip)
     tab.get_by_role("button", name="Reject clip").click()
     tab.fill("#ask [name=why]", "not this face")
     tab.fill("#ask [name=who]", "ann")
     tab.locator("#ask .first").click()
-    tab.wait_for_function(f"document.querySelectorAll('main .tile').length === {everyone - 1}")
+    expect(tab.locator("main .tile")).to_have_count(everyone - 1)
     assert page.store.edits()[-1]["subject"] == clip
     tab.locator("#toast button").click()
-    tab.wait_for_function(f"document.querySelectorAll('main .tile').length === {everyone}")
+    expect(tab.locator("main .tile")).to_have_count(everyone)
     tab.goto(f"{page.url}#edits")
     tab.wait_for_selector(".edit.undone")
     assert "not this face" in tab.locator(".edit.undone").first.inner_text()
@@ -93,16 +96,14 @@ def test_filter_play_neighbours_reject_and_undo(tab, untouched):
 def test_map_and_photo(tab, page, photo):
     tab.goto(f"{page.url}#map")
     tab.wait_for_selector(".legend span")
-    tab.wait_for_function(
-        "c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size > 4",
-        arg=tab.query_selector("canvas"),
-    )
+    drawn = "c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size"
+    assert tab.locator("canvas").evaluate(drawn) > 4
     tab.goto(f"{page.url}#photo")
     tab.set_input_files("input[type=file]", photo)
     tab.wait_for_selector(".photo .tile")
     assert tab.locator(".photo h2").all_inner_texts() == ["Voices that suit this face", "Faces like this one"]
     assert tab.locator(".photo .tile").count() == 16
     tab.locator(".photo .tile .play").first.click()
-    tab.wait_for_selector(".photo .play[aria-pressed=true]")
+    expect(tab.locator(".photo .play[aria-pressed=true]")).to_have_count(1)
     tab.goto(f"{page.url}#figures")
     tab.frame_locator("iframe").get_by_text("From videos to clips").wait_for()
