@@ -65,11 +65,17 @@ class Resident:
 
 
 class Memory:
-    """The matrices that are in memory; one of each table and space, of the version last asked for."""
+    """The matrices that are in memory; one of each table and space, of the version last asked for.
+
+    A copy in another process starts empty.
+    """
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, str], tuple[tuple, Resident]] = {}
         self._reading = threading.Lock()
+
+    def __reduce__(self) -> tuple[type["Memory"], tuple[()]]:
+        return Memory, ()
 
     def get(self, snapshot: Snapshot, table: str, column: str) -> Resident:
         """Returns the matrix of what this snapshot sees."""

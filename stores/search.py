@@ -29,6 +29,7 @@ class Neighbours:
 
     rows: pa.Table  # `query` (0..m - 1), `cosine` (-1..1, float32), then the row without media and vectors
     by: str  # resident | index | stream
+    snapshot: Snapshot  # that was searched
 
 
 def nearest(
@@ -53,13 +54,11 @@ def nearest(
     row_bytes = 4 * dim
     if snapshot.count(table) * row_bytes <= memory_bytes:
         by, found = RESIDENT, _resident(snapshot, memory, table, column, queries, k, where, wanted)
-    elif not exact and _index_helps(snapshot, table, column, where, wanted, row_bytes):
-        if wanted is not None:
-            where = " AND ".join(([f"({where})"] if where else []) + [_named(wanted)])
-        by, found = INDEX, index.search(snapshot, table, column, queries, k, where)
+    elif not exact and index.exists(snapshot, table, column) and _many(snapshot, table, where, wanted, row_bytes):
+        by, found = INDEX, index.search(snapshot, table, column, queries, k, _both(where, wanted))
     else:
         by, found = STREAM, _streamed(snapshot, table, column, queries, k, where, wanted)
-    return Neighbours(_rows(snapshot, table, *found), by)
+    return Neighbours(_rows(snapshot, table, *found), by, snapshot)
 
 
 def check_queries(table: str, vectors: np.ndarray, dim: int) -> np.ndarray:
@@ -118,23 +117,21 @@ def _streamed(
     return ranking.best()
 
 
-def _index_helps(
-    snapshot: Snapshot,
-    table: str,
-    column: str,
-    where: str | None,
-    wanted: pa.ChunkedArray | None,
-    row_bytes: int,
-) -> bool:
-    if not index.exists(snapshot, table, column) or (wanted is not None and len(wanted) > FEW_CLIPS):
+def _many(snapshot: Snapshot, table: str, where: str | None, wanted: pa.ChunkedArray | None, row_bytes: int) -> bool:
+    """Returns whether the filters can be told to the index, and leave so many rows that it is needed."""
+    if where is None and wanted is None:
+        return True
+    if wanted is not None and len(wanted) > FEW_CLIPS:
         return False
+    return snapshot.count(table, _both(where, wanted)) * row_bytes > FEW_BYTES
+
+
+def _both(where: str | None, wanted: pa.ChunkedArray | None) -> str | None:
+    """Returns the SQL of the rows that match, and are of these clips."""
+    parts = [] if where is None else [f"({where})"]
     if wanted is not None:
-        where = " AND ".join(([f"({where})"] if where else []) + [_named(wanted)])
-    return where is None or snapshot.count(table, where) * row_bytes > FEW_BYTES
-
-
-def _named(clips: pa.ChunkedArray) -> str:
-    return f"clip_id IN ({', '.join(map(quoted, clips.to_pylist()))})" if len(clips) else "false"
+        parts.append(f"clip_id IN ({', '.join(map(quoted, wanted.to_pylist()))})" if len(wanted) else "false")
+    return " AND ".join(parts) or None
 
 
 def _rows(snapshot: Snapshot, table: str, query: np.ndarray, row: np.ndarray, cosine: np.ndarray) -> pa.Table:

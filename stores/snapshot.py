@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
+from lancedb.index import IndexConfig
 from lancedb.query import ColumnOrdering, LanceQueryBuilder
 from lancedb.table import Table
 from pyarrow import compute
@@ -141,6 +142,46 @@ class Snapshot:
         with self._explained(table):
             stored = self._tables[table].count_rows(self.filter(table, where))
             return stored + (self.corrections.table.count_rows(where) if self._corrected(table) else 0)
+
+    def near(
+        self,
+        table: str,
+        select: Sequence[str],
+        column: str,
+        vector: np.ndarray,
+        limit: int,
+        where: str | None,
+        nprobes: int,
+        refine: int,
+    ) -> pa.Table:
+        """Returns the rows that the index of a vector column finds near a vector, of those that match.
+
+        Args:
+            select: columns.
+            column: of the vectors.
+            vector: (dim,) float32.
+            limit: at most so many rows.
+            where: an SQL filter, applied before the search.
+            nprobes: cells of the index that are looked into; with a filter as many more as find `limit` rows.
+            refine: times `limit` vectors are compared in full.
+        """
+        with self._explained(table):
+            builder = self._tables[table].search(vector, vector_column_name=column, query_type="vector")
+            builder = builder.distance_type("cosine").limit(limit).refine_factor(refine)
+            # Where nothing is filtered, no limit (0) would look into every cell (lancedb 0.40).
+            most = nprobes if where is None else 0
+            builder = builder.minimum_nprobes(nprobes).maximum_nprobes(most).select([*select, "_distance"])
+            if filter := self.filter(table, where):
+                builder = builder.where(filter, prefilter=True)
+            return builder.to_arrow()
+
+    def indices(self, table: str) -> list[IndexConfig]:
+        """Returns the indices of a table."""
+        return list(self._tables[table].list_indices())
+
+    def settings(self, table: str) -> dict[str, str]:
+        """Returns what stands in the configuration of a table."""
+        return dict(self._tables[table].to_lance().config())
 
     def unvouched(self, table: str) -> dict[str, list[str]]:
         """Returns run_id -> the video_ids whose rows of that run the ledger does not vouch for."""

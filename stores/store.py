@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
 
-from stores import commit, edits, maintenance, migrations, opening, pairs, rows, runs, schemas, search
+from stores import commit, edits, index, maintenance, migrations, opening, pairs, rows, runs, schemas, search
 from stores.errors import StoreError
 from stores.opening import Options
 from stores.resident import Memory
@@ -350,6 +350,25 @@ class Store:
             StoreError: a commit came in between; it is whole, and what was compacted so far stays.
         """
         return maintenance.compact(self._db, keep_versions_s)
+
+    def build_index(
+        self, table: str, space: str | None = None, recall: float = 0.95, sample: int = 200, seed: int = 0
+    ) -> index.Built:
+        """Builds the vector index of a table that does not fit memory, or builds it anew, and measures it.
+
+        Rows that are committed later are found without it, more slowly; build it again after many.
+
+        Args:
+            table: faces or voices.
+            space: may be left out where the table has but one.
+            recall: that a search must reach on half of the sample; it looks into as much of the index as that needs.
+            sample: rows of the table that are searched for; the recall that is returned is of the other half.
+            seed: draws them.
+
+        Raises:
+            StoreError: the table has no such space, or too few rows.
+        """
+        return index.build(self._db, table, space, recall, sample, seed)
 
     def info(self) -> dict[str, Any]:
         """Returns uri, schema_version, spaces, version, rows and bytes per table, and the videos' states."""

@@ -1,7 +1,7 @@
 """The commands, in the order in which help lists them. Heavy imports stand inside them: help answers at once."""
 
 # isort: off
-from pipelines.commands import ingest, imports, inspect, query, analysis, browse, edit
+from pipelines.commands import ingest, imports, inspect, query, search, analysis, browse, edit
 from pipelines.commands import association, evaluation, speech, generation, quickstart
 from pipelines.commands.shared import app
 
@@ -18,5 +18,6 @@ __all__ = [
     "inspect",
     "query",
     "quickstart",
+    "search",
     "speech",
 ]

@@ -4,7 +4,7 @@ A clip's vector is the normed mean of its projected views, as in the evaluation 
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,11 @@ class Clips:
 
     clip_id: np.ndarray  # (n,) str
     vectors: np.ndarray  # (n, dim) float32, unit norm
+
+    def among(self, wanted: pa.ChunkedArray) -> "Clips":
+        """Returns those of these ids."""
+        chosen = _is_in(self.clip_id, wanted)
+        return Clips(self.clip_id[chosen], self.vectors[chosen])
 
 
 class Across:
@@ -58,33 +63,30 @@ class Across:
             memory_bytes: that the clips' vectors may take.
         """
         dim = queries.shape[1]
-        names = _clip_ids(snapshot, table, where)
         most = max(memory_bytes // (4 * dim), 1)
         wanted = None if clips is None else snapshot.query("clips", ["clip_id"], clips)["clip_id"]
         ranking = Ranking(queries, k)
-        if len(names) <= most and where is None:
-            by, parts = RESIDENT, iter([self._resident(snapshot, table, names, dim)])
+        held = self._resident(snapshot, table, dim, most) if where is None else None
+        if held:
+            parts: Iterable[Clips] = [held if wanted is None else held.among(wanted)]
         else:
-            if wanted is not None:
-                names = names[compute.is_in(pa.array(names), wanted.combine_chunks()).to_numpy(zero_copy_only=False)]
-            by, parts = STREAM, self._parts(snapshot, table, names, dim, most, where)
+            names = _clip_ids(snapshot, table, where)
+            names = names if wanted is None else names[_is_in(names, wanted)]
+            parts = self._parts(snapshot, table, names, dim, most, where)
         for part in parts:
-            chosen = np.arange(len(part.clip_id))
-            if wanted is not None and by == RESIDENT:
-                chosen = np.flatnonzero(np.isin(part.clip_id, wanted.to_numpy().astype(str)))
-            vectors = part.vectors if len(chosen) == len(part.vectors) else part.vectors[chosen]
-            names_of = part.clip_id[chosen]
-            ranking.see(vectors, names_of, names_of)
-        query, name, cosine = ranking.best()
-        return by, query, name, cosine
+            ranking.see(part.vectors, part.clip_id, part.clip_id)
+        return RESIDENT if held else STREAM, *ranking.best()
 
-    def _resident(self, snapshot: Snapshot, table: str, names: np.ndarray, dim: int) -> Clips:
+    def _resident(self, snapshot: Snapshot, table: str, dim: int, most: int) -> Clips | None:
+        """Returns the clips if they are, or may be, in memory."""
         version = snapshot.version[table], snapshot.filter(table, None)
         with self._reading:
             held = self._held.get(table)
             if held is None or held[0] != version:
-                held = version, next(self._parts(snapshot, table, names, dim, max(len(names), 1), None))
-                self._held[table] = held
+                names = _clip_ids(snapshot, table, None)
+                if len(names) > most:
+                    return None
+                held = self._held[table] = version, next(self._parts(snapshot, table, names, dim, most, None))
             return held[1]
 
     def _parts(
@@ -109,6 +111,10 @@ class Across:
                 if mine.any():
                     np.add.at(sums, place[mine], project(matrix(rows[column])[mine]))
             yield Clips(some, unit(sums))
+
+
+def _is_in(names: np.ndarray, wanted: pa.ChunkedArray) -> np.ndarray:
+    return compute.is_in(pa.array(names), wanted).to_numpy(zero_copy_only=False)
 
 
 def _clip_ids(snapshot: Snapshot, table: str, where: str | None) -> np.ndarray:

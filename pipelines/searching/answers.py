@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from stores import Snapshot
+from stores.schemas import KEYS
 from stores.snapshot import quoted
 
 CLIP = ("video_id", "video_uri", "start_s", "end_s", "identity", "gender")
+BEST = {"faces": "quality", "voices": "end_s - start_s"}  # by which a clip's face and voice are chosen
 IDS = 1000  # to one query
 
 
@@ -45,8 +45,7 @@ class Answer:
     find: str  # faces | voices
     by: str  # resident | index | stream
     across: bool  # whether faces and voices were compared, through a model
-    calibrated: bool  # whether hits have probabilities
-    prior: float | None  # of these
+    prior: float | None  # of the probabilities; None where hits have none
     matches: tuple[Match, ...]  # one a probe
 
     def to_json(self) -> dict[str, Any]:
@@ -60,44 +59,39 @@ class Found:
     cosine: float
     clip_id: str
     id: str | None = None  # of the face or voice itself; None where clips were compared
+    probability: float | None = None
 
 
-def hits_of(snapshot: Snapshot, find: str, found: Sequence[Found], probabilities: np.ndarray | None) -> list[Hit]:
-    """Returns the hits with what shows and plays them.
+def matched(
+    snapshot: Snapshot, find: str, probes: Sequence[str], found: Sequence[Sequence[Found]]
+) -> tuple[Match, ...]:
+    """Returns the hits of each probe with what shows and plays them.
 
     Args:
         snapshot: where they were found.
         find: faces or voices.
-        found: n hits.
-        probabilities: (n,) of a match.
+        probes: m names.
+        found: the hits of each.
     """
-    clips = {row["clip_id"]: row for row in _of_clips(snapshot, "clips", [*CLIP], found)}
-    media = {
-        "faces": _best(snapshot, "faces", "quality", found),
-        "voices": _best(snapshot, "voices", "length_s", found),
-    }
-    hits = []
-    for number, hit in enumerate(found):
-        ids = {table: best.get(hit.clip_id) for table, best in media.items()} | ({find: hit.id} if hit.id else {})
-        probability = None if probabilities is None else float(probabilities[number])
+    ids = sorted({hit.clip_id for hits in found for hit in hits})
+    clips = {row["clip_id"]: row for row in _of_clips(snapshot, "clips", {n: n for n in ("clip_id", *CLIP)}, ids)}
+    best = {table: _best(snapshot, table, ids) for table in BEST}
+
+    def hit_of(hit: Found) -> Hit:
+        named = {table: of.get(hit.clip_id) for table, of in best.items()} | ({find: hit.id} if hit.id else {})
         row = {name: clips[hit.clip_id][name] for name in CLIP}
-        hits.append(Hit(hit.cosine, probability, hit.clip_id, ids["faces"], ids["voices"], **row))
-    return hits
+        return Hit(hit.cosine, hit.probability, hit.clip_id, named["faces"], named["voices"], **row)
+
+    return tuple(Match(probe, tuple(map(hit_of, hits))) for probe, hits in zip(probes, found, strict=True))
 
 
-def _best(snapshot: Snapshot, table: str, by: str, found: Sequence[Found]) -> dict[str, str]:
+def _best(snapshot: Snapshot, table: str, ids: Sequence[str]) -> dict[str, str]:
     """Returns clip_id -> the id of the best row of each clip."""
-    key, value = {"faces": ("face_id", "quality"), "voices": ("voice_id", "end_s - start_s")}[table]
-    rows = _of_clips(snapshot, table, {"id": key, "clip_id": "clip_id", by: value}, found)
-    return {row["clip_id"]: row["id"] for row in sorted(rows, key=lambda row: (row[by], row["id"]))}
+    rows = _of_clips(snapshot, table, {"id": KEYS[table], "clip_id": "clip_id", "worth": BEST[table]}, ids)
+    return {row["clip_id"]: row["id"] for row in sorted(rows, key=lambda row: (row["worth"], row["id"]))}
 
 
-def _of_clips(
-    snapshot: Snapshot, table: str, columns: Sequence[str] | dict[str, str], found: Sequence[Found]
-) -> list[dict[str, Any]]:
-    ids = sorted({hit.clip_id for hit in found})
-    if not isinstance(columns, dict):
-        columns = ["clip_id", *columns]
+def _of_clips(snapshot: Snapshot, table: str, columns: dict[str, str], ids: Sequence[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for start in range(0, len(ids), IDS):
         where = f"clip_id IN ({', '.join(map(quoted, ids[start : start + IDS]))})"

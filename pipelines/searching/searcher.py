@@ -8,7 +8,7 @@ import numpy as np
 from pipelines.config import Config
 from pipelines.progress import say
 from pipelines.searching.across import Across
-from pipelines.searching.answers import Answer, Found, Hit, Match, hits_of
+from pipelines.searching.answers import Answer, Found, matched
 from pipelines.searching.probes import FACE, TABLES, TEXT, VOICE, Encoders, Probe
 from stores import Store
 from stores.search import MEMORY_BYTES
@@ -95,19 +95,16 @@ class Searcher:
         if k < 1:
             raise InputError(f"search: k = {k}, expected at least 1")
         (kind,) = kinds
-        queries = np.stack([probe.vector for probe in probes]) if _alike(probes) else None
-        if queries is None:
-            raise InputError(
-                f"search: vectors of {', '.join(str(p.vector.shape) for p in probes)}; expected one length"
-            )
+        queries = self._stacked(kind, probes)
         if find == TABLES.get(kind, "faces"):
-            return self._alike(find, kind, probes, queries, k, where, media, exact)
+            return self._alike(find, probes, queries, k, where, media, exact)
+        if self.model is None:
+            raise InputError(f"{find} for a {kind}: expected an association model to compare them, give --model")
         return self._suiting(find, kind, probes, queries, k, where, media, prior)
 
     def _alike(
         self,
         find: str,
-        kind: str,
         probes: Sequence[Probe],
         queries: np.ndarray,
         k: int,
@@ -115,16 +112,16 @@ class Searcher:
         media: str | None,
         exact: bool,
     ) -> Answer:
-        space = self.face_space if find == "faces" else self.voice_space
+        space, key = (self.face_space, "face_id") if find == "faces" else (self.voice_space, "voice_id")
         more = k + any(probe.id for probe in probes)
-        found = self.store.nearest(find, queries, space, more, media, where, exact, self._memory_bytes)
-        key = "face_id" if find == "faces" else "voice_id"
-        columns = (found.rows[name].to_pylist() for name in ("query", "cosine", "clip_id", key))
-        by_probe: list[list[Found]] = [[] for _ in probes]
+        near = self.store.nearest(find, queries, space, more, media, where, exact, self._memory_bytes)
+        found: list[list[Found]] = [[] for _ in probes]
+        columns = (near.rows[name].to_pylist() for name in ("query", "cosine", "clip_id", key))
         for query, cosine, clip, name in zip(*columns, strict=True):
-            if name != probes[query].id and len(by_probe[query]) < k:
-                by_probe[query].append(Found(cosine, clip, name))
-        return self._answer(find, found.by, False, None, probes, by_probe)
+            if name != probes[query].id and len(found[query]) < k:
+                found[query].append(Found(cosine, clip, name))
+        matches = matched(near.snapshot, find, [probe.name for probe in probes], found)
+        return Answer(find, near.by, False, None, matches)
 
     def _suiting(
         self,
@@ -137,48 +134,30 @@ class Searcher:
         media: str | None,
         prior: float,
     ) -> Answer:
-        if self._across is None or self.model is None:
-            raise InputError(f"{find} for a {kind}: expected an association model to compare them, give --model")
-        expected = len(queries[0])
-        embed = self.model.embed_voices if kind == VOICE else self.model.embed_faces
-        try:
-            projected = embed(queries)
-        except RuntimeError:
-            raise InputError(f"{kind}: a vector of {expected} numbers does not fit the model's space") from None
-        by, query, clip, cosine = self._across.nearest(
-            self.store.snapshot(), find, projected, k, where, media, self._memory_bytes
-        )
-        by_probe: list[list[Found]] = [[] for _ in probes]
-        for number, name, value in zip(query.tolist(), clip.tolist(), cosine.tolist(), strict=True):
-            by_probe[number].append(Found(value, name))
-        # A text is no face: what cosines are worth was not measured on texts.
-        if self.model.calibration is None:
-            say(
-                "this model has no calibration (made by an older version), so there are no probabilities; train again"
-            )
-        return self._answer(find, by, True, None if kind == TEXT else prior, probes, by_probe)
+        calibration = self.model.calibration
+        if kind == TEXT:
+            calibration = None  # what a cosine is worth was measured on faces
+        elif calibration is None:
+            say("this model was trained before models were calibrated, so there are no probabilities; train it again")
+        snapshot = self.store.snapshot()
+        projected = self.model.embed_voices(queries) if kind == VOICE else self.model.embed_faces(queries)
+        by, *columns = self._across.nearest(snapshot, find, projected, k, where, media, self._memory_bytes)
+        found: list[list[Found]] = [[] for _ in probes]
+        for query, clip, cosine in zip(*(column.tolist() for column in columns), strict=True):
+            chance = float(calibration.probability(cosine, prior)) if calibration else None
+            found[query].append(Found(cosine, clip, probability=chance))
+        matches = matched(snapshot, find, [probe.name for probe in probes], found)
+        return Answer(find, by, True, prior if calibration else None, matches)
 
-    def _answer(
-        self,
-        find: str,
-        by: str,
-        across: bool,
-        prior: float | None,
-        probes: Sequence[Probe],
-        by_probe: Sequence[Sequence[Found]],
-    ) -> Answer:
-        every = [hit for hits in by_probe for hit in hits]
-        calibration = self.model.calibration if across and self.model and prior is not None else None
-        cosines = np.array([hit.cosine for hit in every])
-        probabilities = calibration.probability(cosines, prior) if calibration else None
-        hits = iter(hits_of(self.store.snapshot(), find, every, probabilities))
-        matches = tuple(_match(probe, hits, len(of)) for probe, of in zip(probes, by_probe, strict=True))
-        return Answer(find, by, across, calibration is not None, prior if calibration else None, matches)
-
-
-def _alike(probes: Sequence[Probe]) -> bool:
-    return len({probe.vector.shape for probe in probes}) == 1
-
-
-def _match(probe: Probe, hits: "Sequence[Hit]", count: int) -> Match:
-    return Match(probe.name, tuple(next(hits) for _ in range(count)))
+    def _stacked(self, kind: str, probes: Sequence[Probe]) -> np.ndarray:
+        """Returns the vectors (m, dim) of probes; raises InputError where one does not fit the space."""
+        table = TABLES.get(kind, "faces")
+        space = self.voice_space if kind == VOICE else self.face_space
+        dim = self.store.spaces(table).get(space, len(probes[0].vector))
+        for probe in probes:
+            if probe.vector.shape != (dim,) or not np.isfinite(probe.vector).all() or not probe.vector.any():
+                raise InputError(
+                    f"{kind} {probe.name}: an array of shape {probe.vector.shape}, expected a vector of '{space}' "
+                    f"({dim},), finite, not all zero"
+                )
+        return np.stack([probe.vector for probe in probes])
