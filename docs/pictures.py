@@ -3,6 +3,7 @@
 python docs/pictures.py inspect    # docs/images/inspect.jpg
 python docs/pictures.py report     # docs/images/report.png; needs chromium
 python docs/pictures.py browse     # docs/images/browse.png and browse_phone.png; needs chromium
+python docs/pictures.py stats      # docs/images/stats.png; likewise
 """
 
 import shutil
@@ -51,9 +52,20 @@ def report(folder: Path) -> None:
     (videos / "notes.mp4").write_text("no video\n")
     (videos / "nothing.mp4").touch()
     _run("vclip", "ingest", videos, "--store", folder / "store", "--config", OFFLINE, "--report", folder / "report")
-    page, picture = (folder / "report" / "report.html").as_uri(), IMAGES / "report.png"
+    _photograph(folder / "report" / "report.html", IMAGES / "report.png", 1760)
+
+
+def stats(folder: Path) -> None:
+    """The statistics of the sample's store."""
+    videos, labels = make_sample(folder / "videos", people=40)
+    _run("vclip", "ingest", videos, "--store", folder / "store", "--labels", labels, "--config", OFFLINE)
+    _run("vclip", "stats", "--store", folder / "store", "--out", folder / "stats.html")
+    _photograph(folder / "stats.html", IMAGES / "stats.png", 1500)
+
+
+def _photograph(page: Path, picture: Path, height_px: int) -> None:
     browser = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
-    _run(*browser, "--window-size=1080,1760", f"--screenshot={picture}", page)
+    _run(*browser, f"--window-size=1080,{height_px}", f"--screenshot={picture}", page.as_uri())
     Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
 
 
@@ -109,6 +121,6 @@ if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="vclip-pictures-"))
     try:
-        {"inspect": inspect, "report": report, "browse": browse}[sys.argv[1]](work)
+        {"inspect": inspect, "report": report, "stats": stats, "browse": browse}[sys.argv[1]](work)
     finally:
         shutil.rmtree(work)

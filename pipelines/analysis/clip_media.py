@@ -1,4 +1,4 @@
-"""Clips with their best face and their longest speech, in the order in which the store holds them, a few at a time."""
+"""Clips with their best face and their longest speech, in the order of the store, a few at a time."""
 
 import re
 from collections.abc import Iterable, Iterator

@@ -1,11 +1,10 @@
 """`vclip clusters`: who is who by looks and voice alone, set against the names that are given, and near-duplicates.
 
-Two methods. Average linkage (`vclip.association.linkage`) is what `vclip train` names people by: face and voice together,
-with a bound that two people pass by chance in one pair of twenty. HDBSCAN (Campello et al. 2013; scikit-learn's) knows
-no bound, only density, and takes one kind of vector too. On 850 real clips of 817 people, 36 pairs of them of one
-person, linkage finds people with a precision of .94 and a recall of .92, HDBSCAN with .08 and 1.00: where most people
-have one clip, it makes people of strangers. With five clips a person (1,000 made-up clips) it has .99 and 1.00,
-linkage 1.00 and 1.00 (docs/analysis.md).
+Two methods. Average linkage (`vclip.association.linkage`) is what `vclip train` names people by: face and voice
+together, with a bound that chance seldom passes. HDBSCAN (Campello et al. 2013; scikit-learn's) knows no bound, only
+density, and takes one kind of vector too. Where most people have one clip it makes people of strangers: on 850 real
+clips its pairs have a precision of .08 and a recall of 1.00, those of linkage .94 and .92. Where people have five
+clips each it does as well, and finds more of those whose clips differ much (docs/analysis.md).
 """
 
 import csv
@@ -84,8 +83,13 @@ def clusters(
         copies = near_duplicates(clips["clip_id"].to_pylist(), **vectors) if duplicates else []
         found = Clustered(clips, group, copies)
         result = {
-            "store": store_uri, "version": snapshot.version, "of": of, "method": method, "where": where, **_figures(found)
-        }  # fmt: skip
+            "store": store_uri,
+            "version": snapshot.version,
+            "of": of,
+            "method": method,
+            "where": where,
+            **_figures(found),
+        }
         _write(folder, found, result)
         (folder / "clusters.html").write_text(page(snapshot, found, result), encoding="utf-8")
     return {"out": str(out), **result}
@@ -100,24 +104,22 @@ def _check(of: str, method: str) -> None:
         raise InputError(f"--method linkage weighs faces and voices together: found --of {of}; use --method hdbscan")
 
 
-def _linked(
-    clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str
-) -> np.ndarray:
+def _linked(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
     video = np.unique(clips["video_id"].to_numpy().astype(str), return_inverse=True)[1]
     times = (clips[name].to_numpy() for name in ("start_s", "end_s"))
-    return link(likeness(_pairs(clips, vectors), spaces["faces"], spaces["voices"]), video, None, seen_at_once(video, *times))
+    return link(
+        likeness(_pairs(clips, vectors), spaces["faces"], spaces["voices"]), video, None, seen_at_once(video, *times)
+    )
 
 
-def _dense(
-    clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str
-) -> np.ndarray:
+def _dense(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
     """Returns the groups of HDBSCAN over unit vectors; what it calls noise are groups of one."""
     from sklearn.cluster import HDBSCAN
 
     if len(clips) > MOST_HDBSCAN:
         raise InputError(
-            f"--method hdbscan: found {len(clips):,} clips, expected at most {MOST_HDBSCAN:,}, for it compares all with "
-            "all; narrow them with --where, or use --method linkage"
+            f"--method hdbscan: found {len(clips):,} clips, expected at most {MOST_HDBSCAN:,}, for it compares all "
+            "with all; narrow them with --where, or use --method linkage"
         )
     if of == "both":
         like = likeness(_pairs(clips, vectors), spaces["faces"], spaces["voices"])
@@ -190,11 +192,11 @@ def agreement(group: np.ndarray, person: np.ndarray) -> dict[str, float]:
 def _write(folder: Path, found: Clustered, result: Mapping[str, Any]) -> None:
     (folder / "clusters.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     size = np.bincount(found.group)
-    columns = {name: found.clips[name].to_pylist() for name in ("clip_id", "video_id", "start_s", "end_s", "identity")}
+    columns = {
+        name: found.clips[name].to_pylist() for name in ("clip_id", "video_id", "start_s", "end_s", "identity")
+    }
     order = np.argsort(found.group, kind="stable").tolist()
-    rows = (
-        (found.group[i], size[found.group[i]], *(values[i] for values in columns.values())) for i in order
-    )
+    rows = ((found.group[i], size[found.group[i]], *(values[i] for values in columns.values())) for i in order)
     _csv(folder / "clusters.csv", ("cluster", "clips", *columns), rows)
     _csv(
         folder / "duplicates.csv",

@@ -28,9 +28,13 @@ td { font-size: .92rem } @media (max-width: 40rem) { .person { grid-template-col
 def page(snapshot: Snapshot, found: "Clustered", result: Mapping[str, Any]) -> str:
     """Returns the whole page; `result` is clusters.json."""
     ids, names = found.clips["clip_id"].to_pylist(), found.names()
-    shown = [np.flatnonzero(found.group == number).tolist() for number in range(min(CLUSTERS, result["of_several_clips"]))]
+    shown = [
+        np.flatnonzero(found.group == number).tolist() for number in range(min(CLUSTERS, result["of_several_clips"]))
+    ]
     pairs = found.duplicates[:DUPLICATES]
-    wanted = {ids[row] for rows in shown for row in rows[:FACES]} | {d.clip_id for d in pairs} | {d.other for d in pairs}
+    wanted = (
+        {ids[row] for rows in shown for row in rows[:FACES]} | {d.clip_id for d in pairs} | {d.other for d in pairs}
+    )
     faces = {media.clip["clip_id"]: thumbnail(media.face["image"]) for media in media_of(snapshot, sorted(wanted))}
     people = "".join(
         _person(number, [names[row] for row in rows], [faces.get(ids[row], b"") for row in rows[:FACES]])
@@ -62,12 +66,14 @@ def _tiles(result: Mapping[str, Any]) -> str:
 
 def _person(number: int, names: list[str], faces: list[bytes]) -> str:
     counts = Counter(name or "nobody named" for name in names)
-    said = "<br>".join(f"{html.escape(name)}{f' × {count}' if count > 1 else ''}" for name, count in counts.most_common(3))
+    said = "<br>".join(
+        f"{html.escape(name)}{f' × {count}' if count > 1 else ''}" for name, count in counts.most_common(3)
+    )
     known = set(names) - {""}
     mixed = '<span class="faint">several names</span><br>' if len(known) > 1 else ""
     return (
-        f'<div class="card person{" mixed" if mixed else ""}"><p><b>{number}</b> <span class="faint">{len(names)} clips'
-        f"</span><br>{mixed}{said}</p>{_faces(faces)}</div>"
+        f'<div class="card person{" mixed" if mixed else ""}"><p><b>{number}</b> <span class="faint">{len(names)} '
+        f"clips</span><br>{mixed}{said}</p>{_faces(faces)}</div>"
     )
 
 
@@ -88,8 +94,8 @@ def _agreement(found: Mapping[str, Any] | None) -> str:
     if not found:
         return '<p class="faint">The store names nobody, so nothing can be compared.</p>'
     said = (
-        f"Of the {found['clips']:,} clips that name one of {found['people']:,} people. Names may be wrong too: the clusters "
-        "with a red edge hold several."
+        f"Of the {found['clips']:,} clips that name one of {found['people']:,} people. Names may be wrong too: the "
+        "clusters with a red edge hold several."
     )
     figures = {"precision of pairs": "precision", "recall of pairs": "recall", "B-cubed F1": "b_cubed_f1"}
     rows = [

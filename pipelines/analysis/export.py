@@ -1,4 +1,4 @@
-"""`vclip export`: a store's rows as files that others read, streamed, in a folder that is there whole or not at all."""
+"""`vclip export`: a store's rows as files that others read, streamed into a folder that is whole or not there."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -28,8 +28,10 @@ _NUMBERS = ("start_s", "end_s", "speaking_score", "face_quality", "voice_start_s
 _COUNTS = ("n_faces", "n_voices")
 _MEDIA = {"face": {"_type": "Image"}, "voice": {"sampling_rate": SAMPLE_RATE_HZ, "_type": "Audio"}}
 _VALUES = {
-    **dict.fromkeys(_TEXTS, pa.string()), **dict.fromkeys(_NUMBERS, pa.float64()), **dict.fromkeys(_COUNTS, pa.int64())
-}  # fmt: skip
+    **dict.fromkeys(_TEXTS, pa.string()),
+    **dict.fromkeys(_NUMBERS, pa.float64()),
+    **dict.fromkeys(_COUNTS, pa.int64()),
+}
 
 
 def write_datasets(folder: Path, clips: Iterator[ClipMedia], shard_bytes: int) -> dict[str, Any]:
@@ -130,6 +132,6 @@ def _readme(counts: dict[str, int]) -> str:
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n# Faces and voices of clips\n\n"
         f"{sum(counts.values()):,} clips, each with its best face crop (`face`, JPEG), its longest speech (`voice`, "
         "FLAC at 16 kHz) and what is known of it; `null` is not known. `labels` is a JSON object.\n\n"
-        "```python\nfrom datasets import load_dataset\n\nclips = load_dataset(\"path/to/this/folder\")\n```\n\n"
+        '```python\nfrom datasets import load_dataset\n\nclips = load_dataset("path/to/this/folder")\n```\n\n'
         "`vclip card` writes a full dataset card of the store that this was exported from.\n"
     )

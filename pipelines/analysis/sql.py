@@ -48,7 +48,7 @@ def answered(snapshot: Snapshot, sql: str, batch_rows: int = BATCH_ROWS) -> Iter
 
 @contextmanager
 def connected(snapshot: Snapshot, spill: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Gives a DuckDB that sees the store's tables and nothing else; `spill` is a folder for what memory cannot hold."""
+    """Gives a DuckDB that sees the store's tables and no more; `spill` is a folder for what memory cannot hold."""
     settings = {
         "enable_external_access": "false",
         "python_enable_replacements": "false",
@@ -97,7 +97,7 @@ def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 
 def _explained(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yields the batches; what fails on the way reaches arrow as an OSError, and is the query's fault all the same."""
+    """Yields the batches; what fails on the way reaches arrow as an OSError, and is the query's fault."""
     try:
         yield from reader
     except (OSError, pa.ArrowInvalid) as error:

@@ -73,7 +73,9 @@ def counted(snapshot: Snapshot) -> dict[str, Any]:
 
 def _videos(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     states = _pairs(db, "SELECT state, count(*) FROM videos GROUP BY state ORDER BY count(*) DESC, state")
-    whole = _one(db, "SELECT count(*), coalesce(sum(duration_s), 0), count(*) FILTER (duration_s IS NULL) FROM videos")
+    whole = _one(
+        db, "SELECT count(*), coalesce(sum(duration_s), 0), count(*) FILTER (duration_s IS NULL) FROM videos"
+    )
     reasons: dict[str, dict[str, int]] = {}
     rows = db.sql("SELECT state, reason, count(*) FROM videos WHERE reason <> '' GROUP BY ALL ORDER BY ALL")
     for batch in rows.to_arrow_reader():
@@ -88,7 +90,9 @@ def _videos(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 def _funnel(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Returns the sums of what the videos' funnels count: stages, and drops as `drop:why`."""
-    counts = "SELECT unnest(map_entries(TRY_CAST(funnel::JSON AS MAP(VARCHAR, BIGINT))), recursive := true) FROM videos"
+    counts = (
+        "SELECT unnest(map_entries(TRY_CAST(funnel::JSON AS MAP(VARCHAR, BIGINT))), recursive := true) FROM videos"
+    )
     return _pairs(db, f"SELECT key, sum(value)::BIGINT FROM ({counts}) GROUP BY key ORDER BY key")
 
 
@@ -143,25 +147,26 @@ def _splits(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 def _duplicates(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Returns how many videos came under several names, and under how many more."""
     videos, names = _one(
-        db, "SELECT count(*) FILTER (len(uris) > 1), coalesce(sum(len(uris) - 1) FILTER (len(uris) > 1), 0) FROM videos"
+        db,
+        "SELECT count(*) FILTER (len(uris) > 1), coalesce(sum(len(uris) - 1) FILTER (len(uris) > 1), 0) FROM videos",
     )
     return {"videos_with_several_names": videos, "names_too_many": int(names)}
 
 
 def _identical(db: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> dict[str, int]:
-    """Returns for each space how many rows have the vector of another row, to the bit: one picture or sound, twice."""
+    """Returns for each space how many rows have the vector of another, to the bit: one picture or sound, twice."""
     found = {}
     for table in EMBEDDED:
         for space in spaces_of(snapshot.schema(table)):
-            rows, different = _one(
-                db, f"SELECT count(*), count(DISTINCT hash({vector_column(space)})) FROM {table}"
-            )
+            rows, different = _one(db, f"SELECT count(*), count(DISTINCT hash({vector_column(space)})) FROM {table}")
             found[f"{table}: {space}"] = rows - different
     return found
 
 
 def _rows(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    return {name: _one(db, f"SELECT count(*) FROM {name}")[0] for name in ("faces", "voices", "speakers", "generations")}
+    return {
+        name: _one(db, f"SELECT count(*) FROM {name}")[0] for name in ("faces", "voices", "speakers", "generations")
+    }
 
 
 def _measured(db: duckdb.DuckDBPyConnection, table: str, expression: str, edges: Sequence[float]) -> dict[str, Any]:

@@ -97,8 +97,8 @@ def _people(people: Mapping[str, Any]) -> str:
     if not people["count"]:
         return '<p class="faint">No clip names anybody. <code>vclip clusters</code> finds who is who.</p>'
     said = (
-        f"{people['count']:,} people in {people['clips']:,} clips: {figure(people['clips_median'])} clips of one in the "
-        f"middle, {people['clips_most']:,} at most; {people['in_several_videos']:,} are in several videos."
+        f"{people['count']:,} people in {people['clips']:,} clips: {figure(people['clips_median'])} clips of one in "
+        f"the middle, {people['clips_most']:,} at most; {people['in_several_videos']:,} are in several videos."
     )
     rows = [{"clips of one": clips, "people": count} for clips, count in people["people_by_clips"].items()]
     return f'<p class="faint">{said}</p>{table(["clips of one", "people"], rows)}'

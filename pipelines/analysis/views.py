@@ -28,7 +28,7 @@ def clips_with(
     Raises:
         InputError: no clip is left.
     """
-    clips = snapshot.query("clips", ["clip_id", *(name for name in columns if name != "clip_id")], where)
+    clips = snapshot.query("clips", list(dict.fromkeys(["clip_id", *columns])), where)
     for table in tables:
         has = compute.unique(snapshot.query(table, ["clip_id"])["clip_id"])
         clips = clips.filter(compute.is_in(clips["clip_id"], has))

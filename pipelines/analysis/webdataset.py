@@ -59,7 +59,7 @@ class _Shards:
         if self._tar is not None and self._tar.offset >= self._full:
             self.close()
         if self._tar is None:
-            self._tar = tarfile.open(self._folder / f"{self._split}-{self._count:06}.tar", "w")
+            self._tar = tarfile.open(self._folder / f"{self._split}-{self._count:06}.tar", "w")  # noqa: SIM115
             self._count += 1
         about = json.dumps(labels_of(item), ensure_ascii=False, default=str).encode()
         for kind, content in (("jpg", item.face["image"]), ("flac", item.voice["audio"]), ("json", about)):

@@ -33,9 +33,9 @@ def export(
 ) -> None:
     """Write rows or clips as files that other tools read.
 
-    `webdataset` writes tar shards with a face (jpg), speech (flac) and labels (json) for each clip; `datasets` the layout
-    of Hugging Face, for `datasets.load_dataset(folder)`. A clip gives its best face and its longest speech. The folder
-    is there whole or not at all.
+    `webdataset` writes tar shards with a face (jpg), speech (flac) and labels (json) for each clip; `datasets` the
+    layout of Hugging Face, for `datasets.load_dataset(folder)`.
+    A clip gives its best face and its longest speech. The folder is there whole or not at all.
 
     Example: `vclip export --store work/store --format webdataset --where "end_s - start_s > 2" --out work/shards`
     """
@@ -110,10 +110,10 @@ def clusters(
 ) -> None:
     """Find who is who by looks and voice, whatever the names say, and clips that are there twice.
 
-    `linkage` is what `vclip train` names people by where nobody does: use it. On 850 real clips, most of people with one
-    clip, 94 % of the pairs that it joins are of one person; of those of `hdbscan` 8 %, because it looks for density and
-    finds some anywhere. `hdbscan` is for faces or voices alone, where people have several clips each; 20,000 clips at
-    most.
+    `linkage` is what `vclip train` names people by where nobody does: use it. On 850 real clips, most of people with
+    one clip, 94 % of the pairs that it joins are of one person; of those of `hdbscan` 8 %, because it looks for
+    density and finds some anywhere. `hdbscan` is for people of several clips each, where it may find more, and for
+    faces or voices alone; 20,000 clips at most.
 
     Example: `vclip clusters --store work/store --out work/clusters`
 
@@ -124,3 +124,68 @@ def clusters(
     result = clusters(store, out, of, method, where, duplicates)
     shown = result if as_json else {**result, "version": None}
     show(shown, as_json, f"clusters {out}")
+
+
+@app.command()
+def outliers(
+    store: StoreUri,
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new or empty folder.")],
+    where: Where = None,
+    most: Annotated[int, typer.Option(min=1, help="How many the page shows.")] = 40,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Find clips whose face and voice do not belong together, as a model sees it: mislabelled or mis-associated ones.
+
+    Each clip's pair is set against impostors, its face with voices of others and its voice with faces of others. The
+    page shows the least suited with their sound. Judge clips that the model was not trained on; it remembers others.
+
+    Example: `vclip outliers --store work/store --model work/model --out work/outliers`
+    """
+    from pipelines.analysis.outliers import outliers
+
+    result = outliers(store, model, out, config_of(config, set), where, most)
+    show(result if as_json else {**result, "version": None}, as_json, f"outliers {out}")
+
+
+@app.command("map")
+def draw_map(
+    store: StoreUri,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Picture to write, .png or .svg; its points go beside it.")
+    ],
+    of: Annotated[str, typer.Option(help="faces or voices.")] = "faces",
+    method: Annotated[str, typer.Option(help="pca, or umap where umap-learn is installed.")] = "pca",
+    colour: Annotated[
+        str | None, typer.Option(help="A column of clips, as gender, or a number of faces or voices, as snr_db.")
+    ] = None,
+    where: Where = None,
+    as_json: Json = False,
+) -> None:
+    """Draw the clips on a plane by their faces or voices, coloured by a column.
+
+    Example: `vclip map --store work/store --of voices --colour gender --out work/voices.png`
+    """
+    from pipelines.analysis.maps import draw_map
+
+    show(draw_map(store, out, of, method, colour, where), as_json, "map")
+
+
+@app.command()
+def card(
+    store: StoreUri,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for README.md and card.html.")],
+    as_json: Json = False,
+) -> None:
+    """Write a dataset card: what is in a store, how it was made, what is known, licences, consents, and limits.
+
+    What only people know is asked for there: TO FILL IN.
+
+    Example: `vclip card --store work/store --out work/card`
+    """
+    from pipelines.analysis.card import card
+
+    result = card(store, out)
+    print(json.dumps(result) if as_json else "\n".join(result["files"]))

@@ -34,8 +34,8 @@ def query(
     SQL sees each table by its name, without media; those are in faces_media and voices_media. It can join and
     aggregate; it cannot write, and reads no files.
 
-    Example: `vclip query --store work/store --sql "SELECT identity, count(*) AS clips, sum(end_s - start_s) AS seconds
-    FROM clips GROUP BY identity ORDER BY clips DESC LIMIT 10"`
+    Example: `vclip query --store work/store --sql "SELECT identity, count(*) AS clips, sum(end_s - start_s) AS
+    seconds FROM clips GROUP BY identity ORDER BY clips DESC LIMIT 10"`
     """
     from pipelines.query import query, query_sql
     from vclip.errors import InputError
