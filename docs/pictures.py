@@ -101,7 +101,6 @@ def _shot(browser: Any, url: str, size: tuple[int, int], picture: Path, clip: bo
     if clip:
         tab.locator("main .tile .face").nth(1).click()
         tab.locator("#panel .strip").nth(2).wait_for()
-        tab.evaluate("document.getElementById('panel').scrollTop = 180")
     tab.mouse.move(0, 0)
     tab.evaluate("document.getElementById('store').textContent = 'work/store'")
     tab.wait_for_load_state("networkidle")

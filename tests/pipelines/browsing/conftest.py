@@ -17,12 +17,12 @@ from stores import Store
 
 
 @pytest.fixture(scope="module")
-def page(pairs_store, model, tmp_path_factory):
+def page(pairs_store, model, speakers, tmp_path_factory):
     """A client of a page whose store may be written."""
     uri = str(tmp_path_factory.mktemp("browsed") / "store")
     shutil.copytree(pairs_store, uri)
     store, listening = Store.open(uri), _listening("127.0.0.1", 0)
-    app = page_app(Opened(store, Config(), model))
+    app = page_app(Opened(store, Config(), model, speakers))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

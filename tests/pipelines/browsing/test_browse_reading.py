@@ -8,6 +8,7 @@ from pipelines.browsing import map as map_file
 from pipelines.browsing.map import laid_out, principal
 from pipelines.browsing.media import ranged
 from pipelines.searching import Searcher
+from vclip.audio import read_audio
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +97,16 @@ def test_neighbours_and_photo_equal_the_search(page, model, photo):
     expected = searcher.find("voices", searcher.faces([photo]), 8).matches[0].hits
     assert [hit["clip_id"] for hit in answer.json["voices"]["hits"]] == [hit.clip_id for hit in expected]
     assert all(hit["voice_id"] for hit in answer.json["voices"]["hits"])
+
+
+def test_a_new_voice_says_that_it_is_synthetic(page, photo, tmp_path):
+    found = page.ask("/api/speak?text=Hello.", "POST", photo.read_bytes(), page.token)
+    assert (found.status, found.headers["content-type"]) == (200, "audio/wav")
+    (tmp_path / "speech.wav").write_bytes(found.body)
+    samples, rate_hz = read_audio(str(tmp_path / "speech.wav"))
+    assert len(samples) > 0.2 * rate_hz
+    assert b"Synthetic speech" in found.body
+    assert page.ask(f"/api/speak?text={'x' * 301}", "POST", photo.read_bytes(), page.token).status == 400
 
 
 def test_principal_components_equal_the_singular_value_decomposition():
