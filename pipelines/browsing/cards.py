@@ -9,7 +9,8 @@ from stores.schemas import LABELS
 from stores.snapshot import quoted
 
 COLUMNS = ("clip_id", "video_id", "video_uri", "start_s", "end_s", "speaking_score", "identity", "split", *LABELS)
-READ = 256  # clips at a time, where the quality of their faces decides
+READ = 256  # clips at first, and then twice as many each time, where the quality of their faces decides
+MOST = 1 << 13
 LOOKED_AT = 1 << 14  # clips at most for one page; where it is not full by then, the next goes on there
 
 Card = dict[str, Any]
@@ -66,6 +67,7 @@ def page(snapshot: Snapshot, filters: Filters, after: str, limit: int) -> dict[s
         after = rows[-1]["clip_id"]
         if looked_at >= LOOKED_AT:
             return {"cards": found, "next": after}
+        size = min(2 * size, MOST)
 
 
 def cards_of(snapshot: Snapshot, clip_ids: Sequence[str]) -> dict[str, Card]:
