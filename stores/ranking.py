@@ -81,10 +81,10 @@ class Ranking:
         place = np.arange(len(order)) - np.searchsorted(ordered, ordered)
         order = order[place < self.k]
         self._kept = [(query[order], cosine[order], key[order], row[order])]
-        full, last = np.unique(query[order], return_index=True)
-        last = np.append(last[1:], len(order)) - 1
-        full, last = full[(counts := np.bincount(query[order], minlength=1)[full]) == self.k], last[counts == self.k]
-        self._bound[full] = np.maximum(self._bound[full], cosine[order][last] - self._slack)
+        asked, first, counts = np.unique(query[order], return_index=True, return_counts=True)
+        full = counts == self.k
+        worst = cosine[order][first[full] + self.k - 1]
+        self._bound[asked[full]] = np.maximum(self._bound[asked[full]], worst - self._slack)
         self._waiting = 0
 
 
