@@ -57,7 +57,8 @@ def report(folder: Path) -> None:
 
 def stats(folder: Path) -> None:
     """The statistics of the sample's store."""
-    videos, labels = make_sample(folder / "videos", people=40)
+    videos, _ = make_sample(folder / "videos", people=40)
+    labels = videos / "labels.csv"
     _run("vclip", "ingest", videos, "--store", folder / "store", "--labels", labels, "--config", OFFLINE)
     _run("vclip", "stats", "--store", folder / "store", "--out", folder / "stats.html")
     _photograph(folder / "stats.html", IMAGES / "stats.png", 1500)
