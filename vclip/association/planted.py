@@ -36,8 +36,8 @@ class Directions:
     stands, the best AUC is about that of the best published systems on real people.
     """
 
-    count: int = 8
-    concentration: float = 5.0
+    count: int = 4
+    concentration: float = 4.0
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         from scipy.stats import vonmises_fisher
@@ -63,7 +63,7 @@ class Directions:
 
 @dataclass(frozen=True)
 class Normals:
-    """Normal causes, some of them faint. Lengths count as much as directions, which a cosine can only come near to."""
+    """Normal causes, some of them faint. Lengths count too, to which a cosine can only come near."""
 
     correlations: tuple[float, ...] = (0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.3, 0.25, 0.25, 0.2, 0.2, 0.2)
 
