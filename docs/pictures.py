@@ -2,6 +2,7 @@
 
 python docs/pictures.py inspect    # docs/images/inspect.jpg
 python docs/pictures.py report     # docs/images/report.png; needs chromium
+python docs/pictures.py browse     # docs/images/browse.png and browse_phone.png; needs chromium
 python docs/pictures.py stats      # docs/images/stats.png; likewise
 """
 
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -68,6 +70,45 @@ def _photograph(page: Path, picture: Path, height_px: int) -> None:
     Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
 
 
+def browse(folder: Path) -> None:
+    """The page on a store of the sample, with one clip open, and at a phone's width."""
+    videos, _ = make_sample(folder / "videos", 40)
+    store, model = folder / "store", folder / "model"
+    labels = ("--labels", videos / "labels.csv")
+    _run("vclip", "ingest", videos, "--store", store, "--config", OFFLINE, *labels)
+    _run("vclip", "train", "--store", store, "--out", model, "--set", "train.cross_fit_below=0")
+    shoot(store, model)
+
+
+def shoot(store: Path, model: Path) -> None:
+    """Takes the pictures of `vclip browse`."""
+    from playwright.sync_api import sync_playwright
+
+    command = ["vclip", "browse", "--store", str(store), "--model", str(model), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
+        try:
+            url = server.stdout.readline().split()[0]
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            _shot(browser, url, (1280, 800), IMAGES / "browse.png", clip=True)
+            _shot(browser, url, (390, 844), IMAGES / "browse_phone.png", clip=False)
+        finally:
+            server.terminate()
+
+
+def _shot(browser: Any, url: str, size: tuple[int, int], picture: Path, clip: bool) -> None:
+    tab = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    tab.goto(url)
+    tab.wait_for_selector("main .tile")
+    if clip:
+        tab.locator("main .tile .face").nth(1).click()
+        tab.locator("#panel .strip").nth(2).wait_for()
+    tab.mouse.move(0, 0)
+    tab.evaluate("document.getElementById('store').textContent = 'work/store'")
+    tab.wait_for_load_state("networkidle")
+    tab.screenshot(path=picture)
+    Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
+
+
 def _ffmpeg(*arguments: object) -> None:
     _run(ffmpeg_binary(), "-v", "error", "-y", *arguments)
 
@@ -80,6 +121,6 @@ if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="vclip-pictures-"))
     try:
-        {"inspect": inspect, "report": report, "stats": stats}[sys.argv[1]](work)
+        {"inspect": inspect, "report": report, "stats": stats, "browse": browse}[sys.argv[1]](work)
     finally:
         shutil.rmtree(work)

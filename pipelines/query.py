@@ -27,6 +27,7 @@ def query(
     limit: int | None,
     format: str,
     at: str | Mapping[str, int] | None = None,
+    raw: bool = False,
 ) -> None:
     """Prints the rows that match, on stdout.
 
@@ -36,19 +37,22 @@ def query(
         select, order: comma-separated columns.
         at: a tag or version of the store, as `Store.snapshot` takes it; the newest if None.
         format: table, json (one list), jsonl (an object a line) or csv; bytes are base64 in all of them.
+        raw: shows what was ingested, without corrections by hand.
 
     Raises:
         InputError, StoreError: unknown format, table or column, or not SQL.
     """
     _check_format(format)
-    rows = Store.open(store_uri).snapshot(at).query(table, _names(select), where, limit, _names(order) or ())
+    rows = Store.open(store_uri).snapshot(at, raw).query(table, _names(select), where, limit, _names(order) or ())
     _show(rows.schema, rows.to_batches(1 << 12), format)
 
 
-def query_sql(store_uri: str, sql: str, format: str, at: str | Mapping[str, int] | None = None) -> None:
+def query_sql(
+    store_uri: str, sql: str, format: str, at: str | Mapping[str, int] | None = None, raw: bool = False
+) -> None:
     """Prints what an SQL query finds, as `query` does; raises InputError where it is not one."""
     _check_format(format)
-    with answered(Store.open(store_uri).snapshot(at), sql) as reader:
+    with answered(Store.open(store_uri).snapshot(at, raw), sql) as reader:
         _show(reader.schema, reader, format)
 
 

@@ -1,8 +1,8 @@
 """SQL over a store: DuckDB reads the tables as views, a batch at a time, and no more columns and rows than it needs.
 
 Notable:
-- A view shows what `Snapshot.query` would: the rows that the ledger vouches for, without media. With them they are in
-  two more views, as in `SELECT face_id, image FROM faces_media`.
+- A view shows what `Snapshot.query` would: the rows that the ledger vouches for, as corrected by hand, without media.
+  With them they are in two more views, as in `SELECT face_id, image FROM faces_media`.
 - DuckDB may touch no file, no network and no object of Python's, and its settings are locked: a query that was pasted
   from somewhere can read the store, and nothing else. It works in memory and spills to a folder of its own.
 """
@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from stores import Snapshot
+from stores.corrections import Corrections
 from stores.errors import nearest
 from stores.schemas import MEDIA, TABLES, VOUCHED
 from vclip.errors import InputError
@@ -69,10 +70,21 @@ def _show(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: str)
         connection.execute(f"CREATE TABLE unvouched.{table} (run_id VARCHAR, video_id VARCHAR)")
         connection.executemany(f"INSERT INTO unvouched.{table} VALUES (?, ?)", pairs)
         rows = rows.filter(f"(run_id, video_id) NOT IN (SELECT (run_id, video_id) FROM unvouched.{table})")
+    rows = _as_corrected(connection, snapshot.corrections, table, rows) if table in VOUCHED else rows
     if media := MEDIA.get(table):
         rows.create_view(f"{table}_media")
         rows = rows.project(f"* EXCLUDE {media}")
     rows.create_view(table)
+
+
+def _as_corrected(
+    connection: duckdb.DuckDBPyConnection, edits: Corrections, table: str, rows: duckdb.DuckDBPyRelation
+) -> duckdb.DuckDBPyRelation:
+    """Takes out the rows that do not stand as they are stored, and for clips puts the corrected ones in."""
+    if table != "clips":
+        return rows.filter(f"NOT ({edits.hides})") if edits.hides else rows
+    rows = rows.filter(f"NOT ({edits.touches})") if edits.touches else rows
+    return rows if edits.rows is None else rows.union(connection.from_arrow(edits.rows.select(rows.columns)))
 
 
 def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

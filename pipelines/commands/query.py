@@ -14,7 +14,9 @@ def query(
         str | None,
         typer.Option(help="A query in DuckDB's SQL over all tables, instead of --table and the options after it."),
     ] = None,
-    table: Annotated[str, typer.Option(help="videos, clips, faces, voices, speakers, generations, runs.")] = "clips",
+    table: Annotated[
+        str, typer.Option(help="videos, clips, faces, voices, speakers, generations, edits, runs.")
+    ] = "clips",
     select: Annotated[
         str | None, typer.Option(help="Columns, comma-separated; all but media where left out.")
     ] = None,
@@ -24,6 +26,7 @@ def query(
     tag: Tag = None,
     version: Version = None,
     format: Annotated[str, typer.Option(help="table, json, jsonl or csv.")] = "table",
+    raw: Annotated[bool, typer.Option("--raw", help="Show what was ingested, without corrections by hand.")] = False,
 ) -> None:
     """Read rows of a store.
 
@@ -46,6 +49,6 @@ def query(
             raise InputError(
                 "query: found --sql beside --table, --select, --where, --order or --limit; expected it alone"
             )
-        query_sql(store, sql, format, at_of(tag, version))
+        query_sql(store, sql, format, at_of(tag, version), raw)
         return
-    query(store, table, select, where, order, limit, format, at_of(tag, version))
+    query(store, table, select, where, order, limit, format, at_of(tag, version), raw)
