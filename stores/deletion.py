@@ -88,15 +88,21 @@ def find(
     """Returns what belongs to these people, videos, clips, and clips that match; a video goes with its last clip.
 
     Raises:
-        StoreError: nothing at all was asked for, or `where` is not SQL.
+        StoreError: nothing at all was asked for, `where` is not SQL, or a person goes by another name by now.
     """
-    filters = [f"identity IN ({part})" for part in in_lists(people)] + [
+    snapshot, own = Snapshot(db), {}
+    merged = snapshot.corrections.merged
+    if gone := sorted(set(people) & merged.keys()):
+        raise StoreError(
+            f"delete: '{gone[0]}' was corrected to be '{merged[gone[0]]}'; delete that person, or undo the edit first"
+        )
+    identities = (*people, *(name for name, now in merged.items() if now in people))
+    filters = [f"identity IN ({part})" for part in in_lists(identities)] + [
         f"clip_id IN ({part})" for part in in_lists(clips)
     ]
     filters += [f"({where})"] if where else []
     if not (filters or videos):
         raise StoreError("delete: found no person, video, clip or filter; name what is to go")
-    snapshot, own = Snapshot(db), {}
     for filter in filters:
         seen = _pairs(snapshot.query("clips", ["clip_id", "video_id"], filter))
         # As they lie there, also where no reader sees them; what readers see otherwise is another's.
@@ -122,11 +128,13 @@ def find(
     words = {name for listed in found.values() for name in listed}
     for table in OTHERS:
         found[table] = []
-        while more := _naming(db, table, words, set(people)) - set(found[table]):  # those that name these, in turn
+        while more := _naming(db, table, words, set(identities)) - set(
+            found[table]
+        ):  # those that name these, in turn
             found[table] = sorted({*found[table], *more})
             words |= more
     made = _where(db, "generations", ["generation_id", "face", "audio_uri"], "generation_id", found["generations"])
-    return Doomed(found, shared, names, tuple(people), made.to_pylist())
+    return Doomed(found, shared, names, identities, made.to_pylist())
 
 
 def sought(db: DBConnection, doomed: Doomed) -> Sought:

@@ -53,13 +53,16 @@ def test_voices_that_suit_faces_are_those_that_the_evaluation_scores_highest(sea
 @pytest.mark.parametrize("find", ["faces", "voices"])
 def test_what_does_not_fit_memory_is_found_all_the_same(searcher, find):
     probes = searcher.faces(face_ids(searcher, 4))
-    small = Searcher(searcher.store, searcher.model, memory_bytes=20_000)  # a few clips at a time
+    small = Searcher(searcher.store, searcher.model, memory_bytes=5_000)  # a few clips at a time
     for where in (None, "gender = 'm'"):
         answers = [one.find(find, probes, k=7, where=where) for one in (searcher, small)]
         assert [answer.by for answer in answers] == ["resident", "stream"]
         assert answers[0].matches == answers[1].matches
     one_face = searcher.find(find, probes[:1], k=7)
-    assert one_face.matches == searcher.find(find, probes, k=7).matches[:1]
+    (alone,), (beside, *_) = one_face.matches, searcher.find(find, probes, k=7).matches
+    assert [hit.clip_id for hit in alone.hits] == [hit.clip_id for hit in beside.hits]
+    # A model's products round as many rows do.
+    assert [hit.cosine for hit in alone.hits] == pytest.approx([hit.cosine for hit in beside.hits], abs=1e-5)
 
 
 def test_a_face_does_not_find_itself(searcher):
@@ -96,7 +99,7 @@ def test_files_vectors_and_ids_are_the_same_probe(searcher, pair_files, tmp_path
     assert [probe.name for probe in loaded] == [f"{tmp_path}/two.npy[0]", f"{tmp_path}/two.npy[1]", "vector 2"]
     assert np.array_equal([probe.vector for probe in loaded], vectors[[0, 1, 0]])
     clip = searcher.store.query("clips", ["video_uri"], f"clip_id = '{rows['clip_id'][0].as_py()}'")
-    picture = clip["video_uri"][0].as_py()
+    picture = clip["video_uri"][0].as_py().split(" + ")[0]
     (probe,) = searcher.faces([picture])
     assert probe.vector @ vectors[0] > 0.999
     with open(picture, "rb") as file:

@@ -56,7 +56,15 @@ def test_a_person_out_of_ten_thousand_rows_leaves_no_byte(peopled):
     peopled.build_index("faces")
     others = contents(peopled)
     doomed = peopled.doomed(people=[PERSON])
-    assert doomed.rows == {"videos": 2, "clips": 5, "faces": 10, "voices": 5, "speakers": 0, "generations": 1}
+    assert doomed.rows == {
+        "videos": 2,
+        "clips": 5,
+        "faces": 10,
+        "voices": 5,
+        "speakers": 0,
+        "generations": 1,
+        "edits": 0,
+    }
     assert doomed.shared == ["video3003"]
     assert [row["audio_uri"] for row in doomed.generations] == ["/out/a.wav"]
 
@@ -135,6 +143,26 @@ def test_bytes_that_a_killed_deletion_has_left_go_with_the_next(store, monkeypat
     store.delete(store.doomed(people=[PERSON]))
     assert theirs.faces[0]["image"] not in _all_bytes(store)
     assert not store.deletion_unfinished()
+
+
+def test_a_person_goes_with_all_that_was_corrected(store):
+    store.commit([of_person(1), video(2), of_person(3), video(4)])
+    theirs = store.query("clips", ["clip_id"], f"identity = '{PERSON}'", order="clip_id")["clip_id"].to_pylist()
+    others = store.query("clips", ["clip_id"], "video_id = 'video0002'", order="clip_id")["clip_id"].to_pylist()
+    store.reject(theirs[:1], "me", "blurred")
+    store.label(others[:1], "identity", "their real name", "me", "seen")
+    store.label(others[1:], "gender", "f", "me", "seen")
+    store.merge_people(PERSON, "their real name", "me", "told so")
+    with pytest.raises(StoreError, match=f"'{PERSON}' was corrected to be 'their real name'; delete that person"):
+        store.doomed(people=[PERSON])
+    doomed = store.doomed(people=["their real name"])
+    assert set(doomed.ids["clips"]) == {*theirs, others[0]}
+    done = store.delete(doomed)
+    assert done.after == {}
+    assert PERSON.encode() not in _all_bytes(store)
+    assert [edit["subject"] for edit in store.edits()] == others[1:]
+    left = store.query("clips", ["clip_id", "gender"], "video_id = 'video0002'").to_pylist()
+    assert left == [{"clip_id": others[1], "gender": "f"}]
 
 
 def test_rows_that_no_reader_sees_go_as_well(store):
