@@ -1,7 +1,7 @@
 """How much of what a TTS makes of strangers its signature foretells.
 
     python benchmarks/signature.py --speech LibriSpeech/dev-clean --folder /tmp/signature [--tts morph]
-        [--folds 3] [--seeds 3]
+        [--folds 3] [--tested 3] [--seeds 3]
 
 The speakers are cut into folds. For each fold, generator and signature are fitted, as `vclip distill` does, to the
 other speakers alone; then the speakers of the fold speak, and what is heard is compared with what was foretold. With
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where what was spoken is kept")
     parser.add_argument("--tts", default="morph")
     parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--tested", type=int, help="how many of the folds are tested; all of them by default")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], help="section.key=value, as of vclip")
     args = parser.parse_args()
@@ -54,10 +55,13 @@ def main() -> None:
     speech = Spoken(args.folder / f"{args.tts.split(':')[0]}.npz", args.tts, config)
     bank = bank_of_folder(args.speech, config)
     fold = np.random.default_rng(0).permutation(len(bank)) % args.folds
-    tested = list(tests(bank, fold, args.folds, args.seeds, config, speech))
+    numbers = range(args.tested or args.folds)
+    tested = list(tests(bank, fold, numbers, args.seeds, config, speech))
     result = {
         "speakers": len(bank),
         "folds": args.folds,
+        "tested_folds": len(numbers),
+        "held_out_speakers": int(np.isin(fold, numbers).sum()),
         "seeds": args.seeds,
         **{kind: figures([found[kind] for found in tested]) for kind in ("same_sentences", "other_sentences")},
     }
@@ -65,11 +69,11 @@ def main() -> None:
     sys.exit(0 if result["same_sentences"]["closed"]["value"] > 1 - MOST_LEFT else 1)
 
 
-def tests(bank, fold, folds: int, seeds: int, config: Config, speech: "Spoken"):
+def tests(bank, fold, numbers: range, seeds: int, config: Config, speech: "Spoken"):
     """Yields, for each fold and seed, the cosines of each speaker held out."""
     settings = config.signature
     count = settings.sentences
-    for number in range(folds):
+    for number in numbers:
         out, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         known = SpeakerBank(bank.space, bank.speaker_id[rest], bank.vectors[rest], bank.gender[rest])
         drawn = fit_generator(known, config.speakers)[0].sample(
