@@ -21,11 +21,12 @@ from pipelines.progress import say, step
 from vclip.association.evaluation import clip_scores
 from vclip.association.methods import METHODS
 from vclip.association.metrics import all_trials, auc
-from vclip.association.planted import FACE_SPACE, VOICE_SPACE, Planted
+from vclip.association.planted import FACE_SPACE, VOICE_SPACE, Directions, Normals, Planted
 from vclip.association.training import TrainConfig, fit, train
 from vclip.config import load
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "association"
+LAWS = {"directions": Directions(), "normals": Normals()}
 ABLATIONS = {"batch 320": "paper_batch_320", "no flow": "paper_no_flow", "sge2e loss": "paper_sge2e"}
 PEOPLE = 4000  # in the test
 TEST_SEED = 1_000_003
@@ -106,13 +107,14 @@ def _now(device):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--law", choices=LAWS, default="directions", help="of what faces and voices share")
     parser.add_argument("--methods", nargs="+", default=["vclip", "cca", "paper", *ABLATIONS])
     parser.add_argument("--set", action="append", default=[], help="a key of the training's configuration")
     parser.add_argument("--speed", action="store_true", help="time steps instead")
     parser.add_argument("--device", default="cpu", help="for --speed")
     parser.add_argument("--json", type=Path, help="all figures")
     given = parser.parse_args()
-    world = Planted()
+    world = Planted(LAWS[given.law])
     if given.speed:
         result = [{"step_s": a, "products_s": b, "ratio": a / b} for a, b in speed(world, given.device)]
         for row in result:

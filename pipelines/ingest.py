@@ -25,6 +25,7 @@ from pipelines.pace import Pace
 from pipelines.progress import Step, say, step
 from stores import Store, VideoRows, config_hash
 from vclip.encoders import open_face_encoder, open_voice_encoder
+from vclip.errors import InputError
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Summary:
     store: str
     run_id: str = ""  # empty while there was nothing to do
     known: int = 0  # inputs that the store had already; nothing was done for them
+    deleted: int = 0  # inputs that were deleted from the store on request; nothing was done for them
     videos: Counter = field(default_factory=Counter)  # state -> count
     doubles: int = 0  # other names of videos of this run
     elsewhere: int = 0  # videos that another run has done meanwhile
@@ -110,11 +112,12 @@ def ingest(
                     say(f"{unit} to do; run {summary.run_id}")
                     progress = stack.enter_context(step("ingest", len(sources), unit))
                     told = _tell(summary, progress, observe)
-                progress.total -= work.known + len(work.doubles)
+                progress.total -= work.known + work.deleted + len(work.doubles)
                 for done, held in committed(store, _results(work, config, summary.run_id, extract), config.ingest):
                     told(done, held)
             _record_names(store, work)
             summary.known += work.known
+            summary.deleted += work.deleted
             summary.doubles += len(work.doubles)
             summary.outdated += len(work.outdated)
         summary.took_s = time.monotonic() - started_s
@@ -127,7 +130,14 @@ def open_store(uri: str, config: Config, dry: bool = False) -> Store:
     open_detector(config.extraction.tracks.detector)
     face, voice = open_face_encoder(config.encoders.face, "cpu"), open_voice_encoder(config.encoders.voice, "cpu")
     make = Store.open_or_empty if dry else Store.open_or_create
-    return make(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim})
+    store = make(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim})
+    for table, encoder in (("faces", face), ("voices", voice)):
+        if more := sorted(set(store.spaces(table)) - {encoder.space}):
+            raise InputError(
+                f"store {uri}: its {table} have vectors of '{more[0]}' as well, which new ones would lack; "
+                "`vclip embed --replace` drops it, or ingest into a new store and merge"
+            )
+    return store
 
 
 def _windows(

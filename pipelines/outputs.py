@@ -60,19 +60,21 @@ class Output:
             return Path(self.address(name)).read_bytes()
         return b"".join(read(self.address(name), self._config))
 
-    def names(self, folder: str) -> Iterator[str]:
-        """Yields the names of all files in a folder of it; drafts that killed processes of this machine left go.
+    def names(self, folder: str = "") -> Iterator[str]:
+        """Yields the names of all files in a folder of it, or in all; drafts that killed processes of this machine
+        left go.
 
         Raises:
             InputError: the bucket cannot be listed.
         """
+        prefix = f"{folder}/" if folder else ""
         if not self.remote:
             if os.path.isdir(self.address(folder)):
                 sweep_drafts(Path(self.address(folder)))
-                yield from (f"{folder}/{name}" for name in walk(self.address(folder)) if not is_draft(name))
+                yield from (prefix + name for name in walk(self.address(folder)) if not is_draft(name))
             return
         try:
-            found = listed(f"{self.root}/{folder}/", self._config)
+            found = listed(f"{self.root}/{prefix}", self._config)
         except OSError as error:
             raise InputError(f"output {self.root}: {unreadable(error)}") from None
         yield from (address.removeprefix(f"{self.root}/") for address, _ in found)

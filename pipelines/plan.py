@@ -22,6 +22,7 @@ class Plan:
     again: int = 0  # videos that it has, but otherwise configured or labelled, or failed with --retry-failed
     known: int = 0  # inputs that it has, failed ones among them
     failed: int = 0  # of these: have failed, and would be done with --retry-failed
+    deleted: int = 0  # inputs that were deleted from it on request, and stay out
     doubles: int = 0  # other names of the videos to do
     unreadable: int = 0
     size_bytes: int = 0  # of the files to do, as far as known
@@ -45,6 +46,7 @@ def plan(
     # Failed videos are asked for always, and counted apart.
     for work in split_known(sources, store, config_hash(config.deciding()), retry_failed=True, config=config.remote):
         result.known += work.known
+        result.deleted += work.deleted
         result.doubles += len(work.doubles)
         result.unreadable += len(work.unreadable)
         rows = ledger.by_content([source.video_id for source in work.todo])

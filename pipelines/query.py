@@ -4,7 +4,7 @@ import base64
 import csv
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ def query(
     order: str | None,
     limit: int | None,
     format: str,
+    at: str | Mapping[str, int] | None = None,
 ) -> None:
     """Prints the rows that match, on stdout.
 
@@ -29,6 +30,7 @@ def query(
         store_uri: the store.
         table, where, limit: as `Store.query` takes them.
         select, order: comma-separated columns.
+        at: a tag or version of the store, as `Store.snapshot` takes it; the newest if None.
         format: table, json (one list), jsonl (an object a line) or csv; bytes are base64 in all of them.
 
     Raises:
@@ -37,7 +39,7 @@ def query(
     if format not in FORMATS:
         raise InputError(f"format '{format}': expected one of {', '.join(FORMATS)}")
     store = Store.open(store_uri)
-    rows = store.query(table, _names(select), where, limit, _names(order) or ())
+    rows = store.snapshot(at).query(table, _names(select), where, limit, _names(order) or ())
     columns = rows.column_names
     values = ({name: _plain(value) for name, value in row.items()} for row in rows.to_pylist())
     if format == "json":

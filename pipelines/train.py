@@ -1,5 +1,6 @@
 """`vclip train`: a store's pairs into an association model."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def train(
     where: str | None = None,
     folds: int = 0,
     method: str = "vclip",
+    version: str | Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Trains on a store, writes the checkpoint folder `out`, and returns its metrics.
 
@@ -87,6 +89,7 @@ def train(
         where: SQL filter over clips.
         folds: 2 or more cross-validates over people first; the model itself is trained on all.
         method: by name, see `vclip.association.methods`.
+        version: a tag or version of the store; the newest if None.
 
     Raises:
         InputError, StoreError: no store, no pairs, too few people, or `out` holds something else than a model.
@@ -95,7 +98,7 @@ def train(
     chosen = method_of(method)
     config = config.model_copy(update={"train": chosen.config(config.train)})
     store = Store.open(store_uri)
-    snapshot = store.snapshot()
+    snapshot = store.snapshot(version)
     pairs = read_pairs(store, where, snapshot)
     spaces = (store.face_space, store.voice_space)
     crossed = cross_validated(pairs, spaces, config, folds, chosen) if folds else {}

@@ -27,6 +27,8 @@ def commit(db: DBConnection, spaces: Spaces, batch: Sequence[VideoRows]) -> froz
     """Writes the videos of a batch and returns those that the store now holds so; as `Store.commit` says."""
     tables = rows.tables_of(batch, spaces)
     new = {row["video_id"]: row for row in tables["videos"].to_pylist()}
+    for buried in persist("the ledger", lambda: ledger.buried(db, new)):
+        del new[buried]
     # Read once: an attempt that is repeated must not replace what another run put there meanwhile.
     before = persist("the ledger", lambda: ledger_rows(db, new))
     return persist("the commit", lambda: _attempt(db, tables, new, before))
@@ -82,6 +84,8 @@ def merge(table: Table, data: pa.Table) -> None:
 def _attempt(
     db: DBConnection, tables: Mapping[str, pa.Table], new: Mapping[str, Row], before: Mapping[str, Row]
 ) -> frozenset[str]:
+    if not new:
+        return frozenset()
     lease = runs.lease(db, {row["run_id"] for row in new.values()})
     found = ledger_rows(db, new)
     fresh = {

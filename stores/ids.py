@@ -34,6 +34,11 @@ def video_id(source: str | Path | BinaryIO) -> str:
     return digest.hexdigest()
 
 
+def tombstone(video_id: str) -> str:
+    """Returns the id under which the ledger remembers a deleted video; it does not tell which one that was."""
+    return hashlib.blake2b(video_id.encode(), digest_size=16, person=b"vclip deleted").hexdigest()
+
+
 def clip_id(video_id: str, start_s: float, box: Sequence[float]) -> str:
     """Returns the id of a clip: its video, its start (to the millisecond) and its median box (to 1/10000)."""
     return _digest(video_id, _ms(start_s), *(round(edge * 10_000) for edge in box))

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 from lancedb.db import DBConnection
 
+from stores import ids
 from stores.rows import Row
 from stores.snapshot import quoted
 
@@ -21,11 +22,17 @@ Change = Callable[[str, Row | None], Row | None]
 
 def ledger_rows(db: DBConnection, video_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Returns video_id -> whole ledger row of those that are committed."""
-    table, ids, found = db.open_table("videos"), list(dict.fromkeys(video_ids)), {}
-    for start in range(0, len(ids), _IN_LIST):
-        where = f"video_id IN ({', '.join(map(quoted, ids[start : start + _IN_LIST]))})"
+    table, names, found = db.open_table("videos"), list(dict.fromkeys(video_ids)), {}
+    for start in range(0, len(names), _IN_LIST):
+        where = f"video_id IN ({', '.join(map(quoted, names[start : start + _IN_LIST]))})"
         found |= {row["video_id"]: row for row in table.search().where(where).to_arrow().to_pylist()}
     return found
+
+
+def buried(db: DBConnection, video_ids: Iterable[str]) -> set[str]:
+    """Returns which of these videos were deleted on request, and may not come back."""
+    stones = {ids.tombstone(video): video for video in video_ids}
+    return {stones[name] for name in ledger_rows(db, stones)}
 
 
 def swap(db: DBConnection, video_ids: Iterable[str], change: Change) -> None:

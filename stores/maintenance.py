@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from lance.optimize import CompactionMetrics
 from lancedb.db import DBConnection
 
 from stores import runs, schemas
 from stores.commit import remove
-from stores.errors import StoreError, reason
 from stores.persistence import persist
 from stores.schemas import EMBEDDED, MEDIA, TABLES, VOUCHED
 from stores.snapshot import Snapshot
@@ -46,17 +46,41 @@ def compact(db: DBConnection, keep_versions_s: float) -> dict[str, Compacted]:
     """Merges small fragments, drops the bytes of deleted rows and old versions; as `Store.compact` says."""
     done = {}
     for name in TABLES:
-        dataset = db.open_table(name).to_lance()
-        # Any deleted row counts: `optimize` would leave up to a tenth of a fragment's deleted faces on disk.
-        try:
-            metrics = dataset.optimize.compact_files(
-                target_rows_per_fragment=_MEDIA_ROWS if name in MEDIA else _ROWS, materialize_deletions_threshold=0.0
-            )
-        except OSError as error:  # pylance 14 does not raise its CommitConflictError here
-            raise StoreError(f"{name}: not compacted ({reason(error)}); compact again when nobody commits") from None
-        removed = dataset.cleanup_old_versions(timedelta(seconds=keep_versions_s))
-        done[name] = Compacted(metrics.fragments_removed, metrics.fragments_added, removed.bytes_removed)
+        metrics = persist(f"the compaction of {name}", lambda name=name: merge_fragments(db, name))
+        removed = prune(db, name, keep_versions_s)
+        done[name] = Compacted(metrics.fragments_removed, metrics.fragments_added, removed)
     return done
+
+
+def merge_fragments(db: DBConnection, name: str) -> CompactionMetrics:
+    """Rewrites a table's small fragments, and those that have lost a row, without it."""
+    # Any deleted row counts: `optimize` would leave up to a tenth of a fragment's deleted faces on disk.
+    return (
+        db.open_table(name)
+        .to_lance()
+        .optimize.compact_files(
+            target_rows_per_fragment=_MEDIA_ROWS if name in MEDIA else _ROWS, materialize_deletions_threshold=0.0
+        )
+    )
+
+
+def prune(db: DBConnection, name: str, keep_versions_s: float, nobody_writes: bool = False) -> int:
+    """Removes a table's versions that are older and have no tag, and what only they need; returns how many bytes.
+
+    Args:
+        db: the connection.
+        name: of the table.
+        keep_versions_s: age up to which versions stay.
+        nobody_writes: files that no version names go too. They may be of a commit under way, or of a dead one.
+    """
+    removed = (
+        db.open_table(name)
+        .to_lance()
+        .cleanup_old_versions(
+            timedelta(seconds=keep_versions_s), delete_unverified=nobody_writes, error_if_tagged_old_versions=False
+        )
+    )
+    return removed.bytes_removed
 
 
 def info(uri: str, db: DBConnection) -> dict[str, Any]:

@@ -34,7 +34,9 @@ def check(uri: str, found: int) -> None:
     if found > wanted:
         raise StoreError(f"store {uri}: found schema version {found}, this vclip knows {wanted}; use a newer vclip")
     if found < wanted:
-        raise StoreError(f"store {uri}: found schema version {found}, expected {wanted}; run Store.migrate('{uri}')")
+        raise StoreError(
+            f"store {uri}: found schema version {found}, expected {wanted}; run `vclip migrate --store {uri}`"
+        )
 
 
 def run(db: DBConnection, uri: str) -> list[int]:

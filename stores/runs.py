@@ -102,6 +102,13 @@ def over(db: DBConnection, run_ids: set[str], unknown_after_s: float) -> set[str
     return {run for run in run_ids if run in ended or (run not in found and ids.run_time(run) < unknown_limit)}
 
 
+def alive(db: DBConnection) -> dict[str, float]:
+    """Returns run_id -> seconds since it was last heard of, of the runs that are not over."""
+    now = datetime.now(UTC)
+    ages = {row["run_id"]: (now - row["heartbeat_at"]).total_seconds() for row in _rows(db, "finished_at IS NULL")}
+    return {run: age for run, age in ages.items() if age < LEASE_S}
+
+
 def _mark_lost(db: DBConnection, run_id: str, limit: datetime) -> None:
     where = f"run_id = {quoted(run_id)} AND finished_at IS NULL AND heartbeat_at < {_sql_time(limit)}"
     values = {"finished_at": datetime.now(UTC), "summary": f'{{"ended_by": "{LOST}"}}'}

@@ -45,7 +45,7 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         pa.field(
             "uris", pa.list_(_uri)
         ),  # all names it was seen under; size and time or etag make re-reading needless
-        _need("state", _text),  # done | empty | failed
+        _need("state", _text),  # done | empty | failed; deleted: a tombstone, see stores.deletion
         _need("reason", _text),  # why it is empty or failed; else ""
         _need("run_id", _text),
         _need("config_hash", _text),

@@ -6,18 +6,23 @@ and again if it moved. Rows it does not vouch for (of crashed or running commits
 limits, orders and searches act on vouched rows only.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
+import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
+from lancedb.index import IndexConfig
 from lancedb.query import ColumnOrdering, LanceQueryBuilder
 from lancedb.table import Table
 
 from stores import schemas
 from stores.errors import StoreError, nearest, reason
 from stores.schemas import MEDIA, PINNED, TABLES, VOUCHED
+
+_IN_LIST = 1000  # names to one SQL list
+ROW_ID = "_rowid"  # LanceDB's own number of a row, valid for one version of its table
 
 
 class Snapshot:
@@ -73,11 +78,58 @@ class Snapshot:
         with self._explained(table):
             yield from self._builder(table, select, where).to_batches(rows)
 
+    def take(self, table: str, row_ids: np.ndarray, columns: Sequence[str]) -> pa.Table:
+        """Returns the rows of these row ids (n,) uint64, in their order; one may come several times."""
+        unique, place = np.unique(row_ids, return_inverse=True)
+        with self._explained(table):
+            rows = self._tables[table].take_row_ids(unique.tolist()).select([*columns, ROW_ID]).to_arrow()
+        return rows.sort_by(ROW_ID).drop([ROW_ID]).take(place)
+
     def count(self, table: str, where: str | None = None) -> int:
         """Returns how many rows of `table` match."""
         schemas.check_table(table)
         with self._explained(table):
             return self._tables[table].count_rows(self.filter(table, where))
+
+    def near(
+        self,
+        table: str,
+        select: Sequence[str],
+        column: str,
+        vector: np.ndarray,
+        limit: int,
+        where: str | None,
+        nprobes: int,
+        refine: int,
+    ) -> pa.Table:
+        """Returns the rows that the index of a vector column finds near a vector, of those that match.
+
+        Args:
+            select: columns.
+            column: of the vectors.
+            vector: (dim,) float32.
+            limit: at most so many rows.
+            where: an SQL filter, applied before the search.
+            nprobes: cells of the index that are looked into; with a filter as many more as find `limit` rows.
+            refine: times `limit` vectors are compared in full.
+        """
+        with self._explained(table):
+            builder = self._tables[table].search(vector, vector_column_name=column, query_type="vector")
+            builder = builder.distance_type("cosine").limit(limit).refine_factor(refine)
+            # Where nothing is filtered, no limit (0) would look into every cell (lancedb 0.40).
+            most = nprobes if where is None else 0
+            builder = builder.minimum_nprobes(nprobes).maximum_nprobes(most).select([*select, "_distance"])
+            if filter := self.filter(table, where):
+                builder = builder.where(filter, prefilter=True)
+            return builder.to_arrow()
+
+    def indices(self, table: str) -> list[IndexConfig]:
+        """Returns the indices of a table."""
+        return list(self._tables[table].list_indices())
+
+    def settings(self, table: str) -> dict[str, str]:
+        """Returns what stands in the configuration of a table."""
+        return dict(self._tables[table].to_lance().config())
 
     def unvouched(self, table: str) -> dict[str, list[str]]:
         """Returns run_id -> the video_ids whose rows of that run the ledger does not vouch for."""
@@ -119,7 +171,7 @@ class Snapshot:
         if not isinstance(select, Mapping):
             select = [select] if isinstance(select, str) else list(select)
             for name in select:
-                _check_column(table, name, names)
+                _check_column(table, name, [*names, ROW_ID])
         if limit is not None and limit < 1:
             raise StoreError(f"{table}: limit {limit}, expected at least 1")
         builder = self._tables[table].search().select(select)
@@ -152,6 +204,13 @@ def rows_of(runs: Mapping[str, Sequence[str]]) -> str:
     return " OR ".join(
         f"(run_id = {quoted(run)} AND video_id IN ({', '.join(map(quoted, videos))}))" for run, videos in runs.items()
     )
+
+
+def in_lists(names: Iterable[str]) -> Iterator[str]:
+    """Yields the insides of SQL lists, of as many names each as a query takes well."""
+    names = list(names)
+    for start in range(0, len(names), _IN_LIST):
+        yield ", ".join(map(quoted, names[start : start + _IN_LIST]))
 
 
 def quoted(text: str) -> str:

@@ -19,17 +19,17 @@ import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
 
-from stores import commit, maintenance, migrations, opening, pairs, rows, runs, schemas, search
+from stores import commit, migrations, opening, pairs, rows, runs, schemas, search, tags
 from stores.errors import StoreError
 from stores.opening import Options
+from stores.resident import Memory
 from stores.rows import Row, VideoRows
 from stores.schemas import EMBEDDED
 from stores.snapshot import Snapshot, quoted
+from stores.upkeep import Upkeep
 
-DAY_S = 86_400.0
 
-
-class Store:
+class Store(Upkeep):
     """An open store. Made by `create`, `open` or `open_or_create`.
 
     Spaces are given as space -> dimension, for the tables `faces` and `voices`. `options` are LanceDB's storage
@@ -40,6 +40,7 @@ class Store:
         self.uri = uri
         self._db = db
         self._last: Snapshot | None = None
+        self._memory = Memory()
 
     @classmethod
     def create(cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None) -> Self:
@@ -168,12 +169,14 @@ class Store:
 
     # Reading
 
-    def snapshot(self, version: Mapping[str, int] | None = None) -> Snapshot:
-        """Returns the newest state, or the one of a `version()`; has the reading methods of this class.
+    def snapshot(self, version: Mapping[str, int] | str | None = None) -> Snapshot:
+        """Returns the newest state, or the one of a `version()` or a tag; has the reading methods of this class.
 
         Raises:
-            StoreError: that version is gone.
+            StoreError: that version is gone, or there is no such tag.
         """
+        if isinstance(version, str):
+            version = tags.version_of(self._db, version)
         self._last = Snapshot(self._db, version, self._last)
         return self._last
 
@@ -234,58 +237,45 @@ class Store:
         return pairs.pairs(self.snapshot(), face_space, voice_space, where)
 
     def nearest(
-        self, table: str, vector: np.ndarray, space: str | None = None, k: int = 10, where: str | None = None
-    ) -> pa.Table:
-        """Returns the k rows of `faces` or `voices` most similar to a vector, the most similar first.
+        self,
+        table: str,
+        vectors: np.ndarray,
+        space: str | None = None,
+        k: int = 10,
+        where: str | None = None,
+        clips: str | None = None,
+        exact: bool = False,
+        memory_bytes: int = search.MEMORY_BYTES,
+    ) -> search.Neighbours:
+        """Returns the k rows of `faces` or `voices` most similar to each of m vectors, the most similar first.
 
-        Exact. The filter acts before the search: k rows come back if k rows match.
+        The filters act before the search: k rows come back if k rows match. Equally similar ones stand in the order
+        of their ids. Vectors that fit `memory_bytes` are read once a version of the table and kept; larger tables
+        are asked through their index (see `build_index`), or else read for each call.
 
         Args:
-            vector: (dim,) of the space; need not have unit norm.
+            table: faces or voices.
+            vectors: (dim,) or (m, dim) of the space; need not have unit norm.
             space: may be left out where the table has but one.
+            k: rows for each vector, at most.
             where: an SQL filter over the table.
-
-        Returns:
-            The rows without media and vectors, and a column `cosine` (-1..1, float32).
+            clips: an SQL filter over the table `clips`, for the clips of the rows.
+            exact: asks no index.
+            memory_bytes: that the vectors of one table and space may take in memory.
 
         Raises:
-            StoreError: the table has no such space, the vector does not fit it, the filter is not SQL.
+            StoreError: the table has no such space, a vector does not fit it, a filter is not SQL.
         """
-        return search.nearest(self.snapshot(), table, vector, space, k, where)
+        snapshot = self.snapshot()
+        return search.nearest(
+            snapshot, self._memory, table, vectors, space, k, where, clips, exact, memory_bytes
+        )  # fmt: skip
 
     def speakers(self, tts: str | None = None, space: str | None = None) -> pa.Table:
         """Returns the known speakers (of one TTS, with vectors in one space), sorted by speaker_id."""
         asked = {"tts": tts, "space": space}
         where = " AND ".join(f"{name} = {quoted(value)}" for name, value in asked.items() if value is not None)
         return self.query("speakers", where=where or None, order="speaker_id")
-
-    # Maintenance
-
-    def sweep(self, older_than_s: float = 7 * DAY_S) -> int:
-        """Deletes what crashed or superseded commits left behind, and returns how many rows that were.
-
-        Only rows of runs that are over go: those of others may be of a commit that has yet to write its ledger rows.
-        A run is over when its block has ended, or when it has not renewed its lease for 15 minutes.
-
-        Args:
-            older_than_s: age from which a run that is not recorded in `runs` counts as over.
-        """
-        return maintenance.sweep(self._db, older_than_s)
-
-    def compact(self, keep_versions_s: float = 7 * DAY_S) -> dict[str, maintenance.Compacted]:
-        """Merges small fragments, and frees the bytes of deleted rows and of old versions.
-
-        Args:
-            keep_versions_s: age up to which old versions stay readable. 0 frees the most; only where nobody reads.
-
-        Raises:
-            StoreError: a commit came in between; it is whole, and what was compacted so far stays.
-        """
-        return maintenance.compact(self._db, keep_versions_s)
-
-    def info(self) -> dict[str, Any]:
-        """Returns uri, schema_version, spaces, version, rows and bytes per table, and the videos' states."""
-        return maintenance.info(self.uri, self._db)
 
     @cached_property
     def _spaces(self) -> schemas.Spaces:

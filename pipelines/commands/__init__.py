@@ -1,7 +1,7 @@
 """The commands, in the order in which help lists them. Heavy imports stand inside them: help answers at once."""
 
 # isort: off
-from pipelines.commands import ingest, imports, inspect, query
+from pipelines.commands import ingest, imports, inspect, query, search, upkeep
 from pipelines.commands import association, evaluation, speech, generation, quickstart
 from pipelines.commands.shared import app
 
@@ -15,5 +15,7 @@ __all__ = [
     "inspect",
     "query",
     "quickstart",
+    "search",
     "speech",
+    "upkeep",
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands.shared import ConfigFile, Json, Overrides, StoreUri, app, config_of, show
+from pipelines.commands.shared import ConfigFile, Json, Overrides, StoreUri, Tag, Version, app, at_of, config_of, show
 
 
 @app.command()
@@ -20,6 +20,8 @@ def train(
     method: Annotated[
         str, typer.Option(help="vclip, or to compare: paper, sge2e, ridge, cca, pins, self-lifting, fop.")
     ] = "vclip",
+    tag: Tag = None,
+    version: Version = None,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
@@ -33,7 +35,8 @@ def train(
     """
     from pipelines.train import train
 
-    show(train(store, out, config_of(config, set), where, folds, method), as_json, f"model {out}")
+    done = train(store, out, config_of(config, set), where, folds, method, at_of(tag, version))
+    show(done, as_json, f"model {out}")
 
 
 @app.command("benchmark-association")

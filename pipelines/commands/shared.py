@@ -35,6 +35,10 @@ app = typer.Typer(
     "The usual way: `ingest` videos (or `import` data of others), `train`, `evaluate`, `fit-speakers`, `distill`, "
     "`generate`.",
 )
+tags = typer.Typer(
+    cls=_OneLineErrors, no_args_is_help=True, help="Name versions of a store, which then stay readable."
+)
+app.add_typer(tags, name="tag")
 imports = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Bring data of others into a store.")
 app.add_typer(imports, name="import")
 
@@ -46,6 +50,11 @@ Overrides = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
 StoreUri = Annotated[str, typer.Option("--store", help="Folder or object-store URI of the store.")]
+Tag = Annotated[str | None, typer.Option("--tag", help="Read the store as it was when this tag was given.")]
+Version = Annotated[
+    str | None,
+    typer.Option("--version", help="Read it as a model was trained on it: the model's folder, or a version as JSON."),
+]
 Model = Annotated[Path, typer.Option("--model", "-m", help="Folder of an association model, made by `train`.")]
 Speakers = Annotated[Path, typer.Option("--speakers", "-g", help="Folder made by `fit-speakers`.")]
 
@@ -56,6 +65,29 @@ def config_of(path: Path | None, overrides: list[str] | None) -> "Config":
     from vclip.config import load
 
     return load(Config, path, overrides or ())
+
+
+def at_of(tag: str | None, version: str | None) -> "str | dict[str, int] | None":
+    """Returns the state of a store that --tag and --version ask for, as `Store.snapshot` takes it; None: the newest.
+
+    Raises:
+        InputError: both are given, or the version is neither a version nor a model's folder.
+    """
+    from vclip.errors import InputError
+
+    if tag and version:
+        raise InputError(f"--tag {tag} and --version {version}: expected one of them")
+    if not version:
+        return tag
+    config = Path(version) / "config.json"
+    try:
+        said = json.loads(config.read_text() if config.is_file() else version)
+        found = said.get("store_version", said)
+        if found and all(isinstance(number, int) for number in found.values()):
+            return found
+    except (ValueError, AttributeError):
+        pass
+    raise InputError(f'--version {version}: expected the folder of a model, or JSON as {{"videos": 12, "clips": 8}}')
 
 
 def show(result: dict[str, Any], as_json: bool, title: str) -> None:
@@ -92,7 +124,9 @@ def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]
 def show_ingest(summary: Any, as_json: bool) -> None:
     """Prints what a job did that brings inputs into a store; a `pipelines.ingest.Summary`."""
     if not as_json and not summary.videos:
-        print(f"nothing to do: the store {summary.store} knows all {summary.known} inputs under this configuration")
+        gone = f"; {summary.deleted} more were deleted from it on request" if summary.deleted else ""
+        known = f"the store {summary.store} knows all {summary.known} inputs under this configuration"
+        print(f"nothing to do: {known}{gone}")
         return
     result = summary.to_json()
     if not as_json:

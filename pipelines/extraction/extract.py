@@ -17,6 +17,7 @@ import numpy as np
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.faces.crops import cut_crops
 from pipelines.extraction.faces.detectors import FaceDetector, open_detector
+from pipelines.extraction.faces.glimpses import GlimpseFile
 from pipelines.extraction.faces.shots import ShotPicture, split_shots
 from pipelines.extraction.faces.tracks import Track, TrackStatistics, follow_faces
 from pipelines.extraction.media.decode import SAMPLE_RATE_HZ, Decoder
@@ -79,8 +80,8 @@ def extract(
         for kind, index in (("video", probe.video_index), ("audio", probe.audio_index)):
             if index is None:
                 return Extraction("empty", f"no {kind} stream found", duration_s)
-        with Decoder(path, probe, config.media) as decoder:
-            extraction = _extract(path, probe, decoder, detector, backend, config, stages, trace or Trace())
+        with Decoder(path, probe, config.media) as decoder, GlimpseFile() as glimpses:
+            extraction = _extract(path, probe, decoder, glimpses, detector, backend, config, stages, trace or Trace())
     except MediaError as error:
         extraction = Extraction("failed", str(error), duration_s)
     return replace(extraction, seconds=stages.end())
@@ -112,6 +113,7 @@ def _extract(
     path: str | Path,
     probe: Probe,
     decoder: Decoder,
+    glimpses: GlimpseFile,
     detector: FaceDetector,
     backend: Backend,
     config: ExtractionConfig,
@@ -123,7 +125,8 @@ def _extract(
     stages.start("decode", probe.duration_s)
     pictures = split_shots(_reported(decoder.pictures(), rate_hz, stages), rate_hz, config.shots)
     shown = _noted(pictures, trace)
-    trace.tracks += follow_faces(shown, detector, rate_hz, config.tracks, statistics, backend.watch)
+    keeping = glimpses if probe.side_px <= config.media.max_side_px else None
+    trace.tracks += follow_faces(shown, detector, rate_hz, config.tracks, statistics, backend.watch, keeping)
     if not statistics.pictures:
         raise MediaError("no picture could be decoded")
     duration_s = statistics.pictures / rate_hz
@@ -138,7 +141,7 @@ def _extract(
     stages.start("crops", len(stretches))
     drops = [stretch.drop or _drop_for_sound(stretch, sound, speech, config) for stretch in stretches]
     kept = [stretch for stretch, drop in zip(stretches, drops, strict=True) if not drop]
-    crops = iter(cut_crops(path, probe, kept, detector, config, stages.at))
+    crops = iter(cut_crops(path, probe, kept, glimpses, detector, config, stages.at))
     clips, fates = [], []
     for stretch, drop in zip(stretches, drops, strict=True):
         faces = () if drop else next(crops)

@@ -182,9 +182,12 @@ def _unknown(
             hash = config_hash({**made_by, "labels": dict(clip.labels)})
             uri = f"{os.path.abspath(where)}#{clip.name}"
             batch.append((Source((), uri, None, None, None, clip.labels, digest.hexdigest(), hash), clip))
-        rows = ledger.by_content([source.video_id for source, _ in batch])
+        contents = [source.video_id for source, _ in batch]
+        rows, buried = ledger.by_content(contents), ledger.buried(contents)
         for source, clip in batch:
-            if ledger.vouches(rows.get(source.video_id), source):
+            if source.video_id in buried:
+                summary.deleted += 1
+            elif ledger.vouches(rows.get(source.video_id), source):
                 summary.known += 1
             elif source.video_id not in met:
                 met.add(source.video_id)

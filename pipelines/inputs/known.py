@@ -22,6 +22,7 @@ class Work:
 
     todo: list[Source] = field(default_factory=list)  # each content once in a run
     known: int = 0  # sources that the store has already, under this configuration
+    deleted: int = 0  # sources that were deleted on request, and do not come back
     renamed: list[Source] = field(default_factory=list)  # those of them whose name, or time, the ledger lacks
     doubles: list[Source] = field(default_factory=list)  # other names of contents of this run, which it lacks as well
     unreadable: list[tuple[Source, str]] = field(default_factory=list)  # with the reason
@@ -85,8 +86,12 @@ class _Met:
 
 def _sort(found: Sequence[tuple[Source, str, bool]], entries: Entries, ledger: Ledger, met: _Met, work: Work) -> None:
     """Puts each source where it belongs."""
-    rows = ledger.by_content([source.video_id for source, _, _ in found])
+    contents = [source.video_id for source, _, _ in found]
+    rows, buried = ledger.by_content(contents), ledger.buried(contents)
     for source, reason, named in found:
+        if source.video_id in buried:
+            work.deleted += 1
+            continue
         before = entries.get(source.uri, ())
         if reason and any(ledger.vouches(entry, source) for entry in before):
             work.known += 1  # a file that cannot be read takes nothing away from what it gave

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.inputs.source import Source
-from stores import Store
+from stores import Store, tombstone
 
 ROW = ("video_id", "config_hash", "state")
 
@@ -46,6 +46,11 @@ class Ledger:
         """Returns video_id -> its ROW."""
         mask = pc.is_in(self._videos["video_id"], pa.array(video_ids, pa.string()))
         return {row["video_id"]: row for row in self._videos.select(ROW).filter(mask).to_pylist()}
+
+    def buried(self, video_ids: Sequence[str]) -> set[str]:
+        """Returns which of these contents were deleted on request, and are not to come back."""
+        stones = {tombstone(video): video for video in video_ids}
+        return {stones[name] for name in self.by_content(list(stones))}
 
     def names(self, video_ids: Iterable[str]) -> dict[str, set[str]]:
         """Returns video_id -> all names it was seen under."""

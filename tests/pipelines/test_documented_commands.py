@@ -124,9 +124,9 @@ def _as_a_shell_has_it(folder, word):
 
 @pytest.mark.slow
 def test_the_quick_commands_run_as_written(desk, vclip):
-    quick = {("query",), ("evaluate",), ("generate",), ("verify",)}
+    quick = {("query",), ("search",), ("evaluate",), ("generate",), ("verify",)}
     lines = [line for line in _shell_lines(README) if _parse(line)[0] in quick]
-    assert len(lines) == 5
+    assert len(lines) == 7
     for line in lines:
         said = vclip(*(path for word in shlex.split(line)[1:] for path in _as_a_shell_has_it(desk, word)))
         assert said.code == 0, (line, said.err)

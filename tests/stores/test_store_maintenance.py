@@ -14,11 +14,11 @@ def test_compaction_changes_no_answer(store):
     store.commit([video(3, LATER, "b")])
     store.delete_video("video0005")
     before, pairs = contents(store, without=()), store.pairs()
-    near = store.nearest("faces", np.ones(8), k=7)
+    near = store.nearest("faces", np.ones(8), k=7).rows
     done = store.compact(keep_versions_s=0)
     assert done["faces"].fragments_removed > done["faces"].fragments_added
     assert contents(store, without=()) == before
-    assert store.nearest("faces", np.ones(8), k=7).equals(near)
+    assert store.nearest("faces", np.ones(8), k=7).rows.equals(near)
     for name, array in store.pairs().items():
         assert np.array_equal(array, pairs[name])
     assert store.compact(keep_versions_s=0)["faces"].fragments_removed == 0  # nothing is written twice

@@ -128,7 +128,7 @@ def test_an_older_store_is_migrated_by_an_explicit_call(store, monkeypatch):
     store.commit([video(1)])
     monkeypatch.setattr(schemas, "SCHEMA_VERSION", 4)
     monkeypatch.setattr(migrations, "STEPS", {})
-    with pytest.raises(StoreError, match=r"schema version 2, expected 4; run Store.migrate"):
+    with pytest.raises(StoreError, match=r"schema version 2, expected 4; run `vclip migrate"):
         Store.open(store.uri)
     with pytest.raises(StoreError, match="no migration from schema version 2"):
         Store.migrate(store.uri)
@@ -156,7 +156,7 @@ def test_a_store_of_version_1_keeps_all_that_it_holds(tmp_path):
     """store_v1.zip was made by the code of that time: three videos, one of them replaced, and a crashed commit."""
     uri = str(tmp_path / "store")
     zipfile.ZipFile(Path(__file__).parent / "store_v1.zip").extractall(uri)
-    with pytest.raises(StoreError, match=r"found schema version 1, expected 2; run Store.migrate"):
+    with pytest.raises(StoreError, match=r"found schema version 1, expected 2; run `vclip migrate"):
         Store.open(uri)
     assert Store.migrate(uri) == [1, 2]
     assert Store.migrate(uri) == [2]

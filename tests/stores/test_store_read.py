@@ -25,7 +25,7 @@ def test_readers_see_the_newest_rows_of_committed_videos_and_no_others(world):
         expected = [row[key] for rows in kept for row in getattr(rows, table)]
         assert sorted(world.query(table, [key])[key].to_pylist()) == sorted(expected)
         assert world.count(table) == len(expected)
-    seen = world.nearest("faces", np.ones(8), k=1000)["video_id"].to_pylist()
+    seen = world.nearest("faces", np.ones(8), k=1000).rows["video_id"].to_pylist()
     assert sorted(seen) == sorted(rows.video["video_id"] for rows in kept for _ in rows.faces)
     assert set(world.pairs()["video_id"]) == set(seen)
 
@@ -94,7 +94,7 @@ def test_nearest_equals_brute_force(world, where, threshold):
     rows = [row for row in contents(world)["faces"] if row["quality"] > threshold]
     vectors = np.array([row[FACE_COLUMN] for row in rows], np.float32).reshape(-1, 8)
     expected = vectors @ probe / np.linalg.norm(vectors, axis=1) / np.linalg.norm(probe)
-    found = world.nearest("faces", probe, k=5, where=where)
+    found = world.nearest("faces", probe, k=5, where=where).rows
     order = np.argsort(-expected)[:5]
     assert found["face_id"].to_pylist() == [rows[index]["face_id"] for index in order]
     np.testing.assert_allclose(found["cosine"].to_numpy(), expected[order], rtol=1e-5)
@@ -141,7 +141,7 @@ def test_an_empty_store_answers(store):
     assert store.count("clips") == 0
     assert store.ledger() == {}
     assert store.pairs()["faces"].shape == (0, 8)
-    assert store.nearest("voices", np.ones(6)).num_rows == 0
+    assert store.nearest("voices", np.ones(6)).rows.num_rows == 0
 
 
 def test_a_version_is_read_again_after_later_commits(store):

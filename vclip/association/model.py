@@ -3,6 +3,7 @@
 score(x, e) = cos(phi_v(e), phi_i(f_i(x)))        (Vclip, section 2; frozen encoders f_i and f_v)
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vclip import checkpoint
+from vclip.association.calibration import Calibration
 from vclip.association.projections import FaceProjection, Standardize, VoiceProjection
 from vclip.config import Settings
 from vclip.errors import SpaceError
@@ -50,6 +52,7 @@ class AssociationModel(nn.Module):
             d_voice, config.couplings, config.coupling_hidden, config.dropout, config.linear
         )
         self.seen = np.zeros(0, np.int64)  # Pairs.hashes of everyone in training or stopping
+        self.calibration: Calibration | None = None  # of its cosines; `training.train` gives it one
         self.log_scale = nn.Parameter(torch.tensor(config.initial_scale).log())
 
     def project_faces(self, x: Tensor) -> Tensor:
@@ -93,6 +96,7 @@ class AssociationModel(nn.Module):
             "d_face": len(self.face_input.mean),
             "d_voice": len(self.voice_input.mean),
             "model": self.config.model_dump(),
+            "calibration": self.calibration and asdict(self.calibration),
             "made_by": made_by or {},
         }
         tensors = {**self.state_dict(), SEEN: self.seen}
@@ -109,5 +113,6 @@ class AssociationModel(nn.Module):
         names = ("face_space", "voice_space", "d_face", "d_voice")
         model = cls(*(config[name] for name in names), AssociationConfig(**config["model"]))
         model.seen = tensors.pop(SEEN).numpy()
+        model.calibration = Calibration.of(config)
         model.load_state_dict(tensors)
         return model.eval().to(device)

@@ -4,12 +4,15 @@ from typing import Protocol
 
 import numpy as np
 
+from vclip.association.calibration import Calibration
+
 
 class Association(Protocol):
     """Which voices suit which faces: the cosine of `embed_faces` and `embed_voices` says how well."""
 
     face_space: str  # of the vectors that `embed_faces` takes
     voice_space: str  # of those that `embed_voices` takes
+    calibration: Calibration | None  # of its cosines, where they were calibrated
     seen: np.ndarray  # (n,) int64, `Pairs.hashes` of everyone who had a part in training or in stopping it
 
     def embed_faces(self, x: np.ndarray) -> np.ndarray:

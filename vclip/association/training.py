@@ -5,8 +5,9 @@ training people. It says how far the data is from enough, so noise, dropout and 
 hundreds of pairs, next to nothing on a million.
 
 Where people are few, nobody is held out for good: how long to train is found on folds, and the model is then trained
-on everybody for as long. A step reads no disk, and one seed gives one result on one device. Every part can be
-switched off, which gives the paper's recipe as printed and its ablations (configs/).
+on everybody for as long. The people held out also say what a cosine is worth (`calibration`). A step reads no disk,
+and one seed gives one result on one device. Every part can be switched off, which gives the paper's recipe as printed
+and its ablations (configs/).
 """
 
 from collections.abc import Callable
@@ -22,13 +23,15 @@ from torch import Tensor, nn
 
 from vclip.association import linear
 from vclip.association.batches import Batches
+from vclip.association.calibration import Calibration
 from vclip.association.evaluation import clip_scores
 from vclip.association.grad_cache import backward
 from vclip.association.loop import History, LoopConfig, OnStep, device_of, mean_history, run
 from vclip.association.loss import clip_loss, sge2e_loss
-from vclip.association.metrics import all_trials, auc
+from vclip.association.metrics import Trials, all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.association.pairs import Pairs, clip_means
+from vclip.association.protocol import Association
 from vclip.errors import InputError
 
 FOLDS = 5
@@ -91,18 +94,30 @@ def train(
         held_out = pairs.held_out(config.dev_fraction, config.seed, config.dev_people)
         dev = pairs.select(held_out)
         if fit_one is fit:  # a million pairs are not copied
-            return fit(pairs, dev, *spaces, config, on_step, state, among=~held_out)
-        return fit_one(pairs.select(~held_out), dev, *spaces, config, on_step, state)
-    fold, runs, total = pairs.folds(FOLDS, config.seed), [], (FOLDS + 1) * config.max_steps
+            model, history = fit(pairs, dev, *spaces, config, on_step, state, among=~held_out)
+        else:
+            model, history = fit_one(pairs.select(~held_out), dev, *spaces, config, on_step, state)
+        model.calibration = Calibration.fit([trials_of(model, some_clips(dev, DEV_CLIPS, config.seed))], config.seed)
+        return model, history
+    fold, runs, trials = pairs.folds(FOLDS, config.seed), [], []
+    total = (FOLDS + 1) * config.max_steps
     for number in range(FOLDS if config.max_steps else 1):
         sides = pairs.select(fold != number), pairs.select(fold == number)
-        runs.append(fit_one(*sides, *spaces, config, _shifted(on_step, number * config.max_steps, total))[1])
+        model, run = fit_one(*sides, *spaces, config, _shifted(on_step, number * config.max_steps, total))
+        trials.append(trials_of(model, sides[1]))
+        runs.append(run)
     history = mean_history(runs)
     whole = config.model_copy(update={"max_steps": history.best_step})
     model, _ = fit_one(pairs, None, *spaces, whole)
+    model.calibration = Calibration.fit(trials, config.seed)
     if on_step:
         on_step(total, total, history.best_dev_auc)
     return model, history
+
+
+def trials_of(model: Association, dev: Pairs) -> Trials:
+    """Returns the trials of all faces with all voices of people held out."""
+    return all_trials(clip_scores(model, dev), dev.people())
 
 
 def _shifted(on_step: OnStep | None, by: int, total: int) -> OnStep | None:
@@ -208,7 +223,7 @@ def some_clips(pairs: Pairs, most: int, seed: int, among: np.ndarray | None = No
 
 def dev_auc(model: nn.Module, dev: Pairs) -> float:
     """Returns the verification AUC of a model on clips."""
-    return auc(all_trials(clip_scores(model, dev), dev.people()))
+    return auc(trials_of(model, dev))
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""CLIP image towers through open_clip: any model, a pretrained tag or a local checkpoint, its own preprocessing.
+"""CLIP towers through open_clip: any model, a pretrained tag or a local checkpoint, its own preprocessing.
 
 Random weights never stand in: what cannot be loaded is an error.
 """
@@ -22,7 +22,7 @@ HUB_TIMEOUT_S = 10
 
 
 class OpenClip:
-    """The image tower of an open_clip model; bf16 on a GPU that has it."""
+    """The towers of an open_clip model, that of pictures and that of texts; bf16 on a GPU that has it."""
 
     def __init__(self, model: str, weights: str, device: str | None = None):
         """Loads `model` (as in open_clip.list_models()) with `weights`, a pretrained tag or the path of a checkpoint.
@@ -31,6 +31,7 @@ class OpenClip:
             InputError: no such model, tag or file; no network; or a QuickGELU mismatch.
         """
         _check(model, weights)
+        self._name = model
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:
             self._model, self._transform = open_clip.create_model_from_pretrained(
@@ -58,6 +59,14 @@ class OpenClip:
                 features = self._model.encode_image(batch.to(self.device))
             vectors.append(torch.nn.functional.normalize(features.float(), dim=1).cpu().numpy())
         return np.concatenate(vectors)
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns (n, dim) float32, unit norm, of n texts; longer ones than the model reads are cut."""
+        tokens = open_clip.get_tokenizer(self._name)(list(texts)).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            features = self._model.encode_text(tokens)
+        return torch.nn.functional.normalize(features.float(), dim=1).cpu().numpy()
 
 
 def _check(model: str, weights: str) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from pipelines.extraction.config import TrackConfig
 from pipelines.extraction.faces.detectors import Face, FaceDetector
+from pipelines.extraction.faces.glimpses import GlimpseFile, Keeper, Kept
 from pipelines.extraction.faces.quality import sharpness
 from pipelines.extraction.faces.shots import ShotPicture
 from pipelines.extraction.speaking.lips import SIGNALS, LipMotion, upright_patch
@@ -40,6 +41,7 @@ class Track:
     sharpness: np.ndarray  # (pictures,) float32, see `quality.sharpness`
     thumbnail: np.ndarray  # (96, 96, 3) uint8 RGB, the face at its largest detection
     seen: np.ndarray | None = None  # (pictures, ...) what a watcher made of each picture
+    kept: tuple[Kept, ...] = ()  # glimpses of it, in order of time
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -80,6 +82,7 @@ class _OpenTrack:
     face: Face  # at the last detection
     number: int  # of the last detection's picture
     watcher: Watcher | None
+    keeper: Keeper | None
     motion: LipMotion = field(default_factory=LipMotion)
     thumbnail: np.ndarray | None = None
     thumbnail_px: float = 0.0  # width of the face in it
@@ -93,6 +96,7 @@ def follow_faces(
     config: TrackConfig,
     statistics: TrackStatistics,
     watch: Callable[[], Watcher] | None = None,
+    glimpses: GlimpseFile | None = None,
 ) -> Iterator[Track]:
     """Yields each track when it ends.
 
@@ -103,6 +107,7 @@ def follow_faces(
         config: see there.
         statistics: is counted up on the way.
         watch: makes a watcher for each track, whose rows become `Track.seen`.
+        glimpses: is to hold what surrounds the faces; None keeps nothing.
     """
     every = max(1, round(config.every_s * rate_hz))
     max_gap = max(every, round(config.max_gap_s * rate_hz))
@@ -123,7 +128,8 @@ def follow_faces(
             statistics.small_faces += len(faces) - len(large)
             new = _match(open_tracks, large, item.number, greys, config.min_overlap)
             for face in new:
-                track = _OpenTrack(statistics.shots, item.number, face, item.number - 1, watch() if watch else None)
+                watcher, keeper = watch() if watch else None, Keeper(glimpses, rate_hz) if glimpses else None
+                track = _OpenTrack(statistics.shots, item.number, face, item.number - 1, watcher, keeper)
                 _extend(track, face, item.number, greys)
                 open_tracks.append(track)
             _look(open_tracks, item)
@@ -157,11 +163,15 @@ def _match(
 
 
 def _look(open_tracks: list[_OpenTrack], item: ShotPicture) -> None:
-    """Keeps the thumbnail of each track that was found in this picture, the largest so far."""
+    """Keeps, of each track that was found in this picture, its thumbnail, the largest so far, and a glimpse."""
     for track in open_tracks:
-        if track.number == item.number and track.face.width_px > track.thumbnail_px:
+        if track.number != item.number:
+            continue
+        if track.face.width_px > track.thumbnail_px:
             track.thumbnail = upright_patch(item.picture.rgb, track.face.landmarks)
             track.thumbnail_px = track.face.width_px
+        if track.keeper:
+            track.keeper.look(item.picture, item.number, track.face, float(track.rows[-1][-1]))
 
 
 def _extend(track: _OpenTrack, face: Face, number: int, greys: deque[np.ndarray]) -> None:
@@ -199,9 +209,12 @@ def _close(track: _OpenTrack, shape: tuple[int, ...]) -> Iterator[Track]:
     boxes, landmarks, lips, sharp = np.split(np.stack(track.rows), [4, 14, 14 + len(SIGNALS)], axis=1)
     size = shape[1], shape[0]
     seen = track.watcher.end() if track.watcher else None
+    kept = track.keeper.end() if track.keeper else []
     edges = [0, *jump_cuts(lips), len(lips)]
     for a, b in itertools.pairwise(edges):
         if b - a > 1:
             part = boxes[a:b], landmarks.reshape(-1, 5, 2)[a:b], lips[a:b], sharp[a:b, 0]
             seen_here = None if seen is None else seen[a:b]
-            yield Track(track.shot, track.first + a, size, *part, track.thumbnail, seen_here)
+            first, end = track.first + a, track.first + b
+            kept_here = tuple(glimpse for glimpse in kept if first <= glimpse.number < end)
+            yield Track(track.shot, first, size, *part, track.thumbnail, seen_here, kept_here)

@@ -1,8 +1,9 @@
 """Pictures and sound of a video, decoded by ffmpeg on one clock.
 
 One process per video gives small pictures at a constant rate through a pipe and 16 kHz mono sound into a temporary
-file; a second, seeking one gives chosen full-resolution pictures. Pictures are streamed and the sound is mapped from
-disk as int16 (2 hours: 230 MB of disk), so memory does not grow with the length of the video.
+file; where these pictures are shrunk, a second, seeking one gives chosen full-resolution pictures. Pictures are
+streamed and the sound is mapped from disk as int16 (2 hours: 230 MB of disk), so memory does not grow with the length
+of the video.
 
 Pictures and sound have filters of their own, never one common graph: there, a change of the sound's format would also
 start the pictures' clock anew.

@@ -24,29 +24,35 @@ class Picture:
     """
 
     def __init__(self, planes: np.ndarray):
-        self._planes = planes
+        self.planes = planes
         self.shape = planes.shape[0] * 2 // 3, planes.shape[1], 3  # of `rgb`
 
     @cached_property
     def grey(self) -> np.ndarray:
         """(height, width) uint8, 0..255."""
-        return cv2.LUT(self._planes[: self.shape[0]], GREYS)
+        return cv2.LUT(self.planes[: self.shape[0]], GREYS)
 
     @cached_property
     def rgb(self) -> np.ndarray:
         """(height, width, 3) uint8."""
         one_after_the_other = np.concatenate([plane.ravel() for plane in self._parts()])
-        return cv2.cvtColor(one_after_the_other.reshape(self._planes.shape), cv2.COLOR_YUV2RGB_I420)
+        return cv2.cvtColor(one_after_the_other.reshape(self.planes.shape), cv2.COLOR_YUV2RGB_I420)
 
     def thumbnail(self, size: tuple[int, int]) -> np.ndarray:
         """Returns (height, width, 3) uint8 RGB of `size` (width, height), each pixel the mean of what it covers."""
         small = np.stack([_shrunk(plane, size) for plane in self._parts()], axis=-1) - np.float32([16, 128, 128])
         return np.clip(small @ TO_RGB, 0, 255).round().astype(np.uint8)
 
+    def part(self, left: int, top: int, right: int, bottom: int) -> "Picture":
+        """Returns what lies between these edges, all even, as a picture of its own."""
+        half = slice(top // 2, bottom // 2), slice(left // 2, right // 2)
+        luma, *colours = self._parts()
+        return Picture(np.vstack([luma[top:bottom, left:right], np.hstack([plane[half] for plane in colours])]))
+
     def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         height, width, _ = self.shape
-        colour = self._planes[height:]
-        return self._planes[:height], colour[:, : width // 2], colour[:, width // 2 :]
+        colour = self.planes[height:]
+        return self.planes[:height], colour[:, : width // 2], colour[:, width // 2 :]
 
 
 def _shrunk(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:

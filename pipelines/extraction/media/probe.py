@@ -30,6 +30,7 @@ class Probe:
     duration_s: float  # of the pictures, as declared; 0 where the file does not say
     video_index: int | None  # index among all streams; None: there is none
     video_start_s: float
+    side_px: float  # the longer side of its pictures as shown
     audio_index: int | None
     audio_start_s: float
     transfer: str  # "pq" or "hlg" where the pictures are HDR, else ""
@@ -86,6 +87,7 @@ def _probe(found: dict[str, Any], config: MediaConfig) -> Probe:
         duration_s=own_s or max(found["duration_s"], 0.0),
         video_index=video["index"] if video else None,
         video_start_s=video_start_s,
+        side_px=max(video["width_px"] * video["pixel_aspect"], video["height_px"]) if video else 0.0,
         audio_index=audio["index"] if audio else None,
         audio_start_s=_start_s(audio, found["start_s"]),
         transfer=video["transfer"] if video else "",

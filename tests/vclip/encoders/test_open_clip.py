@@ -69,6 +69,16 @@ def test_equals_open_clip(encoder, original, crops):
     assert np.abs(np.diff(vectors, axis=0)).max() > 1e-3  # the crops do differ, so equality says something
 
 
+def test_texts_equal_open_clip(encoder, original):
+    texts = ["a woman with short hair", "an old man"]
+    with torch.inference_mode():
+        expected = original[0].encode_text(open_clip.get_tokenizer(MODEL)(texts), normalize=True)
+    vectors = encoder.embed_texts(texts)
+    np.testing.assert_allclose(vectors, expected.numpy(), atol=1e-5)
+    assert vectors.shape == (2, encoder.dim)
+    assert np.abs(vectors[0] - vectors[1]).max() > 1e-3
+
+
 def test_batches_wider_than_one_pass(encoder, crops, monkeypatch):
     whole = encoder.embed(crops)
     monkeypatch.setattr("vclip.encoders.clip.MAX_BATCH", 2)

@@ -1,6 +1,7 @@
 """Two small networks of the same form, one for faces and one for voices: the shape of most published methods."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from vclip import checkpoint
 from vclip.association.batches import Batches
+from vclip.association.calibration import Calibration
 from vclip.association.loop import History, OnStep, device_of, run
 from vclip.association.pairs import Pairs
 from vclip.association.projections import Standardize
@@ -57,6 +59,7 @@ class TwoTowers(nn.Module):
         self.face_rear = _rear(hidden, dim)
         self.voice_rear = self.face_rear if shared else _rear(hidden, dim)
         self.seen = np.zeros(0, np.int64)  # Pairs.hashes of everyone in training or stopping
+        self.calibration: Calibration | None = None  # of its cosines; `training.train` gives it one
 
     def project_faces(self, x: Tensor) -> Tensor:
         """Returns (n, dim) unit norm of face vectors (n, d_face)."""
@@ -89,6 +92,7 @@ class TwoTowers(nn.Module):
             "face_space": self.face_space,
             "voice_space": self.voice_space,
             "shape": self.shape,
+            "calibration": self.calibration and asdict(self.calibration),
             "made_by": made_by or {},
         }
         about = f"A face-voice association model of the method '{self.method}', made to compare with."
@@ -104,6 +108,7 @@ class TwoTowers(nn.Module):
         tensors, config, _ = checkpoint.load(folder, KIND)
         model = cls(config["method"], config["face_space"], config["voice_space"], **config["shape"])
         model.seen = tensors.pop("seen").numpy()
+        model.calibration = Calibration.of(config)
         model.load_state_dict(tensors, strict=False)  # what is shared is written once
         return model.eval().to(device)
 

@@ -1,0 +1,117 @@
+"""What upkeep of a large store takes: time and memory of storing, checking, optimizing and deleting.
+
+    python benchmarks/upkeep.py --faces 1000000 --folder work/upkeep
+
+Made up: videos of 10 clips, 40 faces and 20 voices; vectors of 128 and 256 floats, normal, unit norm; media of random
+bytes, 1 % as long as real ones (140 B, 900 B), so that 1M faces fit a disk. So media are not decoded, and what they
+would take comes on top: decoding keeps some batches of 256 rows. Each step is a process of its own, whose
+largest resident memory is told.
+"""
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import stores
+from stores import Store, VideoRows
+
+FACES, VOICES = {"made/up-128": 128}, {"made/up-256": 256}
+CLIPS, FACES_OF, VOICES_OF = 10, 4, 2
+COMMIT = 128  # videos
+BOX = (0.1, 0.2, 0.5, 0.75)
+
+
+def video(number: int, run: str, rng: np.random.Generator) -> VideoRows:
+    """One video; its person is one of as many as there are videos."""
+    key = f"{number:032x}"
+    faces = _unit(rng, CLIPS * FACES_OF, 128)
+    voices = _unit(rng, CLIPS * VOICES_OF, 256)
+    rows: dict[str, list] = {"clips": [], "faces": [], "voices": []}
+    for index in range(CLIPS):
+        start = 10.0 * index
+        clip = stores.clip_id(key, start, BOX)
+        place = {"start_s": start, "end_s": start + 4, "box": BOX, "speaking_score": 0.5}
+        labels = {"identity": f"person {number:09d}", "split": "train", "video_uri": f"/data/{key}.mp4"}
+        rows["clips"].append({"clip_id": clip, **place, **labels})
+        for n in range(FACES_OF):
+            seen = dict.fromkeys(("sharpness", "frontality", "exposure", "quality"), 0.5) | {"size_px": 100.0}
+            own = {"face_id": stores.face_id(clip, start + n), "clip_id": clip, "time_s": start + n, "box": BOX}
+            vectors = {"made/up-128": faces[index * FACES_OF + n]}
+            rows["faces"].append({**own, **seen, "image": rng.bytes(140), "vectors": vectors})
+        for n in range(VOICES_OF):
+            own = {"voice_id": stores.voice_id(clip, start + n, start + n + 1), "clip_id": clip}
+            heard = {"start_s": start + n, "end_s": start + n + 1, "speech_ratio": 0.9, "snr_db": 20.0}
+            vectors = {"made/up-256": voices[index * VOICES_OF + n]}
+            rows["voices"].append({**own, **heard, "audio": rng.bytes(900), "vectors": vectors})
+    row = {"video_id": key, "uris": [f"/data/{key}.mp4"], "state": "done", "run_id": run, "config_hash": "a"}
+    return VideoRows(row | {"duration_s": 100.0, "funnel": {}}, **rows)
+
+
+def store_rows(uri: str, faces: int) -> None:
+    """Commits the videos, as a job would."""
+    rng, store = np.random.default_rng(0), Store.create(uri, FACES, VOICES)
+    with store.run({"job": "benchmark"}, {}) as run:
+        for first in range(0, faces // (CLIPS * FACES_OF), COMMIT):
+            last = min(first + COMMIT, faces // (CLIPS * FACES_OF))
+            store.commit([video(number, run.run_id, rng) for number in range(first, last)])
+
+
+def check(uri: str, faces: int) -> None:
+    """Checks the store; nothing may be wrong."""
+    report = Store.open(uri).check({})
+    assert not report.problems, report.problems[0]
+
+
+def optimize(uri: str, faces: int) -> None:
+    """Compacts and prunes it."""
+    Store.open(uri).compact(keep_versions_s=0)
+
+
+def delete(uri: str, faces: int) -> None:
+    """Deletes one person, with proof."""
+    store = Store.open(uri)
+    done = store.delete(store.doomed(people=[f"person {3:09d}"]))
+    assert done.rows["faces"] == CLIPS * FACES_OF
+    assert done.before["vectors"]
+    assert done.after == {}, done.after
+
+
+STEPS = {"store": store_rows, "check": check, "optimize": optimize, "delete": delete}
+
+
+def main() -> None:
+    """Runs the steps one after another, and prints a line of JSON of each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faces", type=int, default=100_000)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--step", choices=STEPS, help="only this one, in this process")
+    args = parser.parse_args()
+    if args.step:
+        started_s, cpu_s = time.perf_counter(), time.process_time()
+        STEPS[args.step](str(args.folder / "store"), args.faces)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        took = {"took_s": round(time.perf_counter() - started_s, 1), "cpu_s": round(time.process_time() - cpu_s, 1)}
+        print(json.dumps({"step": args.step, "faces": args.faces, **took, "peak_gib": round(peak, 2)}), flush=True)
+        return
+    shutil.rmtree(args.folder / "store", ignore_errors=True)
+    for name in STEPS:
+        command = [sys.executable, __file__, "--faces", str(args.faces), "--folder", str(args.folder), "--step", name]
+        subprocess.run(command, check=True)
+    size = sum(path.stat().st_size for path in (args.folder / "store").rglob("*") if path.is_file())
+    print(json.dumps({"store_gb": round(size / 1e9, 2)}))
+
+
+def _unit(rng: np.random.Generator, count: int, dim: int) -> np.ndarray:
+    vectors = rng.normal(size=(count, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Jobs that keep a store in order: check, embed again, delete, merge."""

@@ -1,0 +1,94 @@
+"""Calibrated probabilities are those with which pairs match, on people whom neither model nor calibration saw."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from vclip.association.calibration import Calibration, cost
+from vclip.association.evaluation import clip_scores
+from vclip.association.methods import METHODS, load
+from vclip.association.metrics.trials import Trials, all_trials
+from vclip.association.planted import FACE_SPACE, VOICE_SPACE, Planted
+from vclip.association.training import TrainConfig, train
+from vclip.errors import InputError
+
+PEOPLE = 1000
+RIDGE = METHODS["ridge"].config(TrainConfig(device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def world():
+    return Planted(d_face=24, d_voice=16, bend=0.0)
+
+
+@pytest.fixture(scope="module")
+def trained(world):
+    return train(world.pairs(PEOPLE, seed=1), FACE_SPACE, VOICE_SPACE, RIDGE)[0]
+
+
+@pytest.fixture(scope="module")
+def strangers(world, trained):
+    pairs = world.pairs(PEOPLE, seed=2)
+    return all_trials(clip_scores(trained, pairs), pairs.people())
+
+
+def misses(probability, same, prior):
+    """Returns how far what is said is from what is true, in five parts of the trials by what is said."""
+    # As many trials of one person as the prior has.
+    weight = np.where(same, prior / same.sum(), (1 - prior) / (~same).sum())
+    order = np.argsort(probability)
+    fifth = np.minimum((5 * np.cumsum(weight[order])).astype(int), 4)
+    parts = [order[fifth == number] for number in range(5)]
+    return [abs(np.average(probability[part] - same[part], weights=weight[part])) for part in parts]
+
+
+@pytest.mark.parametrize("prior", [0.5, 0.05])
+def test_of_strangers_so_many_match_as_it_says(strangers, trained, prior):
+    probability = trained.calibration.probability(strangers.scores, prior)
+    assert max(misses(probability, strangers.same, prior)) < 0.06
+    assert max(misses((1 + strangers.scores) / 2, strangers.same, prior)) > 0.1  # cosines are no probabilities
+
+
+def test_it_costs_little_more_than_the_best_that_could_be_known(world, strangers, trained):
+    same = strangers.same
+    mine = cost(trained.calibration.log_ratio(strangers.scores), same)
+    best = cost(world.log_ratio(*world.people(PEOPLE, 2)).ravel(), same)
+    assert best < mine < best + 0.1 < 1  # 1 is what saying nothing costs
+    assert cost(np.zeros(len(same)), same) == pytest.approx(1)
+    assert cost(np.where(same, 50.0, -50.0), same) < 1e-9
+
+
+def test_the_fit_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(0.3, 0.1, 400), rng.normal(0.1, 0.1, 30_000)]).astype(np.float32)
+    same = np.arange(len(scores)) < 400
+    fitted = Calibration.fit([Trials(scores[:500], same[:500]), Trials(scores[500:], same[500:])])
+    reference = LogisticRegression(C=1e9, class_weight="balanced", tol=1e-8).fit(scores[:, None], same)
+    assert fitted.scale == pytest.approx(reference.coef_[0, 0], rel=0.03)  # Platt's targets are not quite 0 and 1
+    assert fitted.offset == pytest.approx(reference.intercept_[0], rel=0.03)
+    assert (fitted.positives, fitted.negatives) == (400, 30_000)
+
+
+def test_scores_that_separate_perfectly_give_no_certainty():
+    fitted = Calibration.fit([Trials(np.array([0.9, 0.8, 0.1, 0.2]), np.array([True, True, False, False]))])
+    assert 0.5 < fitted.probability(0.8) < 0.95
+    assert fitted.probability(0.5) == pytest.approx(0.5)
+
+
+def test_it_is_saved_with_the_model_and_older_models_have_none(trained, tmp_path):
+    again = load(trained.save(tmp_path / "model", {}))
+    assert again.calibration == trained.calibration
+    trained_without = load(trained.save(tmp_path / "model", {}))
+    trained_without.calibration = None
+    assert load(trained_without.save(tmp_path / "old", {})).calibration is None
+
+
+@pytest.mark.parametrize("prior", [0, 1, -1, float("nan")])
+def test_a_prior_is_a_probability(trained, prior):
+    with pytest.raises(InputError, match="prior"):
+        trained.calibration.probability(0.1, prior)
+
+
+def test_no_calibration_without_both_kinds_of_trials():
+    with pytest.raises(InputError, match="2 trials of one person and 0 of two"):
+        Calibration.fit([Trials(np.array([0.9, 0.8]), np.array([True, True]))])

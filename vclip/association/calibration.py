@@ -1,0 +1,119 @@
+"""From cosines to probabilities of a match: logistic (Platt) calibration on people who were held out.
+
+log P(s | match) / P(s | no match) = a s + b,    P(match | s) = 1 / (1 + exp(-(a s + b + log prior / (1 - prior))))
+
+The trials of one person and those of two weigh the same in the fit, whatever their numbers, so that a s + b is a log
+likelihood ratio, which any prior may be added to (Brummer and du Preez, Application-independent evaluation of speaker
+detection, 2006, whose `Cllr` is `cost` here).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vclip.association.metrics.trials import Trials
+from vclip.errors import InputError
+
+PRIOR = 0.5
+MOST_NEGATIVES = 1_000_000  # more say nothing new about two parameters
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a cosine says of a match, in nats: `scale * cosine + offset`."""
+
+    scale: float
+    offset: float
+    positives: int  # trials of people held out, on which it was fitted
+    negatives: int
+
+    @classmethod
+    def fit(cls, trials: Sequence[Trials], seed: int = 0) -> "Calibration":
+        """Returns that of the least cost on trials.
+
+        Args:
+            trials: of people that the scoring model was not trained on.
+            seed: draws the negatives where there are more than MOST_NEGATIVES.
+
+        Raises:
+            InputError: there is no trial of one person, or none of two.
+        """
+        positive, negative = (
+            np.concatenate([part.scores[part.same == same] for part in trials]) for same in (True, False)
+        )
+        if not len(positive) or not len(negative):
+            raise InputError(f"calibration: found {len(positive)} trials of one person and {len(negative)} of two")
+        counts = len(positive), len(negative)
+        if len(negative) > MOST_NEGATIVES:
+            negative = np.random.default_rng(seed).choice(negative, MOST_NEGATIVES, replace=False)
+        return cls(*_logistic(positive.astype(np.float64), negative.astype(np.float64)), *counts)
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "Calibration | None":
+        """Returns that of a model's saved configuration; None where it was made before there were any."""
+        return cls(**saved) if (saved := config.get("calibration")) else None
+
+    def log_ratio(self, cosines: np.ndarray) -> np.ndarray:
+        """Returns the log likelihood ratio of a match, in nats, of cosines of any shape."""
+        return self.scale * np.asarray(cosines, np.float64) + self.offset
+
+    def probability(self, cosines: np.ndarray, prior: float = PRIOR) -> np.ndarray:
+        """Returns the probability of a match, 0..1, of cosines of any shape.
+
+        Args:
+            cosines: of the model.
+            prior: that of a face and a voice before they are compared; 0.5 where as many match as do not.
+
+        Raises:
+            InputError: the prior is not between 0 and 1.
+        """
+        if not 0 < prior < 1:
+            raise InputError(f"prior {prior}: expected a probability between 0 and 1")
+        from scipy.special import expit
+
+        return expit(self.log_ratio(cosines) + np.log(prior / (1 - prior)))
+
+
+def cost(ratio: np.ndarray, same: np.ndarray) -> float:
+    """Returns Cllr in bits: 0 is perfect, 1 what saying nothing costs, more is misleading.
+
+    Args:
+        ratio: (trials,) log likelihood ratios in nats.
+        same: (trials,) bool.
+    """
+    return float(np.logaddexp(0, -ratio[same]).mean() + np.logaddexp(0, ratio[~same]).mean()) / (2 * np.log(2))
+
+
+def _logistic(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
+    """Returns scale and offset of the least cost, both kinds of trials weighing the same, by Newton's method.
+
+    As Platt (Probabilistic outputs for support vector machines, 1999) the targets are not quite 1 and 0, so that
+    scores that separate the two perfectly do not give an endless scale.
+    """
+    from scipy.special import expit
+
+    scores = np.concatenate([positive, negative])
+    weight = np.repeat([0.5 / len(positive), 0.5 / len(negative)], [len(positive), len(negative)])
+    target = np.repeat([1 - 1 / (len(positive) + 2), 1 / (len(negative) + 2)], [len(positive), len(negative)])
+    mean, spread = scores.mean(), max(float(scores.std()), 1e-12)
+    x = np.stack([(scores - mean) / spread, np.ones(len(scores))], 1)
+    beta = np.zeros(2)
+
+    def loss(beta: np.ndarray) -> float:
+        z = x @ beta
+        return float(weight @ (np.logaddexp(0, z) - target * z))
+
+    for _ in range(50):
+        probability = expit(x @ beta)
+        gradient = x.T @ (weight * (probability - target))
+        curvature = (x * (weight * probability * (1 - probability))[:, None]).T @ x + 1e-12 * np.eye(2)
+        step, size = np.linalg.solve(curvature, gradient), 1.0
+        while loss(beta - size * step) > loss(beta) and size > 1e-6:
+            size /= 2
+        beta = beta - size * step
+        if np.abs(gradient).max() < 1e-10:
+            break
+    scale = beta[0] / spread
+    return float(scale), float(beta[1] - scale * mean)
