@@ -2,6 +2,8 @@
 
 python docs/pictures.py inspect    # docs/images/inspect.jpg
 python docs/pictures.py report     # docs/images/report.png; needs chromium
+python docs/pictures.py browse     # docs/images/browse.png and browse_phone.png; needs chromium
+python docs/pictures.py stats      # docs/images/stats.png; likewise
 """
 
 import shutil
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -49,9 +52,60 @@ def report(folder: Path) -> None:
     (videos / "notes.mp4").write_text("no video\n")
     (videos / "nothing.mp4").touch()
     _run("vclip", "ingest", videos, "--store", folder / "store", "--config", OFFLINE, "--report", folder / "report")
-    page, picture = (folder / "report" / "report.html").as_uri(), IMAGES / "report.png"
+    _photograph(folder / "report" / "report.html", IMAGES / "report.png", 1760)
+
+
+def stats(folder: Path) -> None:
+    """The statistics of the sample's store."""
+    videos, _ = make_sample(folder / "videos", people=40)
+    labels = videos / "labels.csv"
+    _run("vclip", "ingest", videos, "--store", folder / "store", "--labels", labels, "--config", OFFLINE)
+    _run("vclip", "stats", "--store", folder / "store", "--out", folder / "stats.html")
+    _photograph(folder / "stats.html", IMAGES / "stats.png", 1500)
+
+
+def _photograph(page: Path, picture: Path, height_px: int) -> None:
     browser = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
-    _run(*browser, "--window-size=1080,1760", f"--screenshot={picture}", page)
+    _run(*browser, f"--window-size=1080,{height_px}", f"--screenshot={picture}", page.as_uri())
+    Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
+
+
+def browse(folder: Path) -> None:
+    """The page on a store of the sample, with one clip open, and at a phone's width."""
+    videos, _ = make_sample(folder / "videos", 40)
+    store, model = folder / "store", folder / "model"
+    labels = ("--labels", videos / "labels.csv")
+    _run("vclip", "ingest", videos, "--store", store, "--config", OFFLINE, *labels)
+    _run("vclip", "train", "--store", store, "--out", model, "--set", "train.cross_fit_below=0")
+    shoot(store, model)
+
+
+def shoot(store: Path, model: Path) -> None:
+    """Takes the pictures of `vclip browse`."""
+    from playwright.sync_api import sync_playwright
+
+    command = ["vclip", "browse", "--store", str(store), "--model", str(model), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
+        try:
+            url = server.stdout.readline().split()[0]
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            _shot(browser, url, (1280, 800), IMAGES / "browse.png", clip=True)
+            _shot(browser, url, (390, 844), IMAGES / "browse_phone.png", clip=False)
+        finally:
+            server.terminate()
+
+
+def _shot(browser: Any, url: str, size: tuple[int, int], picture: Path, clip: bool) -> None:
+    tab = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    tab.goto(url)
+    tab.wait_for_selector("main .tile")
+    if clip:
+        tab.locator("main .tile .face").nth(1).click()
+        tab.locator("#panel .strip").nth(2).wait_for()
+    tab.mouse.move(0, 0)
+    tab.evaluate("document.getElementById('store').textContent = 'work/store'")
+    tab.wait_for_load_state("networkidle")
+    tab.screenshot(path=picture)
     Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
 
 
@@ -67,6 +121,6 @@ if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="vclip-pictures-"))
     try:
-        {"inspect": inspect, "report": report}[sys.argv[1]](work)
+        {"inspect": inspect, "report": report, "stats": stats, "browse": browse}[sys.argv[1]](work)
     finally:
         shutil.rmtree(work)

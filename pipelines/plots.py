@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
+import pyarrow as pa
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
@@ -136,6 +138,52 @@ def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
     loss.tick_params(colors=FAINT)
     loss.spines[["top", "right", "left"]].set_visible(False)
     return _save(figure, path)
+
+
+def plot_map(
+    path: str | Path, points: np.ndarray, axes: Sequence[str], title: str, values: pa.ChunkedArray | None
+) -> Path:
+    """Draws points on a plane, coloured by numbers or by the most frequent texts; what is not known is grey.
+
+    Args:
+        path: of the picture; points are pixels also in an SVG, or a million would make it unreadable.
+        points: (n, 2).
+        axes: what the coordinates are.
+        title: what the points are.
+        values: (n,) numbers or texts.
+    """
+    figure, drawn = _axes(*axes, (7.6, 6.0))
+    drawn.set_title(title, color=INK, fontsize=11, loc="left")
+    style = {"s": float(np.clip(2e4 / len(points), 0.5, 24)), "linewidths": 0, "rasterized": True, "alpha": 0.8}
+    rows = {"": np.arange(len(points))} if values is None else None
+    if values is not None and pa.types.is_floating(values.type):
+        number = values.to_numpy(zero_copy_only=False).astype(float)
+        known = np.isfinite(number)
+        drawn.scatter(*points[~known].T, color=FAINT, **style)
+        low, high = np.percentile(number[known], (2, 98)) if known.any() else (0, 1)
+        found = drawn.scatter(*points[known].T, c=number[known], cmap="viridis", vmin=low, vmax=high, **style)
+        figure.colorbar(found, ax=drawn, shrink=0.7, extend="both").outline.set_visible(False)
+    else:
+        rows = rows or _kinds(np.array(values.fill_null("").to_pylist()))
+        for (name, row), colour in zip(rows.items(), cycle(COLOURS)):
+            grey = name in ("unknown", "others")
+            label = f"{name} ({len(row):,})" if name else None
+            drawn.scatter(
+                *points[row].T, color=FAINT if grey else colour, label=label, zorder=1 if grey else 2, **style
+            )
+        if values is not None:
+            drawn.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
+    return _save(figure, path)
+
+
+def _kinds(texts: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the rows of the most frequent texts, as many as there are colours, of all others and of the empty."""
+    names, number, count = np.unique(texts, return_inverse=True, return_counts=True)
+    most = [i for i in np.argsort(-count, kind="stable") if names[i]][: len(COLOURS)]
+    kinds = {str(names[i]): np.flatnonzero(number == i) for i in most}
+    others = np.flatnonzero(~np.isin(number, most) & (texts != ""))
+    rest = {"others": others, "unknown": np.flatnonzero(texts == "")}
+    return kinds | {name: rows for name, rows in rest.items() if len(rows)}
 
 
 def _axes(x: str, y: str, size: tuple[float, float]) -> tuple[Any, Any]:

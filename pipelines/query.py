@@ -4,10 +4,14 @@ import base64
 import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, TextIO
 
+import pyarrow as pa
+
+from pipelines.analysis.sql import answered
 from stores import Store
 from vclip.errors import InputError
 
@@ -23,6 +27,7 @@ def query(
     limit: int | None,
     format: str,
     at: str | Mapping[str, int] | None = None,
+    raw: bool = False,
 ) -> None:
     """Prints the rows that match, on stdout.
 
@@ -32,29 +37,59 @@ def query(
         select, order: comma-separated columns.
         at: a tag or version of the store, as `Store.snapshot` takes it; the newest if None.
         format: table, json (one list), jsonl (an object a line) or csv; bytes are base64 in all of them.
+        raw: shows what was ingested, without corrections by hand.
 
     Raises:
         InputError, StoreError: unknown format, table or column, or not SQL.
     """
+    _check_format(format)
+    rows = Store.open(store_uri).snapshot(at, raw).query(table, _names(select), where, limit, _names(order) or ())
+    _show(rows.schema, rows.to_batches(1 << 12), format)
+
+
+def query_sql(
+    store_uri: str, sql: str, format: str, at: str | Mapping[str, int] | None = None, raw: bool = False
+) -> None:
+    """Prints what an SQL query finds, as `query` does; raises InputError where it is not one."""
+    _check_format(format)
+    with answered(Store.open(store_uri).snapshot(at, raw), sql) as reader:
+        _show(reader.schema, reader, format)
+
+
+def plain_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
+    """Yields rows as JSON takes them; bytes as base64, times in ISO 8601."""
+    for batch in batches:
+        for row in batch.to_pylist():
+            yield {name: _plain(value) for name, value in row.items()}
+
+
+def write_csv(file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes rows with a head line; lists and structures as JSON, bytes as base64."""
+    writer = csv.DictWriter(file, columns)
+    writer.writeheader()
+    writer.writerows({k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in r.items()} for r in rows)
+
+
+def _check_format(format: str) -> None:
     if format not in FORMATS:
         raise InputError(f"format '{format}': expected one of {', '.join(FORMATS)}")
-    store = Store.open(store_uri)
-    rows = store.snapshot(at).query(table, _names(select), where, limit, _names(order) or ())
-    columns = rows.column_names
-    values = ({name: _plain(value) for name, value in row.items()} for row in rows.to_pylist())
+
+
+def _show(schema: pa.Schema, batches: Iterable[pa.RecordBatch], format: str) -> None:
+    values = plain_rows(batches)
     if format == "json":
-        print(json.dumps(list(values), ensure_ascii=False))
+        lines = (json.dumps(row, ensure_ascii=False) for row in values)
+        print(f"[{next(lines, '')}", end="")
+        for line in lines:
+            print(f", {line}", end="")
+        print("]")
     elif format == "jsonl":
         for row in values:
             print(json.dumps(row, ensure_ascii=False))
     elif format == "csv":
-        writer = csv.DictWriter(sys.stdout, columns)
-        writer.writeheader()
-        writer.writerows(
-            {k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in r.items()} for r in values
-        )
+        write_csv(sys.stdout, schema.names, values)
     else:
-        _print_table(columns, values)
+        _print_table(schema.names, values)
 
 
 def _names(text: str | None) -> list[str] | None:
@@ -64,9 +99,15 @@ def _names(text: str | None) -> list[str] | None:
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    if isinstance(value, datetime):
+    if isinstance(value, datetime | date | time):
         return value.isoformat()
-    return value
+    if isinstance(value, Decimal):  # of DuckDB's sums of whole numbers
+        return int(value) if value == int(value) else float(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _print_table(columns: list[str], rows: Iterable[dict[str, Any]]) -> None:

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
 import yaml
 
 from pipelines.charts import STYLE, duration, figure, funnel, histogram, legend, over_time, stack
 from pipelines.fates import in_words
 from pipelines.markup import data_uri, document, section, table, tiles
+from pipelines.thumbnails import thumbnail
 
 if TYPE_CHECKING:
     from pipelines.report import RunReport
@@ -39,7 +38,6 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: .5r
 """
 )
 EXAMPLES, SHOWN_REASONS = 3, 20
-THUMBNAIL_PX = 96
 
 
 def page(report: "RunReport", result: Mapping[str, Any]) -> str:
@@ -102,22 +100,13 @@ def _fates(report: "RunReport") -> str:
 
 
 def _fate(words: str, count: int, total: int, images: list[bytes], kind: str) -> str:
-    small = filter(None, map(_thumbnail, images))
+    small = filter(None, map(thumbnail, images))
     shown = "".join(f'<img src="{data_uri(image, "image/jpeg")}" alt="">' for image in small)
     return (
         f'<div class="{kind}"><div><b>{count:,}</b> <span class="faint">{count / total:.1%}</span><br>'
         f'{html.escape(words)}<div class="meter"><i style="width:{100 * count / total:.2f}%"></i></div></div>'
         f'<div class="thumbs">{shown}</div></div>'
     )
-
-
-def _thumbnail(jpeg: bytes) -> bytes:
-    """A JPEG, shrunk; nothing where it is no picture."""
-    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        return b""
-    small = cv2.resize(image, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
 
 
 def _distributions(report: "RunReport") -> str:

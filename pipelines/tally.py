@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 
 class Histogram:
     """Counts values in fixed bins; the outermost take what lies beyond them."""
@@ -20,6 +22,12 @@ class Histogram:
     def add(self, value: float) -> None:
         self.counts[min(max(bisect_right(self.edges, value) - 1, 0), len(self.counts) - 1)] += 1
         self.total += value
+
+    def add_all(self, values: np.ndarray) -> None:
+        """As `add` of each of (n,) values."""
+        places = np.clip(np.searchsorted(self.edges, values, "right") - 1, 0, len(self.counts) - 1)
+        self.counts = (self.counts + np.bincount(places, minlength=len(self.counts))).tolist()
+        self.total += float(np.sum(values, dtype=np.float64))
 
     @property
     def count(self) -> int:

@@ -68,8 +68,15 @@ def _add_runs_and_revisions(db: DBConnection) -> None:
         videos.add_columns({"revision": "cast(1 as bigint)"})
 
 
+@step(2)
+def _add_edits(db: DBConnection) -> None:
+    if "edits" not in db.list_tables(limit=100).tables:
+        db.create_table("edits", schema=schemas.schema("edits"))
+
+
 def _mark(db: DBConnection, version: int) -> None:
     # `videos` speaks for the store, so it is marked last.
-    for table in reversed(schemas.TABLES):
+    there = db.list_tables(limit=100).tables
+    for table in (name for name in reversed(schemas.TABLES) if name in there):
         dataset = db.open_table(table).to_lance()
         dataset.update_schema_metadata({schemas.VERSION_KEY.decode(): str(version)})

@@ -1,4 +1,4 @@
-"""The seven tables, column by column.
+"""The eight tables, column by column.
 
 Notable:
 - Every row carries the `run_id` of the job that wrote it; `runs` tells how that was made, and whether it still lives.
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from stores.errors import StoreError, nearest
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 VERSION_KEY = b"vclip.schema_version"  # of a table's schema metadata; the one on `videos` speaks for the store
 SPACE_KEY = b"vclip.space"  # of a vector column's metadata
 
@@ -124,6 +124,16 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("models", _text),  # JSON object: what made it -> version or hash
         _need("created_at", _time),
     ],
+    "edits": [  # one correction by hand; only ever added to, see stores.edits
+        _id("edit_id"),  # sorts by time
+        _need("action", _text),  # reject | label | merge | undo
+        _need("subject", _text),  # what it is about: a clip_id, an identity or an edit_id
+        _need("name", _text),  # the corrected column; else ""
+        pa.field("value", _text),  # what is right
+        _need("who", _text),
+        _need("why", _text),
+        _need("created_at", _time),
+    ],
     "runs": [  # one job that wrote
         _id("run_id"),
         _need("command", _text),  # JSON object: the job and its inputs
@@ -137,6 +147,7 @@ _COLUMNS: dict[str, list[pa.Field]] = {
 
 TABLES = tuple(_COLUMNS)
 PINNED = tuple(name for name in TABLES if name != "runs")  # what a version of the store names
+LATER = ("edits",)  # tables that versions of the store named before schema 3 do not know
 VOUCHED = ("clips", "faces", "voices")  # rows count only if the ledger names their video and run
 EMBEDDED = ("faces", "voices")  # tables with vector columns
 MEDIA = {"faces": "image", "voices": "audio"}

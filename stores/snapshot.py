@@ -4,11 +4,16 @@ A commit writes data, then the ledger, then removes what it superseded. So versi
 taken while the ledger stood still hold every row that this ledger vouches for: the ledger is read before and after,
 and again if it moved. Rows it does not vouch for (of crashed or running commits) are excluded by SQL, which lets
 limits, orders and searches act on vouched rows only.
+
+What people corrected by hand (`stores.edits`) is read in place of what was ingested, and what they rejected is not
+read at all, unless the snapshot is raw.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +21,17 @@ from lancedb.db import DBConnection
 from lancedb.index import IndexConfig
 from lancedb.query import ColumnOrdering, LanceQueryBuilder
 from lancedb.table import Table
+from pyarrow import compute
 
-from stores import schemas
+from stores import corrections, schemas
+from stores.corrections import ROW_ID, Corrections
 from stores.errors import StoreError, nearest, reason
-from stores.schemas import MEDIA, PINNED, TABLES, VOUCHED
+from stores.schemas import LATER, MEDIA, PINNED, TABLES, VOUCHED
 
 _IN_LIST = 1000  # names to one SQL list
-ROW_ID = "_rowid"  # LanceDB's own number of a row, valid for one version of its table
+
+if TYPE_CHECKING:
+    from lance import LanceDataset
 
 
 class Snapshot:
@@ -32,25 +41,41 @@ class Snapshot:
         db: the connection.
         versions: table -> version, as `version` gave them; None reads the newest state.
         last: an earlier one; if it is of the same version, it knows already what the ledger vouches for.
+        raw: reads what was ingested, without the edits.
 
     Raises:
         StoreError: a version is gone.
     """
 
-    def __init__(self, db: DBConnection, versions: Mapping[str, int] | None = None, last: "Snapshot | None" = None):
+    def __init__(
+        self,
+        db: DBConnection,
+        versions: Mapping[str, int] | None = None,
+        last: "Snapshot | None" = None,
+        raw: bool = False,
+    ):
         self._tables = _newest(db) if versions is None else _checked_out(db, versions)
+        self._raw = raw or "edits" not in self._tables
         same = last is not None and last.version == self.version
         self._unvouched: dict[str, dict[str, list[str]]] = last._unvouched if same else {}
+        self._corrections = last._corrections if same and last._raw == self._raw else None
 
     @property
     def version(self) -> dict[str, int]:
         """table -> version of this state; without `runs`, which every heartbeat changes."""
-        return {name: self._tables[name].version for name in PINNED}
+        return {name: self._tables[name].version for name in PINNED if name in self._tables}
 
     def schema(self, table: str) -> pa.Schema:
         """Returns the columns of a table; raises StoreError if there is no such table."""
         schemas.check_table(table)
         return self._tables[table].schema
+
+    @property
+    def corrections(self) -> Corrections:
+        """What edits in force do to the clips."""
+        if self._corrections is None:
+            self._corrections = corrections.NONE if self._raw else self._read_corrections()
+        return self._corrections
 
     @cached_property
     def ledger(self) -> dict[str, dict]:
@@ -69,6 +94,8 @@ class Snapshot:
     ) -> pa.Table:
         """Returns the rows of `table` that match, as `Store.query` says."""
         with self._explained(table):
+            if self._corrected(table):
+                return self._both(table, select, where, limit, order)
             return self._builder(table, select, where, limit, order).to_arrow()
 
     def batches(
@@ -77,19 +104,46 @@ class Snapshot:
         """Yields what `query` returns, at most `rows` at a time, for tables that do not fit into memory."""
         with self._explained(table):
             yield from self._builder(table, select, where).to_batches(rows)
+            if self._corrected(table):
+                select = self._selected(table, select)
+                yield from _built(self.corrections.table, select, where and f"({where})").to_batches(rows)
+
+    def dataset(self, table: str) -> "LanceDataset":
+        """Returns the table at this version, to be scanned by others.
+
+        It holds rows that are not vouched for, too, and `corrections` are not applied to it.
+        """
+        schemas.check_table(table)
+        with self._explained(table):
+            return self._tables[table].to_lance()
+
+    def row_ids(self, table: str, select: Sequence[str] | None, where: str | None = None) -> pa.Table:
+        """Returns what `query` does, with a column `_rowid` by which `take` finds the rows again."""
+        with self._explained(table):
+            found = self._builder(table, select, where).with_row_id(True).to_arrow()
+            if not self._corrected(table):
+                return found
+            wanted = _built(self.corrections.table, ["clip_id"], where and f"({where})").to_arrow()["clip_id"]
+            rows = self.corrections.rows
+            rows = rows.filter(compute.is_in(rows["clip_id"], wanted.combine_chunks())).select(found.column_names)
+            return pa.concat_tables([found, rows.cast(found.schema)])
 
     def take(self, table: str, row_ids: np.ndarray, columns: Sequence[str]) -> pa.Table:
         """Returns the rows of these row ids (n,) uint64, in their order; one may come several times."""
         unique, place = np.unique(row_ids, return_inverse=True)
         with self._explained(table):
-            rows = self._tables[table].take_row_ids(unique.tolist()).select([*columns, ROW_ID]).to_arrow()
-        return rows.sort_by(ROW_ID).drop([ROW_ID]).take(place)
+            key = [] if table != "clips" or "clip_id" in columns else ["clip_id"]
+            rows = self._tables[table].take_row_ids(unique.tolist()).select([*columns, *key, ROW_ID]).to_arrow()
+        rows = rows.sort_by(ROW_ID).drop([ROW_ID])
+        rows = self.corrections.applied(rows) if table == "clips" else rows
+        return rows.drop(key).take(place)
 
     def count(self, table: str, where: str | None = None) -> int:
         """Returns how many rows of `table` match."""
         schemas.check_table(table)
         with self._explained(table):
-            return self._tables[table].count_rows(self.filter(table, where))
+            stored = self._tables[table].count_rows(self.filter(table, where))
+            return stored + (self.corrections.table.count_rows(where) if self._corrected(table) else 0)
 
     def near(
         self,
@@ -144,7 +198,7 @@ class Snapshot:
         return self._unvouched[table]
 
     def filter(self, table: str, where: str | None) -> str | None:
-        """Returns the SQL of the vouched rows that match `where`, or None for all rows.
+        """Returns the SQL of the vouched rows that match `where` and stand as they are stored, or None for all rows.
 
         Raises:
             StoreError: the brackets or quotes of `where` do not match. Lance ignores what follows a stray bracket.
@@ -155,6 +209,8 @@ class Snapshot:
             parts.append(f"({where})")
         if table in VOUCHED and (outside := self.unvouched(table)):
             parts.append(f"NOT ({rows_of(outside)})")
+        if table in VOUCHED and (edited := self.corrections.touches if table == "clips" else self.corrections.hides):
+            parts.append(f"NOT ({edited})")
         return " AND ".join(parts) or None
 
     def _builder(
@@ -165,24 +221,61 @@ class Snapshot:
         limit: int | None = None,
         order: str | Sequence[str] = (),
     ) -> LanceQueryBuilder:
-        names = self.schema(table).names
-        if select is None:
-            select = [name for name in names if name != MEDIA.get(table)]
-        if not isinstance(select, Mapping):
-            select = [select] if isinstance(select, str) else list(select)
-            for name in select:
-                _check_column(table, name, [*names, ROW_ID])
+        select = self._selected(table, select)
         if limit is not None and limit < 1:
             raise StoreError(f"{table}: limit {limit}, expected at least 1")
-        builder = self._tables[table].search().select(select)
-        filter = self.filter(table, where)
-        if orderings := [_ordering(table, key, names) for key in ([order] if isinstance(order, str) else order)]:
-            builder = builder.order_by(orderings)
-            # Without a filter, lancedb 0.40 fails to order by a column that is not selected ("TakeExec requires").
-            filter = filter or "true"
-        if filter:
-            builder = builder.where(filter)
-        return builder if limit is None else builder.limit(limit)
+        orderings = self._orderings(table, order)
+        return _built(self._tables[table], select, self.filter(table, where), limit, orderings)
+
+    def _selected(
+        self, table: str, select: Sequence[str] | Mapping[str, str] | None
+    ) -> list[str] | Mapping[str, str]:
+        names = self.schema(table).names
+        if select is None:
+            return [name for name in names if name != MEDIA.get(table)]
+        if isinstance(select, Mapping):
+            return select
+        select = [select] if isinstance(select, str) else list(select)
+        for name in select:
+            _check_column(table, name, [*names, ROW_ID])
+        return select
+
+    def _orderings(self, table: str, order: str | Sequence[str]) -> list[ColumnOrdering]:
+        names = self.schema(table).names
+        return [_ordering(table, key, names) for key in ([order] if isinstance(order, str) else order)]
+
+    def _corrected(self, table: str) -> bool:
+        return table == "clips" and self.corrections.rows is not None
+
+    def _both(
+        self,
+        table: str,
+        select: Sequence[str] | Mapping[str, str] | None,
+        where: str | None,
+        limit: int | None,
+        order: str | Sequence[str],
+    ) -> pa.Table:
+        """The clips that stand as stored, and the corrected ones."""
+        orderings, select = self._orderings(table, order), self._selected(table, select)
+        asked = list(select)
+        more = [ordering.column_name for ordering in orderings if ordering.column_name not in asked]
+        select = {**select, **{name: name for name in more}} if isinstance(select, Mapping) else [*select, *more]
+        stored = self._builder(table, select, where, limit, order).to_arrow().replace_schema_metadata(None)
+        where = where and f"({where})"
+        edited = _built(self.corrections.table, select, where, limit, orderings).to_arrow()
+        rows = pa.concat_tables([stored, edited.replace_schema_metadata(None)], promote_options="permissive")
+        if orderings:
+            keys = [(o.column_name, "ascending" if o.ascending else "descending") for o in orderings]
+            rows = rows.sort_by(keys)
+        return rows.slice(0, limit).select(asked)
+
+    def _read_corrections(self) -> Corrections:
+        every = sorted(self._tables["edits"].search().to_arrow().to_pylist(), key=lambda row: row["edit_id"])
+        if not every:
+            return corrections.NONE
+        raw = copy(self)
+        raw._raw, raw._corrections = True, corrections.NONE
+        return corrections.corrections(corrections.in_force(every), lambda where: raw.row_ids("clips", None, where))
 
     @contextmanager
     def _explained(self, table: str) -> Iterator[None]:
@@ -218,6 +311,23 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _built(
+    source: Table,
+    select: Sequence[str] | Mapping[str, str],
+    where: str | None,
+    limit: int | None = None,
+    order: Sequence[ColumnOrdering] = (),
+) -> LanceQueryBuilder:
+    builder = source.search().select(select)
+    if order:
+        builder = builder.order_by(list(order))
+        # Without a filter, lancedb 0.40 fails to order by a column that is not selected ("TakeExec requires").
+        where = where or "true"
+    if where:
+        builder = builder.where(where)
+    return builder if limit is None else builder.limit(limit)
+
+
 def _newest(db: DBConnection) -> dict[str, Table]:
     while True:
         tables = {name: db.open_table(name) for name in TABLES}  # `videos` is the first
@@ -226,10 +336,10 @@ def _newest(db: DBConnection) -> dict[str, Table]:
 
 
 def _checked_out(db: DBConnection, versions: Mapping[str, int]) -> dict[str, Table]:
-    if set(versions) != set(PINNED):
+    if {*versions, *LATER} != set(PINNED):
         raise StoreError(f"store version names {', '.join(versions)}; expected all of {', '.join(PINNED)}")
-    tables = {name: db.open_table(name) for name in TABLES}
-    for name in PINNED:
+    tables = {name: db.open_table(name) for name in TABLES if name in versions or name not in PINNED}
+    for name in versions:
         table = tables[name]
         try:
             table.checkout(versions[name])

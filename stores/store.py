@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
 
-from stores import commit, migrations, opening, pairs, rows, runs, schemas, search, tags
+from stores import commit, edits, migrations, opening, pairs, rows, runs, schemas, search, tags
 from stores.errors import StoreError
 from stores.opening import Options
 from stores.resident import Memory
@@ -167,17 +167,67 @@ class Store(Upkeep):
         """Inserts generated utterances, or replaces those with the same generation_id; columns as in `schemas`."""
         self._merge("generations", generations)
 
+    # Corrections by hand
+
+    def reject(self, clip_ids: Sequence[str], who: str, why: str) -> list[str]:
+        """Rejects clips, and returns the edits' ids: with their faces and voices they are no longer read.
+
+        Nothing is deleted; `undo` brings them back.
+
+        Raises:
+            StoreError: there is no such clip, or who and why are not said.
+        """
+        return edits.reject(self._db, clip_ids, who, why)
+
+    def label(self, clip_ids: Sequence[str], name: str, value: str | None, who: str, why: str) -> list[str]:
+        """Corrects the identity or another label of clips, and returns the edits' ids.
+
+        Args:
+            clip_ids: at least one.
+            name: identity, gender, age, nationality, language, licence or consent.
+            value: what is right; None where it is not known.
+            who, why: kept with the edit.
+
+        Raises:
+            StoreError: there is no such clip or label, or who and why are not said.
+        """
+        return edits.label(self._db, clip_ids, name, value, who, why)
+
+    def merge_people(self, gone: str, kept: str, who: str, why: str) -> str:
+        """Makes one person of two: every clip of `gone`, also a later one, is one of `kept`; returns the edit's id.
+
+        Raises:
+            StoreError: there is no such person, or who and why are not said.
+        """
+        return edits.merge(self._db, gone, kept, who, why)
+
+    def undo(self, edit_id: str, who: str, why: str) -> str:
+        """Takes an edit back, be it an undo, and returns the id of this one.
+
+        Raises:
+            StoreError: there is no such edit, or it is undone already.
+        """
+        return edits.undo(self._db, edit_id, who, why)
+
+    def edits(self) -> list[dict[str, Any]]:
+        """Returns all edits, the oldest first: the columns of the table `edits`, and `in_force`."""
+        return edits.listed(self.snapshot())
+
     # Reading
 
-    def snapshot(self, version: Mapping[str, int] | str | None = None) -> Snapshot:
+    def snapshot(self, version: Mapping[str, int] | str | None = None, raw: bool = False) -> Snapshot:
         """Returns the newest state, or the one of a `version()` or a tag; has the reading methods of this class.
+
+        Args:
+            version: which state; the newest where left out.
+            raw: reads what was ingested, as if nobody had corrected it.
 
         Raises:
             StoreError: that version is gone, or there is no such tag.
         """
         if isinstance(version, str):
             version = tags.version_of(self._db, version)
-        self._last = Snapshot(self._db, version, self._last)
+        self._last = Snapshot(self._db, version, self._last, raw)
         return self._last
 
     def version(self) -> dict[str, int]:
@@ -202,7 +252,7 @@ class Store(Upkeep):
         """Returns the rows of complete videos that match.
 
         Args:
-            table: one of the seven.
+            table: one of the eight.
             select: columns, or name -> SQL expression; all but the media where left out.
             where: an SQL filter; may compute, as in `end_s - start_s > 2`.
             limit: at most so many rows.

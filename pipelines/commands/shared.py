@@ -41,6 +41,8 @@ tags = typer.Typer(
 app.add_typer(tags, name="tag")
 imports = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Bring data of others into a store.")
 app.add_typer(imports, name="import")
+edits = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Correct a store by hand, undoably.")
+app.add_typer(edits, name="edit")
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML file over the defaults, as configs/offline.yaml.")

@@ -16,6 +16,7 @@ from pipelines.config import Config
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.faces.crops import cut_crop
 from pipelines.extraction.faces.detectors import open_detector
+from pipelines.extraction.faces.glimpses import Glimpse
 from pipelines.extraction.faces.photos import face_in_photo, read_image
 from pipelines.extraction.media.decode import SAMPLE_RATE_HZ, ffmpeg_binary, full_pictures
 from pipelines.extraction.media.probe import MediaError, probe_media
@@ -71,7 +72,8 @@ def _faces(pictures: Sequence[str], config: Config, funnel: Counter[str]) -> tup
             funnel["drop:no_face"] += 1
             reasons.append(str(error))
             continue
-        faces.append(cut_crop(picture, face, float(len(faces)), config.extraction.clips.jpeg_quality))
+        whole = Glimpse(picture, 0, 0, (picture.shape[1], picture.shape[0]))
+        faces.append(cut_crop(whole, face, float(len(faces)), config.extraction.clips.jpeg_quality))
     return faces, "" if faces else next(iter(reasons), "no picture")
 
 

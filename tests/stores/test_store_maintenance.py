@@ -71,7 +71,7 @@ def test_info_counts_what_readers_see(store):
     store.commit([video(0), video(1, clips=0)])
     crashed_commit(store, [video(2)])
     info = store.info()
-    empty = {"speakers": 0, "generations": 0, "runs": 0}
+    empty = {"speakers": 0, "generations": 0, "edits": 0, "runs": 0}
     assert info["rows"] == {"videos": 2, "clips": 2, "faces": 4, "voices": 2} | empty
     assert info["states"] == {"done": 1, "empty": 1}
     assert info["spaces"] == {"faces": FACES, "voices": VOICES}

@@ -120,53 +120,56 @@ def test_a_table_that_is_gone_is_named(store):
 def test_a_newer_store_is_refused(store, monkeypatch):
     monkeypatch.setattr(schemas, "SCHEMA_VERSION", 0)
     for act in (Store.open, Store.migrate):
-        with pytest.raises(StoreError, match="schema version 2, this vclip knows 0"):
+        with pytest.raises(StoreError, match="schema version 3, this vclip knows 0"):
             act(store.uri)
 
 
 def test_an_older_store_is_migrated_by_an_explicit_call(store, monkeypatch):
     store.commit([video(1)])
-    monkeypatch.setattr(schemas, "SCHEMA_VERSION", 4)
+    monkeypatch.setattr(schemas, "SCHEMA_VERSION", 5)
     monkeypatch.setattr(migrations, "STEPS", {})
-    with pytest.raises(StoreError, match=r"schema version 2, expected 4; run `vclip migrate"):
+    with pytest.raises(StoreError, match=r"schema version 3, expected 5; run `vclip migrate"):
         Store.open(store.uri)
-    with pytest.raises(StoreError, match="no migration from schema version 2"):
+    with pytest.raises(StoreError, match="no migration from schema version 3"):
         Store.migrate(store.uri)
 
-    @migrations.step(2)
+    @migrations.step(3)
     def add_note(db):
         if "note" not in db.open_table("clips").schema.names:  # a step may run twice
             db.open_table("clips").add_columns({"note": "concat('from ', video_id)"})
 
-    @migrations.step(3)
+    @migrations.step(4)
     def crash(db):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         Store.migrate(store.uri)
-    migrations.STEPS[3] = add_note
-    assert Store.migrate(store.uri) == [3, 4]
+    migrations.STEPS[4] = add_note
+    assert Store.migrate(store.uri) == [4, 5]
     migrated = Store.open(store.uri, FACES, VOICES)
     assert migrated.query("clips", ["note"], limit=1)["note"].to_pylist() == ["from video0001"]
     assert len(migrated.pairs()["clip_id"]) == 2
-    assert Store.migrate(store.uri) == [4]
+    assert Store.migrate(store.uri) == [5]
 
 
-def test_a_store_of_version_1_keeps_all_that_it_holds(tmp_path):
-    """store_v1.zip was made by the code of that time: three videos, one of them replaced, and a crashed commit."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_store_keeps_all_that_it_holds(tmp_path, version):
+    """store_v*.zip were made by the code of their time: three videos, one of them replaced, and a crashed commit."""
     uri = str(tmp_path / "store")
-    zipfile.ZipFile(Path(__file__).parent / "store_v1.zip").extractall(uri)
-    with pytest.raises(StoreError, match=r"found schema version 1, expected 2; run `vclip migrate"):
+    zipfile.ZipFile(Path(__file__).parent / f"store_v{version}.zip").extractall(uri)
+    with pytest.raises(StoreError, match=rf"found schema version {version}, expected 3; run `vclip migrate"):
         Store.open(uri)
-    assert Store.migrate(uri) == [1, 2]
-    assert Store.migrate(uri) == [2]
+    assert Store.migrate(uri) == list(range(version, 4))
+    assert Store.migrate(uri) == [3]
     migrated, same = Store.open(uri, FACES, VOICES), Store.create(str(tmp_path / "same"), FACES, VOICES)
     same.commit([video(0), video(1, LATER, "b", clips=1), video(2, clips=0)])
     same.add_uri("video0000", "/copy.mp4")
     without = ("created_at", "revision")
     assert contents(migrated, without) == contents(same, without)
     assert migrated.speakers()["speaker_id"].to_pylist() == ["a"]
-    assert migrated.query("runs").num_rows == 0
+    assert migrated.query("runs").num_rows == version - 1
+    assert migrated.edits() == []
     migrated.commit([video(0, LATER, "b"), video(7)])
-    assert migrated.query("videos", ["revision"], order="video_id")["revision"].to_pylist() == [2, 1, 1, 1]
-    assert migrated.sweep(older_than_s=0) == 8  # of the crashed commit
+    revisions = migrated.query("videos", ["revision"], order="video_id")["revision"].to_pylist()
+    assert revisions == {1: [2, 1, 1, 1], 2: [3, 2, 1, 1]}[version]
+    assert migrated.sweep(older_than_s=0) == 8 * version  # of the crashed commit

@@ -52,7 +52,7 @@ def test_of_strangers_so_many_match_as_it_says(strangers, trained, prior):
 def test_it_costs_little_more_than_the_best_that_could_be_known(world, strangers, trained):
     same = strangers.same
     mine = cost(trained.calibration.log_ratio(strangers.scores), same)
-    best = cost(world.log_ratio(*world.people(PEOPLE, 2)).ravel(), same)
+    best = cost(world.law.log_ratio(*world.people(PEOPLE, 2)).ravel(), same)
     assert best < mine < best + 0.1 < 1  # 1 is what saying nothing costs
     assert cost(np.zeros(len(same)), same) == pytest.approx(1)
     assert cost(np.where(same, 50.0, -50.0), same) < 1e-9

@@ -1,0 +1,107 @@
+"""What the page's requests take on a large store: the first, a middle and the last page, filters, a picture.
+
+The store is made up: one video with as many clips as asked, a face and a voice each, 8 numbers a vector, small media.
+
+    python benchmarks/browse.py --clips 1000000
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.browsing.cards import Filters, page
+from pipelines.browsing.media import _Places
+from pipelines.browsing.values import Values
+from stores import Store, run_id, schemas
+from stores.rows import typed
+
+PART, MEDIA_BYTES, PAGE = 50_000, 300, 60
+SPACES = {"faces": {"face": 8}, "voices": {"voice": 8}}
+
+
+def made_up(folder: Path, clips: int) -> Store:
+    """A store whose rows were written past the commit, which checks each of them in Python."""
+    store, run, rng = Store.create(str(folder), SPACES["faces"], SPACES["voices"]), run_id(), np.random.default_rng(0)
+    own = {"video_id": "one", "run_id": run}
+    for start in range(0, clips, PART):
+        names = [f"{rng.integers(1 << 62):024x}" for _ in range(start, min(start + PART, clips))]
+        for table in ("clips", "faces", "voices"):
+            store._db.open_table(table).add(_rows(table, names, own, rng, start))
+    video = {**own, "state": "done", "reason": "", "config_hash": "a", "funnel": {}, "uris": [], "revision": 1}
+    video |= {"n_clips": clips, "n_faces": clips, "n_voices": clips, "created_at": datetime.now(UTC)}
+    store._db.open_table("videos").add(typed("videos", [video]))
+    return store
+
+
+def _rows(table: str, names: list[str], own: dict, rng: np.random.Generator, start: int) -> pa.Table:
+    n, columns = len(names), []
+    fixed = {**own, "video_uri": "one.mp4", "labels": "{}", "language": "en"}
+    for field in schemas.schema(table, SPACES.get(table)):
+        if field.name in fixed:
+            columns.append(pa.array([fixed[field.name]] * n, field.type))
+        elif field.name.endswith("_id"):
+            columns.append(pa.array(names, field.type))
+        elif field.name == "identity":
+            columns.append(pa.array([f"person{(start + i) // 20}" for i in range(n)], field.type))
+        elif field.name == "gender":
+            columns.append(pa.array(rng.choice(["f", "m"], n), field.type))
+        elif pa.types.is_fixed_size_list(field.type):
+            width = field.type.list_size
+            flat = pa.array(rng.normal(size=n * width).astype(np.float32))
+            columns.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type))
+        elif pa.types.is_floating(field.type):
+            columns.append(pa.array(rng.uniform(size=n) + (3 if field.name == "end_s" else 0), field.type))
+        elif pa.types.is_large_binary(field.type):
+            columns.append(pa.array([rng.bytes(MEDIA_BYTES) for _ in range(n)], field.type))
+        else:
+            columns.append(pa.nulls(n, field.type))
+    return pa.Table.from_arrays(columns, schema=schemas.schema(table, SPACES.get(table)))
+
+
+def _ms(act: Callable[[], object]) -> float:
+    """The median of five calls, in ms."""
+    took = []
+    for _ in range(5):
+        start = time.perf_counter()
+        act()
+        took.append(1000 * (time.perf_counter() - start))
+    return round(statistics.median(took), 1)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--clips", type=int, default=100_000)
+    clips = options.parse_args().clips
+    with tempfile.TemporaryDirectory(prefix="vclip-browse-") as folder:
+        store = made_up(Path(folder) / "store", clips)
+        base_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        snapshot, places = store.snapshot(), _Places()
+        faces = [card["face_id"] for card in page(snapshot, Filters(), "", PAGE)["cards"]]
+        found = {
+            "clips": clips,
+            "snapshot_ms": _ms(store.snapshot),
+            "first_page_ms": _ms(lambda: page(snapshot, Filters(), "", PAGE)),
+            "middle_page_ms": _ms(lambda: page(snapshot, Filters(), f"{1 << 61:024x}", PAGE)),
+            "last_page_ms": _ms(lambda: page(snapshot, Filters(), f"{int(0.9999 * (1 << 62)):024x}", PAGE)),
+            "one_person_ms": _ms(lambda: page(snapshot, Filters(identity="person77"), "", PAGE)),
+            "label_ms": _ms(lambda: page(snapshot, Filters(labels={"gender": "f"}), "", PAGE)),
+            "best_percent_ms": _ms(lambda: page(snapshot, Filters(min_quality=0.99), "", PAGE)),
+            "picture_ms": _ms(lambda: places.content(snapshot, "faces", faces.pop())),
+            "picture_again_ms": _ms(lambda: places.content(snapshot, "faces", faces[0])),
+            "values_of_identity_ms": _ms(lambda: Values().of(snapshot, "identity")),
+            "memory_above_making_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - base_mb),
+        }
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()

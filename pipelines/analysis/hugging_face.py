@@ -1,0 +1,137 @@
+"""Clips in the layout of Hugging Face's `datasets`: Parquet shards that `datasets.load_dataset(folder)` opens.
+
+    README.md   data/train-00000-of-00003.parquet ...
+
+A medium is a struct of bytes and path, and the schema's metadata says which columns are pictures and sounds
+(datasets/features/image.py and audio.py); splits are told from the names of the files and in the head of README.md.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import yaml
+from pyarrow import parquet
+
+from pipelines.analysis.clip_media import UNSPLIT, ClipMedia
+
+AT_A_TIME = 64  # clips to a row group, which a reader holds in memory
+SAMPLE_RATE_HZ = 16_000  # of the store's audio
+
+_TEXTS = (
+    *("clip_id", "video_id", "video_uri", "identity", "gender", "age", "nationality", "language", "licence"),
+    *("consent", "labels", "face_id", "voice_id"),
+)
+_NUMBERS = ("start_s", "end_s", "speaking_score", "face_quality", "voice_start_s", "voice_end_s", "snr_db")
+_COUNTS = ("n_faces", "n_voices")
+_MEDIA = {"face": {"_type": "Image"}, "voice": {"sampling_rate": SAMPLE_RATE_HZ, "_type": "Audio"}}
+_VALUES = {
+    **dict.fromkeys(_TEXTS, pa.string()),
+    **dict.fromkeys(_NUMBERS, pa.float64()),
+    **dict.fromkeys(_COUNTS, pa.int64()),
+}
+
+
+def write_datasets(folder: Path, clips: Iterator[ClipMedia], shard_bytes: int) -> dict[str, Any]:
+    """Writes the clips, and returns how many of each split, and the files.
+
+    Args:
+        folder: an empty one.
+        clips: each with a face and a voice; where none has a split, all are `train`.
+        shard_bytes: size at which a shard is full.
+    """
+    (folder / "data").mkdir()
+    splits: dict[str, _Split] = {}
+    try:
+        for item in clips:
+            if item.split not in splits:
+                splits[item.split] = _Split(folder / "data", item.split, shard_bytes)
+            splits[item.split].add(item)
+    finally:
+        for split in splits.values():
+            split.close()
+    counts = {}
+    for name, split in sorted(splits.items()):
+        final = "train" if set(splits) == {UNSPLIT} else name
+        counts[final] = split.clips
+        for number, path in enumerate(split.paths):
+            path.rename(path.with_name(f"{final}-{number:05}-of-{len(split.paths):05}.parquet"))
+    (folder / "README.md").write_text(_readme(counts), encoding="utf-8")
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
+    return {"clips": counts, "files": files}
+
+
+def schema() -> pa.Schema:
+    """Returns the columns, with the metadata by which `datasets` knows what they are."""
+    medium = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    named = {pa.string(): "string", pa.float64(): "float64", pa.int64(): "int64"}
+    values = {name: {"dtype": named[kind], "_type": "Value"} for name, kind in _VALUES.items()}
+    about = {"info": {"features": {**_MEDIA, **values}}}
+    fields = {**dict.fromkeys(_MEDIA, medium), **_VALUES}
+    return pa.schema(fields.items(), metadata={"huggingface": json.dumps(about)})
+
+
+def _row(item: ClipMedia) -> dict[str, Any]:
+    face, voice = item.face, item.voice
+    return {
+        **item.clip,
+        "face": {"bytes": face["image"], "path": f"{face['face_id']}.jpg"},
+        "voice": {"bytes": voice["audio"], "path": f"{voice['voice_id']}.flac"},
+        "face_id": face["face_id"],
+        "face_quality": face["quality"],
+        "voice_id": voice["voice_id"],
+        "voice_start_s": voice["start_s"],
+        "voice_end_s": voice["end_s"],
+        "snr_db": voice["snr_db"],
+        "n_faces": item.n_faces,
+        "n_voices": item.n_voices,
+    }
+
+
+class _Split:
+    """The shards of one split; one is open at a time, and AT_A_TIME clips are in memory."""
+
+    def __init__(self, folder: Path, name: str, shard_bytes: int):
+        self.clips, self.paths = 0, []
+        self._folder, self._name, self._full = folder, name, shard_bytes
+        self._rows: list[dict[str, Any]] = []
+        self._file: parquet.ParquetWriter | None = None
+        self._bytes = 0
+
+    def add(self, item: ClipMedia) -> None:
+        self._rows.append(_row(item))
+        self._bytes += len(item.face["image"]) + len(item.voice["audio"])
+        self.clips += 1
+        if self._bytes >= self._full:
+            self.close()
+        elif len(self._rows) == AT_A_TIME:
+            self._write()
+
+    def close(self) -> None:
+        self._write()
+        if self._file:
+            self._file.close()
+        self._file, self._bytes = None, 0
+
+    def _write(self) -> None:
+        if not self._rows:
+            return
+        if self._file is None:
+            self.paths.append(self._folder / f"{self._name}-{len(self.paths):05}.parquet")
+            self._file = parquet.ParquetWriter(self.paths[-1], schema(), compression="none")  # media are compressed
+        self._file.write_table(pa.Table.from_pylist(self._rows, schema=schema()))
+        self._rows = []
+
+
+def _readme(counts: dict[str, int]) -> str:
+    files = [{"split": name, "path": f"data/{name}-*.parquet"} for name in counts]
+    head = {"configs": [{"config_name": "default", "data_files": files}], "tags": ["face", "voice", "vclip"]}
+    return (
+        f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n# Faces and voices of clips\n\n"
+        f"{sum(counts.values()):,} clips, each with its best face crop (`face`, JPEG), its longest speech (`voice`, "
+        "FLAC at 16 kHz) and what is known of it; `null` is not known. `labels` is a JSON object.\n\n"
+        '```python\nfrom datasets import load_dataset\n\nclips = load_dataset("path/to/this/folder")\n```\n\n'
+        "`vclip card` writes a full dataset card of the store that this was exported from.\n"
+    )

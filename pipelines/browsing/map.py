@@ -1,0 +1,127 @@
+"""The 2-D map: faces or voices at their first two principal components, coloured by any column."""
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute
+
+from stores import Snapshot
+from stores.corrections import ROW_ID
+from stores.errors import StoreError, nearest
+from stores.pairs import matrix, space_column
+from stores.schemas import EMBEDDED, KEYS, LABELS
+
+POINTS = 20_000  # more are a blot, and slow to draw
+OF_CLIPS = ("identity", *LABELS, "split", "speaking_score", "video_id")
+OF_ROWS = {
+    "faces": ("quality", "size_px", "sharpness", "frontality", "exposure"),
+    "voices": ("snr_db", "speech_ratio"),
+}
+CATEGORIES = 7  # that have a colour of their own
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Points of one table."""
+
+    xy: np.ndarray  # (n, 2) float32 in -1..1
+    row_ids: np.ndarray  # (n,) uint64
+    ids: list[str]
+    clip_ids: pa.Array
+    total: int  # rows that n are a sample of
+    explained: float  # share of the variance that two dimensions show
+
+
+class Maps:
+    """Lays a table out once for each version of the store."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[dict[str, int], Layout]] = {}
+        self._lock = threading.Lock()
+
+    def coloured(self, snapshot: Snapshot, table: str, space: str | None, colour: str) -> dict[str, Any]:
+        """Returns the points and what colours them.
+
+        Raises:
+            StoreError: no such table, space or column.
+        """
+        if table not in EMBEDDED:
+            raise StoreError(f"map of '{table}'; {nearest(table, EMBEDDED)}")
+        known = (*OF_CLIPS, *OF_ROWS[table])
+        if colour not in known:
+            raise StoreError(f"map: unknown column '{colour}'; {nearest(colour, known)}")
+        with self._lock:
+            version, layout = self._held.get(table, ({}, None))
+            if layout is None or version != snapshot.version:
+                layout = laid_out(snapshot, table, space)
+                self._held[table] = snapshot.version, layout
+        return {
+            "xy": np.round(layout.xy, 4).reshape(-1).tolist(),
+            "ids": layout.ids,
+            "clips": layout.clip_ids.to_pylist(),
+            "total": layout.total,
+            "explained": layout.explained,
+            **_colours(snapshot, table, layout, colour),
+        }
+
+
+def laid_out(snapshot: Snapshot, table: str, space: str | None) -> Layout:
+    """Returns the layout of a table, of a sample drawn by a fixed seed where it is large."""
+    column, key = space_column(snapshot, table, space), KEYS[table]
+    row_ids = snapshot.query(table, [ROW_ID])[ROW_ID].to_numpy()
+    total = len(row_ids)
+    if total > POINTS:
+        row_ids = np.sort(np.random.default_rng(0).choice(row_ids, POINTS, replace=False))
+    if not total:
+        return Layout(np.zeros((0, 2), np.float32), row_ids, [], pa.array([], pa.string()), 0, 0.0)
+    rows = snapshot.take(table, row_ids, [key, "clip_id", column])
+    xy, explained = principal(matrix(rows[column]))
+    return Layout(xy, row_ids, rows[key].to_pylist(), rows["clip_id"].combine_chunks(), total, explained)
+
+
+def principal(vectors: np.ndarray) -> tuple[np.ndarray, float]:
+    """Returns the first two principal components of vectors (n, d), scaled to -1..1, and their share of the variance.
+
+    The sign of each is such that its largest loading is positive, so that the same store has the same map.
+    """
+    centred = vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64)
+    variance, axes = np.linalg.eigh(centred.T @ centred)
+    first = axes[:, :-3:-1]
+    first = first * np.sign(first[np.abs(first).argmax(0), np.arange(first.shape[1])])
+    xy = np.zeros((len(vectors), 2))
+    xy[:, : first.shape[1]] = centred @ first
+    reach = np.abs(xy).max(0)
+    share = float(variance[-2:].sum() / variance.sum()) if variance.sum() > 0 else 0.0
+    return (xy / np.where(reach > 0, reach, 1)).astype(np.float32), share
+
+
+def _colours(snapshot: Snapshot, table: str, layout: Layout, colour: str) -> dict[str, Any]:
+    if colour in OF_ROWS[table]:
+        values = (
+            snapshot.take(table, layout.row_ids, [colour])[colour] if layout.total else pa.array([], pa.float32())
+        )
+    else:
+        parts = [
+            batch.filter(compute.is_in(batch["clip_id"], layout.clip_ids))
+            for batch in snapshot.batches("clips", ["clip_id", colour])
+        ]
+        schema = pa.schema([snapshot.schema("clips").field(name) for name in ("clip_id", colour)]).remove_metadata()
+        clips = pa.Table.from_batches([part.replace_schema_metadata(None) for part in parts]) if parts else None
+        clips = schema.empty_table() if clips is None else clips
+        values = clips[colour].take(compute.index_in(layout.clip_ids, clips["clip_id"].combine_chunks()))
+    if pa.types.is_floating(values.type):
+        return {"colour": colour, "values": [None if v is None else round(v, 4) for v in values.to_pylist()]}
+    counts = compute.drop_null(values).value_counts().to_pylist()
+    commonest = sorted(counts, key=lambda entry: (-entry["counts"], entry["values"]))
+    shown = [entry["values"] for entry in commonest[:CATEGORIES]]
+    places = {value: i for i, value in enumerate(shown)}
+    return {
+        "colour": colour,
+        "categories": [{"value": entry["values"], "count": entry["counts"]} for entry in commonest[:CATEGORIES]],
+        "others": len(commonest) - len(shown),
+        # -1 is another value, -2 an unknown one
+        "values": [-2 if value is None else places.get(value, -1) for value in values.to_pylist()],
+    }

@@ -1,0 +1,78 @@
+"""Pictures and sounds, out of the store's tables by id: no path is ever read."""
+
+import re
+import threading
+from collections import OrderedDict
+
+import numpy as np
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from pipelines.browsing.opened import Opened
+from stores import Snapshot
+from stores.corrections import ROW_ID
+from stores.schemas import KEYS, MEDIA
+from stores.snapshot import quoted
+
+KEPT = 1 << 16  # places of rows that are remembered
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_KINDS = {b"\xff\xd8": "image/jpeg", b"\x89PNG": "image/png", b"fLaC": "audio/flac", b"RIFF": "audio/wav"}
+
+
+def routes(opened: Opened) -> APIRouter:
+    """Returns /media/faces/ID and /media/voices/ID; single byte ranges are answered as browsers need for seeking."""
+    router, places = APIRouter(), _Places()
+
+    @router.get("/media/{table}/{key}")
+    def media(table: str, key: str, request: Request) -> Response:
+        content = places.content(opened.snapshot(), table, key) if table in MEDIA else None
+        if not content:
+            raise HTTPException(404, f"no {table} '{key}' with media in this store")
+        return ranged(content, request.headers.get("range"))
+
+    return router
+
+
+def ranged(content: bytes, asked: str | None) -> Response:
+    """Returns the content, or the part of it that a Range header asks for."""
+    kind = next((kind for magic, kind in _KINDS.items() if content.startswith(magic)), "application/octet-stream")
+    headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, max-age=600"}
+    found = _RANGE.fullmatch(asked.strip()) if asked else None
+    if not found or found.group() == "bytes=-":
+        return Response(content, media_type=kind, headers=headers)
+    first, last = found.groups()
+    if first:
+        start, stop = int(first), min(int(last) + 1 if last else len(content), len(content))
+    else:
+        start, stop = max(len(content) - int(last), 0), len(content)
+    if start >= stop:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{len(content)}"})
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(content)}"
+    return Response(content[start:stop], 206, media_type=kind, headers=headers)
+
+
+class _Places:
+    """Where rows lie in one version of the store: what a player asks for again is not looked for again."""
+
+    def __init__(self) -> None:
+        self._version: dict[str, int] = {}
+        self._rows: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def content(self, snapshot: Snapshot, table: str, key: str) -> bytes | None:
+        """Returns the media of a row; None where there is no such row, or it is rejected."""
+        with self._lock:
+            if snapshot.version != self._version:
+                self._version = snapshot.version
+                self._rows.clear()
+            row = self._rows.get((table, key))
+        if row is None:
+            found = snapshot.query(table, [ROW_ID], f"{KEYS[table]} = {quoted(key)}", limit=1)[ROW_ID].to_pylist()
+            if not found:
+                return None
+            row = found[0]
+            with self._lock:
+                if snapshot.version == self._version:
+                    self._rows[table, key] = row
+                    if len(self._rows) > KEPT:
+                        self._rows.popitem(last=False)
+        return snapshot.take(table, np.array([row], np.uint64), [MEDIA[table]])[MEDIA[table]][0].as_py()

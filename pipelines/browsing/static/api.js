@@ -1,0 +1,26 @@
+// What the server answers; an error is thrown with the server's own words.
+import { meta } from "./dom.js";
+
+async function answer(response) {
+  if (response.ok) return response.json();
+  const told = await response.json().catch(() => ({}));
+  throw new Error(told.error ?? `the server answered ${response.status}`);
+}
+
+export function ask(path, query = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  return fetch(`/api/${path}?${new URLSearchParams(given)}`).then(answer);
+}
+
+const token = { "X-Vclip-Token": meta("token") };
+
+export const edit = (body) =>
+  fetch("/api/edits", { method: "POST", headers: { ...token, "Content-Type": "application/json" }, body: JSON.stringify(body) })
+    .then(answer);
+
+export const sendPhoto = (file) => fetch("/api/photo", { method: "POST", headers: token, body: file }).then(answer);
+
+export async function speak(file, text) {
+  const response = await fetch(`/api/speak?${new URLSearchParams({ text })}`, { method: "POST", headers: token, body: file });
+  return response.ok ? response.blob() : answer(response);
+}

@@ -1,0 +1,38 @@
+// Elements, and what the page says of values. All text goes in as text, never as markup.
+
+export function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name in element && name !== "list") element[name] = value;
+    else element.setAttribute(name, value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export const byId = (id) => document.getElementById(id);
+export const meta = (name) => document.querySelector(`meta[name=vclip-${name}]`).content;
+export const count = (n) => n.toLocaleString("en");
+export const seconds = (s) => (s < 90 ? `${s.toFixed(s < 10 ? 1 : 0)} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`);
+export const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
+export const fileOf = (uri) => uri.split(/[\\/]/).pop();
+
+let fading;
+export function toast(text, label, act) {
+  const button = label && h("button", { onclick: () => { byId("toast").replaceChildren(); act(); } }, label);
+  byId("toast").replaceChildren(...[h("span", {}, text), button].filter(Boolean));
+  clearTimeout(fading);
+  fading = setTimeout(() => byId("toast").replaceChildren(), label ? 9000 : 5000);
+}
+
+// Runs what may fail and shows why it did.
+export async function trying(act) {
+  try {
+    return await act();
+  } catch (error) {
+    toast(error.message);
+    return undefined;
+  }
+}

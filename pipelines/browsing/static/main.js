@@ -1,0 +1,44 @@
+// Which view is open stands in the address: #faces, #map, ...; and the open clip after it: #faces/CLIP.
+import { ask } from "./api.js";
+import { onChange } from "./correcting.js";
+import { byId, h, trying } from "./dom.js";
+import { corrections } from "./edits.js";
+import { gallery } from "./gallery.js";
+import { map } from "./map.js";
+import { closePanel, leave, openPanel } from "./panel.js";
+import { photo } from "./photo.js";
+
+const figures = (view) => view.replaceChildren(h("iframe", { src: "/api/stats.html", title: "Figures of the store" }));
+const VIEWS = { faces: gallery, map, photo, figures, edits: corrections };
+let about = await trying(() => ask("store"));
+let open = "";
+
+async function show() {
+  const [name, clip] = location.hash.slice(1).split("/");
+  const view = name in VIEWS ? name : "faces";
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (clip) openPanel(clip, about);
+  else closePanel();
+  if (view === open) return;
+  open = view;
+  scrollTo(0, 0);
+  await VIEWS[view](byId("view"), about);
+}
+
+onChange(async ({ action }) => {
+  about = (await trying(() => ask("store"))) ?? about;
+  open = "";
+  if (action === "reject" && location.hash.includes("/")) leave(); // which shows the view anew
+  else show();
+});
+
+if (about) {
+  byId("store").textContent = `\u200e${about.store}`; // shortened at its left, but read from the left
+  byId("store").title = about.store;
+  document.title = `${about.store.split("/").pop()} · Vclip`;
+  addEventListener("hashchange", show);
+  show();
+}

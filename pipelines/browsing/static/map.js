@@ -1,0 +1,128 @@
+// The map: points on a canvas, moved by dragging, enlarged by the wheel; a point shows its face.
+import { ask } from "./api.js";
+import { count, h, trying } from "./dom.js";
+import { faceOf, openClip } from "./tile.js";
+
+const COLOURS = ["#3b7dae", "#e0a53c", "#45a598", "#cf6a55", "#8d74b8", "#b5739a", "#6f9a3e"]; // as pipelines/charts.py
+const OTHER = "#8a97a5";
+const SCALE = [[59, 50, 120], [49, 130, 160], [110, 190, 120], [245, 205, 70]];
+let chosen = null; // kept while other views are open
+
+export async function map(view, about) {
+  chosen ??= { table: "faces", colour: about.values.gender ? "gender" : "quality" };
+  const canvas = h("canvas", { "aria-label": "Map" }), peek = h("div", { className: "peek", hidden: true });
+  const told = h("p", { className: "faint" }), legend = h("div", { className: "legend" });
+  const box = h("div", { className: "map card" }, canvas, peek);
+  const select = (name, values) => h("label", {}, name === "table" ? "of" : "coloured by",
+    h("select", { name, onchange: (e) => { chosen[name] = e.target.value; map(view, about); } },
+      values.map((value) => h("option", { value, selected: chosen[name] === value }, value.replaceAll("_", " ")))));
+  if (!about.colours[chosen.table].includes(chosen.colour)) chosen.colour = "identity";
+  view.replaceChildren(h("div", { className: "bar" },
+    select("table", Object.keys(about.colours)), select("colour", about.colours[chosen.table]), told), box, legend);
+  const found = await trying(() => ask(`map/${chosen.table}`, { colour: chosen.colour }));
+  if (!found || !canvas.isConnected) return;
+  const n = found.ids.length;
+  told.textContent = `${count(n)} ${chosen.table}${n < found.total ? `, drawn at random from ${count(found.total)}` : ""}; ` +
+    `these two principal components show ${(100 * found.explained).toFixed(0)} % of the variance`;
+  const { colours, entries } = coloured(found);
+  legend.replaceChildren(...entries);
+  plot(box, canvas, peek, found, colours);
+}
+
+function coloured(found) {
+  const dot = (colour, text) => h("span", {}, h("i", { style: `background:${colour}` }), text);
+  const unknown = found.values.filter((value) => value === (found.categories ? -2 : null)).length;
+  const rest = unknown ? [dot("var(--unknown)", `not known (${count(unknown)})`)] : [];
+  if (found.categories) {
+    const entries = found.categories.map(({ value, count: n }, i) => dot(COLOURS[i], `${value} (${count(n)})`));
+    if (found.others) entries.push(dot(OTHER, `${count(found.others)} others`));
+    return { colours: found.values.map((v) => (v === -2 ? null : v === -1 ? OTHER : COLOURS[v])), entries: [...entries, ...rest] };
+  }
+  const known = found.values.filter((value) => value !== null).sort((a, b) => a - b);
+  const low = known[Math.floor(known.length * 0.02)] ?? 0, high = known[Math.ceil(known.length * 0.98) - 1] ?? 1;
+  const shade = (value) => {
+    const at = Math.min(Math.max((value - low) / (high - low || 1), 0), 1) * (SCALE.length - 1), i = Math.min(Math.floor(at), 2);
+    return `rgb(${SCALE[i].map((part, c) => Math.round(part + (at - i) * (SCALE[i + 1][c] - part)))})`;
+  };
+  const bar = h("span", { className: "scale", style: `background:linear-gradient(90deg,${SCALE.map((c) => `rgb(${c})`)})` });
+  const entries = known.length ? [h("span", {}, low.toPrecision(3)), bar, h("span", {}, high.toPrecision(3))] : [];
+  return { colours: found.values.map((value) => (value === null ? null : shade(value))), entries: [...entries, ...rest] };
+}
+
+function plot(box, canvas, peek, { xy, ids, clips }, colours) {
+  const pen = canvas.getContext("2d"), n = ids.length;
+  let zoom = 1, dx = 0, dy = 0, at = -1;
+  const size = () => ({ w: canvas.clientWidth, t: canvas.clientHeight });
+  const place = (i) => {
+    const { w, t } = size();
+    return [w / 2 + dx + (zoom * xy[2 * i] * w) / 2.12, t / 2 + dy - (zoom * xy[2 * i + 1] * t) / 2.12];
+  };
+  const draw = () => {
+    const { w, t } = size(), ratio = devicePixelRatio || 1, style = getComputedStyle(canvas);
+    canvas.width = w * ratio;
+    canvas.height = t * ratio;
+    pen.scale(ratio, ratio);
+    const unknown = style.getPropertyValue("--unknown"), radius = Math.min(5, Math.max(1.6, 130 / Math.sqrt(n))) * Math.sqrt(Math.min(zoom, 3));
+    pen.globalAlpha = n > 4000 ? 0.65 : 0.85;
+    for (const known of [false, true]) for (let i = 0; i < n; i += 1) {
+      if (Boolean(colours[i]) !== known) continue;
+      const [x, y] = place(i);
+      pen.fillStyle = colours[i] ?? unknown;
+      pen.beginPath();
+      pen.arc(x, y, radius, 0, 7);
+      pen.fill();
+    }
+    if (at >= 0) {
+      const [x, y] = place(at);
+      pen.globalAlpha = 1;
+      pen.strokeStyle = style.color;
+      pen.lineWidth = 2;
+      pen.beginPath();
+      pen.arc(x, y, radius + 3, 0, 7);
+      pen.stroke();
+    }
+  };
+  const nearest = (event) => {
+    const { left, top } = canvas.getBoundingClientRect();
+    let best = -1, least = 14 ** 2;
+    for (let i = 0; i < n; i += 1) {
+      const [x, y] = place(i), far = (x - event.clientX + left) ** 2 + (y - event.clientY + top) ** 2;
+      if (far < least) [best, least] = [i, far];
+    }
+    return best;
+  };
+  const show = (i) => {
+    if (i === at) return;
+    at = i;
+    peek.hidden = i < 0;
+    requestAnimationFrame(draw);
+    if (i < 0) return;
+    const [x, y] = place(i), { w, t } = size();
+    peek.style.left = `${Math.min(x + 12, w - 116)}px`;
+    peek.style.top = `${Math.min(y + 12, t - 130)}px`;
+    if (chosen.table === "faces") peek.replaceChildren(h("img", { src: faceOf(ids[i]), alt: "" }));
+    else ask(`clips/${clips[i]}`).then(({ card }) => {
+      if (at === i && card.face_id) peek.replaceChildren(h("img", { src: faceOf(card.face_id), alt: "" }), card.identity ?? "");
+    }, () => {});
+  };
+  let held = null, moved = false;
+  canvas.addEventListener("pointerdown", (e) => { held = [e.clientX - dx, e.clientY - dy]; moved = false; canvas.setPointerCapture(e.pointerId); });
+  canvas.addEventListener("pointermove", (e) => {
+    if (!held) return show(nearest(e));
+    const [x, y] = [e.clientX - held[0], e.clientY - held[1]];
+    moved ||= Math.hypot(x - dx, y - dy) > 3;
+    if (moved) { [dx, dy] = [x, y]; peek.hidden = true; requestAnimationFrame(draw); }
+  });
+  canvas.addEventListener("pointerup", (e) => { held = null; const i = moved ? -1 : nearest(e); if (i >= 0) openClip(clips[i]); });
+  canvas.addEventListener("pointerleave", () => show(-1));
+  canvas.addEventListener("wheel", (e) => {
+    e.preventDefault();
+    const { left, top, width, height } = canvas.getBoundingClientRect(), by = Math.exp(-e.deltaY / 400);
+    const next = Math.min(Math.max(zoom * by, 1), 60), [x, y] = [e.clientX - left - width / 2, e.clientY - top - height / 2];
+    [dx, dy] = [x - ((x - dx) * next) / zoom, y - ((y - dy) * next) / zoom];
+    zoom = next;
+    if (zoom === 1) [dx, dy] = [0, 0];
+    requestAnimationFrame(draw);
+  }, { passive: false });
+  new ResizeObserver(draw).observe(box);
+}

@@ -1,0 +1,87 @@
+// One clip: its faces and voices, who and what it is, what is near it, and the hand to set it right.
+import { ask } from "./api.js";
+import { askLabel, askMerge, askReject } from "./correcting.js";
+import { byId, clock, fileOf, h, seconds, trying } from "./dom.js";
+import { playButton } from "./player.js";
+import { face, faceOf, nameOf, scoreOf, tile } from "./tile.js";
+
+const panel = byId("panel");
+let shown = null;
+
+export function closePanel() {
+  shown = null;
+  panel.hidden = true;
+  document.body.classList.remove("open");
+}
+
+export async function openPanel(clip, about) {
+  shown = clip;
+  const found = await trying(() => ask(`clips/${encodeURIComponent(clip)}`));
+  if (shown !== clip) return;
+  if (!found) { leave(); return; }
+  panel.replaceChildren(...content(found, about));
+  panel.hidden = false;
+  panel.scrollTop = 0;
+  document.body.classList.add("open");
+}
+
+export const leave = () => { location.hash = location.hash.slice(1).split("/")[0]; };
+addEventListener("keydown", (event) => { if (event.key === "Escape" && shown && !byId("ask").open) leave(); });
+
+function content({ card, faces, voices, same_person, edits }, about) {
+  const large = h("img", { src: card.face_id ? faceOf(card.face_id) : "/static/icon.svg", alt: `Face of ${nameOf(card)}` });
+  const choices = faces.map(({ face_id, time_s, quality }) =>
+    h("button", { title: `${clock(time_s)}, quality ${quality.toFixed(2)}`, "aria-pressed": face_id === card.face_id,
+      onclick: (event) => {
+        large.src = faceOf(face_id);
+        for (const other of event.currentTarget.parentNode.children) other.setAttribute("aria-pressed", "false");
+        event.currentTarget.setAttribute("aria-pressed", "true");
+      } }, face(face_id)));
+  return [
+    h("button", { className: "close", onclick: leave, "aria-label": "Close" }, "×"),
+    h("div", { className: "top" }, large, h("div", {},
+      h("h1", {}, nameOf(card)),
+      h("p", { className: "faint" }, `${fileOf(card.video_uri)}, ${clock(card.start_s)} to ${clock(card.end_s)}`))),
+    faces.length > 1 && h("div", { className: "faces" }, choices),
+    h("div", { className: "voices" }, voices.map((voice) => voiceLine(voice, card))),
+    facts(card, faces, about),
+    h("div", { className: "acts" },
+      card.identity && h("button", { onclick: () => askMerge(card) }, "Is also …"),
+      h("button", { className: "bad", onclick: () => askReject(card) }, "Reject clip")),
+    edits.length > 0 && h("p", { className: "faint" }, edits.map((e) => `${e.action} by ${e.who}: ${e.why}`).join("; ")),
+    same_person.length > 0 && section(`Other clips of ${nameOf(card)}`, strip(same_person.map((other) => tile(other)))),
+    card.face_id && near("Faces like this one", "face", card.face_id, "faces"),
+    card.face_id && about.model && near("Voices that suit this face", "face", card.face_id, "voices"),
+    card.voice_id && near("Voices like this one", "voice", card.voice_id, "voices"),
+    card.voice_id && about.model && near("Faces that suit this voice", "voice", card.voice_id, "faces"),
+  ].filter(Boolean);
+}
+
+const section = (title, ...children) => h("section", {}, h("h2", {}, title), ...children);
+const strip = (tiles) => h("div", { className: "strip" }, tiles);
+
+function voiceLine({ voice_id, start_s, end_s, snr_db }, card) {
+  const noise = snr_db === null ? "" : `, ${snr_db.toFixed(0)} dB over noise`;
+  return h("div", { className: "voice" }, playButton(voice_id, nameOf(card)),
+    h("div", { className: "line" }, h("i", { "data-voice": voice_id })),
+    h("span", { className: "faint number" }, `${seconds(end_s - start_s)}${noise}`));
+}
+
+function facts(card, faces, about) {
+  const best = faces.find((row) => row.face_id === card.face_id);
+  const rows = about.editable.map((name) => [name, card[name], () => askLabel(card, name)]);
+  rows.push(["split", card.split], ["speaking score", card.speaking_score.toFixed(2)]);
+  if (best) rows.push(["face", `${best.size_px.toFixed(0)} px, quality ${best.quality.toFixed(2)}`]);
+  rows.push(["clip", card.clip_id]);
+  return section("What is known", h("dl", { className: "facts" }, rows.map(([name, value, act]) => h("div", {},
+    h("dt", {}, name), h("dd", {}, value ?? "–"),
+    act && h("button", { className: "plain", onclick: act, "aria-label": `Correct ${name}` }, "correct")))));
+}
+
+function near(title, kind, id, find) {
+  const place = h("div", { className: "faint" }, "…");
+  ask(`neighbours/${kind}/${encodeURIComponent(id)}`, { find }).then(
+    ({ hits }) => place.replaceWith(hits.length ? strip(hits.map((hit) => tile(hit, scoreOf(hit)))) : h("p", {}, "None.")),
+    (error) => { place.textContent = error.message; });
+  return section(title, place);
+}

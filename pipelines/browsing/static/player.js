@@ -1,0 +1,40 @@
+// One voice at a time; every button that plays it shows how far it is.
+import { h, toast } from "./dom.js";
+
+const audio = new Audio();
+let playing = null;
+
+const shown = () => document.querySelectorAll("[data-voice]");
+
+function tell() {
+  const done = audio.duration ? audio.currentTime / audio.duration : 0;
+  for (const element of shown()) {
+    const own = element.dataset.voice === playing;
+    if (element.classList.contains("play")) {
+      element.setAttribute("aria-pressed", own && !audio.paused);
+      element.style.setProperty("--done", own ? done : 0);
+    } else element.style.width = `${own ? 100 * done : 0}%`;
+  }
+}
+
+function stop() {
+  playing = null;
+  tell();
+}
+
+for (const event of ["play", "pause", "timeupdate"]) audio.addEventListener(event, tell);
+audio.addEventListener("ended", stop);
+audio.addEventListener("error", () => { if (playing) { toast("This voice cannot be played."); stop(); } });
+
+export function toggle(voice) {
+  if (playing === voice && !audio.paused) return audio.pause();
+  if (playing !== voice) {
+    playing = voice;
+    audio.src = `/media/voices/${encodeURIComponent(voice)}`;
+  }
+  return audio.play().catch(() => {}); // an error event says why; a newer play() is no error
+}
+
+export const playButton = (voice, name) =>
+  h("button", { className: "play", "data-voice": voice, "aria-pressed": "false", title: "Play the voice",
+    "aria-label": `Play the voice of ${name}`, onclick: () => toggle(voice) });

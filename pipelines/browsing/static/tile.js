@@ -1,0 +1,31 @@
+// A clip as a face that can be opened and played.
+import { h, seconds } from "./dom.js";
+import { playButton } from "./player.js";
+
+export const nameOf = (card) => card.identity ?? "unknown";
+export const faceOf = (id) => `/media/faces/${encodeURIComponent(id)}`;
+export const openClip = (clip) => { location.hash = `${location.hash.slice(1).split("/")[0] || "faces"}/${clip}`; };
+
+export function face(id, alt = "") {
+  if (!id) return h("span", { className: "none" }, "no picture");
+  const image = h("img", { src: faceOf(id), alt, loading: "lazy", decoding: "async" });
+  image.addEventListener("error", () => image.replaceWith(h("span", { className: "none" }, "no picture")));
+  return image;
+}
+
+export function tile(card, score) {
+  const name = nameOf(card);
+  const known = ["gender", "language", "nationality"].map((label) => card[label]).filter(Boolean);
+  return h("article", { className: "tile", "data-clip": card.clip_id },
+    h("button", { className: "face", onclick: () => openClip(card.clip_id), "aria-label": `Open the clip of ${name}` },
+      face(card.face_id)),
+    score && h("span", { className: "score" }, score),
+    h("div", { className: "about" },
+      h("div", { className: `name${card.identity ? "" : " unknown"}`, title: name }, name),
+      h("div", { className: "small" }, [...known, seconds(card.end_s - card.start_s)].join(" · "))),
+    card.voice_id && playButton(card.voice_id, name));
+}
+
+// What a neighbour's figure is: a probability where the model is calibrated, else a cosine.
+export const scoreOf = (hit) =>
+  hit.probability === null ? hit.cosine.toFixed(2) : `${(100 * hit.probability).toFixed(hit.probability < 0.1 ? 1 : 0)} %`;

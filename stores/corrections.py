@@ -1,0 +1,122 @@
+"""Edits in force, laid over the clips that a snapshot reads.
+
+Lance's filters know no CASE, so a corrected value cannot be told to it. Instead the clips that edits touch are taken
+out of what Lance reads, corrected, and asked as a small table of their own, in memory, by the same SQL.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import lancedb
+import pyarrow as pa
+from lancedb.table import Table
+
+ROW_ID = "_rowid"  # LanceDB's own number of a row, valid for one version of its table
+
+_IN_LIST = 1000
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What edits say, and the clips that they touch."""
+
+    rejected: Sequence[str] = ()  # clip_ids
+    relabelled: Sequence[str] = ()  # clip_ids with a label of their own
+    merged: Mapping[str, str] = field(default_factory=dict)  # identity as ingested -> identity
+    rows: pa.Table | None = None  # clips as corrected, without the rejected, and their ROW_ID; None if there are none
+
+    @cached_property
+    def table(self) -> Table:
+        """The corrected clips as a table to be asked."""
+        return lancedb.connect("memory://").create_table("clips", self.rows.drop_columns([ROW_ID]))
+
+    @cached_property
+    def hides(self) -> str:
+        """SQL of the clips, faces and voices that are rejected; "" if none are."""
+        return _named("clip_id", self.rejected)
+
+    @cached_property
+    def touches(self) -> str:
+        """SQL of the clips whose stored rows do not stand; "" if there are none."""
+        merged = _named("identity", self.merged)
+        parts = [
+            self.hides,
+            _named("clip_id", self.relabelled),
+            f"(identity IS NOT NULL AND {merged})" if merged else "",
+        ]
+        return " OR ".join(filter(None, parts))
+
+    def applied(self, rows: pa.Table) -> pa.Table:
+        """Returns clips, which name their clip_id, with the corrected values in their columns."""
+        if self.rows is None or "clip_id" not in rows.column_names:
+            return rows
+        place = {clip: i for i, clip in enumerate(self.rows["clip_id"].to_pylist())}
+        wanted = [place.get(clip, -1) for clip in rows["clip_id"].to_pylist()]
+        both = pa.concat_tables([rows, self.rows.select(rows.column_names).cast(rows.schema)])
+        return both.take([i if at < 0 else len(rows) + at for i, at in enumerate(wanted)])
+
+
+NONE = Corrections()
+
+
+def in_force(edits: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Returns the edits that no undo in force takes back, in their order.
+
+    Args:
+        edits: all of them, the oldest first.
+    """
+    undone: set[str] = set()
+    standing = []
+    for row in reversed(edits):  # what undoes a row is newer than it
+        if row["edit_id"] not in undone:
+            standing.append(row)
+            if row["action"] == "undo":
+                undone.add(row["subject"])
+    return standing[::-1]
+
+
+def corrections(edits: Sequence[Mapping[str, Any]], read: Callable[[str], pa.Table]) -> Corrections:
+    """Returns what edits in force do.
+
+    Args:
+        edits: in force, the oldest first.
+        read: returns whole clips as stored, with their ROW_ID, by an SQL filter.
+    """
+    rejected: dict[str, None] = {}
+    labels: dict[str, dict[str, str | None]] = {}
+    merged: dict[str, str] = {}
+    for edit in edits:
+        subject, value = edit["subject"], edit["value"]
+        if edit["action"] == "reject":
+            rejected[subject] = None
+        elif edit["action"] == "label":
+            labels.setdefault(subject, {})[edit["name"]] = value
+        elif edit["action"] == "merge":  # of who has that identity by now
+            for said in labels.values():
+                if said.get("identity") == subject:
+                    said["identity"] = value
+            merged = {old: value if now == subject else now for old, now in merged.items()}
+            merged.setdefault(subject, value)
+    found = Corrections(list(rejected), list(labels), merged)
+    if not found.touches:
+        return NONE
+    rows = _corrected(read(found.touches), set(rejected), labels, merged)
+    return Corrections(list(rejected), list(labels), merged, rows if len(rows) else None)
+
+
+def _corrected(
+    stored: pa.Table, rejected: set[str], labels: Mapping[str, Mapping[str, str | None]], merged: Mapping[str, str]
+) -> pa.Table:
+    rows = [row for row in stored.to_pylist() if row["clip_id"] not in rejected]
+    for row in rows:
+        row["identity"] = merged.get(row["identity"], row["identity"])
+        row.update(labels.get(row["clip_id"], {}))
+    return pa.Table.from_pylist(rows, schema=stored.schema)
+
+
+def _named(column: str, values: Sequence[str] | Mapping[str, str]) -> str:
+    listed = ["'" + value.replace("'", "''") + "'" for value in values]
+    parts = (listed[start : start + _IN_LIST] for start in range(0, len(listed), _IN_LIST))
+    return " OR ".join(f"{column} IN ({', '.join(part)})" for part in parts)

@@ -1,0 +1,207 @@
+"""Clusters, near-duplicates, outliers and maps, each against a loop or a plant."""
+
+import csv
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from analysis_world import near
+from sklearn.decomposition import PCA
+
+from pipelines.analysis import clusters, maps, outliers
+from pipelines.analysis.duplicates import near_duplicates
+from pipelines.analysis.views import clips_with, directions
+from pipelines.config import Config
+from vclip.association.pairs import hashes_of
+from vclip.errors import InputError, SpaceError
+
+
+def table_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_directions_are_the_normed_means_of_each_clip(world):
+    snapshot = world.snapshot()
+    clips = clips_with(snapshot, ("faces", "voices"), ["identity"], "split = 'train'")
+    ids = clips["clip_id"].to_pylist()
+    assert ids == sorted(row["clip_id"] for row in world.query("clips").to_pylist() if row["split"] == "train")
+    column = "vector_dlib_resnet_v1_128_crop1"
+    rows = world.query("faces", ["clip_id", column]).to_pylist()
+    for embed in (None, lambda vectors: vectors[:, :3] ** 2):
+        found = directions(snapshot, "faces", None, clips, embed)
+        for name, direction in zip(ids, found, strict=True):
+            own = np.array([row[column] for row in rows if row["clip_id"] == name], np.float32)
+            mean = (own if embed is None else embed(own)).mean(axis=0)
+            np.testing.assert_allclose(direction, mean / np.linalg.norm(mean), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("of", "method"), [("both", "linkage"), ("both", "hdbscan"), ("faces", "hdbscan")])
+def test_planted_people_are_found(world, tmp_path, of, method):
+    result = clusters.clusters(world.uri, tmp_path / "out", of, method)
+    found = result["agreement_with_names"]
+    assert found["precision"] == 1
+    if of == "both":  # one kind alone tears a person apart now and then
+        assert found["recall"] == found["b_cubed_f1"] == 1
+        assert (result["clips"], result["clusters"], result["largest"]) == (48, 8, 6)
+    else:
+        assert found["recall"] > 0.8
+    rows = table_of(tmp_path / "out" / "clusters.csv")
+    assert [int(row["cluster"]) for row in rows] == sorted(int(row["cluster"]) for row in rows)
+    assert len(rows) == 48
+    for number in {row["cluster"] for row in rows}:
+        own = [row for row in rows if row["cluster"] == number]
+        assert len({row["identity"] for row in own} - {""}) <= 1
+        assert {int(row["clips"]) for row in own} == {len(own)}
+    assert "data:image/jpeg" in (tmp_path / "out" / "clusters.html").read_text()
+
+
+def test_agreement_is_that_of_all_pairs():
+    rng = np.random.default_rng(0)
+    group, person = rng.integers(0, 9, 60), rng.integers(0, 9, 60).astype(str)
+    one, other = np.triu_indices(60, 1)
+    grouped, same = group[one] == group[other], person[one] == person[other]
+    found = clusters.agreement(group, person)
+    assert found["precision"] == pytest.approx(np.sum(grouped & same) / np.sum(grouped))
+    assert found["recall"] == pytest.approx(np.sum(grouped & same) / np.sum(same))
+
+
+def test_near_duplicates_are_near_in_face_and_voice():
+    rng = np.random.default_rng(0)
+    faces = np.stack([near(i, 32, rng) for i in range(40)])
+    voices = np.stack([near(100 + i, 32, rng) for i in range(40)])
+    faces[7], voices[7] = faces[3], voices[3]  # a copy
+    faces[9] = faces[4]  # the same picture with another voice is none
+    (found,) = near_duplicates([f"c{i:02}" for i in range(40)], faces, voices)
+    assert (found.clip_id, found.other) == ("c03", "c07")
+    assert found.face == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"method": "kmeans"}, "linkage"),
+        ({"of": "ears"}, "voices"),
+        ({"of": "faces"}, "hdbscan"),
+        ({"where": "split = 'none'"}, "no clip"),
+    ],
+)
+def test_what_cannot_be_clustered_is_said(world, tmp_path, wrong, said):
+    with pytest.raises(InputError, match=said):
+        clusters.clusters(world.uri, tmp_path / "out", **wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hdbscan_refuses_more_than_it_can_do(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(clusters, "MOST_HDBSCAN", 40)
+    with pytest.raises(InputError, match="at most 40"):
+        clusters.clusters(world.uri, tmp_path / "out", method="hdbscan")
+
+
+def planted_pairs(count=300, dim=16, seed=0):
+    """Faces and voices that mostly suit each other, and people numbers."""
+    rng = np.random.default_rng(seed)
+    own = rng.normal(size=(count, dim))
+    faces, voices = own + rng.normal(size=own.shape), own + rng.normal(size=own.shape)
+    unit = [(x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32) for x in (faces, voices)]
+    return (*unit, np.arange(count))
+
+
+def test_swapped_voices_are_the_least_suited_and_have_any_percentile():
+    faces, voices, person = planted_pairs(600, 64)
+    swapped = np.arange(0, 600, 6)
+    voices[swapped] = voices[np.roll(swapped, 1)]
+    suited = outliers.suit(faces, voices, person)
+    bad = np.isin(person, swapped)
+    assert suited.score[bad].mean() < 0.5 < suited.score[~bad].mean()
+    assert bad[np.argsort(suited.score)[:80]].mean() > 0.95
+    # Kolmogorov and Smirnov's bound at 1 in 1000 for 100 pairs of strangers.
+    drift = np.abs(np.sort(suited.percentile[bad]) - (np.arange(100) + 0.5) / 100).max()
+    assert drift < 1.95 / np.sqrt(100)
+    assert (np.argsort(suited.percentile, kind="stable")[0], suited.percentile.max() <= 1) == (
+        suited.score.argmin(),
+        True,
+    )
+
+
+def test_the_score_is_that_of_a_loop_over_other_people(monkeypatch):
+    monkeypatch.setattr(outliers, "ROWS", 7)
+    faces, voices, person = planted_pairs(60)
+    person = person // 2
+    suited = outliers.suit(faces, voices, person)
+    for i in range(60):
+        others = person != person[i]
+        by_face, by_voice = voices[others] @ faces[i], faces[others] @ voices[i]
+        own = faces[i] @ voices[i]
+        expected = ((own - by_face.mean()) / by_face.std() + (own - by_voice.mean()) / by_voice.std()) / 2
+        assert suited.score[i] == pytest.approx(expected, abs=1e-3)
+
+
+def test_outliers_of_a_store_are_listed_and_shown(world, tmp_path, monkeypatch):
+    seen = hashes_of("clip", np.array([world.query("clips")["clip_id"][0].as_py()]))
+    model = SimpleNamespace(
+        face_space=world.face_space,
+        voice_space=world.voice_space,
+        seen=seen,
+        embed_faces=lambda x: x[:, :6],
+        embed_voices=lambda x: x,
+    )
+    monkeypatch.setattr(outliers, "open_model", lambda folder, config: model)
+    monkeypatch.setattr(outliers, "FEWEST", 5)
+    result = outliers.outliers(world.uri, tmp_path, tmp_path / "out", Config(), most=3)
+    rows = table_of(tmp_path / "out" / "outliers.csv")
+    assert (result["clips"], result["seen_in_training"], len(rows)) == (48, 1, 48)
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores)
+    assert sum(int(row["seen_in_training"]) for row in rows) == 1
+    text = (tmp_path / "out" / "outliers.html").read_text()
+    assert text.count("data:audio/flac") == text.count("data:image/jpeg") == 3
+    assert "had a part in the model" in text
+    model.voice_space = "ecapa"
+    with pytest.raises(SpaceError):
+        outliers.outliers(world.uri, tmp_path, tmp_path / "other", Config())
+
+
+def test_outliers_need_people_to_compare_with():
+    faces, voices, person = planted_pairs(60)
+    with pytest.raises(InputError, match="found 3 people, expected 20"):
+        outliers.suit(faces, voices, person // 20)
+
+
+def test_the_map_is_scikit_learns_pca(world, tmp_path):
+    result = maps.draw_map(world.uri, tmp_path / "map.png", "voices", colour="snr_db")
+    rows = sorted(table_of(tmp_path / "map.csv"), key=lambda row: row["clip_id"])
+    snapshot = world.snapshot()
+    clips = clips_with(snapshot, ("voices",), [])
+    expected = PCA(2).fit_transform(directions(snapshot, "voices", None, clips))
+    points = np.array([[float(row["x"]), float(row["y"])] for row in rows])
+    np.testing.assert_allclose(np.abs(points), np.abs(expected), atol=1e-5)
+    snr = {row["clip_id"]: row["snr_db"] for row in world.query("voices").to_pylist()}  # one for each clip here
+    assert [float(r["snr_db"]) if r["snr_db"] else None for r in rows] == [snr[row["clip_id"]] for row in rows]
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+    assert result["clips"] == 48
+
+
+def test_a_map_can_be_coloured_by_who_it_is_and_by_what_nobody_knows(world, tmp_path):
+    for colour in ("identity", "licence", None):
+        maps.draw_map(world.uri, tmp_path / f"{colour}.svg", colour=colour)
+    assert "<svg" in (tmp_path / "identity.svg").read_text()
+    assert len(table_of(tmp_path / "identity.csv")) == 48
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"colour": "genderr"}, "did you mean 'gender'"),
+        ({"colour": "face_id"}, "several for a clip"),
+        ({"of": "ears"}, "faces"),
+        ({"method": "tsne"}, "umap"),
+        ({"out": "map.gif"}, "png"),
+        ({"where": "split = 'none'"}, "no clip"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(world, tmp_path, wrong, said):
+    out = tmp_path / wrong.pop("out", "map.png")
+    with pytest.raises(InputError, match=said):
+        maps.draw_map(world.uri, out, **wrong)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,143 @@
+"""What the page shows equals what the store holds."""
+
+import numpy as np
+import pytest
+
+from pipelines.browsing import cards
+from pipelines.browsing import map as map_file
+from pipelines.browsing.map import laid_out, principal
+from pipelines.browsing.media import ranged
+from pipelines.searching import Searcher
+from vclip.audio import read_audio
+
+pytestmark = pytest.mark.slow
+
+
+def _all_pages(page, **query):
+    found, after = [], ""
+    while True:
+        answer = page.get("/api/clips", after=after, **query)
+        assert len(answer["cards"]) <= query.get("limit", 60)
+        found += answer["cards"]
+        after = answer["next"]
+        if after is None:
+            return found
+
+
+@pytest.mark.parametrize("limit", [1, 7, 60])
+def test_pages_hold_every_clip_once_in_order(page, limit):
+    expected = page.store.query("clips", ["clip_id"], order="clip_id")["clip_id"].to_pylist()
+    assert len(expected) > 20
+    assert [card["clip_id"] for card in _all_pages(page, limit=limit)] == expected
+    assert page.get("/api/clips", limit=limit)["count"] == len(expected)
+
+
+@pytest.mark.parametrize("read", [3, 256])
+def test_filters_equal_plain_python(page, monkeypatch, read):
+    monkeypatch.setattr(cards, "READ", read)
+    monkeypatch.setattr(cards, "LOOKED_AT", 2 * read)
+    every = _all_pages(page)
+    quality = float(np.median([card["quality"] for card in every]))
+    length = float(np.median([card["end_s"] - card["start_s"] for card in every]))
+    for query, keep in [
+        ({"gender": "f"}, lambda c: c["gender"] == "f"),
+        ({"language": "?"}, lambda c: c["language"] is None),
+        ({"identity": "READER_1"}, lambda c: "reader_1" in c["identity"].lower()),
+        ({"identity": "reader%"}, lambda c: False),
+        ({"min_s": length}, lambda c: c["end_s"] - c["start_s"] >= length),
+        ({"max_s": length, "gender": "m"}, lambda c: c["end_s"] - c["start_s"] <= length and c["gender"] == "m"),
+        ({"min_quality": quality}, lambda c: c["quality"] >= quality),
+        ({"where": "gender = 'f' OR gender = 'm'", "gender": "f"}, lambda c: c["gender"] == "f"),
+    ]:
+        found = _all_pages(page, limit=5, **query)
+        assert found == [card for card in every if keep(card)], query
+
+
+def test_a_wrong_filter_is_told_in_the_stores_words(page):
+    found = page.ask("/api/clips?where=gendre%20%3D%201")
+    assert (found.status, found.json["error"]) == (400, "clips: unknown column 'gendre'; did you mean 'gender'?")
+    assert page.ask("/api/clips?limit=100000").status == 400
+
+
+def test_media_are_the_stores_bytes_also_in_parts(page):
+    for table, media, kind in (("faces", "image", "image/jpeg"), ("voices", "audio", "audio/flac")):
+        row = page.store.query(table, [f"{table[:-1]}_id", media], limit=1).to_pylist()[0]
+        path, content = f"/media/{table}/{row[f'{table[:-1]}_id']}", row[media]
+        whole = page.ask(path)
+        assert (whole.status, whole.body, whole.headers["content-type"]) == (200, content, kind)
+        part = page.ask(path, headers={"Range": "bytes=10-29"})
+        assert (part.status, part.body) == (206, content[10:30])
+        assert part.headers["content-range"] == f"bytes 10-29/{len(content)}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "body"),
+    [
+        (None, 200, b"fLaC456789"), ("bytes=0-", 206, b"fLaC456789"), ("bytes=8-99", 206, b"89"),
+        ("bytes=-3", 206, b"789"), ("bytes=-99", 206, b"fLaC456789"), ("bytes=10-", 416, b""),
+        ("bytes=-0", 416, b""), ("bytes=5-2", 416, b""), ("lines=1-2", 200, b"fLaC456789"),
+        ("bytes=-", 200, b"fLaC456789"),
+    ],
+)  # fmt: skip
+def test_ranges(asked, status, body):
+    answer = ranged(b"fLaC456789", asked)
+    assert (answer.status_code, answer.body) == (status, body)
+
+
+def test_neighbours_and_photo_equal_the_search(page, model, photo):
+    searcher = Searcher.open(page.store.uri, model)
+    card = page.get("/api/clips", limit=1)["cards"][0]
+    for kind, find in (("face", "faces"), ("face", "voices"), ("voice", "voices"), ("voice", "faces")):
+        key = card[f"{kind}_id"]
+        probes = searcher.faces([key]) if kind == "face" else searcher.voices([key])
+        expected = [(hit.clip_id, hit.cosine) for hit in searcher.find(find, probes, 8).matches[0].hits]
+        found = page.get(f"/api/neighbours/{kind}/{key}", find=find)["hits"]
+        assert [(hit["clip_id"], pytest.approx(hit["cosine"])) for hit in found] == expected
+    answer = page.ask("/api/photo", "POST", photo.read_bytes(), page.token)
+    expected = searcher.find("voices", searcher.faces([photo]), 8).matches[0].hits
+    assert [hit["clip_id"] for hit in answer.json["voices"]["hits"]] == [hit.clip_id for hit in expected]
+    assert all(hit["voice_id"] for hit in answer.json["voices"]["hits"])
+
+
+def test_a_new_voice_says_that_it_is_synthetic(page, photo, tmp_path):
+    found = page.ask("/api/speak?text=Hello.", "POST", photo.read_bytes(), page.token)
+    assert (found.status, found.headers["content-type"]) == (200, "audio/wav")
+    (tmp_path / "speech.wav").write_bytes(found.body)
+    samples, rate_hz = read_audio(str(tmp_path / "speech.wav"))
+    assert len(samples) > 0.2 * rate_hz
+    assert b"Synthetic speech" in found.body
+    assert page.ask(f"/api/speak?text={'x' * 301}", "POST", photo.read_bytes(), page.token).status == 400
+
+
+def test_principal_components_equal_the_singular_value_decomposition():
+    vectors = np.random.default_rng(0).normal(size=(50, 7)) * np.arange(1, 8)
+    xy, share = principal(vectors.astype(np.float32))
+    centred = vectors - vectors.mean(0)
+    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    expected = left[:, :2] * values[:2]
+    for axis in range(2):
+        assert abs(np.corrcoef(xy[:, axis], expected[:, axis])[0, 1]) == pytest.approx(1, abs=1e-5)
+    assert share == pytest.approx((values[:2] ** 2).sum() / (values**2).sum(), abs=1e-5)
+    assert np.abs(xy).max(0) == pytest.approx(1)
+
+
+def test_the_map_has_the_colour_of_each_points_clip(page, monkeypatch):
+    genders = dict(zip(*page.store.query("clips", ["clip_id", "gender"]).to_pydict().values(), strict=True))
+    found = page.get("/api/map/faces", colour="gender")
+    names = [entry["value"] for entry in found["categories"]]
+    assert len(found["xy"]) == 2 * len(found["ids"]) == 2 * page.store.count("faces")
+    assert [names[value] for value in found["values"]] == [genders[clip] for clip in found["clips"]]
+    quality = dict(zip(*page.store.query("faces", ["face_id", "quality"]).to_pydict().values(), strict=True))
+    found = page.get("/api/map/faces", colour="quality")
+    assert found["values"] == pytest.approx([quality[face] for face in found["ids"]], abs=1e-4)
+    assert page.ask("/api/map/faces?colour=video").status == 400
+    monkeypatch.setattr(map_file, "POINTS", 10)
+    few = laid_out(page.store.snapshot(), "voices", None)
+    assert (len(few.ids), few.total) == (10, page.store.count("voices"))
+
+
+def test_figures_are_a_page_of_the_edited_store(untouched):
+    clips = untouched.store.query("clips", ["clip_id"])["clip_id"].to_pylist()
+    untouched.store.reject(clips[:4], "ann", "seen")
+    text = untouched.ask("/api/stats.html").body.decode()
+    assert f"<b>{len(clips) - 4}</b><span>clips" in text
