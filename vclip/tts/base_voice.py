@@ -11,6 +11,7 @@ where `pkg_resources` is gone.
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ import numpy as np
 from hibari import Hibari, dsp
 
 from vclip.errors import InputError
+from vclip.tts.sentences import expect_known, not_english
 
 SAMPLE_RATE_HZ = dsp.SR
 FRAME_S = dsp.HOP / dsp.SR
@@ -62,8 +64,10 @@ class BaseVoice:
         """Yields the sentences of a text one by one, each with its own silence before and after.
 
         Raises:
-            InputError: there is nothing to speak in the text.
+            InputError: there is nothing to speak in the text, or letters of an alphabet that is not read here.
         """
+        text = unicodedata.normalize("NFC", text)  # hibari does not know an accent apart from its letter
+        expect_known(text, not_english(text), "morph")
         phonemes = [part for sentence in self._hibari.phonemize(text) for part in _bounded(sentence)]
         spoken = [p for p in phonemes if re.search(r"\w", p)]
         if not spoken:

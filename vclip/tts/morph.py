@@ -27,13 +27,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
 from vclip.tts import morph_map
 from vclip.tts.base_voice import SAMPLE_RATE_HZ, BaseVoice
 from vclip.tts.morph_controls import Controls
 from vclip.tts.morph_people import people
 from vclip.tts.morph_synthesis import speak
+from vclip.tts.speaker_table import unit_speaker
 
 
 class Morph:
@@ -78,15 +78,7 @@ class Morph:
         Raises:
             InputError: the vector has another size, is not finite or is zero.
         """
-        speaker = np.asarray(speaker, dtype=np.float32)
-        if speaker.shape != (self.dim,):
-            raise InputError(
-                f"speaker of shape {speaker.shape}: morph takes ({self.dim},), embeddings of {self.space}"
-            )
-        norm = np.linalg.norm(speaker)
-        if not np.isfinite(norm) or norm == 0:
-            raise InputError(f"speaker of norm {norm}: morph takes finite embeddings of {self.space}, of unit norm")
-        return self._map.controls(speaker / norm)
+        return self._map.controls(unit_speaker(speaker, self.dim, self.name, self.space))
 
     def speak(self, text: str, controls: Controls) -> np.ndarray:
         """Returns (samples,) float32 at 24 kHz and -23 LUFS, in the voice that the controls make.

@@ -21,11 +21,12 @@ class TTS(Protocol):
         """Returns (samples,) float32 in -1..1 at `sample_rate_hz`; the same samples whenever asked the same.
 
         Args:
-            text: English; any length.
-            speaker: (dim,) float32 in `space`.
+            text: any length, in a language of the backend.
+            speaker: (dim,) float32 in `space`; only its direction counts.
 
         Raises:
-            InputError: the text has nothing to speak, or the vector has another size or is not finite.
+            InputError: the text has nothing to speak or letters that the backend has no sound for, or the vector has
+                another size, is not finite or is zero.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Every backend keeps the protocol; the morph voice obeys its controls, is understood, and finds asked voices."""
+"""The morph voice obeys its controls, is understood, and finds asked voices."""
 
 import csv
 import json
@@ -10,9 +10,8 @@ import soundfile
 
 from vclip.encoders.ge2e import GE2E, SPACE
 from vclip.errors import InputError
-from vclip.tts import calibrate, morph_map, open_tts
+from vclip.tts import calibrate, morph_map
 from vclip.tts.base_voice import CACHED_SENTENCES, MAX_PHONEMES, BaseVoice
-from vclip.tts.loudness import TARGET_LUFS, loudness_lufs
 from vclip.tts.morph import Morph
 from vclip.tts.morph_controls import NAMES, RANGES, Controls, from_unit, to_unit
 
@@ -31,57 +30,6 @@ LIMITS = [Controls(**{name: limit}) for name, limits in RANGES.items() for limit
 def _speaker(dim, seed=0):
     vector = np.abs(np.random.default_rng(seed).normal(size=dim)).astype(np.float32)
     return vector / np.linalg.norm(vector)
-
-
-@pytest.fixture(scope="module", params=["morph"])
-def tts(request, morph):
-    return {"morph": morph}[request.param]
-
-
-class TestProtocol:
-    def test_speaks_float32_that_does_not_clip(self, tts):
-        spoken = tts.synthesize(TEXT, _speaker(tts.dim))
-        assert spoken.dtype == np.float32
-        assert spoken.ndim == 1
-        assert 2 < len(spoken) / tts.sample_rate_hz < 8
-        assert np.abs(spoken).max() < 1
-        assert TARGET_LUFS - 4 < loudness_lufs(spoken, tts.sample_rate_hz) < TARGET_LUFS + 0.1
-
-    def test_same_request_same_samples(self, tts):
-        first, other, again = (tts.synthesize(TEXT, _speaker(tts.dim, seed)) for seed in (0, 1, 0))
-        assert np.array_equal(first, again)
-        assert not np.array_equal(first[: len(other)], other[: len(first)])
-
-    @pytest.mark.parametrize("text", ["", " \n\n ", "...", "!? -- ,"])
-    def test_nothing_to_speak_is_an_error(self, tts, text):
-        with pytest.raises(InputError, match="nothing to speak"):
-            tts.synthesize(text, _speaker(tts.dim))
-
-    def test_unusable_speaker_is_an_error(self, tts):
-        good = _speaker(tts.dim)
-        for bad in (good[:-1], good[None], np.full_like(good, np.nan), np.zeros_like(good)):
-            with pytest.raises(InputError, match="speaker of"):
-                tts.synthesize(TEXT, bad)
-
-    def test_long_text_is_as_long_as_its_sentences(self, tts):
-        speaker = _speaker(tts.dim)
-        alone = len(tts.synthesize(TEXT, speaker))
-        assert len(tts.synthesize("\n".join([TEXT] * 20), speaker)) == 20 * alone
-
-    def test_known_speakers_are_distinct_vectors_of_its_space(self, tts):
-        known = tts.known_speakers(40)
-        assert known.space == tts.space
-        assert known.vectors.shape == (len(known), tts.dim)
-        assert len(set(known.speaker_id)) == len(known)
-        assert np.linalg.norm(known.vectors, axis=1) == pytest.approx(1, abs=1e-5)
-        np.testing.assert_allclose(tts.known_speakers(10).vectors, known.vectors[:10], atol=1e-6)
-        assert np.triu(known.vectors @ known.vectors.T, 1).max() < 0.999
-
-
-def test_open_tts():
-    assert open_tts("morph").space == SPACE
-    with pytest.raises(InputError, match=r"tts 'siri'.*morph"):
-        open_tts("siri")
 
 
 def test_units_and_controls_are_inverse():

@@ -1,0 +1,133 @@
+"""The `vits` backend: multi-speaker VITS checkpoints of `transformers` (Kim et al., 2021), by folder or hub name.
+
+`vits:kakao-enterprise/vits-vctk` speaks in the 109 voices of VCTK and in all that lie between them: the model's
+speaker table is the space (`speaker_table`). Noise is drawn from a fixed seed, so equal requests give equal samples.
+
+Tried with small models of random weights; published ones could not be had where this was written.
+"""
+
+import hashlib
+import re
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+
+from vclip.errors import InputError
+from vclip.speakers.bank import SpeakerBank
+from vclip.tts.sentences import expect_known, not_english, speak
+from vclip.tts.speaker_table import SpeakerTable
+
+INSTALL = "install the extra: pip install 'vclip[vits]'"
+# espeak marks words that it reads in another language, as in "(zh)".
+LANGUAGE_FLAG = re.compile(r"\([a-z-]+\)")
+
+
+class Vits:
+    """Speaks with a VITS checkpoint; obeys `vclip.tts.protocol.TTS`.
+
+    Args:
+        source: a folder that `save_pretrained` wrote, or a name on the hub.
+
+    Raises:
+        InputError: a package is missing, or it is no complete multi-speaker VITS checkpoint.
+    """
+
+    def __init__(self, source: str):
+        self.name = f"vits:{source}"
+        self._model, self._tokenizer = _opened(source)
+        if self._model.config.num_speakers < 2:
+            raise InputError(f"tts '{self.name}': found a checkpoint of one speaker, expected several")
+        rows = self._model.embed_speaker.weight.detach().numpy()
+        self._table = SpeakerTable(self.name, "vits", rows, [f"{source}#{i}" for i in range(len(rows))])
+        self.space, self.dim = self._table.space, self._table.dim
+        self.sample_rate_hz = int(self._model.config.sampling_rate)
+        self.made_of = {"vits": source, "vits_sha256": _digest(self._model)}
+        self._asked = torch.zeros(1, self.dim)
+        # The model looks a speaker up by number; whichever is asked for, it finds this vector.
+        self._model.embed_speaker.register_forward_hook(lambda *_: self._asked)
+
+    def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
+        """Returns (samples,) float32 at `sample_rate_hz` and -23 LUFS.
+
+        Args:
+            text: in the language of the checkpoint; any length.
+            speaker: (dim,) in `space`; only its direction counts.
+
+        Raises:
+            InputError: the text has nothing to speak or letters that the checkpoint does not know, or the vector has
+                another size or is not finite.
+        """
+        self._asked = torch.from_numpy(self._table.row(speaker))[None]
+        return speak(text, self._ids, self._say, self.sample_rate_hz, self.name)
+
+    def known_speakers(self, count: int) -> SpeakerBank:
+        """Returns the first `count` speakers of the checkpoint, or all."""
+        return self._table.bank(count)
+
+    def _ids(self, sentence: str) -> list[int]:
+        """Returns the model's input of a sentence; empty where it holds nothing that the model knows."""
+        tokenizer = self._tokenizer
+        if tokenizer.phonemize:  # transformers reads all text as English
+            expect_known(sentence, not_english(sentence), self.name)
+        elif not tokenizer.is_uroman:
+            plain = tokenizer.normalize_text(sentence) if tokenizer.normalize else sentence
+            expect_known(sentence, {c for c in plain if c.isalnum() and c not in tokenizer.encoder}, self.name)
+        prepared, _ = tokenizer.prepare_for_tokenization(sentence)
+        known = [c for c in LANGUAGE_FLAG.sub("", prepared) if c in tokenizer.encoder]
+        if not any(c.isalnum() for c in known):
+            return []
+        return tokenizer.convert_tokens_to_ids(tokenizer._tokenize("".join(known)))
+
+    def _say(self, ids: list[int]) -> np.ndarray:
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return self._model(input_ids=torch.tensor([ids]), speaker_id=0).waveform[0].numpy()
+
+
+def _opened(source: str) -> tuple[torch.nn.Module, object]:
+    tts = f"vits:{source}"
+    try:
+        from transformers import VitsModel, VitsTokenizer
+        from transformers.utils import is_phonemizer_available, is_uroman_available, logging
+    except ImportError:
+        raise InputError(f"tts '{tts}': needs the package transformers; {INSTALL}") from None
+    logging.disable_progress_bar()
+    try:
+        model, told = VitsModel.from_pretrained(source, output_loading_info=True)
+        tokenizer = VitsTokenizer.from_pretrained(source)
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(f"tts '{tts}': {reason}; expected a VITS checkpoint of transformers") from None
+    if told["missing_keys"]:
+        missing = sorted(told["missing_keys"])
+        raise InputError(f"tts '{tts}': {len(missing)} weights are missing, as {missing[0]}; expected all of them")
+    if tokenizer.phonemize:
+        if not is_phonemizer_available():
+            raise InputError(f"tts '{tts}': reads phonemes, which needs the package phonemizer; {INSTALL}")
+        _find_espeak(tts)
+    if tokenizer.is_uroman and not is_uroman_available():
+        raise InputError(f"tts '{tts}': reads romanised text, which needs the package uroman; pip install uroman")
+    return model.eval(), tokenizer
+
+
+def _find_espeak(tts: str) -> None:
+    """Points phonemizer at the system's espeak-ng, else at the one of the package espeakng-loader."""
+    from phonemizer.backend import EspeakBackend
+    from phonemizer.backend.espeak.wrapper import EspeakWrapper
+
+    if EspeakBackend.is_available():
+        return
+    try:
+        import espeakng_loader
+    except ImportError:
+        raise InputError(f"tts '{tts}': reads phonemes, which needs espeak-ng; {INSTALL}") from None
+    EspeakWrapper.set_library(espeakng_loader.get_library_path())
+    EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
+
+
+def _digest(model: torch.nn.Module) -> str:
+    found = hashlib.sha256()
+    for name, weights in sorted(model.state_dict().items()):
+        found.update(name.encode() + weights.contiguous().numpy().tobytes())
+    return found.hexdigest()
