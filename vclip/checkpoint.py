@@ -7,7 +7,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,19 @@ def load(folder: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
     if config.get("kind") != kind:
         raise InputError(f"checkpoint {folder}: found kind '{config.get('kind')}', expected '{kind}'")
     return tensors, config, metrics
+
+
+@contextmanager
+def as_it_was(folder: str | Path) -> Iterator[None]:
+    """Around the making of a model from what `load` gave: raises InputError where other code wrote it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise InputError(
+            f"checkpoint {folder}: not of the form that vclip {__version__} reads ({type(error).__name__}: {first}); "
+            "train it again"
+        ) from None
 
 
 def _readme(kind: str, about: str, metrics: Mapping[str, Any]) -> str:

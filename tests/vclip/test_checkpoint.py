@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vclip import checkpoint
+from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.errors import InputError
 
 FILES = {"model.safetensors", "config.json", "metrics.json", "README.md"}
@@ -133,3 +134,13 @@ def test_what_is_damaged_is_one_line_that_names_the_folder(tmp_path, damage, say
         checkpoint.load(folder, "test")
     assert f"checkpoint {folder}: " in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [{"hidden": 7}, {"no_such_option": 1}])
+def test_a_model_of_other_code_is_one_line(tmp_path, change):
+    folder = AssociationModel("f", "v", 4, 3, AssociationConfig(hidden=5)).save(tmp_path / "model", {})
+    config = json.loads((folder / "config.json").read_text())
+    config["model"] |= change
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"model: not of the form that vclip .* reads .*train it again"):
+        AssociationModel.load(folder)

@@ -110,9 +110,10 @@ class AssociationModel(nn.Module):
             InputError: not such a checkpoint.
         """
         tensors, config, _ = checkpoint.load(folder, KIND)
-        names = ("face_space", "voice_space", "d_face", "d_voice")
-        model = cls(*(config[name] for name in names), AssociationConfig(**config["model"]))
-        model.seen = tensors.pop(SEEN).numpy()
-        model.calibration = Calibration.of(config)
-        model.load_state_dict(tensors)
+        with checkpoint.as_it_was(folder):
+            names = ("face_space", "voice_space", "d_face", "d_voice")
+            model = cls(*(config[name] for name in names), AssociationConfig(**config["model"]))
+            model.seen = tensors.pop(SEEN).numpy()
+            model.calibration = Calibration.of(config)
+            model.load_state_dict(tensors)
         return model.eval().to(device)

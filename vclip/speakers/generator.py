@@ -125,9 +125,10 @@ class SpeakerGenerator:
     def load(cls, folder: str | Path) -> "SpeakerGenerator":
         """Returns the generator of a checkpoint folder; raises InputError if it is none."""
         tensors, config, _ = checkpoint.load(folder, KIND)
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        ids, genders = (np.array(config[name], dtype=str) for name in ("speaker_id", "gender"))
-        return cls(SpeakerBank(config["space"], ids, arrays["bank"], genders), arrays["components"], arrays)
+        with checkpoint.as_it_was(folder):
+            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+            ids, genders = (np.array(config[name], dtype=str) for name in ("speaker_id", "gender"))
+            return cls(SpeakerBank(config["space"], ids, arrays["bank"], genders), arrays["components"], arrays)
 
 
 def fit_generator(

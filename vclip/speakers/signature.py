@@ -78,8 +78,9 @@ class TTSSignature(nn.Module):
     def load(cls, folder: str | Path) -> "TTSSignature":
         """Returns the signature of a checkpoint folder; raises InputError if it is none."""
         tensors, config, _ = checkpoint.load(folder, KIND)
-        model = cls(*(config[name] for name in ("tts", "speaker_space", "voice_space")), **config["model"])
-        model.load_state_dict(tensors)
+        with checkpoint.as_it_was(folder):
+            model = cls(*(config[name] for name in ("tts", "speaker_space", "voice_space")), **config["model"])
+            model.load_state_dict(tensors)
         return model.eval()
 
 

@@ -106,10 +106,11 @@ class TwoTowers(nn.Module):
     def load(cls, folder: str | Path, device: str = "cpu") -> "TwoTowers":
         """Returns the model of a checkpoint folder; raises InputError if it is none."""
         tensors, config, _ = checkpoint.load(folder, KIND)
-        model = cls(config["method"], config["face_space"], config["voice_space"], **config["shape"])
-        model.seen = tensors.pop("seen").numpy()
-        model.calibration = Calibration.of(config)
-        model.load_state_dict(tensors, strict=False)  # what is shared is written once
+        with checkpoint.as_it_was(folder):
+            model = cls(config["method"], config["face_space"], config["voice_space"], **config["shape"])
+            model.seen = tensors.pop("seen").numpy()
+            model.calibration = Calibration.of(config)
+            model.load_state_dict(tensors, strict=False)  # what is shared is written once
         return model.eval().to(device)
 
 
