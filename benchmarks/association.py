@@ -2,10 +2,12 @@
 
     python benchmarks/association.py [--pairs 1000 10000 100000] [--methods vclip paper ...] [--json FILE]
     python benchmarks/association.py --speed [--device cuda]
+    python benchmarks/association.py --memory [--pairs 1000000]
 
 The first trains each method on so many pairs and measures it on 4000 people who were never seen. `batch 320`,
 `no flow` and `sge2e loss` are the paper's ablations (configs/association). The second compares a training step with
-the matrix products in it, alone; the ratio is what counts.
+the matrix products in it, alone; the ratio is what counts. The third says how much memory training takes beside the
+pairs themselves.
 """
 
 import argparse
@@ -98,6 +100,28 @@ def products(world, config, device, steps):
     return (_now(device) - start_s) / steps
 
 
+def memory(world, counts, steps=100):
+    """Returns the size of the pairs and what training takes beside them at its peak, bytes."""
+    rows = []
+    for count in counts:
+        pairs = world.pairs(count, seed=1)
+        size = sum(getattr(pairs, name).nbytes for name in ("faces", "voices"))
+        Path("/proc/self/clear_refs").write_text("5")  # the peak from now on
+        before = _memory("VmRSS")
+        config = TrainConfig(device="cpu", max_steps=steps)
+        with step(f"{count} pairs", steps, "steps") as progress:
+            train(pairs, FACE_SPACE, VOICE_SPACE, config, lambda done, total, value, bar=progress: bar.set(done))
+        rows.append({"pairs": count, "bytes": size, "beside_bytes": _memory("VmHWM") - before})
+        del pairs
+    return rows
+
+
+def _memory(name):
+    """Returns a figure of this process in bytes (Linux)."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
 def _now(device):
     if device.startswith("cuda"):
         torch.cuda.synchronize()
@@ -111,6 +135,7 @@ def main():
     parser.add_argument("--methods", nargs="+", default=["vclip", "cca", "paper", *ABLATIONS])
     parser.add_argument("--set", action="append", default=[], help="a key of the training's configuration")
     parser.add_argument("--speed", action="store_true", help="time steps instead")
+    parser.add_argument("--memory", action="store_true", help="measure what training takes beside the pairs instead")
     parser.add_argument("--device", default="cpu", help="for --speed")
     parser.add_argument("--json", type=Path, help="all figures")
     given = parser.parse_args()
@@ -120,6 +145,11 @@ def main():
         for row in result:
             ms = 1000 * row["step_s"], 1000 * row["products_s"]
             print(f"step {ms[0]:.2f} ms, products {ms[1]:.2f} ms: {row['ratio']:.2f}")
+    elif given.memory:
+        result = memory(world, given.pairs)
+        for row in result:
+            size, beside = row["bytes"] / 2**30, row["beside_bytes"] / 2**30
+            print(f"{row['pairs']:8d} pairs of {size:.2f} GiB: {beside:.2f} GiB beside them, {beside / size:.2f}")
     else:
         result = quality(world, given.pairs, given.methods, given.set)
         for row in result:
