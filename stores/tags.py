@@ -26,7 +26,7 @@ def put(db: DBConnection, name: str, version: Mapping[str, int]) -> None:
         raise StoreError(f"tag '{name}': expected letters, digits, '.', '_' and '-', as in 'paper-v1'")
     if name in listed(db):
         raise StoreError(f"tag '{name}': is there already; remove it first, or take another name")
-    for table in reversed(PINNED):
+    for table in (table for table in reversed(PINNED) if table in version):  # an older one knows fewer
         tags = db.open_table(table).tags
         try:
             # What an interrupted call has left is replaced.
