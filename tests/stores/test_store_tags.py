@@ -34,5 +34,5 @@ def test_a_tag_that_is_there_or_not_is_said(store):
     store.tag("here")
     with pytest.raises(StoreError, match="tag 'here': is there already"):
         store.tag("here")
-    with pytest.raises(StoreError, match="tag 'heer': no such tag; .*here"):
+    with pytest.raises(StoreError, match=r"tag 'heer': no such tag; .*here"):
         store.snapshot("heer")
