@@ -18,7 +18,7 @@ from stores.ledger import ledger_rows
 from stores.persistence import persist
 from stores.rows import Row, VideoRows
 from stores.schemas import KEYS, VOUCHED, Spaces
-from stores.snapshot import rows_of
+from stores.sql import rows_of
 
 _IN_LIST = 1000  # ids to one SQL list; a count past 10,000 ids took 0.14 s, without them 0.02 s
 

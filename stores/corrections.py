@@ -4,7 +4,7 @@ Lance's filters know no CASE, so a corrected value cannot be told to it. Instead
 out of what Lance reads, corrected, and asked as a small table of their own, in memory, by the same SQL.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,9 +13,9 @@ import lancedb
 import pyarrow as pa
 from lancedb.table import Table
 
-ROW_ID = "_rowid"  # LanceDB's own number of a row, valid for one version of its table
+from stores.sql import in_lists
 
-_IN_LIST = 1000
+ROW_ID = "_rowid"  # LanceDB's own number of a row, valid for one version of its table
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,5 @@ def _corrected(
     return pa.Table.from_pylist(rows, schema=stored.schema)
 
 
-def _named(column: str, values: Sequence[str] | Mapping[str, str]) -> str:
-    listed = ["'" + value.replace("'", "''") + "'" for value in values]
-    parts = (listed[start : start + _IN_LIST] for start in range(0, len(listed), _IN_LIST))
-    return " OR ".join(f"{column} IN ({', '.join(part)})" for part in parts)
+def _named(column: str, values: Iterable[str]) -> str:
+    return " OR ".join(f"{column} IN ({part})" for part in in_lists(values))

@@ -20,7 +20,8 @@ from stores.errors import StoreError
 from stores.pairs import matrix
 from stores.persistence import persist
 from stores.schemas import EMBEDDED, KEYS, MEDIA, TABLES, VOUCHED
-from stores.snapshot import Snapshot, in_lists, quoted
+from stores.snapshot import Snapshot
+from stores.sql import in_lists, quoted
 from stores.traces import Sought, traces
 
 DELETED = "deleted"  # the state of a tombstone

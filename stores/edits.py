@@ -19,7 +19,8 @@ from stores import commit, ids, rows
 from stores.corrections import in_force
 from stores.errors import StoreError, nearest
 from stores.schemas import LABELS
-from stores.snapshot import Snapshot, quoted
+from stores.snapshot import Snapshot
+from stores.sql import quoted
 
 EDITABLE = ("identity", *LABELS)
 

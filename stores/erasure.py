@@ -9,7 +9,7 @@ from stores import maintenance, runs
 from stores.errors import StoreError
 from stores.persistence import persist
 from stores.schemas import KEYS, TABLES
-from stores.snapshot import in_lists
+from stores.sql import in_lists
 
 SCRATCH = "embedding_"  # prefix of the tables of unfinished embeddings
 

@@ -12,9 +12,7 @@ from lancedb.db import DBConnection
 
 from stores import ids
 from stores.rows import Row
-from stores.snapshot import quoted
-
-_IN_LIST = 1000
+from stores.sql import in_lists, quoted
 
 # (video_id, the row that is there) -> the row to write instead, or None to leave it.
 Change = Callable[[str, Row | None], Row | None]
@@ -22,10 +20,10 @@ Change = Callable[[str, Row | None], Row | None]
 
 def ledger_rows(db: DBConnection, video_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Returns video_id -> whole ledger row of those that are committed."""
-    table, names, found = db.open_table("videos"), list(dict.fromkeys(video_ids)), {}
-    for start in range(0, len(names), _IN_LIST):
-        where = f"video_id IN ({', '.join(map(quoted, names[start : start + _IN_LIST]))})"
-        found |= {row["video_id"]: row for row in table.search().where(where).to_arrow().to_pylist()}
+    table, found = db.open_table("videos"), {}
+    for part in in_lists(dict.fromkeys(video_ids)):
+        rows = table.search().where(f"video_id IN ({part})").to_arrow().to_pylist()
+        found |= {row["video_id"]: row for row in rows}
     return found
 
 

@@ -18,7 +18,8 @@ from stores.pairs import matrix
 from stores.persistence import persist
 from stores.rows import VideoRows
 from stores.schemas import EMBEDDED, KEYS, VOUCHED
-from stores.snapshot import Snapshot, rows_of
+from stores.snapshot import Snapshot
+from stores.sql import rows_of
 
 VIDEOS = 256  # in one commit, at most
 ROWS = 4096  # faces and voices in one commit, about 100 MB of media, unless one video has more

@@ -15,7 +15,8 @@ from stores.errors import StoreError
 from stores.pairs import matrix, space_column
 from stores.ranking import Ranking, unit
 from stores.resident import Memory, batches
-from stores.snapshot import ROW_ID, Snapshot, quoted
+from stores.snapshot import ROW_ID, Snapshot
+from stores.sql import quoted
 
 RESIDENT, INDEX, STREAM = "resident", "index", "stream"
 MEMORY_BYTES = 4 << 30  # of vectors of one table and space: 2 million of 512 floats

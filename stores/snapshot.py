@@ -9,7 +9,7 @@ What people corrected by hand (`stores.edits`) is read in place of what was inge
 read at all, unless the snapshot is raw.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import cached_property
@@ -27,8 +27,7 @@ from stores import corrections, schemas
 from stores.corrections import ROW_ID, Corrections
 from stores.errors import StoreError, nearest, reason
 from stores.schemas import LATER, MEDIA, PINNED, TABLES, VOUCHED
-
-_IN_LIST = 1000  # names to one SQL list
+from stores.sql import check_brackets, explained, rows_of
 
 if TYPE_CHECKING:
     from lance import LanceDataset
@@ -205,7 +204,7 @@ class Snapshot:
         """
         parts = []
         if where is not None:
-            _check_brackets(table, where)
+            check_brackets(table, where)
             parts.append(f"({where})")
         if table in VOUCHED and (outside := self.unvouched(table)):
             parts.append(f"NOT ({rows_of(outside)})")
@@ -284,31 +283,12 @@ class Snapshot:
         except StoreError:
             raise
         except ValueError as error:
-            raise StoreError(f"{table}: {_explain(error, self.schema(table).names)}") from None
+            raise StoreError(f"{table}: {explained(error, self.schema(table).names)}") from None
         except RuntimeError as error:
             raise StoreError(
                 f"{table}: version {self._tables[table].version} cannot be read ({reason(error)}); "
                 "a compaction may have removed it, take a new snapshot"
             ) from None
-
-
-def rows_of(runs: Mapping[str, Sequence[str]]) -> str:
-    """Returns the SQL of the rows of these runs' (run_id ->) video_ids."""
-    return " OR ".join(
-        f"(run_id = {quoted(run)} AND video_id IN ({', '.join(map(quoted, videos))}))" for run, videos in runs.items()
-    )
-
-
-def in_lists(names: Iterable[str]) -> Iterator[str]:
-    """Yields the insides of SQL lists, of as many names each as a query takes well."""
-    names = list(names)
-    for start in range(0, len(names), _IN_LIST):
-        yield ", ".join(map(quoted, names[start : start + _IN_LIST]))
-
-
-def quoted(text: str) -> str:
-    """Returns an SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _built(
@@ -360,27 +340,3 @@ def _ordering(table: str, key: str, names: Sequence[str]) -> ColumnOrdering:
     name = key.removeprefix("-")
     _check_column(table, name, names)
     return ColumnOrdering(column_name=name, ascending=not key.startswith("-"))
-
-
-def _explain(error: Exception, names: Sequence[str]) -> str:
-    text = reason(error)
-    _, found, rest = text.partition("No field named ")
-    if found:
-        name = rest.split(". Valid fields")[0].strip('"`. ')
-        return f"unknown column '{name}'; {nearest(name, names)}"
-    return f"not SQL that LanceDB understands: {text}; expected as in \"end_s - start_s > 2 AND gender = 'f'\""
-
-
-def _check_brackets(table: str, where: str) -> None:
-    depth, quote = 0, ""
-    for character in where:
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"`":
-            quote = character
-        else:
-            depth += (character == "(") - (character == ")")
-        if depth < 0:
-            break
-    if depth or quote:
-        raise StoreError(f"{table}: the brackets or quotes of the filter do not match: {where}")

@@ -25,7 +25,8 @@ from stores.opening import Options
 from stores.resident import Memory
 from stores.rows import Row, VideoRows
 from stores.schemas import EMBEDDED
-from stores.snapshot import Snapshot, quoted
+from stores.snapshot import Snapshot
+from stores.sql import quoted
 from stores.upkeep import Upkeep
 
 

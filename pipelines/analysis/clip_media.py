@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from stores import Snapshot, schemas
-from stores.snapshot import quoted
+from stores.sql import quoted
 
 AT_A_TIME = 64  # clips whose media are in memory
 UNSPLIT = "unsplit"

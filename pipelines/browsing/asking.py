@@ -15,7 +15,7 @@ from stores import Snapshot, edits
 from stores.edits import EDITABLE
 from stores.errors import StoreError, nearest
 from stores.schemas import KEYS, spaces_of, vector_column
-from stores.snapshot import quoted
+from stores.sql import quoted
 from vclip.errors import InputError
 
 PAGE, LARGEST_PAGE = 60, 200

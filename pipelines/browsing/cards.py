@@ -6,7 +6,7 @@ from typing import Any
 
 from stores import Snapshot
 from stores.schemas import LABELS
-from stores.snapshot import quoted
+from stores.sql import quoted
 
 COLUMNS = ("clip_id", "video_id", "video_uri", "start_s", "end_s", "speaking_score", "identity", "split", *LABELS)
 READ = 256  # clips at first, and then twice as many each time, where the quality of their faces decides

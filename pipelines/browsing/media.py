@@ -11,7 +11,7 @@ from pipelines.browsing.opened import Opened
 from stores import Snapshot
 from stores.corrections import ROW_ID
 from stores.schemas import KEYS, MEDIA
-from stores.snapshot import quoted
+from stores.sql import quoted
 
 KEPT = 1 << 16  # places of rows that are remembered
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")

@@ -6,7 +6,7 @@ from typing import Any
 
 from stores import Snapshot
 from stores.schemas import KEYS
-from stores.snapshot import quoted
+from stores.sql import quoted
 
 CLIP = ("video_id", "video_uri", "start_s", "end_s", "identity", "gender")
 BEST = {"faces": "quality", "voices": "end_s - start_s"}  # by which a clip's face and voice are chosen

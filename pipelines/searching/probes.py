@@ -12,7 +12,7 @@ from pipelines.extraction.faces.detectors import open_detector
 from pipelines.generation.portraits import encoded, open_encoder, portrait_in, read_portraits
 from stores import Store
 from stores.schemas import KEYS, spaces_of, vector_column
-from stores.snapshot import quoted
+from stores.sql import quoted
 from vclip.audio import prepare_speech, read_audio
 from vclip.encoders import open_voice_encoder, spec_of_space
 from vclip.errors import InputError, SpaceError

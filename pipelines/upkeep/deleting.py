@@ -11,7 +11,7 @@ from pipelines.outputs import Output
 from pipelines.progress import say, step
 from stores import Store
 from stores.deletion import Doomed
-from stores.snapshot import in_lists
+from stores.sql import in_lists
 
 _ID = re.compile(r"[0-9a-f]{24,}")
 
