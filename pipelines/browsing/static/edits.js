@@ -8,7 +8,7 @@ export async function corrections(view) {
   if (!found) return;
   const { edits } = found;
   const told = found.count
-    ? `${count(found.count)} corrections${found.count > edits.length ? `, the newest ${edits.length} shown` : ""}. ` +
+    ? `${count(found.count)} correction${found.count === 1 ? "" : "s"}${found.count > edits.length ? `, the newest ${edits.length} shown` : ""}. ` +
       "Search and training read the store as corrected; what was ingested stays as it was."
     : "Nobody has corrected anything yet. Open a clip to reject it, to correct what is known of it, or to merge two people.";
   view.replaceChildren(h("p", { className: "faint" }, told), h("div", { className: "edits" }, edits.map(row)));
