@@ -13,7 +13,7 @@ SCALE = (1, 2, 3, 4, 5)
 QUESTIONS = {
     "naturalness": {
         "asks": "How natural does this speech sound?",
-        "before": "You hear speech, without a picture. Some is recorded, some made by a computer. Judge how natural "
+        "before": "You hear speech, without a picture. Some may be recorded, some made by a computer. Judge how natural "
         "it sounds, not what is said.",
         "scale": [
             "Excellent: completely natural",
