@@ -13,8 +13,8 @@ SCALE = (1, 2, 3, 4, 5)
 QUESTIONS = {
     "naturalness": {
         "asks": "How natural does this speech sound?",
-        "before": "You hear speech, without a picture. Some may be recorded, some made by a computer. Judge how natural "
-        "it sounds, not what is said.",
+        "before": "You hear speech, without a picture. Some may be recorded, some made by a computer. Judge how "
+        "natural it sounds, not what is said.",
         "scale": [
             "Excellent: completely natural",
             "Good: mostly natural",
