@@ -123,6 +123,7 @@ def plot_systems(
         axes.grid(axis="y", visible=False)
         if ticks:
             axes.set_xticks(ticks)
+            axes.set_xlim(ticks[0] - 0.15, ticks[-1] + 0.15)
         for row, system in zip(range(len(systems), 0, -1), systems, strict=True):
             found, colour = system[name], FAINT if system["reference"] else ACCENT
             if found["low"] is not None:
