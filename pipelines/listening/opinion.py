@@ -3,7 +3,8 @@
 Ratings of one listener are alike, and so are those of one face; taken as independent they would give intervals that
 are too narrow. So both are drawn with replacement, each by itself, and a rating counts as often as its listener times
 its face (the pigeonhole bootstrap: A. Owen, Annals of Applied Statistics 1 (2), 2007). With few of either it is
-a little too narrow (docs/listening.md). Systems are drawn together, so what listeners and faces have in common cancels in their differences.
+a little too narrow (docs/listening.md). Systems are drawn together, so what listeners and faces have in common
+cancels in their differences.
 """
 
 from collections.abc import Mapping
