@@ -114,11 +114,12 @@ def evaluate_generation(
 
 def write(out: Path, result: Mapping[str, Any]) -> None:
     """Writes generation.json and generation.png."""
-    from pipelines.plots import plot_generation
+    from pipelines.plots import plot_systems
 
     out.mkdir(parents=True, exist_ok=True)
     (out / "generation.json").write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
-    plot_generation(out / "generation.png", result["systems"])
+    measures = {"f2v": "f2v", "v2v": "v2v", "log_likelihood": "log-likelihood"}
+    plot_systems(out / "generation.png", result["systems"], measures)
 
 
 def _given(pairs: Pairs, model_folder: Path, evaluator_folder: Path, config: Config, people: int) -> Trial:

@@ -102,18 +102,32 @@ def plot_methods(path: str | Path, methods: Sequence[Mapping[str, Any]]) -> Path
     return _save(figure, path)
 
 
-def plot_generation(path: str | Path, systems: Sequence[Mapping[str, Any]]) -> Path:
-    """Draws what each system reaches, as `vclip evaluate-generation` gives it; references are hollow and grey."""
-    measures = {"f2v": "f2v", "v2v": "v2v", "log_likelihood": "log-likelihood"}
-    size = (9.5, 1.0 + 0.36 * len(systems))
+def plot_systems(
+    path: str | Path,
+    systems: Sequence[Mapping[str, Any]],
+    measures: Mapping[str, str],
+    ticks: Sequence[float] | None = None,
+) -> Path:
+    """Draws what each system reaches, with its interval; references are hollow and grey.
+
+    Args:
+        path: of the picture.
+        systems: each with `system`, its name, `reference`, whether it is one, and a figure for each measure.
+        measures: their names, and what they are called.
+        ticks: of a scale that all measures share; it is shown whole.
+    """
+    size = (0.5 + 3.0 * len(measures), 1.0 + 0.36 * len(systems))
     figure, panels = plt.subplots(1, len(measures), figsize=size, sharey=True, layout="constrained")
     for axes, (name, label) in zip(panels, measures.items(), strict=True):
         _trim(axes, label, "")
         axes.grid(axis="y", visible=False)
+        if ticks:
+            axes.set_xticks(ticks)
         for row, system in zip(range(len(systems), 0, -1), systems, strict=True):
             found, colour = system[name], FAINT if system["reference"] else ACCENT
-            if found["value"] is not None:
+            if found["low"] is not None:
                 axes.plot([found["low"], found["high"]], [row, row], color=colour, linewidth=1.5)
+            if found["value"] is not None:
                 face = "white" if system["reference"] else colour
                 axes.plot(found["value"], row, "o", color=colour, markerfacecolor=face, markersize=6)
     panels[0].set_yticks(range(len(systems), 0, -1), [system["system"] for system in systems])

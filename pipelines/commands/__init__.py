@@ -2,7 +2,7 @@
 
 # isort: off
 from pipelines.commands import ingest, imports, inspect, query, search, browse, edit, analysis, upkeep
-from pipelines.commands import association, evaluation, speech, generation, quickstart
+from pipelines.commands import association, evaluation, speech, generation, listening, quickstart
 from pipelines.commands.shared import app
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "imports",
     "ingest",
     "inspect",
+    "listening",
     "query",
     "quickstart",
     "search",

@@ -43,6 +43,8 @@ imports = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Bring data
 app.add_typer(imports, name="import")
 edits = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Correct a store by hand, undoably.")
 app.add_typer(edits, name="edit")
+listening = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Let people rate generated speech, blind.")
+app.add_typer(listening, name="listening-test")
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML file over the defaults, as configs/offline.yaml.")
