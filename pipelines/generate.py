@@ -2,9 +2,12 @@
 
 photo -> face -> crop -> vector -> scored against candidates (as the TTS will make them) -> k voices -> WAV files
 
+Instead of one photo: several of one person, or a prompt.
+
 Many faces and texts at once: `pipelines.generate_batch`.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from pipelines.config import Config
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.generation.models import check_tts, open_models, with_tts
 from pipelines.generation.portraits import encoded, face_encoder_spec, open_encoder, read_portraits
+from pipelines.generation.subjects import Person, Subject, described
 from pipelines.generation.utterances import Judge, Utterance, provenance, speak, store_row
 from pipelines.generation.voices import choose_voices
 from pipelines.progress import step
@@ -35,21 +39,25 @@ def generate(
     face_index: int | None = None,
     evaluator_folder: Path | None = None,
     store_uri: str | None = None,
+    same_person: bool = False,
+    prompts: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Writes a WAV file and its sidecar for each face, voice and text; returns the sidecars with the files' names.
+    """Writes a WAV file and its sidecar for each person, voice and text; returns the sidecars with the files' names.
 
     Everything is read and checked before the first file is written.
 
     Args:
-        faces: photos.
+        faces: photos; none where there are prompts.
         texts: what to say.
         model_folder, speakers_folder: made by `train`, and by `fit-speakers` and `distill`.
         out: folder for the files, made if it is missing.
         config: its section `generate`.
-        k: voices per face.
+        k: voices per person.
         face_index: which face of a photo with several, from the left; None takes the largest.
         evaluator_folder: another association model, for the f2v of what was spoken.
         store_uri: a store that records the generations.
+        same_person: whether all photos show one person; else each shows another.
+        prompts: descriptions instead of photos, each of another person; experimental.
 
     Raises:
         InputError, StoreError: an input that cannot be used.
@@ -58,22 +66,28 @@ def generate(
         raise InputError("--text: found an empty text, expected something to say")
     models = open_models(model_folder, speakers_folder, evaluator_folder, config)
     store = Store.open(store_uri) if store_uri else None
-    portraits = read_portraits(faces, open_detector(config.extraction.tracks.detector), face_index)
+    portraits = read_portraits(faces, open_detector(config.extraction.tracks.detector), face_index) if faces else []
     encoder = open_encoder(face_encoder_spec(models.association, config), models.association.face_space)
-    found = encoded(portraits, encoder)
+    subjects: Sequence[Subject] = encoded(portraits, encoder)
+    if same_person:
+        subjects = [Person(tuple(subjects))]
+    if prompts:
+        subjects = described(prompts, encoder, models.association)
     tts = open_tts(config.generate.tts)
     check_tts(models.generator, tts)
     for text in texts:
         tts.synthesize(text, models.generator.bank.vectors[0])  # raises where there is nothing to say; is remembered
-    vectors = np.stack([face.vector for face in found])
-    chosen = choose_voices(vectors, models.association, models.generator, models.signature, config, k)
+    vectors = np.concatenate([subject.vectors for subject in subjects])
+    person = [0] * len(vectors) if same_person else None
+    chosen = choose_voices(vectors, models.association, models.generator, models.signature, config, k, person)
     judge = Judge(models.evaluator) if models.evaluator else None
+    stems = [_stem(prompt) for prompt in prompts] or [face.stem for face in faces][: len(subjects)]
     named, written = with_tts(models.named, tts), []
-    with step("speak", len(portraits) * k * len(texts), "files") as progress:
-        for name, face, voices in zip(_names(faces), found, chosen, strict=True):
+    with step("speak", len(subjects) * k * len(texts), "files") as progress:
+        for name, subject, voices in zip(_names(stems), subjects, chosen, strict=True):
             for rank, voice in enumerate(voices, start=1):
                 for text in texts:
-                    utterance = Utterance(face, voice, rank, text)
+                    utterance = Utterance(subject, voice, rank, text)
                     wave, spoken = speak(utterance, tts, judge)
                     said = provenance(utterance, spoken, config.generate, named)
                     # A name of its own for each text and voice: a later run must not put other speech in its place.
@@ -82,15 +96,21 @@ def generate(
                     written.append(said | {"wav": str(path)})
                     progress.advance()
     if store:
-        with store.run({"job": "generate", "faces": [str(face) for face in faces]}, config.model_dump()) as run:
+        command = {"job": "generate", "faces": [str(face) for face in faces], "prompts": list(prompts)}
+        with store.run(command, config.model_dump()) as run:
             store.add_generations([store_row(row, run.run_id, tts.space, row["wav"]) for row in written])
     return written
 
 
-def _names(paths: Sequence[Path]) -> Iterable[str]:
-    """Returns the stems of the paths, numbered where one comes again."""
+def _stem(prompt: str) -> str:
+    """Returns a prompt as a file's name may begin."""
+    return "-".join(re.findall(r"\w+", prompt.lower()))[:40].rstrip("-") or "prompt"
+
+
+def _names(stems: Iterable[str]) -> list[str]:
+    """Returns the stems, numbered where one comes again."""
     names: list[str] = []
-    for path in paths:
-        numbered = (f"{path.stem}-{i}" for i in range(2, len(paths) + 2))
-        names.append(next(name for name in (path.stem, *numbered) if name not in names))
+    for stem in stems:
+        numbered = (f"{stem}-{i}" for i in range(2, len(names) + 3))
+        names.append(next(name for name in (stem, *numbered) if name not in names))
     return names

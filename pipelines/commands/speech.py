@@ -60,11 +60,18 @@ def generate(
     face: Annotated[
         list[Path] | None, typer.Option("--face", "-f", help="Photo with a face; may be repeated.")
     ] = None,
+    same_person: Annotated[
+        bool, typer.Option("--same-person", help="All photos show one person; else each shows another.")
+    ] = False,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", help="Experimental: a description, not a photo, where the face encoder is CLIP."),
+    ] = None,
     text: Annotated[list[str] | None, typer.Option("--text", "-t", help="What to say; may be repeated.")] = None,
     manifest: Annotated[
         str | None, typer.Option("--manifest", help="Or a table of faces and texts: .csv, .jsonl, .parquet; on Ray.")
     ] = None,
-    voices: Annotated[int, typer.Option("-k", "--voices", min=1, help="How many different voices per face.")] = 3,
+    voices: Annotated[int, typer.Option("-k", "--voices", min=1, help="How many different voices per person.")] = 3,
     face_index: Annotated[
         int | None, typer.Option(help="Which face of a photo with several, from the left, from 0; else the largest.")
     ] = None,
@@ -86,6 +93,9 @@ def generate(
     address (s3://, gs://, http://, https://); or `face_id` names a face of --store. Further columns are optional:
     `id` is handed through; `voices`, `face_index` and `seed` go before those of the command.
 
+    `--prompt` is experimental: CLIP takes the words for a face, so they can tell what somebody looks like, hardly how
+    they sound, and it is not tested with trained weights.
+
     ```
     face,text,voices,id
     ann.jpg,"Hello, it is me.",1,greeting-1
@@ -98,6 +108,12 @@ def generate(
     Example: `vclip generate --face photo.jpg --text "Hello there." --model work/model --speakers work/speakers -k 3
     --out work/speech`
 
+    Example: `vclip generate --face ann1.jpg --face ann2.jpg --same-person --text "Hello there." --model work/model
+    --speakers work/speakers --out work/speech`
+
+    Example: `vclip generate --prompt "an old man with a deep voice" --text "Hello there." --model work/clip-model
+    --speakers work/speakers --out work/speech`
+
     Example: `vclip generate --manifest jobs.csv -k 1 --model work/model --speakers work/speakers --out work/batch
     --store work/store --config configs/batch.yaml`
     """
@@ -105,8 +121,10 @@ def generate(
 
     resolved = config_of(config, set)
     if manifest is not None:
-        if face or text:
-            raise InputError("generate: found --manifest beside --face or --text, expected one or the other")
+        if face or text or prompt or same_person:
+            raise InputError(
+                "generate: found --manifest beside --face, --same-person, --prompt or --text, expected it alone"
+            )
         from pipelines.generate_batch import generate_batch
 
         summary = generate_batch(
@@ -114,13 +132,20 @@ def generate(
         ).to_json()
         show(summary if as_json else {k: v for k, v in summary.items() if v}, as_json, "generate")
         return
-    if not face or not text:
-        raise InputError("generate: found no --face or no --text, expected both, or --manifest")
+    if not (face or prompt) or not text:
+        raise InputError("generate: found no --face (or --prompt) or no --text, expected both, or --manifest")
+    if prompt and (face or face_index is not None or evaluator):
+        raise InputError("generate: found --prompt beside --face, --face-index or --evaluator, which are for photos")
+    if same_person and len(face or ()) < 2:
+        raise InputError(f"--same-person: found {len(face or ())} --face, expected several photos of one person")
     if "://" in out:
         raise InputError(f"--out {out}: expected a folder; addresses are for --manifest")
     from pipelines.generate import generate
 
-    result = generate(face, text, model, speakers, Path(out), resolved, voices, face_index, evaluator, store)
+    result = generate(
+        face or (), text, model, speakers, Path(out), resolved, voices, face_index, evaluator, store, same_person,
+        prompt or (),
+    )  # fmt: skip
     if as_json:
         print(json.dumps({"files": result}))
     else:
@@ -166,6 +191,7 @@ def _told(row: dict) -> dict:
     models = {
         name: of.get("sha256", of.get("name")) for name, of in row.get("models", {}).items() if isinstance(of, dict)
     }
-    names = ("synthetic", "notice", "text", "face", "face_sha256", "voice", "score", "seed", "nearest_known_cosine")
+    names = ("synthetic", "notice", "text", "prompt", "face", "face_sha256", "voice", "score", "seed",
+             "nearest_known_cosine")  # fmt: skip
     told = {"sound and provenance": "belong together" if row["holds"] else "; ".join(row["problems"])}
     return told | {name: row[name] for name in names if name in row} | {"models": models}

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,11 +38,26 @@ class Face:
     face_index: int
     faces: int
     vector: np.ndarray  # (d_face,) float32
+    called = "face"
 
     @property
     def key(self) -> str:
         """Equal for equal faces, whatever their files are called."""
         return f"{self.sha256 or self.uri}/{self.face_index}"
+
+    @property
+    def vectors(self) -> np.ndarray:
+        return self.vector[None]
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What provenance says of it."""
+        return {
+            "face": self.uri,
+            "face_sha256": self.sha256,
+            "face_index": self.face_index,
+            "faces_in_photo": self.faces,
+        }
 
 
 def read_portraits(paths: Sequence[Path], detector: FaceDetector, index: int | None) -> list[Portrait]:

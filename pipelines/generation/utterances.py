@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.config import GenerateConfig
-from pipelines.generation.portraits import Face
+from pipelines.generation.subjects import Subject
 from pipelines.generation.voices import Voice
 from stores import generation_id
 from vclip.association.protocol import Association
@@ -17,14 +17,14 @@ from vclip.encoders import VoiceEncoder, open_voice_encoder, spec_of_space
 from vclip.speakers.metrics import f2v
 from vclip.tts import TTS
 
-NOTICE = "Synthetic speech. The voice was made to suit the face; it is nobody's own voice."
+NOTICE = "Synthetic speech. The voice was made to suit the {}; it is nobody's own voice."
 
 
 @dataclass(frozen=True)
 class Utterance:
     """What is to be spoken."""
 
-    face: Face
+    face: Subject
     voice: Voice
     rank: int  # of the voice among those chosen for the face, from 1
     text: str
@@ -42,10 +42,10 @@ class Judge:
         self._evaluator = evaluator
         self._listener: VoiceEncoder = open_voice_encoder(spec_of_space(evaluator.voice_space), "cpu")
 
-    def f2v(self, face: Face, waveform: np.ndarray, sample_rate_hz: int) -> float:
+    def f2v(self, face: Subject, waveform: np.ndarray, sample_rate_hz: int) -> float:
         """Returns the cosine of a face with speech (samples,), under the evaluator."""
         heard = self._listener.embed([prepare_speech(waveform, sample_rate_hz)])
-        return float(f2v(self._evaluator, face.vector[None], heard)[0])
+        return float(f2v(self._evaluator, face.vectors, heard, [0] * len(face.vectors))[0])
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,10 @@ def provenance(
     """Returns what a file says of itself; `write_speech` adds that it is synthetic, and the hash of its samples."""
     face, voice = utterance.face, utterance.voice
     return {
-        "notice": NOTICE,
+        "notice": NOTICE.format(face.called),
         "generation_id": utterance.generation_id,
         "text": utterance.text,
-        "face": face.uri,
-        "face_sha256": face.sha256,
-        "face_index": face.face_index,
-        "faces_in_photo": face.faces,
+        **face.told,
         "voice": utterance.rank,
         "score": voice.score,
         "scores": {settings.score: voice.score, "log_likelihood": voice.log_likelihood, **spoken.scores},
@@ -101,8 +98,9 @@ def store_row(said: Mapping[str, Any], run_id: str, space: str, audio_uri: str) 
         space: of the speaker vector.
         audio_uri: where the WAV file lies.
     """
-    same = ("generation_id", "face", "text", "speaker_vector", "score", "scores", "models")
+    same = ("generation_id", "text", "speaker_vector", "score", "scores", "models")
     tts = said["models"]["tts"]["name"]
     return {name: said[name] for name in same} | {
+        "face": said["face"] if "face" in said else f"prompt: {said['prompt']}",
         "run_id": run_id, "tts": tts, "space": space, "audio_uri": audio_uri,
     }  # fmt: skip

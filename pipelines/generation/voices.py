@@ -1,5 +1,6 @@
 """Voices for faces: what does not depend on the face is done once; each face gets the best that differ."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,14 +53,20 @@ class Casting:
         self._search = Search(model, generator, signature, settings, bound)
         self.refused = self._search.refused
 
-    def voices(self, faces: np.ndarray, k: int) -> list[list[Voice]]:
-        """Returns k voices for each face vector (n, d_face), the best first.
+    def voices(self, faces: np.ndarray, k: int, person: Sequence[int] | None = None) -> list[list[Voice]]:
+        """Returns k voices for each person, the best first.
+
+        Args:
+            faces: (n, d_face) face vectors.
+            k: how many.
+            person: (n,) whose face each is, as `face_directions` takes it; each is another person where None.
 
         Raises:
             InputError: there are fewer than k candidates.
         """
-        found = self._search.find(face_directions(self._model, faces), k)
-        nearest = nearest_known(found.speakers.reshape(len(faces) * k, -1), self._bank).reshape(len(faces), k)
+        found = self._search.find(face_directions(self._model, faces, person), k)
+        people = len(found.speakers)
+        nearest = nearest_known(found.speakers.reshape(people * k, -1), self._bank).reshape(people, k)
         columns = found.speakers, found.expected, found.scores, found.log_likelihood, nearest
         return [
             [
@@ -77,11 +84,12 @@ def choose_voices(
     signature: TTSSignature | None,
     config: Config,
     k: int,
+    person: Sequence[int] | None = None,
 ) -> list[list[Voice]]:
-    """Returns k voices for each face vector (n, d_face); tells what the guard left out."""
+    """Returns k voices for each person, as `Casting.voices`; tells what the guard left out."""
     casting = Casting(model, generator, signature, config.generate)
     tell(config.generate, casting.refused)
-    return casting.voices(faces, k)
+    return casting.voices(faces, k, person)
 
 
 def tell(settings: GenerateConfig, refused: int) -> None:

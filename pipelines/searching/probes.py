@@ -14,7 +14,7 @@ from stores import Store
 from stores.schemas import KEYS, spaces_of, vector_column
 from stores.sql import quoted
 from vclip.audio import prepare_speech, read_audio
-from vclip.encoders import open_voice_encoder, spec_of_space
+from vclip.encoders import embed_texts, open_voice_encoder, spec_of_space
 from vclip.errors import InputError, SpaceError
 
 FACE, VOICE, TEXT = "face", "voice", "text"
@@ -80,13 +80,7 @@ class Encoders:
         Raises:
             InputError: the face encoder has no text tower.
         """
-        encoder = self._face()
-        if not hasattr(encoder, "embed_texts"):
-            raise InputError(
-                f"text '{text}': the face encoder of '{encoder.space}' reads no text; expected a store whose faces "
-                "were embedded by open_clip (configs/default.yaml)"
-            )
-        return Probe(TEXT, encoder.embed_texts([text])[0], text)
+        return Probe(TEXT, embed_texts(self._face(), [text])[0], text)
 
     def _vectors(self, kind: str, vectors: np.ndarray, name: str) -> list[Probe]:
         rows = np.asarray(vectors, np.float32)

@@ -83,8 +83,14 @@ def _of_provenance(store: Store, doomed: Doomed, folders: Sequence[str]) -> Iter
                 said = json.loads(output.read(name))
             except (OSError, ValueError):
                 continue
-            if not isinstance(said, dict) or "face_sha256" not in said:
-                continue
-            if said["face_sha256"] in pictures or not faces.isdisjoint(_ID.findall(str(said.get("face", "")))):
+            photos = _photos(said)
+            if any(p["face_sha256"] in pictures or not faces.isdisjoint(_ID.findall(p["face"])) for p in photos):
                 wav = name.removesuffix(".json") + ".wav"
                 yield from (output.address(found) for found in (name, wav) if found in names)
+
+
+def _photos(said: Any) -> list[dict[str, str]]:
+    """Returns the photos that a sidecar names: one, or several of a person; none of a prompt or of another file."""
+    named = said.get("photos", [said]) if isinstance(said, dict) else []
+    found = [photo for photo in named if isinstance(photo, dict)] if isinstance(named, list) else []
+    return [{"face": str(p.get("face", "")), "face_sha256": p["face_sha256"]} for p in found if "face_sha256" in p]

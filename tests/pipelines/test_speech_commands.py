@@ -121,6 +121,30 @@ def test_every_face_speaks_every_text(asked, two_faces, vclip, tmp_path):
     assert said.out.count("\n") == 8
 
 
+def test_several_photos_of_one_person_get_voices_together(asked, two_faces, vclip, tmp_path):
+    """For which both photos count: what is chosen scores the mean of the two directions."""
+    from pipelines.extraction.faces.detectors import open_detector
+    from pipelines.generation.portraits import read_portraits
+    from vclip.encoders import open_face_encoder
+
+    photos = [asked["--face"], two_faces]
+    said = _generate(vclip, asked, tmp_path / "out", "--face", two_faces, "--same-person", "-k", 1, "--json")
+    (row,) = json.loads(said.out)["files"]
+    assert row["face"] == ", ".join(map(str, photos))
+    assert [photo["face_sha256"] for photo in row["photos"]] == [
+        hashlib.sha256(photo.read_bytes()).hexdigest() for photo in photos
+    ]
+    portraits = read_portraits(photos, open_detector("centerface"), None)
+    model = AssociationModel.load(asked["--model"])
+    directions = model.embed_faces(open_face_encoder("dlib").embed([portrait.crop for portrait in portraits]))
+    mean = directions.sum(axis=0) / np.linalg.norm(directions.sum(axis=0))
+    signature = TTSSignature.load(asked["--speakers"] / "signature")
+    voice = model.embed_voices(signature.predict(np.array([row["speaker_vector"]], np.float32)))[0]
+    assert row["score"] == pytest.approx(float(mean @ voice), abs=1e-3)
+    assert min(abs(directions @ voice - row["score"])) > 1e-2  # neither photo alone gives this score
+    assert vclip("verify", row["wav"]).code == 0
+
+
 def test_of_several_faces_the_largest_is_used_and_said(asked, two_faces, vclip, tmp_path):
     said = _generate(vclip, asked | {"--face": two_faces}, tmp_path / "largest", "-k", 1, "--json")
     assert f"photo {two_faces}: 2 faces, used number 1 from the left; choose with --face-index" in said.err
@@ -209,6 +233,7 @@ def wrong(tmp_path_factory, model, speakers, ingested, other_store):
     return folder
 
 
+FLAG = object()  # in place of a value
 GENERATE = {
     "no face": ({"--face": "nobody.png"}, ("nobody.png", "no face")),
     "unreadable picture": ({"--face": "text.jpg"}, ("text.jpg", "not a picture", "JPEG")),
@@ -229,6 +254,8 @@ GENERATE = {
     "more voices than candidates": ({"-k": "201"}, ("201 voices", "candidates")),
     "unknown tts": ({"--set": "generate.tts=festival"}, ("festival", "morph")),
     "unknown score": ({"--set": "generate.score=best"}, ("generate.score", "best", "informed")),
+    "one photo of one person": ({"--same-person": FLAG}, ("--same-person", "found 1 --face")),
+    "prompt beside a face": ({"--prompt": "an old man"}, ("--prompt", "--face")),
     "manifest beside a face": ({"--manifest": "jobs.csv"}, ("--manifest", "--face")),
     "address": ({"--out": "s3://bucket/out"}, ("s3://bucket/out", "--manifest")),
     "no configuration": ({"--config": "missing.yaml"}, ("missing.yaml", "YAML")),
@@ -241,7 +268,8 @@ def test_generate_says_in_one_line_what_is_wrong_and_writes_nothing(asked, wrong
     files = ("--face", "--model", "--speakers", "--evaluator", "--store", "--config")
     changed = {key: wrong / value if key in files else value for key, value in changed.items()}
     before = tree(wrong)
-    options = [str(part) for item in (asked | {"--out": tmp_path / "out"} | changed).items() for part in item]
+    given = (asked | {"--out": tmp_path / "out"} | changed).items()
+    options = [str(part) for item in given for part in item if part != FLAG]
     said = vclip("generate", *options, *FEW)
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith("vclip: ")

@@ -1,5 +1,6 @@
 """The commands that keep a store in order, on a folder and on a bucket: what a script reads, and what is refused."""
 
+import hashlib
 import json
 import zipfile
 from dataclasses import replace
@@ -62,6 +63,15 @@ def test_nothing_is_deleted_until_yes_and_then_all_of_it(uri, vclip, tmp_path):
     for name, said in {
         "theirs": {"face": f"{uri}#{face['face_id']}", "face_sha256": "0"},
         "other": {"face": "/photos/other.jpg", "face_sha256": "1"},
+        "several": {
+            "face": "a.jpg, b.jpg",
+            "photos": [
+                {"face": "a.jpg", "face_sha256": "1"},
+                {"face": "b.jpg", "face_sha256": hashlib.sha256(face["image"]).hexdigest()},
+            ],
+        },
+        "words": {"prompt": "an old man"},
+        "foreign": {"photos": ["a.jpg"]},
     }.items():
         (speech / f"{name}.json").write_text(json.dumps(said))
         (speech / f"{name}.wav").write_bytes(b"RIFF")
@@ -70,7 +80,8 @@ def test_nothing_is_deleted_until_yes_and_then_all_of_it(uri, vclip, tmp_path):
     before = contents(store)
     plan = _json(vclip(*asked))
     assert (plan["deleted"], plan["rows"]["faces"], plan["videos"]) == (False, 4, ["video0050"])
-    assert plan["files"] == [str(speech / "theirs.json"), str(speech / "theirs.wav")]
+    theirs = ("several.json", "several.wav", "theirs.json", "theirs.wav")
+    assert plan["files"] == [str(speech / name) for name in theirs]
     assert contents(store) == before
     done = _json(vclip(*asked, "--yes"))
     assert done["deleted"]
@@ -79,7 +90,7 @@ def test_nothing_is_deleted_until_yes_and_then_all_of_it(uri, vclip, tmp_path):
     assert done["found_after"] == {}
     assert store.count("clips") == 18
     assert sorted(path.name for path in speech.iterdir()) == [
-        "notes.json", "other.json", "other.wav", "theirs.json", "theirs.wav",
+        "foreign.json", "foreign.wav", "notes.json", "other.json", "other.wav", *theirs, "words.json", "words.wav",
     ]  # fmt: skip
     assert "nothing of theirs" in vclip("delete", "--store", uri, "--person", PERSON).out
     assert "found no person" in vclip("delete", "--store", uri).err

@@ -6,10 +6,14 @@ open_clip:MODEL/TAG                      any open_clip model with a pretrained t
 resemblyzer                              Resemblyzer's GE2E, 256-d, no download
 """
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from vclip.encoders.protocol import FaceEncoder, VoiceEncoder
 from vclip.errors import InputError
 
-__all__ = ["FaceEncoder", "VoiceEncoder", "open_face_encoder", "open_voice_encoder", "spec_of_space"]
+__all__ = ["FaceEncoder", "VoiceEncoder", "embed_texts", "open_face_encoder", "open_voice_encoder", "spec_of_space"]
 
 
 def open_face_encoder(spec: str, device: str | None = None) -> FaceEncoder:
@@ -42,6 +46,20 @@ def open_voice_encoder(spec: str, device: str | None = None) -> VoiceEncoder:
 
         return GE2E(device)
     raise InputError(f"voice encoder '{spec}': expected 'resemblyzer'")
+
+
+def embed_texts(encoder: FaceEncoder, texts: Sequence[str]) -> np.ndarray:
+    """Returns (n, dim) float32, unit norm, of n texts, by the encoder's text tower.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not hasattr(encoder, "embed_texts"):
+        raise InputError(
+            f"text '{texts[0]}': the face encoder of '{encoder.space}' reads no text; expected faces embedded by "
+            "open_clip (configs/default.yaml)"
+        )
+    return encoder.embed_texts(texts)
 
 
 def spec_of_space(space: str) -> str:

@@ -1,5 +1,6 @@
 """How generated voices are judged (Vclip, section 3.3): v2v, f2v under a separate evaluator, likelihood."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -9,6 +10,7 @@ from vclip.association.metrics import Figure
 from vclip.association.protocol import Association
 from vclip.speakers.bank import SpeakerBank
 from vclip.speakers.generator import GeneratorConfig, SpeakerGenerator, fit_mixture, held_out_log_likelihood
+from vclip.speakers.retrieval import face_directions
 
 EVALUATOR_COMPONENTS = 4
 
@@ -18,12 +20,19 @@ def v2v(generated: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.einsum("nd,nd->n", _unit(generated), _unit(true))
 
 
-def f2v(evaluator: Association, faces: np.ndarray, generated: np.ndarray) -> np.ndarray:
-    """Returns the cosines (n,) of faces (n, d_face) with the voices (n, d_voice) generated for them.
+def f2v(
+    evaluator: Association, faces: np.ndarray, generated: np.ndarray, person: Sequence[int] | None = None
+) -> np.ndarray:
+    """Returns the cosines (m,) of people with the voices generated for them.
 
-    `evaluator` must be another model than the one that chose the voices, trained on other people.
+    Args:
+        evaluator: another model than the one that chose the voices, trained on other people.
+        faces: (n, d_face) vectors.
+        generated: (m, d_voice) vectors of the voices, one for each person.
+        person: (n,) 0..m - 1, as `face_directions` takes it; each face is another person's where None.
     """
-    return np.einsum("nd,nd->n", evaluator.embed_faces(faces), evaluator.embed_voices(generated))
+    directions = face_directions(evaluator, faces, person)
+    return np.einsum("nd,nd->n", directions, evaluator.embed_voices(generated))
 
 
 def likelihood_model(known: SpeakerBank, seed: int = 0) -> SpeakerGenerator:

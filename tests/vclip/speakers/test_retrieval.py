@@ -88,6 +88,9 @@ def test_several_photos_of_a_person_count_as_their_mean_direction(model):
     for person, rows in ((0, [1, 3]), (1, [0, 2, 4])):
         mean = each[rows].sum(axis=0)
         np.testing.assert_allclose(people[person], mean / np.linalg.norm(mean), atol=1e-6)
+    voices = _unit(2)
+    expected = (people * model.embed_voices(voices)).sum(axis=1)
+    np.testing.assert_allclose(f2v(model, faces, voices, [1, 0, 1, 0, 1]), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("diversity", [0.0, 0.3, 0.5, 0.9])
