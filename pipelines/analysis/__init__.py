@@ -1,5 +1,4 @@
 """A store looked at: SQL, exports, statistics, clusters, outliers, maps, a dataset card. Nothing here writes to it.
 
-All of it reads in batches. What is kept for every clip is a direction or a few figures, so that a million clips of
-512 floats fit into 8 GiB.
+All of it reads in batches and keeps for every clip a direction or a few figures; not measured on a million clips.
 """

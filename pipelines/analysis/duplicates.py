@@ -23,7 +23,7 @@ def near_duplicates(clip_ids: Sequence[str], faces: np.ndarray, voices: np.ndarr
     """Returns the pairs of clips whose faces, and whose voices, are near-identical, the most alike first.
 
     Near-identical is what `vclip.association.leaks` takes for one picture or one recording. All clips are compared
-    with all, exactly: 100,000 take a minute or so, and a million some hours.
+    with all, exactly: time grows with the square of their number.
 
     Args:
         clip_ids: of C clips.

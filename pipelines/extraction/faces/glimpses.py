@@ -60,7 +60,7 @@ class GlimpseFile:
     """Glimpses on disk; a context manager."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="vclip-faces-")  # noqa: SIM115
+        self._file = tempfile.TemporaryFile(prefix="vclip-faces-", buffering=0)  # noqa: SIM115
         self._bytes = 0
 
     def __enter__(self) -> "GlimpseFile":
@@ -70,12 +70,16 @@ class GlimpseFile:
         self._file.close()
 
     def keep(self, best: "Best") -> Kept | None:
-        """Writes a glimpse and returns where it lies; None once the file has all that it may."""
+        """Writes a glimpse and returns where it lies; None once the file has all that it may, or the disk is full."""
         planes = best.picture.planes
         if self._bytes + planes.nbytes > MOST_BYTES:
             return None
-        self._file.seek(self._bytes)
-        self._file.write(planes)
+        try:
+            self._file.seek(self._bytes)
+            if self._file.write(planes) < planes.nbytes:
+                return None
+        except OSError:  # the disk is full
+            return None
         self._bytes += planes.nbytes
         return Kept(best.number, best.left, best.top, best.size, self._bytes - planes.nbytes, planes.shape)
 

@@ -58,6 +58,15 @@ def test_a_full_file_takes_no_more(monkeypatch):
         assert len(keeper.end()) == 2
 
 
+def test_a_full_disk_takes_no_more():
+    with GlimpseFile() as file, open("/dev/full", "wb", buffering=0) as full:
+        written, file._file = file._file, full
+        keeper = Keeper(file, rate_hz=25)
+        keeper.look(Picture(planes(0)), 0, FACE, 0.5)
+        assert keeper.end() == []
+        file._file = written
+
+
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     sound = voice(4, seed=0)
