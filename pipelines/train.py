@@ -1,7 +1,8 @@
 """`vclip train`: a store's pairs into an association model."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from pipelines.config import Config
 from pipelines.plots import plot_training
 from pipelines.progress import say, step
+from pipelines.ranks import train_on
 from stores import Snapshot, Store
 from stores.pairs import pairs as read_arrays
 from vclip import checkpoint
@@ -19,14 +21,15 @@ from vclip.association.likeness import is_measured
 from vclip.association.methods import METHODS, Method, method_of
 from vclip.association.model import KIND
 from vclip.association.pairs import Pairs
-from vclip.association.people import group_people, seen_at_once
+from vclip.association.people import doubtful_pairs, group_people, seen_at_once
 from vclip.association.protocol import Association
+from vclip.association.training import fit
 from vclip.association.training import train as train_model
 from vclip.errors import InputError
 
 
 def read_pairs(store: Store, where: str | None = None, snapshot: Snapshot | None = None) -> Pairs:
-    """Returns a store's clips as pairs, with pseudo-identities where it has none.
+    """Returns a store's clips as pairs, with pseudo-identities where it has none, and what is doubtful of these.
 
     Those are found over the whole store, whatever the filter, so that two halves of it agree on who is who.
 
@@ -53,7 +56,8 @@ def read_pairs(store: Store, where: str | None = None, snapshot: Snapshot | None
         if not is_measured(space):
             say(f"how alike two people are in space '{space}' is not known: taken from the store, which finds fewer")
     say(f"{made_up} of {len(everyone)} clips name nobody; face and voice together tell {people} people")
-    return _without_aliases(everyone.select(np.isin(everyone.clip_id, wanted)))
+    doubtful = doubtful_pairs(everyone, store.face_space, store.voice_space)
+    return _without_aliases(replace(everyone, doubtful=doubtful).select(np.isin(everyone.clip_id, wanted)))
 
 
 def _at_once(snapshot: Snapshot, pairs: Pairs) -> np.ndarray:
@@ -79,6 +83,7 @@ def train(
     folds: int = 0,
     method: str = "vclip",
     version: str | Mapping[str, int] | None = None,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Trains on a store, writes the checkpoint folder `out`, and returns its metrics.
 
@@ -90,12 +95,15 @@ def train(
         folds: 2 or more cross-validates over people first; the model itself is trained on all.
         method: by name, see `vclip.association.methods`.
         version: a tag or version of the store; the newest if None.
+        workers: processes that train the model together, on a GPU each where there are any.
 
     Raises:
         InputError, StoreError: no store, no pairs, too few people, or `out` holds something else than a model.
     """
     checkpoint.check_free(out, KIND)
     chosen = method_of(method)
+    if workers > 1 and chosen.fit is not fit:
+        raise InputError(f"method '{method}' trains in one process; --workers is for vclip, paper and sge2e")
     config = config.model_copy(update={"train": chosen.config(config.train)})
     store = Store.open(store_uri)
     snapshot = store.snapshot(version)
@@ -109,7 +117,8 @@ def train(
             progress.total = total
             progress.set(done, f"dev AUC {auc:.3f}")
 
-        model, history = train_model(pairs, *spaces, config.train, at, state, chosen.fit)
+        train_it = partial(train_on, workers) if workers > 1 else train_model
+        model, history = train_it(pairs, *spaces, config.train, at, state, chosen.fit)
     metrics = {
         "dev_auc": history.best_dev_auc,
         "clips": len(pairs),

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from vclip import __version__
 from vclip.errors import InputError
@@ -58,7 +59,7 @@ def save(
         draft, old = Path(room) / "new", Path(room) / "old"
         draft.mkdir()
         save_file(
-            {k: torch.as_tensor(v).detach().cpu().contiguous() for k, v in tensors.items()},
+            {name: _on_cpu(value) for name, value in tensors.items()},
             draft / "model.safetensors",
         )
         (draft / "config.json").write_text(
@@ -143,6 +144,10 @@ def as_it_was(folder: str | Path) -> Iterator[None]:
             f"checkpoint {folder}: not of the form that vclip {__version__} reads ({type(error).__name__}: {first}); "
             "train it again"
         ) from None
+
+
+def _on_cpu(value: Tensor | np.ndarray) -> Tensor:
+    return (value.detach() if isinstance(value, Tensor) else torch.tensor(value)).cpu().contiguous()
 
 
 def _readme(kind: str, about: str, metrics: Mapping[str, Any]) -> str:

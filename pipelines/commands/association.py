@@ -20,6 +20,9 @@ def train(
     method: Annotated[
         str, typer.Option(help="vclip, or to compare: paper, sge2e, ridge, cca, pins, self-lifting, fop.")
     ] = "vclip",
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that train it together through Ray, on a GPU each if there are any.")
+    ] = 1,
     tag: Tag = None,
     version: Version = None,
     config: ConfigFile = None,
@@ -35,7 +38,7 @@ def train(
     """
     from pipelines.train import train
 
-    done = train(store, out, config_of(config, set), where, folds, method, at_of(tag, version))
+    done = train(store, out, config_of(config, set), where, folds, method, at_of(tag, version), workers)
     show(done, as_json, f"model {out}")
 
 

@@ -50,6 +50,30 @@ def test_train_prints_one_json_object_and_repeats_itself(model, pairs_store, vcl
     assert said.err.startswith("train: ")
 
 
+def test_two_processes_train_the_model_that_one_trains(pairs_store, vclip, tmp_path):
+    """The paper's recipe draws no noise, so only rounding differs."""
+    shown = []
+    for workers in (1, 2):
+        given = ("--out", tmp_path / str(workers), "--workers", workers, "--method", "paper", *QUICK, "--json")
+        said = vclip("train", "--store", pairs_store, *given)
+        assert said.code == 0, said.err
+        assert "train: 20 steps" in said.err
+        shown.append(json.loads((tmp_path / str(workers) / "metrics.json").read_text()))
+    alone, together = shown
+    assert together["history"]["loss"][1:] == pytest.approx(alone["history"]["loss"][1:], abs=1e-3)
+    assert together["dev_auc"] == pytest.approx(alone["dev_auc"], abs=0.02)
+
+
+def test_train_says_when_it_cannot_be_spread(pairs_store, vclip, tmp_path):
+    given = ("train", "--store", pairs_store, "--out", tmp_path / "m", *QUICK)
+    said = vclip(*given, "--workers", 1000)
+    assert said.code == 2
+    assert "1000 workers asked for, but the cluster has" in said.err
+    said = vclip(*given, "--workers", 2, "--method", "pins")
+    assert said.code == 2
+    assert "method 'pins' trains in one process" in said.err
+
+
 def test_train_uses_only_the_rows_that_the_filter_keeps(pairs_store, vclip, tmp_path):
     where = "gender = 'f'"
     said = vclip("train", "--store", pairs_store, "--out", tmp_path / "m", "--where", where, *QUICK, "--json")

@@ -2,7 +2,7 @@
 
 The loss needs the embeddings of the whole batch at once, the networks do not: first all rows are embedded without a
 graph, then the loss gives the gradient of each embedding, and then the rows are embedded again, part by part, each
-with its share of that gradient.
+with its share of that gradient. Several ranks embed a share of the rows each.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,42 +10,68 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from vclip.association.ranks import Ranks
+
 Embed = Callable[[Tensor], Tensor]
 
 
 def backward(
-    loss: Callable[[Tensor, Tensor], Tensor], embeds: Sequence[Embed], rows: Sequence[Tensor], chunk: int = 0
+    loss: Callable[[Tensor, Tensor], Tensor],
+    embeds: Sequence[Embed],
+    rows: Sequence[Tensor],
+    chunk: int = 0,
+    ranks: Ranks = Ranks(),
 ) -> float:
     """Leaves the gradients of `loss(embeds[0](rows[0]), embeds[1](rows[1]))` in all parameters; returns the loss.
 
     Args:
         loss: of the embeddings of both sides.
         embeds: the networks; what they draw at random is drawn alike both times.
-        rows: what each embeds, (batch, ...).
+        rows: what each embeds, (batch, ...); all ranks are given the same.
         chunk: rows that are embedded at a time; 0 embeds all at once.
+        ranks: of several, each is left with its part of the gradients: their sum is the whole.
     """
-    if not chunk or chunk >= max(map(len, rows)):
-        value = loss(*(embed(x) for embed, x in zip(embeds, rows, strict=True)))
-        value.backward()
-        return float(value.detach())
-    embedded, states = [], []
-    with torch.no_grad():
-        for embed, x in zip(embeds, rows, strict=True):
-            parts = []
-            for part in x.split(chunk):
-                states.append(_random_state(part.device))
-                parts.append(embed(part))
-            embedded.append(torch.cat(parts).requires_grad_())
+    shares = [x[ranks.share(len(x))] for x in rows]
+    twice = 0 < chunk < max(map(len, shares))
+    parts = [
+        [_Part(embed, part, twice) for part in share.split(chunk if twice else len(share))]
+        for embed, share in zip(embeds, shares, strict=True)
+    ]
+    embedded = [
+        ranks.gathered(torch.cat([part.value for part in side]), len(x)).requires_grad_()
+        for side, x in zip(parts, rows, strict=True)
+    ]
     value = loss(*embedded)
-    value.backward()
-    remembered = iter(states)
-    for embed, x, whole in zip(embeds, rows, embedded, strict=True):
-        for part, gradient in zip(x.split(chunk), whole.grad.split(chunk), strict=True):
-            after = _random_state(part.device)
-            _set_random_state(next(remembered), part.device)
-            embed(part).backward(gradient)
-            _set_random_state(after, part.device)
+    if ranks.first:
+        value.backward()
+        gradients = [x.grad for x in embedded]
+    else:  # what the loss itself has learnt of, as a temperature, counts once
+        gradients = torch.autograd.grad(value, embedded)
+    for side, gradient in zip(parts, gradients, strict=True):
+        mine = gradient[ranks.share(len(gradient))]
+        for part, of_it in zip(side, mine.split([len(part.value) for part in side]), strict=True):
+            part.backward(of_it)
     return float(value.detach())
+
+
+class _Part:
+    """Rows that are embedded at a time."""
+
+    def __init__(self, embed: Embed, rows: Tensor, twice: bool):
+        self.embed, self.rows, self.twice = embed, rows, twice
+        self.random_state = _random_state(rows.device) if twice else None
+        with torch.set_grad_enabled(not twice):
+            self.value = embed(rows)
+
+    def backward(self, gradient: Tensor) -> None:
+        """Leaves the gradients of the network, given that of the embeddings."""
+        if not self.twice:
+            self.value.backward(gradient)
+            return
+        after = _random_state(self.rows.device)
+        _set_random_state(self.random_state, self.rows.device)
+        self.embed(self.rows).backward(gradient)
+        _set_random_state(after, self.rows.device)
 
 
 def _random_state(device: torch.device) -> Tensor:

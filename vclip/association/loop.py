@@ -2,7 +2,8 @@
 out.
 
 The model kept is the best on those people, step 0 included. A run writes its state now and then and goes on from
-there to the very same result: what a step draws depends on the seed and the step alone.
+there to the very same result: what a step draws depends on the seed and the step alone. Several ranks
+(`vclip.association.ranks`) make one run.
 """
 
 import copy
@@ -19,11 +20,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from vclip.association.ranks import Ranks
 from vclip.config import Settings
 from vclip.errors import InputError
 
 Quality = Callable[[nn.Module], float]
 OnStep = Callable[[int, int, float], None]
+
+RANK_SEEDS = 1 << 40  # apart, so that no rank draws what another one drew
 
 
 class LoopConfig(Settings):
@@ -84,7 +88,8 @@ def run(
 
     Args:
         model: on its device, as it starts.
-        backward: takes a step's number, from 1 on; leaves its gradients in the parameters and returns its loss.
+        backward: takes a step's number, from 1 on; leaves its gradients in the parameters, of several ranks each its
+            part, and returns its loss.
         quality: judges a model on people held out, higher is better; None keeps the last model.
         config: see there.
         on_step: called with (step, max_steps, last quality).
@@ -96,8 +101,8 @@ def run(
         InputError: `state` is of another run.
     """
     run = _Run(model, config)
-    if state is not None and state.is_file():
-        run.load(state)
+    if kept := run.ranks.first_says(lambda: _read(state)):
+        run.load(kept, state)
     else:
         run.judge(0, float("nan"), quality)
     losses: list[float] = []
@@ -105,7 +110,7 @@ def run(
     trainable = any(p.requires_grad for p in model.parameters())
     for step in range(run.history.step[-1] + 1, config.max_steps + 1 if trainable else 0):
         run.model.train()
-        torch.manual_seed(config.seed * 1_000_003 + step)
+        torch.manual_seed(config.seed * 1_000_003 + step + run.ranks.number * RANK_SEEDS)
         run.optimizer.zero_grad()
         with torch.autocast(device_of(config).type, torch.bfloat16, enabled=config.precision == "bf16"):
             losses.append(backward(step))
@@ -115,13 +120,13 @@ def run(
             losses = []
             if quality and step - run.history.best_step >= config.patience * every:
                 break
-            if state is not None:
+            if state is not None and run.ranks.first:
                 run.save(state)
         if on_step:
             on_step(step, config.max_steps, run.history.dev_auc[-1])
     if not quality:
         run.best = run.average  # the steps since the last evaluation count too
-    if state is not None:
+    if state is not None and run.ranks.first:
         state.unlink(missing_ok=True)
     return run.best.eval(), run.history
 
@@ -130,6 +135,8 @@ class _Run:
     """The model as it is, its running average, the best average so far, the optimizer and the history."""
 
     def __init__(self, model: nn.Module, config: LoopConfig):
+        self.ranks = Ranks.here()
+        self.ranks.share_weights(model)
         self.model, self.config, self.name = model, config, _name_of(model, config)
         self.average, self.best = copy.deepcopy(model), copy.deepcopy(model)
         self.optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
@@ -137,6 +144,7 @@ class _Run:
 
     @torch.no_grad()
     def advance(self) -> None:
+        self.ranks.sum_gradients(self.model)
         self.optimizer.step()
         slow, fast = (list(m.parameters()) for m in (self.average, self.model))
         torch._foreach_lerp_(slow, fast, 1 - self.config.average)
@@ -144,7 +152,7 @@ class _Run:
             mine.copy_(theirs)
 
     def judge(self, step: int, loss: float, quality: Quality | None) -> None:
-        value = quality(self.average.eval()) if quality else float("nan")
+        value = self.ranks.first_says(lambda: quality(self.average.eval())) if quality else float("nan")
         if not quality or not self.history.dev_auc or value > self.history.best_dev_auc:
             self.history.best_step, self.best = step, copy.deepcopy(self.average)
         self.history.step.append(step)
@@ -165,14 +173,14 @@ class _Run:
         save_file(tensors, draft, about)
         draft.replace(path)
 
-    def load(self, path: Path) -> None:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
+    def load(self, kept: tuple[dict[str, str], dict[str, Tensor]], path: Path) -> None:
+        about, tensors = kept
         if about.get("run") != self.name:
             raise InputError(
                 f"training state {path}: of another run (data or configuration); delete it to start anew"
             )
-        tensors = load_file(path, str(next(self.model.parameters()).device))
+        device = next(self.model.parameters()).device
+        tensors = {name: value.to(device) for name, value in tensors.items()}
         for name, module in self._modules().items():
             prefix = f"{name}/"
             module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
@@ -186,6 +194,14 @@ class _Run:
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"model": self.model, "average": self.average, "best": self.best}
+
+
+def _read(state: Path | None) -> tuple[dict[str, str], dict[str, Tensor]] | None:
+    """Returns what stands in the file of a state, if there is one: facts and tensors."""
+    if state is None or not state.is_file():
+        return None
+    with safe_open(state, "pt") as file:
+        return file.metadata() or {}, load_file(state)
 
 
 def _name_of(model: nn.Module, config: LoopConfig) -> str:

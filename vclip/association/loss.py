@@ -5,20 +5,38 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def clip_loss(faces: Tensor, voices: Tensor, log_scale: Tensor, label_smoothing: float = 0.0) -> Tensor:
+def clip_loss(
+    faces: Tensor,
+    voices: Tensor,
+    log_scale: Tensor,
+    label_smoothing: float = 0.0,
+    doubtful: Tensor | None = None,
+) -> Tensor:
     """Returns the mean of the face-to-voice and voice-to-face cross entropies (Radford et al., 2021, fig. 3).
 
-    Equal to `open_clip.ClipLoss` (tested), plus label smoothing.
+    Equal to `open_clip.ClipLoss` (tested), plus label smoothing, and less the negatives that may be none.
 
     Args:
         faces, voices: (batch, dim), unit norm; row i of one belongs with row i of the other and no other row does.
         log_scale: (), the logarithm of the inverse temperature.
         label_smoothing: the share of the target that is spread over the batch.
+        doubtful: (batch, batch) bool, symmetric, False on the diagonal: rows that may be of one person, and so are
+            neither right nor wrong.
     """
     logits = log_scale.exp() * faces @ voices.T  # (batch, batch)
-    target = torch.arange(len(logits), device=logits.device)
-    losses = (F.cross_entropy(rows, target, label_smoothing=label_smoothing) for rows in (logits, logits.T))
+    if doubtful is None:
+        target = torch.arange(len(logits), device=logits.device)
+        losses = (F.cross_entropy(rows, target, label_smoothing=label_smoothing) for rows in (logits, logits.T))
+    else:
+        losses = (_without(doubtful, rows, label_smoothing) for rows in (logits, logits.T))
     return sum(losses) / 2
+
+
+def _without(doubtful: Tensor, logits: Tensor, label_smoothing: float) -> Tensor:
+    """Returns the cross entropy of each row with its own column, without the doubtful ones."""
+    log_p = logits.masked_fill(doubtful, -torch.inf).log_softmax(dim=1)
+    spread = log_p.masked_fill(doubtful, 0).sum(dim=1) / (~doubtful).sum(dim=1)
+    return -((1 - label_smoothing) * log_p.diagonal() + label_smoothing * spread).mean()
 
 
 def sge2e_loss(faces: Tensor, voices: Tensor, log_scale: Tensor, label_smoothing: float = 0.0) -> Tensor:

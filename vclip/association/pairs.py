@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from vclip.errors import InputError
 
@@ -25,6 +26,7 @@ class Pairs:
     gender: np.ndarray  # (C,) str, "" where unknown
     nationality: np.ndarray = field(default=None)  # (C,) str, "" where unknown; all of them if not given
     age: np.ndarray = field(default=None)  # (C,) str, as "34" or "30-39", "" where unknown; all of them if not given
+    doubtful: csr_matrix | None = None  # (C, C) bool, symmetric: clips of two identities that may be one person
 
     def __post_init__(self) -> None:
         for name in ("nationality", "age"):
@@ -51,6 +53,7 @@ class Pairs:
             voices=self.voices[voice],
             voice_clip=new_row[self.voice_clip[voice]],
             **{name: getattr(self, name)[clips] for name in PER_CLIP},
+            doubtful=None if self.doubtful is None else self.doubtful[clips][:, clips],
         )
 
     def people(self) -> np.ndarray:
@@ -65,6 +68,10 @@ class Pairs:
                 f"{unknown} of {len(self)} clips have no identity; group them first (vclip.group_people)"
             )
         return np.unique(self.identity, return_inverse=True)[1]
+
+    def doubts_among(self, clips: np.ndarray) -> np.ndarray | None:
+        """Returns which pairs (batch, batch) bool of clips (batch,) may be of one person; None if none is known."""
+        return None if self.doubtful is None else self.doubtful[clips][:, clips].toarray()
 
     def hashes(self) -> np.ndarray:
         """Returns hashes (n,) int64 of all identities and all clips: by these a model knows whom it has seen."""

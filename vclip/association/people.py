@@ -1,4 +1,4 @@
-"""Who is who where nobody says: pseudo-identities, before any split, and a mask of doubtful negatives for the loss.
+"""Who is who where nobody says: pseudo-identities, before any split, and negatives that the loss had better doubt.
 
 Without them one person stands on both sides of a split, or as their own negative. Face and voice together say how
 likely two clips are of one person (`likeness`), and average linkage makes people of the clips (`linkage`).
@@ -66,41 +66,23 @@ def seen_at_once(video_id: np.ndarray, start_s: np.ndarray, end_s: np.ndarray) -
 
 
 def doubtful_pairs(pairs: Pairs, face_space: str, voice_space: str, false_each: float = 1.0) -> csr_matrix:
-    """Returns which clips may be of one person, whatever their identities say: (C, C) bool, sparse and symmetric.
+    """Returns which clips of two identities may be of one person: (C, C) bool, sparse and symmetric.
 
     Args:
-        pairs: C clips.
+        pairs: C clips, whose identities are known.
         face_space, voice_space: of their vectors.
         false_each: pairs of two people to be expected among these, for each clip. A lost negative costs nothing, a
-            false
-            one misleads the model: these are far more than what makes people one in `group_people`.
+            false one misleads the model: these are far more than what makes people one in `group_people`.
 
     Raises:
         InputError: as `group_people`.
     """
     edges, _ = likely_edges(likeness(pairs, face_space, voice_space), _numbers(pairs.video_id), false_each)
+    people = pairs.people()
+    edges = edges[people[edges[:, 0]] != people[edges[:, 1]]]
     both = np.concatenate([edges, edges[:, ::-1]])
     shape = (len(pairs), len(pairs))
     return coo_matrix((np.ones(len(both), bool), (both[:, 0], both[:, 1])), shape=shape).tocsr()
-
-
-def same_person_mask(clips: np.ndarray, people: np.ndarray, doubtful: csr_matrix | None = None) -> np.ndarray:
-    """Returns which pairs of a batch are or may be of one person, and so are no negatives.
-
-    Args:
-        clips: (batch,) the rows of the batch in the `Pairs` that it was drawn from.
-        people: (C,) the person of every clip of these, as `Pairs.people` numbers them.
-        doubtful: (C, C), from `doubtful_pairs`.
-
-    Returns:
-        (batch, batch) bool, symmetric; False on the diagonal, where the positives are.
-    """
-    person = people[clips]
-    mask = person[:, None] == person[None]
-    if doubtful is not None:
-        mask |= doubtful[clips][:, clips].toarray()
-    np.fill_diagonal(mask, False)
-    return mask
 
 
 def _numbers(names: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ from vclip.association.metrics import Trials, all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.association.pairs import Pairs, clip_means
 from vclip.association.protocol import Association
+from vclip.association.ranks import Ranks
 from vclip.errors import InputError
 
 FOLDS = 5
@@ -59,6 +60,7 @@ class TrainConfig(LoopConfig):
         1.2, ge=0, description="standard deviation, in that of the standardized vectors; at full shrinkage"
     )
     label_smoothing: float = Field(0.13, ge=0, lt=1, description="at full shrinkage, as dropout")
+    compile: bool = Field(False, description="the networks by torch.compile; needs a C++ compiler")
     dev_fraction: float = Field(0.15, gt=0, lt=1, description="of the people, held out to know when to stop")
     dev_people: int = Field(2000, ge=2, description="of them, at most")
     cross_fit_below: int = Field(
@@ -162,26 +164,29 @@ def fit(
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = regularisation.dropout
-    batches = Batches(pairs, config.batch_size, config.seed, config.views, among)
-    loss = partial(
-        sge2e_loss if config.loss == "sge2e" else clip_loss, label_smoothing=regularisation.label_smoothing
-    )
+    batches, ranks = Batches(pairs, config.batch_size, config.seed, config.views, among), Ranks.here()
+    if batches.size < ranks.count:
+        raise InputError(f"a batch of {batches.size} people cannot be shared by {ranks.count} processes")
+    projects = [torch.compile(p) if config.compile else p for p in (model.project_faces, model.project_voices)]
 
     def step(number: int) -> float:
-        rows = (torch.as_tensor(r, device=device) for r in batches.at(number))
+        drawn = batches.at(number)
+        rows = (torch.as_tensor(r, device=device) for r in drawn)
+        loss = sge2e_loss
         if config.loss == "clip":
             rows = (r.flatten() for r in rows)
+            doubts = pairs.doubts_among(pairs.face_clip[drawn[0].ravel()])
+            loss = partial(clip_loss, doubtful=None if doubts is None else torch.as_tensor(doubts, device=device))
         noisy = (_Noisy(regularisation.feature_noise, put_in) for put_in in (model.face_input, model.voice_input))
         return backward(
-            lambda x, e: loss(x, e, model.log_scale),
+            lambda x, e: loss(x, e, model.log_scale, regularisation.label_smoothing),
             [
                 lambda r, noise=noise, of=of, project=project: project(noise(of[r]))
-                for noise, of, project in zip(
-                    noisy, (faces, voices), (model.project_faces, model.project_voices), strict=True
-                )
+                for noise, of, project in zip(noisy, (faces, voices), projects, strict=True)
             ],
             list(rows),
             config.chunk,
+            ranks,
         )
 
     quality = None if dev is None else partial(dev_auc, dev=some_clips(dev, DEV_CLIPS, config.seed))

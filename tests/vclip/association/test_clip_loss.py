@@ -32,6 +32,26 @@ def test_label_smoothing_mixes_in_the_mean_of_all_pairs():
     torch.testing.assert_close(clip_loss(faces, voices, log_scale, label_smoothing=0.2), expected)
 
 
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+def test_doubtful_negatives_are_as_if_they_were_not_there(label_smoothing):
+    """Rows 0 and 1 may be one person: each row's loss is that of the batch without the other one."""
+    torch.manual_seed(0)
+    faces, voices = (F.normalize(torch.randn(6, 8), dim=-1) for _ in range(2))
+    log_scale, doubtful = torch.tensor(1.5), torch.zeros(6, 6, dtype=torch.bool)
+    plain = clip_loss(faces, voices, log_scale, label_smoothing)
+    torch.testing.assert_close(clip_loss(faces, voices, log_scale, label_smoothing, doubtful), plain)
+    doubtful[0, 1] = doubtful[1, 0] = True
+    logits, losses = log_scale.exp() * faces @ voices.T, []
+    for side in (logits, logits.T):
+        for row in range(6):
+            left = [column for column in range(6) if not doubtful[row, column]]
+            target = torch.tensor(left.index(row))
+            losses.append(F.cross_entropy(side[row, left], target, label_smoothing=label_smoothing))
+    found = clip_loss(faces, voices, log_scale, label_smoothing, doubtful)
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+    assert not torch.isclose(found, plain)
+
+
 def test_the_order_of_the_batch_and_of_the_sides_does_not_matter_but_the_pairing_does():
     torch.manual_seed(0)
     voices = F.normalize(torch.randn(20, 8), dim=-1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vclip.association.pairs import Pairs
-from vclip.association.people import doubtful_pairs, group_people, same_person_mask, seen_at_once
+from vclip.association.people import doubtful_pairs, group_people, seen_at_once
 from vclip.errors import InputError
 
 DLIB, CLIP, VOICE = "dlib/resnet-v1-128/crop1", "open_clip/ViT-B-32-quickgelu/openai/crop1", "resemblyzer/ge2e-256"
@@ -145,16 +145,14 @@ def test_vectors_that_are_all_alike_tell_nobody_apart():
         group_people(pairs, "x/1", VOICE)
 
 
-def test_the_mask_leaves_out_who_is_or_may_be_one_person():
+def test_doubtful_are_two_identities_that_look_and_sound_as_one():
     """Clips 0 and 1 have one name; 2 and 3 have two, and look and sound as one; 4 is alone."""
     pairs = _clusters(["a", "a", "b", "c", "d"], [0, 1, 2, 2, 3], [0, 1, 2, 2, 3])
     doubtful = doubtful_pairs(pairs, DLIB, VOICE)
     assert np.argwhere(doubtful.toarray()).tolist() == [[2, 3], [3, 2]]
-    batch = np.array([3, 0, 4, 2, 1])
-    mask = same_person_mask(batch, pairs.people(), doubtful)
-    assert np.argwhere(mask).tolist() == [[0, 3], [1, 4], [3, 0], [4, 1]]
-    by_name = same_person_mask(batch, pairs.people())
-    assert np.argwhere(by_name).tolist() == [[1, 4], [4, 1]]
+    some = replace(pairs, doubtful=doubtful).select(np.array([True, False, True, True, True]))
+    assert np.argwhere(some.doubts_among(np.array([2, 0, 3, 1]))).tolist() == [[0, 3], [3, 0]]
+    assert pairs.doubts_among(np.array([0, 1])) is None
 
 
 def test_doubt_within_the_expected_number_of_innocents():
@@ -166,5 +164,5 @@ def test_doubt_within_the_expected_number_of_innocents():
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (faces, voices))
     faces, voices = (vectors.astype(np.float32) for vectors in unit)
     pairs = replace(pairs, faces=faces, face_clip=one_view, voices=voices, voice_clip=one_view)
-    assert 20 < doubtful_pairs(pairs, "a", "b").nnz / 2 < 400
+    assert 20 < doubtful_pairs(replace(pairs, identity=pairs.clip_id), "a", "b").nnz / 2 < 400
     assert len(set(group_people(pairs, "a", "b")[0].identity)) == 400
