@@ -26,7 +26,7 @@ import torch
 
 from pipelines.config import Config
 from pipelines.progress import step
-from pipelines.speakers import SENTENCES, bank_of_folder
+from pipelines.speakers import SENTENCES, bank_of_folder, foretold_voices
 from vclip.audio import prepare_speech
 from vclip.config import load
 from vclip.encoders import open_voice_encoder
@@ -76,9 +76,9 @@ def tests(bank, fold, numbers: range, seeds: int, config: Config, speech: "Spoke
     for number in numbers:
         out, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         known = SpeakerBank(bank.space, bank.speaker_id[rest], bank.vectors[rest], bank.gender[rest])
-        drawn = fit_generator(known, config.speakers)[0].sample(
-            settings.speakers - min(len(known), settings.speakers // 2), number
-        )
+        generator = fit_generator(known, config.speakers)[0]
+        drawn = generator.sample(settings.speakers - min(len(known), settings.speakers // 2), number)
+        foretold = foretold_voices(speech.tts, bank.space, generator, settings)
         learned = np.concatenate([known.vectors[: settings.speakers // 2], drawn])
         said = unit(speech.of(learned, SENTENCES[:count]).mean(1))
         asked = bank.vectors[out]
@@ -87,7 +87,9 @@ def tests(bank, fold, numbers: range, seeds: int, config: Config, speech: "Spoke
         mean = unit(said.mean(0)[None])
         for seed in range(seeds):
             chosen = settings.model_copy(update={"seed": seed})
-            signature, _ = fit_signature(config.generate.tts, bank.space, bank.space, learned, said, chosen)
+            signature, _ = fit_signature(
+                config.generate.tts, bank.space, bank.space, learned, said, chosen, foretold=foretold
+            )
             told = signature.predict(asked)
             yield {
                 name: {
@@ -126,7 +128,7 @@ class Spoken:
     """Embeddings of what a TTS said, remembered in a file."""
 
     def __init__(self, path: Path, tts: str, config: Config):
-        self._path, self._spec, self._tts = path, tts, None
+        self._path, self.tts = path, open_tts(tts)
         self._encoder = open_voice_encoder(config.encoders.voice)
         self._known = dict(np.load(path)) if path.exists() else {}
 
@@ -135,12 +137,11 @@ class Spoken:
         names = [f"{hash_of(vector)} {SENTENCES.index(text)}" for vector in vectors for text in sentences]
         missing = [i for i, name in enumerate(names) if name not in self._known]
         if missing:
-            self._tts = self._tts or open_tts(self._spec)
             with step("speak", len(missing), "sentences") as progress:
                 for at in missing:
                     row, column = divmod(at, len(sentences))
-                    wave = self._tts.synthesize(sentences[column], vectors[row])
-                    self._known[names[at]] = self._encoder.embed([prepare_speech(wave, self._tts.sample_rate_hz)])[0]
+                    wave = self.tts.synthesize(sentences[column], vectors[row])
+                    self._known[names[at]] = self._encoder.embed([prepare_speech(wave, self.tts.sample_rate_hz)])[0]
                     progress.advance()
             np.savez(self._path, **self._known)
         return np.stack([self._known[name] for name in names]).reshape(len(vectors), len(sentences), -1)

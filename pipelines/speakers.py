@@ -17,11 +17,13 @@ from vclip.speakers.bank import SpeakerBank, bank_of_utterances
 from vclip.speakers.generator import KIND as GENERATOR
 from vclip.speakers.generator import SpeakerGenerator, fit_generator
 from vclip.speakers.signature import KIND as SIGNATURE
-from vclip.speakers.signature import TTSSignature, fit_signature
+from vclip.speakers.signature import SignatureConfig, TTSSignature, fit_signature
 from vclip.tts import open_tts
+from vclip.tts.protocol import TTS, Foretelling
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
 EMBED_BATCH = 16
+FORETOLD_AT_ONCE = 2000
 TTS_SPEAKERS = 500  # asked of a TTS that has no end of them
 
 # Everyday sentences that between them hold most sounds of English, for what a TTS makes of a speaker.
@@ -164,14 +166,30 @@ def distill(speakers: Path, out: Path, config: Config) -> dict[str, Any]:
         for vector in vectors:
             spoken.append(mean_voice(tts, encoder, vector, sentences))
             progress.advance()
+    foretold = foretold_voices(tts, encoder.space, generator, settings)
     with step("fit signature", settings.max_epochs, "epochs") as progress:
         signature, metrics = fit_signature(
             tts.name, tts.space, encoder.space, vectors, np.stack(spoken), settings,
-            lambda epoch, _, cosine: progress.set(epoch, f"dev cosine {cosine:.3f}"),
+            lambda epoch, _, cosine: progress.set(epoch, f"dev cosine {cosine:.3f}"), foretold,
         )  # fmt: skip
     made_by = {"config": config.model_dump(), "speakers": str(speakers)}
     signature.save(Path(out) / "signature", metrics, made_by)
     return metrics
+
+
+def foretold_voices(
+    tts: TTS, voice_space: str, generator: SpeakerGenerator, settings: SignatureConfig
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns drawn speakers (m, dim) and the voices (m, d_out) that a TTS foretells for them; None if it cannot."""
+    if not settings.foretold or not isinstance(tts, Foretelling) or tts.foretold_space != voice_space:
+        return None
+    drawn = generator.sample(settings.foretold, settings.seed + 1)
+    told = []
+    with step("foretell", len(drawn), "speakers") as progress:
+        for part in np.array_split(drawn, max(1, len(drawn) // FORETOLD_AT_ONCE)):
+            told.append(tts.foretell(part))
+            progress.advance(len(part))
+    return drawn, np.concatenate(told)
 
 
 def mean_voice(tts: Any, encoder: VoiceEncoder, speaker: np.ndarray, sentences: tuple[str, ...]) -> np.ndarray:

@@ -1,8 +1,12 @@
 """The TTS signature: what a TTS makes of a speaker vector, predicted without speaking.
 
 s(e) ~ f_v(tts(e)),    loss 1 - cos(s(e), mean over sentences of f_v(tts(e, sentence)))     (Vclip, section 2.4)
+
+A TTS that can foretell a voice without speaking (`tts.protocol.Foretelling`) teaches the network that first, on as
+many speakers as one likes; what it spoke then corrects it.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from vclip.config import Settings
 from vclip.errors import SpaceError
 
 KIND = "tts-signature"
+BATCH = 64
 ABOUT = "A TTS signature: it predicts the voice embedding of what a TTS says when given a speaker vector."
 
 
@@ -26,9 +31,14 @@ class SignatureConfig(Settings):
 
     speakers: int = Field(600, ge=10, description="speaker vectors spoken, at most half of them known ones")
     sentences: int = Field(4, ge=1, description="sentences spoken by each")
-    hidden: int = 1024
-    dropout: float = 0.5
+    foretold: int = Field(40_000, ge=0, description="speakers whose voice the TTS foretells, if it can; 0: none")
+    foretold_epochs: int = Field(10, ge=1)
+    hidden: int = 512
+    dropout: float = Field(0.5, ge=0, lt=1, description="where nothing is foretold")
     learning_rate: float = 1e-3
+    correction_rate: float = Field(
+        1e-4, gt=0, description="learning rate of what was spoken, after what was foretold"
+    )
     weight_decay: float = 0.01
     max_epochs: int = 300
     patience: int = 30  # epochs without a better dev cosine
@@ -52,6 +62,11 @@ class TTSSignature(nn.Module):
             nn.Linear(hidden, hidden), nn.GELU(), nn.Dropout(dropout),
             nn.Linear(hidden, d_out),
         )  # fmt: skip
+
+    def standardize(self, e: Tensor) -> None:
+        """Fits what is done to the speakers (n, d_in) before all else."""
+        self.mean.copy_(e.mean(0))
+        self.scale.copy_((e - self.mean).square().mean().sqrt().clamp_min(1e-8))
 
     def forward(self, e: Tensor) -> Tensor:
         """Returns the expected voice embeddings (n, d_out), unit norm, of speaker vectors (n, d_in)."""
@@ -92,6 +107,7 @@ def fit_signature(
     spoken: np.ndarray,
     config: SignatureConfig | None = None,
     on_epoch: Callable[[int, int, float], None] | None = None,
+    foretold: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[TTSSignature, dict[str, Any]]:
     """Returns the signature, and the figures of its like on speakers that neither training nor stopping saw.
 
@@ -104,6 +120,7 @@ def fit_signature(
         spoken: (n, d_out) mean embeddings of what it said.
         config: defaults to SignatureConfig().
         on_epoch: called with (epoch, max_epochs, dev cosine) while the one that is measured is fitted.
+        foretold: other speakers (m, d_in), and the voices (m, d_out) that the TTS foretells for them.
     """
     config = config or SignatureConfig()
     torch.manual_seed(config.seed)
@@ -113,12 +130,15 @@ def fit_signature(
     n_out = max(2, round(config.held_out * len(e)))
     test, dev, rest = order[:n_out], order[n_out : 2 * n_out], order[2 * n_out :]
 
-    def untrained() -> TTSSignature:
-        shape = e.shape[1], target.shape[1], config.hidden, config.dropout
-        return TTSSignature(tts, speaker_space, voice_space, *shape)
-
-    model, best, best_epoch, state = untrained(), -1.0, 0, {}
-    for epoch in _epochs(model, e[rest], target[rest], config, config.max_epochs):
+    start = TTSSignature(
+        tts, speaker_space, voice_space, e.shape[1], target.shape[1], config.hidden, 0 if foretold else config.dropout
+    )
+    start.standardize(e[rest])
+    if foretold:
+        _learn_foretold(start, *(torch.as_tensor(x, dtype=torch.float32) for x in foretold), config)
+    rate = config.correction_rate if foretold else config.learning_rate
+    model, best, best_epoch, state = copy.deepcopy(start), -1.0, 0, {}
+    for epoch in _epochs(model, e[rest], target[rest], config, config.max_epochs, rate):
         cosine = _cosine(model, e[dev], target[dev])
         if cosine > best:
             best, best_epoch = cosine, epoch
@@ -134,25 +154,40 @@ def fit_signature(
         "cosine_held_out": _cosine(model, e[test], target[test]),
         "cosine_mean_voice": float(F.cosine_similarity(target[rest].mean(0)[None], target[test]).mean()),
         "best_epoch": best_epoch,
+        "foretold_speakers": len(foretold[0]) if foretold else 0,
     }
     if speaker_space == voice_space:
         identity = float(F.cosine_similarity(e[test], target[test]).mean())
         metrics["cosine_identity"] = identity
         metrics["gap_closed"] = 1 - (1 - metrics["cosine_held_out"]) / (1 - identity)
-    model = untrained()
-    for _ in _epochs(model, e, target, config, best_epoch):
+    for _ in _epochs(start, e, target, config, best_epoch, rate):
         pass
-    return model.eval(), metrics
+    return start.eval(), metrics
 
 
-def _epochs(model: TTSSignature, e: Tensor, target: Tensor, config: SignatureConfig, count: int) -> Iterator[int]:
+def _learn_foretold(model: TTSSignature, e: Tensor, target: Tensor, config: SignatureConfig) -> None:
+    model.standardize(e)
+    for _ in _epochs(model, e, target, config, config.foretold_epochs, config.learning_rate, falling=True):
+        pass
+
+
+def _epochs(
+    model: TTSSignature,
+    e: Tensor,
+    target: Tensor,
+    config: SignatureConfig,
+    count: int,
+    rate: float,
+    falling: bool = False,
+) -> Iterator[int]:
     """Trains a model on speakers (n, d_in) and voices (n, d_out), and yields the number of each epoch done."""
-    model.mean.copy_(e.mean(0))
-    model.scale.copy_((e - model.mean).square().mean().sqrt().clamp_min(1e-8))
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=config.weight_decay)
+    batches = -(-len(e) // BATCH)
     for epoch in range(1, count + 1):
         model.train()
-        for rows in torch.randperm(len(e)).split(64):
+        for number, rows in enumerate(torch.randperm(len(e)).split(BATCH)):
+            if falling:
+                optimizer.param_groups[0]["lr"] = rate * (1 - ((epoch - 1) * batches + number) / (count * batches))
             loss = (1 - F.cosine_similarity(model(e[rows]), target[rows])).mean()
             optimizer.zero_grad()
             loss.backward()

@@ -45,7 +45,7 @@ class Morph:
     def __init__(self, calibration: Path = morph_map.HERE):
         self._voice = BaseVoice()
         self._map = morph_map.load(calibration, hibari_sha256=self._voice.model_sha256)
-        self.space = self._map.calibration.space
+        self.space = self.foretold_space = self._map.calibration.space
         self.dim = self._map.dim
         self.made_of = {
             "hibari-tts": self._map.calibration.hibari_version,
@@ -71,6 +71,10 @@ class Morph:
         controls, genders = people(count)
         ids = np.array([f"morph-{i:05d}" for i in range(count)], dtype=str)
         return SpeakerBank(self.space, ids, self._map.embeddings(controls), np.array(genders, dtype=str))
+
+    def foretell(self, speakers: np.ndarray) -> np.ndarray:
+        """Returns the embeddings (n, dim) float32 that the calibrated network expects of speakers (n, dim)."""
+        return self._map.foretell(speakers)
 
     def controls(self, speaker: np.ndarray) -> Controls:
         """Returns the controls that `synthesize` takes for an embedding (dim,).

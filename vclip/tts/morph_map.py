@@ -38,6 +38,7 @@ GUESSES_LOG2 = 11
 CLIMBERS = 4
 STEPS = 16
 STEP_SIZE = 0.4  # in logits of the unit cube
+AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -108,18 +109,29 @@ class MorphMap:
 
     def controls(self, embedding: np.ndarray) -> Controls:
         """Returns the controls whose voice is nearest in cosine to an embedding (dim,) of the calibration's space."""
-        asked = torch.from_numpy(np.array(embedding, dtype=np.float32))
-        nearest = (self._embeddings @ asked).topk(CLIMBERS).indices
-        logits = torch.logit(self._guesses[nearest]).requires_grad_(True)
+        unit, _ = self._nearest(torch.from_numpy(np.array(embedding, dtype=np.float32))[None])
+        return morph_controls.from_unit(unit[0].numpy())
+
+    def foretell(self, embeddings: np.ndarray) -> np.ndarray:
+        """Returns the embeddings (n, dim) float32 foretold of the voices nearest to embeddings (n, dim)."""
+        asked = torch.from_numpy(np.array(embeddings, dtype=np.float32))
+        return torch.cat([self._nearest(some)[1] for some in asked.split(AT_ONCE)]).numpy()
+
+    def _nearest(self, asked: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns controls (n, n_controls) on the unit cube, and what they are foretold to sound like (n, dim)."""
+        nearest = (asked @ self._embeddings.T).topk(CLIMBERS, dim=1).indices
+        logits = torch.logit(self._guesses[nearest]).requires_grad_(True)  # (n, CLIMBERS, n_controls)
         optimizer = torch.optim.Adam([logits], lr=STEP_SIZE)
         for step in range(STEPS):
             optimizer.param_groups[0]["lr"] = STEP_SIZE * (1 - step / STEPS)
-            (gradient,) = torch.autograd.grad(-(self.model(logits.sigmoid()) @ asked).sum(), logits)
+            (gradient,) = torch.autograd.grad(-(self.model(logits.sigmoid()) * asked[:, None]).sum(), logits)
             logits.grad = gradient
             optimizer.step()
         unit = logits.detach().sigmoid()
-        best = (self.model(unit) @ asked).argmax()
-        return morph_controls.from_unit(unit[best].numpy())
+        voices = self.model(unit)
+        best = (voices * asked[:, None]).sum(-1).argmax(1)
+        rows = torch.arange(len(asked))
+        return unit[rows, best], voices[rows, best]
 
 
 def save(morph_map: MorphMap, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """What a text-to-speech backend is: text and a speaker vector of a named space in, a waveform out."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -32,4 +32,15 @@ class TTS(Protocol):
 
     def known_speakers(self, count: int) -> SpeakerBank:
         """Returns `count` of the speakers that the backend knows, or all of them where it knows fewer."""
+        ...
+
+
+@runtime_checkable
+class Foretelling(Protocol):
+    """A backend that knows, without speaking, about which voice comes of a speaker vector."""
+
+    foretold_space: str  # of these voices
+
+    def foretell(self, speakers: np.ndarray) -> np.ndarray:
+        """Returns the voice embeddings (n, dim) float32, unit norm, that speakers (n, dim) are expected to have."""
         ...

@@ -54,6 +54,23 @@ def test_what_has_no_relation_is_not_claimed():
     assert metrics["cosine_held_out"] < metrics["cosine_mean_voice"] + 0.01
 
 
+def test_what_the_tts_foretells_makes_up_for_what_was_not_spoken():
+    """Told of many voices with an error of its own, and given few that were spoken: better than either alone."""
+    few, many, strangers = _speakers(100), _speakers(3000, seed=5), _speakers(200, seed=2)
+    told = _tts(many) + np.random.default_rng(3).normal(size=(1, DIM)) * 0.1  # an accent that it does not know of
+    told = (told / np.linalg.norm(told, axis=1, keepdims=True)).astype(np.float32)
+
+    def cosine(config, foretold):
+        signature, metrics = fit_signature("made-up", "v", "v", few, _tts(few), config, None, foretold)
+        assert metrics["foretold_speakers"] == (len(foretold[0]) if foretold else 0)
+        return np.einsum("nd,nd->n", signature.predict(strangers), _tts(strangers)).mean()
+
+    quick = QUICK.model_copy(update={"correction_rate": 1e-3})
+    both = cosine(quick, (many, told))
+    assert 1 - both < 0.7 * (1 - cosine(quick, None))
+    assert 1 - both < 0.7 * (1 - cosine(quick.model_copy(update={"correction_rate": 1e-12}), (many, told)))
+
+
 def test_another_speaker_space_has_no_identity_figure():
     rng = np.random.default_rng(0)
     own = rng.normal(size=(60, 5))

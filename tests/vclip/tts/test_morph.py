@@ -14,6 +14,7 @@ from vclip.tts import calibrate, morph_map
 from vclip.tts.base_voice import CACHED_SENTENCES, MAX_PHONEMES, BaseVoice
 from vclip.tts.morph import Morph
 from vclip.tts.morph_controls import NAMES, RANGES, Controls, from_unit, to_unit
+from vclip.tts.protocol import Foretelling
 
 TEXT = "The old man walked along the river, and nobody knew his name."
 SENTENCES = (
@@ -30,6 +31,14 @@ LIMITS = [Controls(**{name: limit}) for name, limits in RANGES.items() for limit
 def _speaker(dim, seed=0):
     vector = np.abs(np.random.default_rng(seed).normal(size=dim)).astype(np.float32)
     return vector / np.linalg.norm(vector)
+
+
+def test_what_is_foretold_is_the_network_s_word_on_the_controls_that_speak(morph):
+    vectors = np.stack([_speaker(morph.dim, seed) for seed in range(6)])
+    told = morph.foretell(vectors)
+    np.testing.assert_allclose(told, morph._map.embeddings([morph.controls(vector) for vector in vectors]), atol=1e-3)
+    assert np.abs(told[0] - told[1]).max() > 0.01
+    assert isinstance(morph, Foretelling)
 
 
 def test_units_and_controls_are_inverse():
