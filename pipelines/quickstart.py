@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
+from pipelines.distill import distill
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.generate import generate
 from pipelines.generation.portraits import read_portraits
@@ -20,7 +21,7 @@ from pipelines.page import write_page
 from pipelines.plots import plot_folds
 from pipelines.progress import say, step
 from pipelines.sample_corpus import make_sample
-from pipelines.speakers import distill, fit_speakers
+from pipelines.speakers import fit_speakers
 from pipelines.train import cross_validated, read_pairs, train
 from pipelines.videos import ingest_videos
 from stores import Store

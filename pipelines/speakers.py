@@ -1,4 +1,4 @@
-"""`vclip fit-speakers` and `vclip distill`: the speaker generator, and the signature of a TTS."""
+"""`vclip fit-speakers`: the speaker generator, of known speakers; and generator and signature as others load them."""
 
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,16 @@ from pipelines.progress import say, step
 from stores import Store
 from vclip import checkpoint
 from vclip.audio import prepare_speech, read_audio
-from vclip.encoders import VoiceEncoder, open_voice_encoder
+from vclip.encoders import open_voice_encoder
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, bank_of_utterances
 from vclip.speakers.generator import KIND as GENERATOR
 from vclip.speakers.generator import SpeakerGenerator, fit_generator
-from vclip.speakers.signature import KIND as SIGNATURE
-from vclip.speakers.signature import SignatureConfig, TTSSignature, fit_signature
+from vclip.speakers.signature import TTSSignature
 from vclip.tts import open_tts
-from vclip.tts.protocol import TTS, Foretelling
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
 EMBED_BATCH = 16
-FORETOLD_AT_ONCE = 2000
 TTS_SPEAKERS = 500  # asked of a TTS that has no end of them
 
 # Everyday sentences that between them hold most sounds of English, for what a TTS makes of a speaker.
@@ -142,62 +139,6 @@ def list_speech(folder: Path) -> list[tuple[Path, str, str]]:
     return [(path, path.relative_to(folder).parts[0], "") for path in files]
 
 
-def distill(speakers: Path, out: Path, config: Config) -> dict[str, Any]:
-    """Speaks with many speakers, learns what comes out, and writes `out`/signature; returns its metrics.
-
-    Raises:
-        InputError: no generator in `speakers`, or its space is not the one that the TTS takes.
-    """
-    checkpoint.check_free(Path(out) / "signature", SIGNATURE)
-    generator = SpeakerGenerator.load(Path(speakers) / "generator")
-    tts = open_tts(config.generate.tts)
-    _check_space(generator, tts.space, tts.name)
-    encoder = open_voice_encoder(config.encoders.voice)
-    settings = config.signature
-    # At most half are known speakers: retrieval will ask about drawn ones only.
-    shuffled = np.random.default_rng(settings.seed).permutation(generator.bank.vectors)
-    known = shuffled[: settings.speakers // 2]
-    vectors = np.concatenate([known, generator.sample(settings.speakers - len(known), settings.seed)])
-    sentences = SENTENCES[: settings.sentences]
-    if settings.sentences > len(SENTENCES):
-        raise InputError(f"signature.sentences = {settings.sentences}: expected at most {len(SENTENCES)}")
-    spoken = []
-    with step("speak", len(vectors), "speakers") as progress:
-        for vector in vectors:
-            spoken.append(mean_voice(tts, encoder, vector, sentences))
-            progress.advance()
-    foretold = foretold_voices(tts, encoder.space, generator, settings)
-    with step("fit signature", settings.max_epochs, "epochs") as progress:
-        signature, metrics = fit_signature(
-            tts.name, tts.space, encoder.space, vectors, np.stack(spoken), settings,
-            lambda epoch, _, cosine: progress.set(epoch, f"dev cosine {cosine:.3f}"), foretold,
-        )  # fmt: skip
-    made_by = {"config": config.model_dump(), "speakers": str(speakers)}
-    signature.save(Path(out) / "signature", metrics, made_by)
-    return metrics
-
-
-def foretold_voices(
-    tts: TTS, voice_space: str, generator: SpeakerGenerator, settings: SignatureConfig
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns drawn speakers (m, dim) and the voices (m, d_out) that a TTS foretells for them; None if it cannot."""
-    if not settings.foretold or not isinstance(tts, Foretelling) or tts.foretold_space != voice_space:
-        return None
-    drawn = generator.sample(settings.foretold, settings.seed + 1)
-    told = []
-    with step("foretell", len(drawn), "speakers") as progress:
-        for part in np.array_split(drawn, max(1, len(drawn) // FORETOLD_AT_ONCE)):
-            told.append(tts.foretell(part))
-            progress.advance(len(part))
-    return drawn, np.concatenate(told)
-
-
-def mean_voice(tts: Any, encoder: VoiceEncoder, speaker: np.ndarray, sentences: tuple[str, ...]) -> np.ndarray:
-    """Returns the mean embedding (dim,) of what a TTS says with one speaker vector."""
-    waves = [prepare_speech(tts.synthesize(text, speaker), tts.sample_rate_hz) for text in sentences]
-    return encoder.embed(waves).mean(axis=0)
-
-
 def load_speakers(folder: Path, score: str) -> tuple[SpeakerGenerator, TTSSignature | None]:
     """Returns the generator of a folder, and its signature; None where there is none and the score is naive.
 
@@ -215,7 +156,7 @@ def load_speakers(folder: Path, score: str) -> tuple[SpeakerGenerator, TTSSignat
     return generator, TTSSignature.load(Path(folder) / "signature")
 
 
-def _check_space(generator: SpeakerGenerator, space: str, tts: str) -> None:
+def check_space(generator: SpeakerGenerator, space: str, tts: str) -> None:
     from vclip.errors import SpaceError
 
     if generator.space != space:

@@ -44,7 +44,7 @@ def distill(
 
     Example: `vclip distill --speakers work/speakers --out work/speakers`
     """
-    from pipelines.speakers import distill
+    from pipelines.distill import distill
 
     show(distill(speakers, out, config_of(config, set)), as_json, f"TTS signature {out}")
 
