@@ -1,11 +1,11 @@
-# make quickstart [VIDEOS=folder FACE=photo.jpg] | make test | make lint     [WHEELS=cpu|cu130|...]
+# make quickstart [VIDEOS=folder FACE=photo.jpg] | make test | make test-s3 | make lint     [WHEELS=cpu|cu130|...]
 PYTHON ?= python3.11
 # Which torch wheels: empty takes the default ones (CUDA on Linux); WHEELS=cpu takes the small CPU build.
 WHEELS ?=
 TORCH_INDEX = $(if $(WHEELS),--index-url https://download.pytorch.org/whl/$(WHEELS))
 BIN = .venv/bin
 
-.PHONY: quickstart test lint install
+.PHONY: quickstart test test-s3 lint install
 install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -24,3 +24,8 @@ test: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The stores of the tests in a bucket, on an S3 server on loopback.
+test-s3: install
+	VCLIP_TEST_STORES=s3 $(BIN)/python -m pytest tests/stores tests/pipelines/browsing tests/pipelines/analysis \
+		tests/pipelines/test_searching.py tests/pipelines/test_query_command.py tests/pipelines/test_upkeep_commands.py

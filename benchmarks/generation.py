@@ -43,10 +43,10 @@ class Noted:
         self.name, self.space, self.dim = tts.name, tts.space, tts.dim
         self.sample_rate_hz, self.made_of = tts.sample_rate_hz, tts.made_of
 
-    def synthesize(self, text, speaker):
+    def parts(self, text, speaker):
         with open(self._journal, "ab", buffering=0) as file:
             file.write(f"{os.getpid()} {json.dumps(text)}\n".encode())
-        return self._tts.synthesize(text, speaker)
+        return self._tts.parts(text, speaker)
 
 
 def main() -> None:

@@ -76,7 +76,7 @@ def generate(
     tts = open_tts(config.generate.tts)
     check_tts(models.generator, tts)
     for text in texts:
-        tts.synthesize(text, models.generator.bank.vectors[0])  # raises where there is nothing to say; is remembered
+        next(tts.parts(text, models.generator.bank.vectors[0]))  # raises where there is nothing to say
     vectors = np.concatenate([subject.vectors for subject in subjects])
     person = [0] * len(vectors) if same_person else None
     chosen = choose_voices(vectors, models.association, models.generator, models.signature, config, k, person)
@@ -88,11 +88,11 @@ def generate(
             for rank, voice in enumerate(voices, start=1):
                 for text in texts:
                     utterance = Utterance(subject, voice, rank, text)
-                    wave, spoken = speak(utterance, tts, judge)
+                    speech, spoken = speak(utterance, tts, judge)
                     said = provenance(utterance, spoken, config.generate, named)
                     # A name of its own for each text and voice: a later run must not put other speech in its place.
                     path = out / f"{name}_voice{rank}_{utterance.generation_id[:8]}.wav"
-                    write_speech(path, wave, tts.sample_rate_hz, said)
+                    write_speech(path, speech, said)
                     written.append(said | {"wav": str(path)})
                     progress.advance()
     if store:

@@ -152,7 +152,7 @@ def _write_results(rows: Sequence[Row], fates: Mapping[str, Fate], recipe: Recip
         reasons = [line["reason"] for line in told if line["reason"]]
         summary.states["failed" if reasons else "done"] += 1
         summary.reasons.update(reasons[:1])
-    recipe.output.write(RESULTS, ("\n".join(lines) + "\n").encode())
+    recipe.output.write(RESULTS, [("\n".join(lines) + "\n").encode()])
 
 
 def _line(utterance: Utterance, fate: Fate, recipe: Recipe) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Where a job puts its files: a folder, or a prefix of a bucket. Each is there whole or not at all."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -41,11 +41,12 @@ class Output:
         """Returns the path or address of a file."""
         return f"{self.root}/{name}"
 
-    def write(self, name: str, content: bytes) -> None:
-        """Writes a file; raises InputError if it cannot be written."""
+    def write(self, name: str, content: Iterable[bytes]) -> None:
+        """Writes a file of so many parts; raises InputError if it cannot be written."""
         if not self.remote:
             with whole_file(Path(self.address(name))) as draft:
-                draft.write_bytes(content)
+                with open(draft, "wb") as file:
+                    file.writelines(content)
             return
         from pipelines.inputs import buckets
 

@@ -1,9 +1,13 @@
 """Fixtures for the whole tree."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
+from places import BUCKET, IN_BUCKET
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +18,22 @@ def shared() -> Path:
         pytest.skip("VCLIP_SHARED is not set: no real data here")
     assert (Path(folder) / "data").is_dir(), f"VCLIP_SHARED={folder} holds no data/"
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def new_uri(tmp_path_factory) -> Iterator[Callable[[], str]]:
+    """Returns, each time that it is called, an address where a store can be made; see `places`."""
+    if not IN_BUCKET:
+        yield lambda: str(tmp_path_factory.mktemp("stores") / "store")
+        return
+    import boto3
+    from loopback import bucket_service
+
+    numbers = count()
+    with ExitStack() as stack:
+        environment, _ = stack.enter_context(bucket_service())
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield lambda: f"s3://{BUCKET}/{next(numbers)}/store"

@@ -52,5 +52,5 @@ class _Studio:
             (voice,) = casting.voices(probe.vector[None], 1)[0]
             face = Face("a photo given to vclip browse", "", 0, 1, np.asarray(probe.vector))
             utterance = Utterance(face, voice, 1, text)
-            wave, spoken = speak(utterance, tts, None)
-        return speech_file(wave, tts.sample_rate_hz, provenance(utterance, spoken, config.generate, named))[0]
+            speech, spoken = speak(utterance, tts, None)
+        return b"".join(speech_file(speech, provenance(utterance, spoken, config.generate, named))[0])

@@ -92,13 +92,13 @@ class Speaking:
             self._opened = self._open_tts(self._recipe.settings.tts), judge
         tts, judge = self._opened
         try:
-            wave, spoken = speak(utterance, tts, judge)
-            contents = speech_file(wave, tts.sample_rate_hz, self._recipe.provenance(utterance, spoken))
+            speech, spoken = speak(utterance, tts, judge)
+            wav, said = speech_file(speech, self._recipe.provenance(utterance, spoken))
         except InputError as error:
             return str(error)
         except Exception as error:  # one text that trips a defect must not end a job
             return f"internal error: {type(error).__name__}: {error}".splitlines()[0]
-        for name, content in zip(files_of(utterance), contents, strict=True):
+        for name, content in zip(files_of(utterance), (wav, [said]), strict=True):
             self._recipe.output.write(name, content)
         return spoken
 

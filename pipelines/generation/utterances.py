@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from pipelines.config import GenerateConfig
 from pipelines.generation.subjects import Subject
 from pipelines.generation.voices import Voice
@@ -16,7 +14,9 @@ from vclip.audio import prepare_speech
 from vclip.encoders import VoiceEncoder, open_voice_encoder, spec_of_space
 from vclip.speakers.metrics import f2v
 from vclip.tts import TTS
+from vclip.tts.spool import Spool
 
+HEARD_S = 60.0
 NOTICE = "Synthetic speech. The voice was made to suit the {}; it is nobody's own voice."
 
 
@@ -42,9 +42,9 @@ class Judge:
         self._evaluator = evaluator
         self._listener: VoiceEncoder = open_voice_encoder(spec_of_space(evaluator.voice_space), "cpu")
 
-    def f2v(self, face: Subject, waveform: np.ndarray, sample_rate_hz: int) -> float:
-        """Returns the cosine of a face with speech (samples,), under the evaluator."""
-        heard = self._listener.embed([prepare_speech(waveform, sample_rate_hz)])
+    def f2v(self, face: Subject, speech: Spool) -> float:
+        """Returns the cosine of a face with speech, under the evaluator; of long speech its beginning is heard."""
+        heard = self._listener.embed([prepare_speech(speech.head(HEARD_S), speech.sample_rate_hz)])
         return float(f2v(self._evaluator, face.vectors, heard, [0] * len(face.vectors))[0])
 
 
@@ -56,15 +56,15 @@ class Spoken:
     scores: Mapping[str, float]  # those that speech is needed for
 
 
-def speak(utterance: Utterance, tts: TTS, judge: Judge | None) -> tuple[np.ndarray, Spoken]:
-    """Returns the speech (samples,) float32 at the TTS' rate, and what was measured on it.
+def speak(utterance: Utterance, tts: TTS, judge: Judge | None) -> tuple[Spool, Spoken]:
+    """Returns the speech, and what was measured on it.
 
     Raises:
         InputError: the TTS cannot speak the text.
     """
-    wave = tts.synthesize(utterance.text, utterance.voice.speaker)
-    scores = {"f2v": judge.f2v(utterance.face, wave, tts.sample_rate_hz)} if judge else {}
-    return wave, Spoken(len(wave) / tts.sample_rate_hz, scores)
+    speech = Spool(tts.parts(utterance.text, utterance.voice.speaker), tts.sample_rate_hz)
+    scores = {"f2v": judge.f2v(utterance.face, speech)} if judge else {}
+    return speech, Spoken(speech.seconds, scores)
 
 
 def provenance(

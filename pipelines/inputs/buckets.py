@@ -5,10 +5,11 @@ errors. All functions raise OSError, and of these ConnectionError where another 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import obstore
@@ -23,6 +24,8 @@ from obstore.store import GCSStore, ObjectStore, S3Store
 
 from pipelines.inputs.addresses import Seen, scheme_of
 from stores.opening import plain_http
+
+AT_ONCE_BYTES = 8 << 20  # what is larger is sent in parts
 
 
 def look(address: str, stall_s: float) -> Seen:
@@ -47,10 +50,17 @@ def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[s
         return found.meta["e_tag"], _pieces(found)
 
 
-def write(address: str, content: bytes, stall_s: float) -> None:
-    """Writes an object, whole or not at all; replaces one that is there."""
+def write(address: str, content: Iterable[bytes], stall_s: float) -> None:
+    """Writes an object of so many parts, whole or not at all; replaces one that is there."""
+    parts, begun = iter(content), bytearray()
+    for part in parts:
+        begun += part
+        if len(begun) > AT_ONCE_BYTES:
+            break
     with _explained():
-        obstore.put(_bucket(address, stall_s), _key(address), content)
+        last = next(parts, None)
+        whole = bytes(begun) if last is None else chain([bytes(begun), last], parts)
+        obstore.put(_bucket(address, stall_s), _key(address), whole)
 
 
 def _pieces(found: "obstore.GetResult") -> Iterator[bytes]:

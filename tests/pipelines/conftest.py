@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from places import IN_BUCKET
 from small_world import PEOPLE_ON_VIDEO, gender_of, no_face, people_in_pairs
 from vclip_command import OFFLINE, Answer, call, process
 
@@ -78,9 +79,9 @@ def sample(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ingested(sample, tmp_path_factory) -> Ingested:
+def ingested(sample, new_uri) -> Ingested:
     """The sample, ingested once by the installed command on a Ray of its own."""
-    store = str(tmp_path_factory.mktemp("ingested") / "store")
+    store = new_uri()
     labels = sample / "labels.csv"
     answer = process("ingest", sample, "--store", store, "--labels", labels, "--config", OFFLINE, "--json")
     assert answer.code == 0, answer.err
@@ -92,6 +93,7 @@ def pair_files(tmp_path_factory) -> Path:
     """pairs.csv with a picture and speech of each person; the last picture, `nobody`, shows no face."""
     from vclip.audio import resample
     from vclip.tts.morph import Morph
+    from vclip.tts.spool import Spool
     from vclip.tts.wav import write_speech
 
     folder = tmp_path_factory.mktemp("pairs")
@@ -102,7 +104,7 @@ def pair_files(tmp_path_factory) -> Path:
         for number, person in enumerate(people):
             text = "We missed the early train, so we had coffee and waited for the next."
             speech = resample(voice.speak(text, controls_of(person)), voice.sample_rate_hz, 16_000)
-            write_speech(folder / person.name / "speech.wav", speech, 16_000, {})
+            write_speech(folder / person.name / "speech.wav", Spool([speech], 16_000), {})
             cv2.imwrite(str(folder / f"{person.name}.png"), portrait_of(person)[..., ::-1])
             files = [f"{person.name}.png", f"{person.name}/speech.wav"]
             writer.writerow([number, person.name, gender_of(person), *files, "made up"])
@@ -112,9 +114,9 @@ def pair_files(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pairs_store(pair_files, tmp_path_factory) -> str:
+def pairs_store(pair_files, new_uri) -> str:
     """The pairs, imported."""
-    store = str(tmp_path_factory.mktemp("imported") / "store")
+    store = new_uri()
     assert call("import", "pairs", pair_files / "pairs.csv", "--store", store, "--config", OFFLINE) == 0
     return store
 
@@ -165,8 +167,11 @@ def other_store(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
+def bucket(new_uri) -> Iterator[str]:
     """A prefix of a bucket on an S3 of our own (moto's), which the environment names."""
+    if IN_BUCKET:
+        yield new_uri()
+        return
     import boto3
     from loopback import bucket_service
 

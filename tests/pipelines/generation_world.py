@@ -36,6 +36,9 @@ class Beeper:
         at_s = np.arange(int(self.sample_rate_hz * (0.5 + 0.01 * len(text)))) / self.sample_rate_hz
         return (0.1 * np.sin(2 * np.pi * (100 + int(voice[:2], 16)) * at_s)).astype(np.float32)
 
+    def parts(self, text, speaker):
+        yield self.synthesize(text, speaker)
+
     def _note(self, line):
         # One write of less than a page to a file that is appended to is whole, whoever else writes.
         with open(self._journal, "ab", buffering=0) as file:

@@ -59,7 +59,7 @@ def test_a_sidecar_that_is_not_ours_vouches_for_nothing(recipe, tmp_path, conten
     if content is None:
         said = json.loads(recipe.output.read(files_of(utterance)[1]))
         content = json.dumps(said | {"scores": 5}).encode()
-    recipe.output.write(files_of(utterance)[1], content)
+    recipe.output.write(files_of(utterance)[1], [content])
     assert _known(recipe, [utterance]) == []
 
 

@@ -15,10 +15,10 @@ from vclip.errors import InputError
 def test_what_is_written_is_listed_and_read(place):
     output = Output(place, RemoteConfig())
     assert list(output.names("speech")) == []
-    output.write("speech/ab/one.wav", b"1")
-    output.write("speech/cd/two.wav", b"2")
-    output.write("speech/cd/two.wav", b"two")
-    output.write("results.jsonl", b"3")
+    output.write("speech/ab/one.wav", [b"1"])
+    output.write("speech/cd/two.wav", [b"2"])
+    output.write("speech/cd/two.wav", [b"two"])
+    output.write("results.jsonl", [b"3"])
     assert sorted(output.names("speech")) == ["speech/ab/one.wav", "speech/cd/two.wav"]
     assert output.read("speech/cd/two.wav") == b"two"
     assert output.address("a").endswith("/a")
@@ -48,7 +48,7 @@ def test_places_that_cannot_be_written_to_are_named(tmp_path):
     output = Output(tmp_path / "out", RemoteConfig())
     (tmp_path / "out" / "speech").touch()
     with pytest.raises(InputError, match="cannot be written"):
-        output.write("speech/a.wav", b"")
+        output.write("speech/a.wav", [b""])
 
 
 def test_a_bucket_that_is_not_there_is_named(bucket):
@@ -56,4 +56,4 @@ def test_a_bucket_that_is_not_there_is_named(bucket):
     with pytest.raises(InputError, match="s3://nowhere/out"):
         list(missing.names("speech"))
     with pytest.raises(InputError, match="cannot be written"):
-        missing.write("a", b"")
+        missing.write("a", [b""])

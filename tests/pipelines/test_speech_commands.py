@@ -19,6 +19,7 @@ from vclip.audio import prepare_speech
 from vclip.encoders import open_voice_encoder
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import TTSSignature
+from vclip.tts.spool import Spool
 from vclip.tts.wav import read_provenance, write_speech
 
 pytestmark = pytest.mark.slow
@@ -199,7 +200,7 @@ def test_generations_are_recorded_in_a_store(asked, ingested, vclip, tmp_path):
 
 def test_verify_tells_what_holds_and_what_does_not(vclip, tmp_path):
     tone = 0.1 * np.sin(np.arange(16_000))
-    paths = [write_speech(tmp_path / f"{name}.wav", tone, 16_000, {"text": name})[0] for name in ("one", "two")]
+    paths = [write_speech(tmp_path / f"{name}.wav", Spool([tone], 16_000), {"text": name})[0] for name in ("one", "two")]
     said = vclip("verify", *paths)
     assert (said.code, said.err) == (0, "")
     assert said.out.count("belong together") == 2

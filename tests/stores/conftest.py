@@ -7,6 +7,6 @@ from stores import Store
 
 
 @pytest.fixture
-def store(tmp_path) -> Store:
+def store(new_uri) -> Store:
     """An empty store."""
-    return Store.create(str(tmp_path / "store"), FACES, VOICES)
+    return Store.create(new_uri(), FACES, VOICES)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from places import contents_of
 from store_world import LATER, RUN, contents, crashed_commit, video
 
 from stores import Store, StoreError, tombstone
@@ -38,8 +39,7 @@ def peopled(store) -> Store:
 
 
 def _all_bytes(store: Store) -> bytes:
-    paths = [os.path.join(folder, name) for folder, _, names in os.walk(store.uri) for name in names]
-    return b"".join(open(path, "rb").read() for path in paths)
+    return b"".join(contents_of(store.uri))
 
 
 def test_a_person_out_of_ten_thousand_rows_leaves_no_byte(peopled):

@@ -19,9 +19,9 @@ WAYS = {
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Store:
+def world(new_uri) -> Store:
     """1040 faces, and rows that nobody vouches for."""
-    store = Store.create(str(tmp_path_factory.mktemp("search") / "store"), FACES, VOICES)
+    store = Store.create(new_uri(), FACES, VOICES)
     store.commit([video(number) for number in range(250)])
     store.commit([video(number, LATER, "b", clips=3) for number in range(240, 260)])
     crashed_commit(store, [video(300), video(3, LATER, "b")])
@@ -81,8 +81,8 @@ def test_the_two_exact_ways_give_the_same_table(world):
 
 
 @pytest.fixture(scope="module")
-def indexed(tmp_path_factory) -> tuple[Store, object]:
-    store = Store.create(str(tmp_path_factory.mktemp("indexed") / "store"), FACES, VOICES)
+def indexed(new_uri) -> tuple[Store, object]:
+    store = Store.create(new_uri(), FACES, VOICES)
     store.commit([video(number) for number in range(100)])
     built = store.build_index("faces", recall=0.99)
     store.commit([video(number) for number in range(100, 130)])  # rows that the index does not know

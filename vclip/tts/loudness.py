@@ -5,35 +5,67 @@ from scipy.signal import lfilter
 
 TARGET_LUFS = -23.0
 PEAK = 0.95
-BLOCK_S, STEP_S = 0.4, 0.1
+STEP_S, STEPS = 0.1, 4  # blocks of four steps, one step apart
 SILENCE_LUFS, BELOW_MEAN_LU = -70.0, 10.0
+
+
+class Meter:
+    """Measures the loudness of speech as it comes."""
+
+    def __init__(self, sample_rate_hz: int):
+        self._step = round(STEP_S * sample_rate_hz)
+        self._filters = [(*weights, np.zeros(2)) for weights in _k_weighting(sample_rate_hz)]
+        self._energies: list[np.ndarray] = []  # of whole steps
+        self._rest = np.zeros(0)  # squares of a step that is not whole yet
+        self._peak = 0.0
+
+    def add(self, samples: np.ndarray) -> None:
+        """Hears (n,) float in -1..1."""
+        heard = np.asarray(samples, dtype=np.float64)
+        self._peak = max(self._peak, float(np.abs(heard).max(initial=0)))
+        for number, (numerator, denominator, state) in enumerate(self._filters):
+            heard, state = lfilter(numerator, denominator, heard, zi=state)
+            self._filters[number] = numerator, denominator, state
+        squares = np.concatenate([self._rest, heard**2])
+        whole = len(squares) // self._step * self._step
+        self._energies.append(squares[:whole].reshape(-1, self._step).sum(axis=1))
+        self._rest = squares[whole:]
+
+    def lufs(self) -> float:
+        """Returns the gated loudness of what was heard; minus infinity of silence."""
+        energies = np.concatenate([np.zeros(0), *self._energies])
+        if len(energies) < STEPS:  # as if silence followed
+            energies = np.pad(np.append(energies, self._rest.sum()), (0, STEPS - 1 - len(energies)))
+        power = np.convolve(energies, np.ones(STEPS), "valid") / (STEPS * self._step)
+        power = power[power > _power(SILENCE_LUFS)]
+        if not len(power):
+            return float("-inf")
+        power = power[power > power.mean() / 10 ** (BELOW_MEAN_LU / 10)]
+        return float(-0.691 + 10 * np.log10(power.mean()))
+
+    def gain(self) -> float:
+        """Returns the factor that brings it to TARGET_LUFS, or to less where a peak would pass PEAK; 1 for silence."""
+        found_lufs = self.lufs()
+        if not np.isfinite(found_lufs):
+            return 1.0
+        return min(10 ** ((TARGET_LUFS - found_lufs) / 20), PEAK / self._peak)
 
 
 def loudness_lufs(waveform: np.ndarray, sample_rate_hz: int) -> float:
     """Returns the gated loudness of (samples,) float in -1..1; minus infinity for silence."""
-    block, step = round(BLOCK_S * sample_rate_hz), round(STEP_S * sample_rate_hz)
-    heard = np.asarray(waveform, dtype=np.float64)
-    heard = np.pad(heard, (0, max(0, block - len(heard))))
-    for numerator, denominator in _k_weighting(sample_rate_hz):
-        heard = lfilter(numerator, denominator, heard)
-    total = np.concatenate([[0.0], np.cumsum(heard**2)])
-    starts = np.arange(0, len(heard) - block + 1, step)
-    power = (total[starts + block] - total[starts]) / block
-    power = power[power > _power(SILENCE_LUFS)]
-    if not len(power):
-        return float("-inf")
-    power = power[power > power.mean() / 10 ** (BELOW_MEAN_LU / 10)]
-    return float(-0.691 + 10 * np.log10(power.mean()))
+    return _heard(waveform, sample_rate_hz).lufs()
 
 
 def normalised(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """Returns (samples,) float32 at TARGET_LUFS, or quieter where a peak would pass PEAK; silence stays as it is."""
     waveform = np.asarray(waveform, dtype=np.float32)
-    found_lufs = loudness_lufs(waveform, sample_rate_hz)
-    if not np.isfinite(found_lufs):
-        return waveform
-    gain = 10 ** ((TARGET_LUFS - found_lufs) / 20)
-    return waveform * np.float32(min(gain, PEAK / np.abs(waveform).max()))
+    return waveform * np.float32(_heard(waveform, sample_rate_hz).gain())
+
+
+def _heard(waveform: np.ndarray, sample_rate_hz: int) -> Meter:
+    meter = Meter(sample_rate_hz)
+    meter.add(waveform)
+    return meter
 
 
 def _power(lufs: float) -> float:

@@ -23,6 +23,7 @@ With the calibration before it, which was alike but for the level of its speech:
 What a voice's own limits and held-out synthetic voices give is in `morph.json`.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from vclip.tts.base_voice import SAMPLE_RATE_HZ, BaseVoice
 from vclip.tts.morph_controls import Controls
 from vclip.tts.morph_people import people
 from vclip.tts.morph_synthesis import speak
+from vclip.tts.sentences import whole
 from vclip.tts.speaker_table import unit_speaker
 
 
@@ -63,6 +65,10 @@ class Morph:
         """
         return self.speak(text, self.controls(speaker))
 
+    def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields the same speech in sentences, before its loudness is set; raises as `synthesize` does."""
+        return speak(self._voice, text, self.controls(speaker))
+
     def known_speakers(self, count: int) -> SpeakerBank:
         """Returns `count` voices that people could have, half of them female; there is no end to them.
 
@@ -90,4 +96,4 @@ class Morph:
         Raises:
             InputError: the text has nothing to speak.
         """
-        return speak(self._voice, text, controls)
+        return whole(speak(self._voice, text, controls), SAMPLE_RATE_HZ)

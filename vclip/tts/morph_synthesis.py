@@ -1,5 +1,6 @@
 """Frames of the base voice and controls in, the samples of another voice out."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -8,7 +9,6 @@ from hibari import dsp
 from scipy.ndimage import uniform_filter1d
 
 from vclip.tts.base_voice import BIN_HZ, N_BINS, SAMPLE_RATE_HZ, BaseVoice, Frames
-from vclip.tts.loudness import normalised
 from vclip.tts.morph_controls import Controls
 
 # Below the first frequency `tract_low` holds, above the second `tract_high`; between them the factor glides.
@@ -22,10 +22,9 @@ PITCH_BOUNDS_HZ = (50.0, 500.0)
 SHAPE_TOP_HZ = 8000.0
 
 
-def speak(voice: BaseVoice, text: str, controls: Controls) -> np.ndarray:
-    """Returns (samples,) float32 of a whole text at SAMPLE_RATE_HZ and -23 LUFS; raises as `voice.sentences` does."""
-    sentences = [render(frames, controls) for frames in voice.sentences(text)]
-    return normalised(np.concatenate(sentences), SAMPLE_RATE_HZ)
+def speak(voice: BaseVoice, text: str, controls: Controls) -> Iterator[np.ndarray]:
+    """Returns the sentences (samples,) float32 of a text at SAMPLE_RATE_HZ; raises as `voice.sentences` does."""
+    return (render(frames, controls) for frames in voice.sentences(text))
 
 
 def render(frames: Frames, controls: Controls) -> np.ndarray:

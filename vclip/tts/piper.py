@@ -10,6 +10,7 @@ was written. The package is GPL-3, so it is an extra and never installed unasked
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from unicodedata import combining
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
-from vclip.tts.sentences import expect_known, not_english, speak
+from vclip.tts.sentences import expect_known, not_english, speak, whole
 from vclip.tts.speaker_table import SpeakerTable
 
 INSTALL = "install the extra: pip install 'vclip[piper]'"
@@ -77,6 +78,10 @@ class Piper:
             InputError: the text has nothing to speak or letters that the voice does not know, or the vector has
                 another size or is not finite.
         """
+        return whole(self.parts(text, speaker), self.sample_rate_hz)
+
+    def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields the same speech in parts, before its loudness is set; raises as `synthesize` does."""
         row = self._table.row(speaker)
         return speak(text, self._ids, lambda ids: self._say(ids, row), self.sample_rate_hz, self.name)
 

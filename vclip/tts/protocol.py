@@ -1,6 +1,6 @@
 """What a text-to-speech backend is: text and a speaker vector of a named space in, a waveform out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -27,6 +27,14 @@ class TTS(Protocol):
         Raises:
             InputError: the text has nothing to speak or letters that the backend has no sound for, or the vector has
                 another size, is not finite or is zero.
+        """
+        ...
+
+    def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields the same speech before its loudness is set, (samples,) a sentence or a pause at a time.
+
+        Raises:
+            InputError: as `synthesize`, before the first part.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +46,8 @@ def speak(
     say: Callable[[list[int]], np.ndarray],
     sample_rate_hz: int,
     tts: str,
-) -> np.ndarray:
-    """Returns (samples,) float32 of a whole text at -23 LUFS, its sentences said one by one.
+) -> Iterator[np.ndarray]:
+    """Yields the sentences and pauses (samples,) of a text.
 
     Args:
         text: any length.
@@ -62,8 +62,15 @@ def speak(
     parts = [(read(sentence.text), sentence.pause_s) for sentence in sentences(text)]
     if not any(ids for ids, _ in parts):
         raise InputError(f"text {text[:40]!r}: found nothing to speak, expected words that {tts} knows")
-    said = [part for ids, pause_s in parts if ids for part in (say(ids), np.zeros(round(pause_s * sample_rate_hz)))]
-    return normalised(np.concatenate(said), sample_rate_hz)
+    for ids, pause_s in parts:
+        if ids:
+            yield say(ids)
+            yield np.zeros(round(pause_s * sample_rate_hz), np.float32)
+
+
+def whole(parts: Iterable[np.ndarray], sample_rate_hz: int) -> np.ndarray:
+    """Returns the parts of some speech as one, (samples,) float32 at -23 LUFS."""
+    return normalised(np.concatenate(list(parts)), sample_rate_hz)
 
 
 def expect_known(text: str, strange: set[str], tts: str) -> None:

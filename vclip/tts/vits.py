@@ -8,6 +8,7 @@ Tried with small models of random weights; published ones could not be had where
 
 import hashlib
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from safetensors import SafetensorError
 
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
-from vclip.tts.sentences import expect_known, not_english, speak
+from vclip.tts.sentences import expect_known, not_english, speak, whole
 from vclip.tts.speaker_table import SpeakerTable
 
 INSTALL = "install the extra: pip install 'vclip[vits]'"
@@ -58,8 +59,12 @@ class Vits:
             InputError: the text has nothing to speak or letters that the checkpoint does not know, or the vector has
                 another size or is not finite.
         """
-        self._asked = torch.from_numpy(self._table.row(speaker))[None]
-        return speak(text, self._ids, self._say, self.sample_rate_hz, self.name)
+        return whole(self.parts(text, speaker), self.sample_rate_hz)
+
+    def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields the same speech in parts, before its loudness is set; raises as `synthesize` does."""
+        asked = torch.from_numpy(self._table.row(speaker))[None]
+        return speak(text, self._ids, lambda ids: self._say(ids, asked), self.sample_rate_hz, self.name)
 
     def known_speakers(self, count: int) -> SpeakerBank:
         """Returns the first `count` speakers of the checkpoint, or all."""
@@ -79,7 +84,8 @@ class Vits:
             return []
         return tokenizer.convert_tokens_to_ids(tokenizer._tokenize("".join(known)))
 
-    def _say(self, ids: list[int]) -> np.ndarray:
+    def _say(self, ids: list[int], asked: torch.Tensor) -> np.ndarray:
+        self._asked = asked
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return self._model(input_ids=torch.tensor([ids]), speaker_id=0).waveform[0].numpy()

@@ -2,14 +2,15 @@
 
 `x.wav` carries a RIFF INFO list (ISFT the program, ICMT the provenance as JSON), `x.json` the same provenance. Both
 hold `"synthetic": true` and the hash of the samples, by which `verify` tells whether they still belong together.
-Loudness is EBU R 128's -23 LUFS (`loudness`).
+Loudness is EBU R 128's -23 LUFS (`loudness`). A file is written in parts, as long as it may be (`spool`).
 """
 
 import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,66 +18,74 @@ import numpy as np
 
 import vclip
 from vclip.errors import InputError
-from vclip.tts.loudness import normalised
+from vclip.tts.spool import Spool
 
 _SYNTHETIC = {"synthetic": True}
+LONGEST_BYTES = (4 << 30) - (1 << 20)  # of samples; sizes in the file have 32 bits
 SOFTWARE = f"vclip {vclip.__version__} (synthetic speech)"
 
 
-def write_speech(
-    path: str | Path, waveform: np.ndarray, sample_rate_hz: int, provenance: Mapping[str, Any]
-) -> tuple[Path, Path]:
+def write_speech(path: str | Path, speech: Spool, provenance: Mapping[str, Any]) -> tuple[Path, Path]:
     """Returns the paths of the WAV file and its sidecar, both written whole or not at all, the sidecar last.
 
     Args:
         path: ends in `.wav`; missing folders are made.
-        waveform, sample_rate_hz, provenance: as `speech_file` takes them.
+        speech, provenance: as `speech_file` takes them.
 
     Raises:
-        InputError: the path has another ending or cannot be written, or the waveform is empty or not finite.
+        InputError: the path has another ending or cannot be written, or the speech is too long for a WAV file.
     """
     path = Path(path)
     if path.suffix.lower() != ".wav":
         raise InputError(f"speech file {path}: expected a name that ends in .wav")
     try:
-        wav, said = speech_file(waveform, sample_rate_hz, provenance)
+        wav, said = speech_file(speech, provenance)
     except InputError as error:
         raise InputError(f"speech file {path}: {error}") from None
     sidecar = path.with_suffix(".json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_whole(path, wav)
-        _write_whole(sidecar, said)
+        _write_whole(sidecar, [said])
     except OSError as error:
         raise InputError(f"speech file {path}: cannot be written ({error.strerror or error})") from None
     return path, sidecar
 
 
-def speech_file(waveform: np.ndarray, sample_rate_hz: int, provenance: Mapping[str, Any]) -> tuple[bytes, bytes]:
-    """Returns what a WAV file and its sidecar hold.
+def speech_file(speech: Spool, provenance: Mapping[str, Any]) -> tuple[Iterator[bytes], bytes]:
+    """Returns what a WAV file, in parts, and its sidecar hold.
 
     Args:
-        waveform: (samples,) float in -1..1; brought to -23 LUFS, or quieter where it would clip.
-        sample_rate_hz: of the waveform and the file.
+        speech: what was spoken; the file has it at -23 LUFS, or quieter where it would clip.
         provenance: models, face, text, scores: what JSON can hold, and numpy scalars.
 
     Raises:
-        InputError: the waveform is empty or not finite.
+        InputError: the speech is longer than a WAV file can hold.
     """
-    waveform = np.asarray(waveform)
-    if waveform.ndim != 1 or not len(waveform) or not np.isfinite(waveform).all():
-        raise InputError(f"expected finite samples of shape (n,), found {_described(waveform)}")
-    pcm = np.rint(normalised(waveform, sample_rate_hz) * 32767).astype("<i2").tobytes()
+    size = 2 * speech.samples
+    if size > LONGEST_BYTES:
+        raise InputError(f"{speech.seconds / 3600:.1f} h of speech are more than a WAV file can hold; divide the text")
+    digest = hashlib.sha256()
+    for pcm in _pcm(speech):
+        digest.update(pcm)
     # First, to be seen; and last, so that no caller can deny it.
-    said = _SYNTHETIC | dict(provenance) | {"audio": audio_mark(pcm, sample_rate_hz)} | _SYNTHETIC
+    said = _SYNTHETIC | dict(provenance) | {"audio": _mark(digest, speech.sample_rate_hz)} | _SYNTHETIC
     comment = json.dumps(said, default=np.generic.item)
     sidecar = json.dumps(json.loads(comment), indent=2, ensure_ascii=False) + "\n"
-    return _riff(pcm, sample_rate_hz, comment), sidecar.encode()
+    return chain([_head(size, speech.sample_rate_hz, comment)], _pcm(speech)), sidecar.encode()
+
+
+def _pcm(speech: Spool) -> Iterator[bytes]:
+    return (np.rint(chunk * 32767).astype("<i2").tobytes() for chunk in speech.chunks())
 
 
 def audio_mark(pcm: bytes, sample_rate_hz: int) -> dict[str, Any]:
     """Returns what provenance says of the samples that it belongs to: their hash and their rate."""
-    return {"sha256": hashlib.sha256(pcm).hexdigest(), "sample_rate_hz": sample_rate_hz}
+    return _mark(hashlib.sha256(pcm), sample_rate_hz)
+
+
+def _mark(digest: "hashlib._Hash", sample_rate_hz: int) -> dict[str, Any]:
+    return {"sha256": digest.hexdigest(), "sample_rate_hz": sample_rate_hz}
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
@@ -113,11 +122,13 @@ def read_speech(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return said, mark
 
 
-def _riff(pcm: bytes, sample_rate_hz: int, comment: str) -> bytes:
+def _head(size: int, sample_rate_hz: int, comment: str) -> bytes:
+    """Returns all that stands before so many bytes of samples."""
     info = b"INFO" + _chunk(b"ISFT", SOFTWARE.encode() + b"\0") + _chunk(b"ICMT", comment.encode() + b"\0")
     # PCM, one channel, samples and bytes a second, bytes and bits a sample.
     kind = struct.pack("<HHIIHH", 1, 1, sample_rate_hz, 2 * sample_rate_hz, 2, 16)
-    return _chunk(b"RIFF", b"WAVE" + _chunk(b"fmt ", kind) + _chunk(b"LIST", info) + _chunk(b"data", pcm))
+    before = b"WAVE" + _chunk(b"fmt ", kind) + _chunk(b"LIST", info) + b"data" + struct.pack("<I", size)
+    return b"RIFF" + struct.pack("<I", len(before) + size) + before
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
@@ -132,15 +143,12 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 8 + size + size % 2
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_bytes(data)
+        with open(partial, "wb") as file:
+            file.writelines(parts)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
-
-def _described(waveform: np.ndarray) -> str:
-    finite = "" if np.isfinite(waveform).all() else ", some not finite"
-    return f"shape {waveform.shape}{finite}"

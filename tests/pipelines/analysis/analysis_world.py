@@ -1,7 +1,6 @@
 """A small store with pictures, sound, names, splits, a crashed commit and clips of one person in several videos."""
 
 import io
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,9 +12,9 @@ from stores import Store, VideoRows
 PEOPLE, VIDEOS = 8, 24
 
 
-def made(folder: Path) -> Store:
+def made(uri: str) -> Store:
     """A store of 24 videos with two clips each, a failed one, and one whose commit crashed."""
-    store = Store.create(str(folder / "store"), FACES, VOICES)
+    store = Store.create(uri, FACES, VOICES)
     with store.run({"job": "ingest", "inputs": ["/data"]}, {"extraction": {"rate_hz": 25}}) as run:
         videos = [_whole(number, run.run_id) for number in range(VIDEOS)]
         lost = video(900, run.run_id, clips=0)

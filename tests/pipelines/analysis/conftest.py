@@ -7,5 +7,5 @@ from stores import Store
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory) -> Store:
-    return made(tmp_path_factory.mktemp("analysis"))
+def world(new_uri) -> Store:
+    return made(new_uri())

@@ -1,12 +1,12 @@
 """The page of a small store, served on loopback."""
 
-import shutil
 import threading
 import time
 
 import pytest
 import uvicorn
 from page_client import Client
+from places import copy_store
 
 from pipelines.browsing import opened
 from pipelines.browsing.app import page_app
@@ -17,10 +17,10 @@ from stores import Store
 
 
 @pytest.fixture(scope="module")
-def page(pairs_store, model, speakers, tmp_path_factory):
+def page(pairs_store, model, speakers, new_uri):
     """A client of a page whose store may be written."""
-    uri = str(tmp_path_factory.mktemp("browsed") / "store")
-    shutil.copytree(pairs_store, uri)
+    uri = new_uri()
+    copy_store(pairs_store, uri)
     store, listening = Store.open(uri), _listening("127.0.0.1", 0)
     app = page_app(Opened(store, Config(), model, speakers))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))

@@ -12,7 +12,7 @@ from small_voices import DIM, SPEAKERS, small_piper, small_vits
 from vclip.encoders.ge2e import SPACE
 from vclip.errors import InputError
 from vclip.tts import open_tts
-from vclip.tts.loudness import TARGET_LUFS, loudness_lufs
+from vclip.tts.loudness import TARGET_LUFS, loudness_lufs, normalised
 
 TEXT = "The old man walked along the river, and nobody knew his name."
 # Spoken, or an error that names what has no sound: never a word left out unseen.
@@ -86,6 +86,15 @@ def test_2000_words(tts, speaker, stop):
     line = "one two three four five six seven eight nine ten " * 10
     alone = _is_speech(tts, tts.synthesize(line + stop, speaker))
     assert 18 < _is_speech(tts, tts.synthesize((line + stop) * 20, speaker)) / alone < 24
+
+
+def test_the_parts_are_the_speech(tts, speaker):
+    parts = list(tts.parts(TEXT + " " + TEXT, speaker))
+    assert len(parts) >= 2
+    at_once = tts.synthesize(TEXT + " " + TEXT, speaker)
+    np.testing.assert_allclose(normalised(np.concatenate(parts), tts.sample_rate_hz), at_once, atol=1e-6)
+    with pytest.raises(InputError):
+        next(tts.parts("...", speaker))
 
 
 def test_digits_are_spoken(tts, speaker):

@@ -9,6 +9,7 @@ import soundfile
 
 from vclip.errors import InputError
 from vclip.tts.verify import verify
+from vclip.tts.spool import Spool
 from vclip.tts.wav import read_provenance, write_speech
 
 RATE_HZ = 16_000
@@ -21,7 +22,7 @@ def _tone(hz):
 
 @pytest.fixture
 def speech(tmp_path):
-    return write_speech(tmp_path / "a.wav", _tone(440), RATE_HZ, SAID)[0]
+    return write_speech(tmp_path / "a.wav", Spool([_tone(440)], RATE_HZ), SAID)[0]
 
 
 def test_what_was_written_holds_with_and_without_its_sidecar(speech):
@@ -61,7 +62,7 @@ def test_changed_sound_is_told(speech, change):
 
 
 def test_the_sidecar_of_another_file_is_told(speech, tmp_path):
-    other = write_speech(tmp_path / "b.wav", _tone(220), RATE_HZ, SAID)[1]
+    other = write_speech(tmp_path / "b.wav", Spool([_tone(220)], RATE_HZ), SAID)[1]
     speech.with_suffix(".json").write_bytes(other.read_bytes())
     (problem,) = verify(speech).problems
     assert "a.json" in problem

@@ -8,7 +8,9 @@ import pytest
 import soundfile
 
 from vclip.errors import InputError
+from vclip.tts import spool, wav
 from vclip.tts.loudness import PEAK, TARGET_LUFS, loudness_lufs, normalised
+from vclip.tts.spool import Spool
 from vclip.tts.wav import read_provenance, write_speech
 
 RATE_HZ = 24_000
@@ -42,7 +44,7 @@ def test_normalised_reaches_the_target_unless_a_peak_forbids():
 
 
 def test_written_speech_is_read_by_others(tmp_path):
-    path, sidecar = write_speech(tmp_path / "new" / "a.wav", 0.1 * _tone(), RATE_HZ, PROVENANCE)
+    path, sidecar = write_speech(tmp_path / "new" / "a.wav", Spool([0.1 * _tone()], RATE_HZ), PROVENANCE)
     samples, rate_hz = soundfile.read(path)
     assert rate_hz == RATE_HZ
     assert samples == pytest.approx(normalised(0.1 * _tone(), RATE_HZ), abs=1 / 32767)
@@ -53,7 +55,7 @@ def test_written_speech_is_read_by_others(tmp_path):
 
 
 def test_file_and_sidecar_say_synthetic_and_from_what(tmp_path):
-    path, sidecar = write_speech(tmp_path / "a.wav", 0.1 * _tone(), RATE_HZ, PROVENANCE | {"synthetic": False})
+    path, sidecar = write_speech(tmp_path / "a.wav", Spool([0.1 * _tone()], RATE_HZ), PROVENANCE | {"synthetic": False})
     said = read_provenance(path)
     assert said == json.loads(sidecar.read_text())
     assert said["synthetic"] is True
@@ -66,17 +68,44 @@ def test_file_and_sidecar_say_synthetic_and_from_what(tmp_path):
 @pytest.mark.parametrize("samples", [[], [0.0, np.nan], [[0.0], [0.1]]])
 def test_unusable_samples_leave_no_file(tmp_path, samples):
     with pytest.raises(InputError, match="finite samples"):
-        write_speech(tmp_path / "a.wav", np.array(samples), RATE_HZ, {})
+        write_speech(tmp_path / "a.wav", Spool([np.array(samples)], RATE_HZ), {})
     assert not list(tmp_path.iterdir())
 
 
 def test_errors_name_the_file(tmp_path):
     with pytest.raises(InputError, match=r"a\.mp3"):
-        write_speech(tmp_path / "a.mp3", _tone(), RATE_HZ, {})
+        write_speech(tmp_path / "a.mp3", Spool([_tone()], RATE_HZ), {})
     (tmp_path / "taken").touch()
     with pytest.raises(InputError, match=r"a\.wav"):
-        write_speech(tmp_path / "taken" / "a.wav", _tone(), RATE_HZ, {})
+        write_speech(tmp_path / "taken" / "a.wav", Spool([_tone()], RATE_HZ), {})
     soundfile.write(tmp_path / "plain.wav", _tone(), RATE_HZ)
     for name in ("plain.wav", "missing.wav"):
         with pytest.raises(InputError, match=name):
             read_provenance(tmp_path / name)
+
+
+def test_in_parts_or_at_once_the_speech_is_as_loud(monkeypatch, tmp_path):
+    """Parts of all lengths, in a file or in memory: the samples and the loudness are those of the whole."""
+    rng = np.random.default_rng(0)
+    whole = (0.2 * rng.standard_normal(5 * RATE_HZ) * np.repeat([1, 0.1, 0, 0.5, 1], RATE_HZ)).astype(np.float32)
+    cuts = np.sort(rng.integers(0, len(whole), 40))
+    at_once = Spool([whole], RATE_HZ)
+    monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(spool, "CHUNK_BYTES", 4 * 777)
+    parts = Spool(np.split(whole, cuts), RATE_HZ)
+    assert (parts.samples, parts.seconds) == (len(whole), 5.0)
+    np.testing.assert_allclose(np.concatenate(list(parts.chunks())), normalised(whole, RATE_HZ), rtol=1e-6)
+    np.testing.assert_array_equal(parts.head(0.5), np.concatenate(list(parts.chunks()))[: RATE_HZ // 2])
+    files = [write_speech(tmp_path / name / "a.wav", one, PROVENANCE)[0] for name, one in (("a", at_once), ("b", parts))]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert parts._file._rolled  # it was a file on disk
+    with pytest.raises(InputError, match="finite samples"):
+        Spool([whole, [np.inf]], RATE_HZ)
+
+
+def test_speech_longer_than_a_wav_file_can_hold_is_an_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(wav, "LONGEST_BYTES", 2 * RATE_HZ)
+    write_speech(tmp_path / "a.wav", Spool([_tone(seconds=1)], RATE_HZ), {})
+    with pytest.raises(InputError, match=r"b\.wav: 0\.0 h of speech are more than a WAV file can hold"):
+        write_speech(tmp_path / "b.wav", Spool([_tone(seconds=1.001)], RATE_HZ), {})
+    assert {p.name for p in tmp_path.iterdir()} == {"a.wav", "a.json"}
