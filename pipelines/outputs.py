@@ -44,9 +44,8 @@ class Output:
     def write(self, name: str, content: Iterable[bytes]) -> None:
         """Writes a file of so many parts; raises InputError if it cannot be written."""
         if not self.remote:
-            with whole_file(Path(self.address(name))) as draft:
-                with open(draft, "wb") as file:
-                    file.writelines(content)
+            with whole_file(Path(self.address(name))) as draft, open(draft, "wb") as file:
+                file.writelines(content)
             return
         from pipelines.inputs import buckets
 

@@ -200,7 +200,9 @@ def test_generations_are_recorded_in_a_store(asked, ingested, vclip, tmp_path):
 
 def test_verify_tells_what_holds_and_what_does_not(vclip, tmp_path):
     tone = 0.1 * np.sin(np.arange(16_000))
-    paths = [write_speech(tmp_path / f"{name}.wav", Spool([tone], 16_000), {"text": name})[0] for name in ("one", "two")]
+    paths = [
+        write_speech(tmp_path / f"{name}.wav", Spool([tone], 16_000), {"text": name})[0] for name in ("one", "two")
+    ]
     said = vclip("verify", *paths)
     assert (said.code, said.err) == (0, "")
     assert said.out.count("belong together") == 2

@@ -24,6 +24,7 @@ from vclip.tts.base_voice import SAMPLE_RATE_HZ, BaseVoice
 from vclip.tts.morph_controls import Controls, from_unit
 from vclip.tts.morph_map import Calibration, MorphMap, VoiceModel
 from vclip.tts.morph_synthesis import speak
+from vclip.tts.sentences import whole
 
 # Every phoneme that hibari knows more than once (but the flapped t), in statements, questions and a list.
 SENTENCES = (
@@ -112,7 +113,7 @@ def _embed(
 
 
 def _embed_spoken(voice: BaseVoice, encoder: GE2E, controls: Sequence[Controls], texts: Sequence[str]) -> np.ndarray:
-    spoken = (speak(voice, text, c) for text, c in zip(texts, controls, strict=True))
+    spoken = (whole(speak(voice, text, c), SAMPLE_RATE_HZ) for text, c in zip(texts, controls, strict=True))
     return encoder.embed([prepare_speech(s, SAMPLE_RATE_HZ, encoder.sample_rate_hz) for s in spoken])
 
 

@@ -8,7 +8,7 @@ import scipy.fft
 from hibari import dsp
 from scipy.ndimage import uniform_filter1d
 
-from vclip.tts.base_voice import BIN_HZ, N_BINS, SAMPLE_RATE_HZ, BaseVoice, Frames
+from vclip.tts.base_voice import BIN_HZ, N_BINS, BaseVoice, Frames
 from vclip.tts.morph_controls import Controls
 
 # Below the first frequency `tract_low` holds, above the second `tract_high`; between them the factor glides.

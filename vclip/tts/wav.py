@@ -64,7 +64,9 @@ def speech_file(speech: Spool, provenance: Mapping[str, Any]) -> tuple[Iterator[
     """
     size = 2 * speech.samples
     if size > LONGEST_BYTES:
-        raise InputError(f"{speech.seconds / 3600:.1f} h of speech are more than a WAV file can hold; divide the text")
+        raise InputError(
+            f"{speech.seconds / 3600:.1f} h of speech are more than a WAV file can hold; divide the text"
+        )
     digest = hashlib.sha256()
     for pcm in _pcm(speech):
         digest.update(pcm)
@@ -151,4 +153,3 @@ def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from vclip.errors import InputError
-from vclip.tts.verify import verify
 from vclip.tts.spool import Spool
+from vclip.tts.verify import verify
 from vclip.tts.wav import read_provenance, write_speech
 
 RATE_HZ = 16_000

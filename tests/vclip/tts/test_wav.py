@@ -55,7 +55,9 @@ def test_written_speech_is_read_by_others(tmp_path):
 
 
 def test_file_and_sidecar_say_synthetic_and_from_what(tmp_path):
-    path, sidecar = write_speech(tmp_path / "a.wav", Spool([0.1 * _tone()], RATE_HZ), PROVENANCE | {"synthetic": False})
+    path, sidecar = write_speech(
+        tmp_path / "a.wav", Spool([0.1 * _tone()], RATE_HZ), PROVENANCE | {"synthetic": False}
+    )
     said = read_provenance(path)
     assert said == json.loads(sidecar.read_text())
     assert said["synthetic"] is True
@@ -96,7 +98,9 @@ def test_in_parts_or_at_once_the_speech_is_as_loud(monkeypatch, tmp_path):
     assert (parts.samples, parts.seconds) == (len(whole), 5.0)
     np.testing.assert_allclose(np.concatenate(list(parts.chunks())), normalised(whole, RATE_HZ), rtol=1e-6)
     np.testing.assert_array_equal(parts.head(0.5), np.concatenate(list(parts.chunks()))[: RATE_HZ // 2])
-    files = [write_speech(tmp_path / name / "a.wav", one, PROVENANCE)[0] for name, one in (("a", at_once), ("b", parts))]
+    files = [
+        write_speech(tmp_path / name / "a.wav", one, PROVENANCE)[0] for name, one in (("a", at_once), ("b", parts))
+    ]
     assert files[0].read_bytes() == files[1].read_bytes()
     assert parts._file._rolled  # it was a file on disk
     with pytest.raises(InputError, match="finite samples"):
