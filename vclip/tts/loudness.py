@@ -44,7 +44,7 @@ class Meter:
         return float(-0.691 + 10 * np.log10(power.mean()))
 
     def gain(self) -> float:
-        """Returns the factor that brings it to TARGET_LUFS, or to less where a peak would pass PEAK; 1 for silence."""
+        """Returns the factor that brings it to TARGET_LUFS, or less where a peak would pass PEAK; 1 for silence."""
         found_lufs = self.lufs()
         if not np.isfinite(found_lufs):
             return 1.0

@@ -1,7 +1,7 @@
 """Speech on its way to a file, however long: a book does not fit into memory.
 
-A TTS gives it in parts. They wait on disk beyond the first minutes, and their loudness is measured as they come, for it
-is only known at the end how loud they are to be.
+A TTS gives it in parts. They wait on disk beyond the first minutes, and their loudness is measured as they come: how
+loud they are to be is only known at the end.
 """
 
 import tempfile

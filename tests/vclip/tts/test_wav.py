@@ -110,6 +110,6 @@ def test_in_parts_or_at_once_the_speech_is_as_loud(monkeypatch, tmp_path):
 def test_speech_longer_than_a_wav_file_can_hold_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(wav, "LONGEST_BYTES", 2 * RATE_HZ)
     write_speech(tmp_path / "a.wav", Spool([_tone(seconds=1)], RATE_HZ), {})
-    with pytest.raises(InputError, match=r"b\.wav: 0\.0 h of speech are more than a WAV file can hold"):
+    with pytest.raises(InputError, match=r"b\.wav: 0\.0 h of speech are more than a WAV file holds"):
         write_speech(tmp_path / "b.wav", Spool([_tone(seconds=1.001)], RATE_HZ), {})
     assert {p.name for p in tmp_path.iterdir()} == {"a.wav", "a.json"}
