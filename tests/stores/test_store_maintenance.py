@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from places import contents_of
 from store_world import FACE_COLUMN, FACES, LATER, RUN, VOICES, contents, crashed_commit, video
 
 import stores
@@ -24,12 +25,12 @@ def test_compaction_changes_no_answer(store):
     assert store.compact(keep_versions_s=0)["faces"].fragments_removed == 0  # nothing is written twice
 
 
-def test_the_bytes_of_a_deleted_video_are_gone_after_compaction(store, tmp_path):
+def test_the_bytes_of_a_deleted_video_are_gone_after_compaction(store):
     kept, deleted = video(1), video(2)
     store.commit([kept, deleted])
     store.delete_video("video0002")
     store.compact(keep_versions_s=0)
-    disk = b"".join(path.read_bytes() for path in tmp_path.rglob("*.lance") if path.is_file())
+    disk = b"".join(contents_of(store.uri))
     assert kept.faces[0]["image"] in disk
     assert deleted.faces[0]["image"] not in disk
     assert deleted.voices[0]["audio"] not in disk

@@ -64,9 +64,7 @@ def speech_file(speech: Spool, provenance: Mapping[str, Any]) -> tuple[Iterator[
     """
     size = 2 * speech.samples
     if size > LONGEST_BYTES:
-        raise InputError(
-            f"{speech.seconds / 3600:.1f} h of speech are more than a WAV file holds; divide the text"
-        )
+        raise InputError(f"{speech.seconds / 3600:.1f} h of speech are more than a WAV file holds; divide the text")
     digest = hashlib.sha256()
     for pcm in _pcm(speech):
         digest.update(pcm)

@@ -1,6 +1,7 @@
 """Training finds a planted relation, only a planted one, the same one each time, and saves what it found."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -167,6 +168,18 @@ def test_a_batch_in_parts_trains_the_same_model(planted, chunk):
         update={"model": SMALL.model_copy(update={"dropout": 0.0}), "feature_noise": 0.0, "max_steps": 10}
     )
     models = [fit(pairs, None, FACES, VOICES, config.model_copy(update={"chunk": c}))[0] for c in (0, chunk)]
+    a, b = (model.embed_faces(dev.faces) for model in models)
+    np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+def test_compiled_networks_train_the_same_model(planted, monkeypatch):
+    """All but the compiler itself, which takes a minute: the graphs are found, and are run as they are."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    pairs, dev = planted(), planted(people=30, seed=2)
+    plain = QUICK.model_copy(
+        update={"model": SMALL.model_copy(update={"dropout": 0.0}), "feature_noise": 0.0, "max_steps": 4}
+    )
+    models = [fit(pairs, None, FACES, VOICES, plain.model_copy(update={"compile": how}))[0] for how in (False, True)]
     a, b = (model.embed_faces(dev.faces) for model in models)
     np.testing.assert_allclose(a, b, atol=2e-4)
 
