@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from pipelines.config import Config
-from pipelines.distill import mean_voice
 from pipelines.evaluate import open_model
 from pipelines.generation.models import check_evaluator
 from pipelines.progress import say, step
@@ -25,6 +24,7 @@ from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.pairs import Pairs, mean_direction
 from vclip.association.protocol import Association
 from vclip.association.training import train as train_model
+from vclip.audio import prepare_speech
 from vclip.encoders import open_voice_encoder, spec_of_space
 from vclip.errors import InputError, SpaceError
 from vclip.speakers.generator import SpeakerGenerator
@@ -33,6 +33,7 @@ from vclip.speakers.retrieval import face_directions
 from vclip.speakers.signature import TTSSignature
 from vclip.speakers.systems import DIRECT, DRAWN, REFERENCES, SYSTEMS, ask
 from vclip.tts import open_tts
+from vclip.tts.quality import speech_quality
 
 TRUE = "true pair"
 # The claims that the table is for: the first should be above the second.
@@ -181,14 +182,17 @@ def _hear(
                 asked[name] = choice
             progress.advance(note=name)
     unknown = np.full((m, 1), np.nan)
-    pair = Heard.of(true[:, None], unknown, faces, true, evaluator)
+    pair = Heard.of(true[:, None], unknown, unknown, faces, true, evaluator)
     heard = {TRUE: replace(pair, v2v=unknown[:, 0])}  # a voice is itself
     with step("speak", sum(choice.log_likelihood.size for choice in asked.values()), "voices") as progress:
         for name, choice in asked.items():
-            spoken = []
+            spoken, quality = [], []
             for speaker in choice.speakers.reshape(-1, choice.speakers.shape[2]):
-                spoken.append(mean_voice(tts, listener, speaker, SENTENCES[:1]))
+                wave = tts.synthesize(SENTENCES[0], speaker)
+                spoken.append(listener.embed([prepare_speech(wave, tts.sample_rate_hz)])[0])
+                quality.append(speech_quality(wave, tts.sample_rate_hz))
                 progress.advance(note=name)
-            spoken = np.stack(spoken).reshape(*choice.log_likelihood.shape, -1)
-            heard[name] = Heard.of(spoken, choice.log_likelihood, faces, true, evaluator)
+            shape = choice.log_likelihood.shape
+            spoken, quality = np.stack(spoken).reshape(*shape, -1), np.reshape(quality, shape)
+            heard[name] = Heard.of(spoken, choice.log_likelihood, quality, faces, true, evaluator)
     return heard

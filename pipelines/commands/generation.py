@@ -34,7 +34,8 @@ def evaluate_generation(
 
     For people that neither model was trained on, every system chooses voices, the TTS speaks them, and what is heard
     is measured: f2v (with the face, by the evaluator), v2v (with the person's own voice), how alike one person's
-    voices are, and the likelihood of the vectors under a mixture over known speakers; with 95 % intervals.
+    voices are, how well the speech sounds (1 to 5, as DNSMOS foretells it), and the likelihood of the vectors under a
+    mixture over known speakers; with 95 % intervals.
 
     Example: `vclip evaluate-generation --store work/pairs --speakers work/speakers --out work/generation`
 
@@ -52,8 +53,8 @@ def evaluate_generation(
 
 
 def _print(result: Mapping[str, Any]) -> None:
-    measures = {"f2v": 3, "v2v": 3, "log_likelihood": 0, "alike": 3}
-    head = ("", "f2v", "v2v", "log-likelihood", "alike")
+    measures = {"f2v": 3, "v2v": 3, "log_likelihood": 0, "alike": 3, "quality": 2}
+    head = ("", "f2v", "v2v", "log-likelihood", "alike", "quality")
     rows = [
         (row["system"], *(_shown(row[name], digits) for name, digits in measures.items()))
         for row in result["systems"]

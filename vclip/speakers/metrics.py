@@ -53,12 +53,14 @@ class Heard:
     v2v: np.ndarray  # (m,)
     log_likelihood: np.ndarray  # (m,) of the vectors asked for
     alike: np.ndarray  # (m,) cosine between the voices of one person, as heard; NaN for one voice
+    quality: np.ndarray  # (m,) of the speech, 1 to 5 as listeners would rate it, foretold
 
     @classmethod
     def of(
         cls,
         voices: np.ndarray,
         log_likelihood: np.ndarray,
+        quality: np.ndarray,
         faces: np.ndarray,
         true: np.ndarray,
         evaluator: Association,
@@ -68,6 +70,7 @@ class Heard:
         Args:
             voices: (m, k, d_voice) embeddings of what was spoken.
             log_likelihood: (m, k) of the speaker vectors.
+            quality: (m, k) of what was spoken.
             faces: (m, d) unit norm, the evaluator's phi_i of the faces.
             true: (m, d_voice) the true voices.
             evaluator: another model than the one that chose.
@@ -83,6 +86,7 @@ class Heard:
             v2v=v2v(flat, true.repeat(k, axis=0)).reshape(m, k).mean(1),
             log_likelihood=log_likelihood.mean(1),
             alike=alike,
+            quality=quality.mean(1),
         )
 
     def minus(self, other: "Heard") -> "Heard":

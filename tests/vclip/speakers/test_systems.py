@@ -81,7 +81,7 @@ def test_figures_are_means_over_people_and_a_difference_is_paired():
     evaluator, k = random_model(4), 3
     voices, true = rng.random((8, k, D_VOICE)).astype(np.float32), rng.random((8, D_VOICE)).astype(np.float32)
     faces = evaluator.embed_faces(rng.normal(size=(8, D_FACE)))
-    heard = Heard.of(voices, rng.normal(size=(8, k)), faces, true, evaluator)
+    heard = Heard.of(voices, rng.normal(size=(8, k)), rng.normal(size=(8, k)), faces, true, evaluator)
     for person in range(8):
         unit = voices[person] / np.linalg.norm(voices[person], axis=1, keepdims=True)
         assert heard.f2v[person] == pytest.approx(
@@ -98,5 +98,7 @@ def test_figures_are_means_over_people_and_a_difference_is_paired():
     assert shown["low"] < shown["value"] < shown["high"]
     same = heard.minus(heard).figures(times)["f2v"]
     assert (same["value"], same["low"], same["high"]) == (0, 0, 0)
-    alone = Heard.of(voices[:, :1], np.zeros((8, 1)), faces, true, evaluator).figures(times)["alike"]
+    alone = Heard.of(voices[:, :1], np.zeros((8, 1)), np.zeros((8, 1)), faces, true, evaluator).figures(times)[
+        "alike"
+    ]
     assert alone == {"value": None, "low": None, "high": None}

@@ -1,0 +1,19 @@
+"""Speech is rated above the same speech with noise, and noise below both."""
+
+import numpy as np
+import pytest
+
+from vclip.tts.morph_controls import Controls
+from vclip.tts.quality import speech_quality
+
+TEXT = "The old man walked along the river, and nobody knew his name."
+
+
+def test_noise_makes_speech_worse(morph):
+    rng = np.random.default_rng(0)
+    speech = morph.speak(TEXT, Controls())
+    noise = rng.standard_normal(len(speech)).astype(np.float32) * np.sqrt(np.mean(speech**2))
+    clean, noisy, alone = (speech_quality(x, morph.sample_rate_hz) for x in (speech, speech + 0.3 * noise, noise))
+    assert 5 >= clean > noisy + 0.5
+    assert 1 <= alone < noisy + 0.2
+    assert speech_quality(speech, morph.sample_rate_hz) == pytest.approx(clean)  # the same whenever asked
