@@ -1,6 +1,6 @@
 """How well speech sounds: what DNSMOS foretells that listeners would say (Reddy et al., 2022, ITU-T P.835).
 
-It was made to judge noise suppression, so it hears noise and distortion; of whether a voice is lively it knows little.
+It was made to judge noise suppression: it hears noise and distortion, and knows little of whether a voice is lively.
 The weights ship in the PyPI package `speechmos`.
 """
 
