@@ -65,13 +65,15 @@ class _Part:
 
     def backward(self, gradient: Tensor) -> None:
         """Leaves the gradients of the network, given that of the embeddings."""
-        if not self.twice:
-            self.value.backward(gradient)
-            return
-        after = _random_state(self.rows.device)
-        _set_random_state(self.random_state, self.rows.device)
-        self.embed(self.rows).backward(gradient)
-        _set_random_state(after, self.rows.device)
+        value = self.value
+        if self.twice:
+            after = _random_state(self.rows.device)
+            _set_random_state(self.random_state, self.rows.device)
+            value = self.embed(self.rows)
+        if value.requires_grad:  # a side may have nothing to learn
+            value.backward(gradient)
+        if self.twice:
+            _set_random_state(after, self.rows.device)
 
 
 def _random_state(device: torch.device) -> Tensor:

@@ -53,3 +53,15 @@ def test_the_random_numbers_that_follow_are_not_those_that_were():
         states.append(torch.rand(3))
     torch.manual_seed(5)
     assert not torch.equal(states[0], torch.rand(3))
+
+
+@pytest.mark.parametrize("chunk", [0, 8])
+def test_a_side_may_have_nothing_to_learn(chunk):
+    nets, rows, scale = world(dropout=0.0)
+    nets[1].requires_grad_(False)
+    embeds = [lambda x, net=net: F.normalize(net(x), dim=-1) for net in nets]
+    backward(lambda x, e: clip_loss(x, e, scale), embeds, rows, chunk)
+    assert all(p.grad is None for p in nets[1].parameters())
+    _, expected = gradients(0)
+    for mine, theirs in zip(nets[0].parameters(), expected, strict=False):
+        torch.testing.assert_close(mine.grad, theirs, atol=1e-6, rtol=1e-4)
