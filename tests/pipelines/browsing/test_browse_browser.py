@@ -101,6 +101,12 @@ def test_map_and_photo(tab, page, photo):
     tab.goto(f"{page.url}#photo")
     tab.set_input_files("input[type=file]", photo)
     tab.wait_for_selector(".photo .tile")
+    tab.reload()
+    expect(tab.locator(".photo .tile")).to_have_count(0)
+    put = "b => { const t = new DataTransfer(); t.items.add(new File([new Uint8Array(b)], 'photo.jpg')); return t; }"
+    carried = tab.evaluate_handle(put, list(photo.read_bytes()))
+    tab.dispatch_event(".drop", "drop", {"dataTransfer": carried})
+    tab.wait_for_selector(".photo .tile")
     assert tab.locator(".photo h2").all_inner_texts() == ["Voices that suit this face", "Faces like this one"]
     assert tab.locator(".photo .tile").count() == 16
     play = tab.locator(".photo .tile .play").first
