@@ -65,7 +65,7 @@ def benchmark(
     chosen = [method_of(name) for name in methods or METHODS]
     store = Store.open(store_uri)
     snapshot = store.snapshot()
-    pairs = read_pairs(store, where, snapshot)
+    pairs = read_pairs(store, where, snapshot, doubts=True)
     spaces = store.face_space, store.voice_space
     splits = [(seed, number, pairs.folds(folds, seed)) for seed in range(seeds) for number in range(folds)]
     rows = []

@@ -18,7 +18,7 @@ import vclip.tts
 from pipelines.cluster import cpus, start_ray
 from pipelines.config import Config
 from pipelines.progress import say, step
-from pipelines.speakers import SENTENCES, check_space
+from pipelines.speakers import check_space
 from pipelines.tasks import DIED, in_tasks
 from vclip import checkpoint
 from vclip.audio import prepare_speech
@@ -34,6 +34,18 @@ TASKS_A_CPU = 4  # at least, so that the last ones end together
 KEEP_EVERY_S = 30.0
 MOST_FAILED = 0.1  # of the speakers
 FORETOLD_AT_ONCE = 2000
+
+# Everyday sentences that between them hold most sounds of English, for what a TTS makes of a speaker.
+SENTENCES = (
+    "Please call Stella and ask her to bring these things with her from the store.",
+    "The birch canoe slid on the smooth planks while the boy watched from the shore.",
+    "We were away a year ago, and nobody knew what the weather would bring.",
+    "She had your dark suit in greasy wash water all through the long winter.",
+    "A large size in stockings is hard to sell, but the judge bought three.",
+    "Few thieves are never sent to the jail that stands beside the river.",
+    "Joe took father's green shoe bench out, and then he sat down to think.",
+    "They say that it takes both rain and sunshine to make a rainbow in the sky.",
+)
 
 OpenTTS = Callable[[str], TTS]
 
@@ -79,7 +91,7 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
     return metrics
 
 
-def mean_voice(tts: TTS, encoder: VoiceEncoder, speaker: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
+def _mean_voice(tts: TTS, encoder: VoiceEncoder, speaker: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
     """Returns the mean embedding (dim,) of what a TTS says with one speaker vector."""
     waves = [prepare_speech(tts.synthesize(text, speaker), tts.sample_rate_hz) for text in sentences]
     return encoder.embed(waves).mean(axis=0)
@@ -158,7 +170,7 @@ class _Listening:
         voices: list[np.ndarray | str] = []
         for speaker in speakers:
             try:
-                voices.append(mean_voice(tts, encoder, speaker, self._sentences))
+                voices.append(_mean_voice(tts, encoder, speaker, self._sentences))
             except Exception as error:  # one speaker who trips a defect must not end a job
                 voices.append(f"{type(error).__name__}: {error}".splitlines()[0])
         return voices

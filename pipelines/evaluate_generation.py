@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from pipelines.config import Config
+from pipelines.distill import SENTENCES
 from pipelines.evaluate import open_model
 from pipelines.generation.models import check_evaluator
 from pipelines.progress import say, step
-from pipelines.speakers import SENTENCES, load_speakers
+from pipelines.speakers import load_speakers
 from pipelines.train import read_pairs
 from stores import Store
 from vclip.association.metrics import draw_people

@@ -23,18 +23,6 @@ AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
 EMBED_BATCH = 16
 TTS_SPEAKERS = 500  # asked of a TTS that has no end of them
 
-# Everyday sentences that between them hold most sounds of English, for what a TTS makes of a speaker.
-SENTENCES = (
-    "Please call Stella and ask her to bring these things with her from the store.",
-    "The birch canoe slid on the smooth planks while the boy watched from the shore.",
-    "We were away a year ago, and nobody knew what the weather would bring.",
-    "She had your dark suit in greasy wash water all through the long winter.",
-    "A large size in stockings is hard to sell, but the judge bought three.",
-    "Few thieves are never sent to the jail that stands beside the river.",
-    "Joe took father's green shoe bench out, and then he sat down to think.",
-    "They say that it takes both rain and sunshine to make a rainbow in the sky.",
-)
-
 
 def fit_speakers(
     out: Path, config: Config, speech: Path | None = None, store_uri: str | None = None, tts: str | None = None

@@ -28,8 +28,10 @@ from vclip.association.training import train as train_model
 from vclip.errors import InputError
 
 
-def read_pairs(store: Store, where: str | None = None, snapshot: Snapshot | None = None) -> Pairs:
-    """Returns a store's clips as pairs, with pseudo-identities where it has none, and what is doubtful of these.
+def read_pairs(
+    store: Store, where: str | None = None, snapshot: Snapshot | None = None, doubts: bool = False
+) -> Pairs:
+    """Returns a store's clips as pairs, with pseudo-identities where it has none.
 
     Those are found over the whole store, whatever the filter, so that two halves of it agree on who is who.
 
@@ -37,6 +39,7 @@ def read_pairs(store: Store, where: str | None = None, snapshot: Snapshot | None
         store: the store.
         where: an SQL filter over clips.
         snapshot: the state to read; the newest if None.
+        doubts: also tell which clips of two people may be of one, where identities are made up; for training.
 
     Raises:
         InputError: no clip has both a face and a voice.
@@ -56,8 +59,9 @@ def read_pairs(store: Store, where: str | None = None, snapshot: Snapshot | None
         if not is_measured(space):
             say(f"how alike two people are in space '{space}' is not known: taken from the store, which finds fewer")
     say(f"{made_up} of {len(everyone)} clips name nobody; face and voice together tell {people} people")
-    doubtful = doubtful_pairs(everyone, store.face_space, store.voice_space)
-    return _without_aliases(replace(everyone, doubtful=doubtful).select(np.isin(everyone.clip_id, wanted)))
+    if doubts:
+        everyone = replace(everyone, doubtful=doubtful_pairs(everyone, store.face_space, store.voice_space))
+    return _without_aliases(everyone.select(np.isin(everyone.clip_id, wanted)))
 
 
 def _at_once(snapshot: Snapshot, pairs: Pairs) -> np.ndarray:
@@ -107,7 +111,7 @@ def train(
     config = config.model_copy(update={"train": chosen.config(config.train)})
     store = Store.open(store_uri)
     snapshot = store.snapshot(version)
-    pairs = read_pairs(store, where, snapshot)
+    pairs = read_pairs(store, where, snapshot, doubts=True)
     spaces = (store.face_space, store.voice_space)
     crossed = cross_validated(pairs, spaces, config, folds, chosen) if folds else {}
     state = Path(out).with_name(f".{Path(out).name}.training")

@@ -19,6 +19,9 @@ def test_what_is_written_is_listed_and_read(place):
     output.write("speech/cd/two.wav", [b"2"])
     output.write("speech/cd/two.wav", [b"two"])
     output.write("results.jsonl", [b"3"])
+    large = [bytes([number]) * (5 << 20) for number in range(4)]  # more than is sent at once
+    output.write("speech/ef/book.wav", iter(large))
+    assert output.read("speech/ef/book.wav") == b"".join(large)
     assert sorted(output.names("speech")) == ["speech/ab/one.wav", "speech/cd/two.wav"]
     assert output.read("speech/cd/two.wav") == b"two"
     assert output.address("a").endswith("/a")

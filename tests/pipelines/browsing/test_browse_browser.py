@@ -1,19 +1,11 @@
 """The page in a real browser: filter, play, neighbour, drop a photo, correct and undo, at two widths."""
 
 import re
-import shutil
 
 import pytest
+from chromium import CHROMIUM, IN_BROWSER, PATIENCE_MS, expect, sync_api
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-expect = sync_api.expect
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH to open the page in"),
-]
-PATIENCE_MS = 60_000
-expect.set_options(timeout=PATIENCE_MS)
+pytestmark = IN_BROWSER
 
 
 @pytest.fixture(scope="module")

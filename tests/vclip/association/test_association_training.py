@@ -1,11 +1,13 @@
 """Training finds a planted relation, only a planted one, the same one each time, and saves what it found."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import coo_matrix, csr_matrix
 
 from vclip.association import linear
 from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
@@ -170,6 +172,21 @@ def test_a_batch_in_parts_trains_the_same_model(planted, chunk):
     models = [fit(pairs, None, FACES, VOICES, config.model_copy(update={"chunk": c}))[0] for c in (0, chunk)]
     a, b = (model.embed_faces(dev.faces) for model in models)
     np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+def test_doubtful_negatives_change_what_is_learned_and_no_doubts_change_nothing(planted):
+    pairs = planted()
+    clips, other = np.arange(len(pairs)), np.roll(np.arange(len(pairs)), 2)  # of the next person
+    some = coo_matrix((np.ones(len(clips), bool), (clips, other)), (len(clips), len(clips))).tocsr()
+    short = QUICK.model_copy(update={"max_steps": 10})
+
+    def embedded(doubtful):
+        model, _ = fit(replace(pairs, doubtful=doubtful), None, FACES, VOICES, short)
+        return model.embed_faces(pairs.faces)
+
+    without = embedded(None)
+    np.testing.assert_allclose(embedded(csr_matrix(some.shape, dtype=bool)), without, atol=1e-5)
+    assert np.abs(embedded(some + some.T) - without).max() > 1e-3
 
 
 def test_compiled_networks_train_the_same_model(planted, monkeypatch):
