@@ -19,14 +19,17 @@ def test_what_is_written_is_listed_and_read(place):
     output.write("speech/cd/two.wav", [b"2"])
     output.write("speech/cd/two.wav", [b"two"])
     output.write("results.jsonl", [b"3"])
-    large = [bytes([number]) * (5 << 20) for number in range(4)]  # more than is sent at once
-    output.write("speech/ef/book.wav", iter(large))
-    assert output.read("speech/ef/book.wav") == b"".join(large)
     assert sorted(output.names("speech")) == ["speech/ab/one.wav", "speech/cd/two.wav"]
     assert output.read("speech/cd/two.wav") == b"two"
     assert output.address("a").endswith("/a")
     with pytest.raises(OSError, match=r"no such object|No such file"):
         output.read("speech/missing.wav")
+
+
+def test_a_large_file_is_written_in_parts_and_is_whole(place):
+    output, parts = Output(place, RemoteConfig()), [bytes([number]) * (5 << 20) for number in range(4)]
+    output.write("speech/ef/book.wav", iter(parts))
+    assert output.read("speech/ef/book.wav") == b"".join(parts)
 
 
 def test_drafts_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path):
