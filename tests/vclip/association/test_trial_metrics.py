@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from vclip.association.metrics import (
@@ -12,11 +13,13 @@ from vclip.association.metrics import (
     auc_interval,
     draw_people,
     equal_error_rate,
+    interval,
     roc,
     verify,
 )
 from vclip.association.metrics import trials as trials_module
 from vclip.association.metrics import verification as verification_module
+from vclip.association.metrics.ranking import weighted_means
 from vclip.association.strata import groups_of
 
 
@@ -144,6 +147,14 @@ def test_the_interval_is_that_of_drawing_people_and_scoring_again():
         keep = same | (who[clips][:, None] != who[clips])
         figures.append(auc(Trials(scores[np.ix_(clips, clips)][keep], same[keep])))
     assert auc_interval(scores, who, draws=40, seed=3) == pytest.approx(np.quantile(figures, [0.025, 0.975]))
+
+
+def test_the_interval_of_a_mean_over_people_is_that_of_scipy():
+    values = np.random.default_rng(0).exponential(size=50)  # skewed, so that the two ends differ
+    ours = interval(weighted_means(values, draw_people(50, draws=20_000))[1:])
+    theirs = bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=1).confidence_interval
+    width = theirs.high - theirs.low
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.03 * width)  # both are drawn at random
 
 
 def test_one_seed_gives_one_interval():
