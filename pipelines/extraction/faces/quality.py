@@ -55,8 +55,12 @@ def sharpness(grey: np.ndarray) -> float:
     side = min(96, min(grey.shape))
     small = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
     middle = small[side // 6 : -side // 6, side // 6 : -side // 6]
-    energy = float(cv2.Laplacian(middle, cv2.CV_32F).std() / (middle.std() + 8.0))
+    energy = _spread(cv2.Laplacian(middle, cv2.CV_32F)) / (_spread(middle) + 8.0)
     return energy / (energy + HALF_SHARPNESS)
+
+
+def _spread(image: np.ndarray) -> float:
+    return float(cv2.meanStdDev(image)[1][0, 0])  # several times as fast as numpy's for small ones
 
 
 def frontality(landmarks: np.ndarray) -> float:

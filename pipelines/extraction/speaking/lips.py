@@ -59,18 +59,18 @@ class LipMotion:
         """
         patch, repeats = upright_patch(grey, landmarks), self._repeats(grey, landmarks)
         signals = np.full(len(SIGNALS), np.nan, np.float32)
-        signals[5] = float(patch[UPPER_FACE].mean()) - float(np.percentile(patch[MOUTH], 10))
+        signals[5] = float(patch[UPPER_FACE].mean()) - _darkest_tenth(patch[MOUTH])
         if repeats:
             return signals
         before, self.patch = self.patch, patch
         if before is None:
             return signals
         flow = self._flow.calc(before, patch, None)
-        coefficients = _FIT @ flow[UPPER_FACE].reshape(-1, 2)
-        own = flow - (_GRID @ coefficients).reshape(PATCH_PX, PATCH_PX, 2)
-        moved = cv2.remap(patch, *_moved_grid(coefficients), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        of_face = (_GRID @ (_FIT @ flow[UPPER_FACE].reshape(-1, 2))).reshape(PATCH_PX, PATCH_PX, 2)
+        own = flow - of_face
+        moved = cv2.remap(patch, _PIXELS + of_face, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         change = cv2.absdiff(before, moved)
-        length = np.hypot(own[..., 0], own[..., 1])
+        length = cv2.magnitude(own[..., 0], own[..., 1])
         signals[0] = own[LOWER_LIP][..., 1].mean() - own[UPPER_LIP][..., 1].mean()
         signals[1:5] = (
             length[MOUTH].mean(),
@@ -98,16 +98,15 @@ def upright_patch(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     )
 
 
-def _affine_basis() -> tuple[np.ndarray, np.ndarray]:
-    y, x = np.mgrid[:PATCH_PX, :PATCH_PX].astype(np.float32)
-    grid = np.stack([np.ones_like(x), x - PATCH_PX / 2, y - PATCH_PX / 2], -1)
-    return grid.reshape(-1, 3), np.linalg.pinv(grid[UPPER_FACE].reshape(-1, 3))
+def _darkest_tenth(pixels: np.ndarray) -> float:
+    """The tenth percentile, as numpy interpolates it."""
+    place = 0.1 * (pixels.size - 1)
+    below = int(place)
+    low, high = np.partition(pixels, (below, below + 1), axis=None)[below : below + 2].tolist()
+    return low + (place - below) * (high - low)
 
 
-_GRID, _FIT = _affine_basis()  # (pixels, 3) and its inverse over the upper face, (3, pixels of the upper face)
-
-
-def _moved_grid(coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    y, x = np.mgrid[:PATCH_PX, :PATCH_PX].astype(np.float32)
-    shift = (_GRID @ coefficients).reshape(PATCH_PX, PATCH_PX, 2).astype(np.float32)
-    return x + shift[..., 0], y + shift[..., 1]
+_PIXELS = np.stack(np.meshgrid(*2 * [np.arange(PATCH_PX, dtype=np.float32)]), -1)  # x and y of each
+_BASIS = np.concatenate([np.ones_like(_PIXELS[..., :1]), _PIXELS - PATCH_PX / 2], -1)  # of affine motion
+# (pixels, 3) and its inverse over the upper face, (3, pixels of the upper face)
+_GRID, _FIT = _BASIS.reshape(-1, 3), np.linalg.pinv(_BASIS[UPPER_FACE].reshape(-1, 3))
