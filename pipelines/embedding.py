@@ -1,6 +1,6 @@
 """From clips to rows of the store: decode crops and segments, embed them, name and number everything."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,6 +14,9 @@ from pipelines.inputs.source import Source
 from stores import VideoRows, clip_id, face_id, voice_id
 from vclip.audio import prepare_speech, read_audio
 from vclip.encoders import FaceEncoder, VoiceEncoder, open_face_encoder, open_voice_encoder
+
+CLIPS_AT_ONCE = 32  # of one video, where it is handed over in parts
+MEDIA_AT_ONCE = 256  # crops, or segments, that lie decoded in memory
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,25 @@ class Embedder:
                 return [done for item in batch for done in self.guarded(item)]
             return self.embed([Extracted(batch[0].source, internal_error(error))])
 
+    def parts(self, item: Extracted) -> Iterator[Ingested]:
+        """As `guarded` for one source, some clips at a time (see `joined`), so that hours of talking need no more
+        memory than minutes; what else was extracted goes with the last."""
+        clips = item.extraction.clips
+        for start in range(0, max(1, len(clips)), CLIPS_AT_ONCE):
+            part = replace(item.extraction, clips=clips[start : start + CLIPS_AT_ONCE])
+            if start + CLIPS_AT_ONCE < len(clips):
+                part = replace(part, candidates=())
+            (done,) = self.guarded(Extracted(item.source, part))
+            yield done
+            if done.extraction.state == "failed":
+                return
+
     def embed(self, batch: Sequence[Extracted]) -> list[Ingested]:
-        """Returns the store's rows of each extraction; all crops, and all segments, go through in one call."""
+        """Returns the store's rows of each extraction; their crops, and segments, go through together."""
         clips = [clip for item in batch for clip in item.extraction.clips]
         with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
-            faces = self.face.embed([decode_image(face.image) for clip in clips for face in clip.faces])
-            voices = self.voice.embed([decode_speech(voice.audio) for clip in clips for voice in clip.voices])
+            faces = _embedded(self.face, decode_image, [face.image for clip in clips for face in clip.faces])
+            voices = _embedded(self.voice, decode_speech, [voice.audio for clip in clips for voice in clip.voices])
         face_vectors, voice_vectors = iter(faces), iter(voices)
         rows = [self._video(item, face_vectors, voice_vectors) for item in batch]
         return [Ingested(row, replace(item.extraction, clips=())) for row, item in zip(rows, batch, strict=True)]
@@ -88,6 +104,15 @@ class Embedder:
                 name = voice_id(row["clip_id"], voice.start_s, voice.end_s)
                 voices.append({"voice_id": name, **key, **asdict(voice), **vectors})
         return VideoRows(_video_row(source, self.run_id, extraction), clips, faces, voices)
+
+
+def joined(parts: Sequence[Ingested]) -> Ingested:
+    """Returns one source as a whole, of its parts in order; if the last of them failed, it has."""
+    whole = parts[-1]
+    if whole.extraction.state == "failed" or len(parts) == 1:
+        return whole
+    rows = {of: [row for part in parts for row in getattr(part.rows, of)] for of in ("clips", "faces", "voices")}
+    return replace(whole, rows=replace(whole.rows, **rows))
 
 
 def failed(source: Source, run_id: str, reason: str) -> Ingested:
@@ -133,6 +158,14 @@ def _clip_row(source: Source, clip: Clip) -> dict[str, Any]:
 def internal_error(error: Exception) -> Extraction:
     """Returns what is recorded of a source that tripped a defect of a library or of ours."""
     return Extraction("failed", f"internal error: {type(error).__name__}: {error}".splitlines()[0], 0.0)
+
+
+def _embedded(
+    encoder: FaceEncoder | VoiceEncoder, decode: Callable[[bytes], np.ndarray], media: Sequence[bytes]
+) -> np.ndarray:
+    """Returns (media, dim) float32."""
+    pieces = (media[start : start + MEDIA_AT_ONCE] for start in range(0, max(1, len(media)), MEDIA_AT_ONCE))
+    return np.concatenate([encoder.embed([decode(one) for one in piece]) for piece in pieces])
 
 
 def decode_image(data: bytes) -> np.ndarray:

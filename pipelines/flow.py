@@ -3,10 +3,11 @@
     sources -> extract and embed (tasks) -> driver                     where there are CPUs only
     sources -> extract (tasks) -> embed (actors, a GPU each) -> driver
 
-A task has one source; only paths go out, and only crops, segments and vectors come back. What is extracted goes from
-node to node and not through the driver. Twice as many tasks as the cluster runs at once are under way, those whose
-results wait among them, so the object store and the driver stay small whatever the sources, and a cluster that grows
-with its work sees more of it.
+A task has one source; only paths go out, and only crops, segments and vectors come back: those of a long video in
+parts, so that hours of talking need no more memory than minutes. What is extracted goes from node to node and not
+through the driver. Twice as many tasks as the cluster runs at once are under way, those whose results wait among
+them, so the object store and the driver stay small whatever the sources, and a cluster that grows with its work sees
+more of it.
 
 A worker that dies (a segmentation fault, the kernel's or Ray's killer of the memory-hungry, a lost node) takes its
 source with it. That is tried again, at last alone; Ray itself must not try it, for it would do so for ever with a
@@ -17,12 +18,12 @@ import functools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.cluster import cpus, deaths, one_thread
 from pipelines.config import Config, EncodersConfig
-from pipelines.embedding import Embedder, Extracted, Ingested, failed, internal_error
+from pipelines.embedding import Embedder, Extracted, Ingested, failed, internal_error, joined
 from pipelines.extraction.rows import Extraction
 from pipelines.inputs.source import Source
 from pipelines.progress import say
@@ -34,6 +35,7 @@ Extract = Callable[[Source, Config], Extraction]
 DIED = "the worker died while it was read, three times, the last time with nothing else running (memory, or a crash)"
 AMONG_OTHERS = 2  # times that a source is tried before it is tried alone
 AHEAD = 2  # tasks under way for each that the cluster runs at once, and calls for each actor
+PARTS_WAITING = 4  # of what one task gives; until they are taken, it waits too
 EMBED_RETRIES = 2  # of a batch whose actor died
 SIZE_EVERY_S = 5.0  # how often the cluster is asked for its size
 
@@ -64,6 +66,7 @@ class _Call:
     sources: list[Source]
     extracted: Any = None  # of an extraction for the actors: the reference to what it gives
     actor: Any = None  # of an embedding
+    parts: list[Ingested] = field(default_factory=list)  # that have come, of what is embedded where it is extracted
 
 
 class _Flow:
@@ -75,20 +78,21 @@ class _Flow:
         gpus = int(ray.cluster_resources().get("GPU", 0))
         actors = config.ingest.embed_actors or gpus
         self._config = config.ingest
+        in_parts = {"num_returns": "streaming", "_generator_backpressure_num_objects": PARTS_WAITING}
         self._task = ray.remote(
             _extraction(extract, config) if actors else _ingestion(extract, config, run_id)
         ).options(
             name="extract",
             num_cpus=config.ingest.extract_cpus,
-            num_returns=2 if actors else 1,
             max_retries=0,
             scheduling_strategy="SPREAD",
+            **({"num_returns": 2} if actors else in_parts),
         )
         actor = ray.remote(Embedder).options(
             num_gpus=1 if gpus else 0, num_cpus=0, max_restarts=-1, max_task_retries=EMBED_RETRIES
         )
         self._actors = [actor.remote(config.encoders, run_id) for _ in range(actors)]
-        self._running: dict[Any, _Call] = {}  # by the reference that is waited for
+        self._running: dict[Any, _Call] = {}  # by the reference, or stream of them, that is waited for
         self._extracted: deque[tuple[Source, Any]] = deque()  # waits for an actor
 
     def run(
@@ -155,16 +159,39 @@ class _Flow:
         for ref in ray.wait(refs, num_returns=len(refs), timeout=0)[0]:
             call = self._running.pop(ref)
             try:
-                result = ray.get(ref)
+                result = self._taken(ref, call)
             except deaths():
                 yield call, None
-                continue
             except RayTaskError as error:
                 raise error.cause if isinstance(error.cause, InputError) else error from None
-            if call.extracted is not None:
-                self._extracted.append((call.sources[0], call.extracted))
-                result = []
-            yield call, result
+            else:
+                if result is None:
+                    self._running[ref] = call
+                else:
+                    yield call, result
+
+    def _taken(self, ref: Any, call: _Call) -> list[Ingested] | None:
+        """Takes what is there of a call: returns what is done by it, None if parts of that are still to come."""
+        import ray
+
+        if call.actor:
+            return [_copied(done) for done in ray.get(ref)]
+        if call.extracted is not None:
+            ray.get(ref)  # whether it went well
+            self._extracted.append((call.sources[0], call.extracted))
+            return []
+        try:
+            call.parts.append(_copied(ray.get(next(ref))))
+        except StopIteration:
+            return [joined(call.parts)]
+        return None
+
+
+def _copied(done: Ingested) -> Ingested:
+    """Takes the vectors out of the object store, where they would hold all that came with them until a commit."""
+    for row in (*done.rows.faces, *done.rows.voices):
+        row["vectors"] = {space: vector.copy() for space, vector in row["vectors"].items()}
+    return done
 
 
 def _extraction(extract: Extract, config: Config) -> Callable[[Source], tuple[bool, Extracted]]:
@@ -175,11 +202,11 @@ def _extraction(extract: Extract, config: Config) -> Callable[[Source], tuple[bo
     return work
 
 
-def _ingestion(extract: Extract, config: Config, run_id: str) -> Callable[[Source], list[Ingested]]:
-    def work(source: Source) -> list[Ingested]:
+def _ingestion(extract: Extract, config: Config, run_id: str) -> Callable[[Source], Iterator[Ingested]]:
+    def work(source: Source) -> Iterator[Ingested]:
         one_thread()
         extracted = Extracted(source, guarded(extract, source, config))
-        return _embedder(config.encoders, run_id).guarded(extracted)
+        yield from _embedder(config.encoders, run_id).parts(extracted)
 
     return work
 
