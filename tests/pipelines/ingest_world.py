@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 
 from pipelines.config import Config
+from pipelines.embedding import Embedder, Ingested
 from pipelines.extraction.rows import Candidate, Clip, Extraction, FaceCrop, SpeechSegment
 from pipelines.inputs.listing import list_videos
 from pipelines.inputs.source import Source
@@ -62,8 +63,16 @@ def _do(what: str) -> None:
     kind, _, place = what.partition(" ")
     if kind == "dies" or (kind == "dies-once" and _first_time(Path(place))):
         os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "dies-between-parts-once" and _first_time(Path(place)):
+        parts = Embedder.parts
+        Embedder.parts = lambda self, item: _until_second(parts(self, item))
     if kind == "raises":
         raise IndexError("out of range")
+
+
+def _until_second(parts: Iterator[Ingested]) -> Iterator[Ingested]:
+    yield next(parts)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _first_time(mark: Path) -> bool:
