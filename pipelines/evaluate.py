@@ -24,6 +24,8 @@ from vclip.association.strata import UNRESTRICTED
 from vclip.association.trial_lists import read_trials
 from vclip.errors import InputError, SpaceError
 
+At = Mapping[str, int] | str | None  # a state of a store: a version, a tag, or the newest
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -55,6 +57,7 @@ def evaluate(
     train_store: str | None = None,
     seen: bool = False,
     listed: Listed | None = None,
+    at: At = None,
 ) -> dict[str, Any]:
     """Returns the figures, and writes them with plots and a page to `out` if given.
 
@@ -70,20 +73,21 @@ def evaluate(
         train_store: where the model was trained; its vectors are compared with those of the test.
         seen: takes the people that the model was trained on instead of the others.
         listed: scores these trials instead of all faces with all voices.
+        at: the state of the store to read, a tag or a version; the newest if None.
 
     Raises:
         InputError, StoreError: no model, no store, no pairs, a leak, other encoders, or bad trials.
     """
     model = open_model(model_folder, config)
     seed = config.train.seed
-    pairs = _test_pairs(model, store_uri, where, seen, model_folder) if store_uri else None
+    pairs = _test_pairs(model, store_uri, where, at, seen, model_folder) if store_uri else None
     if train_store:
         _check_training(model, train_store, pairs)
     cohort = store_pairs(model, normalisation.cohort, normalisation.where) if normalisation.cohort else None
     if listed is None:
         result = evaluate_model(model, pairs, seed, cohort, normalisation.top, seen).to_json()
     else:
-        faces, voices = _vectors(listed, pairs, store_uri)
+        faces, voices = _vectors(listed, pairs, store_uri, at)
         trials = read_trials(listed.trials, listed.metadata)
         found = evaluate_trials(
             model, trials, faces, voices, seed, cohort, normalisation.top, seen, listed.partial
@@ -94,6 +98,7 @@ def evaluate(
     made_by = {
         "model": str(model_folder),
         "store": store_uri,
+        "store_at": at,
         "where": where,
         "cohort": normalisation.cohort,
         "cohort_where": normalisation.where,
@@ -112,8 +117,8 @@ def open_model(folder: Path, config: Config) -> Association:
     return load_model(folder, config.train.device or "cpu")
 
 
-def store_pairs(model: Association, store_uri: str, where: str | None = None) -> Pairs:
-    """Returns the clips of a store made with the model's encoders.
+def store_pairs(model: Association, store_uri: str, where: str | None = None, at: At = None) -> Pairs:
+    """Returns the clips of a store, at a tag or version of it, made with the model's encoders.
 
     Raises:
         InputError, StoreError: no store, no pairs, or other encoders.
@@ -122,7 +127,7 @@ def store_pairs(model: Association, store_uri: str, where: str | None = None) ->
     for expected, found in ((model.face_space, store.spaces("faces")), (model.voice_space, store.spaces("voices"))):
         if expected not in found:
             raise SpaceError(", ".join(found), expected, f"store {store_uri} with this model")
-    return read_pairs(store, where)
+    return read_pairs(store, where, store.snapshot(at))
 
 
 def unseen_pairs(model: Association, pairs: Pairs, store_uri: str, model_folder: Path) -> Pairs:
@@ -142,8 +147,10 @@ def unseen_pairs(model: Association, pairs: Pairs, store_uri: str, model_folder:
     return others
 
 
-def _test_pairs(model: Association, store_uri: str, where: str | None, seen: bool, model_folder: Path) -> Pairs:
-    pairs = store_pairs(model, store_uri, where)
+def _test_pairs(
+    model: Association, store_uri: str, where: str | None, at: At, seen: bool, model_folder: Path
+) -> Pairs:
+    pairs = store_pairs(model, store_uri, where, at)
     if not seen:
         return unseen_pairs(model, pairs, store_uri, model_folder)
     known = pairs.select(pairs.seen_in(model.seen))
@@ -163,24 +170,24 @@ def _check_training(model: Association, train_store: str, pairs: Pairs | None) -
     check_leaks(training, pairs, "the training", "the test")
 
 
-def _vectors(listed: Listed, pairs: Pairs | None, store_uri: str | None) -> tuple[Features, Features]:
+def _vectors(listed: Listed, pairs: Pairs | None, store_uri: str | None, at: At) -> tuple[Features, Features]:
     """Returns the vectors of faces and of voices: of files where given, else of the store's clips."""
     files = (listed.faces, listed.voices)
     if None in files and pairs is None:
         raise InputError("--trials: found no vectors; give --store, or --face-features and --voice-features")
-    row_of = _clip_names(store_uri, pairs) if None in files else {}
+    row_of = _clip_names(store_uri, at, pairs) if None in files else {}
     of_store = () if pairs is None else ((pairs.faces, pairs.face_clip), (pairs.voices, pairs.voice_clip))
     return tuple(
         read_features(file) if file else Features(row_of, *of_store[side]) for side, file in enumerate(files)
     )
 
 
-def _clip_names(store_uri: str, pairs: Pairs) -> dict[str, int]:
+def _clip_names(store_uri: str, at: At, pairs: Pairs) -> dict[str, int]:
     """Returns the row of each clip by its id, and by the files that it was read from, where no other clip was."""
     row_of_id = {name: row for row, name in enumerate(pairs.clip_id.tolist())}
     rows = dict(row_of_id)
     shared = set()
-    for clip in Store.open(store_uri).snapshot().query("clips", ["clip_id", "video_uri"]).to_pylist():
+    for clip in Store.open(store_uri).snapshot(at).query("clips", ["clip_id", "video_uri"]).to_pylist():
         if clip["clip_id"] in row_of_id:
             for name in clip["video_uri"].split(" + "):  # a picture and its sound, see `Source`
                 row = row_of_id[clip["clip_id"]]

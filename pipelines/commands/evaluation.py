@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.commands.shared import ConfigFile, Json, Model, Overrides, StoreUri, app, config_of, print_table
+from pipelines.commands.shared import (
+    ConfigFile,
+    Json,
+    Model,
+    Overrides,
+    StoreUri,
+    Tag,
+    Version,
+    app,
+    at_of,
+    config_of,
+    print_table,
+)
 
 
 @app.command()
@@ -54,6 +66,8 @@ def evaluate(
     partial: Annotated[
         bool, typer.Option("--partial", help="Leave out trials that lack a vector, and count them.")
     ] = False,
+    tag: Tag = None,
+    version: Version = None,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
@@ -82,7 +96,9 @@ def evaluate(
         raise InputError("evaluate: found --cohort-where or --cohort-top without --cohort; expected both")
     listed = Listed(trials, trials_meta, face_features, voice_features, partial) if trials else None
     normalisation = Normalisation(cohort, cohort_where, cohort_top)
-    result = evaluate(store, model, resolved, where, out, normalisation, train_store, seen, listed)
+    result = evaluate(
+        store, model, resolved, where, out, normalisation, train_store, seen, listed, at_of(tag, version)
+    )
     if as_json:
         print(json.dumps(result))
     else:
@@ -96,6 +112,8 @@ def compare(
     store: StoreUri,
     where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"split = 'test'\".")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for comparison.json.")] = None,
+    tag: Tag = None,
+    version: Version = None,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
@@ -108,7 +126,7 @@ def compare(
     """
     from pipelines.compare import compare
 
-    result = compare(a, b, store, config_of(config, set), where, out)
+    result = compare(a, b, store, config_of(config, set), where, out, at_of(tag, version))
     if as_json:
         print(json.dumps(result))
         return

@@ -43,8 +43,8 @@ def _rows(video, uri, face, voice, identity, labels):
     )
 
 
-def _store(uri, people, seed, name="id", labels=True):
-    """A store of people with two clips each, whose faces and voices share a cause; a clip is of NAME/k.jpg + .wav."""
+def _people(people, seed, name="id", labels=True):
+    """People with two clips each, whose faces and voices share a cause; a clip is of NAME/k.jpg + .wav."""
     cause_to, rng = np.random.default_rng(0), np.random.default_rng([1, seed])
     to_face, to_voice = cause_to.normal(size=(6, 16)), cause_to.normal(size=(6, 12))
     batch = []
@@ -56,8 +56,12 @@ def _store(uri, people, seed, name="id", labels=True):
             face, voice = (cause @ to + 1.5 * rng.normal(size=to.shape[1]) for to in (to_face, to_voice))
             files = f"/data/{who}/{clip}.jpg + /data/{who}/{clip}.wav"
             batch.append(_rows(f"{who}-{clip}", files, face, voice, who, known))
-    store = Store.create(str(uri), faces=FACES, voices=VOICES)
-    store.commit(batch)
+    return batch
+
+
+def _store(uri, *of, **made):
+    """A store of `_people`."""
+    Store.create(str(uri), faces=FACES, voices=VOICES).commit(_people(*of, **made))
     return str(uri)
 
 
@@ -149,6 +153,22 @@ def test_a_cohort_changes_the_scores_and_is_named(world, vclip, tmp_path):
     some = _json(vclip(*command, "--cohort", world["cohort"], "--cohort-where", "gender = 'f'", "--cohort-top", 5))
     assert 0 < some["cohort_clips"] < 100
     assert some["auc"] not in (plain["auc"], normalised["auc"])
+
+
+def test_a_tag_gives_the_figures_of_then(world, vclip, tmp_path):
+    store = _store(tmp_path / "grows", 20, 6, "early")
+    Store.open(store).tag("paper")
+    evaluated = ("evaluate", "--store", store, "--model", world["model"], "--json")
+    compared = ("compare", world["poor"], world["model"], "--store", store, "--json")
+    then = [_json(vclip(*command)) for command in (evaluated, compared)]
+    Store.open(store).commit(_people(20, 7, "late"))
+    now = [_json(vclip(*command)) for command in (evaluated, compared)]
+    assert [result["clips"] for result in (*then, *now)] == [40, 40, 80, 80]
+    tagged = [_json(vclip(*command, "--tag", "paper")) for command in (evaluated, compared)]
+    for result, before in zip(tagged, then, strict=True):
+        assert result["made_by"].pop("store_at") == "paper"
+        assert result == before
+    assert "--tag paper and --version" in vclip(*evaluated, "--tag", "paper", "--version", "{}").err
 
 
 def test_seen_people_are_measured_when_asked_and_marked(world, vclip, tmp_path):
