@@ -67,8 +67,8 @@ class Embedder:
             return self.embed([Extracted(batch[0].source, internal_error(error))])
 
     def parts(self, item: Extracted) -> Iterator[Ingested]:
-        """As `guarded` for one source, some clips at a time (see `joined`), so that hours of talking need no more
-        memory than minutes; what else was extracted goes with the last."""
+        """As `guarded` for one source, some clips at a time (see `joined`), so that hours of talking are
+        never decoded or copied as a whole; what else was extracted goes with the last."""
         clips = item.extraction.clips
         for start in range(0, max(1, len(clips)), CLIPS_AT_ONCE):
             part = replace(item.extraction, clips=clips[start : start + CLIPS_AT_ONCE])

@@ -4,7 +4,7 @@
     sources -> extract (tasks) -> embed (actors, a GPU each) -> driver
 
 A task has one source; only paths go out, and only crops, segments and vectors come back: those of a long video in
-parts, so that hours of talking need no more memory than minutes. What is extracted goes from node to node and not
+parts, so that hours of talking are never copied as a whole. What is extracted goes from node to node and not
 through the driver. Twice as many tasks as the cluster runs at once are under way, those whose results wait among
 them, so the object store and the driver stay small whatever the sources, and a cluster that grows with its work sees
 more of it.

@@ -25,6 +25,7 @@ def outcome(tmp_path_factory):
     seen = []
     store, sources = str(folder / "store"), sources_in(folder / "videos")
     summary = ingest(sources, store, offline(), extract, observe=lambda *told: seen.append(told))
+    assert (folder / "between").exists(), "nobody died between two parts"
     return summary, {row["uris"][0]["uri"][-8:-4]: row for row in Store.open(store).query("videos").to_pylist()}, seen
 
 
