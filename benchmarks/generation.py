@@ -24,7 +24,7 @@ from pathlib import Path
 
 from pipelines.config import Config
 from pipelines.generate_batch import RESULTS, generate_batch
-from pipelines.speakers import SENTENCES
+from pipelines.distill import SENTENCES
 from stores import Store
 from vclip.config import load
 from vclip.errors import InputError
