@@ -23,8 +23,8 @@ from collections import Counter
 from pathlib import Path
 
 from pipelines.config import Config
-from pipelines.generate_batch import RESULTS, generate_batch
 from pipelines.distill import SENTENCES
+from pipelines.generate_batch import RESULTS, generate_batch
 from stores import Store
 from vclip.config import load
 from vclip.errors import InputError
