@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from pipelines.extraction.config import ExtractionConfig
@@ -239,14 +238,10 @@ def _candidates(
                 track=number[id(stretch.track)],
                 score=stretch.score,
                 fate=fate,
-                thumbnail=_jpeg(stretch.track.thumbnail) if example else b"",
+                thumbnail=stretch.track.thumbnail if example else b"",
             )
         )
     return tuple(candidates)
-
-
-def _jpeg(image: np.ndarray) -> bytes:
-    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
 
 
 def _result(

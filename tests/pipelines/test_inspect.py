@@ -33,8 +33,7 @@ def _track(first: int, count: int, box: tuple[float, ...]) -> Track:
         np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32), (count, 1, 1)
     )
     landmarks = boxes[:, None, :2] + marks * (boxes[:, None, 2:] - boxes[:, None, :2])
-    thumbnail = np.zeros((96, 96, 3), np.uint8)
-    return Track(0, first, SIZE, boxes, landmarks, np.zeros((count, 1)), np.ones(count), thumbnail)
+    return Track(0, first, SIZE, boxes, landmarks, np.zeros((count, 1)), np.ones(count), b"")
 
 
 def _seen(tmp_path, tracks: list[Track], scores: list[float], candidates: list[Candidate], seconds: float) -> Seen:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from pipelines.extraction.config import ExtractionConfig
@@ -12,6 +11,7 @@ from pipelines.extraction.faces.glimpses import Glimpse, GlimpseFile, Kept, surr
 from pipelines.extraction.faces.quality import face_quality
 from pipelines.extraction.faces.tracks import overlap
 from pipelines.extraction.media.decode import full_pictures
+from pipelines.extraction.media.picture import jpeg
 from pipelines.extraction.media.probe import Probe
 from pipelines.extraction.rows import FaceCrop
 from pipelines.extraction.stretches import Stretch
@@ -110,7 +110,6 @@ def cut_crop(glimpse: Glimpse, face: Face, time_s: float, jpeg_quality: int) -> 
     image = crop_face(glimpse.image, face.landmarks - np.array([glimpse.left, glimpse.top]))
     size_px = min(face.width_px, face.height_px)
     quality = face_quality(image, face.landmarks, size_px)
-    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
     box = tuple(float(np.clip(v, 0, 1)) for v in np.array(face.box) / np.tile(glimpse.size, 2))
     return FaceCrop(
         time_s=time_s,
@@ -120,5 +119,5 @@ def cut_crop(glimpse: Glimpse, face: Face, time_s: float, jpeg_quality: int) -> 
         frontality=quality.frontality,
         exposure=quality.exposure,
         quality=quality.overall,
-        image=jpeg.tobytes(),
+        image=jpeg(image, jpeg_quality),
     )

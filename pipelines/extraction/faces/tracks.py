@@ -21,11 +21,13 @@ from pipelines.extraction.faces.detectors import Face, FaceDetector
 from pipelines.extraction.faces.glimpses import GlimpseFile, Keeper, Kept
 from pipelines.extraction.faces.quality import sharpness
 from pipelines.extraction.faces.shots import ShotPicture
+from pipelines.extraction.media.picture import jpeg
 from pipelines.extraction.speaking.lips import SIGNALS, LipMotion, upright_patch
 
 # A jump cut changes the upper face by this many grey levels, and this many times more than the pictures around it
 # (their 90th percentile). Of 18 unmarked cuts 8 did; within shots, of 500 tracks, one picture.
 JUMP_CHANGE, JUMP_RATIO, JUMP_AROUND = 8.0, 4.0, 12
+THUMBNAIL_QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Track:
     landmarks: np.ndarray  # (pictures, 5, 2) float32, pixels of the analysis pictures
     lips: np.ndarray  # (pictures, signals) float32, see `lips.SIGNALS`
     sharpness: np.ndarray  # (pictures,) float32, see `quality.sharpness`
-    thumbnail: np.ndarray  # (96, 96, 3) uint8 RGB, the face at its largest detection
+    thumbnail: bytes  # JPEG of 96 x 96 pixels, the face at its largest detection
     seen: np.ndarray | None = None  # (pictures, ...) what a watcher made of each picture
     kept: tuple[Kept, ...] = ()  # glimpses of it, in order of time
 
@@ -210,6 +212,7 @@ def _close(track: _OpenTrack, shape: tuple[int, ...]) -> Iterator[Track]:
     size = shape[1], shape[0]
     seen = track.watcher.end() if track.watcher else None
     kept = track.keeper.end() if track.keeper else []
+    thumbnail = jpeg(track.thumbnail, THUMBNAIL_QUALITY)  # there may be thousands of tracks
     edges = [0, *jump_cuts(lips), len(lips)]
     for a, b in itertools.pairwise(edges):
         if b - a > 1:
@@ -217,4 +220,4 @@ def _close(track: _OpenTrack, shape: tuple[int, ...]) -> Iterator[Track]:
             seen_here = None if seen is None else seen[a:b]
             first, end = track.first + a, track.first + b
             kept_here = tuple(glimpse for glimpse in kept if first <= glimpse.number < end)
-            yield Track(track.shot, first, size, *part, track.thumbnail, seen_here, kept_here)
+            yield Track(track.shot, first, size, *part, thumbnail, seen_here, kept_here)

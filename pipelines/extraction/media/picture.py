@@ -56,6 +56,13 @@ class Picture:
         return self.planes[:height], colour[:, : width // 2], colour[:, width // 2 :]
 
 
+def jpeg(image: np.ndarray, quality: int) -> bytes:
+    """Returns the JPEG file of (height, width, 3) uint8 RGB; quality 1..100."""
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[
+        1
+    ].tobytes()
+
+
 def _shrunk(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     while plane.shape[1] >= 8 * size[0] and plane.shape[0] >= 8 * size[1]:
         half = plane.shape[1] // 2, plane.shape[0] // 2

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.extraction.config import SpeakingConfig
 from pipelines.extraction.faces.tracks import Track
-from pipelines.extraction.media.decode import SAMPLE_RATE_HZ
+from pipelines.extraction.media.sound_file import SAMPLE_RATE_HZ, forget
 from pipelines.extraction.speaking.contrast import Backend
 from pipelines.extraction.speaking.lip_sync import activity_evidence, running_mean, sync_evidence
 from pipelines.extraction.speaking.lr_asd import BLOCK, CONTEXT, LrAsd, face_patch
@@ -30,6 +30,7 @@ def open_lr_asd(weights: str, sha256: str) -> Backend:
         lips = SYNC * sync_evidence(track, sound, rate_hz, config) + ACTIVITY * activity_evidence(track)
         own_sound = sound[round(track.first / rate_hz * SAMPLE_RATE_HZ) :]
         margins = network.margins(track.seen.astype(np.float32), own_sound)
+        forget(sound)
         return INTERCEPT + lips + MARGIN * running_mean(np.clip(margins, -MOST_MARGIN, MOST_MARGIN), SMOOTH)
 
     return Backend(evidence, lambda: FaceWatcher(network))

@@ -21,7 +21,7 @@ import torch
 from safetensors.numpy import load_file
 
 from pipelines.extraction.config import VoiceConfig
-from pipelines.extraction.media.sound_file import SAMPLE_RATE_HZ
+from pipelines.extraction.media.sound_file import SAMPLE_RATE_HZ, forget
 from pipelines.extraction.voices.speech import Speech
 from vclip.encoders.ge2e import GE2E
 
@@ -86,6 +86,7 @@ def one_voice_parts(
 def embed_windows(sound: np.ndarray, speech: Speech, start_s: float, end_s: float, hop: int = HOP) -> Windows:
     """Returns the windows of a clip that hold speech, one every `hop` mel frames."""
     samples = sound[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)].astype(np.float32) / 32768
+    forget(sound)
     mel = _encoder().mel(samples)
     firsts = np.arange(0, len(mel) - WINDOW + 1, hop)
     starts_s = start_s + firsts * MEL_S

@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 
 from pipelines.extraction.config import ClipConfig
-from pipelines.extraction.media.decode import SAMPLE_RATE_HZ
+from pipelines.extraction.media.sound_file import SAMPLE_RATE_HZ, forget
 from pipelines.extraction.rows import SpeechSegment
 from pipelines.extraction.voices.speech import FRAME_S, Speech
 
@@ -31,7 +31,10 @@ def cut_segments(
         earliest = max(edges[-1] + config.segment_min_s, latest - config.segment_max_s / 2)
         edges.append(_quietest(speech, earliest, latest))
     edges.append(end_s)
-    return tuple(_segment(sound, speech, a, b) for a, b in itertools.pairwise(edges) if sound[_samples(a, b)].any())
+    parts = [(a, b) for a, b in itertools.pairwise(edges) if sound[_samples(a, b)].any()]
+    segments = tuple(_segment(sound, speech, a, b) for a, b in parts)
+    forget(sound)
+    return segments
 
 
 def _quietest(speech: Speech, start_s: float, end_s: float) -> float:

@@ -15,7 +15,7 @@ from flash_and_beep import MEDIA, decoded, ffmpeg, flash_s, make, pictures_sourc
 
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.media import ffmpeg_pictures
-from pipelines.extraction.media.decode import Decoder
+from pipelines.extraction.media.decode import BURST, Decoder
 from pipelines.extraction.media.limits import MediaError, dies_with_parent
 from pipelines.extraction.media.probe import probe_media
 
@@ -148,7 +148,7 @@ def test_a_sound_that_needs_too_much_disk_is_stopped(plain):
 # Writes a picture and, ahead of it, its time to the pipe that the command names for it.
 STAND_IN = f"""#!{sys.executable}
 import os, re, sys, time
-times = re.search(r"]pipe:([0-9]+)[|].f=image2pipe", " ".join(sys.argv))
+times = re.search(r"]pipe:([0-9]+)[|].f=data", " ".join(sys.argv))
 def picture(number):
     os.write(int(times[1]), b"0,%d,%d,1,3,0\\n" % (number, number))
     os.write(1, b"P5\\n2 3\\n255\\nabcdef")
@@ -205,7 +205,7 @@ def test_a_killed_worker_leaves_no_process_and_no_file(tmp_path, hangs):
     path = make(tmp_path / "v.mkv", pictures=pictures_source(seconds=60, size="320x240"))
     folder = tmp_path / "tmp"
     folder.mkdir()
-    sleeper = stand_in(tmp_path, "picture(0), time.sleep(600)")
+    sleeper = stand_in(tmp_path, f"[picture(i) for i in range({BURST})], time.sleep(600)")
     worker = subprocess.Popen(
         [sys.executable, "-c", WORKER, path, *([sleeper] if hangs else [])],
         stdin=subprocess.PIPE,
