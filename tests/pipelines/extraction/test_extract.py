@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import mmap
 import os
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import cv2
 import numpy as np
 import pytest
 import soundfile
+from mapped_memory import resident_kb
 from talking_portrait import SAMPLE_RATE_HZ, drifting, portrait, talking, voice, write_video
 
 from pipelines.extraction import ExtractionConfig, extract
 from pipelines.extraction.config import ClipConfig
+from pipelines.extraction.extract import Trace
 
 SECONDS = 4
 
@@ -74,6 +77,15 @@ def test_segments_hold_the_clips_sound(talking_extraction, sound):
     assert np.corrcoef(samples[: len(original)], original)[0, 1] > 0.95
     assert segment.snr_db > 20
     assert segment.speech_ratio > 0.6
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="no madvise here")
+def test_what_was_read_of_the_sound_does_not_stay_in_memory(small_video):
+    trace = Trace()
+    assert extract(small_video, trace=trace).clips
+    assert resident_kb(trace.sound) == 0
+    assert np.asarray(trace.sound).any()
+    assert resident_kb(trace.sound) > 0
 
 
 def test_long_speech_is_cut_into_clips_and_segments_that_cover_it(small_video):

@@ -17,3 +17,12 @@ def test_noise_makes_speech_worse(morph):
     assert 5 >= clean > noisy + 0.5
     assert 1 <= alone < noisy + 0.2
     assert speech_quality(speech, morph.sample_rate_hz) == pytest.approx(clean)  # the same whenever asked
+
+
+@pytest.mark.parametrize("seconds", [9.5, 12.3])
+def test_it_says_what_dnsmos_itself_says(seconds):
+    from speechmos import dnsmos
+
+    rng = np.random.default_rng(0)
+    speech = (0.1 * rng.normal(size=round(seconds * 16_000)) * np.hanning(round(seconds * 16_000))).astype(np.float32)
+    assert speech_quality(speech, 16_000) == pytest.approx(dnsmos.run(speech, 16_000)["ovrl_mos"], abs=1e-3)

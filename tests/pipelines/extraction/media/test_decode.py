@@ -1,10 +1,10 @@
 """Decoding: one clock for pictures and sound, limits, and pictures that look as a player would show them."""
 
 import mmap
-from pathlib import Path
 
 import numpy as np
 import pytest
+from mapped_memory import resident_kb
 from talking_portrait import write_video
 
 from pipelines.extraction.config import MediaConfig
@@ -146,9 +146,3 @@ def test_a_mapped_sound_can_be_forgotten_and_read_again(tmp_path):
         assert resident_kb(sound) < 64
         assert np.array_equal(sound, read)
         forget(read)  # not mapped: nothing happens
-
-
-def resident_kb(mapped) -> int:
-    """How much of a mapped file is in this process's memory."""
-    maps = Path("/proc/self/smaps").read_text().split(f"{mapped.ctypes.data:x}-")[1]
-    return int(maps.split("Rss:")[1].split()[0])
