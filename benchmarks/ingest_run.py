@@ -98,7 +98,7 @@ def _watched_children() -> Iterator[list[float]]:
         while not over.wait(0.1):
             for children in Path("/proc/self/task").glob("*/children"):
                 with suppress(OSError):
-                    seen.extend(map(_most_mb, children.read_text().split()))
+                    seen.extend(_most_mb(pid) for pid in children.read_text().split() if _is_itself(pid))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -107,6 +107,11 @@ def _watched_children() -> Iterator[list[float]]:
     finally:
         over.set()
         thread.join()
+
+
+def _is_itself(pid: str) -> bool:
+    """Whether a child runs a program of its own yet; until then its memory is that of who forked it."""
+    return os.readlink(f"/proc/{pid}/exe") != os.readlink("/proc/self/exe")
 
 
 def _most_mb(pid: str) -> float:
