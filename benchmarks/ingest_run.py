@@ -39,7 +39,7 @@ def run(files: list[Path], folder: Path, cpus: int, config: Config) -> dict:
         noted(str(folder / "tasks")),
         observe=lambda rows, extraction, summary: stages.update(extraction.seconds),
     )
-    cpu_s = _family_cpu_s() - before_s
+    cpu_s, worker_mb = _family_cpu_s() - before_s, _workers_mb()
     ray.shutdown()
     tasks = [json.loads(line) for path in (folder / "tasks").iterdir() for line in path.read_text().splitlines()]
     return {
@@ -52,7 +52,7 @@ def run(files: list[Path], folder: Path, cpus: int, config: Config) -> dict:
         "tasks_cpu_s": sum(task["cpu_s"] for task in tasks),
         "ffmpeg_cpu_s": sum(task["ffmpeg_cpu_s"] for task in tasks),
         "stages_s": dict(stages),
-        "worker_mb": max(task["worker_mb"] for task in tasks),
+        "worker_mb": worker_mb,
         "ffmpeg_mb": max(task["ffmpeg_mb"] for task in tasks),
         "video_s": summary.video_s,
         "videos": dict(summary.videos),
@@ -74,7 +74,6 @@ def noted(folder: str):
             "end_s": time.time(),
             "cpu_s": _used(resource.RUSAGE_SELF) - own,
             "ffmpeg_cpu_s": _used(resource.RUSAGE_CHILDREN) - ffmpeg,
-            "worker_mb": _most_mb("self"),  # of the whole life of the worker
             "ffmpeg_mb": max(child_mb, default=0.0),
         }
         os.makedirs(folder, exist_ok=True)
@@ -128,8 +127,25 @@ def _used(whose: int) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def _workers_mb() -> float:
+    """The most memory that a worker of Ray has had in its life; none ends before the job, if there is one a CPU."""
+    return max(_most_mb(str(pid)) for pid in _family() if _name(pid).startswith(("ray::IDLE", "ray::extract")))
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""  # it has just ended
+
+
 def _family_cpu_s() -> float:
     """Of this process and all that it and its children started, those that have ended among them."""
+    return sum(sum(map(int, fields[11:15])) for fields in _family().values()) / os.sysconf("SC_CLK_TCK")
+
+
+def _family() -> dict[int, list[str]]:
+    """What the system says (`stat`, after the name) of this process and of all that it and its children started."""
     stats = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -141,7 +157,7 @@ def _family_cpu_s() -> float:
     while family != before:
         before = set(family)
         family |= {pid for pid, (_, parent, *_) in stats.items() if int(parent) in before}
-    return sum(sum(map(int, stats[pid][11:15])) for pid in family) / os.sysconf("SC_CLK_TCK")
+    return {pid: stats[pid] for pid in family}
 
 
 def _size(folder: Path) -> int:
