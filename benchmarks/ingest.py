@@ -103,7 +103,8 @@ def memory(files: list[Path], work: Path, lengths_s: list[float], config: Config
             f"{length_s:g} s: worker {took['worker_mb']:.0f} MB, ffmpeg {took['ffmpeg_mb']:.0f} MB, {took['rows']}, "
             f"{took['took_s']:.0f} s"
         )
-    first, *_, last = (took["worker_mb"] + took["ffmpeg_mb"] for took in result.values())
+    mb = [took["worker_mb"] + took["ffmpeg_mb"] for took in result.values()]
+    first, last = mb[0], mb[-1]
     print(f"worker and its ffmpeg: {first:.0f} -> {last:.0f} MB, {last / first:.2f} (at most {MEMORY_AIM})")
     return result
 
