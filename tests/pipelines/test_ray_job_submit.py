@@ -1,6 +1,7 @@
-"""`ray job submit -- vclip ingest ...` on a cluster of its own, as the README says."""
+"""`ray job submit -- vclip ingest ...` and `vclip generate ...` on a cluster of its own, as the documents say."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -18,8 +19,10 @@ import pytest
 from vclip_command import BIN, OFFLINE
 
 from stores import Store
+from vclip.tts.verify import verify
 
 pytestmark = pytest.mark.slow
+BATCH = OFFLINE.with_name("batch.yaml")
 START_LIMIT_S, JOB_LIMIT_S = 120, 420
 
 
@@ -139,6 +142,27 @@ def test_an_ingest_is_submitted_as_a_job(cluster, sample, tmp_path):
     rows = {row["uris"][0]["uri"]: row["state"] for row in Store.open(str(store)).query("videos").to_pylist()}
     assert rows == {str(videos[0]): "done", str(videos[1]): "empty"}
     assert Store.open(str(store)).count("faces") > 0
+
+
+def test_speech_for_a_manifest_is_submitted_as_a_job(cluster, model, speakers, photo, tmp_path):
+    work, out = tmp_path / "work", tmp_path / "out"
+    (work / "configs").mkdir(parents=True)
+    shutil.copy(BATCH, work / "configs")
+    rows = [{"face": str(photo), "text": text} for text in ("Good morning.", "Good night.")]
+    (tmp_path / "jobs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = subprocess.run(
+        [
+            *(BIN / "ray", "job", "submit", "--address", cluster.dashboard, "--working-dir", work, "--"),
+            *("vclip", "generate", "--manifest", tmp_path / "jobs.jsonl", "-k", "1", "--model", model),
+            *("--speakers", speakers, "--out", out, "--config", "configs/batch.yaml"),
+            *("--set", "generate.candidates=200"),
+        ],
+        env=cluster.env, capture_output=True, text=True, timeout=JOB_LIMIT_S,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert [(line["text"], line["state"]) for line in lines] == [("Good morning.", "done"), ("Good night.", "done")]
+    assert all(not verify(line["wav"]).problems for line in lines)
 
 
 def test_a_job_that_cannot_begin_fails_with_its_line(cluster, tmp_path):
