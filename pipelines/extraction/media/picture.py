@@ -58,9 +58,8 @@ class Picture:
 
 def jpeg(image: np.ndarray, quality: int) -> bytes:
     """Returns the JPEG file of (height, width, 3) uint8 RGB; quality 1..100."""
-    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[
-        1
-    ].tobytes()
+    _, file = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return file.tobytes()
 
 
 def _shrunk(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
