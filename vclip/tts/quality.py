@@ -2,7 +2,7 @@
 
 It was made to judge noise suppression: it hears noise and distortion, and knows little of whether a voice is lively.
 The weights ship in the PyPI package `speechmos`. Its own function judges short speech as often as it fits, repeated,
-into the network's window, and with threads that wait for each other; one window and one thread take a third of the CPU.
+into the network's window, with threads that wait for each other; one window and one thread take a third of the CPU.
 """
 
 import functools
