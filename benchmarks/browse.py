@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.browsing.cards import Filters, page
+from pipelines.browsing.facets import Values
 from pipelines.browsing.media import _Places
-from pipelines.browsing.values import Values
-from stores import Store, run_id, schemas
+from stores import Store, run_id, schema
 from stores.rows import typed
 
 PART, MEDIA_BYTES, PAGE = 50_000, 300, 60
@@ -45,7 +45,7 @@ def made_up(folder: Path, clips: int) -> Store:
 def _rows(table: str, names: list[str], own: dict, rng: np.random.Generator, start: int) -> pa.Table:
     n, columns = len(names), []
     fixed = {**own, "video_uri": "one.mp4", "labels": "{}", "language": "en"}
-    for field in schemas.schema(table, SPACES.get(table)):
+    for field in schema.schema(table, SPACES.get(table)):
         if field.name in fixed:
             columns.append(pa.array([fixed[field.name]] * n, field.type))
         elif field.name.endswith("_id"):
@@ -64,7 +64,7 @@ def _rows(table: str, names: list[str], own: dict, rng: np.random.Generator, sta
             columns.append(pa.array([rng.bytes(MEDIA_BYTES) for _ in range(n)], field.type))
         else:
             columns.append(pa.nulls(n, field.type))
-    return pa.Table.from_arrays(columns, schema=schemas.schema(table, SPACES.get(table)))
+    return pa.Table.from_arrays(columns, schema=schema.schema(table, SPACES.get(table)))
 
 
 def _ms(act: Callable[[], object]) -> float:

@@ -23,13 +23,13 @@ from collections import Counter
 from pathlib import Path
 
 from pipelines.config import Config
-from pipelines.distill import SENTENCES
-from pipelines.generate_batch import RESULTS, generate_batch
+from pipelines.generation.batch import RESULTS, generate_batch
+from pipelines.generation.distill import SENTENCES
 from stores import Store
 from vclip.config import load
 from vclip.errors import InputError
+from vclip.marking.verify import verify
 from vclip.tts import open_tts
-from vclip.tts.verify import verify
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 MOST_TWICE = 0.02

@@ -1,6 +1,6 @@
 """Who is who where nobody says: what impostors are like, and how well people are found with their names hidden.
 
-    python benchmarks/identities.py fit --store work/pairs        the constants of vclip/association/likeness.py
+    python benchmarks/identities.py fit --store work/pairs        the constants of clustering/pair_scores.py
     python benchmarks/identities.py real --store work/pairs       fitted on four folds of people, judged on the fifth
     python benchmarks/identities.py planted --clips 10000         people whose cosines are spread as real ones are
 
@@ -21,9 +21,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from stores import Store
-from vclip.association import likeness
+from vclip.association.clustering import pair_scores
+from vclip.association.clustering.pseudo_identities import group_people
 from vclip.association.pairs import Pairs, mean_direction
-from vclip.association.people import group_people
 
 SPACES = ("dlib/resnet-v1-128/crop1", "resemblyzer/ge2e-256")
 # The shared pairs are named by their videos. Seen by eye among the likeliest pairs of two names and the least
@@ -64,7 +64,7 @@ def labelled(pairs: Pairs, as_labelled: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit(pairs: Pairs, person: np.ndarray, wrong: np.ndarray, clips: np.ndarray | None = None) -> dict:
-    """Returns the constants of vclip/association/likeness.py, from the pairs of the given clips (C,) bool."""
+    """Returns the constants of clustering/pair_scores.py, from the pairs of the given clips (C,) bool."""
     from sklearn.linear_model import LogisticRegression
 
     one, other = np.triu_indices(len(pairs), 1)
@@ -120,13 +120,16 @@ def cross_validated(pairs: Pairs, person: np.ndarray, wrong: np.ndarray, folds: 
 @contextmanager
 def constants(fitted: dict):
     """Puts fitted constants in the place of the module's."""
-    kept = {name: getattr(likeness, name) for name in ("SPREAD", "IMPOSTORS")}
-    likeness.SPREAD, likeness.IMPOSTORS = fitted["spread"], {"dlib": fitted["face"], "resemblyzer": fitted["voice"]}
+    kept = {name: getattr(pair_scores, name) for name in ("SPREAD", "IMPOSTORS")}
+    pair_scores.SPREAD, pair_scores.IMPOSTORS = (
+        fitted["spread"],
+        {"dlib": fitted["face"], "resemblyzer": fitted["voice"]},
+    )
     try:
         yield
     finally:
         for name, value in kept.items():
-            setattr(likeness, name, value)
+            setattr(pair_scores, name, value)
 
 
 def compared(pairs: Pairs, person: np.ndarray, single: bool = True, wrong: np.ndarray | None = None) -> dict:
@@ -223,8 +226,8 @@ def planted(clips: int, clips_each: float, harder: float, seed: int) -> Pairs:
     person = np.sort(np.searchsorted(np.cumsum(rng.geometric(1 / clips_each, clips)), np.arange(clips), side="right"))
     people = int(person.max()) + 1
     (face_mean, face_spread), (voice_mean, voice_spread) = (
-        likeness.IMPOSTORS["dlib"],
-        likeness.IMPOSTORS["resemblyzer"],
+        pair_scores.IMPOSTORS["dlib"],
+        pair_scores.IMPOSTORS["resemblyzer"],
     )
 
     def vectors(dim: int, mean: float, spread: float, same: float) -> np.ndarray:

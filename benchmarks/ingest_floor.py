@@ -17,15 +17,15 @@ import silero_vad
 import torch
 
 from pipelines.config import Config
-from pipelines.embedding import decode_image, decode_speech
-from pipelines.extraction import extract
-from pipelines.extraction.extract import Trace
+from pipelines.extraction import pipeline
+from pipelines.extraction.active_speaker.lip_motion import LipMotion
+from pipelines.extraction.active_speaker.scores import open_backend, speaking_scores
 from pipelines.extraction.faces.detectors import open_detector
-from pipelines.extraction.media.decode import SAMPLE_RATE_HZ
-from pipelines.extraction.speaking.contrast import open_backend, speaking_scores
-from pipelines.extraction.speaking.lips import LipMotion
-from pipelines.extraction.voices import one_voice
-from pipelines.extraction.voices.silero import FRAME
+from pipelines.extraction.pipeline import Trace
+from pipelines.extraction.speech import speaker_change
+from pipelines.extraction.speech.vad import FRAME
+from pipelines.extraction.video.decode import SAMPLE_RATE_HZ
+from pipelines.ingest.embed import decode_image, decode_speech
 from vclip.encoders import open_face_encoder, open_voice_encoder
 
 HELD_BYTES = 256 << 20  # inputs that wait for their turn, at most
@@ -61,7 +61,7 @@ class _Models:
         """Extracts one video and has its models do it again."""
         trace = Trace()
         with self._noting():
-            clips = extract(path, self.config, trace=trace).clips
+            clips = pipeline(path, self.config, trace=trace).clips
         self._settle()
         self._motions.clear()
         if trace.sound is not None:
@@ -69,7 +69,7 @@ class _Models:
             self._compare(trace)
         with self._clock("one voice"):
             for windows in self._windows:
-                one_voice._encode(windows)
+                speaker_change._encode(windows)
         self._windows.clear()
         self._crops += [decode_image(face.image) for clip in clips for face in clip.faces]
         self._segments += [decode_speech(voice.audio) for clip in clips for voice in clip.voices]
@@ -84,7 +84,7 @@ class _Models:
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        move, encoded = LipMotion.__call__, one_voice._encode
+        move, encoded = LipMotion.__call__, speaker_change._encode
 
         def detect(picture: np.ndarray) -> list:
             self._pictures.append(picture)
@@ -100,9 +100,9 @@ class _Models:
             return move(motion, grey, landmarks)
 
         with (
-            mock.patch("pipelines.extraction.extract.open_detector", return_value=detect),
+            mock.patch("pipelines.extraction.pipeline.open_detector", return_value=detect),
             mock.patch.object(LipMotion, "__call__", moved),
-            mock.patch.object(one_voice, "_encode", encode),
+            mock.patch.object(speaker_change, "_encode", encode),
         ):
             self._move = move
             yield

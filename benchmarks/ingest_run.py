@@ -12,18 +12,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipelines.config import Config
-from pipelines.extraction.rows import Extraction
-from pipelines.inputs.source import Source
-from pipelines.videos import extract_video
+from pipelines.extraction.types import Extraction
+from pipelines.ingest.sources.source import Source
+from pipelines.ingest.videos import extract_video
 
 
 def run(files: list[Path], folder: Path, cpus: int, config: Config) -> dict:
     """Ingests files on `cpus` CPUs into a new store in `folder`; returns its seconds, sizes and counts."""
     import ray
 
-    from pipelines.cluster import start_ray
-    from pipelines.ingest import ingest
-    from pipelines.inputs.listing import list_videos
+    from pipelines.cluster.session import start_ray
+    from pipelines.ingest.job import ingest
+    from pipelines.ingest.sources.listing import list_videos
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

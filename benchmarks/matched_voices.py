@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.config import Config
-from pipelines.evaluate_generation import evaluate_generation
+from pipelines.generation.evaluate import evaluate_generation
 from vclip.config import load
 
 Figure = dict[str, float | None]

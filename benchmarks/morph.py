@@ -23,12 +23,12 @@ import pocketsphinx
 import torch
 
 from pipelines.config import Config
+from pipelines.generation.fit_speakers import bank_of_folder
 from pipelines.progress import step
-from pipelines.speakers import bank_of_folder
 from vclip.audio import prepare_speech, resample
 from vclip.encoders.ge2e import GE2E
-from vclip.tts.morph import Morph
-from vclip.tts.morph_controls import Controls
+from vclip.tts.morph.backend import Morph
+from vclip.tts.morph.controls import Controls
 
 # Of the Harvard sentences (IEEE, 1969), lists 3 to 12; none in the calibration.
 SENTENCES = (

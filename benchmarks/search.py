@@ -23,7 +23,7 @@ import faiss
 import numpy as np
 import pyarrow as pa
 
-from stores import Store, opening, schemas, search
+from stores import Store, connection, search
 from stores.ranking import Ranking, unit
 from stores.snapshot import Snapshot
 
@@ -141,7 +141,7 @@ class World:
 def filled(uri: str, rows: int, world: World) -> Store:
     """Returns a store with so many faces, whose id is their number; past `commit`, which takes dicts."""
     store = Store.create(uri, faces={SPACE: DIM}, voices={SPACE: DIM})
-    db = opening.connect(uri)
+    db = connection.connect(uri)
     order = np.random.default_rng(3).permutation(rows) // PER_PERSON
     db.open_table("faces").add(_faces(db.open_table("faces").schema, order, world))
     videos = {"video_id": ["video"], "run_id": ["run"], "state": ["done"], "n_faces": [rows]}
@@ -159,7 +159,7 @@ def _faces(schema: pa.Schema, people: np.ndarray, world: World) -> Iterator[pa.R
             "face_id": [f"{start + i:09}" for i in range(count)],
             "clip_id": [f"{(start + i) // 4:09}" for i in range(count)],
             "video_id": ["video"] * count, "run_id": ["run"] * count, "quality": quality[start : start + count],
-            schemas.vector_column(SPACE): pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), DIM),
+            schema.vector_column(SPACE): pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), DIM),
         }).to_batches()[0]  # fmt: skip
 
 

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 from pipelines.config import Config
-from pipelines.distill import SENTENCES, foretold_voices
+from pipelines.generation.distill import SENTENCES, foretold_voices
+from pipelines.generation.fit_speakers import bank_of_folder
 from pipelines.progress import step
-from pipelines.speakers import bank_of_folder
 from vclip.audio import prepare_speech
 from vclip.config import load
 from vclip.encoders import open_voice_encoder

@@ -15,8 +15,8 @@ from typing import Any
 
 from PIL import Image
 
-from pipelines.extraction.media.decode import ffmpeg_binary
-from pipelines.sample_corpus import make_sample
+from pipelines.extraction.video.decode import ffmpeg_binary
+from pipelines.quickstart.sample import make_sample
 
 IMAGES = Path(__file__).parent / "images"
 OFFLINE = Path(__file__).parents[1] / "configs" / "offline.yaml"

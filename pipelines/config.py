@@ -5,12 +5,12 @@ from typing import Any
 from pydantic import Field
 
 from pipelines.extraction.config import ExtractionConfig
-from pipelines.inputs.remote import RemoteConfig
+from pipelines.ingest.sources.remote import RemoteConfig
 from vclip.association.training import TrainConfig
 from vclip.config import Settings
 from vclip.speakers.generator import GeneratorConfig
-from vclip.speakers.search import SearchConfig
 from vclip.speakers.signature import SignatureConfig
+from vclip.speakers.voice_search import SearchConfig
 
 
 class EncodersConfig(Settings):

@@ -15,9 +15,9 @@ from lancedb.table import Table
 from stores import ledger, rows, runs
 from stores.errors import StoreError
 from stores.ledger import ledger_rows
-from stores.persistence import persist
+from stores.retry import persist
 from stores.rows import Row, VideoRows
-from stores.schemas import KEYS, VOUCHED, Spaces
+from stores.schema import KEYS, VOUCHED, Spaces
 from stores.sql import rows_of
 
 _IN_LIST = 1000  # ids to one SQL list; a count past 10,000 ids took 0.14 s, without them 0.02 s

@@ -18,7 +18,7 @@ from lancedb.db import DBConnection
 from stores import commit, ids, rows
 from stores.corrections import in_force
 from stores.errors import StoreError, nearest
-from stores.schemas import LABELS
+from stores.schema import LABELS
 from stores.snapshot import Snapshot
 from stores.sql import quoted
 

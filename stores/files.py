@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import obstore
 from obstore.store import from_url
 
+from stores.connection import local_path, plain_http
 from stores.errors import StoreError, reason
-from stores.opening import local_path, plain_http
 
 _PIECE = 8 << 20
 

@@ -15,13 +15,13 @@ import numpy as np
 from lancedb.db import DBConnection
 from lancedb.index import IvfFlat, IvfRq
 
-from stores import schemas
+from stores import schema
 from stores.errors import StoreError, reason
 from stores.pairs import matrix, space_column
-from stores.persistence import persist
 from stores.ranking import Ranking, unit
-from stores.resident import batches
+from stores.retry import persist
 from stores.snapshot import ROW_ID, Snapshot
+from stores.vector_cache import batches
 
 FEWEST = 256  # rows that centroids can be learned from
 BITS = 4  # of a dimension
@@ -71,7 +71,7 @@ def build(
     found, query_ms = _recall(snapshot, table, column, queries[reported], exact[reported], nprobes)
     key = {_setting(column): str(nprobes)}
     persist("the index's settings", lambda: db.open_table(table).to_lance().update_config(key))
-    name = field.metadata[schemas.SPACE_KEY].decode()
+    name = field.metadata[schema.SPACE_KEY].decode()
     return Built(
         table,
         name,
@@ -103,7 +103,7 @@ def search(
 def _one(
     snapshot: Snapshot, table: str, column: str, query: np.ndarray, k: int, where: str | None, nprobes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    key = schemas.KEYS[table]
+    key = schema.KEYS[table]
     rows = snapshot.near(table, [key, column, ROW_ID], column, query, k, where, nprobes, REFINE)
     ranking = Ranking(query[None], k)
     if len(rows):
@@ -130,7 +130,7 @@ def _exact(
     drawn, queries = drawn[usable], queries[usable]
     ranking = Ranking(queries, 11)
     for rows in batches(snapshot, table, column, None):
-        keys = rows[schemas.KEYS[table]].to_numpy().astype(str)
+        keys = rows[schema.KEYS[table]].to_numpy().astype(str)
         ranking.see(unit(matrix(rows[column])), keys, rows[ROW_ID].to_numpy())
     query, row, _ = ranking.best()
     return queries, [(int(own), _others(row[query == number], int(own))) for number, own in enumerate(drawn)]

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from stores import schemas
+from stores import schema
 from stores.errors import StoreError
 from stores.snapshot import Snapshot
 
@@ -56,7 +56,7 @@ def space_column(snapshot: Snapshot, table: str, space: str | None) -> str:
     Raises:
         StoreError: the table has no vectors, none of that space, or several to choose from.
     """
-    known = schemas.spaces_of(snapshot.schema(table))
+    known = schema.spaces_of(snapshot.schema(table))
     if space is None and len(known) == 1:
         (space,) = known
     if space not in known:
@@ -64,12 +64,12 @@ def space_column(snapshot: Snapshot, table: str, space: str | None) -> str:
         raise StoreError(
             f"{table}: vectors of {', '.join(map(repr, known)) or 'no space'}, {asked}; name one of these"
         )
-    return schemas.vector_column(space)
+    return schema.vector_column(space)
 
 
 def _rows(snapshot: Snapshot, table: str, space: str | None, columns: list[str]) -> pa.Table:
     column = space_column(snapshot, table, space)
-    names = {"id": schemas.KEYS[table], "clip_id": "clip_id", "vector": column} | {name: name for name in columns}
+    names = {"id": schema.KEYS[table], "clip_id": "clip_id", "vector": column} | {name: name for name in columns}
     return snapshot.query(table, names)
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stores import ids, schemas
+from stores import ids
+from stores import schema as schemas
 from stores.errors import StoreError, nearest
-from stores.schemas import EMBEDDED, KEYS, LABELS
+from stores.schema import EMBEDDED, KEYS, LABELS
 
 STATES = ("done", "empty", "failed")
 _JSON = ("funnel", "labels", "scores", "models", "command", "config", "summary")

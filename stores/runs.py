@@ -16,7 +16,7 @@ from lancedb.db import DBConnection
 
 from stores import ids, rows
 from stores.errors import StoreError, StoreUnavailable
-from stores.persistence import persist
+from stores.retry import persist
 from stores.sql import quoted
 
 LEASE_S = 900.0  # a run that has not been heard of for so long is over

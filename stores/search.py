@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from stores import index, schemas
+from stores import index, schema
 from stores.errors import StoreError
 from stores.pairs import matrix, space_column
 from stores.ranking import Ranking, unit
-from stores.resident import Memory, batches
 from stores.snapshot import ROW_ID, Snapshot
 from stores.sql import quoted
+from stores.vector_cache import Memory, batches
 
 RESIDENT, INDEX, STREAM = "resident", "index", "stream"
 MEMORY_BYTES = 4 << 30  # of vectors of one table and space: 2 million of 512 floats
@@ -113,7 +113,7 @@ def _streamed(
         if wanted is not None:
             rows = rows.filter(compute.is_in(rows["clip_id"], wanted))
         if len(rows):
-            keys = rows[schemas.KEYS[table]].to_numpy().astype(str)
+            keys = rows[schema.KEYS[table]].to_numpy().astype(str)
             ranking.see(unit(matrix(rows[column])), keys, rows[ROW_ID].to_numpy())
     return ranking.best()
 
@@ -136,8 +136,8 @@ def _both(where: str | None, wanted: pa.ChunkedArray | None) -> str | None:
 
 
 def _rows(snapshot: Snapshot, table: str, query: np.ndarray, row: np.ndarray, cosine: np.ndarray) -> pa.Table:
-    vectors = set(map(schemas.vector_column, schemas.spaces_of(snapshot.schema(table))))
-    columns = [name for name in snapshot.schema(table).names if name not in vectors | {schemas.MEDIA.get(table)}]
+    vectors = set(map(schema.vector_column, schema.spaces_of(snapshot.schema(table))))
+    columns = [name for name in snapshot.schema(table).names if name not in vectors | {schema.MEDIA.get(table)}]
     rows = snapshot.take(table, row, columns)
     rows = rows.add_column(0, "cosine", pa.array(cosine, pa.float32()))
     return rows.add_column(0, "query", pa.array(query, pa.int64()))

@@ -23,10 +23,10 @@ from lancedb.query import ColumnOrdering, LanceQueryBuilder
 from lancedb.table import Table
 from pyarrow import compute
 
-from stores import corrections, schemas
+from stores import corrections
 from stores.corrections import ROW_ID, Corrections
 from stores.errors import StoreError, nearest, reason
-from stores.schemas import LATER, MEDIA, PINNED, TABLES, VOUCHED
+from stores.schema import LATER, MEDIA, PINNED, TABLES, VOUCHED, check_table
 from stores.sql import check_brackets, explained, rows_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Snapshot:
 
     def schema(self, table: str) -> pa.Schema:
         """Returns the columns of a table; raises StoreError if there is no such table."""
-        schemas.check_table(table)
+        check_table(table)
         return self._tables[table].schema
 
     @property
@@ -112,7 +112,7 @@ class Snapshot:
 
         It holds rows that are not vouched for, too, and `corrections` are not applied to it.
         """
-        schemas.check_table(table)
+        check_table(table)
         with self._explained(table):
             return self._tables[table].to_lance()
 
@@ -139,7 +139,7 @@ class Snapshot:
 
     def count(self, table: str, where: str | None = None) -> int:
         """Returns how many rows of `table` match."""
-        schemas.check_table(table)
+        check_table(table)
         with self._explained(table):
             stored = self._tables[table].count_rows(self.filter(table, where))
             return stored + (self.corrections.table.count_rows(where) if self._corrected(table) else 0)

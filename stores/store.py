@@ -19,15 +19,16 @@ import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
 
-from stores import commit, edits, migrations, opening, pairs, rows, runs, schemas, search, tags
+from stores import commit, connection, edits, pairs, rows, runs, schema, search
+from stores.connection import Options
 from stores.errors import StoreError
-from stores.opening import Options
-from stores.resident import Memory
+from stores.maintenance import migrations, tags
 from stores.rows import Row, VideoRows
-from stores.schemas import EMBEDDED
+from stores.schema import EMBEDDED
 from stores.snapshot import Snapshot
 from stores.sql import quoted
 from stores.upkeep import Upkeep
+from stores.vector_cache import Memory
 
 
 class Store(Upkeep):
@@ -50,7 +51,7 @@ class Store(Upkeep):
         Raises:
             StoreError: something is there already, or the spaces cannot be stored.
         """
-        return cls(str(uri), opening.create(str(uri), {"faces": faces, "voices": voices}, options))
+        return cls(str(uri), connection.create(str(uri), {"faces": faces, "voices": voices}, options))
 
     @classmethod
     def open(
@@ -66,18 +67,18 @@ class Store(Upkeep):
             StoreError: no store is there, it was made by another version (see `migrate`), or for other spaces.
         """
         spaces = {"faces": faces or {}, "voices": voices or {}}
-        return cls(str(uri), opening.open_current(str(uri), spaces, options))
+        return cls(str(uri), connection.open_current(str(uri), spaces, options))
 
     @classmethod
     def open_or_create(
         cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None
     ) -> Self:
         """Returns the store at `uri`, new if there was none; raises StoreError as `open` and `create` do."""
-        if not opening.exists(str(uri), options):
+        if not connection.exists(str(uri), options):
             try:
                 return cls.create(uri, faces, voices, options)
             except StoreError:
-                if not opening.exists(str(uri), options):  # another job was faster
+                if not connection.exists(str(uri), options):  # another job was faster
                     raise
         return cls.open(uri, faces, voices, options)
 
@@ -86,7 +87,7 @@ class Store(Upkeep):
         cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None
     ) -> Self:
         """As `open_or_create`, but where there is no store, the new one is in memory and nothing is written."""
-        if opening.exists(str(uri), options):
+        if connection.exists(str(uri), options):
             return cls.open(uri, faces, voices, options)
         return cls.create("memory://", faces, voices)
 
@@ -97,7 +98,7 @@ class Store(Upkeep):
         Raises:
             StoreError: no store is there, it is newer than this code, or a step is missing.
         """
-        return migrations.run(opening.connect(str(uri), options), str(uri))
+        return migrations.run(connection.connect(str(uri), options), str(uri))
 
     def spaces(self, table: str) -> dict[str, int]:
         """Returns space -> dimension of the vectors in `faces` or `voices`."""
@@ -329,8 +330,8 @@ class Store(Upkeep):
         return self.query("speakers", where=where or None, order="speaker_id")
 
     @cached_property
-    def _spaces(self) -> schemas.Spaces:
-        return {table: schemas.spaces_of(self._db.open_table(table).schema) for table in EMBEDDED}
+    def _spaces(self) -> schema.Spaces:
+        return {table: schema.spaces_of(self._db.open_table(table).schema) for table in EMBEDDED}
 
     def _only(self, table: str) -> str:
         names = list(self._spaces[table])

@@ -5,8 +5,13 @@ from typing import Any
 
 from lancedb.db import DBConnection
 
-from stores import checking, deletion, embeddings, index, maintenance, merging, repair, tags
-from stores.schemas import MEDIA
+from stores import index
+from stores.maintenance import check as checking
+from stores.maintenance import compact as maintenance
+from stores.maintenance import delete as deletion
+from stores.maintenance import embed, repair, tags
+from stores.maintenance import merge as merging
+from stores.schema import MEDIA
 from stores.snapshot import Snapshot
 
 DAY_S = 86_400.0
@@ -55,13 +60,13 @@ class Upkeep:
         """
         return maintenance.compact(self._db, keep_versions_s)
 
-    def embedding(self, table: str, space: str, dim: int) -> embeddings.Embedding:
-        """Returns a new space's vectors of `faces` or `voices` in the making; see `stores.embeddings`."""
-        return embeddings.Embedding(self._db, table, space, dim)
+    def embedding(self, table: str, space: str, dim: int) -> embed.Embedding:
+        """Returns a new space's vectors of `faces` or `voices` in the making; see `stores.maintenance.embed`."""
+        return embed.Embedding(self._db, table, space, dim)
 
     def drop_spaces(self, table: str, keep: str) -> list[str]:
         """Drops the vectors of all spaces but one, and returns those spaces."""
-        return embeddings.drop(self._db, table, keep)
+        return embed.drop(self._db, table, keep)
 
     def media(self, table: str, version: int, places: Sequence[int]) -> list[bytes]:
         """Returns the media of rows of a version of `faces` or `voices`, by their places in it."""
@@ -126,7 +131,7 @@ class Upkeep:
     def check(
         self, reads: Mapping[str, checking.Reads], advance: checking.Advance = lambda table, rows: None
     ) -> checking.Report:
-        """Returns what is wrong with the rows of all tables; see `stores.checking.FATES`.
+        """Returns what is wrong with the rows of all tables; see `stores.maintenance.check.FATES`.
 
         Args:
             reads: table -> what returns why a file of its media cannot be read, "" if it can.

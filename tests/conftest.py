@@ -7,7 +7,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from places import BUCKET, IN_BUCKET
+
+from tests.support.places import BUCKET, IN_BUCKET
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,8 @@ def new_uri(tmp_path_factory) -> Iterator[Callable[[], str]]:
         yield lambda: str(tmp_path_factory.mktemp("stores") / "store")
         return
     import boto3
-    from loopback import bucket_service
+
+    from tests.support.loopback import bucket_service
 
     numbers = count()
     with ExitStack() as stack:

@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 # Where each public name lives; a module is imported when its name is first used.
 _HOMES = {
     "Pairs": "vclip.association.pairs",
-    "group_people": "vclip.association.people",
+    "group_people": "vclip.association.clustering.pseudo_identities",
     "AssociationModel": "vclip.association.model",
     "TrainConfig": "vclip.association.training",
     "train": "vclip.association.training",
@@ -25,8 +25,8 @@ _HOMES = {
     "expected_voices": "vclip.speakers.retrieval",
     "suitability": "vclip.speakers.retrieval",
     "pick_diverse": "vclip.speakers.retrieval",
-    "Search": "vclip.speakers.search",
-    "SearchConfig": "vclip.speakers.search",
+    "Search": "vclip.speakers.voice_search",
+    "SearchConfig": "vclip.speakers.voice_search",
     "open_face_encoder": "vclip.encoders",
     "open_voice_encoder": "vclip.encoders",
     "open_tts": "vclip.tts",

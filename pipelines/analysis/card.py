@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 
 from pipelines.analysis.stats import counted
-from pipelines.charts import duration
-from pipelines.fates import in_words
-from pipelines.markup import document
-from pipelines.markup import table as markup_table
-from pipelines.whole_file import whole_file
+from pipelines.extraction.drop_reasons import in_words
+from pipelines.files import whole_file
+from pipelines.html.charts import duration
+from pipelines.html.page import document
+from pipelines.html.page import table as markup_table
 from stores import Snapshot, Store
-from stores.schemas import EMBEDDED, spaces_of
+from stores.schema import EMBEDDED, spaces_of
 
 Part = str | tuple[Sequence[str], Sequence[Mapping[str, Any]]] | dict[str, str]  # text, a table, or title -> code
 FILL_IN = "TO FILL IN"

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import compute
 
-from stores import Snapshot, schemas
+from stores import Snapshot, schema
 from stores.sql import quoted
 
 AT_A_TIME = 64  # clips whose media are in memory
@@ -77,6 +77,6 @@ def _read(snapshot: Snapshot, plan: pa.Table) -> Iterator[ClipMedia]:
 
 def _columns(snapshot: Snapshot, table: str) -> list[str]:
     """Returns the columns that belong to the medium: all but ids of others, and vectors."""
-    vectors = map(schemas.vector_column, schemas.spaces_of(snapshot.schema(table)))
+    vectors = map(schema.vector_column, schema.spaces_of(snapshot.schema(table)))
     left_out = {"clip_id", "video_id", "run_id", *vectors}
     return [name for name in snapshot.schema(table).names if name not in left_out]

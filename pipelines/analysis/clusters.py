@@ -1,6 +1,6 @@
 """`vclip clusters`: who is who by looks and voice alone, set against the names that are given, and near-duplicates.
 
-Two methods. Average linkage (`vclip.association.linkage`) is what `vclip train` names people by: face and voice
+Two methods. Average linkage (`vclip.association.clustering`) is what `vclip train` names people by: face and voice
 together, with a bound that chance seldom passes. HDBSCAN (Campello et al. 2013; scikit-learn's) knows no bound, only
 density, and takes one kind of vector too. Where most people have one clip it makes people of strangers: on 850 real
 clips its pairs have a precision of .08 and a recall of 1.00, those of linkage .94 and .92. Where people have five
@@ -8,26 +8,154 @@ clips each it does as well, and finds more of those whose clips differ much (doc
 """
 
 import csv
+import html
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipelines.analysis.clusters_page import page
-from pipelines.analysis.duplicates import Duplicate, near_duplicates
-from pipelines.analysis.views import clips_with, directions
-from pipelines.analysis.whole_folder import whole_folder
+from pipelines.analysis.clip_media import media_of
+from pipelines.analysis.clip_vectors import clips_with, directions
+from pipelines.files import whole_folder
+from pipelines.html.page import data_uri, document, section, table, tiles
+from pipelines.html.thumbnails import thumbnail
 from pipelines.progress import step
-from stores import Store
-from vclip.association.likeness import likeness
-from vclip.association.linkage import link
+from stores import Snapshot, Store
+from vclip.association.clustering.agglomerative import link
+from vclip.association.clustering.pair_scores import likeness
+from vclip.association.clustering.pseudo_identities import seen_at_once
+from vclip.association.leaks import near_bound, near_identical
 from vclip.association.pairs import Pairs
-from vclip.association.people import seen_at_once
 from vclip.errors import InputError
+
+if TYPE_CHECKING:
+    from pipelines.analysis.clusters import Clustered
+
+CLUSTERS, FACES, DUPLICATES = 60, 8, 20  # shown, at most; faces of each cluster
+_STYLE = """
+.person { display: grid; grid-template-columns: 12rem 1fr; gap: .4rem 1.2rem; align-items: center;
+          margin-bottom: .5rem; padding: .6rem 1rem }
+.person p { margin: 0; overflow-wrap: anywhere } .faces { display: flex; flex-wrap: wrap; gap: .35rem }
+.faces img { width: 64px; height: 64px; border-radius: .35rem; margin: 0 } .person.mixed { border-color: #cf6a55 }
+td { font-size: .92rem } @media (max-width: 40rem) { .person { grid-template-columns: 1fr } }
+"""
+
+
+def page(snapshot: Snapshot, found: "Clustered", result: Mapping[str, Any]) -> str:
+    """Returns the whole page; `result` is clusters.json."""
+    ids, names = found.clips["clip_id"].to_pylist(), found.names()
+    shown = [
+        np.flatnonzero(found.group == number).tolist() for number in range(min(CLUSTERS, result["of_several_clips"]))
+    ]
+    pairs = found.duplicates[:DUPLICATES]
+    wanted = (
+        {ids[row] for rows in shown for row in rows[:FACES]} | {d.clip_id for d in pairs} | {d.other for d in pairs}
+    )
+    faces = {media.clip["clip_id"]: thumbnail(media.face["image"]) for media in media_of(snapshot, sorted(wanted))}
+    people = "".join(
+        _person(number, [names[row] for row in rows], [faces.get(ids[row], b"") for row in rows[:FACES]])
+        for number, rows in enumerate(shown)
+    )
+    more = result["of_several_clips"] - len(shown)
+    if more > 0:
+        people += f'<p class="faint">and {more:,} more, in clusters.csv</p>'
+    body = [
+        _tiles(result),
+        section("People of several clips", people),
+        section("Near-duplicates", "".join(_pair(pair, faces) for pair in pairs)),
+        section("Against the names", _agreement(result["agreement_with_names"])),
+    ]
+    lead = f"Store {result['store']}, {result['of']}, by {result['method']}."
+    return document("Who is who", lead, "".join(body), _STYLE)
+
+
+def _tiles(result: Mapping[str, Any]) -> str:
+    shown = [
+        (f"{result['clips']:,}", "clips"),
+        (f"{result['clusters']:,}", "clusters"),
+        (f"{result['of_several_clips']:,}", "of several clips"),
+        (f"{result['largest']:,}", "clips in the largest"),
+        (f"{result['near_duplicates']:,}", "near-duplicate pairs"),
+    ]
+    return tiles(shown)
+
+
+def _person(number: int, names: list[str], faces: list[bytes]) -> str:
+    counts = Counter(name or "nobody named" for name in names)
+    said = "<br>".join(
+        f"{html.escape(name)}{f' × {count}' if count > 1 else ''}" for name, count in counts.most_common(3)
+    )
+    known = set(names) - {""}
+    mixed = '<span class="faint">several names</span><br>' if len(known) > 1 else ""
+    return (
+        f'<div class="card person{" mixed" if mixed else ""}"><p><b>{number}</b> <span class="faint">{len(names)} '
+        f"clips</span><br>{mixed}{said}</p>{_faces(faces)}</div>"
+    )
+
+
+def _faces(faces: list[bytes]) -> str:
+    images = "".join(f'<img src="{data_uri(face, "image/jpeg")}" alt="">' for face in faces if face)
+    return f'<div class="faces">{images}</div>'
+
+
+def _pair(pair: Any, faces: Mapping[str, bytes]) -> str:
+    said = f"{html.escape(pair.clip_id)}<br>{html.escape(pair.other)}"
+    return (
+        f'<div class="card person"><p><b>{pair.face:.4f}</b> face, <b>{pair.voice:.4f}</b> voice'
+        f'<br><span class="faint">{said}</span></p>{_faces([faces[pair.clip_id], faces[pair.other]])}</div>'
+    )
+
+
+def _agreement(found: Mapping[str, Any] | None) -> str:
+    if not found:
+        return '<p class="faint">The store names nobody, so nothing can be compared.</p>'
+    said = (
+        f"Of the {found['clips']:,} clips that name one of {found['people']:,} people. Names may be wrong too: the "
+        "clusters with a red edge hold several."
+    )
+    figures = {"precision of pairs": "precision", "recall of pairs": "recall", "B-cubed F1": "b_cubed_f1"}
+    rows = [
+        {"": words, "value": "–" if found[name] is None else f"{found[name]:.3f}"} for words, name in figures.items()
+    ]
+    return f'<p class="faint">{said}</p>{table(["", "value"], rows)}'
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Two clips that are near-identical."""
+
+    clip_id: str
+    other: str
+    face: float  # cosine of their faces
+    voice: float  # and of their voices
+
+
+def near_duplicates(clip_ids: Sequence[str], faces: np.ndarray, voices: np.ndarray) -> list[Duplicate]:
+    """Returns the pairs of clips whose faces, and whose voices, are near-identical, the most alike first.
+
+    Near-identical is what `vclip.association.leaks` takes for one picture or one recording. All clips are compared
+    with all, exactly: time grows with the square of their number.
+
+    Args:
+        clip_ids: of C clips.
+        faces: (C, d_face) float32, unit norm.
+        voices: (C, d_voice) float32, unit norm.
+    """
+    found, bound = [], near_bound(voices, voices)
+    with step("looking for near-duplicates", len(clip_ids), "clips") as looking:
+        for row, other, face in near_identical(faces, faces):  # each row finds itself at least, unless it is zero
+            if row > looking.done:
+                looking.set(row)
+            if row < other and (voice := float(voices[row] @ voices[other])) >= bound:
+                found.append(Duplicate(clip_ids[row], clip_ids[other], face, voice))
+        looking.set(len(clip_ids))
+    return sorted(found, key=lambda pair: -(pair.face + pair.voice))
+
 
 OF = ("both", "faces", "voices")
 METHODS = ("linkage", "hdbscan")

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-from pipelines.analysis.views import clips_with, directions
-from pipelines.plots import plot_map
+from pipelines.analysis.clip_vectors import clips_with, directions
+from pipelines.files import whole_file
+from pipelines.html.plots import plot_map
 from pipelines.progress import step
-from pipelines.whole_file import whole_file
 from stores import Snapshot, Store
 from stores.errors import nearest
 from vclip.errors import InputError

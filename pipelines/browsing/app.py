@@ -10,9 +10,9 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from pipelines.browsing import asking, editing, media, speaking
+from pipelines.browsing import edit_routes, generate_routes, media, read_routes
 from pipelines.browsing.guard import Guard
-from pipelines.browsing.opened import Opened
+from pipelines.browsing.session import Opened
 from stores.errors import StoreError
 from vclip.errors import InputError
 
@@ -28,11 +28,11 @@ def page_app(opened: Opened, host: str = "127.0.0.1") -> FastAPI:
     """
     app, guard = FastAPI(title="vclip browse", docs_url=None, redoc_url=None, openapi_url=None), Guard(host)
     app.middleware("http")(guard)
-    app.include_router(asking.routes(opened))
-    app.include_router(editing.routes(opened))
+    app.include_router(read_routes.routes(opened))
+    app.include_router(edit_routes.routes(opened))
     app.include_router(media.routes(opened))
     if opened.model_folder and opened.speakers_folder:
-        app.include_router(speaking.routes(opened))
+        app.include_router(generate_routes.routes(opened))
     app.mount("/static", StaticFiles(directory=STATIC))
     index = (STATIC / "index.html").read_text(encoding="utf-8")
     index = index.replace("{{token}}", guard.token).replace("{{who}}", html.escape(_user(), quote=True))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stores import Snapshot
-from stores.schemas import LABELS
+from stores.schema import LABELS
 from stores.sql import quoted
 
 COLUMNS = ("clip_id", "video_id", "video_uri", "start_s", "end_s", "speaking_score", "identity", "split", *LABELS)

@@ -12,7 +12,7 @@ from stores import Snapshot
 from stores.corrections import ROW_ID
 from stores.errors import StoreError, nearest
 from stores.pairs import matrix, space_column
-from stores.schemas import EMBEDDED, KEYS, LABELS
+from stores.schema import EMBEDDED, KEYS, LABELS
 
 POINTS = 20_000  # more are a blot, and slow to draw
 OF_CLIPS = ("identity", *LABELS, "split", "speaking_score", "video_id")

@@ -7,10 +7,10 @@ from collections import OrderedDict
 import numpy as np
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from pipelines.browsing.opened import Opened
+from pipelines.browsing.session import Opened
 from stores import Snapshot
 from stores.corrections import ROW_ID
-from stores.schemas import KEYS, MEDIA
+from stores.schema import KEYS, MEDIA
 from stores.sql import quoted
 
 KEPT = 1 << 16  # places of rows that are remembered

@@ -7,7 +7,7 @@ import uvicorn
 
 from pipelines.browsing.app import page_app
 from pipelines.browsing.guard import is_loopback
-from pipelines.browsing.opened import Opened
+from pipelines.browsing.session import Opened
 from pipelines.config import Config
 from pipelines.progress import say
 from stores import Store

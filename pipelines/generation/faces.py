@@ -1,110 +1,196 @@
-"""The faces of a manifest, each found once: photos by tasks on the cluster, faces of a store from there."""
+"""The faces that voices are made for: out of a photo, to the vector that the association model takes."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from pipelines.config import Config
-from pipelines.embedding import decode_image
-from pipelines.extraction.faces.detectors import open_detector
-from pipelines.generation.manifest import Photo
-from pipelines.generation.portraits import Face, Portrait, encoded, open_encoder, portrait_in
-from pipelines.inputs.local_copy import local_copy
-from pipelines.inputs.remote import unreadable
-from pipelines.progress import step
-from pipelines.tasks import DIED, in_tasks
-from stores import Store
-from stores.schemas import vector_column
-from vclip.errors import InputError
-
-PHOTOS = 16  # to a task
-IDS = 1000  # to one query
-
-# A face, or why there is none.
-Found = Face | str
+from pipelines.extraction.faces.detectors import FaceDetector
+from pipelines.extraction.faces.photos import decoded, face_in_photo, read_photo
+from pipelines.progress import say
+from vclip.association.base import Association
+from vclip.encoders import FaceEncoder, embed_texts, open_face_encoder, spec_of_space
+from vclip.encoders.face_crop import crop_face
+from vclip.errors import InputError, SpaceError
 
 
-def find_faces(
-    photos: Iterable[Photo], spec: str, space: str, store: Store | None, config: Config
-) -> dict[Photo, Found]:
-    """Returns the face of each photo, or why it cannot be had; tells how far it is.
+@dataclass(frozen=True)
+class Portrait:
+    """One face, ready to be encoded."""
 
-    Args:
-        photos: each once.
-        spec, space: the face encoder, and the space that its vectors must be in.
-        store: where faces with an id are looked up.
-        config: its sections `extraction`, `remote` and `batch`.
+    uri: str  # the photo, or the face of a store
+    sha256: str  # of the picture's file
+    face_index: int  # which face of the photo, from the left
+    faces: int  # how many the photo has
+    crop: np.ndarray  # (side, side, 3) uint8 RGB
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face, encoded."""
+
+    uri: str
+    sha256: str  # "" where there is no picture
+    face_index: int
+    faces: int
+    vector: np.ndarray  # (d_face,) float32
+    called = "face"
+
+    @property
+    def key(self) -> str:
+        """Equal for equal faces, whatever their files are called."""
+        return f"{self.sha256 or self.uri}/{self.face_index}"
+
+    @property
+    def vectors(self) -> np.ndarray:
+        return self.vector[None]
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What provenance says of it."""
+        return {
+            "face": self.uri,
+            "face_sha256": self.sha256,
+            "face_index": self.face_index,
+            "faces_in_photo": self.faces,
+        }
+
+
+def read_portraits(paths: Sequence[Path], detector: FaceDetector, index: int | None) -> list[Portrait]:
+    """Returns the chosen face of each photo, and tells where a photo has several.
 
     Raises:
-        InputError: a detector or an encoder that cannot be opened.
+        InputError: unreadable, no face, or none of that index; names the file.
     """
-    photos = sorted(photos, key=repr)  # in one order, so that another run sees the same
-    from_store = [photo for photo in photos if photo.face_id]
-    files = [photo for photo in photos if photo.uri]
-    found: dict[Photo, Found] = dict(_stored(from_store, spec, space, store))
-    batches = [files[start : start + PHOTOS] for start in range(0, len(files), PHOTOS)]
-    with step("find faces", len(files), "photos") as progress:
-        for photo, face in in_tasks(batches, _Finder(spec, space, config), "find_faces", config.batch.task_cpus):
-            found[photo] = DIED if face is None else face
-            progress.advance()
-    return found
+    portraits = []
+    for path in paths:
+        portrait = portrait_in(read_photo(path), str(path), detector, index)
+        if portrait.faces > 1:
+            used = f"{portrait.faces} faces, used number {portrait.face_index} from the left"
+            say(f"photo {path}: {used}; choose with --face-index")
+        portraits.append(portrait)
+    return portraits
 
 
-class _Finder:
-    """Reads photos in a worker, which keeps the detector and the encoder for its next task."""
+def portrait_in(photo: bytes, uri: str, detector: FaceDetector, index: int | None) -> Portrait:
+    """Returns the chosen face of a photo.
 
-    def __init__(self, spec: str, space: str, config: Config):
-        self._spec, self._space, self._config = spec, space, config
-        self._opened: tuple[Any, Any] | None = None
+    Args:
+        photo: the content of a picture file.
+        uri: its name.
+        detector: finds faces.
+        index: as `face_in_photo` takes it.
 
-    def __call__(self, photos: Sequence[Photo], again: bool) -> list[Found]:
-        if self._opened is None:
-            detector = open_detector(self._config.extraction.tracks.detector)
-            self._opened = detector, open_encoder(self._spec, self._space)
-        return [self._find(photo, *self._opened) for photo in photos]
-
-    def _find(self, photo: Photo, detector: Any, encoder: Any) -> Found:
-        try:
-            with local_copy(photo.uri, self._config.remote) as path, open(path, "rb") as file:
-                content = file.read()
-        except OSError as error:
-            return f"photo {photo}: {unreadable(error)}"
-        try:
-            return encoded([portrait_in(content, str(photo), detector, photo.index)], encoder)[0]
-        except InputError as error:
-            return str(error)
-        except Exception as error:  # one picture that trips a defect must not end a job
-            return f"photo {photo}: internal error: {type(error).__name__}: {error}".splitlines()[0]
+    Raises:
+        InputError: no picture, no face, or none of that index; names the photo.
+    """
+    try:
+        image = decoded(photo)
+        face, used, count = face_in_photo(image, detector, index)
+    except InputError as error:
+        raise InputError(f"photo {uri}: {error}") from None
+    return Portrait(uri, hashlib.sha256(photo).hexdigest(), used, count, crop_face(image, face.landmarks))
 
 
-def _stored(photos: Sequence[Photo], spec: str, space: str, store: Store | None) -> Iterator[tuple[Photo, Found]]:
-    """Yields the faces of a store: by their vectors in the model's space, else by their pictures."""
-    if store is None:
-        yield from ((photo, f"{photo}: found no store to look in, give --store") for photo in photos)
-        return
-    has_vectors = space in store.spaces("faces")
-    columns = ["face_id", "image"] + ([vector_column(space)] if has_vectors else [])
-    encoder = None
-    for start in range(0, len(photos), IDS):
-        part = photos[start : start + IDS]
-        listed = ", ".join("'" + photo.face_id.replace("'", "''") + "'" for photo in part)
-        rows = {r["face_id"]: r for r in store.query("faces", columns, f"face_id IN ({listed})").to_pylist()}
-        for photo in part:
-            row, uri = rows.get(photo.face_id), f"{store.uri}#{photo.face_id}"
-            # A store of vectors alone has no pictures.
-            sha256 = hashlib.sha256(row["image"]).hexdigest() if row and row["image"] else ""
-            if row is None:
-                yield photo, f"{photo}: the store {store.uri} has no such face"
-            elif photo.index:
-                yield photo, f"face_index {photo.index}: a face of the store is one face"
-            elif has_vectors:
-                vector = np.array(row[vector_column(space)], np.float32)
-                yield photo, Face(uri, sha256, 0, 1, vector)
-            elif not row["image"]:
-                yield photo, f"{photo}: the store {store.uri} has neither its picture nor its vector in '{space}'"
-            else:
-                encoder = encoder or open_encoder(spec, space)
-                crop = decode_image(row["image"])
-                yield photo, encoded([Portrait(uri, sha256, 0, 1, crop)], encoder)[0]
+def encoded(portraits: Sequence[Portrait], encoder: FaceEncoder) -> list[Face]:
+    """Returns the portraits' faces.
+
+    One by one: in a batch, the last bits of a vector depend on what is beside it, and a run that goes on where
+    another stopped must choose the same voices.
+    """
+    vectors = (encoder.embed([portrait.crop])[0] for portrait in portraits)
+    return [Face(p.uri, p.sha256, p.face_index, p.faces, v) for p, v in zip(portraits, vectors, strict=True)]
+
+
+def face_encoder_spec(model: Association, config: Config) -> str:
+    """Returns the encoder that a model needs; the configuration names it only where the model's space does not."""
+    try:
+        return spec_of_space(model.face_space)
+    except InputError:
+        return config.encoders.face
+
+
+def open_encoder(spec: str, space: str) -> FaceEncoder:
+    """Returns the face encoder of a spec; raises SpaceError if its space is another than the model's."""
+    encoder = open_face_encoder(spec)
+    if encoder.space != space:
+        raise SpaceError(encoder.space, space, f"face encoder '{spec}'")
+    return encoder
+
+
+# Of the form of a prompt, and saying nothing of what the person looks like.
+NEUTRAL = ("a person", "a person with a voice", "somebody", "somebody who speaks", "a face", "the face of a person")
+
+
+class Subject(Protocol):
+    """What an utterance is made for; `Face` is one too."""
+
+    called: str  # in the notice of a file
+    key: str  # equal for equal ones
+    vectors: np.ndarray  # (n, d_face) float32, of the association model's face space; all of one person
+    told: Mapping[str, Any]  # of it in the provenance
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person on several photos, who counts as the mean of their directions."""
+
+    faces: tuple[Face, ...]
+    called = Face.called
+
+    @property
+    def key(self) -> str:
+        return " ".join(sorted(face.key for face in self.faces))
+
+    @property
+    def vectors(self) -> np.ndarray:
+        return np.concatenate([face.vectors for face in self.faces])
+
+    @property
+    def told(self) -> dict[str, Any]:
+        return {"face": ", ".join(face.uri for face in self.faces), "photos": [face.told for face in self.faces]}
+
+
+@dataclass(frozen=True)
+class Description:
+    """A prompt, put where a face that it fits might lie."""
+
+    prompt: str
+    vector: np.ndarray  # (d_face,) float32
+    called = "description (experimental)"
+
+    @property
+    def key(self) -> str:
+        return f"prompt/{self.prompt}"
+
+    @property
+    def vectors(self) -> np.ndarray:
+        return self.vector[None]
+
+    @property
+    def told(self) -> dict[str, Any]:
+        return {"prompt": self.prompt}
+
+
+def described(prompts: Sequence[str], encoder: FaceEncoder, model: Association) -> list[Description]:
+    """Returns prompts as faces: mean of the training faces + text - mean of neutral texts.
+
+    CLIP's texts lie elsewhere than its pictures (Liang et al., Mind the gap, 2022); the shift puts a text that says
+    nothing at the mean face. It is a heuristic: that what a text differs by from others is what faces differ by is
+    assumed. Not normed, as the mean face is not.
+
+    Raises:
+        InputError: the face encoder reads no text, or a prompt is empty.
+    """
+    if any(not prompt.strip() for prompt in prompts):
+        raise InputError('--prompt: found an empty text, expected a description, as in "an old man"')
+    vectors = embed_texts(encoder, prompts) - embed_texts(encoder, NEUTRAL).mean(axis=0)
+    say("--prompt is experimental: no trained weights were at hand to measure whether such voices fit")
+    return [
+        Description(prompt, vector)
+        for prompt, vector in zip(prompts, vectors + model.face_input.mean.numpy(force=True), strict=True)
+    ]

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from pipelines.config import Config
+from pipelines.generation.fit_speakers import load_speakers
 from pipelines.progress import say
-from pipelines.speakers import load_speakers
 from vclip import __version__, checkpoint
+from vclip.association.base import Association
 from vclip.association.methods import load as load_association
-from vclip.association.protocol import Association
 from vclip.errors import InputError, SpaceError
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import TTSSignature

@@ -6,15 +6,15 @@ from functools import cached_property
 from typing import Any
 
 from pipelines.config import GenerateConfig
-from pipelines.generation.subjects import Subject
+from pipelines.generation.faces import Subject
 from pipelines.generation.voices import Voice
 from stores import generation_id
-from vclip.association.protocol import Association
+from vclip.association.base import Association
 from vclip.audio import prepare_speech
 from vclip.encoders import VoiceEncoder, open_voice_encoder, spec_of_space
 from vclip.speakers.metrics import f2v
 from vclip.tts import TTS
-from vclip.tts.spool import Spool
+from vclip.tts.streaming_wav import Spool
 
 HEARD_S = 60.0
 NOTICE = "Synthetic speech. The voice was made to suit the {}; it is nobody's own voice."

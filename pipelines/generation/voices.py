@@ -7,12 +7,12 @@ import numpy as np
 
 from pipelines.config import Config, GenerateConfig
 from pipelines.progress import say
-from vclip.association.protocol import Association
+from vclip.association.base import Association
 from vclip.speakers.generator import SpeakerGenerator
-from vclip.speakers.known import likeness_bound, nearest_known
+from vclip.speakers.known_speakers import likeness_bound, nearest_known
 from vclip.speakers.retrieval import face_directions
-from vclip.speakers.search import Search
 from vclip.speakers.signature import TTSSignature
+from vclip.speakers.voice_search import Search
 
 
 @dataclass(frozen=True)

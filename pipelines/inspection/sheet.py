@@ -6,11 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipelines.extraction.rows import KEPT
-from pipelines.inspection.ink import BACK, BAD, FAINT, GOOD, INK, Pen, score_colour
-from pipelines.inspection.overlay import draw_faces
-from pipelines.inspection.seen import Seen, title_of
+from pipelines.extraction.types import KEPT
+from pipelines.inspection.draw import BACK, BAD, FAINT, GOOD, INK, Pen, draw_faces, score_colour
 from pipelines.inspection.timeline import Timeline, clock
+from pipelines.inspection.view import Seen, title_of
 
 WIDTH_PX, FRAME_PX, FACE_PX = 1600, 176, 92  # of the sheet; heights of the frames and of the faces in it
 SECTION_S, MAX_SECTIONS = 20.0, 6  # a longer video goes on in another row of frames and timeline

@@ -11,10 +11,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.extraction.faces.tracks import Track
-from pipelines.extraction.rows import KEPT, Candidate
-from pipelines.extraction.voices.speech import FRAME_S
-from pipelines.inspection.ink import BACK, BAD, DARK, FAINT, GOOD, GRID, INK, PANEL, SPEECH, Colour, Pen, score_colour
-from pipelines.inspection.seen import Seen
+from pipelines.extraction.speech.activity import FRAME_S
+from pipelines.extraction.types import KEPT, Candidate
+from pipelines.inspection.draw import (
+    BACK,
+    BAD,
+    DARK,
+    FAINT,
+    GOOD,
+    GRID,
+    INK,
+    PANEL,
+    SPEECH,
+    Colour,
+    Pen,
+    score_colour,
+)
+from pipelines.inspection.view import Seen
 
 MAX_LANES = 5
 LOUDNESS_DB = (-60.0, -5.0)  # the range of the sound's envelope

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.markup import STYLE, data_uri
+from pipelines.html.page import STYLE, data_uri
 
 STATIC = Path(__file__).parent / "static"
 SCALE = (1, 2, 3, 4, 5)

@@ -1,27 +1,63 @@
 """The speech of one system: what `vclip generate` wrote, with the faces that it was made for."""
 
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import soundfile
 
 from pipelines.config import Config
-from pipelines.embedding import decode_image
 from pipelines.extraction.faces.detectors import FaceDetector, open_detector
-from pipelines.generate_batch import RESULTS
-from pipelines.generation.portraits import portrait_in
-from pipelines.inputs.local_copy import local_copy
-from pipelines.inputs.remote import unreadable
-from pipelines.listening.stimuli import Stimulus
+from pipelines.generation.batch import RESULTS
+from pipelines.generation.faces import portrait_in
+from pipelines.ingest.embed import decode_image
+from pipelines.ingest.sources.download import local_copy
+from pipelines.ingest.sources.remote import unreadable
 from stores import Store
 from stores.sql import quoted
-from vclip.audio import read_audio
+from vclip.audio import read_audio, resample
 from vclip.errors import InputError
-from vclip.tts.verify import verify
+from vclip.marking.verify import verify
+from vclip.tts.loudness import normalised
+
+SIDE_PX = 256
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """One face with one sound."""
+
+    system: str  # which made the sound for the face
+    face: str  # whose ratings belong together; equal for equal faces
+    picture: np.ndarray  # (side, side, 3) uint8 RGB
+    sound: np.ndarray  # (samples,) float32
+    sample_rate_hz: int
+    told: Mapping[str, Any]  # for the key: files and texts
+
+
+def picture_file(picture: np.ndarray) -> bytes:
+    """Returns a picture (side, side, 3) uint8 RGB as a JPEG of the size that all have."""
+    sized = cv2.resize(picture, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", sized[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+
+def sound_files(stimuli: Sequence[Stimulus]) -> list[bytes]:
+    """Returns the sounds as FLAC, all at the lowest rate among them, of one loudness, without provenance."""
+    rate = min(stimulus.sample_rate_hz for stimulus in stimuli)
+    files = []
+    for stimulus in stimuli:
+        file = io.BytesIO()
+        sound = normalised(resample(stimulus.sound, stimulus.sample_rate_hz, rate), rate)
+        soundfile.write(file, sound, rate, format="FLAC", subtype="PCM_16")
+        files.append(file.getvalue())
+    return files
 
 
 class Pictures:

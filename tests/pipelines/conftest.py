@@ -16,12 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from places import IN_BUCKET
-from small_world import PEOPLE_ON_VIDEO, gender_of, no_face, people_in_pairs
-from vclip_command import OFFLINE, Answer, call, process
 
-from pipelines.sample_corpus import controls_of, draw_people, make_sample, portrait_of
+from pipelines.quickstart.sample import controls_of, draw_people, make_sample, portrait_of
 from stores import Store
+from tests.support.places import IN_BUCKET
+from tests.support.small_world import PEOPLE_ON_VIDEO, gender_of, no_face, people_in_pairs
+from tests.support.vclip_command import OFFLINE, Answer, call, process
 
 QUICK = ("--set", "train.max_steps=20", "--set", "train.cross_fit_below=0")
 
@@ -92,8 +92,8 @@ def ingested(sample, new_uri) -> Ingested:
 def pair_files(tmp_path_factory) -> Path:
     """pairs.csv with a picture and speech of each person; the last picture, `nobody`, shows no face."""
     from vclip.audio import resample
-    from vclip.tts.morph import Morph
-    from vclip.tts.spool import Spool
+    from vclip.tts.morph.backend import Morph
+    from vclip.tts.streaming_wav import Spool
     from vclip.tts.wav import write_speech
 
     folder = tmp_path_factory.mktemp("pairs")
@@ -173,9 +173,9 @@ def bucket(new_uri) -> Iterator[str]:
         yield new_uri()
         return
     import boto3
-    from loopback import bucket_service
 
-    from pipelines.inputs import buckets
+    from pipelines.ingest.sources import buckets
+    from tests.support.loopback import bucket_service
 
     with bucket_service() as (environment, _), pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():

@@ -2,9 +2,9 @@
 
 import pytest
 import yaml
-from vclip_command import OFFLINE, ROOT
 
 from pipelines.config import Config
+from tests.support.vclip_command import OFFLINE, ROOT
 from vclip.association.methods import method_of
 from vclip.config import load
 from vclip.encoders import open_face_encoder, open_voice_encoder
@@ -50,7 +50,7 @@ def test_the_offline_preset_opens_without_a_network():
 
 
 def test_the_quickstart_runs_on_the_offline_preset():
-    from pipelines.quickstart import OFFLINE as quickstart
+    from pipelines.quickstart.job import OFFLINE as quickstart
 
     assert load(Config, None, quickstart) == load(Config, OFFLINE)
 

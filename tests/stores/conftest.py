@@ -1,9 +1,9 @@
 """The fixture that every test here starts from."""
 
 import pytest
-from store_world import FACES, VOICES
 
 from stores import Store
+from tests.support.store_world import FACES, VOICES
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from store_world import FACE_COLUMN, FACES, LATER, RUN, VOICES, contents, video
 
 import stores
 from stores import Store, StoreError, commit, ledger
+from tests.support import ROOT
+from tests.support.store_world import FACE_COLUMN, FACES, LATER, RUN, VOICES, contents, video
 
 FACE_SPACE = "dlib/resnet-v1-128/crop1"
 WITHOUT = ("created_at", "run_id", "revision")
@@ -193,7 +193,7 @@ def test_a_row_that_does_not_fit_is_named_and_nothing_is_written(store, rows, me
 
 
 def _writer(store: Store, run: str, config: str, first: int, last: int) -> subprocess.Popen:
-    command = [sys.executable, "store_writer.py", store.uri, run, config, str(first), str(last)]
-    process = subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE)
+    command = [sys.executable, "-m", "tests.support.store_writer", store.uri, run, config, str(first), str(last)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     return process

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from store_world import FACES, LATER, VOICES, contents, video
 
 from stores import Store, StoreError
 from stores.corrections import in_force
+from tests.support.store_world import FACES, LATER, VOICES, contents, video
 
 SIGNED = {"who": "ann", "why": "seen by eye"}
 

@@ -3,14 +3,15 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+
+from tests.support import ROOT
 
 CHILD = """
 import sys
 sys.path.insert(0, {root!r})
-from store_world import FACES, VOICES, RUN, contents, video
+from tests.support.store_world import FACES, VOICES, RUN, contents, video
 from stores import Store, StoreUnavailable
 
 full, after = Store.create("{place}/store", FACES, VOICES), Store.create("{after}/same", FACES, VOICES)
@@ -40,8 +41,8 @@ def test_a_full_disk_is_one_line_and_the_store_stays_whole(tmp_path):
     if subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
         pytest.skip("this system gives no file system of one's own (unshare)")
     child = tmp_path / "child.py"
-    child.write_text(CHILD.format(root=str(Path(__file__).parents[2]), place=place, after=tmp_path))
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    child.write_text(CHILD.format(root=str(ROOT), place=place, after=tmp_path))
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
     command = ["unshare", "-rm", "sh", "-c", f"{mount} && {sys.executable} {child}"]
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr[-2000:]

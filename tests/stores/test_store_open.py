@@ -6,9 +6,10 @@ from pathlib import Path
 import lancedb
 import pyarrow as pa
 import pytest
-from store_world import FACES, LATER, VOICES, contents, video
 
-from stores import Store, StoreError, migrations, schemas
+from stores import Store, StoreError, schema
+from stores.maintenance import migrations
+from tests.support.store_world import FACES, LATER, VOICES, contents, video
 
 
 def _tree(path: Path) -> list[tuple[str, int]]:
@@ -84,19 +85,19 @@ def test_a_store_is_created_once_and_opened_again(tmp_path, lies_there):
 
 def test_an_interrupted_creation_is_finished(tmp_path):
     uri = str(tmp_path / "place")
-    lancedb.connect(uri).create_table("generations", schema=schemas.schema("generations"))
+    lancedb.connect(uri).create_table("generations", schema=schema.schema("generations"))
     with pytest.raises(StoreError, match="creation was interrupted"):
         Store.open(uri)
     Store.open_or_create(uri, FACES, VOICES).commit([video(1)])
     assert Store.open(uri).count("clips") == 2
 
 
-@pytest.mark.parametrize("table", schemas.TABLES)
+@pytest.mark.parametrize("table", schema.TABLES)
 def test_a_table_whose_creation_was_interrupted_is_created_again(tmp_path, table):
     uri = str(tmp_path / "place")
-    for made in schemas.TABLES[schemas.TABLES.index(table) + 1 :]:
+    for made in schema.TABLES[schema.TABLES.index(table) + 1 :]:
         spaces = {"faces": FACES, "voices": VOICES}.get(made)
-        lancedb.connect(uri).create_table(made, schema=schemas.schema(made, spaces))
+        lancedb.connect(uri).create_table(made, schema=schema.schema(made, spaces))
     (tmp_path / "place" / f"{table}.lance" / "_versions").mkdir(parents=True)
     with pytest.raises(StoreError, match="creation was interrupted"):
         Store.open(uri)
@@ -118,7 +119,7 @@ def test_a_table_that_is_gone_is_named(store):
 
 
 def test_a_newer_store_is_refused(store, monkeypatch):
-    monkeypatch.setattr(schemas, "SCHEMA_VERSION", 0)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 0)
     for act in (Store.open, Store.migrate):
         with pytest.raises(StoreError, match="schema version 3, this vclip knows 0"):
             act(store.uri)
@@ -126,7 +127,7 @@ def test_a_newer_store_is_refused(store, monkeypatch):
 
 def test_an_older_store_is_migrated_by_an_explicit_call(store, monkeypatch):
     store.commit([video(1)])
-    monkeypatch.setattr(schemas, "SCHEMA_VERSION", 5)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 5)
     monkeypatch.setattr(migrations, "STEPS", {})
     with pytest.raises(StoreError, match=r"schema version 3, expected 5; run `vclip migrate"):
         Store.open(store.uri)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from store_world import FACE_COLUMN, FACES, LATER, RUN, VOICES, contents, crashed_commit, video
 
 from stores import Store, StoreError
+from tests.support.store_world import FACE_COLUMN, FACES, LATER, RUN, VOICES, contents, crashed_commit, video
 
 
 @pytest.fixture(scope="module")

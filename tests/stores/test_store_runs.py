@@ -4,9 +4,9 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from store_world import crashed_commit, video
 
-from stores import Store, StoreError, StoreUnavailable, persistence, runs
+from stores import Store, StoreError, StoreUnavailable, retry, runs
+from tests.support.store_world import crashed_commit, video
 
 
 def _run(store: Store, run_id: str) -> dict:
@@ -105,18 +105,18 @@ class _Trips:
 )
 def test_what_passes_is_waited_for(monkeypatch, error):
     pauses = []
-    monkeypatch.setattr(persistence.time, "sleep", pauses.append)
-    assert persistence.persist("the commit", _Trips(error, 6)) == "done"
+    monkeypatch.setattr(retry.time, "sleep", pauses.append)
+    assert retry.persist("the commit", _Trips(error, 6)) == "done"
     assert len(pauses) == 6
     assert pauses[-1] > 4 * pauses[0]
 
 
 def test_what_does_not_pass_is_one_line_in_the_end(monkeypatch):
-    monkeypatch.setattr(persistence, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(retry, "PATIENCE_S", 0.1)
     with pytest.raises(StoreUnavailable, match=r"the commit: the store could not be written .*connection.*run again"):
-        persistence.persist("the commit", _Trips(OSError("connection refused\nmore"), 1000))
+        retry.persist("the commit", _Trips(OSError("connection refused\nmore"), 1000))
 
 
 def test_a_defect_is_not_waited_for():
     with pytest.raises(RuntimeError, match="index out of bounds"):
-        persistence.persist("the commit", _Trips(RuntimeError("index out of bounds"), 1000))
+        retry.persist("the commit", _Trips(RuntimeError("index out of bounds"), 1000))

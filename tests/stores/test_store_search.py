@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_world import FACE_COLUMN, FACES, LATER, VOICES, contents, crashed_commit, video
 
 from stores import Store, StoreError, search
-from stores.resident import Resident
+from stores.vector_cache import Resident
+from tests.support.store_world import FACE_COLUMN, FACES, LATER, VOICES, contents, crashed_commit, video
 
 WAYS = {
     "resident": {},

@@ -4,22 +4,20 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
-
-from store_world import FACES, VOICES, contents, video
 
 from stores import Store
+from tests.support import ROOT
+from tests.support.store_world import FACES, VOICES, contents, video
 
 SECONDS = float(os.environ.get("VCLIP_TOGETHER_S", "4"))  # 120 for the long run
 WITHOUT = ("created_at", "revision", "run_id")
 
 
 def test_ingest_search_and_optimize_at_once(store, tmp_path):
-    folder = Path(__file__).parent
-    command = [sys.executable, "store_together.py", store.uri]
+    command = [sys.executable, "-m", "tests.support.store_together", store.uri]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = {
-        role: subprocess.Popen([*command, role, str(SECONDS)], cwd=folder, **pipes)
+        role: subprocess.Popen([*command, role, str(SECONDS)], cwd=ROOT, **pipes)
         for role in ("write", "search", "optimize")
     }
     for process in processes.values():

@@ -4,9 +4,9 @@ import threading
 from dataclasses import replace
 
 import pytest
-from store_world import FACES, LATER, RUN, VOICES, contents, video
 
 from stores import Store, ledger
+from tests.support.store_world import FACES, LATER, RUN, VOICES, contents, video
 
 
 def _meanwhile(monkeypatch, act) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vclip.association.metrics.trials import Trials
+from vclip.association.metrics.sampling import Trials
 from vclip.errors import InputError
 
 PRIOR = 0.5

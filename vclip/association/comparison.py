@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from vclip.association.base import Association
 from vclip.association.evaluation import expect_people, some_people
 from vclip.association.metrics import Crossing, Figure, draw_people
 from vclip.association.metrics.verification import differences
 from vclip.association.pairs import Pairs
-from vclip.association.protocol import Association
 from vclip.association.scores import Scores
 from vclip.errors import InputError
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from vclip.association.base import Association
 from vclip.association.leaks import check_leaks
 from vclip.association.metrics import Crossing, Figure, Ranks, Verification, draw_people, matching, retrieval, verify
 from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.metrics.ranking import chance
 from vclip.association.pairs import Pairs
-from vclip.association.protocol import Association
 from vclip.association.scores import Scores, clip_scores
-from vclip.association.strata import STRATA, UNRESTRICTED, groups_of, strata
+from vclip.association.subgroups import STRATA, UNRESTRICTED, groups_of, strata
 from vclip.errors import InputError
 
 __all__ = ["Evaluation", "Stratum", "clip_scores", "cross_validate", "evaluate", "evaluate_scores", "unseen"]

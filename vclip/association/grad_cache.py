@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from vclip.association.ranks import Ranks
+from vclip.association.distributed import Ranks
 
 Embed = Callable[[Tensor], Tensor]
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vclip.association.base import Association
 from vclip.association.pairs import Pairs, mean_direction
-from vclip.association.protocol import Association
 from vclip.association.score_norm import Level, normalise
 from vclip.errors import InputError
 

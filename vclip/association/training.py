@@ -22,17 +22,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vclip.association import linear
-from vclip.association.batches import Batches
+from vclip.association.base import Association
 from vclip.association.calibration import Calibration
+from vclip.association.distributed import Ranks
 from vclip.association.evaluation import clip_scores
 from vclip.association.grad_cache import backward
-from vclip.association.loop import History, LoopConfig, OnStep, device_of, mean_history, run
-from vclip.association.loss import clip_loss, sge2e_loss
+from vclip.association.loop import Batches, History, LoopConfig, OnStep, device_of, mean_history, run
+from vclip.association.losses import clip_loss, sge2e_loss
 from vclip.association.metrics import Trials, all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.association.pairs import Pairs, clip_means
-from vclip.association.protocol import Association
-from vclip.association.ranks import Ranks
 from vclip.errors import InputError
 
 FOLDS = 5

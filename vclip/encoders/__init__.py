@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vclip.encoders.protocol import FaceEncoder, VoiceEncoder
+from vclip.encoders.base import FaceEncoder, VoiceEncoder
 from vclip.errors import InputError
 
 __all__ = ["FaceEncoder", "VoiceEncoder", "embed_texts", "open_face_encoder", "open_voice_encoder", "spec_of_space"]
@@ -24,11 +24,11 @@ def open_face_encoder(spec: str, device: str | None = None) -> FaceEncoder:
     """
     kind, _, rest = spec.partition(":")
     if kind == "dlib" and not rest:
-        from vclip.encoders.dlib_resnet import DlibResNet
+        from vclip.encoders.dlib import DlibResNet
 
         return DlibResNet()
     if kind == "open_clip" and "/" in rest:
-        from vclip.encoders.clip import OpenClip
+        from vclip.encoders.open_clip import OpenClip
 
         model, _, weights = rest.partition("/")
         return OpenClip(model, weights, device)

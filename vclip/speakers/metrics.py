@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from vclip.association.base import Association
 from vclip.association.metrics import Figure
-from vclip.association.protocol import Association
 from vclip.speakers.bank import SpeakerBank
 from vclip.speakers.generator import GeneratorConfig, SpeakerGenerator, fit_mixture, held_out_log_likelihood
 from vclip.speakers.retrieval import face_directions

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from vclip.association.base import Association
 from vclip.association.pairs import mean_direction
-from vclip.association.protocol import Association
 from vclip.errors import InputError, SpaceError
 from vclip.speakers.signature import TTSSignature
 

@@ -6,7 +6,7 @@ piper:VOICE.onnx         a multi-speaker Piper voice; its own speaker space
 """
 
 from vclip.errors import InputError
-from vclip.tts.protocol import TTS
+from vclip.tts.base import TTS
 
 __all__ = ["TTS", "open_tts"]
 
@@ -19,7 +19,7 @@ def open_tts(spec: str) -> TTS:
     """
     kind, _, source = spec.partition(":")
     if spec == "morph":
-        from vclip.tts.morph import Morph
+        from vclip.tts.morph.backend import Morph
 
         return Morph()
     if kind == "vits" and source:

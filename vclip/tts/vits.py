@@ -25,7 +25,7 @@ LANGUAGE_FLAG = re.compile(r"\([a-z-]+\)")
 
 
 class Vits:
-    """Speaks with a VITS checkpoint; obeys `vclip.tts.protocol.TTS`.
+    """Speaks with a VITS checkpoint; obeys `vclip.tts.base.TTS`.
 
     Args:
         source: a folder that `save_pretrained` wrote, or a name on the hub.

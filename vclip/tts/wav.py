@@ -18,7 +18,7 @@ import numpy as np
 
 import vclip
 from vclip.errors import InputError
-from vclip.tts.spool import Spool
+from vclip.tts.streaming_wav import Spool
 
 _SYNTHETIC = {"synthetic": True}
 LONGEST_BYTES = (4 << 30) - (1 << 20)  # of samples; sizes in the file have 32 bits

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.extraction.candidates import Stretch
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.faces.detectors import Face, FaceDetector
-from pipelines.extraction.faces.glimpses import Glimpse, GlimpseFile, Kept, surroundings, worth
+from pipelines.extraction.faces.patches import Glimpse, GlimpseFile, Kept, surroundings, worth
 from pipelines.extraction.faces.quality import face_quality
 from pipelines.extraction.faces.tracks import overlap
-from pipelines.extraction.media.decode import full_pictures
-from pipelines.extraction.media.picture import jpeg
-from pipelines.extraction.media.probe import Probe
-from pipelines.extraction.rows import FaceCrop
-from pipelines.extraction.stretches import Stretch
+from pipelines.extraction.types import FaceCrop
+from pipelines.extraction.video.decode import full_pictures
+from pipelines.extraction.video.picture import jpeg
+from pipelines.extraction.video.probe import Probe
 from vclip.encoders.face_crop import crop_face
 
 SAME_FACE_OVERLAP = 0.3

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.extraction.config import ShotConfig
-from pipelines.extraction.media.picture import Picture
+from pipelines.extraction.video.picture import Picture
 
 # Small enough that motion within a shot changes few cells much, large enough to tell two framings apart.
 THUMBNAIL_PX = (32, 18)

@@ -16,13 +16,13 @@ from typing import Protocol
 
 import numpy as np
 
+from pipelines.extraction.active_speaker.lip_motion import SIGNALS, LipMotion, upright_patch
 from pipelines.extraction.config import TrackConfig
 from pipelines.extraction.faces.detectors import Face, FaceDetector
-from pipelines.extraction.faces.glimpses import GlimpseFile, Keeper, Kept
+from pipelines.extraction.faces.patches import GlimpseFile, Keeper, Kept
 from pipelines.extraction.faces.quality import sharpness
 from pipelines.extraction.faces.shots import ShotPicture
-from pipelines.extraction.media.picture import jpeg
-from pipelines.extraction.speaking.lips import SIGNALS, LipMotion, upright_patch
+from pipelines.extraction.video.picture import jpeg
 
 # A jump cut changes the upper face by this many grey levels, and this many times more than the pictures around it
 # (their 90th percentile). Of 18 unmarked cuts 8 did; within shots, of 500 tracks, one picture.

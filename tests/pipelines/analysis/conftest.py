@@ -1,9 +1,9 @@
 """The store that the tests of analysis read."""
 
 import pytest
-from analysis_world import made
 
 from stores import Store
+from tests.support.analysis_world import made
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,10 @@ import re
 from collections import Counter
 
 import numpy as np
-from analysis_world import VIDEOS
 
 from pipelines.analysis.card import card
 from pipelines.analysis.stats import stats
+from tests.support.analysis_world import VIDEOS
 
 
 def test_statistics_are_those_of_a_loop(world, tmp_path):
@@ -52,9 +52,8 @@ def test_the_page_says_what_is_unknown(world, tmp_path):
 
 
 def test_an_empty_store_has_figures_too(tmp_path):
-    from store_world import FACES, VOICES
-
     from stores import Store
+    from tests.support.store_world import FACES, VOICES
 
     store = Store.create(str(tmp_path / "empty"), FACES, VOICES)
     found = stats(store.uri, tmp_path / "page.html")

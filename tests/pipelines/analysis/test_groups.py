@@ -5,13 +5,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from analysis_world import near
 from sklearn.decomposition import PCA
 
 from pipelines.analysis import clusters, maps, outliers
-from pipelines.analysis.duplicates import near_duplicates
-from pipelines.analysis.views import clips_with, directions
+from pipelines.analysis.clip_vectors import clips_with, directions
+from pipelines.analysis.clusters import near_duplicates
 from pipelines.config import Config
+from tests.support.analysis_world import near
 from vclip.association.pairs import hashes_of
 from vclip.errors import InputError, SpaceError
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.analysis.sql import answered
-from stores.schemas import TABLES
+from pipelines.analysis.query import answered
+from stores.schema import TABLES
 from vclip.errors import InputError
 
 

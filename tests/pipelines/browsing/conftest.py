@@ -5,15 +5,15 @@ import time
 
 import pytest
 import uvicorn
-from page_client import Client
-from places import copy_store
 
-from pipelines.browsing import opened
+from pipelines.browsing import session
 from pipelines.browsing.app import page_app
-from pipelines.browsing.opened import Opened
 from pipelines.browsing.server import _listening
+from pipelines.browsing.session import Opened
 from pipelines.config import Config
 from stores import Store
+from tests.support.page_client import Client
+from tests.support.places import copy_store
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def page(pairs_store, model, speakers, new_uri):
     while not server.started:
         time.sleep(0.02)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(opened, "FRESH_S", -1.0)  # tests write beside the page
+        patch.setattr(session, "FRESH_S", -1.0)  # tests write beside the page
         yield Client(listening.getsockname()[1], store)
     server.should_exit = True
     thread.join(10)

@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from chromium import CHROMIUM, IN_BROWSER, PATIENCE_MS, expect, sync_api
+
+from tests.support.chromium import CHROMIUM, IN_BROWSER, PATIENCE_MS, expect, sync_api
 
 pytestmark = IN_BROWSER
 

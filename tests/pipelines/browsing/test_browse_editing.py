@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipelines.analysis.sql import answered
+from pipelines.analysis.query import answered
 
 pytestmark = pytest.mark.slow
 

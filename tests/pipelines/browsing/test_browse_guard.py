@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.browsing.asking import PHOTO_BYTES
 from pipelines.browsing.guard import is_loopback
+from pipelines.browsing.read_routes import PHOTO_BYTES
 from pipelines.browsing.server import browse
 from pipelines.config import Config
 from vclip.errors import InputError

@@ -7,7 +7,7 @@ from pipelines.browsing import cards
 from pipelines.browsing import map as map_file
 from pipelines.browsing.map import laid_out, principal
 from pipelines.browsing.media import ranged
-from pipelines.searching import Searcher
+from pipelines.search import Searcher
 from vclip.audio import read_audio
 
 pytestmark = pytest.mark.slow

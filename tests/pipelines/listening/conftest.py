@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from listening_world import photos, say
-from vclip_command import call
+
+from tests.support.listening_world import photos, say
+from tests.support.vclip_command import call
 
 
 @pytest.fixture(scope="package")

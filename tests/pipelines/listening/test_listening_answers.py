@@ -6,11 +6,10 @@ import json
 import cv2
 import numpy as np
 import pytest
-from listening_world import answers
 
-from pipelines.listening.answers import Answers
-from pipelines.listening.opinion import opinions
 from pipelines.listening.page import QUESTIONS
+from pipelines.listening.read import Answers, opinions
+from tests.support.listening_world import answers
 
 
 def _matching(question, item):

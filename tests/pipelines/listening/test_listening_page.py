@@ -7,9 +7,9 @@ import re
 
 import pytest
 import soundfile
-from listening_world import photos, say
 
 from pipelines.listening.page import QUESTIONS
+from tests.support.listening_world import photos, say
 
 
 def _page(folder):

@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 
 from vclip.association import linear
 from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
-from vclip.association.loss import clip_loss
+from vclip.association.losses import clip_loss
 from vclip.association.metrics import all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.association.training import TrainConfig, dev_auc, fit, start, train

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vclip.association.batches import Batches
+from vclip.association.loop import Batches
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks.planted import FACE_SPACE, VOICE_SPACE, Planted
 from vclip.association.calibration import Calibration, cost
 from vclip.association.evaluation import clip_scores
 from vclip.association.methods import METHODS, load
-from vclip.association.metrics.trials import Trials, all_trials
-from vclip.association.planted import FACE_SPACE, VOICE_SPACE, Planted
+from vclip.association.metrics.sampling import Trials, all_trials
 from vclip.association.training import TrainConfig, train
 from vclip.errors import InputError
 

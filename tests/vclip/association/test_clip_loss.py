@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from open_clip.loss import ClipLoss
 
-from vclip.association.loss import clip_loss
+from vclip.association.losses import clip_loss
 
 
 @pytest.mark.parametrize("batch", [1, 2, 17, 128])

@@ -11,7 +11,7 @@ from vclip.association.comparison import compare
 from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
 from vclip.association.metrics import all_trials, auc
 from vclip.association.pairs import Pairs
-from vclip.association.strata import STRATA
+from vclip.association.subgroups import STRATA
 from vclip.errors import InputError
 
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from vclip.association.grad_cache import backward
-from vclip.association.loss import clip_loss
+from vclip.association.losses import clip_loss
 
 
 def world(dropout):

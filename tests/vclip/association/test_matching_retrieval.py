@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from vclip.association import metrics
-from vclip.association.metrics import Crossing, Ranks, draw_people, matching, ranking, retrieval, trials
+from vclip.association.metrics import Crossing, Ranks, draw_people, matching, ranking, retrieval, sampling
 from vclip.association.metrics.ranking import chance
 
 WHO = np.array([0, 0, 1, 2, 2, 2, 3, 4])
@@ -182,7 +182,7 @@ def test_blocks_change_nothing(monkeypatch):
     who = np.repeat(np.arange(9), [1, 2, 3] * 3)
     scores, times = _scores(who=who), draw_people(9, 20)
     whole = [(matching(r, times), retrieval(r, times)) for r in (_ranks(scores, p, who, times) for p in PROBES)]
-    for module in (trials, ranking):
+    for module in (sampling, ranking):
         monkeypatch.setattr(module, "BLOCK", 40)  # two rows at a time
     parts = [(matching(r, times), retrieval(r, times)) for r in (_ranks(scores, p, who, times) for p in PROBES)]
     assert parts == whole

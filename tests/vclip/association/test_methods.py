@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vclip.association.evaluation import evaluate, unseen
-from vclip.association.loss import sge2e_loss
+from vclip.association.losses import sge2e_loss
 from vclip.association.methods import METHODS, load, method_of
 from vclip.association.methods.fop import orthogonal_loss
 from vclip.association.methods.pins import FIRST, HARDER_EVERY, LAST, MARGIN, STEP, curriculum_loss

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from vclip.association.batches import Batches
+from vclip.association.loop import Batches
 from vclip.association.pairs import Pairs
 from vclip.errors import InputError
 

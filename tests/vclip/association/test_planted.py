@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, vonmises_fisher
 
+from benchmarks.planted import Directions, Normals, Planted
 from vclip.association.evaluation import clip_scores
 from vclip.association.metrics import all_trials, auc
 from vclip.association.model import AssociationConfig
-from vclip.association.planted import Directions, Normals, Planted
 from vclip.association.training import TrainConfig, train
 
 NORMALS = Normals((0.8, 0.6, 0.3))

@@ -17,10 +17,10 @@ from vclip.association.metrics import (
     roc,
     verify,
 )
-from vclip.association.metrics import trials as trials_module
+from vclip.association.metrics import sampling as trials_module
 from vclip.association.metrics import verification as verification_module
 from vclip.association.metrics.ranking import weighted_means
-from vclip.association.strata import groups_of
+from vclip.association.subgroups import groups_of
 
 
 def _scored(people=40, clips_each=2, strength=1.0, seed=0):

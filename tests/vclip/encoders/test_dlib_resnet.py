@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from vclip.encoders.dlib_resnet import DlibResNet
+from vclip.encoders.dlib import DlibResNet
 from vclip.encoders.face_crop import crop_face
 
 ASTRONAUT = np.array([[201.0, 108], [241, 107], [222, 132], [204, 149], [242, 148]])

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vclip.encoders import open_face_encoder
-from vclip.encoders.clip import OpenClip
+from vclip.encoders.open_clip import OpenClip
 from vclip.errors import InputError
 
 MODEL = "ViT-S-32-alt"  # the smallest that open_clip has
@@ -81,7 +81,7 @@ def test_texts_equal_open_clip(encoder, original):
 
 def test_batches_wider_than_one_pass(encoder, crops, monkeypatch):
     whole = encoder.embed(crops)
-    monkeypatch.setattr("vclip.encoders.clip.MAX_BATCH", 2)
+    monkeypatch.setattr("vclip.encoders.open_clip.MAX_BATCH", 2)
     np.testing.assert_allclose(encoder.embed(crops), whole, atol=1e-5)
     assert encoder.embed([]).shape == (0, encoder.dim)
 

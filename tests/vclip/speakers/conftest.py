@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from speakers_world import D_FACE, D_VOICE, random_model, two_genders
 
+from tests.support.speakers_world import D_FACE, D_VOICE, random_model, two_genders
 from vclip.speakers.generator import GeneratorConfig, fit_generator
 from vclip.speakers.signature import TTSSignature
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vclip.speakers.bank import SpeakerBank
-from vclip.speakers.known import likeness_bound, nearest_known
+from vclip.speakers.known_speakers import likeness_bound, nearest_known
 
 
 def _unit(x):

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from speakers_world import two_genders
 
+from tests.support.speakers_world import two_genders
 from vclip.errors import InputError
-from vclip.speakers.generator import GeneratorConfig, fit_generator
-from vclip.speakers.statistics import statistics
+from vclip.speakers.generator import GeneratorConfig, fit_generator, statistics
 
 
 def test_honest_draws_copy_nobody_and_copies_are_told(world, monkeypatch):

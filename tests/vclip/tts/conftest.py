@@ -8,7 +8,7 @@ import soxr
 
 from vclip.audio import prepare_speech
 from vclip.encoders.ge2e import GE2E
-from vclip.tts.morph import Morph
+from vclip.tts.morph.backend import Morph
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 import pytest
-from small_voices import DIM, SPEAKERS, small_piper, small_vits
 
+from tests.support.small_voices import DIM, SPEAKERS, small_piper, small_vits
 from vclip.encoders.ge2e import SPACE
 from vclip.errors import InputError
 from vclip.tts import open_tts

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from tools import calibrate_morph
 from vclip.encoders.ge2e import GE2E, SPACE
 from vclip.errors import InputError
-from vclip.tts import calibrate, morph_map
-from vclip.tts.base_voice import CACHED_SENTENCES, MAX_PHONEMES, BaseVoice
-from vclip.tts.morph import Morph
-from vclip.tts.morph_controls import NAMES, RANGES, Controls, from_unit, to_unit
-from vclip.tts.protocol import Foretelling
+from vclip.tts.base import Foretelling
+from vclip.tts.morph import inverse_map
+from vclip.tts.morph.backend import Morph
+from vclip.tts.morph.base_voice import CACHED_SENTENCES, MAX_PHONEMES, BaseVoice
+from vclip.tts.morph.controls import NAMES, RANGES, Controls, from_unit, to_unit
 
 TEXT = "The old man walked along the river, and nobody knew his name."
 SENTENCES = (
@@ -153,14 +154,14 @@ def test_faster_than_twenty_times_real_time(morph):
 
 
 def test_calibration_at_a_tiny_size_is_usable_and_checked(tmp_path, capsys):
-    calibrate.main(["--draws", "16", "--held-out", "4", "--out", str(tmp_path)])
+    calibrate_morph.main(["--draws", "16", "--held-out", "4", "--out", str(tmp_path)])
     assert "16/16 voices" in capsys.readouterr().out
     made = Morph(tmp_path)
     assert len(made.synthesize("Good morning.", _speaker(made.dim)))
     assert sum(f.stat().st_size for f in tmp_path.iterdir()) < 3 * 2**20
 
-    with pytest.raises(InputError, match=r"hibari-tts 0\.2\.1 or run `python -m vclip.tts.calibrate`"):
-        morph_map.load(tmp_path, hibari_sha256="0" * 64)
+    with pytest.raises(InputError, match=r"hibari-tts 0\.2\.1 or run `python -m tools.calibrate_morph`"):
+        inverse_map.load(tmp_path, hibari_sha256="0" * 64)
     told = json.loads((tmp_path / "morph.json").read_text())
     (tmp_path / "morph.json").write_text(json.dumps(told | {"ranges": told["ranges"] | {"pitch": [0.1, 9]}}))
     with pytest.raises(InputError, match="other ranges"):
@@ -171,7 +172,7 @@ def test_calibration_at_a_tiny_size_is_usable_and_checked(tmp_path, capsys):
 
 
 def test_shipped_calibration_is_of_this_space_and_says_how_good_it_is(morph):
-    calibration = morph_map.load(hibari_sha256=BaseVoice().model_sha256).calibration
+    calibration = inverse_map.load(hibari_sha256=BaseVoice().model_sha256).calibration
     assert calibration.space == SPACE == morph.space
     assert calibration.figures["obtained_cosine"] > 0.85
 

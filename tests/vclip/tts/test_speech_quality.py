@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vclip.tts.morph_controls import Controls
+from vclip.tts.morph.controls import Controls
 from vclip.tts.quality import speech_quality
 
 TEXT = "The old man walked along the river, and nobody knew his name."

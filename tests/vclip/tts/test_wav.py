@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from vclip.errors import InputError
-from vclip.tts import spool, wav
+from vclip.tts import streaming_wav, wav
 from vclip.tts.loudness import PEAK, TARGET_LUFS, loudness_lufs, normalised
-from vclip.tts.spool import Spool
+from vclip.tts.streaming_wav import Spool
 from vclip.tts.wav import read_provenance, write_speech
 
 RATE_HZ = 24_000
@@ -92,8 +92,8 @@ def test_in_parts_or_at_once_the_speech_is_as_loud(monkeypatch, tmp_path):
     whole = (0.2 * rng.standard_normal(5 * RATE_HZ) * np.repeat([1, 0.1, 0, 0.5, 1], RATE_HZ)).astype(np.float32)
     cuts = np.sort(rng.integers(0, len(whole), 40))
     at_once = Spool([whole], RATE_HZ)
-    monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 1000)
-    monkeypatch.setattr(spool, "CHUNK_BYTES", 4 * 777)
+    monkeypatch.setattr(streaming_wav, "IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr(streaming_wav, "CHUNK_BYTES", 4 * 777)
     parts = Spool(np.split(whole, cuts), RATE_HZ)
     assert (parts.samples, parts.seconds) == (len(whole), 5.0)
     np.testing.assert_allclose(np.concatenate(list(parts.chunks())), normalised(whole, RATE_HZ), rtol=1e-6)

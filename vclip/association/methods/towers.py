@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vclip import checkpoint
-from vclip.association.batches import Batches
 from vclip.association.calibration import Calibration
-from vclip.association.loop import History, OnStep, device_of, run
+from vclip.association.loop import Batches, History, OnStep, device_of, run
 from vclip.association.pairs import Pairs
 from vclip.association.projections import Standardize
 from vclip.association.training import DEV_CLIPS, TrainConfig, check_apart, dev_auc, some_clips

@@ -2,7 +2,7 @@
 
 from vclip.association.metrics.bootstrap import Figure, draw_people, interval
 from vclip.association.metrics.ranking import Ranks, matching, retrieval
-from vclip.association.metrics.trials import Crossing, Trials, all_trials
+from vclip.association.metrics.sampling import Crossing, Trials, all_trials
 from vclip.association.metrics.verification import Verification, auc, auc_interval, equal_error_rate, roc, verify
 
 __all__ = [

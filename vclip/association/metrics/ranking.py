@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vclip.association.metrics.bootstrap import Figure
-from vclip.association.metrics.trials import BLOCK, Crossing
+from vclip.association.metrics.sampling import BLOCK, Crossing
 
 CHOICES = tuple(range(2, 11))  # N of 1:N matching
 TOP = (1, 5, 10)  # k of R@k

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 import pytest
-from talking_portrait import portrait
 
 from pipelines.extraction.faces.detectors import CenterFaceDetector
 from pipelines.extraction.faces.photos import face_in_photo, read_image
+from tests.support.talking_portrait import portrait
 from vclip.errors import InputError
 
 # An EXIF segment whose only entry is orientation 6: to be turned a quarter clockwise.

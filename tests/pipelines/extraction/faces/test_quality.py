@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 import pytest
-from talking_portrait import portrait
 
 from pipelines.extraction.faces.quality import exposure, face_quality, frontality, sharpness
+from tests.support.talking_portrait import portrait
 
 CROP = portrait(0.0, 310)[30:180, 80:230]
 GREY = cv2.cvtColor(CROP, cv2.COLOR_RGB2GRAY)

@@ -5,11 +5,11 @@ import weakref
 import cv2
 import numpy as np
 import pytest
-from rgb_picture import RgbPicture
 from skimage import data
 
 from pipelines.extraction.config import ShotConfig
 from pipelines.extraction.faces.shots import split_shots
+from tests.support.rgb_frame import RgbPicture
 
 
 def pan(image, count, step=3):

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from rgb_picture import RgbPicture
 
+from pipelines.extraction.active_speaker.lip_motion import SIGNALS
 from pipelines.extraction.config import TrackConfig
 from pipelines.extraction.faces.detectors import Face
 from pipelines.extraction.faces.shots import ShotPicture
 from pipelines.extraction.faces.tracks import TrackStatistics, follow_faces, jump_cuts, overlap
-from pipelines.extraction.speaking.lips import SIGNALS
+from tests.support.rgb_frame import RgbPicture
 
 SIZE = (320, 240)
 

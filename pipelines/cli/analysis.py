@@ -1,0 +1,191 @@
+"""A store looked at: exports, statistics, clusters, outliers, maps, a dataset card."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.app import ConfigFile, Json, Model, Overrides, StoreUri, app, config_of, print_table, show
+
+Where = Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"gender = 'f'\".")]
+
+
+@app.command()
+def export(
+    store: StoreUri,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new or empty folder.")],
+    format: Annotated[
+        str,
+        typer.Option(help="Rows: parquet, csv, json (an object a line). Clips with media: webdataset, datasets."),
+    ],
+    table: Annotated[str, typer.Option(help="Whose rows: videos, clips, faces, voices, speakers, ...")] = "clips",
+    select: Annotated[
+        str | None, typer.Option(help="Its columns, comma-separated; all but media where left out.")
+    ] = None,
+    where: Annotated[str | None, typer.Option(help="SQL filter over the table, or over the clips.")] = None,
+    sql: Annotated[
+        str | None, typer.Option(help="The rows of a query instead, as `vclip query --sql` takes.")
+    ] = None,
+    media: Annotated[bool, typer.Option("--media", help="Rows with their pictures or sounds.")] = False,
+    shard_mb: Annotated[float, typer.Option(min=0.001, help="Size at which a shard of clips is full.")] = 256.0,
+    as_json: Json = False,
+) -> None:
+    """Write rows or clips as files that other tools read.
+
+    `webdataset` writes tar shards with a face (jpg), speech (flac) and labels (json) for each clip; `datasets` the
+    layout of Hugging Face, for `datasets.load_dataset(folder)`.
+    A clip gives its best face and its longest speech. The folder is there whole or not at all.
+
+    Example: `vclip export --store work/store --format webdataset --where "end_s - start_s > 2" --out work/shards`
+    """
+    from pipelines.analysis.export import export
+
+    columns = [name.strip() for name in select.split(",") if name.strip()] if select else None
+    result = export(store, out, format, table, columns, where, sql, media, shard_mb)
+    shown = result if as_json else {**result, "files": len(result["files"]), "version": None}
+    show(shown, as_json, f"export {out}")
+
+
+@app.command()
+def stats(
+    store: StoreUri,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML page to write.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Count what is in a store: videos and why they gave nothing, clips, people, labels and how many are unknown.
+
+    Example: `vclip stats --store work/store --out work/stats.html`
+    """
+    from pipelines.analysis.stats import stats
+
+    result = stats(store, out)
+    if as_json:
+        print(json.dumps(result))
+        return
+    _show_stats(result)
+    if out:
+        print(out)
+
+
+def _show_stats(result: dict[str, Any]) -> None:
+    from pipelines.html.charts import duration
+
+    videos, clips, people = result["videos"], result["clips"], result["people"]
+    states = ", ".join(f"{count:,} {state}" for state, count in videos["states"].items())
+    rows = [
+        ("videos", f"{videos['count']:,}", f"{duration(videos['duration_s'])}; {states}"),
+        ("clips", f"{clips['count']:,}", duration(clips["seconds"])),
+        *((name, f"{count:,}", "") for name, count in result["rows"].items()),
+        ("people", f"{people['count']:,}", f"{people['clips_of_unknown']:,} clips of nobody named"),
+        *(
+            (name, f"{found['known']:,} known", f"{found['unknown']:,} unknown; {found['different']:,} values")
+            for name, found in result["labels"].items()
+        ),
+        *((f"split {name or 'none'}", f"{found['clips']:,}", f"{found['people']:,} people")
+          for name, found in result["splits"].items()),
+    ]  # fmt: skip
+    print_table(f"store {result['store']}", ("", "", ""), rows)
+    rows = [
+        (name, f"{found['count']:,}", *(f"{found[p]:.3g}" for p in ("p5", "p50", "p95")), f"{found['unknown']:,}")
+        for name, found in result["measures"].items()
+        if found["count"]
+    ]
+    print_table("", ("measure", "values", "5 %", "median", "95 %", "unknown"), rows)
+    rows = [(f"{count:,}", state, why) for state, all in videos["reasons"].items() for why, count in all.items()]
+    print_table("", ("videos", "state", "reason"), rows)
+
+
+@app.command()
+def clusters(
+    store: StoreUri,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new or empty folder.")],
+    of: Annotated[str, typer.Option(help="both, faces or voices; one alone takes --method hdbscan.")] = "both",
+    method: Annotated[str, typer.Option(help="linkage or hdbscan.")] = "linkage",
+    where: Where = None,
+    duplicates: Annotated[
+        bool, typer.Option("--duplicates/--no-duplicates", help="Also look for near-identical clips.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Find who is who by looks and voice, whatever the names say, and clips that are there twice.
+
+    `linkage` is what `vclip train` names people by where nobody does: use it. On 850 real clips, most of people with
+    one clip, 94 % of the pairs that it joins are of one person; of those of `hdbscan` 8 %, because it looks for
+    density and finds some anywhere. `hdbscan` is for people of several clips each, where it may find more, and for
+    faces or voices alone; 20,000 clips at most.
+
+    Example: `vclip clusters --store work/store --out work/clusters`
+
+    Example: `vclip clusters --store work/store --of voices --method hdbscan --out work/voices`
+    """
+    from pipelines.analysis.clusters import clusters
+
+    result = clusters(store, out, of, method, where, duplicates)
+    shown = result if as_json else {**result, "version": None}
+    show(shown, as_json, f"clusters {out}")
+
+
+@app.command()
+def outliers(
+    store: StoreUri,
+    model: Model,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new or empty folder.")],
+    where: Where = None,
+    most: Annotated[int, typer.Option(min=1, help="How many the page shows.")] = 40,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Find clips whose face and voice do not belong together, as a model sees it: mislabelled or mis-associated ones.
+
+    Each clip's pair is set against impostors, its face with voices of others and its voice with faces of others. The
+    page shows the least suited with their sound. Judge clips that the model was not trained on; it remembers others.
+
+    Example: `vclip outliers --store work/store --model work/model --out work/outliers`
+    """
+    from pipelines.analysis.outliers import outliers
+
+    result = outliers(store, model, out, config_of(config, set), where, most)
+    show(result if as_json else {**result, "version": None}, as_json, f"outliers {out}")
+
+
+@app.command("map")
+def draw_map(
+    store: StoreUri,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Picture to write, .png or .svg; its points go beside it.")
+    ],
+    of: Annotated[str, typer.Option(help="faces or voices.")] = "faces",
+    method: Annotated[str, typer.Option(help="pca, or umap where umap-learn is installed.")] = "pca",
+    colour: Annotated[
+        str | None, typer.Option(help="A column of clips, as gender, or a number of faces or voices, as snr_db.")
+    ] = None,
+    where: Where = None,
+    as_json: Json = False,
+) -> None:
+    """Draw the clips on a plane by their faces or voices, coloured by a column.
+
+    Example: `vclip map --store work/store --of voices --colour gender --out work/voices.png`
+    """
+    from pipelines.analysis.maps import draw_map
+
+    show(draw_map(store, out, of, method, colour, where), as_json, "map")
+
+
+@app.command()
+def card(
+    store: StoreUri,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for README.md and card.html.")],
+    as_json: Json = False,
+) -> None:
+    """Write a dataset card: what is in a store, how it was made, what is known, licences, consents, and limits.
+
+    What only people know is asked for there: TO FILL IN.
+
+    Example: `vclip card --store work/store --out work/card`
+    """
+    from pipelines.analysis.card import card
+
+    result = card(store, out)
+    print(json.dumps(result) if as_json else "\n".join(result["files"]))

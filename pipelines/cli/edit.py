@@ -1,0 +1,113 @@
+"""Corrections by hand: who, when and why are kept, and each can be undone."""
+
+import getpass
+import json
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.app import Json, StoreUri, edits, print_table
+
+Clips = Annotated[list[str], typer.Argument(help="clip_ids.")]
+Why = Annotated[str, typer.Option("--why", help="Kept with the edit.")]
+Who = Annotated[str, typer.Option("--who", default_factory=getpass.getuser, help="Kept with the edit.")]
+
+
+@edits.command()
+def reject(clips: Clips, store: StoreUri, why: Why, who: Who, as_json: Json = False) -> None:
+    """Reject clips: with their faces and voices they are no longer read, searched or trained on. Nothing is deleted.
+
+    Example: `vclip edit reject 1cebcedab2838e44252be05d --store work/store --why "two people talk"`
+    """
+    from stores import Store
+
+    _told(Store.open(store).reject(clips, who, why), as_json)
+
+
+@edits.command()
+def label(
+    clips: Clips,
+    store: StoreUri,
+    name: Annotated[str, typer.Option(help="identity, gender, age, nationality, language, licence or consent.")],
+    value: Annotated[str, typer.Option(help="What is right; an empty text where it is not known.")],
+    why: Why,
+    who: Who,
+    as_json: Json = False,
+) -> None:
+    """Correct the identity or another label of clips.
+
+    Example: `vclip edit label 1cebcedab2838e44252be05d --store work/store --name gender --value f --why "seen"`
+    """
+    from stores import Store
+
+    _told(Store.open(store).label(clips, name, value, who, why), as_json)
+
+
+@edits.command()
+def merge(
+    gone: Annotated[str, typer.Argument(help="The identity that goes.")],
+    kept: Annotated[str, typer.Argument(help="Who that is.")],
+    store: StoreUri,
+    why: Why,
+    who: Who,
+    as_json: Json = False,
+) -> None:
+    """Make one person of two: the clips of the first, and those that come later, are the second's.
+
+    Example: `vclip edit merge person_17 person_4 --store work/store --why "the same face and voice"`
+    """
+    from stores import Store
+
+    _told([Store.open(store).merge_people(gone, kept, who, why)], as_json)
+
+
+@edits.command()
+def undo(
+    edit: Annotated[str, typer.Argument(help="The edit's id, as `list` shows it.")],
+    store: StoreUri,
+    why: Why,
+    who: Who,
+    as_json: Json = False,
+) -> None:
+    """Take an edit back, be it an undo. The edit stays on record, and so does the undo.
+
+    Example: `vclip edit undo 20261123T051708962325-0cb306fa --store work/store --why "it was right"`
+    """
+    from stores import Store
+
+    _told([Store.open(store).undo(edit, who, why)], as_json)
+
+
+@edits.command("list")
+def listed(store: StoreUri, as_json: Json = False) -> None:
+    """List all edits, the newest first.
+
+    Example: `vclip edit list --store work/store`
+    """
+    from stores import Store
+
+    rows = Store.open(store).edits()[::-1]
+    if as_json:
+        print(json.dumps(rows, default=lambda moment: moment.isoformat()))
+        return
+    head = ("edit", "", "of", "is", "who", "why", "")
+    print_table(
+        "",
+        head,
+        [
+            (
+                row["edit_id"], row["action"], f"{row['subject']} {row['name']}".strip(), row["value"] or "",
+                row["who"], row["why"], "" if row["in_force"] else "undone",
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
+    print(f"{len(rows)} edits, {sum(row['in_force'] for row in rows)} in force")
+
+
+def _told(made: list[str], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"edits": made}))
+        return
+    for edit in made:
+        print(edit)

@@ -1,0 +1,171 @@
+"""How well voices and faces are matched: evaluate and compare."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.app import (
+    ConfigFile,
+    Json,
+    Model,
+    Overrides,
+    StoreUri,
+    Tag,
+    Version,
+    app,
+    at_of,
+    config_of,
+    print_table,
+)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Folder or object-store URI of the store to measure on.")
+    ] = None,
+    where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"split = 'test'\".")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for evaluation.json, report.html and the plots.")
+    ] = None,
+    cohort: Annotated[
+        str | None,
+        typer.Option(
+            help="Store of other people, to normalise scores against (s-norm); that of the training will do."
+        ),
+    ] = None,
+    cohort_where: Annotated[str | None, typer.Option(help="SQL filter over the cohort's clips.")] = None,
+    cohort_top: Annotated[
+        int | None,
+        typer.Option(min=2, help="Take only the so many highest scores with the cohort (adaptive s-norm)."),
+    ] = None,
+    train_store: Annotated[
+        str | None,
+        typer.Option(help="Store that the model was trained on: no face or voice of it may be in the test."),
+    ] = None,
+    seen: Annotated[
+        bool, typer.Option("--seen", help="Measure on the people of the training instead of all others.")
+    ] = False,
+    trials: Annotated[
+        Path | None,
+        typer.Option(help="List of trials to score: lines of `wav jpg` or `jpg wav` (.txt, .gz), or a pickle."),
+    ] = None,
+    trials_meta: Annotated[
+        Path | None, typer.Option(help="Table with VoxCeleb1 ID and VGGFace1 ID, for lists that use both.")
+    ] = None,
+    face_features: Annotated[
+        Path | None, typer.Option(help="Face vectors by name (.npz, .pkl), for --trials; of --store if not given.")
+    ] = None,
+    voice_features: Annotated[
+        Path | None, typer.Option(help="Voice vectors by name (.npz, .pkl), for --trials; of --store if not given.")
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Leave out trials that lack a vector, and count them.")
+    ] = False,
+    tag: Tag = None,
+    version: Version = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on people that it was not trained on.
+
+    Verification (AUC, EER), 1:N matching and retrieval, given a voice and given a face; among all people, and among
+    those of one gender, nationality and age where the store knows it. Intervals hold 95 % of draws of people.
+
+    Example: `vclip evaluate --store work/test --model work/model --out work/evaluation`
+
+    Example: `vclip evaluate --model work/model --trials verify_v2f_test.txt.gz --trials-meta vox1_meta.csv
+    --face-features face_input.pkl --voice-features voice_input.pkl --cohort work/store`
+    """
+    from pipelines.association.evaluate import Listed, Normalisation, evaluate
+    from vclip.errors import InputError
+
+    resolved = config_of(config, set)
+    options = {"--trials-meta": trials_meta, "--face-features": face_features, "--voice-features": voice_features}
+    given = [name for name, value in {**options, "--partial": partial or None}.items() if value is not None]
+    if trials is None and given:
+        raise InputError(f"evaluate: found {given[0]} without --trials; expected both")
+    if trials is None and store is None:
+        raise InputError("evaluate: found neither --store nor --trials; expected one of them")
+    if cohort is None and (cohort_where or cohort_top):
+        raise InputError("evaluate: found --cohort-where or --cohort-top without --cohort; expected both")
+    listed = Listed(trials, trials_meta, face_features, voice_features, partial) if trials else None
+    normalisation = Normalisation(cohort, cohort_where, cohort_top)
+    result = evaluate(
+        store, model, resolved, where, out, normalisation, train_store, seen, listed, at_of(tag, version)
+    )
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _print_evaluation(result, f"model {model} on {trials or store}")
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="Folder of an association model.")],
+    b: Annotated[Path, typer.Argument(help="Folder of another.")],
+    store: StoreUri,
+    where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"split = 'test'\".")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for comparison.json.")] = None,
+    tag: Tag = None,
+    version: Version = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Test whether one model is better than another, on the same trials of people that neither was trained on.
+
+    The difference of AUC and EER, with its 95 % interval and p-value by a paired bootstrap over people.
+
+    Example: `vclip compare work/model work/other-model --store work/test`
+    """
+    from pipelines.association.evaluate import compare
+
+    result = compare(a, b, store, config_of(config, set), where, out, at_of(tag, version))
+    if as_json:
+        print(json.dumps(result))
+        return
+    rows = []
+    for name in ("auc", "eer"):
+        found = result[name]
+        rows.append(
+            (name.upper(), f"{found['a']:.3f}", f"{found['b']:.3f}", _shown(found["b_minus_a"]), f"{found['p']:.3g}")
+        )
+    print_table(f"{a} and {b} on {store}", ("", "a", "b", "b - a", "p"), rows)
+    print(f"{result['clips']} clips, {result['people']} people; {result['draws']} draws of people")
+
+
+def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
+    strata = result.get("strata") or {"listed trials": result}
+    title += ": people SEEN in training" if result["seen"] else ""
+    rows = []
+    for name, stratum in strata.items():
+        found = stratum["verification"]
+        if found:
+            match = [_shown((stratum["matching"] or {}).get(way, {}).get("1:2")) for way in ("v2f", "f2v")]
+            trials = f"{found['positives'] + found['negatives']:,}"
+            rows.append((name, _shown(found["auc"]), _shown(found["eer"]), *match, trials))
+    print_table(title, ("trials within", "AUC", "EER", "1:2 V2F", "1:2 F2V", "trials"), rows)
+    whole = next(iter(strata.values()))
+    for kind, found in (("matching", whole["matching"]), ("retrieval", result["retrieval"])):
+        if found:
+            rows = [(name, *(_shown(found[way][name]) for way in ("v2f", "f2v"))) for name in found["v2f"]]
+            print_table("", (kind, "V2F", "F2V"), rows)
+    for name, why in result.get("missing", {}).items():
+        print(f"not measured, {name}: {why}")
+    counts = f"{result['clips']:,} clips" if "clips" in result else f"{result['trials']:,} trials"
+    drawn = f" (drawn from {result['of_clips']:,})" if result.get("of_clips", 0) > result.get("clips", 0) else ""
+    print(f"{counts}{drawn} of {result['people']:,} people")
+    print(f"below each figure its 95 % interval, from {result['draws']} draws of people")
+
+
+def _shown(figure: Mapping[str, float | None] | None) -> str:
+    if figure is None or figure["value"] is None:
+        return "–"
+    between = "" if figure["low"] is None else f"\n{figure['low']:.3f}–{figure['high']:.3f}"
+    return f"{figure['value']:.3f}{between}"

@@ -1,0 +1,75 @@
+"""How well generated voices suit faces."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.app import ConfigFile, Json, Overrides, Speakers, StoreUri, app, config_of, print_table
+
+
+@app.command("evaluate-generation")
+def evaluate_generation(
+    store: StoreUri,
+    speakers: Speakers,
+    model: Annotated[Path | None, typer.Option("--model", "-m", help="The association model that chooses.")] = None,
+    evaluator: Annotated[
+        Path | None, typer.Option(help="Another one that judges; without both, both are trained for this.")
+    ] = None,
+    people: Annotated[int, typer.Option(min=2, help="How many people of the store are judged, at most.")] = 100,
+    voices: Annotated[
+        int, typer.Option("-k", "--voices", min=1, help="How many voices of each system per face.")
+    ] = 3,
+    where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"split = 'test'\".")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for generation.json and generation.png.")
+    ] = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how voices made for faces suit them, in the eyes of another model, beside baselines.
+
+    For people that neither model was trained on, every system chooses voices, the TTS speaks them, and what is heard
+    is measured: f2v (with the face, by the evaluator), v2v (with the person's own voice), how alike one person's
+    voices are, how well the speech sounds (1 to 5, as DNSMOS foretells it), and the likelihood of the vectors under a
+    mixture over known speakers; with 95 % intervals.
+
+    Example: `vclip evaluate-generation --store work/pairs --speakers work/speakers --out work/generation`
+
+    Example: `vclip evaluate-generation --store work/test --speakers work/speakers --model work/model --evaluator
+    work/evaluator`
+    """
+    from pipelines.generation.evaluate import evaluate_generation
+
+    resolved = config_of(config, set)
+    result = evaluate_generation(store, speakers, resolved, model, evaluator, people, voices, where, out)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _print(result)
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    measures = {"f2v": 3, "v2v": 3, "log_likelihood": 0, "alike": 3, "quality": 2}
+    head = ("", "f2v", "v2v", "log-likelihood", "alike", "quality")
+    rows = [
+        (row["system"], *(_shown(row[name], digits) for name, digits in measures.items()))
+        for row in result["systems"]
+    ]
+    print_table(f"{result['people']} people, {result['voices']} voices each", head, rows)
+    differences = [
+        (name, *(_shown(found[measure], measures[measure], "+") for measure in ("f2v", "log_likelihood")))
+        for name, found in result["differences"].items()
+    ]
+    print_table("", ("difference, the same people", "f2v", "log-likelihood"), differences)
+    print(f"below each figure its 95 % interval, from {result['draws']} draws of people")
+
+
+def _shown(figure: Mapping[str, float | None], digits: int, sign: str = "") -> str:
+    if figure["value"] is None:
+        return "–"
+    value, low, high = (f"{figure[name]:{sign}.{digits}f}" for name in ("value", "low", "high"))
+    return f"{value}\n{low} to {high}"

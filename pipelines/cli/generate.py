@@ -1,0 +1,197 @@
+"""New speakers and their speech."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.app import ConfigFile, Json, Model, Overrides, Speakers, app, config_of, show
+
+
+@app.command("fit-speakers")
+def fit_speakers(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    speech: Annotated[
+        Path | None, typer.Option(help="Folder of speech: a CSV (file, speaker, gender), or a folder per speaker.")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Or a store, whose own voices are the speakers.")
+    ] = None,
+    tts: Annotated[str | None, typer.Option("--tts", help="Or a TTS, whose known speakers they are.")] = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Fit the speaker generator (PCA and a Gaussian mixture) to known speakers.
+
+    Example: `vclip fit-speakers --speech LibriSpeech/train-clean-100 --out work/speakers`
+    """
+    from pipelines.generation.fit_speakers import fit_speakers
+
+    show(fit_speakers(out, config_of(config, set), speech, store, tts), as_json, f"speaker generator {out}")
+
+
+@app.command()
+def distill(
+    speakers: Speakers,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; may be the same.")],
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Learn the TTS signature: what the TTS makes of a speaker vector, so that candidates need not be spoken.
+
+    Example: `vclip distill --speakers work/speakers --out work/speakers`
+    """
+    from pipelines.generation.distill import distill
+
+    show(distill(speakers, out, config_of(config, set)), as_json, f"TTS signature {out}")
+
+
+@app.command()
+def generate(
+    model: Model,
+    speakers: Speakers,
+    out: Annotated[
+        str,
+        typer.Option("--out", "-o", help="Folder for WAV files and sidecars; with --manifest, s3:// or gs:// too."),
+    ],
+    face: Annotated[
+        list[Path] | None, typer.Option("--face", "-f", help="Photo with a face; may be repeated.")
+    ] = None,
+    same_person: Annotated[
+        bool, typer.Option("--same-person", help="All photos show one person; else each shows another.")
+    ] = False,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option("--prompt", help="Experimental: a description, not a photo, where the face encoder is CLIP."),
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", "-t", help="What to say; may be repeated.")] = None,
+    manifest: Annotated[
+        str | None, typer.Option("--manifest", help="Or a table of faces and texts: .csv, .jsonl, .parquet; on Ray.")
+    ] = None,
+    voices: Annotated[int, typer.Option("-k", "--voices", min=1, help="How many different voices per person.")] = 3,
+    face_index: Annotated[
+        int | None, typer.Option(help="Which face of a photo with several, from the left, from 0; else the largest.")
+    ] = None,
+    evaluator: Annotated[
+        Path | None, typer.Option(help="Another association model, to judge the spoken voices by (f2v).")
+    ] = None,
+    store: Annotated[str | None, typer.Option("--store", help="Also record the generations in this store.")] = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Speak text in new voices that suit a face.
+
+    Every file says that it is synthetic, from which models and for which face (`vclip verify` reads it). A voice that
+    suits a face is not that person's voice, and candidates too near to a known speaker are not used.
+
+    A manifest has a row for each face and text, and is spoken on Ray: on this machine, or on the cluster that
+    `ray job submit` or RAY_ADDRESS names. `face` is a photo, relative to the manifest's folder, absolute or an
+    address (s3://, gs://, http://, https://); or `face_id` names a face of --store. Further columns are optional:
+    `id` is handed through; `voices`, `face_index` and `seed` go before those of the command.
+
+    `--prompt` is experimental: CLIP takes the words for a face, so they can tell what somebody looks like, hardly how
+    they sound, and it is not tested with trained weights.
+
+    ```
+    face,text,voices,id
+    ann.jpg,"Hello, it is me.",1,greeting-1
+    s3://photos/bob.png,Good night.,3,
+    ```
+
+    Run it again to go on where it stopped: nothing is spoken twice. OUT/results.jsonl, written at the end, has a line
+    for each row and voice, with scores and the WAV file; of rows that cannot be done, the reason.
+
+    Example: `vclip generate --face photo.jpg --text "Hello there." --model work/model --speakers work/speakers -k 3
+    --out work/speech`
+
+    Example: `vclip generate --face ann1.jpg --face ann2.jpg --same-person --text "Hello there." --model work/model
+    --speakers work/speakers --out work/speech`
+
+    Example: `vclip generate --prompt "an old man with a deep voice" --text "Hello there." --model work/clip-model
+    --speakers work/speakers --out work/speech`
+
+    Example: `vclip generate --manifest jobs.csv -k 1 --model work/model --speakers work/speakers --out work/batch
+    --store work/store --config configs/batch.yaml`
+    """
+    from vclip.errors import InputError
+
+    resolved = config_of(config, set)
+    if manifest is not None:
+        if face or text or prompt or same_person:
+            raise InputError(
+                "generate: found --manifest beside --face, --same-person, --prompt or --text, expected it alone"
+            )
+        from pipelines.generation.batch import generate_batch
+
+        summary = generate_batch(
+            manifest, model, speakers, out, resolved, voices, face_index, evaluator, store
+        ).to_json()
+        show(summary if as_json else {k: v for k, v in summary.items() if v}, as_json, "generate")
+        return
+    if not (face or prompt) or not text:
+        raise InputError("generate: found no --face (or --prompt) or no --text, expected both, or --manifest")
+    if prompt and (face or face_index is not None or evaluator):
+        raise InputError("generate: found --prompt beside --face, --face-index or --evaluator, which are for photos")
+    if same_person and len(face or ()) < 2:
+        raise InputError(f"--same-person: found {len(face or ())} --face, expected several photos of one person")
+    if "://" in out:
+        raise InputError(f"--out {out}: expected a folder; addresses are for --manifest")
+    from pipelines.generation.generate import generate
+
+    result = generate(
+        face or (), text, model, speakers, Path(out), resolved, voices, face_index, evaluator, store, same_person,
+        prompt or (),
+    )  # fmt: skip
+    if as_json:
+        print(json.dumps({"files": result}))
+    else:
+        for row in result:
+            print(f"{row['wav']}  score {row['score']:.3f}  {row['seconds']:.1f} s")
+
+
+@app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="WAV files that `generate` wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Tell what speech files say of themselves, and whether sound and provenance still belong together.
+
+    A file without provenance, or whose sound has changed, is told, and makes the exit code 2. Provenance is a label
+    and no signature: it can be removed, and a false one can be written.
+
+    Example: `vclip verify work/speech/photo_voice1_0a1b2c3d.wav`
+    """
+    from vclip.errors import InputError
+    from vclip.marking.verify import verify
+
+    told, wrong = [], []
+    for file in files:
+        try:
+            found = verify(file)
+        except InputError as error:
+            wrong.append(str(error))
+            continue
+        wrong += [f"speech file {file}: {problem}" for problem in found.problems]
+        told.append({"file": str(file), "holds": not found.problems, "problems": found.problems} | found.provenance)
+    if as_json:
+        print(json.dumps({"files": told}))
+    else:
+        for row in told:
+            show(_told(row), False, row["file"])
+    if wrong:
+        raise InputError(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
+
+
+def _told(row: dict) -> dict:
+    """What of a file's provenance people read."""
+    models = {
+        name: of.get("sha256", of.get("name")) for name, of in row.get("models", {}).items() if isinstance(of, dict)
+    }
+    names = ("synthetic", "notice", "text", "prompt", "face", "face_sha256", "voice", "score", "seed",
+             "nearest_known_cosine")  # fmt: skip
+    told = {"sound and provenance": "belong together" if row["holds"] else "; ".join(row["problems"])}
+    return told | {name: row[name] for name in names if name in row} | {"models": models}

@@ -1,0 +1,64 @@
+"""Videos into a store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, app, config_of, show, show_ingest
+
+
+@app.command()
+def ingest(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders of videos (searched all the way down), files, quoted patterns ('videos/**/*.mp4'), "
+            "manifests (.csv, .jsonl, .parquet, .txt), or addresses (s3://, gs://, http://, https://)."
+        ),
+    ],
+    store: StoreUri,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Table with a column `file`; its others (identity, gender, ...) become labels."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report.html and summary.json; STORE.runs/RUN beside a local store."),
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do failed videos again.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many of those still to do.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done, and how long it may take.")
+    ] = False,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Extract face crops and speech of whoever visibly speaks, embed them, and store them.
+
+    Runs on Ray: on this machine, or on the cluster that `ray job submit` or RAY_ADDRESS names. Run it again to go on
+    where it stopped; files that the store knows already are not read again.
+
+    A manifest names a video a row, in its column `file` (or `uri`, `path`): relative to the manifest's folder,
+    absolute, or an address. Its other columns become labels: identity, split, gender, age, nationality, language,
+    licence and consent have columns in the store, the rest goes into `labels`.
+
+    Buckets take account, region and service from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    AWS_REGION, AWS_ENDPOINT_URL; AWS_SKIP_SIGNATURE=true for public ones.
+
+    Example: `vclip ingest videos/ --store work/store --config configs/offline.yaml`
+
+    Example: `vclip ingest s3://corpus/manifest.parquet --store s3://corpus/store`
+    """
+    from pipelines.ingest.report import reported
+    from pipelines.ingest.videos import ingest_videos, plan_videos
+
+    resolved = config_of(config, set)
+    if dry_run:
+        plan = plan_videos(inputs, store, resolved, labels, retry_failed, limit)
+        show(plan.to_json(), as_json, "what would be done; nothing was")
+        return
+    with reported(store, resolved, report) as observe:
+        summary = ingest_videos(inputs, store, resolved, labels, observe, retry_failed, limit)
+    show_ingest(summary, as_json)

@@ -1,0 +1,109 @@
+"""What people say of generated speech."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.app import ConfigFile, Json, Overrides, config_of, listening, print_table, show
+
+
+@listening.command()
+def make(
+    speech: Annotated[
+        list[str],
+        typer.Argument(
+            help="A system's name and its speech, as informed=work/speech: a folder that `generate` wrote, or a "
+            "batch's results.jsonl."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for test.html and key.json; new or empty.")],
+    store: Annotated[
+        str | None, typer.Option("--store", help="Store whose people are shown with their own voices, and others'.")
+    ] = None,
+    where: Annotated[str | None, typer.Option(help="SQL filter over its clips, as in \"split = 'test'\".")] = None,
+    items: Annotated[int, typer.Option(min=1, help="How many of each system, at most.")] = 10,
+    pairs: Annotated[int, typer.Option(min=2, help="How many true and how many random pairs, at most.")] = 10,
+    seed: Annotated[int, typer.Option(help="Draws which.")] = 0,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Make a page on which people rate how natural speech sounds, and how well the voices suit the faces.
+
+    OUT/test.html is to be handed out: one file, which needs no network, and does not say what made which sound. Each
+    listener gets an order of their own. OUT/key.json says what is what: keep it. Several systems get the same faces
+    and texts where they all have spoken them. With --store, true pairs and random ones are among the items.
+
+    Example: `vclip listening-test make informed=work/speech naive=work/naive --store work/pairs --out work/listening`
+    """
+    from pipelines.listening.make import make
+
+    systems = _systems(speech)
+    result = make(systems, out, config_of(config, set), store, where, items, pairs, seed)
+    show(result, as_json, f"listening test {out}")
+
+
+@listening.command()
+def read(
+    answers: Annotated[list[Path], typer.Argument(help="Files that listeners downloaded from the page.")],
+    test: Annotated[Path, typer.Option("--test", help="Folder of the test, with its key.json.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for opinions.json, opinions.png and ratings.csv.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws listeners and faces, for the intervals.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Turn the answers to a listening test into mean opinion scores, with 95 % intervals.
+
+    Intervals are of a bootstrap that draws listeners and faces, both at once; so they hold for other listeners and
+    faces of the same kind. A damaged or incomplete file is an error, and nothing is left out silently.
+
+    Example: `vclip listening-test read work/answers/*.json --test work/listening --out work/opinions`
+    """
+    from pipelines.listening.read import read
+
+    result = read(answers, test, out, seed)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _print(result)
+
+
+def _systems(speech: list[str]) -> dict[str, Path]:
+    from vclip.errors import InputError
+
+    systems: dict[str, Path] = {}
+    for given in speech:
+        name, _, path = given.partition("=")
+        if not (name and path):
+            raise InputError(f"'{given}': expected a system's name and its speech, as informed=work/speech")
+        if name in systems:
+            raise InputError(f"system '{name}': given twice, expected names that differ")
+        systems[name] = Path(path)
+    return systems
+
+
+def _print(result: Mapping[str, Any]) -> None:
+    questions = ("matching", "naturalness")
+    rows = [
+        (row["system"], *(_shown(row[name]) for name in questions), str(row["items"]), str(row["faces"]))
+        for row in result["systems"]
+    ]
+    title = f"mean opinion scores, 1 to 5, of {result['listeners']} listeners"
+    print_table(title, ("", *questions, "items", "faces"), rows)
+    differences = [
+        (name, *(_shown(found[question], "+") for question in questions))
+        for name, found in result["differences"].items()
+    ]
+    print_table("", ("difference", *questions), differences)
+    print(f"below each figure its 95 % interval, from {result['draws']} draws of listeners and faces")
+    if any(row[name]["low"] is None for row in result["systems"] for name in questions):
+        print("no interval where there is but one listener, or one face: it would say nothing of others")
+
+
+def _shown(figure: Mapping[str, float | None], sign: str = "") -> str:
+    between = "" if figure["low"] is None else f"\n{figure['low']:{sign}.2f} to {figure['high']:{sign}.2f}"
+    return f"{figure['value']:{sign}.2f}{between}"

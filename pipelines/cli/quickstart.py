@@ -1,0 +1,27 @@
+"""The whole way once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.app import ConfigFile, Overrides, app, config_of
+
+
+@app.command()
+def quickstart(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything that is made.")] = Path(
+        "quickstart"
+    ),
+    videos: Annotated[Path | None, typer.Option(help="Your own folder of videos, instead of the sample.")] = None,
+    face: Annotated[Path | None, typer.Option(help="Your own photo.")] = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+) -> None:
+    """Run the whole way once, on a small synthetic sample or on your own videos, and show it on a page.
+
+    Example: `vclip quickstart --out quickstart`, then open quickstart/index.html.
+    """
+    from pipelines.quickstart.job import OFFLINE, quickstart
+
+    quickstart(out, videos, face, config_of(config, set if config else [*OFFLINE, *(set or [])]))

@@ -1,0 +1,80 @@
+"""Which voices suit which faces: training, and all methods side by side."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Tag, Version, app, at_of, config_of, show
+
+
+@app.command()
+def train(
+    store: StoreUri,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model to write.")],
+    where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"split = 'train'\".")] = None,
+    folds: Annotated[
+        int, typer.Option(min=0, help="Also cross-validate over people with so many folds (0: no).")
+    ] = 0,
+    method: Annotated[
+        str, typer.Option(help="vclip, or to compare: paper, sge2e, ridge, cca, pins, self-lifting, fop.")
+    ] = "vclip",
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that train it together through Ray, on a GPU each if there are any.")
+    ] = 1,
+    tag: Tag = None,
+    version: Version = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Train the association model on a store's face-voice pairs.
+
+    People held out say when to stop; where people are few, folds of them do, and then everybody is trained on. An
+    interrupted run goes on where it was when it is started again.
+
+    Example: `vclip train --store work/pairs --out work/model --set train.seed=1`
+    """
+    from pipelines.association.train import train
+
+    done = train(store, out, config_of(config, set), where, folds, method, at_of(tag, version), workers)
+    show(done, as_json, f"model {out}")
+
+
+@app.command("benchmark-association")
+def benchmark_association(
+    store: StoreUri,
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", help="Only this one; may be repeated. All are the default.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of people.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="How often the folds are drawn anew.")] = 1,
+    where: Annotated[str | None, typer.Option(help='SQL filter over clips, as in "age > 17".')] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for association.json and association.png.")
+    ] = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the methods on a store, the same people held out of each.
+
+    Mean and standard deviation over the folds. Normalised scores are against the people trained on.
+
+    Example: `vclip benchmark-association --store work/pairs --seeds 3 --out work/methods`
+    """
+    from pipelines.association.benchmark import benchmark, table
+
+    result = benchmark(store, config_of(config, set), methods or (), folds, seeds, where, out)
+    if as_json:
+        print(json.dumps(result))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    head, *rows = table(result["methods"])
+    shown = Table(*head, title=f"{result['clips']} clips of {result['people']} people", title_justify="left")
+    for row in rows:
+        shown.add_row(*row)
+    Console().print(shown)

@@ -1,0 +1,167 @@
+"""Runs ffmpeg under limits and splits its output, PPM or PGM pictures, as they come.
+
+Each picture carries its size, so that rotation, odd sizes and non-square pixels are ffmpeg's to resolve and need not
+be foretold.
+"""
+
+import fcntl
+import functools
+import math
+import os
+import re
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipelines.extraction.config import MediaConfig
+from pipelines.extraction.video.limits import MediaError, dies_with_parent, ended_by, limit_files, limit_memory
+
+SHORTEST_HEADER = b"P6\n1 1\n255\n"
+CHANNELS = {b"P5": 1, b"P6": 3}
+PIPE_BYTES = 1 << 20  # the most that Linux gives anybody
+OUT_OF_MEMORY = "Cannot allocate memory"
+# What ffmpeg says, and what it means.
+REASONS = {
+    "Nothing was written into output file": "no picture could be decoded, or no sound",
+    "Error while opening decoder": "damaged: the header of a stream cannot be decoded",
+}
+NOT_TELLING = ("Terminating thread", "Task finished", "Conversion failed", "Last message repeated", "opening output")
+COMPONENT = r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+"
+MOST_PACKETS_FAILED = 69  # ffmpeg's exit status for more than two thirds of a stream
+CUT_SHORT = f"Error during demuxing: {OUT_OF_MEMORY}"  # which ffmpeg itself does not count as a failure
+
+
+@functools.cache
+def ffmpeg_binary() -> str:
+    """Returns the ffmpeg on the PATH, else the one that imageio-ffmpeg ships."""
+    import imageio_ffmpeg
+
+    return shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
+
+
+@functools.cache
+def filters() -> frozenset[str]:
+    """Returns the names of the filters that this ffmpeg has."""
+    listed = subprocess.run([ffmpeg_binary(), "-v", "error", "-filters"], capture_output=True, text=True).stdout
+    return frozenset(line.split()[1] for line in listed.splitlines() if "->" in line)
+
+
+def run_ffmpeg(
+    arguments: Sequence[str], config: MediaConfig, pass_fds: Sequence[int] = (), file_limit_bytes: int | None = None
+) -> Iterator[np.ndarray]:
+    """Yields the pictures that ffmpeg writes to its standard output.
+
+    Those in PPM are (height, width, 3) uint8 RGB; those in PGM (rows, width) uint8.
+
+    Args:
+        arguments: what follows `ffmpeg`.
+        config: limits of time and memory.
+        pass_fds: open files that ffmpeg writes to as `pipe:N`.
+        file_limit_bytes: how long each of those may get.
+
+    Raises:
+        MediaError: ffmpeg fails, gives nothing for too long, is too slow, or wants too much memory or disk.
+    """
+    command = [*dies_with_parent(), ffmpeg_binary(), *arguments]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, bufsize=0, pass_fds=pass_fds
+        )
+        try:
+            limit_memory(process.pid, config.memory_limit_mb)
+            if file_limit_bytes is not None:
+                limit_files(process.pid, file_limit_bytes)
+            reader = _PictureReader(process.stdout.fileno(), config)
+            while (picture := reader.next()) is not None:
+                yield picture
+            # The pictures may end well before the sound does.
+            code = process.wait(config.stall_limit_s)
+        except subprocess.TimeoutExpired:
+            limit_s = config.stall_limit_s
+            raise MediaError(f"ffmpeg did not end within {limit_s:g} s of the last picture") from None
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        lines = _lines(log)
+        if code or any(CUT_SHORT in line for line in lines):
+            raise MediaError(_why(code, lines, config))
+
+
+def _lines(log: Any) -> list[str]:
+    # The log of a broken file may be long; the cause stands at its end.
+    log.seek(max(0, log.seek(0, os.SEEK_END) - 100_000))
+    return [line.strip() for line in log.read().decode(errors="replace").split("\n") if line.strip()]
+
+
+def _why(code: int, lines: Sequence[str], config: MediaConfig) -> str:
+    if any(OUT_OF_MEMORY in line for line in lines):
+        return f"ffmpeg needs more than {config.memory_limit_mb} MB of memory for it (media.memory_limit_mb)"
+    if code == MOST_PACKETS_FAILED:
+        return "damaged or encrypted: most of its packets cannot be decoded"
+    for words, reason in REASONS.items():
+        if any(words in line for line in lines):
+            return reason
+    telling = [re.sub(COMPONENT, "", line) for line in lines if not any(words in line for words in NOT_TELLING)]
+    return f"ffmpeg failed: {telling[-1]}" if telling and code > 0 else f"ffmpeg ended {ended_by(code)}"
+
+
+class _PictureReader:
+    """Splits a pipe of PPM or PGM pictures and measures how long it waits for them."""
+
+    def __init__(self, pipe: int, config: MediaConfig):
+        self._pipe, self._config = pipe, config
+        self._poll = select.poll()  # unlike select, for any number of open files
+        self._poll.register(pipe, select.POLLIN)
+        self._waited_s = 0.0
+        self._count = 0
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+    def next(self) -> np.ndarray | None:
+        header = self._read(len(SHORTEST_HEADER)).tobytes()
+        if not header:
+            return None
+        while not _complete(header):
+            byte = self._read(1).tobytes()
+            if not byte or len(header) > 40:
+                raise MediaError(f"ffmpeg gave {header!r} where a picture should start")
+            header += byte
+        kind, width, height, _ = header.split()
+        shape = int(height), int(width), CHANNELS[kind]
+        pixels = self._read(math.prod(shape))
+        if len(pixels) < math.prod(shape):
+            raise MediaError("ffmpeg ended in the middle of a picture")
+        self._count += 1
+        return pixels.reshape(shape if shape[2] > 1 else shape[:2])
+
+    def _read(self, count: int) -> np.ndarray:
+        buffer, filled = np.empty(count, np.uint8), 0
+        while filled < count:
+            self._wait()
+            got = os.readv(self._pipe, [buffer[filled:]])
+            if not got:
+                break
+            filled += got
+        return buffer[:filled]
+
+    def _wait(self) -> None:
+        config, start_s = self._config, time.monotonic()
+        if not self._poll.poll(config.stall_limit_s * 1000):
+            raise MediaError(f"ffmpeg gave nothing for {config.stall_limit_s:g} s")
+        self._waited_s += time.monotonic() - start_s
+        given_s = self._count / config.rate_hz
+        if self._waited_s > config.slow_limit_s + config.slow_limit_ratio * given_s:
+            raise MediaError(f"too slow to decode: {self._waited_s:.0f} s of waiting for {given_s:.1f} s of pictures")
+
+
+def _complete(header: bytes) -> bool:
+    """Whether it ends where the pixels begin: magic, width, height, highest value, a white space after each."""
+    fields = header.split()
+    return len(fields) == 4 and fields[0] in CHANNELS and b"".join(fields[1:]).isdigit() and header[-1:].isspace()

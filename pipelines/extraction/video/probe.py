@@ -1,0 +1,152 @@
+"""What a file holds, read from its headers with PyAV in a child process (see `headers`).
+
+`ffmpeg.probe` would want an ffprobe, which imageio-ffmpeg does not ship.
+
+The clock: second 0 is the file's earliest timestamp, as players and `ffmpeg -ss` count. Both streams keep their
+place on it, so one that starts late is not moved to the front.
+"""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.extraction.config import MediaConfig
+from pipelines.extraction.video.probe_child import MediaError, read_headers
+
+# ISO 639: the two letters, the three of part 2/T and, where they differ, those of part 2/B.
+_CODES = """
+aa aar, ab abk, ae ave, af afr, ak aka, am amh, an arg, ar ara, as asm, av ava, ay aym, az aze, ba bak, be bel,
+bg bul, bi bis, bm bam, bn ben, bo bod tib, br bre, bs bos, ca cat, ce che, ch cha, co cos, cr cre, cs ces cze,
+cu chu, cv chv, cy cym wel, da dan, de deu ger, dv div, dz dzo, ee ewe, el ell gre, en eng, eo epo, es spa, et est,
+eu eus baq, fa fas per, ff ful, fi fin, fj fij, fo fao, fr fra fre, fy fry, ga gle, gd gla, gl glg, gn grn, gu guj,
+gv glv, ha hau, he heb, hi hin, ho hmo, hr hrv, ht hat, hu hun, hy hye arm, hz her, ia ina, id ind, ie ile, ig ibo,
+ii iii, ik ipk, io ido, is isl ice, it ita, iu iku, ja jpn, jv jav, ka kat geo, kg kon, ki kik, kj kua, kk kaz,
+kl kal, km khm, kn kan, ko kor, kr kau, ks kas, ku kur, kv kom, kw cor, ky kir, la lat, lb ltz, lg lug, li lim,
+ln lin, lo lao, lt lit, lu lub, lv lav, mg mlg, mh mah, mi mri mao, mk mkd mac, ml mal, mn mon, mr mar, ms msa may,
+mt mlt, my mya bur, na nau, nb nob, nd nde, ne nep, ng ndo, nl nld dut, nn nno, no nor, nr nbl, nv nav, ny nya,
+oc oci, oj oji, om orm, or ori, os oss, pa pan, pi pli, pl pol, ps pus, pt por, qu que, rm roh, rn run, ro ron rum,
+ru rus, rw kin, sa san, sc srd, sd snd, se sme, sg sag, si sin, sk slk slo, sl slv, sm smo, sn sna, so som,
+sq sqi alb, sr srp, ss ssw, st sot, su sun, sv swe, sw swa, ta tam, te tel, tg tgk, th tha, ti tir, tk tuk, tl tgl,
+tn tsn, to ton, tr tur, ts tso, tt tat, tw twi, ty tah, ug uig, uk ukr, ur urd, uz uzb, ve ven, vi vie, vo vol,
+wa wln, wo wol, xh xho, yi yid, yo yor, za zha, zh zho chi, zu zul
+"""
+_GROUPS = [entry.split() for entry in _CODES.split(",")]
+_CANONICAL = {code: group[0] for group in _GROUPS for code in group}
+
+
+def same_language(a: str, b: str) -> bool:
+    """Returns whether two tags name one language; regions and scripts (`de-AT`) are not looked at."""
+    return _canonical(a) == _canonical(b)
+
+
+def _canonical(tag: str) -> str:
+    code = tag.strip().lower().replace("_", "-").split("-")[0]
+    return _CANONICAL.get(code, code)
+
+
+__all__ = ["MediaError", "Probe", "probe_media"]
+
+# The first bytes of text that names other files.
+PLAYLISTS = {b"#EXTM3U": "HLS playlist", b"ffconcat": "ffconcat list", b"<?xml": "XML file (a DASH manifest?)"}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The streams of a file. Of several videos, the one that the container calls its default, else the first."""
+
+    format: str  # ffmpeg's name of the container
+    duration_s: float  # of the pictures, as declared; 0 where the file does not say
+    video_index: int | None  # index among all streams; None: there is none
+    video_start_s: float
+    side_px: float  # the longer side of its pictures as shown
+    audio_index: int | None
+    audio_start_s: float
+    transfer: str  # "pq" or "hlg" where the pictures are HDR, else ""
+    interlaced: bool
+    channels: int
+    layout: str  # of the channels, as "stereo" or "5.1(side)"; "9 channels" where nobody knows what they are
+
+
+def probe_media(path: str | Path, config: MediaConfig) -> Probe:
+    """Returns what the headers of a file say.
+
+    Raises:
+        MediaError: there is no such file, no container that ffmpeg knows, one that only names other files, no such
+            audio stream as `config.audio` asks for, or larger pictures than `config.max_picture_mpx`.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise MediaError("a folder, not a file" if stat.S_ISDIR(status.st_mode) else "not a regular file")
+        if status.st_size == 0:
+            raise MediaError("the file is empty (0 bytes)")
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise MediaError(f"cannot be read ({error.strerror or error})") from None
+    found = read_headers(str(Path(path).absolute()), config)
+    if "error" in found:
+        playlist = next((name for start, name in PLAYLISTS.items() if head.startswith(start)), None)
+        if playlist or found["refused"]:
+            raise MediaError(f"no video itself but a {playlist or 'list'}, which names other files")
+        raise MediaError(f"not a readable video ({found['error']}, {status.st_size} bytes)")
+    return _probe(found, config)
+
+
+def _probe(found: dict[str, Any], config: MediaConfig) -> Probe:
+    streams = found["streams"]
+    if not streams:
+        raise MediaError(f"neither pictures nor sound in it (format {found['format']})")
+    video = _choose([s for s in streams if s["kind"] == "video" and not s.get("cover")])
+    audio = _choose_audio([s for s in streams if s["kind"] == "audio"], config.audio)
+    for stream in (video, audio):
+        if stream and not stream["decodable"]:
+            raise MediaError(f"the {stream['kind']} cannot be decoded (codec {stream['codec']})")
+    if video and (mpx := video["width_px"] * video["height_px"] / 1e6) > config.max_picture_mpx:
+        size = f"{video['width_px']}x{video['height_px']}"
+        raise MediaError(
+            f"pictures of {size} ({mpx:.0f} megapixels), more than {config.max_picture_mpx:g} (media.max_picture_mpx)"
+        )
+    video_start_s = _start_s(video, found["start_s"])
+    # The pictures' own length, where it is told: the sound may be longer.
+    own_s = video_start_s + video["duration_s"] if video and video["duration_s"] > 0 else 0.0
+    return Probe(
+        format=found["format"],
+        duration_s=own_s or max(found["duration_s"], 0.0),
+        video_index=video["index"] if video else None,
+        video_start_s=video_start_s,
+        side_px=max(video["width_px"] * video["pixel_aspect"], video["height_px"]) if video else 0.0,
+        audio_index=audio["index"] if audio else None,
+        audio_start_s=_start_s(audio, found["start_s"]),
+        transfer=video["transfer"] if video else "",
+        interlaced=bool(video and video["interlaced"]),
+        channels=audio["channels"] if audio else 0,
+        layout=audio["layout"] if audio else "",
+    )
+
+
+def _choose(streams: list[dict[str, Any]]) -> dict[str, Any] | None:
+    usable = [s for s in streams if s["decodable"]]
+    default = [s for s in usable if s["default"]]
+    return next(iter(default + usable + streams), None)
+
+
+def _choose_audio(streams: list[dict[str, Any]], wanted: str) -> dict[str, Any] | None:
+    if not wanted or not streams:
+        return _choose(streams)
+    if wanted.isdecimal():
+        chosen = streams[int(wanted) : int(wanted) + 1]
+    else:
+        chosen = [s for s in streams if same_language(s["language"], wanted)]
+    if not chosen:
+        listed = ", ".join(f"{i}: {s['language'] or 'no language'}" for i, s in enumerate(streams))
+        raise MediaError(f"no audio stream '{wanted}' (media.audio); found {listed}")
+    return _choose(chosen)
+
+
+def _start_s(stream: dict[str, Any] | None, container_start_s: float) -> float:
+    if stream is None or stream["start_s"] is None:
+        return 0.0
+    return max(0.0, stream["start_s"] - container_start_s)

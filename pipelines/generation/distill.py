@@ -1,0 +1,210 @@
+"""`vclip distill`: many speakers speak, on Ray, and a network learns what the TTS makes of their vectors.
+
+What was heard of them is kept beside the signature, in `heard.npz`, as it comes: a job that was killed goes on, and
+another fit, or one of more speakers, asks nobody to speak again.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+import vclip.tts
+from pipelines.cluster.session import cpus, start_ray
+from pipelines.cluster.tasks import DIED, in_tasks
+from pipelines.config import Config
+from pipelines.generation.fit_speakers import check_space
+from pipelines.progress import say, step
+from vclip import checkpoint
+from vclip.audio import prepare_speech
+from vclip.encoders import VoiceEncoder, open_voice_encoder
+from vclip.errors import InputError
+from vclip.speakers.generator import SpeakerGenerator
+from vclip.speakers.signature import KIND, SignatureConfig, fit_signature
+from vclip.tts import TTS
+from vclip.tts.base import Foretelling
+
+TASK_SPEAKERS = 16
+TASKS_A_CPU = 4  # at least, so that the last ones end together
+KEEP_EVERY_S = 30.0
+MOST_FAILED = 0.1  # of the speakers
+FORETOLD_AT_ONCE = 2000
+
+# Everyday sentences that between them hold most sounds of English, for what a TTS makes of a speaker.
+SENTENCES = (
+    "Please call Stella and ask her to bring these things with her from the store.",
+    "The birch canoe slid on the smooth planks while the boy watched from the shore.",
+    "We were away a year ago, and nobody knew what the weather would bring.",
+    "She had your dark suit in greasy wash water all through the long winter.",
+    "A large size in stockings is hard to sell, but the judge bought three.",
+    "Few thieves are never sent to the jail that stands beside the river.",
+    "Joe took father's green shoe bench out, and then he sat down to think.",
+    "They say that it takes both rain and sunshine to make a rainbow in the sky.",
+)
+
+OpenTTS = Callable[[str], TTS]
+
+
+def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip.tts.open_tts) -> dict[str, Any]:
+    """Speaks with many speakers, learns what comes out, and writes `out`/signature; returns its metrics.
+
+    Args:
+        speakers: a folder with the generator.
+        out: the folder to write, often the same.
+        config: its sections `signature`, `generate.tts`, `encoders.voice` and `batch.task_cpus`.
+        open_tts: opens the TTS that `generate.tts` names, here and in the workers.
+
+    Raises:
+        InputError: no generator in `speakers`, its space is not the one that the TTS takes, or the TTS fails for many
+            of them. What was heard stays.
+    """
+    out = Path(out)
+    checkpoint.check_free(out / "signature", KIND)
+    generator = SpeakerGenerator.load(Path(speakers) / "generator")
+    settings = config.signature
+    if settings.sentences > len(SENTENCES):
+        raise InputError(f"signature.sentences = {settings.sentences}: expected at most {len(SENTENCES)}")
+    tts = open_tts(config.generate.tts)
+    check_space(generator, tts.space, tts.name)
+    encoder = open_voice_encoder(config.encoders.voice)
+    sentences = SENTENCES[: settings.sentences]
+    # At most half are known speakers: retrieval will ask about drawn ones only.
+    shuffled = np.random.default_rng(settings.seed).permutation(generator.bank.vectors)
+    known = shuffled[: settings.speakers // 2]
+    vectors = np.concatenate([known, generator.sample(settings.speakers - len(known), settings.seed)])
+    heard = Heard(out / "heard.npz", {"tts": {tts.name: dict(tts.made_of)}, "by": encoder.space, "said": sentences})
+    work = _Listening(config.generate.tts, config.encoders.voice, sentences, open_tts)
+    vectors, voices = _speak(vectors, heard, work, config.batch.task_cpus)
+    foretold = foretold_voices(tts, encoder.space, generator, settings)
+    with step("fit signature", settings.max_epochs, "epochs") as progress:
+        signature, metrics = fit_signature(
+            tts.name, tts.space, encoder.space, vectors, voices, settings,
+            lambda epoch, _, cosine: progress.set(epoch, f"dev cosine {cosine:.3f}"), foretold,
+        )  # fmt: skip
+    made_by = {"config": config.model_dump(), "speakers": str(speakers)}
+    signature.save(out / "signature", metrics, made_by)
+    return metrics
+
+
+def _mean_voice(tts: TTS, encoder: VoiceEncoder, speaker: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
+    """Returns the mean embedding (dim,) of what a TTS says with one speaker vector."""
+    waves = [prepare_speech(tts.synthesize(text, speaker), tts.sample_rate_hz) for text in sentences]
+    return encoder.embed(waves).mean(axis=0)
+
+
+def foretold_voices(
+    tts: TTS, voice_space: str, generator: SpeakerGenerator, settings: SignatureConfig
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns drawn speakers (m, dim) and the voices (m, d_out) that a TTS foretells for them; None if it cannot."""
+    if not settings.foretold or not isinstance(tts, Foretelling) or tts.foretold_space != voice_space:
+        return None
+    drawn = generator.sample(settings.foretold, settings.seed + 1)
+    told = []
+    with step("foretell", len(drawn), "speakers") as progress:
+        for part in np.array_split(drawn, max(1, len(drawn) // FORETOLD_AT_ONCE)):
+            told.append(tts.foretell(part))
+            progress.advance(len(part))
+    return drawn, np.concatenate(told)
+
+
+class Heard:
+    """The mean voices of speakers who have spoken, in a file.
+
+    Args:
+        path: of the file.
+        how: what decides the voices, but for the speaker: those of another TTS or of other sentences are others.
+    """
+
+    def __init__(self, path: Path, how: dict[str, Any]):
+        self._path, self._how, self._kept_s = path, json.dumps(how, sort_keys=True).encode(), time.monotonic()
+        self._voices: dict[str, np.ndarray] = {}
+        if path.is_file():
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    self._voices = dict(zip(file["of"].tolist(), file["voices"], strict=True))
+            except (OSError, ValueError, KeyError, BadZipFile) as error:
+                raise InputError(f"{path}: unreadable ({error}); delete it, and all speakers speak again") from None
+
+    def of(self, speaker: np.ndarray) -> np.ndarray | None:
+        """Returns the voice (d_out,) of a speaker (d_in,), if it was heard."""
+        return self._voices.get(self._name(speaker))
+
+    def add(self, speaker: np.ndarray, voice: np.ndarray) -> None:
+        """Notes a voice; now and then all are written."""
+        self._voices[self._name(speaker)] = voice
+        if time.monotonic() - self._kept_s > KEEP_EVERY_S:
+            self.keep()
+
+    def keep(self) -> None:
+        """Writes the file, whole or not at all."""
+        if not self._voices:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_suffix(".part.npz")
+        np.savez(draft, of=np.array(list(self._voices), str), voices=np.stack(list(self._voices.values())))
+        draft.replace(self._path)
+        self._kept_s = time.monotonic()
+
+    def _name(self, speaker: np.ndarray) -> str:
+        vector = np.ascontiguousarray(speaker, np.float32).tobytes()
+        return hashlib.sha256(self._how + vector).hexdigest()[:32]
+
+
+class _Listening:
+    """Has speakers speak, and hears them; stays in a worker, and keeps TTS and encoder for its next task."""
+
+    def __init__(self, tts: str, encoder: str, sentences: Sequence[str], open_tts: OpenTTS):
+        self._asked, self._sentences, self._open_tts = (tts, encoder), sentences, open_tts
+        self._opened: tuple[TTS, VoiceEncoder] | None = None
+
+    def __call__(self, speakers: Sequence[np.ndarray], again: bool) -> list[np.ndarray | str]:
+        tts, encoder = self._opened = self._opened or (
+            self._open_tts(self._asked[0]),
+            open_voice_encoder(self._asked[1]),
+        )
+        voices: list[np.ndarray | str] = []
+        for speaker in speakers:
+            try:
+                voices.append(_mean_voice(tts, encoder, speaker, self._sentences))
+            except Exception as error:  # one speaker who trips a defect must not end a job
+                voices.append(f"{type(error).__name__}: {error}".splitlines()[0])
+        return voices
+
+
+def _speak(vectors: np.ndarray, heard: Heard, work: _Listening, task_cpus: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the speakers (n, dim) who gave a voice, and their voices (n, d_out).
+
+    Raises:
+        InputError: it failed for many.
+    """
+    left = [vector for vector in vectors if heard.of(vector) is None]
+    if len(left) < len(vectors):
+        say(f"{len(vectors) - len(left)} of {len(vectors)} speakers have spoken already")
+    reasons: list[str] = []
+    if left:
+        start_ray()
+        tasks = TASKS_A_CPU * max(1, int(cpus(round(time.monotonic()))))
+        size = max(1, min(TASK_SPEAKERS, -(-len(left) // tasks)))
+        batches = (left[start : start + size] for start in range(0, len(left), size))
+        try:
+            with step("speak", len(left), "speakers") as progress:
+                for speaker, voice in in_tasks(batches, work, "speak", task_cpus):
+                    if isinstance(voice, np.ndarray):
+                        heard.add(speaker, voice)
+                    else:
+                        reasons.append(voice or DIED)
+                    progress.advance()
+        finally:
+            heard.keep()
+    if len(reasons) > MOST_FAILED * len(vectors):
+        raise InputError(f"distill: {len(reasons)} of {len(vectors)} speakers gave no voice, the first: {reasons[0]}")
+    if reasons:
+        say(f"{len(reasons)} speakers gave no voice and are left out, the first: {reasons[0]}")
+    voices = [heard.of(vector) for vector in vectors]
+    there = [voice is not None for voice in voices]
+    return vectors[there], np.stack([voice for voice in voices if voice is not None])

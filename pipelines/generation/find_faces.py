@@ -1,0 +1,110 @@
+"""The faces of a manifest, each found once: photos by tasks on the cluster, faces of a store from there."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipelines.cluster.tasks import DIED, in_tasks
+from pipelines.config import Config
+from pipelines.extraction.faces.detectors import open_detector
+from pipelines.generation.faces import Face, Portrait, encoded, open_encoder, portrait_in
+from pipelines.generation.manifest import Photo
+from pipelines.ingest.embed import decode_image
+from pipelines.ingest.sources.download import local_copy
+from pipelines.ingest.sources.remote import unreadable
+from pipelines.progress import step
+from stores import Store
+from stores.schema import vector_column
+from vclip.errors import InputError
+
+PHOTOS = 16  # to a task
+IDS = 1000  # to one query
+
+# A face, or why there is none.
+Found = Face | str
+
+
+def find_faces(
+    photos: Iterable[Photo], spec: str, space: str, store: Store | None, config: Config
+) -> dict[Photo, Found]:
+    """Returns the face of each photo, or why it cannot be had; tells how far it is.
+
+    Args:
+        photos: each once.
+        spec, space: the face encoder, and the space that its vectors must be in.
+        store: where faces with an id are looked up.
+        config: its sections `extraction`, `remote` and `batch`.
+
+    Raises:
+        InputError: a detector or an encoder that cannot be opened.
+    """
+    photos = sorted(photos, key=repr)  # in one order, so that another run sees the same
+    from_store = [photo for photo in photos if photo.face_id]
+    files = [photo for photo in photos if photo.uri]
+    found: dict[Photo, Found] = dict(_stored(from_store, spec, space, store))
+    batches = [files[start : start + PHOTOS] for start in range(0, len(files), PHOTOS)]
+    with step("find faces", len(files), "photos") as progress:
+        for photo, face in in_tasks(batches, _Finder(spec, space, config), "find_faces", config.batch.task_cpus):
+            found[photo] = DIED if face is None else face
+            progress.advance()
+    return found
+
+
+class _Finder:
+    """Reads photos in a worker, which keeps the detector and the encoder for its next task."""
+
+    def __init__(self, spec: str, space: str, config: Config):
+        self._spec, self._space, self._config = spec, space, config
+        self._opened: tuple[Any, Any] | None = None
+
+    def __call__(self, photos: Sequence[Photo], again: bool) -> list[Found]:
+        if self._opened is None:
+            detector = open_detector(self._config.extraction.tracks.detector)
+            self._opened = detector, open_encoder(self._spec, self._space)
+        return [self._find(photo, *self._opened) for photo in photos]
+
+    def _find(self, photo: Photo, detector: Any, encoder: Any) -> Found:
+        try:
+            with local_copy(photo.uri, self._config.remote) as path, open(path, "rb") as file:
+                content = file.read()
+        except OSError as error:
+            return f"photo {photo}: {unreadable(error)}"
+        try:
+            return encoded([portrait_in(content, str(photo), detector, photo.index)], encoder)[0]
+        except InputError as error:
+            return str(error)
+        except Exception as error:  # one picture that trips a defect must not end a job
+            return f"photo {photo}: internal error: {type(error).__name__}: {error}".splitlines()[0]
+
+
+def _stored(photos: Sequence[Photo], spec: str, space: str, store: Store | None) -> Iterator[tuple[Photo, Found]]:
+    """Yields the faces of a store: by their vectors in the model's space, else by their pictures."""
+    if store is None:
+        yield from ((photo, f"{photo}: found no store to look in, give --store") for photo in photos)
+        return
+    has_vectors = space in store.spaces("faces")
+    columns = ["face_id", "image"] + ([vector_column(space)] if has_vectors else [])
+    encoder = None
+    for start in range(0, len(photos), IDS):
+        part = photos[start : start + IDS]
+        listed = ", ".join("'" + photo.face_id.replace("'", "''") + "'" for photo in part)
+        rows = {r["face_id"]: r for r in store.query("faces", columns, f"face_id IN ({listed})").to_pylist()}
+        for photo in part:
+            row, uri = rows.get(photo.face_id), f"{store.uri}#{photo.face_id}"
+            # A store of vectors alone has no pictures.
+            sha256 = hashlib.sha256(row["image"]).hexdigest() if row and row["image"] else ""
+            if row is None:
+                yield photo, f"{photo}: the store {store.uri} has no such face"
+            elif photo.index:
+                yield photo, f"face_index {photo.index}: a face of the store is one face"
+            elif has_vectors:
+                vector = np.array(row[vector_column(space)], np.float32)
+                yield photo, Face(uri, sha256, 0, 1, vector)
+            elif not row["image"]:
+                yield photo, f"{photo}: the store {store.uri} has neither its picture nor its vector in '{space}'"
+            else:
+                encoder = encoder or open_encoder(spec, space)
+                crop = decode_image(row["image"])
+                yield photo, encoded([Portrait(uri, sha256, 0, 1, crop)], encoder)[0]

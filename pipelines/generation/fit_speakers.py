@@ -1,0 +1,151 @@
+"""`vclip fit-speakers`: the speaker generator, of known speakers; and generator and signature as others load them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.config import Config
+from pipelines.ingest.sources.manifest import read_csv
+from pipelines.progress import say, step
+from stores import Store
+from vclip import checkpoint
+from vclip.audio import prepare_speech, read_audio
+from vclip.encoders import open_voice_encoder
+from vclip.errors import InputError
+from vclip.speakers.bank import SpeakerBank, bank_of_utterances
+from vclip.speakers.generator import KIND as GENERATOR
+from vclip.speakers.generator import SpeakerGenerator, fit_generator
+from vclip.speakers.signature import TTSSignature
+from vclip.tts import open_tts
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
+EMBED_BATCH = 16
+TTS_SPEAKERS = 500  # asked of a TTS that has no end of them
+
+
+def fit_speakers(
+    out: Path, config: Config, speech: Path | None = None, store_uri: str | None = None, tts: str | None = None
+) -> dict[str, Any]:
+    """Fits the speaker generator to known speakers; writes `out`/generator and returns its metrics.
+
+    Args:
+        out: the folder.
+        config: its sections `speakers` and `encoders`.
+        speech: a folder of speech,
+        store_uri: or a store, whose own voices are the speakers,
+        tts: or a TTS, whose known speakers they are. Exactly one of the three.
+
+    Raises:
+        InputError, StoreError: none or several are given, nothing readable in them, or too few speakers.
+    """
+    checkpoint.check_free(Path(out) / "generator", GENERATOR)
+    given = [source for source in (speech, store_uri, tts) if source]
+    if len(given) != 1:
+        raise InputError(f"fit-speakers: found {len(given)} of --speech, --store and --tts, expected one")
+    if speech:
+        bank = bank_of_folder(speech, config)
+    else:
+        bank = bank_of_store(store_uri) if store_uri else open_tts(tts).known_speakers(TTS_SPEAKERS)
+    generator, metrics = fit_generator(bank, config.speakers)
+    made_by = {"config": config.model_dump(), "speakers": str(given[0])}
+    generator.save(Path(out) / "generator", metrics, made_by)
+    return metrics
+
+
+def bank_of_store(uri: str) -> SpeakerBank:
+    """Returns the people of a store as known speakers, each the mean of their segments."""
+    from pipelines.association.train import read_pairs
+
+    store = Store.open(uri)
+    pairs = read_pairs(store)
+    gender = dict(zip(pairs.identity, pairs.gender, strict=True))
+    speaker = pairs.identity[pairs.voice_clip]
+    return bank_of_utterances(store.voice_space, speaker, pairs.voices, [gender[name] for name in speaker])
+
+
+def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:
+    """Returns the speakers of a folder of speech.
+
+    Raises:
+        InputError: no such folder, or no speech in it that can be read. Single bad files are left out, and named.
+    """
+    files = list_speech(folder)
+    encoder = open_voice_encoder(config.encoders.voice)
+    vectors, read, refused = [], [], []
+    with step("embed speech", len(files), "utterances") as progress:
+        for start in range(0, len(files), EMBED_BATCH):
+            batch = files[start : start + EMBED_BATCH]
+            speech = [(file, _speech_of(file[0], refused)) for file in batch]
+            heard = [(file, samples) for file, samples in speech if samples is not None]
+            read += [file for file, _ in heard]
+            vectors.append(encoder.embed([samples for _, samples in heard]))
+            progress.advance(len(batch))
+    if refused:
+        say(f"speech {folder}: left out {len(refused)} of {len(files)} files; the first: {refused[0]}")
+    if not read:
+        raise InputError(f"speech {folder}: none of {len(files)} files can be used; the first: {refused[0]}")
+    _, speaker, gender = zip(*read, strict=True)
+    return bank_of_utterances(encoder.space, speaker, np.concatenate(vectors), gender)
+
+
+def _speech_of(path: Path, refused: list[str]) -> np.ndarray | None:
+    """Returns the speech of a file, or None and its reason in `refused`."""
+    try:
+        samples = prepare_speech(*read_audio(path))
+    except InputError as error:
+        refused.append(str(error))
+        return None
+    if not samples.any() or not np.isfinite(samples).all():
+        refused.append(f"audio {path}: found silence, expected speech")
+        return None
+    return samples
+
+
+def list_speech(folder: Path) -> list[tuple[Path, str, str]]:
+    """Returns (file, speaker, gender) of all speech in a folder.
+
+    Who speaks is said by a CSV in it with the columns `file` and `speaker` (and `gender`, if known); without one, by
+    the first folder below it; a file that lies in no folder is a speaker of its own.
+
+    Raises:
+        InputError: no such folder, or no speech in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"speech {folder}: no such folder; expected audio files in a folder per speaker, or a CSV")
+    tables = sorted(folder.glob("*.csv"))
+    if len(tables) > 1:
+        raise InputError(f"speech {folder}: found {len(tables)} CSV files, expected at most one")
+    if tables:
+        rows = read_csv(tables[0], ["file", "speaker"])
+        return [(folder / row["file"], row["speaker"], row.get("gender") or "") for row in rows]
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not files:
+        raise InputError(f"speech {folder}: found no audio; expected {', '.join(sorted(AUDIO_SUFFIXES))}")
+    if any(path.parent == folder for path in files):
+        say(f"speech {folder}: no CSV and no folder per speaker, so each file counts as another speaker")
+    return [(path, path.relative_to(folder).parts[0], "") for path in files]
+
+
+def load_speakers(folder: Path, score: str) -> tuple[SpeakerGenerator, TTSSignature | None]:
+    """Returns the generator of a folder, and its signature; None where there is none and the score is naive.
+
+    Raises:
+        InputError: one of them is missing.
+    """
+    generator = SpeakerGenerator.load(Path(folder) / "generator")
+    if not (Path(folder) / "signature").is_dir():
+        if score == "naive":
+            return generator, None
+        raise InputError(
+            f"speakers {folder}: found no TTS signature, which the {score} score needs; run "
+            f"`vclip distill --speakers {folder} --out {folder}`, or give --set generate.score=naive"
+        )
+    return generator, TTSSignature.load(Path(folder) / "signature")
+
+
+def check_space(generator: SpeakerGenerator, space: str, tts: str) -> None:
+    from vclip.errors import SpaceError
+
+    if generator.space != space:
+        raise SpaceError(generator.space, space, f"speakers for the TTS '{tts}'")

@@ -1,0 +1,220 @@
+"""The pictures that runs leave beside their numbers: ROC, scores, matching and training curves."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pyarrow as pa
+
+matplotlib.use("agg")
+from matplotlib import pyplot as plt
+
+from pipelines.html.charts import COLOURS
+
+INK, ACCENT, FAINT = "#1f2933", "#2f6f9f", "#9aa5b1"
+
+
+def plot_roc(path: str | Path, curves: Mapping[str, Mapping[str, Any]]) -> Path:
+    """Draws ROC curves; `curves`: label -> roc_false_alarm, roc_hit and auc."""
+    figure, axes = _axes("false-alarm rate", "hit rate", (4.6, 4.4))
+    axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
+    for (label, curve), colour in zip(curves.items(), cycle(COLOURS)):
+        text = f"{label}: AUC {curve['auc']:.3f}"
+        axes.plot(curve["roc_false_alarm"], curve["roc_hit"], color=colour, linewidth=2, label=text)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
+    return _save(figure, path)
+
+
+def plot_scores(path: str | Path, histogram: Mapping[str, Sequence[float]], eer: float, score: str) -> Path:
+    """Draws how the scores of one person's faces and voices, and of two people's, are spread.
+
+    Args:
+        path: of the picture.
+        histogram: edges (n + 1), and the densities `same` and `other` (n).
+        eer: equal error rate, 0..1.
+        score: what a score is, as "cosine".
+    """
+    figure, axes = _axes(score, "density", (4.6, 4.4))
+    for name, label, colour in (("other", "two people", FAINT), ("same", "one person", ACCENT)):
+        axes.stairs(histogram[name], histogram["edges"], fill=True, color=colour, alpha=0.45, label=label)
+        axes.stairs(histogram[name], histogram["edges"], color=colour, linewidth=1.5)
+    axes.set_ylim(bottom=0)
+    axes.set_yticks([])
+    axes.legend(frameon=False, fontsize=9, title=f"equal error rate {eer:.3f}", title_fontsize=9, alignment="left")
+    return _save(figure, path)
+
+
+def plot_matching(path: str | Path, matching: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Path:
+    """Draws how often the true one of N is chosen; `matching`: v2f, f2v -> 1:N -> value, low, high."""
+    figure, axes = _axes("N, one of them true", "chosen rightly", (4.6, 4.4))
+    labels = {"v2f": "the face of a voice", "f2v": "the voice of a face"}
+    choices: list[int] = []
+    for (direction, by_n), colour in zip(matching.items(), COLOURS, strict=False):
+        choices = [int(name.partition(":")[2]) for name in by_n]
+        values, low, high = ([by_n[name][part] for name in by_n] for part in ("value", "low", "high"))
+        axes.plot(choices, values, "o-", color=colour, linewidth=2, markersize=4, label=labels[direction])
+        if None not in (*low, *high):
+            axes.fill_between(choices, low, high, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(choices, [1 / n for n in choices], color=FAINT, linestyle=":", label="chance")
+    axes.set(ylim=(0, 1))
+    axes.set_xticks(choices)
+    axes.legend(frameon=False, fontsize=9)
+    return _save(figure, path)
+
+
+def plot_folds(path: str | Path, folds: Sequence[Mapping[str, Any]]) -> Path:
+    """Draws the ROC curve of each fold of a cross-validation, faintly, and their mean."""
+    figure, axes = _axes("false-alarm rate", "hit rate", (4.6, 4.4))
+    axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
+    grid = folds[0]["roc_false_alarm"]
+    for fold in folds:
+        axes.plot(grid, fold["roc_hit"], color=FAINT, linewidth=1, alpha=0.7)
+    mean = [sum(hits) / len(folds) for hits in zip(*(fold["roc_hit"] for fold in folds), strict=True)]
+    auc = sum(fold["auc"] for fold in folds) / len(folds)
+    axes.plot(grid, mean, color=ACCENT, linewidth=2.5, label=f"mean of {len(folds)} folds: AUC {auc:.3f}")
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
+    return _save(figure, path)
+
+
+def plot_methods(path: str | Path, methods: Sequence[Mapping[str, Any]]) -> Path:
+    """Draws the AUC of each method, the best on top: the mean over folds and their spread, plain and normalised."""
+    figure, axes = _axes(
+        "AUC on people never seen: mean and standard deviation of folds", "", (6.4, 0.9 + 0.42 * len(methods))
+    )
+    rows = range(len(methods), 0, -1)
+    for name, label, colour, shift in (
+        ("auc", "cosine", ACCENT, 0.13), ("auc_s_norm", "with score normalisation", FAINT, -0.13),
+    ):  # fmt: skip
+        axes.errorbar(
+            [method[name] for method in methods], [row + shift for row in rows],
+            xerr=[method[f"{name}_std"] for method in methods],
+            fmt="o", color=colour, markersize=6, elinewidth=1.5, label=label,
+        )  # fmt: skip
+    axes.set_yticks(list(rows), [method["method"] for method in methods])
+    axes.set_ylim(0.4, len(methods) + 0.6)
+    axes.grid(axis="y", visible=False)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8)
+    return _save(figure, path)
+
+
+def plot_systems(
+    path: str | Path,
+    systems: Sequence[Mapping[str, Any]],
+    measures: Mapping[str, str],
+    ticks: Sequence[float] | None = None,
+) -> Path:
+    """Draws what each system reaches, with its interval; references are hollow and grey.
+
+    Args:
+        path: of the picture.
+        systems: each with `system`, its name, `reference`, whether it is one, and a figure for each measure.
+        measures: their names, and what they are called.
+        ticks: of a scale that all measures share; it is shown whole.
+    """
+    size = (0.5 + 3.0 * len(measures), 1.0 + 0.36 * len(systems))
+    figure, panels = plt.subplots(1, len(measures), figsize=size, sharey=True, layout="constrained")
+    for axes, (name, label) in zip(panels, measures.items(), strict=True):
+        _trim(axes, label, "")
+        axes.grid(axis="y", visible=False)
+        if ticks:
+            axes.set_xticks(ticks)
+            axes.set_xlim(ticks[0] - 0.15, ticks[-1] + 0.15)
+        for row, system in zip(range(len(systems), 0, -1), systems, strict=True):
+            found, colour = system[name], FAINT if system["reference"] else ACCENT
+            if found["low"] is not None:
+                axes.plot([found["low"], found["high"]], [row, row], color=colour, linewidth=1.5)
+            if found["value"] is not None:
+                face = "white" if system["reference"] else colour
+                axes.plot(found["value"], row, "o", color=colour, markerfacecolor=face, markersize=6)
+    panels[0].set_yticks(range(len(systems), 0, -1), [system["system"] for system in systems])
+    panels[0].set_ylim(0.4, len(systems) + 0.6)
+    return _save(figure, path)
+
+
+def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
+    """Draws the loss and the dev AUC of a training run over its steps, and marks the step that was kept."""
+    figure, axes = _axes("step", "AUC on held-out people", (5.6, 3.6))
+    axes.plot(history["step"], history["dev_auc"], color=ACCENT, linewidth=2)
+    kept = history["step"].index(history["best_step"])
+    axes.plot(history["best_step"], history["dev_auc"][kept], "o", color=ACCENT)
+    axes.annotate(
+        f"kept: {history['dev_auc'][kept]:.3f}", (history["best_step"], history["dev_auc"][kept]),
+        textcoords="offset points", xytext=(6, 8), color=ACCENT, fontsize=9,
+    )  # fmt: skip
+    axes.margins(y=0.25)
+    loss = axes.twinx()
+    loss.plot(history["step"][1:], history["loss"][1:], color=FAINT, linewidth=1.5)
+    loss.set_ylabel("training loss", color=FAINT)
+    loss.tick_params(colors=FAINT)
+    loss.spines[["top", "right", "left"]].set_visible(False)
+    return _save(figure, path)
+
+
+def plot_map(
+    path: str | Path, points: np.ndarray, axes: Sequence[str], title: str, values: pa.ChunkedArray | None
+) -> Path:
+    """Draws points on a plane, coloured by numbers or by the most frequent texts; what is not known is grey.
+
+    Args:
+        path: of the picture; points are pixels also in an SVG, or a million would make it unreadable.
+        points: (n, 2).
+        axes: what the coordinates are.
+        title: what the points are.
+        values: (n,) numbers or texts.
+    """
+    figure, drawn = _axes(*axes, (7.6, 6.0))
+    drawn.set_title(title, color=INK, fontsize=11, loc="left")
+    style = {"s": float(np.clip(2e4 / len(points), 0.5, 24)), "linewidths": 0, "rasterized": True, "alpha": 0.8}
+    rows = {"": np.arange(len(points))} if values is None else None
+    if values is not None and pa.types.is_floating(values.type):
+        number = values.to_numpy(zero_copy_only=False).astype(float)
+        known = np.isfinite(number)
+        drawn.scatter(*points[~known].T, color=FAINT, **style)
+        low, high = np.percentile(number[known], (2, 98)) if known.any() else (0, 1)
+        found = drawn.scatter(*points[known].T, c=number[known], cmap="viridis", vmin=low, vmax=high, **style)
+        figure.colorbar(found, ax=drawn, shrink=0.7, extend="both").outline.set_visible(False)
+    else:
+        rows = rows or _kinds(np.array(values.fill_null("").to_pylist()))
+        for (name, row), colour in zip(rows.items(), cycle(COLOURS)):
+            grey = name in ("unknown", "others")
+            label = f"{name} ({len(row):,})" if name else None
+            drawn.scatter(
+                *points[row].T, color=FAINT if grey else colour, label=label, zorder=1 if grey else 2, **style
+            )
+        if values is not None:
+            drawn.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
+    return _save(figure, path)
+
+
+def _kinds(texts: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the rows of the most frequent texts, as many as there are colours, of all others and of the empty."""
+    names, number, count = np.unique(texts, return_inverse=True, return_counts=True)
+    most = [i for i in np.argsort(-count, kind="stable") if names[i]][: len(COLOURS)]
+    kinds = {str(names[i]): np.flatnonzero(number == i) for i in most}
+    others = np.flatnonzero(~np.isin(number, most) & (texts != ""))
+    rest = {"others": others, "unknown": np.flatnonzero(texts == "")}
+    return kinds | {name: rows for name, rows in rest.items() if len(rows)}
+
+
+def _axes(x: str, y: str, size: tuple[float, float]) -> tuple[Any, Any]:
+    figure, axes = plt.subplots(figsize=size, layout="constrained")
+    _trim(axes, x, y)
+    return figure, axes
+
+
+def _trim(axes: Any, x: str, y: str) -> None:
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.2)
+
+
+def _save(figure: Any, path: str | Path) -> Path:
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return Path(path)

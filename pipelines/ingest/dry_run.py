@@ -1,0 +1,73 @@
+"""`vclip ingest --dry-run`: what would be done, and how long that may take."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipelines.config import Config
+from pipelines.ingest.job import open_store
+from pipelines.ingest.sources.resume import Ledger, split_known
+from pipelines.ingest.sources.source import Source
+from stores import Store, config_hash
+
+
+@dataclass
+class Plan:
+    """What an ingest would do."""
+
+    store: str
+    new: int = 0  # videos that the store does not have
+    again: int = 0  # videos that it has, but otherwise configured or labelled, or failed with --retry-failed
+    known: int = 0  # inputs that it has, failed ones among them
+    failed: int = 0  # of these: have failed, and would be done with --retry-failed
+    deleted: int = 0  # inputs that were deleted from it on request, and stay out
+    doubles: int = 0  # other names of the videos to do
+    unreadable: int = 0
+    size_bytes: int = 0  # of the files to do, as far as known
+    estimate_s: float | None = None  # None where no earlier run tells
+    estimated_from: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def plan(
+    sources: Sequence[Source], store_uri: str, config: Config, retry_failed: bool = False, limit: int | None = None
+) -> Plan:
+    """Returns what `ingest` would do with the same arguments. Files are read where it would read them.
+
+    Raises:
+        InputError, StoreError: as `ingest`.
+    """
+    store, result = open_store(store_uri, config, dry=True), Plan(store_uri)
+    ledger = Ledger(store)
+    # Failed videos are asked for always, and counted apart.
+    for work in split_known(sources, store, config_hash(config.deciding()), retry_failed=True, config=config.remote):
+        result.known += work.known
+        result.deleted += work.deleted
+        result.doubles += len(work.doubles)
+        result.unreadable += len(work.unreadable)
+        rows = ledger.by_content([source.video_id for source in work.todo])
+        for source in work.todo:
+            row = rows.get(source.video_id)
+            if ledger.vouches(row, source) and not retry_failed:
+                result.known += 1
+                result.failed += 1
+            elif limit is None or result.new + result.again < limit:
+                result.new += row is None
+                result.again += row is not None
+                result.size_bytes += source.size_bytes or 0
+    _estimate(result, store)
+    return result
+
+
+def _estimate(result: Plan, store: Store) -> None:
+    """By the time that earlier runs took for a byte, starting up included."""
+    runs = [json.loads(text) for text in store.query("runs", ["summary"])["summary"].to_pylist()]
+    runs = [run for run in runs if run.get("size_bytes") and run.get("took_s")]
+    if not runs:
+        return
+    took_s, size = (sum(run[name] for run in runs) for name in ("took_s", "size_bytes"))
+    result.estimate_s = result.size_bytes * took_s / size
+    result.estimated_from = f"{len(runs)} earlier runs into this store, {size / took_s / 1e6:.3g} MB/s"

@@ -1,0 +1,178 @@
+"""From clips to rows of the store: decode crops and segments, embed them, name and number everything."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from pipelines.config import EncodersConfig
+from pipelines.extraction.types import Clip, Extraction
+from pipelines.ingest.sources.source import Source
+from stores import VideoRows, clip_id, face_id, voice_id
+from vclip.audio import prepare_speech, read_audio
+from vclip.encoders import FaceEncoder, VoiceEncoder, open_face_encoder, open_voice_encoder
+
+CLIPS_AT_ONCE = 32  # of one video, where it is handed over in parts
+MEDIA_AT_ONCE = 256  # crops, or segments, that lie decoded in memory
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """One source and what was extracted from it: a row between the stages of a job."""
+
+    source: Source
+    extraction: Extraction
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """One source as it comes back: its rows for the store, and the rest of its extraction, without the clips."""
+
+    rows: VideoRows
+    extraction: Extraction
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the media."""
+        return sum(len(face["image"]) for face in self.rows.faces) + sum(len(v["audio"]) for v in self.rows.voices)
+
+
+class Embedder:
+    """Embeds batches of extractions; an actor of the ingest job, with both encoders loaded once.
+
+    On a CUDA device the encoders run in bfloat16 where autocast deems it safe. No test here has such a device.
+
+    Args:
+        encoders: which.
+        run_id: of the rows.
+        device: of torch; the first GPU where there is one, if it is left out.
+    """
+
+    def __init__(self, encoders: EncodersConfig, run_id: str, device: str | None = None):
+        self.face: FaceEncoder = open_face_encoder(encoders.face, device)
+        self.voice: VoiceEncoder = open_voice_encoder(encoders.voice, device)
+        self.run_id = run_id
+        self.on_gpu = torch.cuda.is_available() and not (device or "").startswith("cpu")
+
+    def guarded(self, *batch: Extracted) -> list[Ingested]:
+        """As `embed`; a source whose clips cannot be embedded becomes a failed row, and the others go on."""
+        try:
+            return self.embed(batch)
+        except Exception as error:  # whatever it is, it must not end a job of a million files
+            if len(batch) > 1:
+                return [done for item in batch for done in self.guarded(item)]
+            return self.embed([Extracted(batch[0].source, internal_error(error))])
+
+    def parts(self, item: Extracted) -> Iterator[Ingested]:
+        """As `guarded` for one source, some clips at a time (see `joined`), so that hours of talking are
+        never decoded or copied as a whole; what else was extracted goes with the last."""
+        clips = item.extraction.clips
+        for start in range(0, max(1, len(clips)), CLIPS_AT_ONCE):
+            part = replace(item.extraction, clips=clips[start : start + CLIPS_AT_ONCE])
+            if start + CLIPS_AT_ONCE < len(clips):
+                part = replace(part, candidates=())
+            (done,) = self.guarded(Extracted(item.source, part))
+            yield done
+            if done.extraction.state == "failed":
+                return
+
+    def embed(self, batch: Sequence[Extracted]) -> list[Ingested]:
+        """Returns the store's rows of each extraction; their crops, and segments, go through together."""
+        clips = [clip for item in batch for clip in item.extraction.clips]
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
+            faces = _embedded(self.face, decode_image, [face.image for clip in clips for face in clip.faces])
+            voices = _embedded(self.voice, decode_speech, [voice.audio for clip in clips for voice in clip.voices])
+        face_vectors, voice_vectors = iter(faces), iter(voices)
+        rows = [self._video(item, face_vectors, voice_vectors) for item in batch]
+        return [Ingested(row, replace(item.extraction, clips=())) for row, item in zip(rows, batch, strict=True)]
+
+    def _video(self, item: Extracted, face_vectors: Any, voice_vectors: Any) -> VideoRows:
+        source, extraction = item.source, item.extraction
+        clips, faces, voices = [], [], []
+        for clip in extraction.clips:
+            row = _clip_row(source, clip)
+            key = {"clip_id": row["clip_id"]}
+            clips.append(row)
+            for face in clip.faces:
+                vectors = {"vectors": {self.face.space: next(face_vectors)}}
+                faces.append({"face_id": face_id(row["clip_id"], face.time_s), **key, **asdict(face), **vectors})
+            for voice in clip.voices:
+                vectors = {"vectors": {self.voice.space: next(voice_vectors)}}
+                name = voice_id(row["clip_id"], voice.start_s, voice.end_s)
+                voices.append({"voice_id": name, **key, **asdict(voice), **vectors})
+        return VideoRows(_video_row(source, self.run_id, extraction), clips, faces, voices)
+
+
+def joined(parts: Sequence[Ingested]) -> Ingested:
+    """Returns one source as a whole, of its parts in order; if the last of them failed, it has."""
+    whole = parts[-1]
+    if whole.extraction.state == "failed" or len(parts) == 1:
+        return whole
+    rows = {of: [row for part in parts for row in getattr(part.rows, of)] for of in ("clips", "faces", "voices")}
+    return replace(whole, rows=replace(whole.rows, **rows))
+
+
+def failed(source: Source, run_id: str, reason: str) -> Ingested:
+    """Returns the row of a source that could not even be read."""
+    extraction = Extraction("failed", reason, 0.0)
+    return Ingested(VideoRows(_video_row(source, run_id, extraction)), extraction)
+
+
+def failed_instead(done: Ingested, error: Exception) -> Ingested:
+    """Returns the row of a source whose rows tripped a defect of ours."""
+    extraction = internal_error(error)
+    row = {"state": extraction.state, "reason": extraction.reason, "funnel": {}}
+    return Ingested(VideoRows({**done.rows.video, **row}), extraction)
+
+
+def _video_row(source: Source, run_id: str, extraction: Extraction) -> dict[str, Any]:
+    return {
+        "video_id": source.video_id,
+        "uris": [source.seen_as],
+        "state": extraction.state,
+        "reason": extraction.reason,
+        "run_id": run_id,
+        "config_hash": source.config_hash,
+        "duration_s": extraction.duration_s,
+        "funnel": extraction.funnel,
+    }
+
+
+def _clip_row(source: Source, clip: Clip) -> dict[str, Any]:
+    own = ("identity", "split")
+    return {
+        "clip_id": clip_id(source.video_id, clip.start_s, clip.box),
+        "video_uri": source.uri,
+        "start_s": clip.start_s,
+        "end_s": clip.end_s,
+        "box": clip.box,
+        "speaking_score": clip.speaking_score,
+        **{name: source.labels.get(name) for name in own},
+        "labels": {name: value for name, value in source.labels.items() if name not in own},
+    }
+
+
+def internal_error(error: Exception) -> Extraction:
+    """Returns what is recorded of a source that tripped a defect of a library or of ours."""
+    return Extraction("failed", f"internal error: {type(error).__name__}: {error}".splitlines()[0], 0.0)
+
+
+def _embedded(
+    encoder: FaceEncoder | VoiceEncoder, decode: Callable[[bytes], np.ndarray], media: Sequence[bytes]
+) -> np.ndarray:
+    """Returns (media, dim) float32."""
+    pieces = (media[start : start + MEDIA_AT_ONCE] for start in range(0, max(1, len(media)), MEDIA_AT_ONCE))
+    return np.concatenate([encoder.embed([decode(one) for one in piece]) for piece in pieces])
+
+
+def decode_image(data: bytes) -> np.ndarray:
+    """Returns (height, width, 3) uint8 RGB of a JPEG."""
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def decode_speech(data: bytes) -> np.ndarray:
+    """Returns (samples,) float32 at 16 kHz of a FLAC file, ready for a voice encoder."""
+    return prepare_speech(*read_audio(data))

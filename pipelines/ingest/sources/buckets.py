@@ -1,0 +1,116 @@
+"""Objects in buckets: `s3://bucket/key` and `gs://bucket/key`, by one code. Only s3 is tested, against moto.
+
+The library cannot name keys with an empty or dotted part (`a//b`, `a/./b`) or with control characters: these are
+errors. All functions raise OSError, and of these ConnectionError where another try may help.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+import obstore
+from obstore.exceptions import (
+    BaseError,
+    InvalidPathError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import GCSStore, ObjectStore, S3Store
+
+from pipelines.ingest.sources.addresses import Seen, scheme_of
+from stores.connection import plain_http
+
+AT_ONCE_BYTES = 8 << 20  # what is larger is sent in parts
+
+
+def look(address: str, stall_s: float) -> Seen:
+    """Returns what the service says of an object."""
+    with _explained():
+        return _seen(obstore.head(_bucket(address, stall_s), _key(address)))
+
+
+def listed(prefix: str, stall_s: float) -> list[tuple[str, Seen]]:
+    """Returns the objects below a prefix with their addresses, in the order of their keys."""
+    root = "/".join(prefix.split("/")[:3])
+    with _explained():
+        pages = obstore.list(_bucket(prefix, stall_s), _key(prefix).strip("/") or None)
+        return [(f"{root}/{meta['path']}", _seen(meta)) for page in pages for meta in page]
+
+
+def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[str | None, Iterator[bytes]]:
+    """Returns the etag of an object, the one that is wanted if any, and its bytes from an offset on."""
+    options = {**({"if_match": etag} if etag else {}), **({"range": {"offset": offset}} if offset else {})}
+    with _explained():
+        found = obstore.get(_bucket(address, stall_s), _key(address), options=options)
+        return found.meta["e_tag"], _pieces(found)
+
+
+def write(address: str, content: Iterable[bytes], stall_s: float) -> None:
+    """Writes an object of so many parts, whole or not at all; replaces one that is there."""
+    parts, begun = iter(content), bytearray()
+    for part in parts:
+        begun += part
+        if len(begun) > AT_ONCE_BYTES:
+            break
+    with _explained():
+        last = next(parts, None)
+        whole = bytes(begun) if last is None else chain([bytes(begun), last], parts)
+        obstore.put(_bucket(address, stall_s), _key(address), whole)
+
+
+def _pieces(found: "obstore.GetResult") -> Iterator[bytes]:
+    with _explained():
+        for piece in found.stream(min_chunk_size=1):  # as it comes, so that the limit on the time is kept
+            yield bytes(piece)
+
+
+def _seen(meta: Mapping[str, Any]) -> Seen:
+    return Seen(meta["size"], meta["last_modified"].timestamp(), meta["e_tag"])
+
+
+def _key(address: str) -> str:
+    return "/".join(address.split("/")[3:])
+
+
+def _bucket(address: str, stall_s: float) -> ObjectStore:
+    return _opened(scheme_of(address), address.split("/")[2], stall_s)
+
+
+@lru_cache(maxsize=256)
+def _opened(scheme: str, bucket: str, stall_s: float) -> ObjectStore:
+    # The limit on the whole of a file is kept by the caller; the library's own of 30 s would end every long one.
+    client = {"timeout": "24h", "connect_timeout": "10s", "read_timeout": timedelta(seconds=stall_s)}
+    retry = {"max_retries": 2, "retry_timeout": timedelta(seconds=stall_s)}
+    if scheme == "gs":
+        return GCSStore(bucket, client_options=client, retry_config=retry)
+    return S3Store(bucket, client_options={**client, "allow_http": plain_http()}, retry_config=retry)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns the library's errors, a page each, into the operating system's in a few words."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError("no such object") from None
+    except PreconditionError:
+        raise OSError("has changed since it was listed") from None
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise PermissionError(f"access denied: {_brief(error)}") from None
+    except (InvalidPathError, ValueError) as error:
+        raise OSError(f"a key that cannot be named: {_brief(error)}") from None
+    except BaseError as error:
+        # What the service refuses with a code of 4xx, it will refuse again.
+        final = re.search(r"status code: 4(?!08|29)\d\d", str(error))
+        raise (OSError if final else ConnectionError)(_brief(error)) from None
+
+
+def _brief(error: Exception) -> str:
+    code = re.search(r"<Code>(\w+)</Code>", str(error))
+    line = str(error).splitlines()[0]
+    return code[1] if code else line.rpartition(" - ")[2][:200]

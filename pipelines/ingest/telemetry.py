@@ -1,0 +1,62 @@
+"""What an ingest shows on Ray's dashboard and to Prometheus, beside Ray's own: counted by the driver."""
+
+import time
+from collections import deque
+from typing import Any
+
+from pipelines.extraction.types import Extraction
+from stores import VideoRows
+
+LAST_S = 300.0
+
+
+class Pace:
+    """Counts what gets done; `add` it as it does."""
+
+    def __init__(self) -> None:
+        self._done: deque[tuple[float, float]] = deque([(time.monotonic(), 0.0)])  # when, seconds of video
+
+    def add(self, video_s: float) -> None:
+        """One more is done, of so much video."""
+        now = time.monotonic()
+        self._done.append((now, video_s))
+        while now - self._done[0][0] > LAST_S:
+            self._done.popleft()
+
+    def __str__(self) -> str:
+        """Returns as in "1.4 videos/s, 52 h of video per hour"; nothing while there is nothing to say."""
+        took_s = self._done[-1][0] - self._done[0][0]
+        if not took_s:
+            return ""
+        video_s = sum(amount for _, amount in list(self._done)[1:])
+        return f"{(len(self._done) - 1) / took_s:.2g}/s, {video_s / took_s:.3g} h of video per hour"
+
+
+SECONDS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000]
+
+
+class IngestMetrics:
+    """Counters of one driver; Ray exports them as `ray_vclip_...`, and sums over drivers are the reader's.
+
+    Args:
+        kinds: where Counter and Histogram are, with the signatures of `ray.util.metrics`.
+    """
+
+    def __init__(self, kinds: Any):
+        self._videos = kinds.Counter("vclip_videos_total", "Videos by state", ("state",))
+        self._clips = kinds.Counter("vclip_clips_total", "Clips kept")
+        self._drops = kinds.Counter("vclip_drops_total", "Candidates dropped, by reason", ("reason",))
+        self._seconds = kinds.Histogram(
+            "vclip_stage_seconds", "Time that a stage took for a video", SECONDS, ("stage",)
+        )
+
+    def add(self, rows: VideoRows, extraction: Extraction) -> None:
+        """Counts one video that is in the store."""
+        self._videos.inc(1, {"state": rows.video["state"]})
+        if rows.clips:
+            self._clips.inc(len(rows.clips))
+        for name, count in rows.video["funnel"].items():
+            if name.startswith("drop:") and count:
+                self._drops.inc(count, {"reason": name.removeprefix("drop:")})
+        for stage, took_s in extraction.seconds.items():
+            self._seconds.observe(took_s, {"stage": stage})

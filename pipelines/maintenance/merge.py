@@ -1,0 +1,34 @@
+"""`vclip merge`: the rows of other stores into one."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pipelines.progress import step
+from stores import Store, StoreError
+from stores.maintenance.merge import Merged
+
+
+def merge(others: Sequence[str], store_uri: str) -> dict[str, Any]:
+    """Adds what other stores have to one, made if there is none, and returns what became of their videos.
+
+    Raises:
+        StoreError: no store, one of other spaces, or one is merged into itself. Nothing is written.
+    """
+    opened = [(uri, Store.open(uri)) for uri in others]
+    first = opened[0][1]
+    spaces = {table: first.spaces(table) for table in ("faces", "voices")}
+    for uri, other in opened:
+        if uri.rstrip("/") == store_uri.rstrip("/"):
+            raise StoreError(f"merge: {uri} into itself; give another --store")
+        if (found := {table: other.spaces(table) for table in spaces}) != spaces:
+            raise StoreError(f"merge: {others[0]} holds vectors of {spaces}, {uri} of {found}; expected the same")
+    store = Store.open_or_create(store_uri, **spaces)
+    done: dict[str, Any] = {"store": store_uri, "merged": {}}
+    with store.run({"job": "merge", "inputs": list(others)}, {}) as run:
+        for uri, other in opened:
+            with step(f"merge {uri}", other.count("videos"), "videos") as progress:
+                merged: Merged = store.merge(other, run.run_id, progress.advance)
+            done["merged"][uri] = asdict(merged)
+        run.summary = done
+    return done

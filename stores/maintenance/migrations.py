@@ -1,0 +1,82 @@
+"""Steps from one schema version to the next.
+
+A step takes the open connection and changes the tables; it must be repeatable, because the version is raised only
+after it has ended. Steps are registered under the version that they start from:
+
+    @step(1)
+    def add_a_column(db: DBConnection) -> None: ...
+"""
+
+from collections.abc import Callable
+
+from lancedb.db import DBConnection
+
+from stores import schema
+from stores.errors import StoreError
+
+Step = Callable[[DBConnection], None]
+STEPS: dict[int, Step] = {}
+
+
+def step(version: int) -> Callable[[Step], Step]:
+    """Registers the function that takes a store from `version` to `version + 1`."""
+
+    def register(function: Step) -> Step:
+        STEPS[version] = function
+        return function
+
+    return register
+
+
+def check(uri: str, found: int) -> None:
+    """Raises StoreError unless the store's schema version is the one that this code reads and writes."""
+    wanted = schema.SCHEMA_VERSION
+    if found > wanted:
+        raise StoreError(f"store {uri}: found schema version {found}, this vclip knows {wanted}; use a newer vclip")
+    if found < wanted:
+        raise StoreError(
+            f"store {uri}: found schema version {found}, expected {wanted}; run `vclip migrate --store {uri}`"
+        )
+
+
+def run(db: DBConnection, uri: str) -> list[int]:
+    """Takes a store to the current schema version and returns the versions that it passed, the old one first.
+
+    Raises:
+        StoreError: the store is newer than this code, or a step is missing.
+    """
+    found = schema.version_of(db.open_table("videos").schema)
+    passed = [found]
+    while found < schema.SCHEMA_VERSION:
+        if found not in STEPS:
+            raise StoreError(f"store {uri}: no migration from schema version {found}; re-ingest into a new store")
+        STEPS[found](db)
+        found += 1
+        _mark(db, found)
+        passed.append(found)
+    check(uri, found)
+    return passed
+
+
+@step(1)
+def _add_runs_and_revisions(db: DBConnection) -> None:
+    """`runs`, and a `revision` of each ledger row."""
+    if "runs" not in db.list_tables(limit=100).tables:
+        db.create_table("runs", schema=schema.schema("runs"))
+    videos = db.open_table("videos")
+    if "revision" not in videos.schema.names:
+        videos.add_columns({"revision": "cast(1 as bigint)"})
+
+
+@step(2)
+def _add_edits(db: DBConnection) -> None:
+    if "edits" not in db.list_tables(limit=100).tables:
+        db.create_table("edits", schema=schema.schema("edits"))
+
+
+def _mark(db: DBConnection, version: int) -> None:
+    # `videos` speaks for the store, so it is marked last.
+    there = db.list_tables(limit=100).tables
+    for table in (name for name in reversed(schema.TABLES) if name in there):
+        dataset = db.open_table(table).to_lance()
+        dataset.update_schema_metadata({schema.VERSION_KEY.decode(): str(version)})

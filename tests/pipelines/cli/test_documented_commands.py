@@ -1,0 +1,149 @@
+"""The commands in the README, the docs and the help exist as they are written there; those that are quick are run."""
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+
+import click
+import pytest
+import typer
+import yaml
+
+from pipelines.cli import app
+from tests.support.vclip_command import ROOT
+
+CLI = typer.main.get_command(app)
+README = (ROOT / "README.md").read_text()
+DOCS = [path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))]
+
+
+def _commands(group=CLI, path=()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def _shell_lines(text: str) -> list[str]:
+    """Every `vclip ...` of a page's shell blocks, comments and what stands before it left off."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    # `ray submit` sends a file and runs it: that of the command line.
+    found = (
+        re.search(r"(?:^|-- )(vclip .*)", line.replace("pipelines/cli/__main__.py -- ", "-- vclip "))
+        for line in lines
+    )
+    return [match[1] for match in found if match]
+
+
+def _entrypoint() -> str:
+    return yaml.safe_load((ROOT / "configs" / "kuberay.yaml").read_text())["spec"]["entrypoint"]
+
+
+def _examples(command: click.Command) -> list[str]:
+    text = " ".join((command.help or "").split())
+    return re.findall(r"Example: `(vclip [^`]*)`", text)
+
+
+COMMANDS = dict(_commands())
+WRITTEN = [
+    *(line for text in (README, *DOCS) for line in _shell_lines(text)),
+    *(line for command in COMMANDS.values() for line in _examples(command)),
+    _entrypoint(),
+]
+
+
+def _parse(line: str) -> tuple[tuple[str, ...], dict]:
+    """Returns the command's path and its values; raises click's errors at an unknown command or option."""
+    _, *words = shlex.split(line, comments=True)
+    context, command, path = click.Context(CLI, info_name="vclip"), CLI, ()
+    while hasattr(command, "commands"):
+        name, command, words = command.resolve_command(context, words)
+        path = (*path, name)
+        context = click.Context(command, info_name=name, parent=context)
+    return path, command.make_context(path[-1], list(words)).params
+
+
+def test_the_readme_shows_every_job():
+    assert {_parse(line)[0] for line in _shell_lines(README)} | {("quickstart",)} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_has_an_example_of_itself(path):
+    examples = _examples(COMMANDS[path])
+    assert examples
+    assert all(_parse(line)[0] == path for line in examples)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_explains_every_option(path, vclip):
+    said = vclip(*path, "--help")
+    assert said.code == 0
+    assert "Example" in said.out
+    for parameter in COMMANDS[path].params:
+        assert parameter.name == "help" or parameter.help, parameter.name
+
+
+@pytest.mark.parametrize("line", WRITTEN)
+def test_what_is_written_parses(line):
+    _, values = _parse(line)
+    if values.get("config"):
+        assert (ROOT / values["config"]).is_file()
+
+
+@pytest.mark.parametrize("line", ["vclip ingests x", "vclip ingest x --stor y --sotre z", "vclip train --out m"])
+def test_the_parsing_above_can_fail(line):
+    with pytest.raises(Exception, match=r"[Nn]o such|Missing"):  # typer may carry a click of its own
+        _parse(line)
+
+
+def test_makefile_targets_of_the_readme_exist():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make (\w+)", README, re.MULTILINE)) <= targets
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch, ingested, pairs_store, pair_files, model, speakers, photo):
+    """A folder where the README's paths exist."""
+    work = tmp_path / "work"
+    work.mkdir()
+    shutil.copytree(ingested.store, work / "store")
+    shutil.copytree(pairs_store, work / "pairs")
+    shutil.copytree(model, work / "model")
+    shutil.copytree(speakers, work / "speakers")
+    shutil.copytree(pair_files, tmp_path / "pairs")
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    shutil.copy(photo, tmp_path / "photo.jpg")
+    (tmp_path / "jobs.csv").write_text("face,text\nphoto.jpg,Hello there.\nphoto.jpg,Good night.\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _as_a_shell_has_it(folder, word):
+    return (sorted(map(str, folder.glob(word))) if "*" in word else []) or [word]
+
+
+@pytest.mark.slow
+def test_the_quick_commands_run_as_written(desk, vclip):
+    quick = {("query",), ("search",), ("evaluate",), ("generate",), ("verify",)}
+    lines = [line for line in _shell_lines(README) if _parse(line)[0] in quick]
+    assert len(lines) == 8
+    for line in lines:
+        said = vclip(*(path for word in shlex.split(line)[1:] for path in _as_a_shell_has_it(desk, word)))
+        assert said.code == 0, (line, said.err)
+    assert len(list((desk / "work" / "speech").glob("*.wav"))) == 3
+    assert len(list((desk / "work" / "batch").rglob("*.wav"))) == 6
+    assert (desk / "work" / "evaluation" / "roc.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_notebook_of_the_readme_runs(desk):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["scores"].shape == (5000,)
+    assert len(names["best"]) == 3
+    assert names["speech"].ndim == 1
+    assert len(names["speech"]) > 0.5 * 24_000

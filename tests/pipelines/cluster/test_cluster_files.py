@@ -1,0 +1,121 @@
+"""configs/cluster.yaml, kuberay.yaml and runtime_env.yaml are what Ray and KubeRay take."""
+
+import copy
+import re
+
+import pytest
+import yaml
+
+from tests.support.vclip_command import ROOT
+
+CONFIGS = ROOT / "configs"
+
+
+def _read(name):
+    return yaml.safe_load((CONFIGS / name).read_text())
+
+
+@pytest.fixture
+def cluster():
+    return _read("cluster.yaml")
+
+
+@pytest.fixture
+def rayjob():
+    return _read("kuberay.yaml")
+
+
+def _validated(config):
+    """As `ray up` does before it asks the cloud for anything."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    prepared = prepare_config(copy.deepcopy(config))
+    validate_config(prepared)
+    return prepared
+
+
+def test_ray_takes_the_cluster(cluster):
+    prepared = _validated(cluster)
+    assert set(prepared["available_node_types"]) == {"head", "extract", "embed"}
+    # Nothing of the defaults is left that would install another Ray.
+    assert "ray-wheels" not in " ".join([*prepared["head_setup_commands"], *prepared["worker_setup_commands"]])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda config: config.update(max_worker=3),
+        lambda config: config.update(head_node_type="none"),
+        lambda config: config["available_node_types"]["extract"].update(min_workers=1000),
+        lambda config: config["available_node_types"]["extract"].update(min_worker=1),
+    ],
+)
+def test_the_validation_above_can_fail(cluster, spoil):
+    spoil(cluster)
+    with pytest.raises(Exception, match=r"max_worker|head_node_type|min_worker"):
+        _validated(cluster)
+
+
+def test_the_nodes_get_this_project_and_the_token(cluster):
+    mounts = cluster["file_mounts"]
+    project, token = (next(k for k, v in mounts.items() if v == local) for local in (".", "~/.ray/auth_token"))
+    home = f"/home/{cluster['auth']['ssh_user']}"
+    assert token == f"{home}/.ray/auth_token"
+    said = "\n".join(cluster["setup_commands"]).replace("~", home)
+    assert f"--constraint {project}/constraints.txt {project}\n" in said
+    assert "RAY_AUTH_MODE=token" in said
+    assert all((ROOT / name).exists() for name in ("constraints.txt", "pyproject.toml"))
+
+
+def test_the_head_extracts_nothing_and_gpus_are_there_from_the_start(cluster, rayjob):
+    types = cluster["available_node_types"]
+    assert types[cluster["head_node_type"]]["resources"] == {"CPU": 0}
+    assert types["embed"]["min_workers"] == types["embed"]["max_workers"] > 0
+    assert cluster["max_workers"] >= sum(node.get("max_workers", 0) for node in types.values())
+    spec = rayjob["spec"]["rayClusterSpec"]
+    assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    (gpus,) = (
+        group for group in spec["workerGroupSpecs"] if "nvidia.com/gpu" in _container(group)["resources"]["limits"]
+    )
+    assert gpus["minReplicas"] == gpus["replicas"] == gpus["maxReplicas"] > 0
+
+
+def _container(group):
+    (container,) = group["template"]["spec"]["containers"]
+    return container
+
+
+def test_the_rayjob_has_the_shape_that_kuberay_takes(rayjob):
+    assert (rayjob["apiVersion"], rayjob["kind"]) == ("ray.io/v1", "RayJob")
+    spec = rayjob["spec"]
+    assert set(spec) <= {
+        "entrypoint", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "backoffLimit", "runtimeEnvYAML",
+        "rayClusterSpec",
+    }  # fmt: skip
+    groups = [spec["rayClusterSpec"]["headGroupSpec"], *spec["rayClusterSpec"]["workerGroupSpecs"]]
+    for group in groups:
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        pod, container = group["template"]["spec"], _container(group)
+        assert container["resources"]["requests"] == container["resources"]["limits"]
+        assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    assert len({_container(group)["image"] for group in groups}) == 1
+    for group in groups[1:]:
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+
+
+def test_every_ray_is_the_one_that_is_pinned(rayjob):
+    (pinned,) = re.findall(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert rayjob["spec"]["rayClusterSpec"]["rayVersion"] == pinned
+
+
+def test_ray_takes_the_runtime_environments(rayjob):
+    from ray.runtime_env import RuntimeEnv
+
+    given = _read("runtime_env.yaml")
+    environment = RuntimeEnv(**{**given, "working_dir": str(ROOT)})
+    assert environment["env_vars"] == given["env_vars"]
+    assert all((ROOT / name).exists() for name in given["excludes"])
+    assert not {"pipelines", "vclip", "stores", "configs"} & set(given["excludes"])
+    RuntimeEnv(**yaml.safe_load(rayjob["spec"]["runtimeEnvYAML"]))
+    with pytest.raises(TypeError, match="env_vars"):
+        RuntimeEnv(env_vars={"AWS_REGION": 2})

@@ -1,0 +1,108 @@
+"""The speech behind a signature is collected on Ray, kept as it comes, and never spoken twice."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.config import Config
+from pipelines.generation.distill import Heard, distill
+from tests.support.generation_world import Beeper, asked, beeper
+from vclip.config import load
+from vclip.errors import InputError
+from vclip.speakers.signature import TTSSignature
+
+pytestmark = pytest.mark.slow
+SPEAKERS, SENTENCES = 12, 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_workers() -> Iterator[None]:
+    """Lets workers have what is defined in tests."""
+    import ray.cloudpickle
+
+    from tests.support import generation_world
+
+    ray.cloudpickle.register_pickle_by_value(generation_world)
+    yield
+    ray.cloudpickle.unregister_pickle_by_value(generation_world)
+
+
+def _config(*extra):
+    few = (f"speakers={SPEAKERS}", f"sentences={SENTENCES}", "max_epochs=5", "hidden=16", *extra)
+    return load(Config, None, [f"signature.{setting}" for setting in few])
+
+
+@pytest.fixture
+def folder(speakers, tmp_path):
+    """A folder with a generator and nothing else."""
+    shutil.copytree(speakers / "generator", tmp_path / "speakers" / "generator")
+    return tmp_path / "speakers"
+
+
+def test_interrupted_it_goes_on_and_nobody_speaks_twice(folder, tmp_path, monkeypatch):
+    expected = distill(folder, tmp_path / "undisturbed", _config(), beeper(tmp_path / "all"))
+    assert len(set(asked(tmp_path / "all"))) == len(asked(tmp_path / "all")) == SPEAKERS * SENTENCES
+
+    heard, add = [], Heard.add
+
+    def interrupted(self, speaker, voice):
+        add(self, speaker, voice)
+        heard.append(speaker)
+        if len(heard) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Heard, "add", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        distill(folder, folder, _config(), beeper(tmp_path / "first"))
+    assert not (folder / "signature").exists()
+    monkeypatch.setattr(Heard, "add", add)
+
+    metrics = distill(folder, folder, _config(), beeper(tmp_path / "second"))
+    assert len(asked(tmp_path / "second")) == (SPEAKERS - 5) * SENTENCES
+    assert set(asked(tmp_path / "second")) <= set(asked(tmp_path / "all"))
+    assert metrics == pytest.approx(expected)
+    signatures = [TTSSignature.load(where / "signature") for where in (folder, tmp_path / "undisturbed")]
+    again, whole = (signature.predict(np.stack(heard)) for signature in signatures)
+    np.testing.assert_allclose(again, whole, atol=1e-5)
+
+    distill(folder, folder, _config("hidden=8"), beeper(tmp_path / "other fit"))
+    assert asked(tmp_path / "other fit") == []
+    distill(folder, folder, _config("sentences=1"), beeper(tmp_path / "other sentences"))
+    assert len(asked(tmp_path / "other sentences")) == SPEAKERS
+
+
+def test_a_speaker_whom_the_tts_cannot_speak_is_left_out(folder, tmp_path, capsys):
+    chosen = tmp_path / "chosen"
+
+    class Picky(Beeper):
+        def synthesize(self, text, speaker):
+            name = np.asarray(speaker, np.float32).tobytes()
+            if not chosen.exists():
+                chosen.write_bytes(name)
+            if chosen.read_bytes() == name:
+                raise IndexError("out of range")
+            return super().synthesize(text, speaker)
+
+    metrics = distill(folder, folder, _config(), lambda spec: Picky(Path(tmp_path / "picky"), 0.0))
+    assert metrics["speakers"] == SPEAKERS - 1
+    assert "1 speakers gave no voice and are left out, the first: IndexError: out of range" in capsys.readouterr().err
+
+
+def test_a_tts_that_fails_for_all_is_an_error_and_nothing_is_written(folder, tmp_path):
+    class Mute(Beeper):
+        def synthesize(self, text, speaker):
+            raise IndexError("out of range")
+
+    with pytest.raises(InputError, match=r"12 of 12 speakers gave no voice, the first: IndexError: out of range"):
+        distill(folder, folder, _config(), lambda spec: Mute(tmp_path / "mute", 0.0))
+    assert {path.name for path in folder.iterdir()} == {"generator"}
+
+
+def test_a_damaged_file_of_what_was_heard_is_named(folder, tmp_path):
+    (folder / "heard.npz").write_bytes(b"PK\x03\x04 no more")
+    with pytest.raises(InputError, match=r"heard\.npz: unreadable .* delete it"):
+        distill(folder, folder, _config(), beeper(tmp_path / "journal"))
+    assert asked(tmp_path / "journal") == []

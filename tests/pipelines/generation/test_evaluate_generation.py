@@ -1,0 +1,64 @@
+"""`vclip evaluate-generation`: from a store and speakers to the table, the JSON and the picture."""
+
+import json
+
+import cv2
+import pytest
+
+from pipelines.generation.evaluate import RIVALS
+from vclip.association.model import AssociationModel
+from vclip.speakers.baselines import REFERENCES, SYSTEMS
+
+pytestmark = pytest.mark.slow
+QUICK = (
+    *("--set", "train.max_steps=20", "--set", "train.cross_fit_below=0", "--set", "generate.candidates=100"),
+    *("--set", "generate.guided.steps=3", "--set", "generate.guided.climbers=2"),
+)
+
+
+@pytest.fixture(scope="module")
+def asked(pairs_store, speakers):
+    return ("--store", pairs_store, "--speakers", speakers, "--people", 4, "-k", 2, *QUICK)
+
+
+def test_all_systems_and_references_are_measured_on_people_never_seen(asked, vclip, tmp_path):
+    said = vclip("evaluate-generation", *asked, "--out", tmp_path, "--json")
+    assert said.code == 0, said.err
+    result = json.loads(said.out, parse_constant=pytest.fail)
+    assert result == json.loads((tmp_path / "generation.json").read_text())
+    assert [row["system"] for row in result["systems"]] == ["true pair", *REFERENCES, *SYSTEMS]
+    assert (result["people"], result["voices"]) == (4, 2)
+    for row in result["systems"]:
+        assert row["reference"] == (row["system"] not in SYSTEMS)
+        assert -1 <= row["f2v"]["low"] <= row["f2v"]["value"] <= row["f2v"]["high"] <= 1
+        for name in ("v2v", "log_likelihood", "quality"):
+            assert (row[name]["value"] is None) == (row["system"] == "true pair")
+        assert row["system"] == "true pair" or 1 <= row["quality"]["value"] <= 5
+    by_name = {row["system"]: row for row in result["systems"]}
+    # The clone is asked for the true voice; others' voices are further away.
+    assert by_name["true voice cloned"]["v2v"]["value"] > by_name["no retrieval"]["v2v"]["value"]
+    assert by_name["direct mapping"]["alike"]["value"] is None  # but one voice
+    for a, b in RIVALS:
+        difference = by_name[a]["f2v"]["value"] - by_name[b]["f2v"]["value"]
+        assert result["differences"][f"{a} - {b}"]["f2v"]["value"] == pytest.approx(difference, abs=1e-6)
+    assert cv2.imread(str(tmp_path / "generation.png")).std() > 5
+
+
+def test_given_models_judge_whom_they_have_not_seen_and_never_themselves(asked, model, vclip, tmp_path):
+    judge = AssociationModel.load(model)
+    judge.log_scale.data += 0.1
+    judge.save(tmp_path / "judge", {})
+    judge.voice_space = "ecapa/192"
+    judge.save(tmp_path / "other", {})
+    cases = {
+        ("--model", model): "found one of --model and --evaluator",
+        ("--model", model, "--evaluator", model): "found the model itself",
+        ("--model", model, "--evaluator", tmp_path / "other"): "ecapa/192",
+        ("--model", model, "--evaluator", tmp_path / "judge"): "everyone in the store had a part in the training",
+        ("--people", 20): "expected at least 28",
+    }
+    for more, expected in cases.items():
+        said = vclip("evaluate-generation", *asked, *more, "--out", tmp_path / "out")
+        assert (said.code, said.out) == (2, "")
+        assert expected in said.err
+    assert not (tmp_path / "out").exists()

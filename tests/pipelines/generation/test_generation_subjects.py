@@ -1,0 +1,56 @@
+"""Whom voices are made for: several photos as one person, words as a face."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.generation.faces import NEUTRAL, Face, Person, described
+from vclip.errors import InputError
+
+MEAN = np.arange(4, dtype=np.float32)
+MODEL = SimpleNamespace(face_input=SimpleNamespace(mean=torch.as_tensor(MEAN)))
+LOOKS = {"an old man": [0.0, 0.5, 0.0, -0.25], "a young woman": [0.25, 0.0, 0.0, 0.0]}
+
+
+class Reader:
+    """A text tower that puts every text at `gap`, and those of LOOKS beside it; neutral ones scatter around it."""
+
+    space = "made up"
+
+    def __init__(self, gap):
+        self.gap = np.array(gap, np.float32)
+
+    def embed_texts(self, texts):
+        scatter = np.random.default_rng(0).normal(size=(len(NEUTRAL), 4))
+        looks = LOOKS | dict(zip(NEUTRAL, scatter - scatter.mean(axis=0), strict=True))
+        return np.array([looks[text] for text in texts], np.float32) + self.gap
+
+
+@pytest.mark.parametrize("gap", [(0, 0, 0, 0), (3, -1, 0, 2)])
+def test_a_prompt_lies_off_the_mean_face_as_it_lies_off_neutral_texts(gap, capsys):
+    found = described(list(LOOKS), Reader(gap), MODEL)
+    for description, (prompt, looks) in zip(found, LOOKS.items(), strict=True):
+        np.testing.assert_allclose(description.vectors, [MEAN + looks], atol=1e-5)
+        assert description.vectors.dtype == np.float32
+        assert description.told == {"prompt": prompt}
+    assert found[0].key != found[1].key
+    assert "experimental" in capsys.readouterr().err
+
+
+def test_what_reads_no_text_and_what_is_none_are_told():
+    with pytest.raises(InputError, match=r"'an old man'.*'dlib/128'.*open_clip") as error:
+        described(["an old man"], SimpleNamespace(space="dlib/128"), MODEL)
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="empty"):
+        described(["an old man", " "], Reader([0, 0, 0, 0]), MODEL)
+
+
+def test_a_person_is_all_their_photos_in_whatever_order():
+    ann, bob = (Face(f"{name}.jpg", name, 0, 1, np.full(4, ord(name), np.float32)) for name in "ab")
+    person = Person((ann, bob))
+    np.testing.assert_array_equal(person.vectors, [ann.vector, bob.vector])
+    assert person.key == Person((bob, ann)).key
+    assert len({person.key, ann.key, bob.key}) == 3
+    assert person.told == {"face": "a.jpg, b.jpg", "photos": [ann.told, bob.told]}

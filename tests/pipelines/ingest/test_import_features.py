@@ -1,0 +1,215 @@
+"""`vclip import features`: ready-made vectors, by name."""
+
+import json
+import pickle
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from stores import Store
+from tests.support.vclip_command import tree
+from vclip.association.pairs import Pairs
+
+SPACES = ("--face-space", "facenet/vggface2", "--voice-space", "ecapa/vox2")
+META = """VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet
+id1\tAnn_A.\tf\tIreland\tdev
+id2\tBob_B\tm\tIndia\ttest
+"""
+
+
+@pytest.fixture
+def vectors():
+    """Self-Lifting's names: of faces by name, of voices by id; the last face has no voice."""
+    rng = np.random.default_rng(0)
+    faces = ["Ann_A/1.6/vidA/0000001.jpg", "Ann_A/1.6/vidA/0000026.jpg", "Bob_B/1.6/vidB/0000001.jpg"]
+    faces += ["Bob_B/1.6/vidC/0000001.jpg"]
+    voices = ["id1/vidA/00001.wav", "id2/vidB/00001.wav", "id2/vidB/00002.wav"]
+    return (
+        {name: rng.normal(size=6).astype(np.float32) for name in faces},
+        {name: rng.normal(size=4).astype(np.float32) for name in voices},
+    )
+
+
+def _write(path, content):
+    names, rows = list(content), list(content.values())
+    if path.suffix == ".npz":
+        np.savez(path, names=np.array(names), vectors=np.array(rows))
+    elif path.suffix == ".parquet":
+        pq.write_table(pa.table({"name": names, "vector": rows}), path)
+    else:
+        path.write_bytes(pickle.dumps(content))
+    return path
+
+
+@pytest.fixture
+def files(vectors, tmp_path):
+    """A function that writes both files and the metadata, and gives the options that name them."""
+
+    def write(ending=".pkl", meta=True):
+        faces, voices = (_write(tmp_path / f"{n}{ending}", v) for n, v in zip(("f", "v"), vectors, strict=True))
+        (tmp_path / "meta.csv").write_text(META)
+        return ["--faces", faces, "--voices", voices, *(["--meta", tmp_path / "meta.csv"] if meta else [])]
+
+    return write
+
+
+@pytest.mark.parametrize("ending", [".pkl", ".npz", ".parquet"])
+def test_names_of_voxceleb_make_clips_of_identity_and_video(files, vectors, vclip, tmp_path, ending):
+    store = tmp_path / "store"
+    said = vclip("import", "features", *files(ending), "--store", store, *SPACES, "--json")
+    assert said.code == 0, said.err
+    summary = json.loads(said.out)
+    assert summary["videos"] == {"done": 2, "empty": 1}
+    assert summary["funnel"]["drop:no_voice"] == 1
+    opened = Store.open(str(store))
+    assert (opened.face_space, opened.voice_space) == SPACES[1::2]
+    clips = {clip["identity"]: clip for clip in opened.query("clips").to_pylist()}
+    assert {who: (c["gender"], c["nationality"], c["split"]) for who, c in clips.items()} == {
+        "id1": ("f", "Ireland", "train"),
+        "id2": ("m", "India", "test"),
+    }
+    pairs = Pairs.of(opened.pairs())
+    for who, n_faces, n_voices in (("id1", 2, 1), ("id2", 1, 2)):
+        clip = pairs.identity.tolist().index(who)
+        assert (np.sum(pairs.face_clip == clip), np.sum(pairs.voice_clip == clip)) == (n_faces, n_voices)
+    known = [v for name, v in vectors[0].items() if "vidC" not in name]
+    assert sorted(pairs.faces.tolist()) == sorted(np.array(known).tolist())
+    assert sorted(pairs.voices.tolist()) == sorted(np.array(list(vectors[1].values())).tolist())
+    assert {row["image"] for row in opened.query("faces", ["image"]).to_pylist()} == {b""}
+
+
+def test_it_goes_on_where_it_stopped_and_again_is_no_work(files, vclip, tmp_path):
+    store, given = tmp_path / "store", files()
+    assert vclip("import", "features", *given, "--store", store, *SPACES).code == 0
+    opened = Store.open(str(store))
+    before = {row["clip_id"] for row in opened.query("clips").to_pylist()}
+    gone = opened.query("videos", ["video_id"], "state = 'done'").to_pylist()[0]["video_id"]
+    opened.delete_video(gone)
+    said = vclip("import", "features", *given, "--store", store, *SPACES, "--json")
+    assert (json.loads(said.out)["videos"], json.loads(said.out)["known"]) == ({"done": 1}, 2)
+    assert {row["clip_id"] for row in Store.open(str(store)).query("clips").to_pylist()} == before
+    version = Store.open(str(store)).version()
+    assert "knows all 3 inputs" in vclip("import", "features", *given, "--store", store, *SPACES).out
+    assert Store.open(str(store)).version() == version
+
+
+def test_a_table_says_what_belongs_together(vectors, vclip, tmp_path):
+    faces, voices = _write(tmp_path / "f.npz", vectors[0]), _write(tmp_path / "v.npz", vectors[1])
+    table = tmp_path / "t.csv"
+    table.write_text(
+        "id,identity,gender,face,voice,age\n"
+        "x,Ann,f,Ann_A/1.6/vidA/0000001.jpg,id2/vidB/00001.wav,34\n"
+        "y,,,Bob_B/1.6/vidB/0000001.jpg,id1/vidA/00001.wav,\n"
+    )
+    given = ["--faces", faces, "--voices", voices, "--table", table]
+    assert vclip("import", "features", *given, "--store", tmp_path / "s", *SPACES).code == 0
+    clips = Store.open(str(tmp_path / "s")).query("clips").to_pylist()
+    assert sorted((c["identity"] or "", c["age"] or "") for c in clips) == [("", ""), ("Ann", "34")]
+
+
+def test_vectors_of_one_name_are_a_clip_and_a_store_of_them_trains(vclip, tmp_path):
+    rng = np.random.default_rng(1)
+    who = {f"clip{i}": rng.normal(size=5) for i in range(80)}
+    faces = {name: np.concatenate([v, rng.normal(size=3)]).astype(np.float32) for name, v in who.items()}
+    voices = {name: (v + 0.1 * rng.normal(size=5)).astype(np.float32) for name, v in who.items()}
+    given = ["--faces", _write(tmp_path / "f.npz", faces), "--voices", _write(tmp_path / "v.parquet", voices)]
+    store = tmp_path / "store"
+    assert vclip("import", "features", *given, "--store", store, *SPACES).code == 0
+    said = vclip("train", "--store", store, "--out", tmp_path / "model", "--set", "train.max_steps=10", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["clips"] == 80
+    assert "80 of 80 clips name nobody" in said.err
+    assert "space 'ecapa/vox2' is not known: taken from the store" in said.err
+    assert vclip("query", "--store", store, "--table", "faces", "--limit", 2).code == 0
+
+
+class _Bomb:
+    def __reduce__(self):
+        return eval, ("open('ran', 'w')",)
+
+
+def _zero(faces):
+    next(iter(faces.values()))[:] = 0
+
+
+def _nan(faces):
+    next(iter(faces.values()))[2] = np.nan
+
+
+def _short(faces):
+    faces["Ann_A/1.6/vidA/0000001.jpg"] = np.ones(5, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (_zero, ("Ann_A/1.6/vidA/0000001.jpg", "all zero")),
+        (_nan, ("Ann_A/1.6/vidA/0000001.jpg", "NaN")),
+        (_short, ("6 numbers", "5")),
+        (lambda faces: faces.update(bomb=_Bomb()), ("eval", "plain data")),
+        (lambda faces: faces.clear(), ("no vector",)),
+    ],
+    ids=["zero", "nan", "another dimension", "malicious", "none"],
+)
+def test_bad_vectors_are_one_line_and_nothing_written(vectors, files, vclip, tmp_path, monkeypatch, spoil, named):
+    monkeypatch.chdir(tmp_path)
+    spoil(vectors[0])
+    _refused(vclip, tmp_path, [*files(), "--store", tmp_path / "store", *SPACES], named)
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        ("id,identity,gender,face\nx,,,a\n", ("no column 'voice'",)),
+        ("id,identity,gender,face,voice\nx,,,nobody.jpg,id1/vidA/00001.wav\n", ("'x'", "'nobody.jpg'", "faces")),
+        ("id,identity,gender,face,voice\n" + 2 * "x,,,0000001.jpg,id1/vidA/00001.wav\n", ("'x'", "2 times")),
+    ],
+    ids=["no column", "no such vector", "one id twice"],
+)
+def test_a_bad_table_is_one_line_and_nothing_written(files, vclip, tmp_path, table, named):
+    (tmp_path / "t.csv").write_text(table)
+    given = [*files(meta=False), "--table", tmp_path / "t.csv", "--store", tmp_path / "store", *SPACES]
+    _refused(vclip, tmp_path, given, named)
+
+
+def test_names_that_do_not_meet_ask_for_the_metadata(files, vclip, tmp_path):
+    given = [*files(meta=False), "--store", tmp_path / "store", *SPACES]
+    _refused(vclip, tmp_path, given, ("Ann_A", "id1", "--meta"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [({"name": ["a"]}, ("no column 'vector'",)), (None, ("Parquet",))],
+    ids=["no column", "text"],
+)
+def test_a_bad_parquet_file_is_one_line(files, vclip, tmp_path, columns, named):
+    given = files(".parquet")
+    if columns:
+        pq.write_table(pa.table(columns), given[1])
+    else:
+        given[1].write_text("no table")
+    _refused(vclip, tmp_path, [*given, "--store", tmp_path / "store", *SPACES], named)
+
+
+def test_a_store_of_other_spaces_is_refused_by_both_names(files, other_store, vclip, tmp_path):
+    _refused(
+        vclip, tmp_path, [*files(), "--store", other_store, *SPACES], ("facenet/vggface2", "open_clip/elsewhere")
+    )
+
+
+def test_spaces_must_be_named(files, vclip, tmp_path):
+    said = vclip("import", "features", *files(), "--store", tmp_path / "store")
+    assert said.code == 2
+    assert "--face-space" in said.err
+
+
+def _refused(vclip, folder, given, named):
+    before = tree(folder)
+    said = vclip("import", "features", *given)
+    assert (said.code, said.out) == (2, ""), said.err
+    assert said.err.count("\n") == 1, said.err
+    for word in named:
+        assert word in said.err
+    assert tree(folder) == before

@@ -1,0 +1,91 @@
+"""`vclip import pairs`: pictures with speech, through the same Ray job as videos."""
+
+import json
+import shutil
+
+import pytest
+
+from stores import Store
+from tests.support.small_world import gender_of, people_in_pairs
+from tests.support.vclip_command import OFFLINE, tree
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_pair_is_one_clip_of_one_face(pairs_store):
+    store = Store.open(pairs_store)
+    clips = store.query("clips").to_pylist()
+    people = {person.name: person for person in people_in_pairs()}
+    assert sorted(clip["identity"] for clip in clips) == sorted(people)
+    for clip in clips:
+        assert clip["gender"] == gender_of(people[clip["identity"]])
+        assert clip["licence"] == "made up"
+    pairs = store.pairs()
+    assert sorted(pairs["face_clip"]) == list(range(24))
+    assert set(pairs["voice_clip"]) == set(range(24))
+
+
+def test_a_picture_without_a_face_is_a_failed_row_and_the_job_goes_on(pairs_store):
+    failed = Store.open(pairs_store).query("videos", where="state != 'done'").to_pylist()
+    assert ["nobody.png + " in row["uris"][0]["uri"] for row in failed] == [True]
+    assert failed[0]["state"] == "failed"
+    assert "no face" in failed[0]["reason"]
+
+
+def test_the_same_table_again_is_no_work(pair_files, pairs_store, vclip):
+    before = Store.open(pairs_store).version()
+    said = vclip("import", "pairs", pair_files / "pairs.csv", "--store", pairs_store, "--config", OFFLINE)
+    assert (said.code, said.err) == (0, "")
+    assert "knows all 25 inputs" in said.out
+    assert Store.open(pairs_store).version() == before
+
+
+@pytest.fixture
+def broken(pair_files, tmp_path):
+    """Imports a copy of the table after an edit; returns the answer and whether anything was written."""
+
+    def run(vclip, edit):
+        folder = tmp_path / "pairs"
+        shutil.copytree(pair_files, folder)
+        (folder / "pairs.csv").write_text(edit((folder / "pairs.csv").read_text()))
+        before = tree(tmp_path)
+        said = vclip("import", "pairs", folder / "pairs.csv", "--store", tmp_path / "store", "--config", OFFLINE)
+        return said, tree(tmp_path) != before
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        (lambda text: text.replace("identity", "person"), ("identity", "person")),
+        (lambda text: text.replace("reader-003.png", "lost.png"), ("lost.png", "id '3'")),
+        (lambda text: text.replace("reader-004/speech.wav", ""), ("id '4'",)),
+        (lambda text: text.splitlines()[0] + "\n", ("no rows",)),
+        (lambda text: "", ("no header",)),
+    ],
+    ids=["missing column", "missing file", "empty cell", "no rows", "empty file"],
+)
+def test_a_table_that_cannot_be_used_is_one_line_and_nothing_written(broken, vclip, edit, named):
+    said, written = broken(vclip, edit)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.count("\n") == 1
+    for word in named:
+        assert word in said.err
+    assert not written
+
+
+def test_speech_that_is_none_is_a_failed_row(pair_files, vclip, tmp_path):
+    """A file that is no sound must not end the job either."""
+    shutil.copytree(pair_files, tmp_path / "pairs")
+    table = tmp_path / "pairs" / "pairs.csv"
+    header, first, second, *_ = table.read_text().splitlines()
+    table.write_text("\n".join([header, first, second]) + "\n")
+    (tmp_path / "pairs" / "reader-001" / "speech.wav").write_text("no sound")
+    store = tmp_path / "store"
+    said = vclip("import", "pairs", table, "--store", store, "--config", OFFLINE, "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["videos"] == {"done": 1, "failed": 1}
+    (failed,) = Store.open(store).query("videos", where="state = 'failed'").to_pylist()
+    assert "speech.wav" in failed["reason"]
+    assert "internal error" not in failed["reason"]

@@ -1,0 +1,243 @@
+"""How results become commits, what is told of them, and what decides that a video is done."""
+
+import json
+import time
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipelines.config import EXECUTION, Config, IngestConfig
+from pipelines.extraction.types import Extraction
+from pipelines.ingest import commit as committing
+from pipelines.ingest import embed as embedding
+from pipelines.ingest import job
+from pipelines.ingest.commit import committed
+from pipelines.ingest.dry_run import plan
+from pipelines.ingest.embed import Ingested, failed
+from pipelines.ingest.sources.resume import Work
+from pipelines.ingest.sources.source import Source
+from pipelines.ingest.telemetry import IngestMetrics, Pace
+from pipelines.ingest.workers import guarded
+from stores import Store, StoreUnavailable, VideoRows, config_hash, run_id
+from tests.support.ingest_world import extract, offline, sources_in, write_files
+
+RUN = run_id()
+
+
+def _done(number: int, size: int = 0) -> Ingested:
+    source = Source((f"{number}.mp4",), f"{number}.mp4", 10, 1.0, video_id=f"v{number}", config_hash="c")
+    rows = failed(source, RUN, "no video").rows
+    faces = [{"image": bytes(size)}] if size else ()
+    return Ingested(replace(rows, faces=faces), Extraction("failed", "no video", 0.0))
+
+
+class Recorder:
+    """A store that notes what is committed, and holds it unless told otherwise."""
+
+    def __init__(self, foreign: str = ""):
+        self.batches: list[list[str]] = []
+        self.foreign = foreign
+
+    def commit(self, batch):
+        self.batches.append([rows.video["video_id"] for rows in batch])
+        return frozenset(self.batches[-1]) - {self.foreign}
+
+
+def test_a_batch_is_full_by_number_or_by_size():
+    store = Recorder()
+    stream = iter([_done(0), _done(1), _done(2), _done(3, 700_000), _done(4, 400_000), _done(5)])
+    passed = list(committed(store, stream, IngestConfig(commit_every=3, commit_mb=1, commit_every_s=1000)))
+    assert store.batches == [["v0", "v1", "v2"], ["v3", "v4"], ["v5"]]
+    assert [result.rows.video["video_id"] for result, _ in passed] == [f"v{number}" for number in range(6)]
+
+
+def test_what_is_done_does_not_wait_for_what_hangs():
+    store = Recorder()
+
+    def stream():
+        yield _done(0)
+        deadline = time.monotonic() + 30
+        while not store.batches and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield _done(1)
+
+    list(committed(store, stream(), IngestConfig(commit_every_s=0.2)))
+    assert store.batches == [["v0"], ["v1"]]
+
+
+def test_what_another_run_has_done_is_passed_on_as_not_held():
+    passed = list(committed(Recorder("v1"), iter([_done(0), _done(1)]), IngestConfig()))
+    assert [held for _, held in passed] == [True, False]
+
+
+def test_an_error_of_the_stream_ends_the_job_and_one_of_the_store_ends_the_stream():
+    def stream():
+        yield _done(0)
+        raise KeyError("the cluster is gone")
+
+    with pytest.raises(KeyError):
+        list(committed(Recorder(), stream(), IngestConfig()))
+
+    class Full(Recorder):
+        def commit(self, batch):
+            raise StoreUnavailable("no space")
+
+    asked = []
+
+    def endless():
+        while True:
+            asked.append(time.monotonic())
+            yield _done(len(asked))
+
+    with pytest.raises(StoreUnavailable):
+        list(committed(Full(), endless(), IngestConfig(commit_every=1)))
+    assert len(asked) <= 2 * committing.AHEAD  # nobody goes on reading for a store that is full
+
+
+def test_rows_that_the_store_refuses_become_a_failed_row(tmp_path):
+    store = Store.create(str(tmp_path / "store"), {"face": 2}, {"voice": 2})
+    good, bad = _done(0), _done(1)
+    bad = replace(bad, rows=VideoRows({**bad.rows.video, "state": "done", "reason": ""}))  # done, and no clips
+    list(committed(store, iter([good, bad]), IngestConfig()))
+    reasons = {key: row["reason"] for key, row in store.ledger().items()}
+    assert reasons["v0"] == "no video"
+    assert reasons["v1"].startswith("internal error: StoreError")
+
+
+def test_how_a_job_runs_does_not_decide_what_is_done():
+    base = Config()
+    names = {"threads": 7, "open_limit_s": 1.0, "stall_limit_s": 1.0, "slow_limit_s": 1.0, "slow_limit_ratio": 2.0}
+    names |= {"memory_limit_mb": 2048}
+    assert set(names) == EXECUTION["extraction"]["media"]  # every one is a field: `Config` knows no others
+    media = {"extraction": {"media": names}}
+    other = Config.model_validate(media | {"ingest": {"extract_cpus": 2, "embed_batch": 1, "commit_mb": 1}})
+    assert config_hash(other.deciding()) == config_hash(base.deciding())
+    for deciding in ({"extraction": {"media": {"rate_hz": 10}}}, {"encoders": {"face": "dlib"}}):
+        assert config_hash(Config.model_validate(deciding).deciding()) != config_hash(base.deciding())
+
+
+def test_a_limit_leaves_out_the_rest_and_their_other_names():
+    sources = [Source((), str(number), 1, 1.0, video_id=f"v{number}") for number in range(9)]
+    windows = [
+        Work(todo=sources[:3], doubles=[replace(sources[1], uri="again")]),
+        Work(todo=sources[3:6], doubles=[replace(sources[3], uri="a"), replace(sources[5], uri="b")]),
+        Work(todo=sources[6:]),
+    ]
+    limited = list(job._limited(iter(windows), 4))
+    assert [source.uri for work in limited for source in work.todo] == ["0", "1", "2", "3"]
+    assert [source.uri for work in limited for source in work.doubles] == ["again", "a"]
+
+
+class Registry:
+    """Stands for ray.util.metrics."""
+
+    def __init__(self):
+        registry = self
+        self.values = Counter()
+
+        class Metric:
+            def __init__(self, name, description="", *more):
+                self.name, self.keys = name, set(more[-1] if more else ())
+
+            def inc(self, value=1.0, tags=None):
+                assert set(tags or {}) == self.keys
+                registry.values[(self.name, *(tags or {}).values())] += value
+
+            observe = inc
+
+        self.Counter = self.Histogram = Metric
+
+
+def test_metrics_count_videos_clips_drops_and_seconds():
+    registry = Registry()
+    metrics = IngestMetrics(registry)
+    extraction = Extraction("done", "", 4.0, seconds={"decode": 1.5, "faces": 0.5})
+    for state, clips in (("done", [{}, {}]), ("empty", [])):
+        metrics.add(VideoRows({"state": state, "funnel": {"shots": 3, "drop:silent": 2}}, clips), extraction)
+    assert registry.values == {
+        ("vclip_videos_total", "done"): 1, ("vclip_videos_total", "empty"): 1, ("vclip_clips_total",): 2,
+        ("vclip_drops_total", "silent"): 4, ("vclip_stage_seconds", "decode"): 3.0,
+        ("vclip_stage_seconds", "faces"): 1.0,
+    }  # fmt: skip
+
+
+def test_the_pace_is_that_of_the_last_minutes(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    pace = Pace()
+    assert str(pace) == ""
+    now[0] = 1000.0  # starting up
+    pace.add(60)
+    for _ in range(100):
+        now[0] += 4.0
+        pace.add(36.0)
+    assert str(pace) == "0.25/s, 9 h of video per hour"
+
+
+class Encoder:
+    """Stands for both kinds: the mean and the spread of what it is given."""
+
+    dim = 2
+
+    def __init__(self, space: str):
+        self.space = space
+
+    def embed(self, items):
+        return np.array([(np.mean(item), np.std(item)) for item in items], np.float32).reshape(-1, self.dim)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """A job without a cluster and without weights."""
+
+    def stream(sources, config, run, extract):
+        embedder = embedding.Embedder(config.encoders, run)
+        for source in sources:
+            yield from embedder.guarded(embedding.Extracted(source, guarded(extract, source, config)))
+
+    for module in (job, embedding):
+        monkeypatch.setattr(module, "open_face_encoder", lambda spec, device: Encoder("face"))
+        monkeypatch.setattr(module, "open_voice_encoder", lambda spec, device: Encoder("voice"))
+    monkeypatch.setattr(job, "stream", stream)
+    monkeypatch.setattr(job, "start_ray", lambda: None)
+
+
+def test_a_dry_run_says_what_the_run_then_does_and_writes_nothing(here, tmp_path):
+    folder, store = write_files(tmp_path / "videos", 8), str(tmp_path / "store")
+    write_files(folder, 1, first=50, does="raises")
+    (folder / "zz_copy.mp4").write_bytes((folder / "0001.mp4").read_bytes())
+    sources, config = sources_in(folder), offline()
+    first = plan(sources, store, config)
+    assert (first.new, first.known, first.doubles, first.estimate_s) == (9, 0, 1, None)
+    assert not (tmp_path / "store").exists()
+
+    done = job.ingest(sources, store, config, extract, limit=5)
+    assert done.videos.total() == 5
+    then = plan(sources, store, config)
+    assert (then.new, then.known, then.doubles) == (4, 5 + 1, 0)
+    assert then.estimate_s > 0
+    assert "1 earlier runs" in then.estimated_from
+
+    job.ingest(sources, store, config, extract)
+    last = plan(sources, store, config)
+    assert (last.new, last.again, last.known, last.failed) == (0, 0, 10, 1)
+    assert plan(sources, store, config, retry_failed=True).again == 1
+    cured = Extraction("empty", "nobody speaks", 4.0)
+    again = job.ingest(sources, store, config, lambda source, config: cured, retry_failed=True)
+    assert again.videos == {"empty": 1}
+    assert plan(sources, store, config).failed == 0
+
+
+def test_a_run_is_recorded_with_what_was_asked_and_what_it_did(here, tmp_path):
+    folder, store = write_files(tmp_path / "videos", 3), str(tmp_path / "store")
+    summary = job.ingest(sources_in(folder), store, offline(), extract, inputs=["videos/"])
+    (row,) = Store.open(store).query("runs").to_pylist()
+    assert row["run_id"] == summary.run_id
+    assert json.loads(row["command"])["inputs"] == ["videos/"]
+    assert json.loads(row["config"])["encoders"]["face"] == "dlib"
+    assert json.loads(row["summary"])["videos"] == {"done": 2, "empty": 1}
+    assert json.loads(row["summary"])["video_s"] == 12.0
+    job.ingest(sources_in(folder), store, offline(), extract)
+    assert Store.open(store).count("runs") == 1  # who did nothing writes nothing

@@ -1,0 +1,57 @@
+"""Workers that die: their videos end as rows, and the job goes on."""
+
+import pytest
+
+from pipelines.ingest.job import ingest
+from stores import Store
+from tests.support import ingest_world
+from tests.support.ingest_world import extract, offline, sources_in, write_files
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory):
+    """One run over good files, one that kills whoever reads it, some that do so once, and one that raises."""
+    import ray.cloudpickle
+
+    ray.cloudpickle.register_pickle_by_value(ingest_world)
+    folder = tmp_path_factory.mktemp("dying")
+    write_files(folder / "videos", 6)
+    write_files(folder / "videos", 1, 90, does="dies")
+    write_files(folder / "videos", 1, 91, does=f"dies-once {folder / 'mark'}")
+    write_files(folder / "videos", 1, 92, does="raises")
+    write_files(folder / "videos", 1, 93, clips=40, does=f"dies-between-parts-once {folder / 'between'}")
+    seen = []
+    store, sources = str(folder / "store"), sources_in(folder / "videos")
+    summary = ingest(sources, store, offline(), extract, observe=lambda *told: seen.append(told))
+    assert (folder / "between").exists(), "nobody died between two parts"
+    return summary, {row["uris"][0]["uri"][-8:-4]: row for row in Store.open(store).query("videos").to_pylist()}, seen
+
+
+def test_a_file_that_kills_its_worker_is_a_failed_row_with_its_reason(outcome):
+    summary, rows, _ = outcome
+    assert rows["0090"]["state"] == "failed"
+    assert "the worker died while it was read" in rows["0090"]["reason"]
+    assert "internal error: IndexError" in rows["0092"]["reason"]
+    assert summary.videos == {"done": 6, "empty": 2, "failed": 2}
+
+
+def test_the_others_are_done_and_so_is_one_whose_worker_died_by_chance(outcome):
+    _, rows, _ = outcome
+    states = {name: row["state"] for name, row in rows.items()}
+    assert states["0091"] == "done"
+    assert [states[f"{number:04d}"] for number in range(6)] == ["empty", *["done"] * 4, "empty"]
+
+
+def test_a_long_video_comes_whole_though_its_worker_died_between_its_parts(outcome):
+    _, rows, _ = outcome
+    assert (rows["0093"]["state"], rows["0093"]["n_clips"], rows["0093"]["n_faces"]) == ("done", 40, 40)
+
+
+def test_what_was_seen_is_told_once_for_each_video(outcome):
+    summary, rows, seen = outcome
+    assert sorted(told.video["uris"][0]["uri"][-8:-4] for told, _, _ in seen) == sorted(rows)
+    extraction = next(extraction for told, extraction, _ in seen if told.video["state"] == "done")
+    assert (extraction.candidates[0].fate, extraction.seconds["decode"], extraction.clips) == ("silent", 0.5, ())
+    assert all(told is summary for _, _, told in seen)

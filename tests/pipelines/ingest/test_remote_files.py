@@ -1,0 +1,238 @@
+"""Remote files: their bytes arrive whole or the reason does, in bounded time and room."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import boto3
+import pytest
+
+from pipelines.ingest.sources import buckets, download, remote
+from pipelines.ingest.sources.addresses import Seen, is_remote, recorded
+from pipelines.ingest.sources.content_hash import identify
+from pipelines.ingest.sources.listing import list_videos
+from pipelines.ingest.sources.remote import RemoteConfig, listed, look, read
+from pipelines.ingest.sources.source import Source
+from tests.support.loopback import BODY, ETAG, bucket_service, web_server
+from vclip.errors import InputError
+
+QUICK = RemoteConfig(stall_s=0.5, limit_s=5, retries=2)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with web_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service():
+    with bucket_service() as found:
+        yield found
+
+
+@pytest.fixture
+def bucket(service, monkeypatch):
+    """A client of the service, whose environment is ours meanwhile."""
+    for name, value in service[0].items():
+        monkeypatch.setenv(name, value)
+    buckets._opened.cache_clear()
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="in-here")
+    yield client
+    for found in client.list_objects_v2(Bucket="in-here").get("Contents", ()):
+        client.delete_object(Bucket="in-here", Key=found["Key"])
+    buckets._opened.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr(remote, "_wait", lambda lost: None)
+
+
+def _read(address, config=QUICK, etag=None):
+    return b"".join(read(address, config, etag))
+
+
+@pytest.mark.parametrize("path", ["good.mp4", "moved.mp4", "cut.mp4", "deaf.mp4", "busy.mp4", "nohead.mp4"])
+def test_a_page_arrives_whole(server, path):
+    server.seen.clear()
+    assert look(f"{server.root}/{path}", QUICK) == Seen(len(BODY), 1e9, ETAG)
+    server.seen.clear()
+    assert _read(f"{server.root}/{path}", etag=ETAG) == BODY
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("missing.mp4", "HTTP 404"),
+        ("circle.mp4", "redirect"),
+        ("away.mp4", "no address"),
+        ("hang.mp4", "connection lost after 0 bytes, tried 3 times"),
+        ("short.mp4", f"connection lost after {len(BODY) // 2} bytes, tried"),
+        ("fickle.mp4", "has changed since it was listed"),
+    ],
+)
+def test_a_page_that_does_not_is_an_error_in_a_line(server, path, reason):
+    server.seen.clear()
+    with pytest.raises(OSError, match=reason) as error:
+        _read(f"{server.root}/{path}")
+    assert "\n" not in str(error.value)
+
+
+def test_nobody_at_home_is_an_error(server):
+    with pytest.raises(OSError, match=r"connection lost after 0 bytes, tried 3 times: .*refused"):
+        _read("http://127.0.0.1:9/a.mp4")
+
+
+def test_a_page_of_another_version_is_not_taken(server):
+    with pytest.raises(OSError, match="has changed"):
+        _read(f"{server.root}/good.mp4", etag='"older"')
+
+
+def test_a_file_that_takes_too_long_or_is_too_large_is_given_up(server):
+    with pytest.raises(OSError, match=r"took more than remote\.limit_s"):
+        _read(f"{server.root}/good.mp4", RemoteConfig(limit_s=1e-6))
+    with pytest.raises(OSError, match=r"took more than remote\.limit_s"):
+        _read(f"{server.root}/drip.mp4", RemoteConfig(limit_s=0.5))
+    with pytest.raises(OSError, match=r"larger than remote\.max_gb"):
+        _read(f"{server.root}/good.mp4", RemoteConfig(max_gb=1e-6))
+
+
+def test_an_object_arrives_whole(bucket):
+    key = "videos/May #1/100%41 ü+?&.mp4"
+    bucket.put_object(Bucket="in-here", Key=key, Body=BODY)
+    seen = look(f"s3://in-here/{key}", QUICK)
+    assert seen.size_bytes == len(BODY)
+    assert _read(f"s3://in-here/{key}", etag=seen.etag) == BODY
+    assert [name for name, _ in listed("s3://in-here/videos", QUICK)] == [f"s3://in-here/{key}"]
+    assert b"".join(buckets.read(f"s3://in-here/{key}", 1000, seen.etag, 1.0)[1]) == BODY[1000:]
+
+
+def test_an_object_that_vanished_or_changed_is_an_error_in_a_line(bucket):
+    bucket.put_object(Bucket="in-here", Key="a.mp4", Body=BODY)
+    before = look("s3://in-here/a.mp4", QUICK)
+    bucket.put_object(Bucket="in-here", Key="a.mp4", Body=BODY[::-1])
+    cases = {
+        ("s3://in-here/a.mp4", before.etag): "has changed since it was listed",
+        ("s3://in-here/b.mp4", None): "no such object",
+        ("s3://no-such-bucket/b.mp4", None): "no such object",
+    }
+    for (address, etag), reason in cases.items():
+        with pytest.raises(OSError, match=reason) as error:
+            _read(address, etag=etag)
+        assert "\n" not in str(error.value)
+    with pytest.raises(OSError, match="NoSuchBucket"):
+        listed("s3://no-such-bucket/videos", QUICK)
+
+
+def test_a_truncated_object_is_an_error(server, monkeypatch):
+    """A service that always ends early."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.root)
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    buckets._opened.cache_clear()
+    server.seen.clear()
+    with pytest.raises(OSError, match="connection lost"):
+        _read("s3://short/a.mp4", RemoteConfig(stall_s=1, limit_s=5, retries=1))
+    buckets._opened.cache_clear()
+
+
+def test_a_local_copy_is_there_for_the_block(server, tmp_path):
+    with download.local_copy("a b.mp4", QUICK) as path:
+        assert path == "a b.mp4"
+    config = QUICK.model_copy(update={"folder": str(tmp_path)})
+    with download.local_copy(f"{server.root}/good.mp4", config) as path:
+        assert (Path(path).read_bytes(), Path(path).suffix) == (BODY, ".mp4")
+        assert tmp_path in Path(path).parents
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError, match="404"), download.local_copy(f"{server.root}/missing", config):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_does_not_fit_is_not_even_begun(server, tmp_path):
+    server.seen.clear()
+    config = QUICK.model_copy(update={"folder": str(tmp_path), "max_gb": 1e12})
+    with (
+        pytest.raises(OSError, match="do not fit into"),
+        download.local_copy(f"{server.root}/good.mp4", config, size_bytes=10**18),
+    ):
+        pass
+    assert not server.seen
+
+
+def test_what_killed_workers_left_is_removed(tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left, own = (tmp_path / f"{download._OWNER}{pid}-x" for pid in (dead.pid, os.getpid()))
+    for folder in (left, own, tmp_path / "other"):
+        folder.mkdir()
+    download._sweep(str(tmp_path))
+    assert sorted(tmp_path.iterdir()) == sorted([own, tmp_path / "other"])
+
+
+def test_what_cannot_be_read_has_a_reason_and_the_others_go_on(server):
+    names = ("missing.mp4", "good.mp4", "hang.mp4")
+    sources = [Source((f"{server.root}/{name}",), name, None, None) for name in names]
+    began_s = time.monotonic()
+    found = list(identify(sources, QUICK))
+    assert [bool(reason) for _, reason in found] == [True, False, True]
+    assert found[0][1] == "cannot be read (HTTP 404 Not Found)"
+    assert time.monotonic() - began_s < 30
+
+
+def test_names_are_recorded_without_what_lets_their_holder_in():
+    signed = "https://me:word@host/a.mp4?id=7&X-Amz-Signature=abc&X-Amz-Expires=60"
+    assert recorded(signed) == "https://host/a.mp4?id=7"
+    assert recorded("https://host/a%20b.mp4?x=1&y=a+b") == "https://host/a%20b.mp4?x=1&y=a+b"
+    assert recorded("s3://bucket/a?Signature=x.mp4") == "s3://bucket/a?Signature=x.mp4"
+    assert not any(map(is_remote, ("C:/a.mp4", "a://b", "videos/s3:/a.mp4", "file:///a.mp4")))
+
+
+def test_a_bucket_is_listed_as_a_folder_is(bucket):
+    keys = ["v/b.mp4", "v/A/a.MOV", "v/A/deep/c.webm", "v/notes.txt", "v/[x].mp4", "very/z.mp4"]
+    for key in keys:
+        bucket.put_object(Bucket="in-here", Key=key, Body=key.encode())
+
+    def names(*inputs):
+        return [source.uri.removeprefix("s3://in-here/") for source in list_videos(inputs)]
+
+    videos = ["v/A/a.MOV", "v/A/deep/c.webm", "v/[x].mp4", "v/b.mp4"]
+    assert names("s3://in-here/v") == names("s3://in-here/v/") == videos
+    assert names("s3://in-here") == [*videos, "very/z.mp4"]
+    assert names("s3://in-here/v/**/*.webm") == ["v/A/deep/c.webm"]
+    assert names("s3://in-here/v/*/*") == ["v/A/a.MOV"]
+    assert names("s3://in-here/v/[x].mp4") == ["v/[x].mp4"]
+    assert names("s3://in-here/v/*.txt") == ["v/notes.txt"]
+    for nothing in ("s3://in-here/nothing", "s3://nowhere-at-all/v", "s3://in-here/v/*.avi"):
+        with pytest.raises(InputError, match=nothing.replace("*", r"\*")) as error:
+            list_videos([nothing])
+        assert "\n" not in str(error.value)
+
+
+def test_listing_a_bucket_says_all_that_a_resume_needs(bucket, service):
+    bucket.put_object(Bucket="in-here", Key="v/a.mp4", Body=b"film")
+    before = len(service[1].lines)
+    (source,) = list_videos(["s3://in-here/v/"])
+    assert (source.size_bytes, bool(source.etag), source.mtime_s > 1e9) == (4, True, True)
+    assert len(service[1].lines) == before + 1
+
+
+def test_a_manifest_may_lie_in_a_bucket(bucket):
+    bucket.put_object(Bucket="in-here", Key="set/list.csv", Body=b"file,identity\nv/a.mp4,Ann\n../b.mp4,Bob\n")
+    bucket.put_object(Bucket="in-here", Key="set/v/a.mp4", Body=b"a")
+    found = {source.uri: (source.labels, source.size_bytes) for source in list_videos(["s3://in-here/set/list.csv"])}
+    assert found == {
+        "s3://in-here/set/v/a.mp4": ({"identity": "Ann"}, 1),
+        "s3://in-here/b.mp4": ({"identity": "Bob"}, None),
+    }
+
+
+def test_a_web_address_that_is_none_is_an_input_error(server):
+    for path, said in (("missing.mp4", "HTTP 404"), ("missing.csv", "HTTP 404")):
+        with pytest.raises(InputError, match=said) as error:
+            list_videos([f"{server.root}/{path}"], config=QUICK)
+        assert path in str(error.value)
+    with pytest.raises(InputError, match="expected a folder"):
+        list_videos(["ftp://host/a.mp4"])

@@ -1,0 +1,93 @@
+"""A second space is added in one commit, whatever is killed; the store is usable all the while."""
+
+import numpy as np
+import pytest
+
+from stores import Store, StoreError
+from tests.support.store_world import FACES, LATER, contents, video
+
+NEW = "other/net"
+
+
+def _vector(media: bytes) -> np.ndarray:
+    """A vector that follows from the picture."""
+    vector = np.frombuffer(media[:20], np.uint8).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def _embed(store: Store, rows: int | None = None) -> bool:
+    embedding = store.embedding("faces", NEW, 20)
+    todo = embedding.todo()
+    for start in range(0, min(rows or len(todo.keys), len(todo.keys)), 7):
+        part = slice(start, start + 7)
+        media = store.media("faces", todo.version, todo.places[part].tolist())
+        embedding.add(todo.keys[part], np.stack([_vector(content) for content in media]))
+    return embedding.finish()
+
+
+def _check(store: Store) -> None:
+    column = "vector_other_net"
+    rows = store.query("faces", ["face_id", "image", column]).to_pylist()
+    assert rows
+    for row in rows:
+        assert np.array_equal(np.float32(row[column]), _vector(row["image"]))
+
+
+def test_a_space_is_added_to_rows_old_and_new_deleted_and_compacted(store):
+    for first in range(0, 12, 4):
+        store.commit([video(number) for number in range(first, first + 4)])
+    store.delete_video("video0005")
+    before = contents(store)
+    assert not _embed(store, 14)
+    assert contents(store) == before  # half of it is no column yet
+    assert store.embedding("faces", NEW, 20).todo().done == 14
+    store.commit([video(20), video(1, LATER, "b")])  # a picture that was done may be another one now
+    store.compact()
+    assert _embed(store)
+    again = Store.open(store.uri, {**FACES, NEW: 20})
+    assert again.spaces("faces") == {**FACES, NEW: 20}
+    _check(again)
+    assert set(again._db.list_tables().tables) == set(again.info()["rows"])
+    assert again.nearest("faces", np.ones(8), space=next(iter(FACES)), k=3).rows.num_rows == 3
+
+
+def test_a_commit_in_between_is_noticed(store, monkeypatch):
+    store.commit([video(1)])
+    embedding = store.embedding("faces", NEW, 20)
+    todo = embedding.todo()
+    media = store.media("faces", todo.version, todo.places.tolist())
+    embedding.add(todo.keys, np.stack([_vector(content) for content in media]))
+    batches = embedding._batches
+
+    def late(*args):
+        Store.open(store.uri).commit([video(2)])
+        yield from batches(*args)
+
+    monkeypatch.setattr(embedding, "_batches", late)
+    assert not embedding.finish()
+    assert Store.open(store.uri).count("faces") == 8
+    assert _embed(Store.open(store.uri))
+    _check(Store.open(store.uri))
+
+
+def test_a_space_is_replaced(store):
+    store.commit([video(1)])
+    assert _embed(store)
+    assert _embed(Store.open(store.uri))  # once more, the same one
+    again = Store.open(store.uri)
+    _check(again)
+    assert again.drop_spaces("faces", NEW) == list(FACES)
+    assert Store.open(store.uri).face_space == NEW
+
+
+def test_what_does_not_fit_is_an_error(store):
+    store.commit([video(1)])
+    with pytest.raises(StoreError, match="would share the column of 'dlib/resnet-v1-128/crop1'"):
+        store.embedding("faces", "dlib/resnet.v1.128/crop1", 8)
+    embedding = store.embedding("faces", NEW, 20)
+    with pytest.raises(StoreError, match=r"shape \(1, 3\), expected \(1, 20\)"):
+        embedding.add(["a"], np.ones((1, 3), np.float32))
+    with pytest.raises(StoreError, match=r"were of .*\[20\].*, now .*\[21\]"):
+        store.embedding("faces", NEW, 21)
+    with store.run({}, {}), pytest.raises(StoreError, match="may be writing"):
+        embedding.todo()

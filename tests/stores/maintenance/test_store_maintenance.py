@@ -1,0 +1,98 @@
+"""Maintenance changes no answer, frees bytes, and leaves running jobs alone."""
+
+import numpy as np
+import pytest
+
+import stores
+from stores import schema
+from tests.support.places import contents_of
+from tests.support.store_world import FACE_COLUMN, FACES, LATER, RUN, VOICES, contents, crashed_commit, video
+
+
+def test_compaction_changes_no_answer(store):
+    for number in range(12):
+        store.commit([video(number)])
+    store.commit([video(3, LATER, "b")])
+    store.delete_video("video0005")
+    before, pairs = contents(store, without=()), store.pairs()
+    near = store.nearest("faces", np.ones(8), k=7).rows
+    done = store.compact(keep_versions_s=0)
+    assert done["faces"].fragments_removed > done["faces"].fragments_added
+    assert contents(store, without=()) == before
+    assert store.nearest("faces", np.ones(8), k=7).rows.equals(near)
+    for name, array in store.pairs().items():
+        assert np.array_equal(array, pairs[name])
+    assert store.compact(keep_versions_s=0)["faces"].fragments_removed == 0  # nothing is written twice
+
+
+def test_the_bytes_of_a_deleted_video_are_gone_after_compaction(store):
+    kept, deleted = video(1), video(2)
+    store.commit([kept, deleted])
+    store.delete_video("video0002")
+    store.compact(keep_versions_s=0)
+    disk = b"".join(contents_of(store.uri))
+    assert kept.faces[0]["image"] in disk
+    assert deleted.faces[0]["image"] not in disk
+    assert deleted.voices[0]["audio"] not in disk
+
+
+def test_sweep_leaves_young_runs_alone(store):
+    store.commit([video(0)])
+    young = stores.run_id()
+    crashed_commit(store, [video(1, RUN), video(0, LATER, "b")])
+    crashed_commit(store, [video(2, young)])
+    assert store.sweep() == 4 * 2 + 4 * 2  # 2 clips, 4 faces, 2 voices of each old run
+    assert store._db.open_table("clips").count_rows("video_id = 'video0002'") == 2
+    store.commit([video(2, young)])
+    assert store.sweep(older_than_s=-60) == 0
+    assert store.count("clips") == store._db.open_table("clips").count_rows() == 4
+
+
+def test_spaces_survive_add_merge_delete_and_compaction(store):
+    store.commit([video(0), video(1)])
+    store._db.open_table("faces").merge_insert("face_id").when_matched_update_all().execute(
+        store._db.open_table("faces").to_arrow()
+    )
+    store.delete_video("video0000")
+    store.compact(keep_versions_s=0)
+    reopened = stores.Store.open(store.uri)
+    assert reopened.spaces("faces") == FACES
+    assert reopened.spaces("voices") == VOICES
+    assert schema.version_of(reopened.snapshot().schema("videos")) == schema.SCHEMA_VERSION
+
+
+def test_vector_columns_have_names_that_sql_takes():
+    assert schema.vector_column("dlib/resnet-v1-128/crop1") == FACE_COLUMN
+    assert schema.vector_column("open_clip/ViT-B-32-quickgelu/openai/crop1").isidentifier()
+    with pytest.raises(stores.StoreError, match="share the column 'vector_a_b'"):
+        schema.schema("faces", {"a/b": 3, "a-b": 3})
+
+
+def test_info_counts_what_readers_see(store):
+    store.commit([video(0), video(1, clips=0)])
+    crashed_commit(store, [video(2)])
+    info = store.info()
+    empty = {"speakers": 0, "generations": 0, "edits": 0, "runs": 0}
+    assert info["rows"] == {"videos": 2, "clips": 2, "faces": 4, "voices": 2} | empty
+    assert info["states"] == {"done": 1, "empty": 1}
+    assert info["spaces"] == {"faces": FACES, "voices": VOICES}
+    assert info["schema_version"] == schema.SCHEMA_VERSION
+    assert info["bytes"]["faces"] > 4 * 200
+
+
+def test_ids_are_of_content_and_place(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"film" * 1_000_000)
+    (tmp_path / "b.mp4").write_bytes(b"film" * 1_000_000)
+    assert stores.video_id(tmp_path / "a.mp4") == stores.video_id(str(tmp_path / "b.mp4"))
+    assert len(stores.video_id(tmp_path / "a.mp4")) == 32
+    clip = stores.clip_id("v", 1.5, (0.1, 0.2, 0.3, 0.4))
+    assert clip == stores.clip_id("v", 1.5, np.float32([0.1, 0.2, 0.3, 0.4]))
+    assert (
+        len({clip, stores.clip_id("w", 1.5, (0.1, 0.2, 0.3, 0.4)), stores.face_id(clip, 1), stores.face_id(clip, 2)})
+        == 4
+    )
+    assert stores.config_hash({"a": 1, "b": [2]}) == stores.config_hash({"b": [2], "a": 1})
+    assert stores.config_hash({"a": 1}) != stores.config_hash({"a": 2})
+    runs = [stores.run_id() for _ in range(50)]
+    assert runs == sorted(runs)
+    assert len(set(runs)) == 50

@@ -1,0 +1,84 @@
+"""Two stores become one, with every video once."""
+
+from dataclasses import replace
+
+import pytest
+
+import stores
+from stores import Store, StoreError, commit
+from tests.support.store_world import FACES, LATER, RUN, VOICES, contents, video
+
+WITHOUT = ("created_at", "revision", "run_id")
+
+
+@pytest.fixture
+def other(tmp_path) -> Store:
+    """Another empty store."""
+    return Store.create(str(tmp_path / "other"), FACES, VOICES)
+
+
+def test_all_that_both_have_is_there_once(store, other, tmp_path):
+    store.commit([video(number) for number in range(6)])
+    other.commit([video(number, LATER) for number in range(4, 300)])
+    other.add_uri("video0004", "/elsewhere.mp4")
+    other.add_speakers([{"speaker_id": "a", "run_id": RUN, "tts": "t", "space": "s", "vector": [1.0]}])
+    before = contents(other, without=())
+    with store.run({"job": "merge"}, {}) as run:
+        done = store.merge(other, run.run_id)
+    assert (done.added, done.alike, done.kept, done.rows) == (294, 2, [], {"speakers": 1})
+    same = Store.create(str(tmp_path / "same"), FACES, VOICES)
+    same.commit([video(number) for number in range(300)])
+    same.add_uri("video0004", "/elsewhere.mp4")
+    assert contents(store, WITHOUT) == contents(same, WITHOUT)
+    assert contents(other, without=()) == before
+    version = store.version()
+    assert store.merge(other, stores.run_id()).alike == 296
+    assert store.version() == version
+    assert {p.kind for p in store.check({}).problems} == set()
+
+
+def test_of_a_video_that_both_have_this_stores_stays_unless_it_failed(store, other):
+    bad = video(2, clips=0)
+    store.commit([video(1, config="a"), replace(bad, video=bad.video | {"state": "failed", "reason": "torn"})])
+    other.commit([video(1, config="b", clips=1), video(2)])
+    done = store.merge(other, stores.run_id())
+    assert (done.kept, done.replaced, done.added) == (["video0001"], ["video0002"], 0)
+    assert store.count("clips", "video_id = 'video0001'") == 2
+    assert store.ledger()["video0002"]["state"] == "done"
+
+
+def test_who_was_deleted_stays_deleted(store, other):
+    store.commit([video(1), video(2), video(3)])
+    other.commit([video(1), video(2), video(4)])
+    store.delete(store.doomed(videos=["video0001"]))
+    other.delete(other.doomed(videos=["video0002"]))
+    done = store.merge(other, stores.run_id())
+    assert (done.deleted, done.deleted_there, done.added) == (["video0001"], ["video0002"], 1)
+    done = {key for key, row in store.ledger().items() if row["state"] == "done"}
+    assert done == {"video0002", "video0003", "video0004"}
+    assert stores.tombstone("video0002") in store.ledger()
+
+
+def test_a_merge_that_was_killed_goes_on(store, other, monkeypatch):
+    other.commit([video(number) for number in range(600)])
+    write, calls = commit._write_rows, []
+
+    def dies(*args) -> None:
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        calls.append(args)
+        write(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commit, "_write_rows", dies)
+        with pytest.raises(KeyboardInterrupt):
+            store.merge(other, stores.run_id())
+    assert 0 < len(store.ledger()) < 600
+    store.merge(other, stores.run_id())
+    assert contents(store, WITHOUT) == contents(other, WITHOUT)
+
+
+def test_other_spaces_are_an_error_that_names_both(store, tmp_path):
+    other = Store.create(str(tmp_path / "other"), {"clip/x": 8}, VOICES)
+    with pytest.raises(StoreError, match=r"dlib/resnet-v1-128/crop1, there of clip/x"):
+        store.merge(other, stores.run_id())

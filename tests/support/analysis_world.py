@@ -1,0 +1,62 @@
+"""A small store with pictures, sound, names, splits, a crashed commit and clips of one person in several videos."""
+
+import io
+
+import cv2
+import numpy as np
+import soundfile
+
+from stores import Store, VideoRows
+from tests.support.store_world import FACES, LATER, VOICES, crashed_commit, unit, video
+
+PEOPLE, VIDEOS = 8, 24
+
+
+def made(uri: str) -> Store:
+    """A store of 24 videos with two clips each, a failed one, and one whose commit crashed."""
+    store = Store.create(uri, FACES, VOICES)
+    with store.run({"job": "ingest", "inputs": ["/data"]}, {"extraction": {"rate_hz": 25}}) as run:
+        videos = [_whole(number, run.run_id) for number in range(VIDEOS)]
+        lost = video(900, run.run_id, clips=0)
+        store.commit([*videos, VideoRows(lost.video | {"state": "failed", "reason": "cut off at 17 s"})])
+    store.add_uri("video0001", "/copies/of/1.mp4")
+    crashed_commit(store, [video(950, LATER)])
+    return store
+
+
+def _whole(number: int, run: str) -> VideoRows:
+    rows = video(number, run)
+    rng = np.random.default_rng(number)
+    person = number % PEOPLE
+    clips = [
+        {**clip, "identity": f"person{person}" if number % 4 else None, "split": "train" if person % 2 else "test"}
+        | {"labels": {"gender": "f" if person % 2 else "m", "camera": "left"}}
+        | ({"language": "en"} if number % 3 == 0 else {})
+        for clip in rows.clips
+    ]
+    faces = [
+        {**face, "image": jpeg(rng), "vectors": {s: near(person, d, rng) for s, d in FACES.items()}}
+        for face in rows.faces
+    ]
+    voices = [
+        {**voice, "audio": flac(rng), "vectors": {s: near(100 + person, d, rng) for s, d in VOICES.items()}}
+        for voice in rows.voices
+    ]
+    return VideoRows(rows.video, clips, faces, voices)
+
+
+def near(seed: int, dim: int, rng: np.random.Generator, spread: float = 0.05) -> np.ndarray:
+    """A unit vector near that of a seed."""
+    vector = unit(np.random.default_rng(seed), dim) + spread * rng.normal(size=dim).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def jpeg(rng: np.random.Generator) -> bytes:
+    colour = rng.integers(0, 255, 3)
+    return cv2.imencode(".jpg", np.full((32, 32, 3), colour, np.uint8))[1].tobytes()
+
+
+def flac(rng: np.random.Generator) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, 0.1 * rng.normal(size=1600), 16_000, format="FLAC")
+    return file.getvalue()

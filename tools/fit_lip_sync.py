@@ -1,0 +1,186 @@
+"""Fit the coefficients of `lip_sync` on videos of which is known who speaks when.
+
+    python -m tools.fit_lip_sync CORPUS... [--identities CLIPS.csv]
+
+A CORPUS is a folder with a truth.json: {"videos": [{"file", "speaking": [{"start_s", "end_s", "source", "box"}]}]}.
+CLIPS.csv names the identity of each source (columns `file`, `identity`); without it each source is a person.
+Prints the coefficients, and the area under the ROC curve of single windows, cross-validated over people.
+
+First the loudness of the sound is regressed on the lips, then windows of own sound are told from the same lips under
+other people's. Where a file's sound is early or late is not known, so fitting and shifting each talker's sound to its
+most likely offset take turns. People with many windows count by the square root of their number.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold
+
+from pipelines.extraction.active_speaker import lip_sync
+from pipelines.extraction.active_speaker.lip_sync import MARGIN, OFFSETS
+from pipelines.extraction.config import ExtractionConfig
+from pipelines.extraction.pipeline import Trace, extract
+
+WINDOW, HOP, SHORTEST = 75, 25, 33  # pictures
+OTHERS = 6  # windows of other sound for each of the own
+RIDGE, ROUNDS, FOLDS = 0.03, 3, 6
+NO_OFFSET = len(OFFSETS) // 2
+OFFSET_TRUST = 2.0  # how far a window's correlations count against the belief about the offset
+BELIEF = np.exp(-0.5 * (OFFSETS / lip_sync.OFFSET_SPREAD) ** 2)
+BELIEF /= BELIEF.sum()
+
+
+@dataclass(frozen=True)
+class Talker:
+    """One face while it speaks, and the sound under it."""
+
+    person: str
+    features: np.ndarray  # (pictures, 26), see `lip_sync.lip_features`
+    loudness: np.ndarray  # (MARGIN + pictures + MARGIN, bands)
+    heard: frozenset[str]  # everybody who is heard in the video
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """What `lip_sync` needs."""
+
+    prediction: np.ndarray  # (26, bands)
+    weights: np.ndarray  # (bands,)
+    intercept: float
+    calibration: tuple[float, float]  # slope and intercept, after the average over offsets
+
+
+def read_talkers(folder: Path, people: dict[str, str], config: ExtractionConfig) -> list[Talker]:
+    """Returns everybody who speaks visibly in the videos of a corpus."""
+    talkers = []
+    videos = [video for video in json.loads((folder / "truth.json").read_text())["videos"] if video["speaking"]]
+    for number, video in enumerate(videos, start=1):
+        print(f"{folder}: video {number} of {len(videos)}", file=sys.stderr, flush=True)
+        trace = Trace()
+        extract(folder / video["file"], config, trace=trace)
+        heard = frozenset(people.get(s["source"], s["source"]) for s in video["speaking"])
+        for spoken in video["speaking"]:
+            person = people.get(spoken["source"], spoken["source"])
+            talkers += _talkers(trace, spoken, person, heard)
+    return talkers
+
+
+def _talkers(trace: Trace, spoken: dict, person: str, heard: frozenset[str]) -> list[Talker]:
+    found = []
+    x0, y0, x1, y1 = spoken["box"]
+    for track in trace.tracks:
+        left, top, right, bottom = np.median(track.boxes, axis=0) / np.array([*track.size, *track.size])
+        inside = x0 <= (left + right) / 2 <= x1 and y0 <= (top + bottom) / 2 <= y1
+        first = max(track.first, round(spoken["start_s"] * lip_sync.RATE_HZ))
+        end = min(track.end, round(spoken["end_s"] * lip_sync.RATE_HZ))
+        if inside and end - first >= SHORTEST:
+            rows = slice(first - track.first, end - track.first)
+            loudness = lip_sync.band_loudness(trace.sound, track.first, track.end)
+            loudness = loudness[rows.start : rows.stop + 2 * MARGIN]
+            found.append(Talker(person, lip_sync.lip_features(track)[rows], loudness, heard))
+    return found
+
+
+def fit(talkers: Sequence[Talker]) -> Coefficients:
+    """Returns the coefficients for these talkers."""
+    counts = Counter(talker.person for talker in talkers)
+    weights = [counts[talker.person] ** -0.5 for talker in talkers]
+    offsets = [NO_OFFSET] * len(talkers)
+    for _ in range(ROUNDS):
+        prediction = _regress(talkers, offsets, weights)
+        offsets = [_likeliest_offset(talker, prediction) for talker in talkers]
+    windows, own, whose = cut_windows(talkers, prediction)
+    at = np.where(own, np.array(offsets)[whose], NO_OFFSET)
+    sample_weight = np.array(weights)[whose]
+    model = LogisticRegression(C=10, class_weight="balanced")
+    model.fit(windows[np.arange(len(windows)), at], own, sample_weight=sample_weight)
+    raw = _averaged(windows, model.coef_[0], float(model.intercept_[0]))
+    # Averaging over offsets takes the best of several chances; one more regression puts the ratio right.
+    right = LogisticRegression(C=100, class_weight="balanced").fit(raw[:, None], own, sample_weight=sample_weight)
+    calibration = float(right.coef_[0, 0]), float(right.intercept_[0])
+    return Coefficients(prediction, model.coef_[0], float(model.intercept_[0]), calibration)
+
+
+def _regress(talkers: Sequence[Talker], offsets: Sequence[int], weights: Sequence[float]) -> np.ndarray:
+    squares, products = 0.0, 0.0
+    for talker, offset, weight in zip(talkers, offsets, weights, strict=True):
+        x, start = talker.features, MARGIN + OFFSETS[offset]
+        y = talker.loudness[start : start + len(x)]
+        y = (y - y.mean(0)) / (y.std(0) + 1e-9)
+        squares, products = squares + weight * x.T @ x, products + weight * x.T @ y
+    return np.linalg.solve(squares + RIDGE * np.trace(squares) / len(squares) * np.eye(len(squares)), products)
+
+
+def _likeliest_offset(talker: Talker, prediction: np.ndarray) -> int:
+    sure = lip_sync.window_correlations(talker.features @ prediction, talker.loudness).sum(1)
+    return int(np.argmax(OFFSET_TRUST * len(talker.features) / WINDOW * sure + np.log(BELIEF)))
+
+
+def cut_windows(talkers: Sequence[Talker], prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns each talker's windows under their own sound and under others'.
+
+    Returns:
+        (windows, offsets, bands) correlations, (windows,) whether the sound is the own, (windows,) whose lips.
+    """
+    rng, windows, own, whose = np.random.default_rng(1), [], [], []
+    for i, talker in enumerate(talkers):
+        predicted = talker.features @ prediction
+        for start in range(0, max(1, len(predicted) - WINDOW + 1), HOP):
+            lips = predicted[start : start + WINDOW]
+            span = len(lips) + 2 * MARGIN
+            sounds = [talker.loudness[start : start + span]]
+            others = [t for t in talkers if talker.person not in t.heard and len(t.loudness) >= span]
+            for j in rng.integers(len(others), size=OTHERS):
+                at = rng.integers(len(others[j].loudness) - span + 1)
+                sounds.append(others[j].loudness[at : at + span])
+            windows += [lip_sync.window_correlations(lips, loudness) for loudness in sounds]
+            own += [True] + [False] * OTHERS
+            whose += [i] * len(sounds)
+    return np.array(windows), np.array(own), np.array(whose)
+
+
+def _averaged(windows: np.ndarray, weights: np.ndarray, intercept: float) -> np.ndarray:
+    return np.log(np.exp(windows @ weights + intercept) @ BELIEF)
+
+
+def cross_validated(talkers: Sequence[Talker]) -> float:
+    """Returns the area under the ROC curve of single windows of people that were not fitted to."""
+    scores, labels = [], []
+    people = [talker.person for talker in talkers]
+    for seen, unseen in GroupKFold(FOLDS).split(people, groups=people):
+        fitted = fit([talkers[i] for i in seen])
+        windows, own, _ = cut_windows([talkers[i] for i in unseen], fitted.prediction)
+        scores.append(_averaged(windows, fitted.weights, fitted.intercept))
+        labels.append(own)
+    return float(roc_auc_score(np.concatenate(labels), np.concatenate(scores)))
+
+
+def main() -> None:
+    """Reads, cross-validates, fits, prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpora", type=Path, nargs="+")
+    parser.add_argument("--identities", type=Path)
+    given = parser.parse_args()
+    rows = list(csv.DictReader(given.identities.open())) if given.identities else []
+    people = {row["file"]: row["identity"] for row in rows}
+    talkers = [t for folder in given.corpora for t in read_talkers(folder, people, ExtractionConfig())]
+    print(f"{len(talkers)} talkers, {len({t.person for t in talkers})} people")
+    print(f"held-out AUC of a window {cross_validated(talkers):.3f}")
+    fitted = fit(talkers)
+    print(f"INTERCEPT, CALIBRATION = {fitted.intercept:.2f}, {tuple(round(v, 2) for v in fitted.calibration)}")
+    for name, values, digits in ("WEIGHTS", fitted.weights, 2), ("PREDICTION", fitted.prediction, 3):
+        text = np.array2string(values, precision=digits, separator=", ", suppress_small=True, floatmode="fixed")
+        print(f"{name} = np.array({text})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Grouping clips into people: pair scores, average-linkage clustering, pseudo-identities."""

@@ -1,0 +1,96 @@
+"""Who is who where nobody says: pseudo-identities, before any split, and negatives that the loss had better doubt.
+
+Without them one person stands on both sides of a split, or as their own negative. Face and voice together say how
+likely two clips are of one person (`likeness`), and average linkage makes people of the clips (`linkage`).
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import coo_matrix, csr_matrix
+
+from vclip.association.clustering.agglomerative import likely_edges, link
+from vclip.association.clustering.pair_scores import likeness
+from vclip.association.pairs import Pairs
+
+AT_ONCE_S = 0.5  # clips of one video that overlap by this much show two people
+
+
+def group_people(
+    pairs: Pairs, face_space: str, voice_space: str, apart: np.ndarray | None = None
+) -> tuple[Pairs, int]:
+    """Returns the pairs with an identity for every clip, and how many were made up.
+
+    Clips that have an identity keep it. The others get that of the known clips that they are grouped with, or else
+    `person-<clip_id>` of the first of their group. Clips of two known identities are never grouped.
+
+    Args:
+        pairs: C clips.
+        face_space, voice_space: of their vectors.
+        apart: (n, 2) clips known to be of two people, as `seen_at_once` finds them.
+
+    Raises:
+        InputError: a space is not among `likeness.IMPOSTORS`, and the clips are too few to measure it.
+    """
+    unknown = pairs.identity == ""
+    if not unknown.any():
+        return pairs, 0
+    known = np.where(unknown, -1, np.unique(pairs.identity, return_inverse=True)[1])
+    group = link(likeness(pairs, face_space, voice_space), _numbers(pairs.video_id), known, apart)
+    first = _first_by_name(group, pairs.clip_id)
+    identity = np.array([f"person-{name}" for name in pairs.clip_id[first].tolist()], object)
+    name_of = dict(zip(group[~unknown].tolist(), pairs.identity[~unknown].tolist(), strict=True))
+    for clip, number in enumerate(group.tolist()):
+        identity[clip] = name_of.get(number, identity[clip])
+    return replace(pairs, identity=identity.astype(str)), int(unknown.sum())
+
+
+def seen_at_once(video_id: np.ndarray, start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
+    """Returns the pairs of clips (n, 2) int of one video that overlap in time, and so show two people.
+
+    Args:
+        video_id, start_s, end_s: (C,) of the clips; seconds on the video's own clock.
+    """
+    order = np.lexsort((start_s, video_id))
+    video, start, end = video_id[order], start_s[order], end_s[order]
+    found = []
+    step, left = 1, np.arange(len(order) - 1)
+    # Compared with the next clip, then with the one after: a clip that does not reach one reaches none after it.
+    while len(left):
+        left = left[left + step < len(order)]
+        left = left[(video[left] == video[left + step]) & (start[left + step] + AT_ONCE_S <= end[left])]
+        at_once = np.minimum(end[left], end[left + step]) - start[left + step] >= AT_ONCE_S
+        found.append(np.column_stack([order[left], order[left + step]])[at_once])
+        step += 1
+    return np.concatenate(found) if found else np.empty((0, 2), np.int64)
+
+
+def doubtful_pairs(pairs: Pairs, face_space: str, voice_space: str, false_each: float = 1.0) -> csr_matrix:
+    """Returns which clips of two identities may be of one person: (C, C) bool, sparse and symmetric.
+
+    Args:
+        pairs: C clips, whose identities are known.
+        face_space, voice_space: of their vectors.
+        false_each: pairs of two people to be expected among these, for each clip. A lost negative costs nothing, a
+            false one misleads the model: these are far more than what makes people one in `group_people`.
+
+    Raises:
+        InputError: as `group_people`.
+    """
+    edges, _ = likely_edges(likeness(pairs, face_space, voice_space), _numbers(pairs.video_id), false_each)
+    people = pairs.people()
+    edges = edges[people[edges[:, 0]] != people[edges[:, 1]]]
+    both = np.concatenate([edges, edges[:, ::-1]])
+    shape = (len(pairs), len(pairs))
+    return coo_matrix((np.ones(len(both), bool), (both[:, 0], both[:, 1])), shape=shape).tocsr()
+
+
+def _numbers(names: np.ndarray) -> np.ndarray:
+    return np.unique(names, return_inverse=True)[1]
+
+
+def _first_by_name(group: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """Returns the clip (C,) of the lowest name in each clip's group."""
+    order = np.lexsort((names, group))
+    first = np.searchsorted(group[order], group)
+    return order[first]

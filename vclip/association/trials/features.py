@@ -1,0 +1,116 @@
+"""Vectors by name: what the names of a list of trials are looked up in."""
+
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vclip.association.trials.plain_pickle import load_plain_pickle
+from vclip.errors import InputError
+
+
+@dataclass(frozen=True)
+class Features:
+    """Named rows of one or more vectors. A name stands for one row; several names may stand for the same."""
+
+    row_of: dict[str, int]
+    vectors: np.ndarray  # (n, dim) float32
+    row: np.ndarray | None = None  # (n,) int, the row that each vector is a view of; each its own if None
+
+    def of_rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the vectors (m, dim) of rows (k,), and for each which of the k it is of (m,)."""
+        if self.row is None:
+            return self.vectors[rows], np.arange(len(rows))
+        order = np.argsort(self.row, kind="stable")
+        start, end = (np.searchsorted(self.row[order], rows, side) for side in ("left", "right"))
+        count = end - start
+        first = np.repeat(start - (np.cumsum(count) - count), count)
+        return self.vectors[order[first + np.arange(len(first))]], np.repeat(np.arange(len(rows)), count)
+
+    def find(self, names: Sequence[str]) -> np.ndarray:
+        """Returns the row of each name, -1 where there is none.
+
+        A name that is not here as it stands is looked for at the end of longer ones: `id1/a/1.wav` is
+        `/data/wav/id1/a/1.wav`, where only one row has such a name.
+        """
+        ends: dict[int, dict[str, int]] = {}
+        found = np.full(len(names), -1)
+        for i, name in enumerate(names):
+            if name in self.row_of:
+                found[i] = self.row_of[name]
+                continue
+            parts = name.count("/") + 1
+            if parts not in ends:
+                ends[parts] = _ends(self.row_of.items(), parts)
+            found[i] = ends[parts].get(name, -1)
+        return found
+
+
+def read_features(path: str | Path) -> Features:
+    """Returns the vectors of a file.
+
+    Args:
+        path: a pickled dict name -> vector (.pkl, .pickle); or .npz with the arrays `names` (n,) and `vectors`
+            (n, dim), or with one array (dim,) under each name.
+
+    Raises:
+        InputError: no such file, another format, vectors of several lengths, or ones that hold no numbers.
+    """
+    if Path(path).suffix in (".pkl", ".pickle"):
+        content = load_plain_pickle(path)
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: found {type(content).__name__}, expected a dict of names and vectors")
+    else:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                content = {name: file[name] for name in file.files}
+        except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+            raise InputError(f"{path}: cannot read this as .npz of plain arrays ({error})") from None
+        if set(content) == {"names", "vectors"}:
+            names, vectors = content["names"], content["vectors"]
+            if names.ndim != 1 or vectors.ndim != 2 or len(names) != len(vectors):
+                raise InputError(
+                    f"{path}: found names {names.shape} and vectors {vectors.shape}, expected (n,), (n, dim)"
+                )
+            if len(set(names.tolist())) < len(names):
+                raise InputError(f"{path}: a name stands there twice, expected each once")
+            content = dict(zip(names.astype(str).tolist(), vectors, strict=True))
+    return features_of(content, str(path))
+
+
+def features_of(content: dict[str, np.ndarray], where: str) -> Features:
+    """Returns named vectors (dim,) as features; `where` names them in errors.
+
+    Raises:
+        InputError: none, not all of one length, or one that holds NaN or infinity (names it).
+    """
+    if not content:
+        raise InputError(f"{where}: found no vector, expected some")
+    first = next(iter(content.values()))
+    for name, vector in content.items():
+        if not isinstance(name, str) or not isinstance(vector, np.ndarray | list) or np.ndim(vector) != 1:
+            raise InputError(f"{where}: found {type(vector).__name__} under {name!r}, expected a vector under a name")
+        if len(vector) != len(first):
+            raise InputError(
+                f"{where}: vector '{name}' has {len(vector)} numbers, expected {len(first)} as the first"
+            )
+    try:
+        vectors = np.array(list(content.values()), dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: its vectors are not of numbers ({error})") from None
+    bad = ~np.isfinite(vectors).all(1)
+    if bad.any():
+        name = list(content)[int(np.argmax(bad))]
+        raise InputError(f"{where}: vector '{name}' holds NaN or infinity, expected numbers ({bad.sum()} in all)")
+    return Features({name: row for row, name in enumerate(content)}, vectors)
+
+
+def _ends(names: Iterable[tuple[str, int]], parts: int) -> dict[str, int]:
+    """Returns the rows by the last parts of their names, without those that are several rows' ends."""
+    rows: dict[str, int] = {}
+    for name, row in names:
+        end = "/".join(name.rsplit("/", parts)[-parts:])
+        rows[end] = row if rows.get(end, row) == row else -1
+    return rows

@@ -1,0 +1,200 @@
+"""Published lists of trials: which voices to compare with which faces, by name.
+
+Two formats:
+
+- Text, as VoxCeleb's lists of face-voice trials; gzipped or not. A line is `wav jpg` or `jpg wav`. The first part of
+  a name is its person: the VoxCeleb id for sounds, the VGGFace name for pictures. A metadata table tells which are
+  one, and a trial is of one person where they are.
+- Pickles of Self-Lifting (Chen et al., ICMR 2022), with the sets `jpg_set` and `wav_set`, and one of
+  `list`: (wav, jpg, 1 if of one person) for verification;
+  `match_list`: (name, wav, jpg, name, wav, jpg) or ([wavs], [jpgs]), the true one first, for matching;
+  `retrieval_lists`: lists of (wav, jpg, name).
+"""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vclip.association.trials.plain_pickle import load_plain_pickle
+from vclip.errors import InputError
+
+SOUNDS = (".wav", ".m4a", ".flac", ".mp3", ".ogg")
+PICTURES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class TrialList:
+    """Names of voices and faces, who they are, and rows of them. One of the three kinds of trials is not empty."""
+
+    voices: list[str]
+    faces: list[str]
+    voice_identity: np.ndarray  # (voices,) str
+    face_identity: np.ndarray  # (faces,) str
+    voice: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # (trials,) int, verification
+    face: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # (trials,) int
+    same: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))  # (trials,) bool
+    matches: Sequence[tuple[np.ndarray, np.ndarray]] = ()  # rows of N voices and of N faces, the true ones first
+    retrievals: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]] = ()  # rows of voices, of faces, and names (n,)
+
+    def __len__(self) -> int:
+        return len(self.same) + len(self.matches) + sum(len(names) for *_, names in self.retrievals)
+
+    def of_used_names(self) -> tuple["TrialList", np.ndarray, np.ndarray]:
+        """Returns the list without names that no trial uses, and the rows of the faces and voices that are left."""
+        used, new_row = [], []
+        for which, single, count in ((1, self.face, len(self.faces)), (0, self.voice, len(self.voices))):
+            rows = [single, *(pair[which] for pair in self.matches), *(triple[which] for triple in self.retrievals)]
+            used.append(np.unique(np.concatenate(rows)))
+            new_row.append(np.full(count, -1))
+            new_row[-1][used[-1]] = np.arange(len(used[-1]))
+        (faces, voices), (face, voice) = used, new_row
+        return (
+            TrialList(
+                [self.voices[i] for i in voices],
+                [self.faces[i] for i in faces],
+                self.voice_identity[voices],
+                self.face_identity[faces],
+                voice[self.voice],
+                face[self.face],
+                self.same,
+                [(voice[v], face[f]) for v, f in self.matches],
+                [(voice[v], face[f], names) for v, f, names in self.retrievals],
+            ),
+            faces,
+            voices,
+        )
+
+
+def read_trials(path: str | Path, metadata: str | Path | None = None) -> TrialList:
+    """Returns the trials of a file: a pickle if its name ends in .pkl or .pickle, else text.
+
+    Args:
+        path: the list.
+        metadata: a table with the columns `VoxCeleb1 ID` and `VGGFace1 ID` (comma or tab), for text.
+
+    Raises:
+        InputError: neither format, or nobody's face is ever with their voice (text without the right metadata).
+    """
+    if Path(path).suffix in (".pkl", ".pickle"):
+        return _read_pickle(path)
+    return _read_text(path, read_names(metadata) if metadata else {})
+
+
+def read_names(path: str | Path) -> dict[str, str]:
+    """Returns VGGFace name -> VoxCeleb id, from a metadata table with a line of headings.
+
+    Raises:
+        InputError: no such file, or no such columns.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot read this table ({error})") from None
+    separator = "\t" if lines and "\t" in lines[0] else ","
+    rows = list(csv.reader(lines, delimiter=separator))
+    columns = [name.strip().replace("_", " ") for name in rows[0]] if rows else []
+    try:
+        voice, face = (columns.index(name) for name in ("VoxCeleb1 ID", "VGGFace1 ID"))
+        return {row[face].strip(): row[voice].strip() for row in rows[1:] if row}
+    except (ValueError, IndexError):
+        raise InputError(
+            f"{path}: found the columns {', '.join(columns) or 'none'}, expected VoxCeleb1 ID and VGGFace1 ID"
+        ) from None
+
+
+def _read_text(path: str | Path, names: Mapping[str, str]) -> TrialList:
+    opened = gzip.open if str(path).endswith(".gz") else open
+    voices, faces = _Names(), _Names()
+    rows = []
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                voice, face = words if len(words := line.split()) == 2 else ("", "")
+                if voice.lower().endswith(PICTURES):
+                    voice, face = face, voice
+                if not (voice.lower().endswith(SOUNDS) and face.lower().endswith(PICTURES)):
+                    found = line.strip()[:80]
+                    raise InputError(f"{path}, line {number}: found '{found}', expected a sound and a picture")
+                rows.append((voices.row(voice), faces.row(face)))
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise InputError(f"{path}: cannot read this list of trials ({error})") from None
+    voice, face = np.array(rows, int).reshape(-1, 2).T
+    voice_identity = np.array([_person(name) for name in voices], dtype=str)
+    face_identity = np.array([names.get(_person(name), _person(name)) for name in faces], dtype=str)
+    same = voice_identity[voice] == face_identity[face] if len(rows) else np.zeros(0, bool)
+    if same.all() or not same.any():
+        one = "all" if len(rows) and same.all() else "none"
+        raise InputError(
+            f"{path}: {one} of {len(rows)} trials are of one person; expected some of each."
+            " Give the metadata that tells which VoxCeleb id is which VGGFace name"
+        )
+    return TrialList(list(voices), list(faces), voice_identity, face_identity, voice, face, same)
+
+
+def _read_pickle(path: str | Path) -> TrialList:
+    data = load_plain_pickle(path)
+    kinds = {"list": _verification, "match_list": _matching, "retrieval_lists": _retrieval}
+    found = [kind for kind in kinds if isinstance(data, dict) and kind in data]
+    if len(found) != 1 or not len(data[found[0]]):
+        shown = f"the keys {', '.join(map(str, list(data)[:8]))}" if isinstance(data, dict) else type(data).__name__
+        raise InputError(f"{path}: found {shown}, expected a dict with a filled one of {', '.join(kinds)}")
+    voices, faces = _Names(), _Names()
+    try:
+        fields, pairs = kinds[found[0]](data[found[0]], voices, faces)
+        return TrialList(list(voices), list(faces), *_identities(voices, faces, pairs), **fields)
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise InputError(f"{path}: its '{found[0]}' is not as Self-Lifting's are ({error})") from None
+
+
+def _verification(rows: Sequence[Any], voices: "_Names", faces: "_Names") -> tuple[dict[str, Any], list]:
+    triples = [(voices.row(wav), faces.row(jpg), int(label)) for wav, jpg, label in rows]
+    voice, face, label = np.array(triples, int).T
+    if not set(label.tolist()) <= {0, 1}:
+        raise ValueError(f"a label {label.max()}, expected 0 or 1")
+    same = label == 1
+    return {"voice": voice, "face": face, "same": same}, list(zip(voice[same], face[same], strict=True))
+
+
+def _matching(rows: Sequence[Any], voices: "_Names", faces: "_Names") -> tuple[dict[str, Any], list]:
+    matches = []
+    for row in rows:
+        wavs, jpgs = (row[1::3], row[2::3]) if len(row) == 6 else row
+        if isinstance(wavs, str) or isinstance(jpgs, str) or min(len(wavs), len(jpgs)) < 2:
+            raise ValueError(f"a match {str(row)[:80]}")
+        matches.append((np.array([voices.row(n) for n in wavs]), np.array([faces.row(n) for n in jpgs])))
+    return {"matches": matches}, [(wavs[0], jpgs[0]) for wavs, jpgs in matches]
+
+
+def _retrieval(rows: Sequence[Any], voices: "_Names", faces: "_Names") -> tuple[dict[str, Any], list]:
+    lists = []
+    for row in rows:
+        triples = [(voices.row(wav), faces.row(jpg), str(name)) for wav, jpg, name in row]
+        wav, jpg, name = zip(*triples, strict=True)
+        lists.append((np.array(wav), np.array(jpg), np.array(name, dtype=str)))
+    return {"retrievals": lists}, [pair for wav, jpg, _ in lists for pair in zip(wav, jpg, strict=True)]
+
+
+def _identities(voices: "_Names", faces: "_Names", pairs: list) -> tuple[np.ndarray, np.ndarray]:
+    """Returns who each voice and each face is: the first parts of two names of one person are one identity."""
+    voice_names, face_names = ([_person(name) for name in names] for names in (voices, faces))
+    same = {face_names[face]: voice_names[voice] for voice, face in pairs}
+    return np.array(voice_names, dtype=str), np.array([same.get(name, name) for name in face_names], dtype=str)
+
+
+def _person(name: str) -> str:
+    return name.lstrip("/").split("/")[0]
+
+
+class _Names(dict):
+    """Names in the order in which they first came, each with its row."""
+
+    def row(self, name: str) -> int:
+        if not isinstance(name, str):
+            raise TypeError(f"a name {name!r}")
+        return self.setdefault(name, len(self))

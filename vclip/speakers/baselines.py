@@ -1,0 +1,99 @@
+"""The systems that are compared on the same faces, and the references beside them (Vclip, table 3)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vclip.association.base import Association
+from vclip.association.linear import STRENGTHS, Folds, ridge_maps, rules
+from vclip.association.pairs import Pairs, clip_means, mean_direction
+from vclip.speakers.generator import SpeakerGenerator
+from vclip.speakers.metrics import held_out_likelihood, likelihood_model
+from vclip.speakers.retrieval import face_directions
+from vclip.speakers.signature import TTSSignature
+from vclip.speakers.voice_search import Search, SearchConfig
+
+
+@dataclass(frozen=True)
+class DirectMapping:
+    """A fitted regression."""
+
+    face_mean: np.ndarray  # (d_face,)
+    voice_mean: np.ndarray  # (d_voice,)
+    weights: np.ndarray  # (d_face, d_voice)
+
+    @classmethod
+    def fit(cls, pairs: Pairs, seed: int = 0) -> "DirectMapping":
+        """Returns the regression of the voices of clips on their faces; its strength matches strangers best."""
+        faces = torch.as_tensor(clip_means(pairs.faces, pairs.face_clip, len(pairs)))
+        voices = torch.as_tensor(clip_means(pairs.voices, pairs.voice_clip, len(pairs)))
+        folds = Folds(faces, voices, pairs.people(), seed)
+        strength, moments = STRENGTHS[folds.best(rules(ridge_maps, STRENGTHS))[0]], folds.whole
+        of_faces, _, between = moments.covariances()
+        penalty = strength * of_faces.diagonal().mean() * torch.eye(len(of_faces), dtype=of_faces.dtype)
+        weights = torch.linalg.solve(of_faces + penalty, between)
+        means = ((total / moments.count).numpy() for total in (moments.face, moments.voice))
+        return cls(*means, weights.numpy())
+
+    def __call__(self, faces: np.ndarray) -> np.ndarray:
+        """Returns voices (n, d_voice) of faces (n, d_face); not yet on the encoder's range, see `on_range`."""
+        return self.voice_mean + (faces - self.face_mean) @ self.weights
+
+
+CLONED, KNOWN = "true voice cloned", "known speakers"
+DRAWN, DIRECT = "no retrieval", "direct mapping"
+REFERENCES = (CLONED, KNOWN)
+SYSTEMS = (DRAWN, DIRECT, "naive", "informed", "guided")
+FEWEST_PEOPLE = 10  # that the direct mapping is fitted to
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The speakers that a system asks the TTS for."""
+
+    speakers: np.ndarray  # (m, k, dim) float32; references and systems that know but one voice have k = 1
+    log_likelihood: np.ndarray  # (m, k) under the separate mixture
+
+
+def ask(
+    name: str,
+    judged: Pairs,
+    others: Pairs,
+    model: Association,
+    generator: SpeakerGenerator,
+    signature: TTSSignature | None,
+    config: SearchConfig,
+    voices: int,
+) -> Asked | None:
+    """Returns what a system, or a reference, asks for; None where the TTS' own speaker space does not allow it.
+
+    Args:
+        name: of REFERENCES or SYSTEMS.
+        judged: the m people whose faces are given; person i is that of `judged.people()`.
+        others: people to fit the direct mapping to.
+        model, generator, signature: that choose.
+        config: of the search.
+        voices: k.
+    """
+    person = judged.people()
+    m = int(person.max()) + 1
+    face, voice = person[judged.face_clip], person[judged.voice_clip]
+    same_space = generator.space == model.voice_space
+    if name == KNOWN:  # each judged by a mixture that has not seen it
+        row = np.random.default_rng(config.seed).integers(len(generator.bank), size=(m, voices))
+        return Asked(generator.bank.vectors[row], held_out_likelihood(generator.bank, config.seed)[row])
+    if name == DRAWN:  # another draw than that of the candidates
+        speakers = generator.sample(m * voices, config.seed + 1).reshape(m, voices, -1)
+    elif name == CLONED and same_space:
+        speakers = mean_direction(judged.voices, voice, m)[:, None]
+    elif name == DIRECT and same_space and len(set(others.identity)) >= FEWEST_PEOPLE:
+        mapped = DirectMapping.fit(others, config.seed)(judged.faces)
+        speakers = generator.on_range(mean_direction(mapped, face, m))[:, None]
+    elif name in ("informed", "guided") or (name == "naive" and same_space):
+        search = Search(model, generator, signature, config.model_copy(update={"score": name}))
+        speakers = search.find(face_directions(model, judged.faces, face), voices).speakers
+    else:
+        return None
+    prior = likelihood_model(generator.bank, config.seed)
+    return Asked(speakers, prior.log_likelihood(speakers.reshape(-1, speakers.shape[2])).reshape(m, -1))
