@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.extraction import ExtractionConfig, pipeline
+from pipelines.extraction import ExtractionConfig, extract
 from pipelines.extraction.candidates import speaking_stretches
 from pipelines.extraction.pipeline import Trace
 from pipelines.progress import step
@@ -35,7 +35,7 @@ def extract_one(path, config):
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     trace = Trace()
-    found = pipeline(path, config, trace=trace)
+    found = extract(path, config, trace=trace)
     clips = [(clip.start_s, clip.end_s, clip.box) for clip in found.clips]
     curve = {}
     for threshold in THRESHOLDS if trace.speech else ():

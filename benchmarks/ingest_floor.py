@@ -17,7 +17,7 @@ import silero_vad
 import torch
 
 from pipelines.config import Config
-from pipelines.extraction import pipeline
+from pipelines.extraction import extract
 from pipelines.extraction.active_speaker.lip_motion import LipMotion
 from pipelines.extraction.active_speaker.scores import open_backend, speaking_scores
 from pipelines.extraction.faces.detectors import open_detector
@@ -61,7 +61,7 @@ class _Models:
         """Extracts one video and has its models do it again."""
         trace = Trace()
         with self._noting():
-            clips = pipeline(path, self.config, trace=trace).clips
+            clips = extract(path, self.config, trace=trace).clips
         self._settle()
         self._motions.clear()
         if trace.sound is not None:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pipelines.config import Config
-from pipelines.extraction import pipeline
+from pipelines.extraction import extract
 from pipelines.extraction.types import Extraction
 from pipelines.ingest.dry_run import Plan, plan
 from pipelines.ingest.job import Observe, Summary, ingest
@@ -66,4 +66,4 @@ def extract_video(source: Source, config: Config) -> Extraction:
             path = stack.enter_context(copy)
         except OSError as error:
             return Extraction("failed", unreadable(error), 0.0)
-        return pipeline(path, config.extraction)
+        return extract(path, config.extraction)

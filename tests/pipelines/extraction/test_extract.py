@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.extraction import ExtractionConfig, pipeline
+from pipelines.extraction import ExtractionConfig, extract
 from pipelines.extraction.config import ClipConfig
 from pipelines.extraction.pipeline import Trace
 from tests.support.mapped_memory import resident_kb
@@ -38,7 +38,7 @@ def small_video(tmp_path_factory, sound):
 
 @pytest.fixture(scope="module")
 def talking_extraction(talking_video):
-    return pipeline(talking_video)
+    return extract(talking_video)
 
 
 def test_a_talking_face_gives_a_clip(talking_extraction):
@@ -82,7 +82,7 @@ def test_segments_hold_the_clips_sound(talking_extraction, sound):
 @pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="no madvise here")
 def test_what_was_read_of_the_sound_does_not_stay_in_memory(small_video):
     trace = Trace()
-    assert pipeline(small_video, trace=trace).clips
+    assert extract(small_video, trace=trace).clips
     assert resident_kb(trace.sound) == 0
     assert np.asarray(trace.sound).any()
     assert resident_kb(trace.sound) > 0
@@ -90,7 +90,7 @@ def test_what_was_read_of_the_sound_does_not_stay_in_memory(small_video):
 
 def test_long_speech_is_cut_into_clips_and_segments_that_cover_it(small_video):
     limits = ClipConfig(max_s=2.5, segment_max_s=1.5, segment_min_s=0.5)
-    extraction = pipeline(small_video, ExtractionConfig(clips=limits))
+    extraction = extract(small_video, ExtractionConfig(clips=limits))
     assert len(extraction.clips) == 2
     assert extraction.clips[0].end_s == extraction.clips[1].start_s
     for clip in extraction.clips:
@@ -102,7 +102,7 @@ def test_long_speech_is_cut_into_clips_and_segments_that_cover_it(small_video):
 
 def test_the_funnel_adds_up(small_video):
     for limits in (ClipConfig(), ClipConfig(min_face_px=1000), ClipConfig(min_snr_db=59), ClipConfig(min_quality=1)):
-        extraction = pipeline(small_video, ExtractionConfig(clips=limits))
+        extraction = extract(small_video, ExtractionConfig(clips=limits))
         funnel = extraction.funnel
         dropped = sum(count for name, count in funnel.items() if name.startswith("drop:"))
         assert funnel["candidates"] == len(extraction.candidates) == dropped + funnel["clips"] == 1
@@ -113,7 +113,7 @@ def test_the_funnel_adds_up(small_video):
 
 
 def test_every_candidate_has_a_fate_and_what_was_dropped_a_picture(small_video, talking_extraction):
-    (dropped,) = pipeline(small_video, ExtractionConfig(clips=ClipConfig(min_face_px=1000))).candidates
+    (dropped,) = extract(small_video, ExtractionConfig(clips=ClipConfig(min_face_px=1000))).candidates
     (kept,) = talking_extraction.candidates
     assert (dropped.fate, kept.fate) == ("small_face", "kept")
     assert cv2.imdecode(np.frombuffer(dropped.thumbnail, np.uint8), cv2.IMREAD_COLOR).shape == (96, 96, 3)
@@ -124,7 +124,7 @@ def test_every_candidate_has_a_fate_and_what_was_dropped_a_picture(small_video, 
 
 def test_the_hook_hears_of_every_stage(small_video):
     told = []
-    pipeline(small_video, hook=lambda stage, done, total: told.append((stage, done <= total)))
+    extract(small_video, hook=lambda stage, done, total: told.append((stage, done <= total)))
     assert list(dict.fromkeys(stage for stage, _ in told)) == [
         "probe",
         "decode",
@@ -149,7 +149,7 @@ SILENT = {
 @pytest.mark.parametrize("kind", SILENT)
 def test_a_video_without_a_visible_speaker_gives_nothing_and_says_why(tmp_path, sound, kind):
     make, reason = SILENT[kind]
-    extraction = pipeline(write_video(tmp_path / f"{kind}.mp4", *make(sound)))
+    extraction = extract(write_video(tmp_path / f"{kind}.mp4", *make(sound)))
     assert (extraction.state, extraction.clips) == ("empty", ())
     assert reason in extraction.reason
 
@@ -166,7 +166,7 @@ BROKEN = {
 def test_a_file_that_is_no_video_fails_with_a_reason(tmp_path, name):
     if BROKEN[name] is not None:
         (tmp_path / name).write_bytes(BROKEN[name])
-    extraction = pipeline(tmp_path / name)
+    extraction = extract(tmp_path / name)
     assert extraction.state == "failed"
     assert extraction.reason
     assert "\n" not in extraction.reason
@@ -177,13 +177,13 @@ def test_a_truncated_file_fails_with_a_reason(tmp_path, sound, suffix):
     whole = write_video(tmp_path / f"whole.{suffix}", drifting(100), sound)
     part = tmp_path / f"part.{suffix}"
     part.write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
-    extraction = pipeline(part)
+    extraction = extract(part)
     assert extraction.state == "failed"
     assert extraction.reason
 
 
 def test_a_folder_fails_with_a_reason(tmp_path):
-    assert pipeline(tmp_path).state == "failed"
+    assert extract(tmp_path).state == "failed"
 
 
 @pytest.mark.shared
@@ -193,5 +193,5 @@ def test_real_talking_clips_are_found():
     rows = list(csv.DictReader((folder / "clips.csv").open()))
     clean = [row["file"] for row in rows if row["kind"] == "clean" and float(row["seconds"]) >= 2.5]
     chosen = clean[::6]
-    found = [name for name in chosen if pipeline(folder / name).clips]
+    found = [name for name in chosen if extract(folder / name).clips]
     assert len(found) >= 0.85 * len(chosen), sorted(set(chosen) - set(found))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.extraction import ExtractionConfig, pipeline
+from pipelines.extraction import ExtractionConfig, extract
 from pipelines.extraction.active_speaker.lr_asd import BLOCK, CONTEXT, FaceWatcher, face_patch
 from pipelines.extraction.config import SpeakingConfig
 from pipelines.extraction.pipeline import Trace
@@ -34,7 +34,7 @@ def test_blocks_are_seen_as_one_piece(count):
 def test_weights_that_are_not_there_are_one_clear_line():
     config = ExtractionConfig(speaking=SpeakingConfig(lr_asd="/nowhere/weights.pth"))
     with pytest.raises(InputError, match=r"/nowhere/weights\.pth"):
-        pipeline("video.mp4", config)
+        extract("video.mp4", config)
 
 
 @pytest.mark.shared
@@ -43,6 +43,6 @@ def test_with_weights_a_talking_face_is_kept_and_a_drifting_still_is_not(shared,
     config = ExtractionConfig(speaking=SpeakingConfig(lr_asd=str(weights)))
     sound = voice(4, seed=0)
     trace = Trace()
-    assert pipeline(write_video(tmp_path / "talking.mp4", talking(sound), sound), config, trace=trace).state == "done"
+    assert extract(write_video(tmp_path / "talking.mp4", talking(sound), sound), config, trace=trace).state == "done"
     assert trace.tracks[0].seen.shape == (len(trace.tracks[0]), 128)
-    assert pipeline(write_video(tmp_path / "still.mp4", drifting(100), sound), config).state == "empty"
+    assert extract(write_video(tmp_path / "still.mp4", drifting(100), sound), config).state == "empty"

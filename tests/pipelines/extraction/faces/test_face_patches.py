@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.extraction import pipeline
+from pipelines.extraction import extract
 from pipelines.extraction.faces import crops, patches
 from pipelines.extraction.faces.detectors import Face
 from pipelines.extraction.faces.patches import GlimpseFile, Keeper, surroundings
@@ -74,7 +74,7 @@ def video(tmp_path_factory):
 
 
 def faces_of(video):
-    (clip,) = pipeline(video).clips
+    (clip,) = extract(video).clips
     return clip.faces
 
 

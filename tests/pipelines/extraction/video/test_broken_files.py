@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.extraction import pipeline
+from pipelines.extraction import extract
 from tests.support.flash_and_beep import H264, ffmpeg, make, pictures_source, sound_source
 
 KEY = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "00" * 16, "-encryption_kid", "11" * 16)
@@ -135,7 +135,7 @@ def test_what_is_no_file(tmp_path):
 
 
 def ends_as(path, state, reason):
-    extraction = pipeline(path)
+    extraction = extract(path)
     print(f"{path.name}: {extraction.state}: {extraction.reason}")
     assert extraction.state == state
     assert any(part in extraction.reason for part in reason.split("|")), extraction.reason

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.extraction import ExtractionConfig, pipeline
+from pipelines.extraction import ExtractionConfig, extract
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.limits import MediaError
@@ -100,7 +100,7 @@ def end_of(path: Path) -> str:
 def test_damaged_copies_end_as_an_extraction(copies):
     config = ExtractionConfig(media=LIMITS)
     for path in copies[:: COPIES // WHOLE]:
-        extraction = pipeline(path, config)
+        extraction = extract(path, config)
         assert extraction.state in ("empty", "failed"), path.name
         assert extraction.reason, path.name
         assert "\n" not in extraction.reason
