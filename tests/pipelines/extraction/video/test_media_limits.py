@@ -183,7 +183,7 @@ def test_an_ffmpeg_that_gives_nonsense_is_an_error(tmp_path, plain, monkeypatch,
 
 WORKER = """
 import os, sys
-from pipelines.extraction.video import ffmpeg_pictures
+from pipelines.extraction.video import ffmpeg as ffmpeg_pictures
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.probe import probe_media
