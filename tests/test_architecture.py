@@ -145,7 +145,7 @@ def test_vclip_trains_and_saves_without_ray_and_lancedb(tmp_path):
 def test_help_loads_nothing_heavy_and_answers_at_once():
     code = """
     import sys
-    from pipelines.cli import app
+    from pipelines.cli.commands import app
     sys.argv = ["vclip", *sys.argv[1:]]
     try:
         app()

@@ -107,7 +107,7 @@ class Vclip:
     def __call__(self, *arguments: object) -> None:
         words = [str(argument) for argument in arguments]
         print("vclip", *words, flush=True)
-        code = "import sys; from pipelines.cli import app; sys.argv[0] = 'vclip'; app()"
+        code = "import pipelines.cli as cli; (getattr(cli, 'main', None) or cli.app)()"
         with self._log.open("ab") as log:
             done = subprocess.run(
                 [sys.executable, "-c", code, *words], env=self._env, cwd=self._cwd, stdout=log, stderr=log

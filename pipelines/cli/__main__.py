@@ -1,14 +1,13 @@
-"""The command line, `vclip`; also a file that `ray submit` runs."""
+"""The command line as a file, which `ray submit` can run: `pipelines/cli/__main__.py`."""
 
-import os.path
 import sys
-
-if __name__ == "__main__":  # as a file, whose folder would stand before all libraries: `inspect` is one of Python's
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from pipelines.cli import app
-
-__all__ = ["app"]
+from pathlib import Path
 
 if __name__ == "__main__":
-    app(prog_name="vclip")
+    # Python puts the file's folder first on the path, where `inspect.py` would hide the standard library's.
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from pipelines.cli import main
+
+if __name__ == "__main__":
+    main()

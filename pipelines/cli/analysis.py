@@ -1,12 +1,12 @@
 """A store looked at: exports, statistics, clusters, outliers, maps, a dataset card."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.app import ConfigFile, Json, Model, Overrides, StoreUri, app, config_of, print_table, show
+from pipelines.cli.app import ConfigFile, Json, Model, Overrides, StoreUri, app, config_of
+from pipelines.cli.output import print_json, print_line, print_result, print_table
 
 Where = Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"gender = 'f'\".")]
 
@@ -44,7 +44,7 @@ def export(
     columns = [name.strip() for name in select.split(",") if name.strip()] if select else None
     result = export(store, out, format, table, columns, where, sql, media, shard_mb)
     shown = result if as_json else {**result, "files": len(result["files"]), "version": None}
-    show(shown, as_json, f"export {out}")
+    print_result(shown, as_json, f"export {out}")
 
 
 @app.command()
@@ -61,11 +61,11 @@ def stats(
 
     result = stats(store, out)
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
         return
     _show_stats(result)
     if out:
-        print(out)
+        print_line(str(out))
 
 
 def _show_stats(result: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ def clusters(
 
     result = clusters(store, out, of, method, where, duplicates)
     shown = result if as_json else {**result, "version": None}
-    show(shown, as_json, f"clusters {out}")
+    print_result(shown, as_json, f"clusters {out}")
 
 
 @app.command()
@@ -147,7 +147,7 @@ def outliers(
     from pipelines.analysis.outliers import outliers
 
     result = outliers(store, model, out, config_of(config, set), where, most)
-    show(result if as_json else {**result, "version": None}, as_json, f"outliers {out}")
+    print_result(result if as_json else {**result, "version": None}, as_json, f"outliers {out}")
 
 
 @app.command("map")
@@ -159,18 +159,21 @@ def draw_map(
     of: Annotated[str, typer.Option(help="faces or voices.")] = "faces",
     method: Annotated[str, typer.Option(help="pca, or umap where umap-learn is installed.")] = "pca",
     colour: Annotated[
-        str | None, typer.Option(help="A column of clips, as gender, or a number of faces or voices, as snr_db.")
+        str | None,
+        typer.Option(
+            "--color", "--colour", help="A column of clips, as gender, or a number of faces or voices, as snr_db."
+        ),
     ] = None,
     where: Where = None,
     as_json: Json = False,
 ) -> None:
     """Draw the clips on a plane by their faces or voices, coloured by a column.
 
-    Example: `vclip map --store work/store --of voices --colour gender --out work/voices.png`
+    Example: `vclip map --store work/store --of voices --color gender --out work/voices.png`
     """
     from pipelines.analysis.maps import draw_map
 
-    show(draw_map(store, out, of, method, colour, where), as_json, "map")
+    print_result(draw_map(store, out, of, method, colour, where), as_json, "map")
 
 
 @app.command()
@@ -188,4 +191,8 @@ def card(
     from pipelines.analysis.card import card
 
     result = card(store, out)
-    print(json.dumps(result) if as_json else "\n".join(result["files"]))
+    if as_json:
+        print_json(result)
+        return
+    for file in result["files"]:
+        print_line(file)

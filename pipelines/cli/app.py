@@ -1,4 +1,4 @@
-"""What the commands share: the app they belong to, its errors, options that several have, how results are shown."""
+"""What the commands share: the app with its groups and errors, and the options that several commands have."""
 
 import json
 import sys
@@ -6,35 +6,87 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from pipelines.cli import missing_extra
+from pipelines.cli.output import printable
 
 if TYPE_CHECKING:
     from pipelines.config import Config
 
 
-class _OneLineErrors(typer.core.TyperGroup):
+# The commands in the order of the work; help shows them so.
+GROUPS = {
+    "Start here": ("quickstart", "import", "ingest"),
+    "Look": ("inspect", "query", "search", "browse", "stats", "map", "clusters", "outliers", "card", "export"),
+    "Learn": ("train", "evaluate", "compare", "benchmark-association"),
+    "Speak": ("fit-speakers", "distill", "generate", "evaluate-generation", "listening-test", "verify"),
+    "Keep": ("optimize", "check", "embed", "edit", "tag", "merge", "delete", "migrate"),
+}
+
+
+class _OneLineErrors(TyperGroup):
     """What the user can mend is one line on stderr and exit code 2, not a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            print(missing_extra(error), file=sys.stderr)
+            raise SystemExit(2) from None
         except ValueError as error:
             # By name: importing the stores for this would cost every command a second.
             names = {f"{cls.__module__}.{cls.__name__}" for cls in type(error).__mro__}
             if names & {"vclip.errors.InputError", "stores.errors.StoreError"}:
-                print(f"vclip: {error}", file=sys.stderr)
+                print(f"vclip: {printable(str(error))}", file=sys.stderr)
                 raise SystemExit(2) from None
             raise
 
 
+class _Grouped(_OneLineErrors):
+    """The commands in groups, each with its own heading in help."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = [name for group in GROUPS.values() for name in group if name in self.commands]
+        return names + [name for name in self.commands if name not in names]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            headings = (heading for heading, names in GROUPS.items() if cmd_name in names)
+            command.rich_help_panel = next(headings, "More")  # type: ignore[attr-defined]
+        return command
+
+
 app = typer.Typer(
-    cls=_OneLineErrors,
+    cls=_Grouped,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Face-based speaker generation: from noisy video to speech in voices that suit a face.\n\n"
-    "The usual way: `ingest` videos (or `import` data of others), `train`, `evaluate`, `fit-speakers`, `distill`, "
-    "`generate`.",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from vclip import __version__
+
+        print(f"vclip {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Face-based speaker generation: from noisy video to speech in voices that suit a face.
+
+    The usual way: `ingest` videos (or `import` data of others), `train`, `evaluate`, `fit-speakers`, `distill`,
+    `generate`.
+    """
+
+
 tags = typer.Typer(
     cls=_OneLineErrors, no_args_is_help=True, help="Name versions of a store, which then stay readable."
 )
@@ -92,48 +144,3 @@ def at_of(tag: str | None, version: str | None) -> "str | dict[str, int] | None"
     except (ValueError, AttributeError):
         pass
     raise InputError(f'--version {version}: expected the folder of a model, or JSON as {{"videos": 12, "clips": 8}}')
-
-
-def show(result: dict[str, Any], as_json: bool, title: str) -> None:
-    """Prints a result: JSON for scripts, a table for people. Lists (curves) are for scripts only."""
-    if as_json:
-        print(json.dumps(result))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, show_header=False, title_justify="left")
-    for key, value in result.items():
-        if isinstance(value, dict):
-            value = "\n".join(f"{name}: {count}" for name, count in value.items())
-        if not isinstance(value, list) and value not in (None, ""):
-            table.add_row(key, f"{value:.4g}" if isinstance(value, float) else str(value))
-    Console().print(table)
-
-
-def print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Prints a table for people; nothing where it has no rows."""
-    if not rows:
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
-
-
-def show_ingest(summary: Any, as_json: bool) -> None:
-    """Prints what a job did that brings inputs into a store; a `pipelines.ingest.job.Summary`."""
-    if not as_json and not summary.videos:
-        gone = f"; {summary.deleted} more were deleted from it on request" if summary.deleted else ""
-        known = f"the store {summary.store} knows all {summary.known} inputs under this configuration"
-        print(f"nothing to do: {known}{gone}")
-        return
-    result = summary.to_json()
-    if not as_json:
-        # The configuration is a page long; it is in the JSON.
-        result = {key: value for key, value in result.items() if value and key != "config"}
-    show(result, as_json, "ingest")

@@ -1,12 +1,12 @@
 """Corrections by hand: who, when and why are kept, and each can be undone."""
 
 import getpass
-import json
 from typing import Annotated
 
 import typer
 
-from pipelines.cli.app import Json, StoreUri, edits, print_table
+from pipelines.cli.app import Json, StoreUri, edits
+from pipelines.cli.output import count, print_json, print_line, print_table
 
 Clips = Annotated[list[str], typer.Argument(help="clip_ids.")]
 Why = Annotated[str, typer.Option("--why", help="Kept with the edit.")]
@@ -88,7 +88,7 @@ def listed(store: StoreUri, as_json: Json = False) -> None:
 
     rows = Store.open(store).edits()[::-1]
     if as_json:
-        print(json.dumps(rows, default=lambda moment: moment.isoformat()))
+        print_json(rows)
         return
     head = ("edit", "", "of", "is", "who", "why", "")
     print_table(
@@ -102,12 +102,12 @@ def listed(store: StoreUri, as_json: Json = False) -> None:
             for row in rows
         ],
     )  # fmt: skip
-    print(f"{len(rows)} edits, {sum(row['in_force'] for row in rows)} in force")
+    print_line(f"{count(len(rows), 'edit')}, {sum(row['in_force'] for row in rows)} in force")
 
 
 def _told(made: list[str], as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"edits": made}))
+        print_json({"edits": made})
         return
     for edit in made:
-        print(edit)
+        print_line(edit)

@@ -1,25 +1,13 @@
 """How well voices and faces are matched: evaluate and compare."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.app import (
-    ConfigFile,
-    Json,
-    Model,
-    Overrides,
-    StoreUri,
-    Tag,
-    Version,
-    app,
-    at_of,
-    config_of,
-    print_table,
-)
+from pipelines.cli.app import ConfigFile, Json, Model, Overrides, StoreUri, Tag, Version, app, at_of, config_of
+from pipelines.cli.output import interval, print_json, print_line, print_table
 
 
 @app.command()
@@ -100,7 +88,7 @@ def evaluate(
         store, model, resolved, where, out, normalisation, train_store, seen, listed, at_of(tag, version)
     )
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
     else:
         _print_evaluation(result, f"model {model} on {trials or store}")
 
@@ -128,16 +116,22 @@ def compare(
 
     result = compare(a, b, store, config_of(config, set), where, out, at_of(tag, version))
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
         return
     rows = []
     for name in ("auc", "eer"):
         found = result[name]
         rows.append(
-            (name.upper(), f"{found['a']:.3f}", f"{found['b']:.3f}", _shown(found["b_minus_a"]), f"{found['p']:.3g}")
+            (
+                name.upper(),
+                f"{found['a']:.3f}",
+                f"{found['b']:.3f}",
+                interval(found["b_minus_a"]),
+                f"{found['p']:.3g}",
+            )
         )
     print_table(f"{a} and {b} on {store}", ("", "a", "b", "b - a", "p"), rows)
-    print(f"{result['clips']} clips, {result['people']} people; {result['draws']} draws of people")
+    print_line(f"{result['clips']} clips, {result['people']} people; {result['draws']} draws of people")
 
 
 def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
@@ -147,25 +141,18 @@ def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
     for name, stratum in strata.items():
         found = stratum["verification"]
         if found:
-            match = [_shown((stratum["matching"] or {}).get(way, {}).get("1:2")) for way in ("v2f", "f2v")]
+            match = [interval((stratum["matching"] or {}).get(way, {}).get("1:2")) for way in ("v2f", "f2v")]
             trials = f"{found['positives'] + found['negatives']:,}"
-            rows.append((name, _shown(found["auc"]), _shown(found["eer"]), *match, trials))
+            rows.append((name, interval(found["auc"]), interval(found["eer"]), *match, trials))
     print_table(title, ("trials within", "AUC", "EER", "1:2 V2F", "1:2 F2V", "trials"), rows)
     whole = next(iter(strata.values()))
     for kind, found in (("matching", whole["matching"]), ("retrieval", result["retrieval"])):
         if found:
-            rows = [(name, *(_shown(found[way][name]) for way in ("v2f", "f2v"))) for name in found["v2f"]]
+            rows = [(name, *(interval(found[way][name]) for way in ("v2f", "f2v"))) for name in found["v2f"]]
             print_table("", (kind, "V2F", "F2V"), rows)
     for name, why in result.get("missing", {}).items():
-        print(f"not measured, {name}: {why}")
+        print_line(f"not measured, {name}: {why}")
     counts = f"{result['clips']:,} clips" if "clips" in result else f"{result['trials']:,} trials"
     drawn = f" (drawn from {result['of_clips']:,})" if result.get("of_clips", 0) > result.get("clips", 0) else ""
-    print(f"{counts}{drawn} of {result['people']:,} people")
-    print(f"below each figure its 95 % interval, from {result['draws']} draws of people")
-
-
-def _shown(figure: Mapping[str, float | None] | None) -> str:
-    if figure is None or figure["value"] is None:
-        return "–"
-    between = "" if figure["low"] is None else f"\n{figure['low']:.3f}–{figure['high']:.3f}"
-    return f"{figure['value']:.3f}{between}"
+    print_line(f"{counts}{drawn} of {result['people']:,} people")
+    print_line(f"below each figure its 95 % interval, from {result['draws']} draws of people")

@@ -1,13 +1,13 @@
 """How well generated voices suit faces."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.app import ConfigFile, Json, Overrides, Speakers, StoreUri, app, config_of, print_table
+from pipelines.cli.app import ConfigFile, Json, Overrides, Speakers, StoreUri, app, config_of
+from pipelines.cli.output import interval, print_json, print_line, print_table
 
 
 @app.command("evaluate-generation")
@@ -47,7 +47,7 @@ def evaluate_generation(
     resolved = config_of(config, set)
     result = evaluate_generation(store, speakers, resolved, model, evaluator, people, voices, where, out)
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
     else:
         _print(result)
 
@@ -56,20 +56,13 @@ def _print(result: Mapping[str, Any]) -> None:
     measures = {"f2v": 3, "v2v": 3, "log_likelihood": 0, "alike": 3, "quality": 2}
     head = ("", "f2v", "v2v", "log-likelihood", "alike", "quality")
     rows = [
-        (row["system"], *(_shown(row[name], digits) for name, digits in measures.items()))
+        (row["system"], *(interval(row[name], digits) for name, digits in measures.items()))
         for row in result["systems"]
     ]
     print_table(f"{result['people']} people, {result['voices']} voices each", head, rows)
     differences = [
-        (name, *(_shown(found[measure], measures[measure], "+") for measure in ("f2v", "log_likelihood")))
+        (name, *(interval(found[measure], measures[measure], "+") for measure in ("f2v", "log_likelihood")))
         for name, found in result["differences"].items()
     ]
     print_table("", ("difference, the same people", "f2v", "log-likelihood"), differences)
-    print(f"below each figure its 95 % interval, from {result['draws']} draws of people")
-
-
-def _shown(figure: Mapping[str, float | None], digits: int, sign: str = "") -> str:
-    if figure["value"] is None:
-        return "–"
-    value, low, high = (f"{figure[name]:{sign}.{digits}f}" for name in ("value", "low", "high"))
-    return f"{value}\n{low} to {high}"
+    print_line(f"below each figure its 95 % interval, from {result['draws']} draws of people")

@@ -1,12 +1,12 @@
 """New speakers and their speech."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipelines.cli.app import ConfigFile, Json, Model, Overrides, Speakers, app, config_of, show
+from pipelines.cli.app import ConfigFile, Json, Model, Overrides, Speakers, app, config_of
+from pipelines.cli.output import print_json, print_line, print_result
 
 
 @app.command("fit-speakers")
@@ -29,7 +29,7 @@ def fit_speakers(
     """
     from pipelines.generation.fit_speakers import fit_speakers
 
-    show(fit_speakers(out, config_of(config, set), speech, store, tts), as_json, f"speaker generator {out}")
+    print_result(fit_speakers(out, config_of(config, set), speech, store, tts), as_json, f"speaker generator {out}")
 
 
 @app.command()
@@ -46,7 +46,7 @@ def distill(
     """
     from pipelines.generation.distill import distill
 
-    show(distill(speakers, out, config_of(config, set)), as_json, f"TTS signature {out}")
+    print_result(distill(speakers, out, config_of(config, set)), as_json, f"TTS signature {out}")
 
 
 @app.command()
@@ -130,7 +130,7 @@ def generate(
         summary = generate_batch(
             manifest, model, speakers, out, resolved, voices, face_index, evaluator, store
         ).to_json()
-        show(summary if as_json else {k: v for k, v in summary.items() if v}, as_json, "generate")
+        print_result(summary if as_json else {k: v for k, v in summary.items() if v}, as_json, "generate")
         return
     if not (face or prompt) or not text:
         raise InputError("generate: found no --face (or --prompt) or no --text, expected both, or --manifest")
@@ -147,10 +147,10 @@ def generate(
         prompt or (),
     )  # fmt: skip
     if as_json:
-        print(json.dumps({"files": result}))
+        print_json({"files": result})
     else:
         for row in result:
-            print(f"{row['wav']}  score {row['score']:.3f}  {row['seconds']:.1f} s")
+            print_line(f"{row['wav']}  score {row['score']:.3f}  {row['seconds']:.1f} s")
 
 
 @app.command()
@@ -178,10 +178,10 @@ def verify(
         wrong += [f"speech file {file}: {problem}" for problem in found.problems]
         told.append({"file": str(file), "holds": not found.problems, "problems": found.problems} | found.provenance)
     if as_json:
-        print(json.dumps({"files": told}))
+        print_json({"files": told})
     else:
         for row in told:
-            show(_told(row), False, row["file"])
+            print_result(_told(row), False, row["file"])
     if wrong:
         raise InputError(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, config_of, imports, show_ingest
+from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, config_of, imports
+from pipelines.cli.ingest import show_ingest
 
 Meta = Annotated[
     Path | None,

@@ -1,11 +1,12 @@
 """Videos into a store."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, app, config_of, show, show_ingest
+from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, app, config_of
+from pipelines.cli.output import print_line, print_result
 
 
 @app.command()
@@ -57,8 +58,22 @@ def ingest(
     resolved = config_of(config, set)
     if dry_run:
         plan = plan_videos(inputs, store, resolved, labels, retry_failed, limit)
-        show(plan.to_json(), as_json, "what would be done; nothing was")
+        print_result(plan.to_json(), as_json, "Dry run: nothing was written")
         return
     with reported(store, resolved, report) as observe:
         summary = ingest_videos(inputs, store, resolved, labels, observe, retry_failed, limit)
     show_ingest(summary, as_json)
+
+
+def show_ingest(summary: Any, as_json: bool) -> None:
+    """Prints what a job did that brings inputs into a store; a `pipelines.ingest.job.Summary`."""
+    if not as_json and not summary.videos:
+        gone = f"; {summary.deleted:,} more were deleted from it on request" if summary.deleted else ""
+        inputs = "the input" if summary.known == 1 else f"all {summary.known:,} inputs"
+        print_line(f"nothing to do: the store {summary.store} has {inputs} under this configuration{gone}")
+        return
+    result = summary.to_json()
+    if not as_json:
+        # The configuration is a page long; it is in the JSON.
+        result = {key: value for key, value in result.items() if value and key != "config"}
+    print_result(result, as_json, "ingest")

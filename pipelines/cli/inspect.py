@@ -1,12 +1,12 @@
 """What extraction saw in a video."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from pipelines.cli.app import ConfigFile, Json, Overrides, app, config_of
+from pipelines.cli.output import print_json, print_line, print_table
 
 
 @app.command()
@@ -32,24 +32,19 @@ def inspect(
         out, sheet = Path(f"{video.stem}.inspected.mp4"), Path(f"{video.stem}.inspected.jpg")
     result = inspect(video, config_of(config, set).extraction, out, sheet)
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
     else:
         _show_candidates(result)
 
 
 def _show_candidates(result: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("start", "end", "face", "score", "what became of it", title="candidates", title_justify="left")
-    for row in result["candidates"]:
-        table.add_row(
-            f"{row['start_s']:.2f}", f"{row['end_s']:.2f}", f"#{row['track']}", f"{row['score']:.2f}", row["why"]
-        )
-    if result["candidates"]:
-        Console().print(table)
-    said = f": {result['reason']}" if result["reason"] else ""
-    print(f"{result['video']}: {result['state']}{said}")
+    rows = [
+        (f"{row['start_s']:.2f}", f"{row['end_s']:.2f}", f"#{row['track']}", f"{row['score']:.2f}", row["why"])
+        for row in result["candidates"]
+    ]
+    print_table("candidates", ("start", "end", "face", "score", "outcome"), rows)
+    reason = f": {result['reason']}" if result["reason"] else ""
+    print_line(f"{result['video']}: {result['state']}{reason}")
     for path in (result["out"], result["sheet"]):
         if path:
-            print(path)
+            print_line(str(path))

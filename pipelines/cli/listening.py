@@ -1,13 +1,13 @@
 """What people say of generated speech."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.app import ConfigFile, Json, Overrides, config_of, listening, print_table, show
+from pipelines.cli.app import ConfigFile, Json, Overrides, config_of, listening
+from pipelines.cli.output import interval, print_json, print_line, print_result, print_table
 
 
 @listening.command()
@@ -43,7 +43,7 @@ def make(
 
     systems = _systems(speech)
     result = make(systems, out, config_of(config, set), store, where, items, pairs, seed)
-    show(result, as_json, f"listening test {out}")
+    print_result(result, as_json, f"listening test {out}")
 
 
 @listening.command()
@@ -67,7 +67,7 @@ def read(
 
     result = read(answers, test, out, seed)
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
     else:
         _print(result)
 
@@ -89,21 +89,16 @@ def _systems(speech: list[str]) -> dict[str, Path]:
 def _print(result: Mapping[str, Any]) -> None:
     questions = ("matching", "naturalness")
     rows = [
-        (row["system"], *(_shown(row[name]) for name in questions), str(row["items"]), str(row["faces"]))
+        (row["system"], *(interval(row[name], 2) for name in questions), str(row["items"]), str(row["faces"]))
         for row in result["systems"]
     ]
     title = f"mean opinion scores, 1 to 5, of {result['listeners']} listeners"
     print_table(title, ("", *questions, "items", "faces"), rows)
     differences = [
-        (name, *(_shown(found[question], "+") for question in questions))
+        (name, *(interval(found[question], 2, "+") for question in questions))
         for name, found in result["differences"].items()
     ]
     print_table("", ("difference", *questions), differences)
-    print(f"below each figure its 95 % interval, from {result['draws']} draws of listeners and faces")
+    print_line(f"below each figure its 95 % interval, from {result['draws']} draws of listeners and faces")
     if any(row[name]["low"] is None for row in result["systems"] for name in questions):
-        print("no interval where there is but one listener, or one face: it would say nothing of others")
-
-
-def _shown(figure: Mapping[str, float | None], sign: str = "") -> str:
-    between = "" if figure["low"] is None else f"\n{figure['low']:{sign}.2f} to {figure['high']:{sign}.2f}"
-    return f"{figure['value']:{sign}.2f}{between}"
+        print_line("no interval where there is but one listener, or one face: it would say nothing of others")

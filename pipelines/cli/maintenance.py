@@ -5,19 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.app import (
-    ConfigFile,
-    Json,
-    Overrides,
-    StoreUri,
-    Version,
-    app,
-    at_of,
-    config_of,
-    print_table,
-    show,
-    tags,
-)
+from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Version, app, at_of, config_of, tags
+from pipelines.cli.output import count, print_json, print_line, print_result, print_table
 
 
 @app.command()
@@ -41,10 +30,10 @@ def optimize(
     from pipelines.maintenance.check import optimize
 
     result = optimize(store, keep_days, index)
-    show(result, as_json, f"store {store}")
+    print_result(result, as_json, f"store {store}")
     if not as_json:
         for built in result["indices"]:
-            show(built, False, "index")
+            print_result(built, False, "index")
 
 
 @tags.command("add")
@@ -62,7 +51,9 @@ def tag_add(
     """
     from stores import Store
 
-    show({"tag": name, "version": Store.open(store).tag(name, at_of(None, version))}, as_json, f"store {store}")
+    print_result(
+        {"tag": name, "version": Store.open(store).tag(name, at_of(None, version))}, as_json, f"store {store}"
+    )
 
 
 @tags.command("list")
@@ -75,10 +66,10 @@ def tag_list(store: StoreUri, as_json: Json = False) -> None:
 
     found = Store.open(store).tags()
     if as_json:
-        print(json.dumps(found))
+        print_json(found)
         return
     print_table("", ("tag", "version"), [(name, json.dumps(version)) for name, version in found.items()])
-    print(f"{len(found)} tags")
+    print_line(count(len(found), "tag"))
 
 
 @tags.command("remove")
@@ -90,7 +81,7 @@ def tag_remove(name: Annotated[str, typer.Argument(help="Of the tag.")], store: 
     from stores import Store
 
     Store.open(store).remove_tag(name)
-    print(f"removed tag {name}")
+    print_line(f"removed tag {name}")
 
 
 @app.command()
@@ -113,7 +104,7 @@ def embed(
     """
     from pipelines.maintenance.reembed import embed, tables_of
 
-    show(embed(store, config_of(config, set), tables_of(only), replace, again), as_json, f"store {store}")
+    print_result(embed(store, config_of(config, set), tables_of(only), replace, again), as_json, f"store {store}")
 
 
 @app.command()
@@ -170,15 +161,15 @@ def check(
 
     result = check(store, media, repair)
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
     else:
         lines = [(p["kind"], p["table"], f"{p['count']:,}", "\n".join(p["examples"][:2]), p["meaning"])
                  for p in result["problems"]]  # fmt: skip
         print_table(f"store {store}", ("what", "table", "rows", "as", ""), lines)
-        print(f"{sum(result['rows'].values()):,} rows: " + ("sound" if not result["problems"] else "see above"))
+        print_line(f"{sum(result['rows'].values()):,} rows: " + ("sound" if not result["problems"] else "see above"))
         if result["repaired"] is not None:
             mended = ", ".join(f"{what}: {count}" for what, count in result["repaired"].items())
-            print(f"repaired: {mended or 'nothing'}; {'sound now' if result['sound'] else 'some is left'}")
+            print_line(f"repaired: {mended or 'nothing'}; {'sound now' if result['sound'] else 'some is left'}")
     if not result["sound"]:
         raise typer.Exit(1)
 
@@ -200,10 +191,10 @@ def merge(
 
     result = merge(others, store)
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
         return
     for uri, done in result["merged"].items():
-        show({name: _counted(value) for name, value in done.items()}, False, f"{uri} into {store}")
+        print_result({name: _counted(value) for name, value in done.items()}, False, f"{uri} into {store}")
 
 
 @app.command()
@@ -216,11 +207,11 @@ def migrate(store: StoreUri, as_json: Json = False) -> None:
 
     passed = Store.migrate(store)
     if as_json:
-        print(json.dumps({"store": store, "versions": passed}))
+        print_json({"store": store, "versions": passed})
     elif len(passed) == 1:
-        print(f"nothing to do: store {store} is of schema version {passed[0]}")
+        print_line(f"nothing to do: store {store} is of schema version {passed[0]}")
     else:
-        print(f"store {store}: schema version {' -> '.join(map(str, passed))}")
+        print_line(f"store {store}: schema version {' -> '.join(map(str, passed))}")
 
 
 def _counted(value: Any) -> Any:
@@ -232,14 +223,14 @@ def _counted(value: Any) -> Any:
 
 def _show_deletion(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
         return
     rows = {table: count for table, count in result["rows"].items() if count}
     if result["unfinished"]:
         how = "freed now" if result["deleted"] else "free them with --yes"
-        print(f"an earlier deletion was killed before all bytes had gone: {how}")
+        print_line(f"an earlier deletion was killed before all bytes had gone: {how}")
     if not rows:
-        print(f"store {result['store']}: nothing of theirs is there")
+        print_line(f"store {result['store']}: nothing of theirs is there")
         return
     told: dict[str, Any] = {"deleted" if result["deleted"] else "would be deleted": rows}
     told |= {name.replace("_", " "): _counted(result[name]) for name in ("videos", "shared_videos")}
@@ -249,11 +240,11 @@ def _show_deletion(result: dict[str, Any], as_json: bool) -> None:
             if (found := result[name]) is not None:
                 counts = {kind: f"{sum(files.values())} in {len(files)} files" for kind, files in found.items()}
                 told[name.replace("_", " ")] = counts or "nothing"
-    show(told, False, f"store {result['store']}")
+    print_result(told, False, f"store {result['store']}")
     for file in result["files"]:
-        print(f"generated from them: {file}")
+        print_line(f"generated from them: {file}")
     if result.get("found_after"):
         where = sorted({file for files in result["found_after"].values() for file in files})
-        print(f"NOT gone from: {', '.join(where)}; run it again, and see that nobody writes")
+        print_line(f"NOT gone from: {', '.join(where)}; run it again, and see that nobody writes")
     if not result["deleted"]:
-        print("nothing was written; add --yes to delete")
+        print_line("nothing was written; add --yes to delete")

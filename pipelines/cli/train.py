@@ -1,12 +1,12 @@
 """Which voices suit which faces: training, and all methods side by side."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Tag, Version, app, at_of, config_of, show
+from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Tag, Version, app, at_of, config_of
+from pipelines.cli.output import count, print_json, print_result, print_table
 
 
 @app.command()
@@ -39,7 +39,7 @@ def train(
     from pipelines.association.train import train
 
     done = train(store, out, config_of(config, set), where, folds, method, at_of(tag, version), workers)
-    show(done, as_json, f"model {out}")
+    print_result(done, as_json, f"model {out}")
 
 
 @app.command("benchmark-association")
@@ -68,13 +68,7 @@ def benchmark_association(
 
     result = benchmark(store, config_of(config, set), methods or (), folds, seeds, where, out)
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
         return
-    from rich.console import Console
-    from rich.table import Table
-
     head, *rows = table(result["methods"])
-    shown = Table(*head, title=f"{result['clips']} clips of {result['people']} people", title_justify="left")
-    for row in rows:
-        shown.add_row(*row)
-    Console().print(shown)
+    print_table(f"{count(result['clips'], 'clip')} of {count(result['people'], 'person', 'people')}", head, rows)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.cli import app
+from pipelines.cli.commands import app
 
 ROOT = Path(__file__).parents[2]
 OFFLINE = ROOT / "configs" / "offline.yaml"

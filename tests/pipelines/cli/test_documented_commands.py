@@ -10,7 +10,7 @@ import pytest
 import typer
 import yaml
 
-from pipelines.cli import app
+from pipelines.cli.commands import app
 from tests.support.vclip_command import ROOT
 
 CLI = typer.main.get_command(app)

@@ -91,7 +91,7 @@ def test_it_goes_on_where_it_stopped_and_again_is_no_work(files, vclip, tmp_path
     assert (json.loads(said.out)["videos"], json.loads(said.out)["known"]) == ({"done": 1}, 2)
     assert {row["clip_id"] for row in Store.open(str(store)).query("clips").to_pylist()} == before
     version = Store.open(str(store)).version()
-    assert "knows all 3 inputs" in vclip("import", "features", *given, "--store", store, *SPACES).out
+    assert "has all 3 inputs" in vclip("import", "features", *given, "--store", store, *SPACES).out
     assert Store.open(str(store)).version() == version
 
 

@@ -36,7 +36,7 @@ def test_the_same_table_again_is_no_work(pair_files, pairs_store, vclip):
     before = Store.open(pairs_store).version()
     said = vclip("import", "pairs", pair_files / "pairs.csv", "--store", pairs_store, "--config", OFFLINE)
     assert (said.code, said.err) == (0, "")
-    assert "knows all 25 inputs" in said.out
+    assert "has all 25 inputs" in said.out
     assert Store.open(pairs_store).version() == before
 
 

@@ -107,7 +107,7 @@ def test_pictures_by_name_meet_sound_by_id(vox1, vclip, tmp_path):
     assert voices[-1]["end_s"] == pytest.approx(both_s, abs=1e-3)
     assert all(a["end_s"] <= b["start_s"] for a, b in itertools.pairwise(voices))
     again = vclip(*given)
-    assert (again.code, "knows all 3 inputs" in again.out) == (0, True)
+    assert (again.code, "has all 3 inputs" in again.out) == (0, True)
 
 
 @pytest.mark.slow

@@ -94,7 +94,7 @@ def test_a_second_run_does_no_work_and_says_so(ingested, vclip):
     before = Store.open(ingested.store).version()
     said = vclip(*_arguments(ingested))
     assert said.code == 0
-    assert said.out == (f"nothing to do: the store {ingested.store} knows all 14 inputs under this configuration\n")
+    assert said.out == (f"nothing to do: the store {ingested.store} has all 14 inputs under this configuration\n")
     assert said.err == ""
     assert Store.open(ingested.store).version() == before
     summary = json.loads(vclip(*_arguments(ingested, "--json")).out)

@@ -1,0 +1,134 @@
+"""How commands print: results as JSON for scripts, tables and lines for people.
+
+Whatever comes from a store or a file system is printed as it is: `Interview [dQw4w9WgXcQ].mp4` is no markup, and
+control characters, which could drive the terminal, are shown as escapes.
+"""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+EXAMPLES = 3  # ids shown of a list
+
+
+def print_json(result: Any) -> None:
+    """Prints a result as one JSON object on stdout; dataclasses become objects of their fields."""
+    print(json.dumps(result, default=_plain))
+
+
+def print_line(text: str) -> None:
+    """Prints a line for people."""
+    print("\n".join(map(printable, text.split("\n"))))
+
+
+def print_result(result: Any, as_json: bool, title: str) -> None:
+    """Prints a result: JSON for scripts, else a table of names and values.
+
+    Args:
+        result: a mapping or a dataclass. Lists (curves) are for scripts only.
+        as_json: whether `--json` was given.
+        title: the table's.
+    """
+    if as_json:
+        print_json(result)
+        return
+    fields = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
+    rows = [(name, _cell(value)) for name, value in fields.items() if not isinstance(value, list)]
+    print_table(title, (), [row for row in rows if row[1]], box="ROUNDED")
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], whole: str = "", box: str = "SIMPLE_HEAD"
+) -> None:
+    """Prints a table for people; nothing where it has no rows.
+
+    Args:
+        title: above the table; empty for none.
+        columns: the head; empty for none.
+        rows: a cell for each column.
+        whole: the column that is never cut, such as an id to copy.
+        box: a name of `rich.box`.
+    """
+    rows = [[printable(str(cell), "\n") for cell in row] for row in rows]
+    if not rows:
+        return
+    from rich import box as boxes
+    from rich.console import Console
+    from rich.table import Table
+
+    lines = getattr(boxes, box)
+    table = Table(title=printable(title) or None, title_justify="left", box=lines, padding=(0, 1, 0, 0))
+    table.show_header = bool(columns)
+    for name in columns or [""] * len(rows[0]):
+        table.add_column(name, no_wrap=name == whole != "", overflow="fold" if name == whole != "" else "ellipsis")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False, emoji=False).print(table)
+
+
+def printable(text: str, but: str = "") -> str:
+    """The text with control characters, and what cannot be encoded, as escapes.
+
+    Args:
+        text: of any origin.
+        but: characters to leave as they are.
+
+    Example:
+        >>> printable("Interview [dQw4w9WgXcQ].mp4")
+        'Interview [dQw4w9WgXcQ].mp4'
+        >>> printable("a\\x1b[31mb")
+        'a\\\\x1b[31mb'
+    """
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cs") and c not in but else c
+        for c in text
+    )
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun.
+
+    Example:
+        >>> count(1, "clip"), count(1220, "clip"), count(2, "identity", "identities")
+        ('1 clip', '1,220 clips', '2 identities')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def examples(ids: Sequence[str]) -> str:
+    """A list of ids for people: how many, and the first few; empty for none."""
+    return f"{len(ids):,}: {', '.join(ids[:EXAMPLES])}{' ...' if len(ids) > EXAMPLES else ''}" if ids else ""
+
+
+def interval(figure: Mapping[str, float | None] | None, digits: int = 3, sign: str = "") -> str:
+    """A figure over its 95 % interval, in two lines; a dash where it was not measured.
+
+    Args:
+        figure: `value`, `low` and `high`; None where not measured.
+        digits: after the point.
+        sign: "+" shows the sign of positive figures too, as of differences.
+    """
+    if figure is None or figure["value"] is None:
+        return "–"
+    value = f"{figure['value']:{sign}.{digits}f}"
+    if figure["low"] is None:
+        return value
+    return f"{value}\n{figure['low']:{sign}.{digits}f} to {figure['high']:{sign}.{digits}f}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return "\n".join(f"{name}: {_cell(part)}" for name, part in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return str(value)
