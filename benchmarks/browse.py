@@ -35,10 +35,10 @@ def made_up(folder: Path, clips: int) -> Store:
     for start in range(0, clips, PART):
         names = [f"{rng.integers(1 << 62):024x}" for _ in range(start, min(start + PART, clips))]
         for table in ("clips", "faces", "voices"):
-            store._db.open_table(table).add(_rows(table, names, own, rng, start))
+            store.db.open_table(table).add(_rows(table, names, own, rng, start))
     video = {**own, "state": "done", "reason": "", "config_hash": "a", "funnel": {}, "uris": [], "revision": 1}
     video |= {"n_clips": clips, "n_faces": clips, "n_voices": clips, "created_at": datetime.now(UTC)}
-    store._db.open_table("videos").add(typed("videos", [video]))
+    store.db.open_table("videos").add(typed("videos", [video]))
     return store
 
 

@@ -15,9 +15,9 @@ from lancedb.table import Table
 from stores import ledger, rows, runs
 from stores.errors import StoreError
 from stores.ledger import ledger_rows
-from stores.retry import persist
+from stores.retry import retry
 from stores.rows import Row, VideoRows
-from stores.schema import KEYS, VOUCHED, Spaces
+from stores.schema import KEYS, VIDEO_TABLES, Spaces
 from stores.sql import rows_of
 
 _IN_LIST = 1000  # ids to one SQL list; a count past 10,000 ids took 0.14 s, without them 0.02 s
@@ -27,11 +27,11 @@ def commit(db: DBConnection, spaces: Spaces, batch: Sequence[VideoRows]) -> froz
     """Writes the videos of a batch and returns those that the store now holds so; as `Store.commit` says."""
     tables = rows.tables_of(batch, spaces)
     new = {row["video_id"]: row for row in tables["videos"].to_pylist()}
-    for buried in persist("the ledger", lambda: ledger.buried(db, new)):
+    for buried in retry("the ledger", lambda: ledger.buried(db, new)):
         del new[buried]
     # Read once: an attempt that is repeated must not replace what another run put there meanwhile.
-    before = persist("the ledger", lambda: ledger_rows(db, new))
-    return persist("the commit", lambda: _attempt(db, tables, new, before))
+    before = retry("the ledger", lambda: ledger_rows(db, new))
+    return retry("the commit", lambda: _attempt(db, tables, new, before))
 
 
 def remove(db: DBConnection, written: Mapping[str, str]) -> int:
@@ -42,7 +42,7 @@ def remove(db: DBConnection, written: Mapping[str, str]) -> int:
         for video, run in part.items():
             by_run.setdefault(run, []).append(video)
         where = rows_of(by_run)
-        for name in VOUCHED:
+        for name in VIDEO_TABLES:
             table = db.open_table(name)
             # Deleting nothing would still write a version.
             if found := table.count_rows(where):
@@ -61,7 +61,7 @@ def add_uris(db: DBConnection, names: Mapping[str, Iterable[str | Row]]) -> None
             raise StoreError(f"videos: no video '{missing[0]}'; commit it first")
         ledger.swap(db, entries, lambda video, old: ledger.named(old, entries[video]))
 
-    persist("the names", add)
+    retry("the names", add)
 
 
 def delete_video(db: DBConnection, video_id: str) -> bool:
@@ -70,15 +70,15 @@ def delete_video(db: DBConnection, video_id: str) -> bool:
     if not found:
         return False
     run = found[video_id]["run_id"]
-    persist("the deletion", lambda: ledger.delete(db, video_id, run))
-    persist("the deletion", lambda: remove(db, {video_id: run}))
+    retry("the deletion", lambda: ledger.delete(db, video_id, run))
+    retry("the deletion", lambda: remove(db, {video_id: run}))
     return True
 
 
 def merge(table: Table, data: pa.Table) -> None:
     """Inserts the rows, or replaces those with the same id."""
     merging = table.merge_insert(KEYS[table.name]).when_matched_update_all().when_not_matched_insert_all()
-    persist(table.name, lambda: merging.execute(data))
+    retry(table.name, lambda: merging.execute(data))
 
 
 def _attempt(
@@ -122,7 +122,7 @@ def _same_run(one: Row | None, other: Row | None) -> bool:
 
 
 def _write_rows(db: DBConnection, tables: Mapping[str, pa.Table], fresh: Mapping[str, str]) -> None:
-    for name in VOUCHED:
+    for name in VIDEO_TABLES:
         mask = pa.array([video in fresh for video in tables[name]["video_id"].to_pylist()], pa.bool_())
         if (data := tables[name].filter(mask)).num_rows:
             db.open_table(name).add(data)

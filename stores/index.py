@@ -19,7 +19,7 @@ from stores import schema
 from stores.errors import StoreError, reason
 from stores.pairs import matrix, space_column
 from stores.ranking import Ranking, unit
-from stores.retry import persist
+from stores.retry import retry
 from stores.snapshot import ROW_ID, Snapshot
 from stores.vector_cache import batches
 
@@ -58,7 +58,7 @@ def build(
     coded = dim % 8 == 0
     config = IvfRq(distance_type="cosine", num_bits=BITS) if coded else IvfFlat(distance_type="cosine")
     start_s = time.perf_counter()
-    persist("the index", lambda: _create(db, table, column, config))
+    retry("the index", lambda: _create(db, table, column, config))
     build_s = time.perf_counter() - start_s
 
     snapshot = Snapshot(db)
@@ -70,7 +70,7 @@ def build(
             break
     found, query_ms = _recall(snapshot, table, column, queries[reported], exact[reported], nprobes)
     key = {_setting(column): str(nprobes)}
-    persist("the index's settings", lambda: db.open_table(table).to_lance().update_config(key))
+    retry("the index's settings", lambda: db.open_table(table).to_lance().update_config(key))
     name = field.metadata[schema.SPACE_KEY].decode()
     return Built(
         table,

@@ -20,7 +20,7 @@ _FULL = ("no space left", "disk quota", "os error 28", "os error 122")
 T = TypeVar("T")
 
 
-def persist(what: str, act: Callable[[], T]) -> T:
+def retry(what: str, act: Callable[[], T]) -> T:
     """Returns what `act` returns, trying again with growing pauses while it trips over what may pass.
 
     Args:

@@ -16,7 +16,7 @@ from lancedb.db import DBConnection
 
 from stores import ids, rows
 from stores.errors import StoreError, StoreUnavailable
-from stores.retry import persist
+from stores.retry import retry
 from stores.sql import quoted
 
 LEASE_S = 900.0  # a run that has not been heard of for so long is over
@@ -38,7 +38,7 @@ def running(db: DBConnection, command: Mapping[str, Any], config: Mapping[str, A
     run, now, over = Run(ids.run_id()), datetime.now(UTC), threading.Event()
     row = {"run_id": run.run_id, "command": command, "config": config, "summary": {}}
     row |= {"started_at": now, "heartbeat_at": now, "finished_at": None}
-    persist("the run", lambda: _insert(db, row))
+    retry("the run", lambda: _insert(db, row))
     heart = threading.Thread(target=_beat, args=(db, run.run_id, over), daemon=True, name="lease")
     heart.start()
     try:
@@ -112,7 +112,7 @@ def alive(db: DBConnection) -> dict[str, float]:
 def _mark_lost(db: DBConnection, run_id: str, limit: datetime) -> None:
     where = f"run_id = {quoted(run_id)} AND finished_at IS NULL AND heartbeat_at < {_sql_time(limit)}"
     values = {"finished_at": datetime.now(UTC), "summary": f'{{"ended_by": "{LOST}"}}'}
-    persist("the runs", lambda: db.open_table("runs").update(where=where, values=values))
+    retry("the runs", lambda: db.open_table("runs").update(where=where, values=values))
 
 
 def _insert(db: DBConnection, row: Mapping[str, Any]) -> None:
@@ -124,7 +124,7 @@ def _finish(db: DBConnection, run: Run) -> None:
     now, summary = datetime.now(UTC), json.dumps(run.summary, sort_keys=True, ensure_ascii=False, default=str)
     where = f"run_id = {quoted(run.run_id)} AND finished_at IS NULL"
     values = {"heartbeat_at": now, "finished_at": now, "summary": summary}
-    persist("the run", lambda: db.open_table("runs").update(where=where, values=values))
+    retry("the run", lambda: db.open_table("runs").update(where=where, values=values))
 
 
 def _beat(db: DBConnection, run_id: str, over: threading.Event) -> None:

@@ -148,7 +148,7 @@ _COLUMNS: dict[str, list[pa.Field]] = {
 TABLES = tuple(_COLUMNS)
 PINNED = tuple(name for name in TABLES if name != "runs")  # what a version of the store names
 LATER = ("edits",)  # tables that versions of the store named before schema 3 do not know
-VOUCHED = ("clips", "faces", "voices")  # rows count only if the ledger names their video and run
+VIDEO_TABLES = ("clips", "faces", "voices")  # rows count only if the ledger names their video and run
 EMBEDDED = ("faces", "voices")  # tables with vector columns
 MEDIA = {"faces": "image", "voices": "audio"}
 KEYS = {name: fields[0].name for name, fields in _COLUMNS.items()}

@@ -1,6 +1,6 @@
 """Nearest neighbours by cosine: from memory where the vectors fit, else from an index, else from a pass over them.
 
-`resident` and `stream` are exact and give the same rows and the same figures; `index` is what `build_index` found of
+`memory` and `stream` are exact and give the same rows and the same figures; `index` is what `build_index` found of
 them. Filters act before the search in all three.
 """
 
@@ -18,7 +18,7 @@ from stores.snapshot import ROW_ID, Snapshot
 from stores.sql import quoted
 from stores.vector_cache import Memory, batches
 
-RESIDENT, INDEX, STREAM = "resident", "index", "stream"
+IN_MEMORY, INDEX, STREAM = "memory", "index", "stream"
 MEMORY_BYTES = 4 << 30  # of vectors of one table and space: 2 million of 512 floats
 FEW_BYTES = 64 << 20  # a filter that leaves less is answered exactly, where a table does not fit
 FEW_CLIPS = 10_000  # that a filter of an index can name
@@ -29,7 +29,7 @@ class Neighbours:
     """The rows most similar to each of m queries."""
 
     rows: pa.Table  # `query` (0..m - 1), `cosine` (-1..1, float32), then the row without media and vectors
-    by: str  # resident | index | stream
+    by: str  # memory | index | stream
     snapshot: Snapshot  # that was searched
 
 
@@ -54,7 +54,7 @@ def nearest(
     wanted = None if clips is None else snapshot.query("clips", ["clip_id"], clips)["clip_id"]
     row_bytes = 4 * dim
     if snapshot.count(table) * row_bytes <= memory_bytes:
-        by, found = RESIDENT, _resident(snapshot, memory, table, column, queries, k, where, wanted)
+        by, found = IN_MEMORY, _resident(snapshot, memory, table, column, queries, k, where, wanted)
     elif not exact and index.exists(snapshot, table, column) and _many(snapshot, table, where, wanted, row_bytes):
         by, found = INDEX, index.search(snapshot, table, column, queries, k, _both(where, wanted))
     else:

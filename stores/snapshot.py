@@ -26,7 +26,7 @@ from pyarrow import compute
 from stores import corrections
 from stores.corrections import ROW_ID, Corrections
 from stores.errors import StoreError, nearest, reason
-from stores.schema import LATER, MEDIA, PINNED, TABLES, VOUCHED, check_table
+from stores.schema import LATER, MEDIA, PINNED, TABLES, VIDEO_TABLES, check_table
 from stores.sql import check_brackets, explained, rows_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Snapshot:
         self._tables = _newest(db) if versions is None else _checked_out(db, versions)
         self._raw = raw or "edits" not in self._tables
         same = last is not None and last.version == self.version
-        self._unvouched: dict[str, dict[str, list[str]]] = last._unvouched if same else {}
+        self._uncommitted: dict[str, dict[str, list[str]]] = last._uncommitted if same else {}
         self._corrections = last._corrections if same and last._raw == self._raw else None
 
     @property
@@ -184,17 +184,17 @@ class Snapshot:
         """Returns what stands in the configuration of a table."""
         return dict(self._tables[table].to_lance().config())
 
-    def unvouched(self, table: str) -> dict[str, list[str]]:
+    def uncommitted(self, table: str) -> dict[str, list[str]]:
         """Returns run_id -> the video_ids whose rows of that run the ledger does not vouch for."""
-        if table not in self._unvouched:
+        if table not in self._uncommitted:
             keys = ["video_id", "run_id"]
             rows, ledger = (self._tables[name].search().select(keys).to_arrow() for name in (table, "videos"))
             outside = rows.group_by(keys).aggregate([]).join(ledger, keys, join_type="left anti")
             found: dict[str, list[str]] = {}
             for row in outside.sort_by("video_id").to_pylist():
                 found.setdefault(row["run_id"], []).append(row["video_id"])
-            self._unvouched[table] = found
-        return self._unvouched[table]
+            self._uncommitted[table] = found
+        return self._uncommitted[table]
 
     def filter(self, table: str, where: str | None) -> str | None:
         """Returns the SQL of the vouched rows that match `where` and stand as they are stored, or None for all rows.
@@ -206,9 +206,11 @@ class Snapshot:
         if where is not None:
             check_brackets(table, where)
             parts.append(f"({where})")
-        if table in VOUCHED and (outside := self.unvouched(table)):
+        if table in VIDEO_TABLES and (outside := self.uncommitted(table)):
             parts.append(f"NOT ({rows_of(outside)})")
-        if table in VOUCHED and (edited := self.corrections.touches if table == "clips" else self.corrections.hides):
+        if table in VIDEO_TABLES and (
+            edited := self.corrections.touches if table == "clips" else self.corrections.hides
+        ):
             parts.append(f"NOT ({edited})")
         return " AND ".join(parts) or None
 

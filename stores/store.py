@@ -40,7 +40,7 @@ class Store(Upkeep):
 
     def __init__(self, uri: str, db: DBConnection):
         self.uri = uri
-        self._db = db
+        self.db = db
         self._last: Snapshot | None = None
         self._memory = Memory()
 
@@ -123,7 +123,7 @@ class Store(Upkeep):
             command: what the job is and its inputs, as JSON; `run.summary`, set in the block, tells what it did.
             config: resolved, as JSON.
         """
-        return runs.running(self._db, command, config)
+        return runs.running(self.db, command, config)
 
     def commit(self, batch: Sequence[VideoRows]) -> frozenset[str]:
         """Writes complete videos, each exactly once, and returns the video_ids that the store now holds so.
@@ -140,11 +140,7 @@ class Store(Upkeep):
             StoreError: a row does not fit the store (names it; nothing is written), or its run is over.
             StoreUnavailable: the disk is full, or the connection did not come back. Readers see no half video.
         """
-        return commit.commit(self._db, self._spaces, batch)
-
-    def add_uri(self, video_id: str, uri: str | Row) -> None:
-        """As `add_uris`, for one name of one video."""
-        self.add_uris({video_id: [uri]})
+        return commit.commit(self.db, self._spaces, batch)
 
     def add_uris(self, names: Mapping[str, Iterable[str | Row]]) -> None:
         """Records under which names committed videos were also seen, in one version.
@@ -155,11 +151,11 @@ class Store(Upkeep):
         Raises:
             StoreError: there is no such video; nothing is written.
         """
-        commit.add_uris(self._db, names)
+        commit.add_uris(self.db, names)
 
     def delete_video(self, video_id: str) -> bool:
         """Deletes a video and its rows; returns whether it was there. Its bytes go with the next `compact`."""
-        return commit.delete_video(self._db, video_id)
+        return commit.delete_video(self.db, video_id)
 
     def add_speakers(self, speakers: Sequence[Row]) -> None:
         """Inserts known speakers of a TTS, or replaces those with the same speaker_id; columns as in `schemas`."""
@@ -179,7 +175,7 @@ class Store(Upkeep):
         Raises:
             StoreError: there is no such clip, or who and why are not said.
         """
-        return edits.reject(self._db, clip_ids, who, why)
+        return edits.reject(self.db, clip_ids, who, why)
 
     def label(self, clip_ids: Sequence[str], name: str, value: str | None, who: str, why: str) -> list[str]:
         """Corrects the identity or another label of clips, and returns the edits' ids.
@@ -193,7 +189,7 @@ class Store(Upkeep):
         Raises:
             StoreError: there is no such clip or label, or who and why are not said.
         """
-        return edits.label(self._db, clip_ids, name, value, who, why)
+        return edits.label(self.db, clip_ids, name, value, who, why)
 
     def merge_people(self, gone: str, kept: str, who: str, why: str) -> str:
         """Makes one person of two: every clip of `gone`, also a later one, is one of `kept`; returns the edit's id.
@@ -201,7 +197,7 @@ class Store(Upkeep):
         Raises:
             StoreError: there is no such person, or who and why are not said.
         """
-        return edits.merge(self._db, gone, kept, who, why)
+        return edits.merge(self.db, gone, kept, who, why)
 
     def undo(self, edit_id: str, who: str, why: str) -> str:
         """Takes an edit back, be it an undo, and returns the id of this one.
@@ -209,7 +205,7 @@ class Store(Upkeep):
         Raises:
             StoreError: there is no such edit, or it is undone already.
         """
-        return edits.undo(self._db, edit_id, who, why)
+        return edits.undo(self.db, edit_id, who, why)
 
     def edits(self) -> list[dict[str, Any]]:
         """Returns all edits, the oldest first: the columns of the table `edits`, and `in_force`."""
@@ -228,8 +224,8 @@ class Store(Upkeep):
             StoreError: that version is gone, or there is no such tag.
         """
         if isinstance(version, str):
-            version = tags.version_of(self._db, version)
-        self._last = Snapshot(self._db, version, self._last, raw)
+            version = tags.version_of(self.db, version)
+        self._last = Snapshot(self.db, version, self._last, raw)
         return self._last
 
     def version(self) -> dict[str, int]:
@@ -331,7 +327,7 @@ class Store(Upkeep):
 
     @cached_property
     def _spaces(self) -> schema.Spaces:
-        return {table: schema.spaces_of(self._db.open_table(table).schema) for table in EMBEDDED}
+        return {table: schema.spaces_of(self.db.open_table(table).schema) for table in EMBEDDED}
 
     def _only(self, table: str) -> str:
         names = list(self._spaces[table])
@@ -342,4 +338,4 @@ class Store(Upkeep):
     def _merge(self, table: str, new: Sequence[Row]) -> None:
         if new:
             stamped = [{"created_at": datetime.now(UTC)} | dict(row) for row in new]
-            commit.merge(self._db.open_table(table), rows.typed(table, stamped))
+            commit.merge(self.db.open_table(table), rows.typed(table, stamped))

@@ -21,7 +21,7 @@ class Upkeep:
     """Maintenance of an open store."""
 
     uri: str
-    _db: DBConnection
+    db: DBConnection
 
     def merge(
         self, other: "Upkeep", run_id: str, advance: Callable[[int], None] = lambda videos: None
@@ -36,7 +36,7 @@ class Upkeep:
         Raises:
             StoreError: the spaces differ.
         """
-        return merging.merge(self._db, other._db, Snapshot(other._db), run_id, advance)
+        return merging.merge(self.db, other.db, Snapshot(other.db), run_id, advance)
 
     def sweep(self, older_than_s: float = 7 * DAY_S) -> int:
         """Deletes what crashed or superseded commits left behind, and returns how many rows that were.
@@ -47,7 +47,7 @@ class Upkeep:
         Args:
             older_than_s: age from which a run that is not recorded in `runs` counts as over.
         """
-        return maintenance.sweep(self._db, older_than_s)
+        return maintenance.sweep(self.db, older_than_s)
 
     def compact(self, keep_versions_s: float = 7 * DAY_S) -> dict[str, maintenance.Compacted]:
         """Merges small fragments, and frees the bytes of deleted rows and of old versions.
@@ -58,19 +58,19 @@ class Upkeep:
         Raises:
             StoreUnavailable: the disk is full, or commits came in between all the time; the store is whole.
         """
-        return maintenance.compact(self._db, keep_versions_s)
+        return maintenance.compact(self.db, keep_versions_s)
 
     def embedding(self, table: str, space: str, dim: int) -> embed.Embedding:
         """Returns a new space's vectors of `faces` or `voices` in the making; see `stores.maintenance.embed`."""
-        return embed.Embedding(self._db, table, space, dim)
+        return embed.Embedding(self.db, table, space, dim)
 
     def drop_spaces(self, table: str, keep: str) -> list[str]:
         """Drops the vectors of all spaces but one, and returns those spaces."""
-        return embed.drop(self._db, table, keep)
+        return embed.drop(self.db, table, keep)
 
     def media(self, table: str, version: int, places: Sequence[int]) -> list[bytes]:
         """Returns the media of rows of a version of `faces` or `voices`, by their places in it."""
-        rows = self._db.open_table(table).to_lance().checkout_version(version)
+        rows = self.db.open_table(table).to_lance().checkout_version(version)
         return rows.take(list(places), columns=[MEDIA[table]])[MEDIA[table]].to_pylist()
 
     def tag(self, name: str, version: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -79,17 +79,17 @@ class Upkeep:
         Raises:
             StoreError: the name is taken, or that version is gone.
         """
-        version = dict(version or Snapshot(self._db).version)
-        tags.put(self._db, name, version)
+        version = dict(version or Snapshot(self.db).version)
+        tags.put(self.db, name, version)
         return version
 
     def tags(self) -> dict[str, dict[str, int]]:
         """Returns tag -> table -> version."""
-        return tags.listed(self._db)
+        return tags.listed(self.db)
 
     def remove_tag(self, name: str) -> None:
         """Removes a tag; raises StoreError if there is none."""
-        tags.remove(self._db, name)
+        tags.remove(self.db, name)
 
     def doomed(
         self,
@@ -108,7 +108,7 @@ class Upkeep:
         Raises:
             StoreError: nothing was asked for, or the filter is not SQL.
         """
-        return deletion.find(self._db, people, videos, clips, where)
+        return deletion.find(self.db, people, videos, clips, where)
 
     def delete(self, doomed: deletion.Doomed, prove: bool = True) -> deletion.Deleted:
         """Deletes rows everywhere and frees their bytes; old versions go, and tags of those that held them.
@@ -122,11 +122,11 @@ class Upkeep:
         Raises:
             StoreError: a job is writing.
         """
-        return deletion.carry_out(self._db, self.uri, doomed, prove)
+        return deletion.carry_out(self.db, self.uri, doomed, prove)
 
     def deletion_unfinished(self) -> bool:
         """Returns whether a `delete` was killed before it had freed the bytes; any further one does so."""
-        return deletion.unfinished(self._db)
+        return deletion.unfinished(self.db)
 
     def check(
         self, reads: Mapping[str, checking.Reads], advance: checking.Advance = lambda table, rows: None
@@ -137,7 +137,7 @@ class Upkeep:
             reads: table -> what returns why a file of its media cannot be read, "" if it can.
             advance: is told of the rows of `faces` and `voices` that were looked at.
         """
-        return checking.check(self._db, reads, advance)
+        return checking.check(self.db, reads, advance)
 
     def repair(self, report: checking.Report, sweep_older_than_s: float = 7 * DAY_S) -> dict[str, int]:
         """Mends what `check` found, and returns how many rows that concerned, by table.
@@ -145,7 +145,7 @@ class Upkeep:
         Raises:
             StoreError: the store has changed since, or a job is writing.
         """
-        return repair.repair(self._db, report, sweep_older_than_s)
+        return repair.repair(self.db, report, sweep_older_than_s)
 
     def build_index(
         self, table: str, space: str | None = None, recall: float = 0.95, sample: int = 200, seed: int = 0
@@ -164,8 +164,8 @@ class Upkeep:
         Raises:
             StoreError: the table has no such space, or too few rows.
         """
-        return index.build(self._db, table, space, recall, sample, seed)
+        return index.build(self.db, table, space, recall, sample, seed)
 
     def info(self) -> dict[str, Any]:
         """Returns uri, schema_version, spaces, version, rows and bytes per table, and the videos' states."""
-        return maintenance.info(self.uri, self._db)
+        return maintenance.info(self.uri, self.db)

@@ -27,7 +27,7 @@ class Resident:
 
     @classmethod
     def read(cls, snapshot: Snapshot, table: str, column: str) -> "Resident":
-        """Returns the vectors of all vouched rows."""
+        """Returns the vectors of all visible rows."""
         key, count = schema.KEYS[table], snapshot.count(table)
         dim = snapshot.schema(table).field(column).type.list_size
         vectors, row_ids = np.zeros((count, dim), np.float32), np.empty(count, np.uint64)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from stores import Snapshot, Store
 from stores.corrections import Corrections
 from stores.errors import nearest
-from stores.schema import MEDIA, TABLES, VOUCHED
+from stores.schema import MEDIA, TABLES, VIDEO_TABLES
 from vclip.errors import InputError
 
 BATCH_ROWS = 1 << 12
@@ -56,7 +56,7 @@ def connected(snapshot: Snapshot, spill: str) -> Iterator[duckdb.DuckDBPyConnect
         "temp_directory": spill,
     }
     with duckdb.connect(config=settings) as connection:
-        connection.execute("CREATE SCHEMA unvouched; SET TimeZone = 'UTC'")
+        connection.execute("CREATE SCHEMA uncommitted; SET TimeZone = 'UTC'")
         for table in TABLES:
             _show_types(connection, snapshot, table)
         connection.execute("SET lock_configuration = true")
@@ -65,12 +65,12 @@ def connected(snapshot: Snapshot, spill: str) -> Iterator[duckdb.DuckDBPyConnect
 
 def _show_types(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: str) -> None:
     rows = connection.from_arrow(snapshot.dataset(table))
-    if table in VOUCHED and (outside := snapshot.unvouched(table)):
+    if table in VIDEO_TABLES and (outside := snapshot.uncommitted(table)):
         pairs = [(run, video) for run, videos in outside.items() for video in videos]
-        connection.execute(f"CREATE TABLE unvouched.{table} (run_id VARCHAR, video_id VARCHAR)")
-        connection.executemany(f"INSERT INTO unvouched.{table} VALUES (?, ?)", pairs)
-        rows = rows.filter(f"(run_id, video_id) NOT IN (SELECT (run_id, video_id) FROM unvouched.{table})")
-    rows = _as_corrected(connection, snapshot.corrections, table, rows) if table in VOUCHED else rows
+        connection.execute(f"CREATE TABLE uncommitted.{table} (run_id VARCHAR, video_id VARCHAR)")
+        connection.executemany(f"INSERT INTO uncommitted.{table} VALUES (?, ?)", pairs)
+        rows = rows.filter(f"(run_id, video_id) NOT IN (SELECT (run_id, video_id) FROM uncommitted.{table})")
+    rows = _as_corrected(connection, snapshot.corrections, table, rows) if table in VIDEO_TABLES else rows
     if media := MEDIA.get(table):
         rows.create_view(f"{table}_media")
         rows = rows.project(f"* EXCLUDE {media}")

@@ -2,7 +2,7 @@
 
 searcher = Searcher.open("work/store", "work/model")
 answer = searcher.find("voices", searcher.faces(["photo.jpg"]), k=10, where="gender = 'f'")
-answer.by                          # resident | index | stream
+answer.by                          # memory | index | stream
 for hit in answer.matches[0].hits:
     print(hit.voice_id, hit.cosine, hit.probability)
 """

@@ -15,7 +15,7 @@ from vclip.errors import InputError
 
 FORMATS = ("table", "json", "csv")
 HOW = {
-    "resident": "exact, from memory",
+    "memory": "exact, from memory",
     "stream": "exact, by a pass over the table",
     "index": "through the index, which may miss some",
 }

@@ -43,7 +43,7 @@ class Answer:
     """What was found, and how."""
 
     find: str  # faces | voices
-    by: str  # resident | index | stream
+    by: str  # memory | index | stream
     across: bool  # whether faces and voices were compared, through a model
     prior: float | None  # of the probabilities; None where hits have none
     matches: tuple[Match, ...]  # one a probe

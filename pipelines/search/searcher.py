@@ -16,7 +16,7 @@ from pipelines.search.results import Answer, Found, matched
 from stores import Snapshot, Store
 from stores.pairs import matrix, space_column
 from stores.ranking import Ranking, unit
-from stores.search import MEMORY_BYTES, RESIDENT, STREAM
+from stores.search import IN_MEMORY, MEMORY_BYTES, STREAM
 from vclip.association.base import Association
 from vclip.association.calibration import PRIOR
 from vclip.association.methods import load as load_association
@@ -80,7 +80,7 @@ class Across:
             parts = self._parts(snapshot, table, names, dim, most, where)
         for part in parts:
             ranking.see(part.vectors, part.clip_id, part.clip_id)
-        return RESIDENT if held else STREAM, *ranking.best()
+        return IN_MEMORY if held else STREAM, *ranking.best()
 
     def _resident(self, snapshot: Snapshot, table: str, dim: int, most: int) -> Clips | None:
         """Returns the clips if they are, or may be, in memory."""

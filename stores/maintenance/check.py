@@ -18,7 +18,7 @@ from lancedb.db import DBConnection
 from stores import schema
 from stores.maintenance.delete import DELETED
 from stores.pairs import matrix
-from stores.schema import EMBEDDED, KEYS, MEDIA, VOUCHED
+from stores.schema import EMBEDDED, KEYS, MEDIA, VIDEO_TABLES
 from stores.snapshot import Snapshot
 
 BATCH = 1 << 8  # rows with their media, 30 MB of speech; Lance reads some batches ahead
@@ -33,7 +33,7 @@ State = Mapping[str, LanceDataset]  # table -> the version of it that is looked 
 Reads = Callable[[bytes], str]
 
 FATES = {
-    "unvouched": "videos whose rows no reader sees: of commits that crashed, or are under way; the former are swept",
+    "uncommitted": "videos whose rows no reader sees: of crashed commits, which are swept, or of one under way",
     "doubled": "rows with an id that another row has; all but one are deleted",
     "orphaned": "faces and voices without their clip; they are deleted",
     "miscounted": "videos whose ledger row counts other rows than there are; it is set right, or, where no clip is "
@@ -43,7 +43,7 @@ FATES = {
     "not_unit": "vectors without unit norm where the others of the space have it; left: `vclip embed --again` mends",
     "no_media": "rows with vectors alone, as `import features` makes them; nothing is wrong with them",
 }
-HARMLESS = ("no_media", "unvouched")
+HARMLESS = ("no_media", "uncommitted")
 EXAMPLES = 5
 
 
@@ -89,7 +89,7 @@ def check(
     snapshot = Snapshot(db)
     at = {name: db.open_table(name).to_lance().checkout_version(of) for name, of in snapshot.version.items()}
     found = [_doubled(at, table) for table in at]
-    found += [_unvouched(snapshot, table) for table in VOUCHED]
+    found += [_uncommitted(snapshot, table) for table in VIDEO_TABLES]
     found += [_orphaned(at, table) for table in EMBEDDED]
     found += [_miscounted(at)]
     with ThreadPoolExecutor(threads) as pool:
@@ -101,7 +101,7 @@ def check(
 def _doubled(at: State, table: str) -> Problem:
     """Rows of one id; in tables of media, of one id and run, for a crashed run may have left another."""
     key, found = KEYS[table], Problem("doubled", table)
-    columns = [key, "run_id"] if table in VOUCHED else [key]
+    columns = [key, "run_id"] if table in VIDEO_TABLES else [key]
     rows = _rows(at, table, columns)
     counts = rows.group_by(columns).aggregate([([], "count_all"), ("_rowid", "min")])
     several = counts.filter(pc.greater(counts["count_all"], 1))
@@ -112,9 +112,9 @@ def _doubled(at: State, table: str) -> Problem:
     return found
 
 
-def _unvouched(snapshot: Snapshot, table: str) -> Problem:
-    found = Problem("unvouched", table)
-    for run, videos in snapshot.unvouched(table).items():
+def _uncommitted(snapshot: Snapshot, table: str) -> Problem:
+    found = Problem("uncommitted", table)
+    for run, videos in snapshot.uncommitted(table).items():
         found.count += len(videos)
         found.examples += [f"{video} of run {run}" for video in videos[: EXAMPLES - len(found.examples)]]
     return found
@@ -138,14 +138,14 @@ def _miscounted(at: State) -> Problem:
 
 def recounted(at: State) -> list[dict]:
     """Returns video_id, run_id, n_clips, n_faces, n_voices as counted, of videos whose ledger row says otherwise."""
-    videos = _rows(at, "videos", [*OWNERS, "state", *(f"n_{table}" for table in VOUCHED)])
+    videos = _rows(at, "videos", [*OWNERS, "state", *(f"n_{table}" for table in VIDEO_TABLES)])
     videos = videos.filter(pc.not_equal(videos["state"], DELETED))
-    for table in VOUCHED:
+    for table in VIDEO_TABLES:
         counts = _rows(at, table, OWNERS).group_by(list(OWNERS)).aggregate([([], "count_all")])
         videos = videos.join(counts.rename_columns([*OWNERS, table]), list(OWNERS))
-    differ = [pc.not_equal(videos[f"n_{table}"], pc.fill_null(videos[table], 0)) for table in VOUCHED]
+    differ = [pc.not_equal(videos[f"n_{table}"], pc.fill_null(videos[table], 0)) for table in VIDEO_TABLES]
     wrong = videos.filter(functools.reduce(pc.or_, differ)).sort_by("video_id").to_pylist()
-    return [{name: row[name] for name in OWNERS} | {f"n_{t}": row[t] or 0 for t in VOUCHED} for row in wrong]
+    return [{name: row[name] for name in OWNERS} | {f"n_{t}": row[t] or 0 for t in VIDEO_TABLES} for row in wrong]
 
 
 def _contents(

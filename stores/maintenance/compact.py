@@ -13,8 +13,8 @@ from lancedb.db import DBConnection
 
 from stores import runs, schema
 from stores.commit import remove
-from stores.retry import persist
-from stores.schema import EMBEDDED, MEDIA, TABLES, VOUCHED
+from stores.retry import retry
+from stores.schema import EMBEDDED, MEDIA, TABLES, VIDEO_TABLES
 from stores.snapshot import Snapshot
 
 _ROWS = 1 << 20  # rows to a fragment, Lance's default
@@ -31,14 +31,14 @@ class Compacted:
 
 
 def sweep(db: DBConnection, older_than_s: float) -> int:
-    """Deletes unvouched rows of runs that are over and returns their number; as `Store.sweep` says."""
-    suspects = {run for table in VOUCHED for run in Snapshot(db).unvouched(table)}
+    """Deletes uncommitted rows of runs that are over and returns their number; as `Store.sweep` says."""
+    suspects = {run for table in VIDEO_TABLES for run in Snapshot(db).uncommitted(table)}
     over = runs.over(db, suspects, older_than_s) if suspects else set()
     snapshot = Snapshot(db)  # newer: what those runs have vouched for before they were over
     removed = 0
     for run in sorted(over):
-        videos = {video for table in VOUCHED for video in snapshot.unvouched(table).get(run, ())}
-        removed += persist("the sweep", lambda run=run, videos=videos: remove(db, dict.fromkeys(sorted(videos), run)))
+        videos = {video for table in VIDEO_TABLES for video in snapshot.uncommitted(table).get(run, ())}
+        removed += retry("the sweep", lambda run=run, videos=videos: remove(db, dict.fromkeys(sorted(videos), run)))
     return removed
 
 
@@ -46,7 +46,7 @@ def compact(db: DBConnection, keep_versions_s: float) -> dict[str, Compacted]:
     """Merges small fragments, drops the bytes of deleted rows and old versions; as `Store.compact` says."""
     done = {}
     for name in TABLES:
-        metrics = persist(f"the compaction of {name}", lambda name=name: merge_fragments(db, name))
+        metrics = retry(f"the compaction of {name}", lambda name=name: merge_fragments(db, name))
         removed = prune(db, name, keep_versions_s)
         done[name] = Compacted(metrics.fragments_removed, metrics.fragments_added, removed)
     return done

@@ -20,14 +20,14 @@ from stores.errors import StoreError
 from stores.maintenance import erase
 from stores.maintenance.byte_scan import Sought, traces
 from stores.pairs import matrix
-from stores.retry import persist
-from stores.schema import EMBEDDED, KEYS, MEDIA, TABLES, VOUCHED
+from stores.retry import retry
+from stores.schema import EMBEDDED, KEYS, MEDIA, TABLES, VIDEO_TABLES
 from stores.snapshot import Snapshot
 from stores.sql import in_lists, quoted
 
 DELETED = "deleted"  # the state of a tombstone
 ERASED = "erased"  # in the summary of a deletion that came to its end
-OTHERS = tuple(name for name in TABLES if name not in ("videos", "runs", *VOUCHED))  # rows that may name theirs
+OTHERS = tuple(name for name in TABLES if name not in ("videos", "runs", *VIDEO_TABLES))  # rows that may name theirs
 _ID = re.compile(r"[0-9A-Za-z_-]{6,}")
 
 
@@ -179,7 +179,7 @@ def _bury(db: DBConnection, videos: Sequence[str], run_id: str) -> None:
 def _counts(db: DBConnection, video: str, run_id: str, gone: set[str]) -> dict[str, int]:
     """Returns what the ledger says of a video once these clips have gone."""
     where = f"video_id = {quoted(video)} AND run_id = {quoted(run_id)}"
-    clips = {table: _raw(db, table, ["clip_id"], where)["clip_id"].to_pylist() for table in VOUCHED}
+    clips = {table: _raw(db, table, ["clip_id"], where)["clip_id"].to_pylist() for table in VIDEO_TABLES}
     return {f"n_{table}": sum(clip not in gone for clip in of) for table, of in clips.items()}
 
 
@@ -193,9 +193,7 @@ def _forget_names(db: DBConnection, names: set[str]) -> None:
             command = command.replace(f'"{name}"', '"(deleted)"')
         if command != row["command"]:
             where = f"run_id = {quoted(row['run_id'])}"
-            persist(
-                "the runs", lambda w=where, c=command: db.open_table("runs").update(where=w, values={"command": c})
-            )
+            retry("the runs", lambda w=where, c=command: db.open_table("runs").update(where=w, values={"command": c}))
 
 
 def _naming(db: DBConnection, table: str, ids: set[str], people: set[str]) -> set[str]:
@@ -215,7 +213,7 @@ def _delete(db: DBConnection, table: str, column: str, names: Sequence[str]) -> 
     for part in in_lists(names):
         where = f"{column} IN ({part})"
         if db.open_table(table).count_rows(where):
-            persist("the deletion", lambda where=where: db.open_table(table).delete(where))
+            retry("the deletion", lambda where=where: db.open_table(table).delete(where))
 
 
 def _raw(db: DBConnection, table: str, columns: Sequence[str], where: str | None = None) -> pa.Table:

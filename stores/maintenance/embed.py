@@ -14,7 +14,7 @@ from lancedb.db import DBConnection
 from stores import schema as schemas
 from stores.errors import StoreError, reason
 from stores.maintenance.erase import SCRATCH, check_alone
-from stores.retry import persist
+from stores.retry import retry
 from stores.schema import EMBEDDED, KEYS
 
 _AT_ONCE = 4096  # vectors that are moved at once
@@ -78,7 +78,7 @@ class Embedding:
             raise StoreError(f"embed: found vectors of shape {vectors.shape}, expected ({len(keys)}, {dim}), finite")
         flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
         data = pa.table({"key": keys, "vector": pa.FixedSizeListArray.from_arrays(flat, type=self._field.type)})
-        persist("the vectors", lambda: self._db.open_table(self._scratch).add(data))
+        retry("the vectors", lambda: self._db.open_table(self._scratch).add(data))
 
     def finish(self) -> bool:
         """Makes the vectors a column, in place of one of this space; False if rows lack theirs, or others came.
@@ -126,5 +126,5 @@ def drop(db: DBConnection, table: str, keep: str) -> list[str]:
     spaces = [space for space in schemas.spaces_of(db.open_table(table).schema) if space != keep]
     if spaces:
         columns = [schemas.vector_column(space) for space in spaces]
-        persist(table, lambda: db.open_table(table).to_lance().drop_columns(columns))
+        retry(table, lambda: db.open_table(table).to_lance().drop_columns(columns))
     return spaces

@@ -8,7 +8,7 @@ from lancedb.db import DBConnection
 from stores import runs
 from stores.errors import StoreError
 from stores.maintenance import compact
-from stores.retry import persist
+from stores.retry import retry
 from stores.schema import KEYS, TABLES
 from stores.sql import in_lists
 
@@ -34,9 +34,9 @@ def erase(db: DBConnection, deleted: Mapping[str, Sequence[str]]) -> dict[str, l
             for index in db.open_table(name).list_indices():
                 db.open_table(name).drop_index(index.name)
                 gone["indices"].append(f"{name}.{index.name}")
-        persist(f"the compaction of {name}", lambda name=name: compact.merge_fragments(db, name))
+        retry(f"the compaction of {name}", lambda name=name: compact.merge_fragments(db, name))
         # The newest version tells by which SQL rows were deleted, unless another one follows.
-        persist(name, lambda name=name: _new_version(db, name))
+        retry(name, lambda name=name: _new_version(db, name))
         compact.prune(db, name, 0, nobody_writes=name != "runs")  # this very run's lease is renewed there
     return {kind: sorted(set(names)) for kind, names in gone.items()}
 

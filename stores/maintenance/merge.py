@@ -15,9 +15,9 @@ from stores import commit, ids, ledger, schema
 from stores.errors import StoreError
 from stores.maintenance.delete import DELETED, OTHERS
 from stores.pairs import matrix
-from stores.retry import persist
+from stores.retry import retry
 from stores.rows import VideoRows
-from stores.schema import EMBEDDED, KEYS, VOUCHED
+from stores.schema import EMBEDDED, KEYS, VIDEO_TABLES
 from stores.snapshot import Snapshot
 from stores.sql import rows_of
 
@@ -112,7 +112,7 @@ def _merge_videos(
     if any(names.values()):
         commit.add_uris(db, names)
     if stones:
-        persist("the ledger", lambda: ledger.swap(db, stones, lambda name, old: None if old else stones[name]))
+        retry("the ledger", lambda: ledger.swap(db, stones, lambda name, old: None if old else stones[name]))
 
 
 def _video_rows(
@@ -128,7 +128,7 @@ def _video_rows(
         found[row["video_id"]] = VideoRows(
             video | {"run_id": run_id, "funnel": json.loads(row["funnel"])}, clips=[], faces=[], voices=[]
         )
-    for table in VOUCHED:
+    for table in VIDEO_TABLES:
         columns = {schema.vector_column(space): space for space in spaces.get(table, ())}
         rows = at[table].to_table(filter=rows_of(by_run))
         vectors = {space: matrix(rows[column]) for column, space in columns.items()}
@@ -165,7 +165,7 @@ def _merge_rows(db: DBConnection, rows: LanceDataset, table: str) -> int:
         new = pa.Table.from_batches([batch]).filter(pc.invert(pc.is_in(batch[key], mine)))
         if new.num_rows:  # adding nothing would still write a version
             merging = db.open_table(table).merge_insert(key).when_not_matched_insert_all()
-            added += persist(table, lambda merging=merging, new=new: merging.execute(new)).num_inserted_rows
+            added += retry(table, lambda merging=merging, new=new: merging.execute(new)).num_inserted_rows
     return added
 
 

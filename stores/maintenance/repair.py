@@ -6,7 +6,7 @@ from stores import ledger
 from stores.errors import StoreError
 from stores.maintenance import compact, erase
 from stores.maintenance.check import Report, recounted
-from stores.retry import persist
+from stores.retry import retry
 from stores.rows import Row
 from stores.schema import TABLES
 from stores.snapshot import Snapshot
@@ -15,7 +15,7 @@ _AT_ONCE = 1000
 
 
 def repair(db: DBConnection, report: Report, sweep_older_than_s: float) -> dict[str, int]:
-    """Returns how many rows each table lost; `unvouched`: of crashed commits; `ledger`: ledger rows set right.
+    """Returns how many rows each table lost; `uncommitted`: of crashed commits; `ledger`: ledger rows set right.
 
     Raises:
         StoreError: the store is another than the one that was checked, or a job is writing.
@@ -28,9 +28,9 @@ def repair(db: DBConnection, report: Report, sweep_older_than_s: float) -> dict[
         rows = sorted({row for problem in report.problems if problem.table == table for row in problem.rows})
         for start in range(0, len(rows), _AT_ONCE):
             where = f"_rowid IN ({', '.join(map(str, rows[start : start + _AT_ONCE]))})"
-            persist(table, lambda table=table, where=where: db.open_table(table).to_lance().delete(where))
+            retry(table, lambda table=table, where=where: db.open_table(table).to_lance().delete(where))
         lost[table] = len(rows)
-    lost["unvouched"] = compact.sweep(db, sweep_older_than_s)
+    lost["uncommitted"] = compact.sweep(db, sweep_older_than_s)
     lost["ledger"] = _recount(db)
     return {name: count for name, count in lost.items() if count}
 
@@ -46,5 +46,5 @@ def _recount(db: DBConnection) -> int:
     ledger.swap(db, [video for video in wrong if video not in empty], change)
     for video in empty:
         run = wrong[video]["run_id"]
-        persist("the ledger", lambda video=video, run=run: ledger.delete(db, video, run))
+        retry("the ledger", lambda video=video, run=run: ledger.delete(db, video, run))
     return len(wrong)

@@ -10,7 +10,7 @@ from lancedb.db import DBConnection
 from lancedb.table import Table
 
 from stores.errors import StoreError, nearest, reason
-from stores.retry import persist
+from stores.retry import retry
 from stores.schema import PINNED
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -31,7 +31,7 @@ def put(db: DBConnection, name: str, version: Mapping[str, int]) -> None:
         try:
             # What an interrupted call has left is replaced.
             act = tags.update if name in tags.list() else tags.create
-            persist("the tag", lambda act=act, table=table: act(name, version[table]))
+            retry("the tag", lambda act=act, table=table: act(name, version[table]))
         except (ValueError, RuntimeError) as error:
             raise StoreError(f"tag '{name}': {table} has no version {version[table]} ({reason(error)})") from None
 
@@ -60,7 +60,7 @@ def remove(db: DBConnection, name: str) -> None:
     for table in PINNED:
         tags = db.open_table(table).tags
         if name in tags.list():
-            persist("the tag", lambda tags=tags: tags.delete(name))
+            retry("the tag", lambda tags=tags: tags.delete(name))
 
 
 def _versions(table: Table) -> dict[str, int]:

@@ -70,13 +70,13 @@ def test_another_configuration_replaces_a_videos_rows(store):
 
 def test_names_are_united(store):
     store.commit([video(1)])
-    store.add_uri("video0001", {"uri": "/copy.mp4", "size_bytes": 1, "etag": "x"})
+    store.add_uris({"video0001": [{"uri": "/copy.mp4", "size_bytes": 1, "etag": "x"}]})
     store.commit([video(1, LATER, "b")])
     uris = {entry["uri"]: entry for entry in store.ledger()["video0001"]["uris"]}
     assert set(uris) == {"/data/video0001.mp4", "/copy.mp4"}
     assert uris["/copy.mp4"] == {"uri": "/copy.mp4", "size_bytes": 1, "mtime_s": None, "etag": "x"}
     with pytest.raises(StoreError, match="no video 'other'"):
-        store.add_uri("other", "/x.mp4")
+        store.add_uris({"other": ["/x.mp4"]})
 
 
 def test_empty_and_failed_videos_are_in_the_ledger(store):
@@ -103,7 +103,7 @@ def test_a_crash_in_a_commit_leaves_readers_with_the_old_state_or_the_new(store,
         patch.setattr(*broken, crash)
         with pytest.raises(KeyboardInterrupt):
             store.commit(batch)
-    assert store._db.open_table("clips").count_rows("video_id = 'video0001'") == 4  # both are on disk
+    assert store.db.open_table("clips").count_rows("video_id = 'video0001'") == 4  # both are on disk
     undisturbed = Store.create(store.uri + "2", FACES, VOICES)
     undisturbed.commit([video(0, old_run), *batch])
     assert contents(store) == (old if broken[1] == "swap" else contents(undisturbed))
@@ -113,7 +113,7 @@ def test_a_crash_in_a_commit_leaves_readers_with_the_old_state_or_the_new(store,
     store.sweep(older_than_s=0)
     assert contents(store, WITHOUT) == contents(undisturbed, WITHOUT)
     for table in ("clips", "faces", "voices"):
-        assert store._db.open_table(table).count_rows() == undisturbed.count(table)
+        assert store.db.open_table(table).count_rows() == undisturbed.count(table)
 
 
 def test_killing_commits_changes_nothing(tmp_path):
@@ -144,7 +144,7 @@ def test_two_processes_lose_and_double_nothing(tmp_path, second):
     for table, each in (("videos", 1), ("clips", 2), ("faces", 4), ("voices", 2)):
         assert store.count(table) == each * second[1]
     store.sweep(older_than_s=0)
-    assert store.count("clips") == store._db.open_table("clips").count_rows() == 2 * second[1]
+    assert store.count("clips") == store.db.open_table("clips").count_rows() == 2 * second[1]
 
 
 def test_deleting_a_video_removes_its_rows(store):

@@ -113,7 +113,7 @@ def test_other_encoders_are_an_error_that_names_both(store):
 
 
 def test_a_table_that_is_gone_is_named(store):
-    store._db.drop_table("voices")
+    store.db.drop_table("voices")
     with pytest.raises(StoreError, match="the table voices is missing"):
         Store.open(store.uri)
 
@@ -164,7 +164,7 @@ def test_an_older_store_keeps_all_that_it_holds(tmp_path, version):
     assert Store.migrate(uri) == [3]
     migrated, same = Store.open(uri, FACES, VOICES), Store.create(str(tmp_path / "same"), FACES, VOICES)
     same.commit([video(0), video(1, LATER, "b", clips=1), video(2, clips=0)])
-    same.add_uri("video0000", "/copy.mp4")
+    same.add_uris({"video0000": ["/copy.mp4"]})
     without = ("created_at", "revision")
     assert contents(migrated, without) == contents(same, without)
     assert migrated.speakers()["speaker_id"].to_pylist() == ["a"]

@@ -17,7 +17,7 @@ def _run(store: Store, run_id: str) -> dict:
 def _age(store: Store, run_id: str, seconds: float) -> None:
     """As if the run had been heard of so long ago."""
     moment = datetime.now(UTC) - timedelta(seconds=seconds)
-    store._db.open_table("runs").update(where=f"run_id = '{run_id}'", values={"heartbeat_at": moment})
+    store.db.open_table("runs").update(where=f"run_id = '{run_id}'", values={"heartbeat_at": moment})
 
 
 def test_a_store_says_how_it_was_made(store):
@@ -79,7 +79,7 @@ def test_a_commit_that_outlasts_its_lease_starts_over(store, monkeypatch):
     with store.run({}, {}) as run:
         store.commit([video(1, run.run_id)])
     assert len(writes) == 2
-    assert store.count("clips") == store._db.open_table("clips").count_rows() == 2
+    assert store.count("clips") == store.db.open_table("clips").count_rows() == 2
 
 
 class _Trips:
@@ -106,7 +106,7 @@ class _Trips:
 def test_what_passes_is_waited_for(monkeypatch, error):
     pauses = []
     monkeypatch.setattr(retry.time, "sleep", pauses.append)
-    assert retry.persist("the commit", _Trips(error, 6)) == "done"
+    assert retry.retry("the commit", _Trips(error, 6)) == "done"
     assert len(pauses) == 6
     assert pauses[-1] > 4 * pauses[0]
 
@@ -114,9 +114,9 @@ def test_what_passes_is_waited_for(monkeypatch, error):
 def test_what_does_not_pass_is_one_line_in_the_end(monkeypatch):
     monkeypatch.setattr(retry, "PATIENCE_S", 0.1)
     with pytest.raises(StoreUnavailable, match=r"the commit: the store could not be written .*connection.*run again"):
-        retry.persist("the commit", _Trips(OSError("connection refused\nmore"), 1000))
+        retry.retry("the commit", _Trips(OSError("connection refused\nmore"), 1000))
 
 
 def test_a_defect_is_not_waited_for():
     with pytest.raises(RuntimeError, match="index out of bounds"):
-        retry.persist("the commit", _Trips(RuntimeError("index out of bounds"), 1000))
+        retry.retry("the commit", _Trips(RuntimeError("index out of bounds"), 1000))

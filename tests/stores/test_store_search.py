@@ -13,7 +13,7 @@ from stores.vector_cache import Resident
 from tests.support.store_world import FACE_COLUMN, FACES, LATER, VOICES, contents, crashed_commit, video
 
 WAYS = {
-    "resident": {},
+    "memory": {},
     "stream": {"memory_bytes": 0, "exact": True},
 }
 
@@ -106,7 +106,7 @@ def test_an_indexed_search_finds_what_exact_search_finds(indexed, monkeypatch, w
     probes = np.random.default_rng(0).normal(size=(20, 8))
     found = store.nearest("faces", probes, where=where, clips=clips, memory_bytes=0)
     exact = store.nearest("faces", probes, where=where, clips=clips)
-    assert (found.by, exact.by) == ("index", "resident")
+    assert (found.by, exact.by) == ("index", "memory")
     right = set(zip(*(exact.rows[name].to_pylist() for name in ("query", "face_id")), strict=True))
     mine = dict(zip(zip(*(found.rows[name].to_pylist() for name in ("query", "face_id")), strict=True),
                     found.rows["cosine"].to_pylist(), strict=True))  # fmt: skip

@@ -22,7 +22,7 @@ def _meanwhile(monkeypatch, act) -> None:
 
 
 def _rows_on_disk(store: Store) -> dict[str, int]:
-    return {table: store._db.open_table(table).count_rows() for table in ("clips", "faces", "voices")}
+    return {table: store.db.open_table(table).count_rows() for table in ("clips", "faces", "voices")}
 
 
 @pytest.mark.parametrize("config", ["a", "b"], ids=["alike", "otherwise configured"])
@@ -66,7 +66,7 @@ def test_a_failed_video_is_done_again_under_the_same_configuration(store):
 
 def test_names_that_two_add_at_once_are_both_kept(store, monkeypatch):
     store.commit([video(1), video(2)])
-    _meanwhile(monkeypatch, lambda: Store.open(store.uri).add_uri("video0001", "/theirs.mp4"))
+    _meanwhile(monkeypatch, lambda: Store.open(store.uri).add_uris({"video0001": ["/theirs.mp4"]}))
     store.add_uris({"video0001": ["/mine.mp4"], "video0002": ["/mine2.mp4", "/mine3.mp4"]})
     names = {key: {entry["uri"] for entry in row["uris"]} for key, row in store.ledger().items()}
     assert names["video0001"] == {"/data/video0001.mp4", "/theirs.mp4", "/mine.mp4"}

@@ -19,7 +19,7 @@ def made(uri: str) -> Store:
         videos = [_whole(number, run.run_id) for number in range(VIDEOS)]
         lost = video(900, run.run_id, clips=0)
         store.commit([*videos, VideoRows(lost.video | {"state": "failed", "reason": "cut off at 17 s"})])
-    store.add_uri("video0001", "/copies/of/1.mp4")
+    store.add_uris({"video0001": ["/copies/of/1.mp4"]})
     crashed_commit(store, [video(950, LATER)])
     return store
 

@@ -122,7 +122,7 @@ def _nothing_is_left_over(store: str) -> None:
     opened = Store.open(store)
     opened.sweep(older_than_s=0)
     for table in ("clips", "faces", "voices"):
-        assert opened._db.open_table(table).count_rows() == opened.count(table), table
+        assert opened.db.open_table(table).count_rows() == opened.count(table), table
 
 
 def test_two_jobs_at_once_lose_and_double_nothing(start, tmp_path):

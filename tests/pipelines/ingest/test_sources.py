@@ -152,7 +152,7 @@ def test_what_a_changed_file_held_is_outdated_unless_it_lives_on_elsewhere(folde
     work = _split(list_videos([path, folder / "moved.mp4"]), store, "one")
     assert (len(work.todo), work.known, work.outdated) == (1, 1, [])
     (moved,) = work.renamed
-    store.add_uri(moved.video_id, moved.seen_as)
+    store.add_uris({moved.video_id: [moved.seen_as]})
     assert _split(list_videos([path]), store, "one").outdated == []  # the store knows the other name by now
 
     other = Store.create(str(tmp_path / "other"), {"face": 4}, {"voice": 4})
@@ -198,7 +198,7 @@ def test_two_files_of_one_content_and_other_labels_settle(tmp_path):
     work = _split(sources, store, "one")
     _committed(store, work.todo[0], work.todo[0].config_hash)
     for source in work.doubles:
-        store.add_uri(source.video_id, source.seen_as)
+        store.add_uris({source.video_id: [source.seen_as]})
     work = _split(sources, store, "one")
     assert (work.known, work.todo, work.doubles) == (2, [], [])
 

@@ -105,7 +105,7 @@ def test_check_says_what_is_wrong_and_repair_mends_it(uri, vclip):
         ("unreadable", "faces", 40), ("unreadable", "voices", 20),
     }  # fmt: skip
     store = Store.open(uri)
-    store._db.open_table("clips").delete("video_id = 'video0004'")
+    store.db.open_table("clips").delete("video_id = 'video0004'")
     said = vclip("check", *at, "--no-media")
     assert said.code == 1
     assert "orphaned" in said.out
@@ -141,7 +141,7 @@ def test_a_store_of_every_older_schema_is_migrated(fixture, vclip, tmp_path):
     assert versions[0] == int(fixture[len("store_v") : -len(".zip")])
     assert "nothing to do" in vclip("migrate", "--store", uri).out
     said = _json(vclip("check", "--store", uri, "--no-media", "--json"))
-    assert {problem["kind"] for problem in said["problems"]} <= {"unvouched"}  # of a crashed commit
+    assert {problem["kind"] for problem in said["problems"]} <= {"uncommitted"}  # of a crashed commit
     assert Store.open(uri).count("clips") > 0
 
 

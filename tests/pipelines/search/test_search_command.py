@@ -37,7 +37,7 @@ def test_voices_that_suit_faces_are_those_that_the_evaluation_scores_highest(sea
     names = searcher.store.query("faces", ["face_id", "clip_id"], order="clip_id")
     probes = searcher.faces(names["face_id"].to_pylist())
     answer = searcher.find("voices", probes, k=5, where="gender = 'f'")
-    assert (answer.by, answer.across, answer.prior) == ("resident", True, 0.5)
+    assert (answer.by, answer.across, answer.prior) == ("memory", True, 0.5)
     scores = clip_scores(searcher.model, pairs)[:, pairs.gender == "f"]
     women = pairs.clip_id[pairs.gender == "f"]
     for row, match in enumerate(answer.matches):
@@ -56,7 +56,7 @@ def test_what_does_not_fit_memory_is_found_all_the_same(searcher, find):
     small = Searcher(searcher.store, searcher.model, memory_bytes=5_000)  # a few clips at a time
     for where in (None, "gender = 'm'"):
         answers = [one.find(find, probes, k=7, where=where) for one in (searcher, small)]
-        assert [answer.by for answer in answers] == ["resident", "stream"]
+        assert [answer.by for answer in answers] == ["memory", "stream"]
         assert answers[0].matches == answers[1].matches
     one_face = searcher.find(find, probes[:1], k=7)
     (alone,), (beside, *_) = one_face.matches, searcher.find(find, probes, k=7).matches
@@ -137,7 +137,7 @@ def test_the_command_answers_people_and_scripts(pairs_store, model, photo, vclip
     asked = (*asked, "--where", "gender = 'm'", "--config", OFFLINE)
     answer = json.loads(vclip(*asked, "--format", "json").out)
     hits = answer["matches"][0]["hits"]
-    assert (answer["by"], answer["prior"], len(hits)) == ("resident", 0.5, 3)
+    assert (answer["by"], answer["prior"], len(hits)) == ("memory", 0.5, 3)
     table = list(csv.DictReader(io.StringIO(vclip(*asked, "--format", "csv").out)))
     assert [row["voice_id"] for row in table] == [hit["voice_id"] for hit in hits]
     said = vclip(*asked).out

@@ -22,7 +22,7 @@ def _found(store: Store) -> dict[tuple[str, str], int]:
 
 
 def _raw(store: Store, table: str) -> pa.Table:
-    return store._db.open_table(table).to_arrow()
+    return store.db.open_table(table).to_arrow()
 
 
 def _again(store: Store, table: str, where, **changes) -> None:
@@ -31,9 +31,9 @@ def _again(store: Store, table: str, where, **changes) -> None:
     key = rows.column_names[0]
     taken = rows.take(where).to_pylist()
     quoted = ", ".join(f"'{row[key]}'" for row in taken)
-    store._db.open_table(table).delete(f"{key} IN ({quoted})")
+    store.db.open_table(table).delete(f"{key} IN ({quoted})")
     # By Lance itself, for LanceDB would refuse a NaN.
-    store._db.open_table(table).to_lance().insert(
+    store.db.open_table(table).to_lance().insert(
         pa.Table.from_pylist([row | changes for row in taken], schema=rows.schema)
     )
 
@@ -46,7 +46,7 @@ def test_a_sound_store_has_nothing_wrong(whole):
 def test_doubled_rows_are_found_and_one_of_each_stays(whole):
     before = contents(whole)
     for table in ("faces", "clips"):
-        whole._db.open_table(table).add(_raw(whole, table).take([3, 7]))
+        whole.db.open_table(table).add(_raw(whole, table).take([3, 7]))
     assert _found(whole) == {("doubled", "faces"): 2, ("doubled", "clips"): 2, ("miscounted", "videos"): 3}
     whole.repair(whole.check(GOOD))
     assert _found(whole) == {}
@@ -55,7 +55,7 @@ def test_doubled_rows_are_found_and_one_of_each_stays(whole):
 
 def test_a_clip_that_is_gone_leaves_orphans(whole):
     clip = whole.query("clips", ["clip_id"], "video_id = 'video0004'")["clip_id"][0].as_py()
-    whole._db.open_table("clips").delete(f"clip_id = '{clip}'")
+    whole.db.open_table("clips").delete(f"clip_id = '{clip}'")
     assert _found(whole) == {("orphaned", "faces"): 2, ("orphaned", "voices"): 1, ("miscounted", "videos"): 1}
     whole.repair(whole.check(GOOD))
     assert _found(whole) == {}
@@ -66,7 +66,7 @@ def test_a_clip_that_is_gone_leaves_orphans(whole):
 
 def test_a_video_without_rows_is_done_again(whole):
     for table in ("clips", "faces", "voices"):
-        whole._db.open_table(table).delete("video_id = 'video0004'")
+        whole.db.open_table(table).delete("video_id = 'video0004'")
     assert _found(whole) == {("miscounted", "videos"): 1}
     whole.repair(whole.check(GOOD))
     assert "video0004" not in whole.ledger()
@@ -101,14 +101,14 @@ def test_what_crashed_commits_left_is_told_and_swept(whole):
     before = contents(whole)
     crashed_commit(whole, [video(40)])
     found = _found(whole)
-    assert found == {("unvouched", table): 1 for table in ("clips", "faces", "voices")}
+    assert found == {("uncommitted", table): 1 for table in ("clips", "faces", "voices")}
     whole.repair(whole.check(GOOD))
     assert _found(whole) == {}
     assert contents(whole) == before
 
 
 def test_a_repair_mends_only_what_was_checked(whole):
-    whole._db.open_table("faces").add(_raw(whole, "faces").take([3]))
+    whole.db.open_table("faces").add(_raw(whole, "faces").take([3]))
     report = whole.check(GOOD)
     whole.compact()  # rows have other places now
     with pytest.raises(StoreError, match="has changed since it was checked"):

@@ -47,7 +47,7 @@ def test_a_space_is_added_to_rows_old_and_new_deleted_and_compacted(store):
     again = Store.open(store.uri, {**FACES, NEW: 20})
     assert again.spaces("faces") == {**FACES, NEW: 20}
     _check(again)
-    assert set(again._db.list_tables().tables) == set(again.info()["rows"])
+    assert set(again.db.list_tables().tables) == set(again.info()["rows"])
     assert again.nearest("faces", np.ones(8), space=next(iter(FACES)), k=3).rows.num_rows == 3
 
 

@@ -42,16 +42,16 @@ def test_sweep_leaves_young_runs_alone(store):
     crashed_commit(store, [video(1, RUN), video(0, LATER, "b")])
     crashed_commit(store, [video(2, young)])
     assert store.sweep() == 4 * 2 + 4 * 2  # 2 clips, 4 faces, 2 voices of each old run
-    assert store._db.open_table("clips").count_rows("video_id = 'video0002'") == 2
+    assert store.db.open_table("clips").count_rows("video_id = 'video0002'") == 2
     store.commit([video(2, young)])
     assert store.sweep(older_than_s=-60) == 0
-    assert store.count("clips") == store._db.open_table("clips").count_rows() == 4
+    assert store.count("clips") == store.db.open_table("clips").count_rows() == 4
 
 
 def test_spaces_survive_add_merge_delete_and_compaction(store):
     store.commit([video(0), video(1)])
-    store._db.open_table("faces").merge_insert("face_id").when_matched_update_all().execute(
-        store._db.open_table("faces").to_arrow()
+    store.db.open_table("faces").merge_insert("face_id").when_matched_update_all().execute(
+        store.db.open_table("faces").to_arrow()
     )
     store.delete_video("video0000")
     store.compact(keep_versions_s=0)

@@ -20,7 +20,7 @@ def other(tmp_path) -> Store:
 def test_all_that_both_have_is_there_once(store, other, tmp_path):
     store.commit([video(number) for number in range(6)])
     other.commit([video(number, LATER) for number in range(4, 300)])
-    other.add_uri("video0004", "/elsewhere.mp4")
+    other.add_uris({"video0004": ["/elsewhere.mp4"]})
     other.add_speakers([{"speaker_id": "a", "run_id": RUN, "tts": "t", "space": "s", "vector": [1.0]}])
     before = contents(other, without=())
     with store.run({"job": "merge"}, {}) as run:
@@ -28,7 +28,7 @@ def test_all_that_both_have_is_there_once(store, other, tmp_path):
     assert (done.added, done.alike, done.kept, done.rows) == (294, 2, [], {"speakers": 1})
     same = Store.create(str(tmp_path / "same"), FACES, VOICES)
     same.commit([video(number) for number in range(300)])
-    same.add_uri("video0004", "/elsewhere.mp4")
+    same.add_uris({"video0004": ["/elsewhere.mp4"]})
     assert contents(store, WITHOUT) == contents(same, WITHOUT)
     assert contents(other, without=()) == before
     version = store.version()
