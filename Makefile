@@ -1,5 +1,6 @@
 # make quickstart [VIDEOS=folder FACE=photo.jpg] | make test | make test-s3 | make lint     [WHEELS=cpu|cu130|...]
-PYTHON ?= python3.11
+# Whichever of the supported versions is there; PYTHON=... takes another.
+PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.13,$(if $(shell python$(version) -c "print(1)" 2>/dev/null),python$(version))))
 # Which torch wheels: empty takes the default ones (CUDA on Linux); WHEELS=cpu takes the small CPU build.
 WHEELS ?=
 TORCH_INDEX = $(if $(WHEELS),--index-url https://download.pytorch.org/whl/$(WHEELS))
@@ -9,6 +10,7 @@ BIN = .venv/bin
 install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
+	@test -n '$(PYTHON)' || { echo 'make: no Python 3.11, 3.12 or 3.13 found; name one with PYTHON=/path/to/python'; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt $(TORCH_INDEX) torch torchvision
@@ -28,4 +30,4 @@ lint: install
 # The stores of the tests in a bucket, on an S3 server on loopback.
 test-s3: install
 	VCLIP_TEST_STORES=s3 $(BIN)/python -m pytest tests/stores tests/pipelines/browsing tests/pipelines/analysis \
-		tests/pipelines/test_searching.py tests/pipelines/test_query_command.py tests/pipelines/test_upkeep_commands.py
+		tests/pipelines/search tests/pipelines/maintenance
