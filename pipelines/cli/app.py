@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pipelines.cli import missing_extra
+from pipelines.cli.extra import missing_extra
 from pipelines.cli.output import printable
 
 if TYPE_CHECKING:

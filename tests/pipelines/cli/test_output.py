@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 import vclip
-from pipelines.cli import missing_extra
 from pipelines.cli.app import GROUPS
+from pipelines.cli.extra import missing_extra
 from pipelines.cli.output import count, examples, interval, print_json, print_line, print_result, print_table
 from tests.support import ROOT
 
