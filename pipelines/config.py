@@ -74,4 +74,7 @@ class Config(Settings):
 
     def deciding(self) -> dict[str, Any]:
         """Returns what decides what a video gives, and so which videos of a store are done: all but EXECUTION."""
-        return self.model_dump(include={"encoders", "extraction"}, exclude=EXECUTION)
+        values = self.model_dump(include={"encoders", "extraction"}, exclude=EXECUTION)
+        if not self.extraction.speaking.backend:  # a key that older stores do not know
+            del values["extraction"]["speaking"]["backend"]
+        return values

@@ -13,7 +13,8 @@ in error messages alone. Packages register names as entry points, in the group o
     ecapa = "my_package.ecapa:Ecapa"
 
 A factory takes the argument, if there is one, as its first positional parameter, and options such as `device` as
-keywords where its signature has them. It returns an object of the kind. Nothing is imported before it is opened.
+keywords where its signature has them. It returns an object of the kind. What needs no factory, as an association
+method, may be registered itself. Nothing is imported before it is opened.
 """
 
 import difflib
@@ -194,6 +195,8 @@ class Registry(Generic[T]):
         return f"{self.kind} '{spec}'{by}: {what}"
 
     def _made(self, target: Any, plugin: Plugin, argument: str, spec: str, options: dict[str, Any]) -> T:
+        if not isinstance(target, type) and not inspect.isroutine(target) and not self._lacks(target):
+            return self._finished(target, plugin, argument, spec)
         if not callable(target):
             raise InputError(
                 f"{self.kind} '{spec}': {plugin.target} is of type {type(target).__name__}, expected a factory: a "
@@ -212,7 +215,7 @@ class Registry(Generic[T]):
         except ValueError:  # a factory in C without a signature
             pass
         made = target(*positional, **taken)
-        missing = [name for name in self._expected if not hasattr(made, name)]
+        missing = self._lacks(made)
         if missing or isinstance(made, type):
             lacks = f" without {', '.join(missing)}" if missing else ""
             raise InputError(
@@ -220,6 +223,14 @@ class Registry(Generic[T]):
                 f"{self.kind} ({self.protocol})"
             )
         return made
+
+    def _finished(self, target: Any, plugin: Plugin, argument: str, spec: str) -> T:
+        if argument:
+            raise InputError(f"{self.kind} '{spec}': {plugin.target} takes no argument, found '{argument}'")
+        return target
+
+    def _lacks(self, made: Any) -> list[str]:
+        return [name for name in self._expected if not hasattr(made, name)]
 
 
 def split_record(spec: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from vclip.association.clustering.pair_scores import is_measured
 from vclip.association.clustering.pseudo_identities import doubtful_pairs, group_people, seen_at_once
 from vclip.association.evaluation import cross_validate
 from vclip.association.leaks import join_copies
-from vclip.association.methods import METHODS, Method, method_of
+from vclip.association.methods import ASSOCIATION_METHODS, METHODS, Method, method_of
 from vclip.association.model import KIND
 from vclip.association.pairs import Pairs
 from vclip.association.training import fit
@@ -131,7 +131,12 @@ def train(
         "steps": history.step[-1],
         **crossed,
     }
-    read = {"method": method, "store": store_uri, "store_version": snapshot.version, "where": where}
+    read = {
+        "method": ASSOCIATION_METHODS.record(method),
+        "store": store_uri,
+        "store_version": snapshot.version,
+        "where": where,
+    }
     curve = asdict(history)
     curve["loss"][0] = None  # there is no loss before the first step, and NaN is not JSON
     model.save(out, {**metrics, "history": curve}, {"config": config.model_dump(), **read})

@@ -41,7 +41,9 @@ class ShotConfig(Settings):
 class TrackConfig(Settings):
     """How faces are found and followed."""
 
-    detector: str = Field("centerface", description="centerface, or the path of YuNet's .onnx file")
+    detector: str = Field(
+        "centerface", description="centerface, yunet:FILE.onnx (or that path alone), or another by its spec"
+    )
     every_s: float = Field(0.2, gt=0, description="time between detections")
     min_overlap: float = Field(0.3, gt=0, lt=1, description="least intersection over union that continues a track")
     max_gap_s: float = Field(0.8, ge=0, description="a track survives missed detections this long")
@@ -62,6 +64,9 @@ class SpeakingConfig(Settings):
     """Which visible face is the one heard."""
 
     threshold: float = Field(0.5, ge=0, le=1, description="least probability that a face is the one heard")
+    backend: str = Field(
+        "", description="lip_sync, lr_asd or another by its spec; empty: lr_asd where it has weights, else lip_sync"
+    )
     lr_asd: str = Field("", description="path or http(s) address of LR-ASD's weights; empty: the lips alone")
     lr_asd_sha256: str = Field("", description="their checksum; an address needs one")
     window_s: float = Field(3.0, gt=0, description="lips and speech are compared over windows this long")

@@ -1,8 +1,42 @@
-"""What training makes small: CLIP's symmetric contrastive loss, or, to compare, the supervised GE2E loss."""
+"""What training minimises: CLIP's symmetric contrastive loss, or, to compare, the supervised GE2E loss.
+
+Packages add losses in the entry-point group `vclip.losses`; see `Loss` and `vclip.registry`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from vclip.registry import Plugin, Registry
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of training, of faces and voices of the same people.
+
+    `compute` takes (faces, voices, log_scale, label_smoothing, doubtful) and returns a scalar: faces and voices
+    (batch, dim), unit norm, where row i of one belongs with row i of the other; (people, views, dim) with
+    `several_views`. log_scale () is the logarithm of a trained inverse temperature; doubtful is as of `clip_loss`,
+    None with several views.
+    """
+
+    compute: Callable[[Tensor, Tensor, Tensor, float, Tensor | None], Tensor]
+    several_views: bool = False  # whether it takes `views` faces and voices of each person
+
+
+LOSSES: Registry[Loss] = Registry(
+    "loss",
+    "vclip.losses",
+    ("compute", "several_views"),
+    "vclip.association.losses.Loss",
+    (
+        Plugin("clip", f"{__name__}:CLIP", about="CLIP's symmetric contrastive loss"),
+        Plugin("sge2e", f"{__name__}:SGE2E", about="supervised GE2E, over several views of each person"),
+    ),
+)
 
 
 def clip_loss(
@@ -51,3 +85,10 @@ def sge2e_loss(faces: Tensor, voices: Tensor, log_scale: Tensor, label_smoothing
     logits = log_scale.exp() * faces.flatten(0, 1) @ centroids.T  # (people * views, people)
     target = torch.arange(len(faces), device=faces.device).repeat_interleave(faces.shape[1])
     return F.cross_entropy(logits, target, label_smoothing=label_smoothing)
+
+
+CLIP = Loss(clip_loss)
+SGE2E = Loss(
+    lambda faces, voices, log_scale, label_smoothing, doubtful: sge2e_loss(faces, voices, log_scale, label_smoothing),
+    several_views=True,
+)

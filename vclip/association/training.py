@@ -28,7 +28,7 @@ from vclip.association.distributed import Ranks
 from vclip.association.evaluation import clip_scores
 from vclip.association.grad_cache import backward
 from vclip.association.loop import Batches, History, LoopConfig, OnStep, device_of, mean_history, run
-from vclip.association.losses import clip_loss, sge2e_loss
+from vclip.association.losses import LOSSES, clip_loss
 from vclip.association.metrics import Trials, all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.association.pairs import Pairs, clip_means
@@ -51,7 +51,7 @@ class TrainConfig(LoopConfig):
         pattern="^(gaussian|cca|ridge|random)$",
         description="of the linear paths: closed forms, or random weights",
     )
-    loss: str = Field("clip", pattern="^(clip|sge2e)$", description="CLIP's contrastive loss, or supervised GE2E")
+    loss: str = Field("clip", description="clip (contrastive), sge2e (supervised GE2E), or another by its spec")
     batch_size: int = Field(1024, ge=2, description="people in a batch; all of them where there are fewer")
     views: int = Field(1, ge=1, description="faces and voices of each person in a batch; CLIP's loss takes one")
     chunk: int = Field(0, ge=0, description="rows embedded at a time, with the same gradients; 0: the whole batch")
@@ -145,8 +145,11 @@ def fit(
     """
     if dev is not None:
         check_apart(pairs, dev, among)
-    if config.loss == "clip" and config.views > 1:
-        raise InputError(f"train.views = {config.views}: the loss 'clip' takes one; more are for train.loss=sge2e")
+    loss = LOSSES.open(config.loss)
+    if config.views > 1 and not loss.several_views:
+        raise InputError(
+            f"train.views = {config.views}: the loss '{config.loss}' takes one; more are for train.loss=sge2e"
+        )
     if config.start != "random" and not config.model.linear:
         raise InputError(f"train.start = '{config.start}' needs train.model.linear; without it start=random")
     device = device_of(config)
@@ -171,14 +174,14 @@ def fit(
     def step(number: int) -> float:
         drawn = batches.at(number)
         rows = (torch.as_tensor(r, device=device) for r in drawn)
-        loss = sge2e_loss
-        if config.loss == "clip":
+        doubtful = None
+        if not loss.several_views:
             rows = (r.flatten() for r in rows)
             doubts = pairs.doubts_among(pairs.face_clip[drawn[0].ravel()])
-            loss = partial(clip_loss, doubtful=None if doubts is None else torch.as_tensor(doubts, device=device))
+            doubtful = None if doubts is None else torch.as_tensor(doubts, device=device)
         noisy = (_Noisy(regularisation.feature_noise, put_in) for put_in in (model.face_input, model.voice_input))
         return backward(
-            lambda x, e: loss(x, e, model.log_scale, regularisation.label_smoothing),
+            lambda x, e: loss.compute(x, e, model.log_scale, regularisation.label_smoothing, doubtful),
             [
                 lambda r, noise=noise, of=of, project=project: project(noise(of[r]))
                 for noise, of, project in zip(noisy, (faces, voices), projects, strict=True)

@@ -1,51 +1,73 @@
-"""Face and voice encoders, opened by a spec string.
+"""Face and voice encoders, opened by a spec string (see `vclip.registry`).
 
 dlib                                     dlib's face-recognition ResNet, 128-d, no download
 open_clip:MODEL/TAG                      any open_clip model with a pretrained tag or a local checkpoint,
                                          as in open_clip:ViT-B-32-quickgelu/openai
 resemblyzer                              Resemblyzer's GE2E, 256-d, no download
+
+Packages add theirs in the entry-point groups `vclip.face_encoders` and `vclip.voice_encoders`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from vclip.encoders.base import FaceEncoder, VoiceEncoder
 from vclip.errors import InputError
+from vclip.registry import Plugin, Registry
 
-__all__ = ["FaceEncoder", "VoiceEncoder", "embed_texts", "open_face_encoder", "open_voice_encoder", "spec_of_space"]
+__all__ = [
+    "FACE_ENCODERS",
+    "VOICE_ENCODERS",
+    "FaceEncoder",
+    "VoiceEncoder",
+    "embed_texts",
+    "open_face_encoder",
+    "open_voice_encoder",
+    "spec_of_space",
+]
+
+FACE_ENCODERS: Registry[FaceEncoder] = Registry(
+    "face encoder",
+    "vclip.face_encoders",
+    ("space", "dim", "embed"),
+    "vclip.encoders.FaceEncoder",
+    (
+        Plugin("dlib", "vclip.encoders.dlib:DlibResNet", about="dlib's face-recognition ResNet, 128-d"),
+        Plugin(
+            "open_clip",
+            "vclip.encoders.open_clip:open_clip_encoder",
+            "MODEL/TAG",
+            needs_argument=True,
+            about="a CLIP image tower, with a pretrained tag or a local checkpoint",
+        ),
+    ),
+)
+VOICE_ENCODERS: Registry[VoiceEncoder] = Registry(
+    "voice encoder",
+    "vclip.voice_encoders",
+    ("space", "dim", "sample_rate_hz", "embed"),
+    "vclip.encoders.VoiceEncoder",
+    (Plugin("resemblyzer", "vclip.encoders.ge2e:GE2E", about="Resemblyzer's GE2E, 256-d"),),
+)
 
 
 def open_face_encoder(spec: str, device: str | None = None) -> FaceEncoder:
-    """Returns the face encoder that `spec` names, on `device` ("cpu", "cuda", ...; None takes a GPU if there is one).
+    """Returns the face encoder that `spec` names.
+
+    Args:
+        spec: see the module.
+        device: "cpu", "cuda", ...; None takes a GPU if there is one.
 
     Raises:
-        InputError: the spec is unknown, or its weights cannot be had.
+        InputError: no such name, or a package or the weights are missing.
     """
-    kind, _, rest = spec.partition(":")
-    if kind == "dlib" and not rest:
-        from vclip.encoders.dlib import DlibResNet
-
-        return DlibResNet()
-    if kind == "open_clip" and "/" in rest:
-        from vclip.encoders.open_clip import OpenClip
-
-        model, _, weights = rest.partition("/")
-        return OpenClip(model, weights, device)
-    raise InputError(f"face encoder '{spec}': expected 'dlib' or 'open_clip:MODEL/TAG'")
+    return FACE_ENCODERS.open(spec, device=device)
 
 
 def open_voice_encoder(spec: str, device: str | None = None) -> VoiceEncoder:
-    """Returns the voice encoder that `spec` names, on `device` (None takes a GPU if there is one).
-
-    Raises:
-        InputError: the spec is unknown, or its weights cannot be had.
-    """
-    if spec == "resemblyzer":
-        from vclip.encoders.ge2e import GE2E
-
-        return GE2E(device)
-    raise InputError(f"voice encoder '{spec}': expected 'resemblyzer'")
+    """Returns the voice encoder that `spec` names; arguments and errors as of `open_face_encoder`."""
+    return VOICE_ENCODERS.open(spec, device=device)
 
 
 def embed_texts(encoder: FaceEncoder, texts: Sequence[str]) -> np.ndarray:
@@ -62,15 +84,25 @@ def embed_texts(encoder: FaceEncoder, texts: Sequence[str]) -> np.ndarray:
     return encoder.embed_texts(texts)
 
 
-def spec_of_space(space: str) -> str:
-    """Returns the spec that opens the encoder of `space`, so that a model says itself which encoders it needs.
+def spec_of_space(space: str, recorded: Mapping[str, str] | None = None) -> str:
+    """Returns the spec that opens the encoder of `space`.
+
+    Args:
+        space: of face or voice vectors.
+        recorded: space -> spec, as a store or a model records it; the name of a space of ours tells by itself, as
+            those of stores and models that record nothing do.
 
     Raises:
-        InputError: the space is of a local checkpoint, or of no encoder here; the user must name the spec.
+        InputError: neither tells; the user must name the spec.
     """
+    if recorded and space in recorded:
+        return recorded[space]
     kind, *parts = space.split("/")
     if kind in ("dlib", "resemblyzer"):
         return kind
     if kind == "open_clip" and len(parts) == 3 and not parts[1].startswith("file-"):
         return f"open_clip:{parts[0]}/{parts[1]}"
-    raise InputError(f"space '{space}': cannot tell which encoder made it; name it with --set encoders.face=...")
+    raise InputError(
+        f"space '{space}': nothing records which encoder made it; name it with --set encoders.face=... "
+        "(or encoders.voice)"
+    )

@@ -110,3 +110,11 @@ def _check_hub(spec: str, repository: str) -> None:
 def _digest(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def open_clip_encoder(argument: str, device: str | None = None) -> OpenClip:
+    """Returns the encoder of `MODEL/TAG` or `MODEL/PATH`; raises InputError as `OpenClip` does."""
+    model, _, weights = argument.partition("/")
+    if not weights:
+        raise InputError(f"face encoder 'open_clip:{argument}': expected open_clip:MODEL/TAG")
+    return OpenClip(model, weights, device)

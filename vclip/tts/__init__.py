@@ -1,33 +1,48 @@
-"""Text and a speaker vector in, speech out. Backends are opened by a spec string.
+"""Text and a speaker vector in, speech out. Backends are opened by a spec string (see `vclip.registry`).
 
 morph                    one neural English voice, bent to fit a GE2E embedding; no download
 vits:FOLDER|HUB/NAME     a multi-speaker VITS checkpoint of transformers; its own speaker space
 piper:VOICE.onnx         a multi-speaker Piper voice; its own speaker space
+
+Packages add theirs in the entry-point group `vclip.tts`.
 """
 
-from vclip.errors import InputError
+from vclip.registry import Plugin, Registry
 from vclip.tts.base import TTS
 
-__all__ = ["TTS", "open_tts"]
+__all__ = ["TTS", "TTS_BACKENDS", "open_tts"]
+
+TTS_BACKENDS: Registry[TTS] = Registry(
+    "tts",
+    "vclip.tts",
+    ("name", "space", "dim", "sample_rate_hz", "made_of", "synthesize", "parts", "known_speakers"),
+    "vclip.tts.TTS",
+    (
+        Plugin("morph", "vclip.tts.morph.backend:Morph", about="one neural English voice, bent to fit an embedding"),
+        Plugin(
+            "vits",
+            "vclip.tts.vits:Vits",
+            "FOLDER|HUB/NAME",
+            needs_argument=True,
+            about="a multi-speaker VITS checkpoint of transformers",
+            install="vclip[vits]",
+        ),
+        Plugin(
+            "piper",
+            "vclip.tts.piper:Piper",
+            "VOICE.onnx",
+            needs_argument=True,
+            about="a multi-speaker Piper voice",
+            install="vclip[piper]",
+        ),
+    ),
+)
 
 
 def open_tts(spec: str) -> TTS:
     """Returns the backend that `spec` names.
 
     Raises:
-        InputError: the spec is unknown, a package or file is missing, or the weights are not those expected.
+        InputError: no such name, a package or file is missing, or the weights are not those expected.
     """
-    kind, _, source = spec.partition(":")
-    if spec == "morph":
-        from vclip.tts.morph.backend import Morph
-
-        return Morph()
-    if kind == "vits" and source:
-        from vclip.tts.vits import Vits
-
-        return Vits(source)
-    if kind == "piper" and source:
-        from vclip.tts.piper import Piper
-
-        return Piper(source)
-    raise InputError(f"tts '{spec}': expected 'morph', 'vits:FOLDER or hub name' or 'piper:VOICE.onnx'")
+    return TTS_BACKENDS.open(spec)

@@ -16,6 +16,8 @@ import numpy as np
 
 from pipelines.extraction.config import SpeakingConfig
 from pipelines.extraction.faces.tracks import Track, Watcher
+from vclip.errors import InputError
+from vclip.registry import Plugin, Registry
 
 # (track, sound (samples,) int16 at 16 kHz, pictures per second, config) -> (pictures,) log-likelihood ratios
 Evidence = Callable[[Track, np.ndarray, float, SpeakingConfig], np.ndarray]
@@ -32,19 +34,46 @@ class Backend(NamedTuple):
 MOST_LOG_RATIO = 20.0
 
 
+ACTIVE_SPEAKER: Registry[Backend] = Registry(
+    "active-speaker backend",
+    "vclip.active_speaker",
+    ("evidence", "watch"),
+    "pipelines.extraction.active_speaker.scores.Backend",
+    (
+        Plugin("lip_sync", f"{__name__}:lip_sync", about="lip motion against the loudness of the speech"),
+        Plugin("lr_asd", f"{__name__}:lr_asd", "WEIGHTS", about="LR-ASD, with lip motion beside it"),
+    ),
+)
+
+
 def open_backend(config: SpeakingConfig) -> Backend:
-    """Returns the backend that the configuration asks for: LR-ASD where it names its weights, else the lips alone.
+    """Returns the backend that the configuration names; where it names none, LR-ASD if it has weights, else lip_sync.
 
     Raises:
-        InputError: the weights cannot be had.
+        InputError: no such name, or a package or the weights are missing.
     """
-    if config.lr_asd:
-        from pipelines.extraction.active_speaker.lr_asd import open_lr_asd
+    return ACTIVE_SPEAKER.open(config.backend or ("lr_asd" if config.lr_asd else "lip_sync"), config=config)
 
-        return open_lr_asd(config.lr_asd, config.lr_asd_sha256)
+
+def lip_sync() -> Backend:
+    """Returns the backend that needs no network."""
     from pipelines.extraction.active_speaker.lip_sync import lip_evidence
 
     return Backend(lip_evidence)
+
+
+def lr_asd(weights: str = "", config: SpeakingConfig | None = None) -> Backend:
+    """Returns LR-ASD with these weights, or those that the configuration names.
+
+    Raises:
+        InputError: neither names any, or they cannot be had.
+    """
+    from pipelines.extraction.active_speaker.lr_asd import open_lr_asd
+
+    config = config or SpeakingConfig()
+    if not (weights or config.lr_asd):
+        raise InputError("active-speaker backend 'lr_asd': expected lr_asd:WEIGHTS, or their path in speaking.lr_asd")
+    return open_lr_asd(weights or config.lr_asd, config.lr_asd_sha256)
 
 
 def speaking_scores(

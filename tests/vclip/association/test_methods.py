@@ -43,7 +43,7 @@ def test_what_somebody_asks_for_counts_more_than_advice_and_less_than_what_a_met
 
 
 def test_an_unknown_method_is_an_error_that_names_those_there_are():
-    with pytest.raises(InputError, match=r"'pin': unknown; there are vclip, paper.*pins"):
+    with pytest.raises(InputError, match=r"'pin': unknown name; did you mean 'pins'.*vclip, paper.*pins"):
         method_of("pin")
 
 

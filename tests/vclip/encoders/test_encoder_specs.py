@@ -25,16 +25,41 @@ def test_a_space_that_names_no_spec_says_what_to_do(space):
         spec_of_space(space)
 
 
-@pytest.mark.parametrize("spec", ["", "dlb", "dlib:x", "open_clip", "open_clip:ViT-B-32", "resemblyzer"])
-def test_unknown_face_encoder(spec):
-    with pytest.raises(InputError, match=f"face encoder '{spec}': expected 'dlib' or 'open_clip:MODEL/TAG'"):
+def test_a_recorded_spec_comes_first():
+    recorded = {"tiny/faces": "tiny:4 @ tiny-vclip==0.1", "dlib/resnet-v1-128/crop1": "python:mine:Dlib"}
+    assert spec_of_space("tiny/faces", recorded) == "tiny:4 @ tiny-vclip==0.1"
+    assert spec_of_space("dlib/resnet-v1-128/crop1", recorded) == "python:mine:Dlib"
+    assert spec_of_space("resemblyzer/ge2e-256", recorded) == "resemblyzer"
+
+
+FACES = r"There are: dlib, open_clip:MODEL/TAG"
+UNKNOWN = [
+    ("", f"unknown name.*{FACES}"),
+    ("dlb", f"unknown name; did you mean 'dlib'.*{FACES}"),
+    ("resemblyzer", f"unknown name.*{FACES}"),
+    ("dlib:x", "found the argument 'x', expected dlib"),
+    ("open_clip", "expected open_clip:MODEL/TAG"),
+    ("open_clip:ViT-B-32", "expected open_clip:MODEL/TAG"),
+]
+
+
+@pytest.mark.parametrize(("spec", "told"), UNKNOWN)
+def test_unknown_face_encoder(spec, told):
+    with pytest.raises(InputError, match=f"face encoder '{spec}': {told}"):
         open_face_encoder(spec)
 
 
-@pytest.mark.parametrize("spec", ["", "dlib", "Resemblyzer", "resemblyzer:x"])
+@pytest.mark.parametrize("spec", ["", "dlib", "Resemblyzer"])
 def test_unknown_voice_encoder(spec):
-    with pytest.raises(InputError, match=f"voice encoder '{spec}': expected 'resemblyzer'"):
+    with pytest.raises(InputError, match=f"voice encoder '{spec}': unknown name.*There are: resemblyzer"):
         open_voice_encoder(spec)
+
+
+def test_an_argument_that_nobody_takes():
+    with pytest.raises(
+        InputError, match="voice encoder 'resemblyzer:x': found the argument 'x', expected resemblyzer"
+    ):
+        open_voice_encoder("resemblyzer:x")
 
 
 @pytest.mark.parametrize(

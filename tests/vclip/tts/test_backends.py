@@ -180,9 +180,15 @@ def test_provenance_can_be_written(tts):
 
 def test_open_tts():
     assert open_tts("morph").space == SPACE
-    for unknown in ("siri", "vits", "piper:", "morph:x"):
-        with pytest.raises(InputError, match=rf"tts '{unknown}'.*morph.*vits.*piper"):
-            open_tts(unknown)
+    refused = {
+        "siri": r"unknown name.*There are: morph, vits:FOLDER\|HUB/NAME, piper:VOICE.onnx",
+        "vits": r"expected vits:FOLDER\|HUB/NAME",
+        "piper:": "expected piper:VOICE.onnx",
+        "morph:x": "found the argument 'x', expected morph",
+    }
+    for spec, told in refused.items():
+        with pytest.raises(InputError, match=f"tts '{spec}': {told}"):
+            open_tts(spec)
 
 
 class TestVits:

@@ -4,6 +4,6 @@ Each is trained on the same pairs, with the same loop and the same people held o
 cosine says how well a voice suits a face.
 """
 
-from vclip.association.methods.registry import METHODS, Method, load, method_of
+from vclip.association.methods.registry import ASSOCIATION_METHODS, METHODS, Method, load, method_of
 
-__all__ = ["METHODS", "Method", "load", "method_of"]
+__all__ = ["ASSOCIATION_METHODS", "METHODS", "Method", "load", "method_of"]

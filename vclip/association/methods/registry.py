@@ -6,19 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from vclip import checkpoint
+from vclip.association.base import Association
 from vclip.association.loop import History
 from vclip.association.methods import fop, pins, self_lifting
 from vclip.association.methods.towers import KIND, TwoTowers
 from vclip.association.model import AssociationModel
 from vclip.association.training import TrainConfig, fit
-from vclip.errors import InputError
+from vclip.registry import Plugin, Registry
 
 Fit = Callable[..., tuple[Any, History]]  # as `training.fit`
 
 
+def load_built_in(folder: str | Path, device: str = "cpu") -> AssociationModel | TwoTowers:
+    """Returns the model of a checkpoint folder that `AssociationModel.save` or `TwoTowers.save` wrote."""
+    _, config, _ = checkpoint.load(folder, KIND)
+    return (TwoTowers if "shape" in config else AssociationModel).load(folder, device)
+
+
 @dataclass(frozen=True)
 class Method:
-    """One way to learn which voices suit which faces."""
+    """One way to learn which voices suit which faces.
+
+    `fit` takes (pairs, dev, face_space, voice_space, config, on_step, state), see `vclip.association.training.fit`,
+    and returns an `Association` that has `save(folder, metrics, made_by)`, and a `History`.
+    """
 
     name: str
     about: str
@@ -27,6 +38,7 @@ class Method:
         default_factory=dict
     )  # of the training configuration: what makes it this method
     advice: Mapping[str, Any] = field(default_factory=dict)  # what suits it, unless somebody asks for something else
+    load: Callable[..., Association] = load_built_in  # (folder, device) -> the model that `fit` made and `save` wrote
 
     def config(self, given: TrainConfig) -> TrainConfig:
         """Returns the configuration with the method's own settings over it."""
@@ -41,48 +53,54 @@ FROM_RANDOM = {"start": "random", "learning_rate": 3e-4, "feature_noise": 0.0, "
 # Advice: batches of 64 to 256 as published, the rest by folds over training people (docs/association.md).
 TOWERS = {"batch_size": 64, "weight_decay": 1e-4}
 
-METHODS = {
-    method.name: method
-    for method in (
-        Method("vclip", "the default: linear paths in closed form, MLP, flow, CLIP loss, noise, averaging"),
-        Method(
-            "paper",
-            "Vclip's recipe as printed: MLP, RealNVP flow, CLIP loss, nothing else",
-            preset={**FROM_RANDOM, "average": 0.0, "model": {"linear": False, "dropout": 0.0}},
-            advice={"patience": 5},
-        ),
-        Method(
-            "sge2e",
-            "supervised GE2E: a face network onto the voices as they are",
-            preset={
-                **FROM_RANDOM,
-                "loss": "sge2e",
-                "views": 2,
-                "model": {"linear": False, "couplings": 0},
-            },
-            advice={"batch_size": 128, "patience": 5},
-        ),
-        Method("ridge", "ridge regression of voices on faces", preset={"start": "ridge", **LINEAR}),
-        Method("cca", "canonical correlation analysis, shrunk", preset={"start": "cca", **LINEAR}),
-        Method("pins", "Learnable PINs", pins.train, advice={**TOWERS, "learning_rate": 3e-4, "patience": 10}),
-        Method("self-lifting", "Self-Lifting", self_lifting.train, advice={**TOWERS, "learning_rate": 1e-3}),
-        Method("fop", "FOP, fusion and orthogonal projection", fop.train, advice={**TOWERS, "learning_rate": 2e-3}),
-    )
-}
+VCLIP = Method("vclip", "the default: linear paths in closed form, MLP, flow, CLIP loss, noise, averaging")
+PAPER = Method(
+    "paper",
+    "Vclip's recipe as printed: MLP, RealNVP flow, CLIP loss, nothing else",
+    preset={**FROM_RANDOM, "average": 0.0, "model": {"linear": False, "dropout": 0.0}},
+    advice={"patience": 5},
+)
+SGE2E = Method(
+    "sge2e",
+    "supervised GE2E: a face network onto the voices as they are",
+    preset={**FROM_RANDOM, "loss": "sge2e", "views": 2, "model": {"linear": False, "couplings": 0}},
+    advice={"batch_size": 128, "patience": 5},
+)
+RIDGE = Method("ridge", "ridge regression of voices on faces", preset={"start": "ridge", **LINEAR})
+CCA = Method("cca", "canonical correlation analysis, shrunk", preset={"start": "cca", **LINEAR})
+PINS = Method("pins", "Learnable PINs", pins.train, advice={**TOWERS, "learning_rate": 3e-4, "patience": 10})
+SELF_LIFTING = Method("self-lifting", "Self-Lifting", self_lifting.train, advice={**TOWERS, "learning_rate": 1e-3})
+FOP = Method("fop", "FOP, fusion and orthogonal projection", fop.train, advice={**TOWERS, "learning_rate": 2e-3})
+METHODS = {method.name: method for method in (VCLIP, PAPER, SGE2E, RIDGE, CCA, PINS, SELF_LIFTING, FOP)}  # built in
+
+_ATTRIBUTES = {name: f"{__name__}:{name.upper().replace('-', '_')}" for name in METHODS}
+ASSOCIATION_METHODS: Registry[Method] = Registry(
+    "method",
+    "vclip.methods",
+    ("name", "about", "fit", "config", "load"),
+    "vclip.association.methods.Method",
+    tuple(Plugin(name, _ATTRIBUTES[name], about=method.about) for name, method in METHODS.items()),
+)
 
 
-def method_of(name: str) -> Method:
-    """Returns the method of a name; raises InputError if there is none."""
-    if name not in METHODS:
-        raise InputError(f"method '{name}': unknown; there are {', '.join(METHODS)}")
-    return METHODS[name]
+def method_of(spec: str) -> Method:
+    """Returns the method that a spec names: one of METHODS, or one of another package (see `vclip.registry`).
+
+    Raises:
+        InputError: no such name, or a package is missing.
+    """
+    return ASSOCIATION_METHODS.open(spec)
 
 
-def load(folder: str | Path, device: str = "cpu") -> AssociationModel | TwoTowers:
+def load(folder: str | Path, device: str = "cpu") -> Association:
     """Returns the association model of a checkpoint folder, whatever method made it.
 
     Raises:
-        InputError: not such a checkpoint.
+        InputError: not such a checkpoint, or the package of its method is missing.
     """
     _, config, _ = checkpoint.load(folder, KIND)
-    return (TwoTowers if "shape" in config else AssociationModel).load(folder, device)
+    made_by = config.get("made_by")
+    spec = (made_by if isinstance(made_by, dict) else {}).get("method") or config.get("method")
+    if isinstance(spec, str) and spec not in METHODS:
+        return method_of(spec).load(folder, device)
+    return load_built_in(folder, device)
