@@ -67,8 +67,12 @@ def open_current(uri: str, spaces: Spaces | None = None, options: Options = None
     return db
 
 
-def create(uri: str, spaces: Spaces, options: Options = None) -> DBConnection:
+def create(
+    uri: str, spaces: Spaces, options: Options = None, encoders: Mapping[str, str] | None = None
+) -> DBConnection:
     """Creates a store at `uri` for `spaces`, or finishes an interrupted creation, and returns a connection.
+
+    `encoders` maps space -> the spec that opens its encoder, which the store records.
 
     Raises:
         StoreError: something else is there already, or the spaces cannot be stored.
@@ -77,7 +81,7 @@ def create(uri: str, spaces: Spaces, options: Options = None) -> DBConnection:
         raise StoreError(
             f"spaces for {', '.join(spaces) or 'nothing'}: expected at least one each for faces and voices"
         )
-    wanted = {table: schemas.schema(table, spaces.get(table)) for table in TABLES}
+    wanted = {table: schemas.schema(table, spaces.get(table), encoders) for table in TABLES}
     path = local_path(uri)
     if path is not None and path.exists() and (not path.is_dir() or any(_strangers(path))):
         raise StoreError(

@@ -22,6 +22,7 @@ from stores.errors import StoreError, nearest
 SCHEMA_VERSION = 3
 VERSION_KEY = b"vclip.schema_version"  # of a table's schema metadata; the one on `videos` speaks for the store
 SPACE_KEY = b"vclip.space"  # of a vector column's metadata
+ENCODER_KEY = b"vclip.encoder"  # likewise: what opens the space's encoder; stores made before version 0.2 lack it
 
 Spaces = Mapping[str, Mapping[str, int]]  # table -> space -> dimension
 
@@ -155,8 +156,15 @@ KEYS = {name: fields[0].name for name, fields in _COLUMNS.items()}
 LABELS = ("gender", "age", "nationality", "language", "licence", "consent")  # labels with a column of their own
 
 
-def schema(table: str, spaces: Mapping[str, int] | None = None) -> pa.Schema:
-    """Returns the table's schema, with a vector column for each of `spaces` (space -> dimension).
+def schema(
+    table: str, spaces: Mapping[str, int] | None = None, encoders: Mapping[str, str] | None = None
+) -> pa.Schema:
+    """Returns the table's schema, with a vector column for each space.
+
+    Args:
+        table: one of TABLES.
+        spaces: space -> dimension.
+        encoders: space -> the spec that opens its encoder, where that is known; a string that only readers interpret.
 
     Raises:
         StoreError: two spaces share a column name, or a dimension is not positive.
@@ -168,7 +176,8 @@ def schema(table: str, spaces: Mapping[str, int] | None = None) -> pa.Schema:
         name = vector_column(space)
         if name in [field.name for field in fields]:
             raise StoreError(f"{table}: two spaces would share the column '{name}'; rename '{space}'")
-        fields.append(pa.field(name, pa.list_(_f32, dim), nullable=False, metadata={SPACE_KEY: space}))
+        metadata = {SPACE_KEY: space} | ({ENCODER_KEY: encoders[space]} if encoders and space in encoders else {})
+        fields.append(pa.field(name, pa.list_(_f32, dim), nullable=False, metadata=metadata))
     return pa.schema(fields, metadata={VERSION_KEY: str(SCHEMA_VERSION)})
 
 
@@ -181,6 +190,12 @@ def spaces_of(schema: pa.Schema) -> dict[str, int]:
     """Returns the spaces that a table's schema holds vectors of, with their dimensions."""
     marked = [field for field in schema if SPACE_KEY in (field.metadata or {})]
     return {field.metadata[SPACE_KEY].decode(): field.type.list_size for field in marked}
+
+
+def encoders_of(schema: pa.Schema) -> dict[str, str]:
+    """Returns space -> the spec that opens its encoder, for the spaces of a table that record one."""
+    marked = [field.metadata for field in schema if ENCODER_KEY in (field.metadata or {})]
+    return {metadata[SPACE_KEY].decode(): metadata[ENCODER_KEY].decode() for metadata in marked}
 
 
 def version_of(schema: pa.Schema) -> int | None:

@@ -34,7 +34,8 @@ from stores.vector_cache import Memory
 class Store(Upkeep):
     """An open store. Made by `create`, `open` or `open_or_create`.
 
-    Spaces are given as space -> dimension, for the tables `faces` and `voices`. `options` are LanceDB's storage
+    Spaces are given as space -> dimension, for the tables `faces` and `voices`; `encoders`, as space -> the spec that
+    opens its encoder, are recorded in a new store. `options` are LanceDB's storage
     options for object stores (region, endpoint, credentials where the environment has none).
     """
 
@@ -45,13 +46,20 @@ class Store(Upkeep):
         self._memory = Memory()
 
     @classmethod
-    def create(cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None) -> Self:
+    def create(
+        cls,
+        uri: str,
+        faces: Mapping[str, int],
+        voices: Mapping[str, int],
+        options: Options = None,
+        encoders: Mapping[str, str] | None = None,
+    ) -> Self:
         """Returns a new, empty store; finishes one whose creation was interrupted.
 
         Raises:
             StoreError: something is there already, or the spaces cannot be stored.
         """
-        return cls(str(uri), connection.create(str(uri), {"faces": faces, "voices": voices}, options))
+        return cls(str(uri), connection.create(str(uri), {"faces": faces, "voices": voices}, options, encoders))
 
     @classmethod
     def open(
@@ -71,12 +79,17 @@ class Store(Upkeep):
 
     @classmethod
     def open_or_create(
-        cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None
+        cls,
+        uri: str,
+        faces: Mapping[str, int],
+        voices: Mapping[str, int],
+        options: Options = None,
+        encoders: Mapping[str, str] | None = None,
     ) -> Self:
         """Returns the store at `uri`, new if there was none; raises StoreError as `open` and `create` do."""
         if not connection.exists(str(uri), options):
             try:
-                return cls.create(uri, faces, voices, options)
+                return cls.create(uri, faces, voices, options, encoders)
             except StoreError:
                 if not connection.exists(str(uri), options):  # another job was faster
                     raise
@@ -84,12 +97,17 @@ class Store(Upkeep):
 
     @classmethod
     def open_or_empty(
-        cls, uri: str, faces: Mapping[str, int], voices: Mapping[str, int], options: Options = None
+        cls,
+        uri: str,
+        faces: Mapping[str, int],
+        voices: Mapping[str, int],
+        options: Options = None,
+        encoders: Mapping[str, str] | None = None,
     ) -> Self:
         """As `open_or_create`, but where there is no store, the new one is in memory and nothing is written."""
         if connection.exists(str(uri), options):
             return cls.open(uri, faces, voices, options)
-        return cls.create("memory://", faces, voices)
+        return cls.create("memory://", faces, voices, None, encoders)
 
     @staticmethod
     def migrate(uri: str, options: Options = None) -> list[int]:
@@ -103,6 +121,12 @@ class Store(Upkeep):
     def spaces(self, table: str) -> dict[str, int]:
         """Returns space -> dimension of the vectors in `faces` or `voices`."""
         return dict(self._spaces.get(table, {}))
+
+    @property
+    def encoders(self) -> dict[str, str]:
+        """Space -> the spec that opens its encoder, for the spaces of faces and voices that record one."""
+        tables = (self.db.open_table(table).schema for table in EMBEDDED)
+        return {space: spec for found in tables for space, spec in schema.encoders_of(found).items()}
 
     @property
     def face_space(self) -> str:

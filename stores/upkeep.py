@@ -60,9 +60,9 @@ class Upkeep:
         """
         return maintenance.compact(self.db, keep_versions_s)
 
-    def embedding(self, table: str, space: str, dim: int) -> embed.Embedding:
+    def embedding(self, table: str, space: str, dim: int, encoder: str = "") -> embed.Embedding:
         """Returns a new space's vectors of `faces` or `voices` in the making; see `stores.maintenance.embed`."""
-        return embed.Embedding(self.db, table, space, dim)
+        return embed.Embedding(self.db, table, space, dim, encoder)
 
     def drop_spaces(self, table: str, keep: str) -> list[str]:
         """Drops the vectors of all spaces but one, and returns those spaces."""

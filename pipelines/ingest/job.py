@@ -23,7 +23,7 @@ from pipelines.ingest.telemetry import IngestMetrics, Pace
 from pipelines.ingest.workers import Extract, stream
 from pipelines.progress import Step, say, step
 from stores import Store, VideoRows, config_hash
-from vclip.encoders import open_face_encoder, open_voice_encoder
+from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, open_face_encoder, open_voice_encoder
 from vclip.errors import InputError
 
 
@@ -129,7 +129,11 @@ def open_store(uri: str, config: Config, dry: bool = False) -> Store:
     open_detector(config.extraction.tracks.detector)
     face, voice = open_face_encoder(config.encoders.face, "cpu"), open_voice_encoder(config.encoders.voice, "cpu")
     make = Store.open_or_empty if dry else Store.open_or_create
-    store = make(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim})
+    specs = {
+        face.space: FACE_ENCODERS.record(config.encoders.face),
+        voice.space: VOICE_ENCODERS.record(config.encoders.voice),
+    }
+    store = make(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim}, encoders=specs)
     for table, encoder in (("faces", face), ("voices", voice)):
         if more := sorted(set(store.spaces(table)) - {encoder.space}):
             raise InputError(

@@ -18,7 +18,7 @@ from pipelines.ingest.embed import decode_image, decode_speech
 from pipelines.progress import say, step
 from stores import Store
 from stores.maintenance.embed import Embedding, Todo
-from vclip.encoders import open_face_encoder, open_voice_encoder
+from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, open_face_encoder, open_voice_encoder
 from vclip.errors import InputError
 
 ROWS = 64  # to a task: about 1 MB of crops, 10 MB of speech
@@ -80,7 +80,8 @@ def embed(
 def _embed(store: Store, table: str, spec: str, encoder: Any, config: Config) -> int:
     """Embeds one table; returns how many rows that took."""
     store.sweep()
-    embedding, count = store.embedding(table, encoder.space, encoder.dim), 0
+    recorded = (FACE_ENCODERS if table == "faces" else VOICE_ENCODERS).record(spec)
+    embedding, count = store.embedding(table, encoder.space, encoder.dim, recorded), 0
     for _ in range(ATTEMPTS):
         todo = embedding.todo()
         if todo.done:

@@ -38,16 +38,17 @@ class Embedding:
         table: `faces` or `voices`.
         space: its name.
         dim: of its vectors.
+        encoder: the spec that opens its encoder, which the column records.
 
     Raises:
         StoreError: the table has no media; its column is taken by another space; a job is writing.
     """
 
-    def __init__(self, db: DBConnection, table: str, space: str, dim: int):
+    def __init__(self, db: DBConnection, table: str, space: str, dim: int, encoder: str = ""):
         if table not in EMBEDDED:
             raise StoreError(f"embed: table '{table}', expected one of {', '.join(EMBEDDED)}")
         self._db, self._table, self._column = db, table, schemas.vector_column(space)
-        self._field = schemas.schema(table, {space: dim}).field(self._column)
+        self._field = schemas.schema(table, {space: dim}, {space: encoder} if encoder else None).field(self._column)
         taken = {schemas.vector_column(name): name for name in schemas.spaces_of(self._rows().schema)}
         if taken.get(self._column, space) != space:
             raise StoreError(f"embed: space '{space}' would share the column of '{taken[self._column]}'; rename it")
