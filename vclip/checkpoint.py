@@ -133,6 +133,23 @@ def load(folder: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
     return tensors, config, metrics
 
 
+def encoders_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Returns space -> the spec that opens its encoder, of a checkpoint's config; empty where none are recorded."""
+    made_by = config.get("made_by")
+    found = made_by.get("encoders") if isinstance(made_by, dict) else None
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def with_encoders(encoders: Mapping[str, str], made_by: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns what a checkpoint records of its making, with the encoders that the model knew of unless given anew.
+
+    Args:
+        encoders: space -> the spec that opens its encoder.
+        made_by: the resolved configuration and the data of the run.
+    """
+    return ({"encoders": dict(encoders)} if encoders else {}) | dict(made_by or {})
+
+
 @contextmanager
 def as_it_was(folder: str | Path) -> Iterator[None]:
     """Around the making of a model from what `load` gave: raises InputError where other code wrote it."""

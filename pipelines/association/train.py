@@ -132,6 +132,7 @@ def train(
         **crossed,
     }
     read = {
+        "encoders": {space: spec for space, spec in store.encoders.items() if space in spaces},
         "method": ASSOCIATION_METHODS.record(method),
         "store": store_uri,
         "store_version": snapshot.version,

@@ -22,7 +22,7 @@ from pipelines.generation.fit_speakers import check_space
 from pipelines.progress import say, step
 from vclip import checkpoint
 from vclip.audio import prepare_speech
-from vclip.encoders import VoiceEncoder, open_voice_encoder
+from vclip.encoders import VOICE_ENCODERS, VoiceEncoder, open_voice_encoder
 from vclip.errors import InputError
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import KIND, SignatureConfig, fit_signature
@@ -86,14 +86,16 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
             tts.name, tts.space, encoder.space, vectors, voices, settings,
             lambda epoch, _, cosine: progress.set(epoch, f"dev cosine {cosine:.3f}"), foretold,
         )  # fmt: skip
-    made_by = {"config": config.model_dump(), "speakers": str(speakers)}
+    encoders = {encoder.space: VOICE_ENCODERS.record(config.encoders.voice)}
+    made_by = {"encoders": encoders, "config": config.model_dump(), "speakers": str(speakers)}
     signature.save(out / "signature", metrics, made_by)
     return metrics
 
 
 def _mean_voice(tts: TTS, encoder: VoiceEncoder, speaker: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
     """Returns the mean embedding (dim,) of what a TTS says with one speaker vector."""
-    waves = [prepare_speech(tts.synthesize(text, speaker), tts.sample_rate_hz) for text in sentences]
+    spoken = (tts.synthesize(text, speaker) for text in sentences)
+    waves = [prepare_speech(wave, tts.sample_rate_hz, encoder.sample_rate_hz) for wave in spoken]
     return encoder.embed(waves).mean(axis=0)
 
 

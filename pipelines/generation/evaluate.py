@@ -164,7 +164,10 @@ def _hear(
 ) -> dict[str, Heard]:
     """Lets every system choose, speaks it all, and returns what was heard; first of all the true pairs."""
     judged, evaluator = trial.judged, trial.evaluator
-    tts, listener = open_tts(config.generate.tts), open_voice_encoder(spec_of_space(trial.model.voice_space))
+    tts, listener = (
+        open_tts(config.generate.tts),
+        open_voice_encoder(spec_of_space(trial.model.voice_space, trial.model.encoders, config.encoders.voice)),
+    )
     if tts.space != generator.space:
         raise SpaceError(generator.space, tts.space, f"speakers for the TTS '{tts.name}'")
     person = judged.people()
@@ -190,7 +193,7 @@ def _hear(
             spoken, quality = [], []
             for speaker in choice.speakers.reshape(-1, choice.speakers.shape[2]):
                 wave = tts.synthesize(SENTENCES[0], speaker)
-                spoken.append(listener.embed([prepare_speech(wave, tts.sample_rate_hz)])[0])
+                spoken.append(listener.embed([prepare_speech(wave, tts.sample_rate_hz, listener.sample_rate_hz)])[0])
                 quality.append(speech_quality(wave, tts.sample_rate_hz))
                 progress.advance(note=name)
             shape = choice.log_likelihood.shape

@@ -107,11 +107,8 @@ def encoded(portraits: Sequence[Portrait], encoder: FaceEncoder) -> list[Face]:
 
 
 def face_encoder_spec(model: Association, config: Config) -> str:
-    """Returns the encoder that a model needs; the configuration names it only where the model's space does not."""
-    try:
-        return spec_of_space(model.face_space)
-    except InputError:
-        return config.encoders.face
+    """Returns the spec of the face encoder that a model needs; the configured one only where the model tells none."""
+    return spec_of_space(model.face_space, model.encoders, config.encoders.face)
 
 
 def open_encoder(spec: str, space: str) -> FaceEncoder:

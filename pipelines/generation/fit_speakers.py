@@ -11,7 +11,7 @@ from pipelines.progress import say, step
 from stores import Store
 from vclip import checkpoint
 from vclip.audio import prepare_speech, read_audio
-from vclip.encoders import open_voice_encoder
+from vclip.encoders import VOICE_ENCODERS, open_voice_encoder
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, bank_of_utterances
 from vclip.speakers.generator import KIND as GENERATOR
@@ -45,10 +45,14 @@ def fit_speakers(
         raise InputError(f"fit-speakers: found {len(given)} of --speech, --store and --tts, expected one")
     if speech:
         bank = bank_of_folder(speech, config)
+        encoders = {bank.space: VOICE_ENCODERS.record(config.encoders.voice)}
+    elif store_uri:
+        bank = bank_of_store(store_uri)
+        encoders = {space: spec for space, spec in Store.open(store_uri).encoders.items() if space == bank.space}
     else:
-        bank = bank_of_store(store_uri) if store_uri else open_tts(tts).known_speakers(TTS_SPEAKERS)
+        bank, encoders = open_tts(tts or "").known_speakers(TTS_SPEAKERS), {}
     generator, metrics = fit_generator(bank, config.speakers)
-    made_by = {"config": config.model_dump(), "speakers": str(given[0])}
+    made_by = {"encoders": encoders, "config": config.model_dump(), "speakers": str(given[0])}
     generator.save(Path(out) / "generator", metrics, made_by)
     return metrics
 
@@ -76,7 +80,7 @@ def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:
     with step("embed speech", len(files), "utterances") as progress:
         for start in range(0, len(files), EMBED_BATCH):
             batch = files[start : start + EMBED_BATCH]
-            speech = [(file, _speech_of(file[0], refused)) for file in batch]
+            speech = [(file, _speech_of(file[0], encoder.sample_rate_hz, refused)) for file in batch]
             heard = [(file, samples) for file, samples in speech if samples is not None]
             read += [file for file, _ in heard]
             vectors.append(encoder.embed([samples for _, samples in heard]))
@@ -89,10 +93,10 @@ def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:
     return bank_of_utterances(encoder.space, speaker, np.concatenate(vectors), gender)
 
 
-def _speech_of(path: Path, refused: list[str]) -> np.ndarray | None:
-    """Returns the speech of a file, or None and its reason in `refused`."""
+def _speech_of(path: Path, sample_rate_hz: int, refused: list[str]) -> np.ndarray | None:
+    """Returns the speech of a file (samples,) at a sample rate, or None and its reason in `refused`."""
     try:
-        samples = prepare_speech(*read_audio(path))
+        samples = prepare_speech(*read_audio(path), sample_rate_hz)
     except InputError as error:
         refused.append(str(error))
         return None

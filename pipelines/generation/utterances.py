@@ -40,11 +40,13 @@ class Judge:
 
     def __init__(self, evaluator: Association):
         self._evaluator = evaluator
-        self._listener: VoiceEncoder = open_voice_encoder(spec_of_space(evaluator.voice_space), "cpu")
+        spec = spec_of_space(evaluator.voice_space, evaluator.encoders)
+        self._listener: VoiceEncoder = open_voice_encoder(spec, "cpu")
 
     def f2v(self, face: Subject, speech: Spool) -> float:
         """Returns the cosine of a face with speech, under the evaluator; of long speech its beginning is heard."""
-        heard = self._listener.embed([prepare_speech(speech.head(HEARD_S), speech.sample_rate_hz)])
+        samples = prepare_speech(speech.head(HEARD_S), speech.sample_rate_hz, self._listener.sample_rate_hz)
+        heard = self._listener.embed([samples])
         return float(f2v(self._evaluator, face.vectors, heard, [0] * len(face.vectors))[0])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -83,8 +84,9 @@ class Embedder:
         """Returns the store's rows of each extraction; their crops, and segments, go through together."""
         clips = [clip for item in batch for clip in item.extraction.clips]
         with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
+            decode = partial(decode_speech, sample_rate_hz=self.voice.sample_rate_hz)
             faces = _embedded(self.face, decode_image, [face.image for clip in clips for face in clip.faces])
-            voices = _embedded(self.voice, decode_speech, [voice.audio for clip in clips for voice in clip.voices])
+            voices = _embedded(self.voice, decode, [voice.audio for clip in clips for voice in clip.voices])
         face_vectors, voice_vectors = iter(faces), iter(voices)
         rows = [self._video(item, face_vectors, voice_vectors) for item in batch]
         return [Ingested(row, replace(item.extraction, clips=())) for row, item in zip(rows, batch, strict=True)]
@@ -173,6 +175,6 @@ def decode_image(data: bytes) -> np.ndarray:
     return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def decode_speech(data: bytes) -> np.ndarray:
-    """Returns (samples,) float32 at 16 kHz of a FLAC file, ready for a voice encoder."""
-    return prepare_speech(*read_audio(data))
+def decode_speech(data: bytes, sample_rate_hz: int = 16_000) -> np.ndarray:
+    """Returns (samples,) float32 of a FLAC file, ready for a voice encoder of that sample rate."""
+    return prepare_speech(*read_audio(data), sample_rate_hz)

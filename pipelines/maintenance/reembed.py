@@ -7,6 +7,7 @@ the table until all rows have theirs (`stores.maintenance.embed`), so a job that
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ KEEP_EVERY = 4096  # vectors to one write, unless
 KEEP_EVERY_S = 30.0  # this time has gone by
 ATTEMPTS = 3  # rows that are committed meanwhile are embedded as well, so often
 
-DECODE: dict[str, Callable[[bytes], np.ndarray]] = {"faces": decode_image, "voices": decode_speech}
+DECODE: dict[str, Callable[..., np.ndarray]] = {"faces": decode_image, "voices": decode_speech}
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,10 @@ class _Work:
         uri, table, version, spec = self._asked
         self._opened = self._opened or (Store.open(uri), _open(table, spec))
         store, encoder = self._opened
-        return [_embedded(part, store.media(table, version, part.places), DECODE[table], encoder) for part in parts]
+        decode = DECODE[table]
+        if table == "voices":
+            decode = partial(decode, sample_rate_hz=encoder.sample_rate_hz)
+        return [_embedded(part, store.media(table, version, part.places), decode, encoder) for part in parts]
 
 
 def _embedded(part: Part, media: Sequence[bytes], decode: Callable[[bytes], np.ndarray], encoder: Any) -> Embedded:

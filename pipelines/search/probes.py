@@ -1,6 +1,6 @@
 """What is searched for: faces and voices out of files, out of the store, or vectors; and texts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,17 @@ class Probe:
 class Encoders:
     """Turns files, ids, vectors and texts into probes; opens each encoder when it is first needed."""
 
-    def __init__(self, store: Store, face_space: str, voice_space: str, config: Config):
+    def __init__(
+        self,
+        store: Store,
+        face_space: str,
+        voice_space: str,
+        config: Config,
+        encoders: Mapping[str, str] | None = None,
+    ):
         self._store, self._config = store, config
         self._spaces = {FACE: face_space, VOICE: voice_space}
+        self._recorded = {**(encoders or {}), **store.encoders}
         self._opened: dict[str, Any] = {}
 
     def probes(self, kind: str, wanted: Sequence[str | Path | np.ndarray], index: int | None = None) -> list[Probe]:
@@ -110,11 +118,14 @@ class Encoders:
 
     def _face(self) -> Any:
         space = self._spaces[FACE]
-        return self._kept(FACE, lambda: open_encoder(_spec(space, self._config.encoders.face), space))
+        return self._kept(
+            FACE, lambda: open_encoder(spec_of_space(space, self._recorded, self._config.encoders.face), space)
+        )
 
     def _voice(self) -> Any:
         space = self._spaces[VOICE]
-        encoder = self._kept(VOICE, lambda: open_voice_encoder(_spec(space, self._config.encoders.voice)))
+        spec = spec_of_space(space, self._recorded, self._config.encoders.voice)
+        encoder = self._kept(VOICE, lambda: open_voice_encoder(spec))
         if encoder.space != space:
             raise SpaceError(encoder.space, space, "voice encoder")
         return encoder
@@ -123,13 +134,6 @@ class Encoders:
         if name not in self._opened:
             self._opened[name] = make()
         return self._opened[name]
-
-
-def _spec(space: str, otherwise: str) -> str:
-    try:
-        return spec_of_space(space)
-    except InputError:
-        return otherwise
 
 
 def _loaded(path: Path) -> np.ndarray:

@@ -150,7 +150,7 @@ class Searcher:
         self.store, self.model, self._memory_bytes = store, model, memory_bytes
         spaces = (model.face_space, model.voice_space) if model else (store.face_space, store.voice_space)
         self.face_space, self.voice_space = spaces
-        self.encoders = Encoders(store, *spaces, config or Config())
+        self.encoders = Encoders(store, *spaces, config or Config(), model.encoders if model else None)
         self._across = Across(model) if model else None
 
     @classmethod

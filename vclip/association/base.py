@@ -1,5 +1,6 @@
 """What evaluation and search ask of a model: two embeddings, and a cosine between them."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ class Association(Protocol):
     voice_space: str  # of those that `embed_voices` takes
     face_input: Standardize  # its mean is that of the training faces
     calibration: Calibration | None  # of its cosines, where they were calibrated
+    encoders: Mapping[str, str]  # space -> the spec that opens its encoder; empty where none is recorded
     seen: np.ndarray  # (n,) int64, `Pairs.hashes` of everyone who had a part in training or in stopping it
 
     def embed_faces(self, x: np.ndarray) -> np.ndarray:

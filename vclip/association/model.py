@@ -53,6 +53,7 @@ class AssociationModel(nn.Module):
         )
         self.seen = np.zeros(0, np.int64)  # Pairs.hashes of everyone in training or stopping
         self.calibration: Calibration | None = None  # of its cosines; `training.train` gives it one
+        self.encoders: dict[str, str] = {}  # space -> the spec that opens its encoder, as a checkpoint records it
         self.log_scale = nn.Parameter(torch.tensor(config.initial_scale).log())
 
     def project_faces(self, x: Tensor) -> Tensor:
@@ -97,7 +98,7 @@ class AssociationModel(nn.Module):
             "d_voice": len(self.voice_input.mean),
             "model": self.config.model_dump(),
             "calibration": self.calibration and asdict(self.calibration),
-            "made_by": made_by or {},
+            "made_by": checkpoint.with_encoders(self.encoders, made_by),
         }
         tensors = {**self.state_dict(), SEEN: self.seen}
         return checkpoint.save(folder, KIND, tensors, config, metrics, ABOUT)
@@ -115,5 +116,6 @@ class AssociationModel(nn.Module):
             model = cls(*(config[name] for name in names), AssociationConfig(**config["model"]))
             model.seen = tensors.pop(SEEN).numpy()
             model.calibration = Calibration.of(config)
+            model.encoders = checkpoint.encoders_of(config)
             model.load_state_dict(tensors)
         return model.eval().to(device)

@@ -9,6 +9,7 @@ Packages add theirs in the entry-point groups `vclip.face_encoders` and `vclip.v
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -84,25 +85,35 @@ def embed_texts(encoder: FaceEncoder, texts: Sequence[str]) -> np.ndarray:
     return encoder.embed_texts(texts)
 
 
-def spec_of_space(space: str, recorded: Mapping[str, str] | None = None) -> str:
+def spec_of_space(space: str, recorded: Mapping[str, str] | None = None, configured: str = "") -> str:
     """Returns the spec that opens the encoder of `space`.
 
     Args:
         space: of face or voice vectors.
         recorded: space -> spec, as a store or a model records it; the name of a space of ours tells by itself, as
             those of stores and models that record nothing do.
+        configured: the spec to return where neither tells, and where the recorded one is a checkpoint file that is
+            not on this machine.
 
     Raises:
-        InputError: neither tells; the user must name the spec.
+        InputError: neither tells, and none is configured; the user must name the spec.
     """
     if recorded and space in recorded:
-        return recorded[space]
+        return configured if configured and _lost_file(space, recorded[space]) else recorded[space]
     kind, *parts = space.split("/")
     if kind in ("dlib", "resemblyzer"):
         return kind
     if kind == "open_clip" and len(parts) == 3 and not parts[1].startswith("file-"):
         return f"open_clip:{parts[0]}/{parts[1]}"
+    if configured:
+        return configured
     raise InputError(
         f"space '{space}': nothing records which encoder made it; name it with --set encoders.face=... "
         "(or encoders.voice)"
     )
+
+
+def _lost_file(space: str, spec: str) -> bool:
+    """Whether a spec names a local checkpoint of open_clip that is not here."""
+    kind, _, argument = spec.partition(":")
+    return kind == "open_clip" and "/file-" in space and not Path(argument.partition("/")[2]).is_file()

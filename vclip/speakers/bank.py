@@ -14,11 +14,22 @@ class SpeakerBank:
 
     space: str
     speaker_id: np.ndarray  # (S,) str
-    vectors: np.ndarray  # (S, dim) float32, unit norm
+    vectors: np.ndarray  # (S, dim) float32, unit norm unless `length_counts`
     gender: np.ndarray  # (S,) str, "" where unknown
+    length_counts: bool = False  # the TTS makes a difference of a vector's length, so nothing may norm it
 
     def __len__(self) -> int:
         return len(self.speaker_id)
+
+    @property
+    def directions(self) -> np.ndarray:
+        """The vectors (S, dim) at unit norm: what cosines between speakers are taken of."""
+        return unit_norm(self.vectors) if self.length_counts else self.vectors
+
+
+def unit_norm(vectors: np.ndarray) -> np.ndarray:
+    """Returns vectors (..., dim) at unit norm; zero vectors stay zero."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def bank_of_utterances(

@@ -14,7 +14,7 @@ from pydantic import Field
 from vclip import checkpoint
 from vclip.config import Settings
 from vclip.errors import InputError
-from vclip.speakers.bank import SpeakerBank
+from vclip.speakers.bank import SpeakerBank, unit_norm
 
 if TYPE_CHECKING:
     from vclip.speakers.generator import SpeakerGenerator
@@ -33,12 +33,17 @@ def statistics(generator: "SpeakerGenerator", seed: int = 0) -> dict[str, Any]:
     gender_kept: of speakers drawn for a gender, how many have a nearest known speaker of it, mean over the genders;
         gender_kept_known is that share of the known speakers themselves, and what can be hoped for.
     """
-    known = generator.bank.vectors
-    drawn = generator.sample(len(known), seed)
+    known = generator.bank.directions
+
+    def directions(gender: str | None = None) -> np.ndarray:
+        drawn = generator.sample(len(known), seed, gender)
+        return unit_norm(drawn) if generator.length_counts else drawn
+
+    drawn = directions()
     to_known, among_known, among_drawn = drawn @ known.T, _others(known), _others(drawn)
     limit = np.quantile(among_known.max(axis=1), COPY_QUANTILE)
     found = {
-        "log_likelihood_generated": float(generator.log_likelihood(drawn).mean()),
+        "log_likelihood_generated": float(generator.log_likelihood(generator.sample(len(known), seed)).mean()),
         "nearest_known_cosine_generated": float(to_known.max(axis=1).mean()),
         "nearest_known_cosine_known": float(among_known.max(axis=1).mean()),
         "nearest_generated_cosine": float(among_drawn.max(axis=1).mean()),
@@ -49,7 +54,7 @@ def statistics(generator: "SpeakerGenerator", seed: int = 0) -> dict[str, Any]:
     genders = sorted(set(generator.bank.gender.tolist()) - {""})
     if len(genders) > 1:
         of = generator.bank.gender
-        nearest = {name: (generator.sample(len(known), seed, name) @ known.T).argmax(axis=1) for name in genders}
+        nearest = {name: (directions(name) @ known.T).argmax(axis=1) for name in genders}
         labelled = of != ""
         found["gender_kept"] = float(np.mean([(of[rows] == name).mean() for name, rows in nearest.items()]))
         found["gender_kept_known"] = float((of[among_known.argmax(axis=1)] == of)[labelled].mean())
@@ -94,9 +99,12 @@ class SpeakerGenerator:
         self.means = mixture["means"]  # (C, kept)
         self.variances = mixture["variances"]  # (C, kept)
         self.non_negative = bool((bank.vectors >= 0).all())
+        self.length_counts = bank.length_counts
+        self.encoders: dict[str, str] = {}  # space -> the spec that opens its encoder, as a checkpoint records it
 
     def sample(self, count: int, seed: int = 0, gender: str | None = None) -> np.ndarray:
-        """Returns (count, dim) float32 new speakers on the encoder's range: unit norm, >= 0 if all known ones are.
+        """Returns (count, dim) float32 new speakers on the encoder's range: unit norm (unless length counts),
+        >= 0 if all known ones are.
 
         Args:
             count: how many.
@@ -134,9 +142,12 @@ class SpeakerGenerator:
         return np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)).mean(axis=0)
 
     def on_range(self, vectors: np.ndarray) -> np.ndarray:
-        """Returns vectors (n, dim) put back where the encoder's own lie: clipped at 0 if those are, unit norm."""
+        """Returns vectors (n, dim) put back where the encoder's own lie: clipped at 0 if those are, and of unit
+        norm unless the bank says that length counts."""
         if self.non_negative:
             vectors = np.maximum(vectors, 0)
+        if self.length_counts:
+            return vectors.astype(np.float32)
         return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
     def log_likelihood(self, vectors: np.ndarray) -> np.ndarray:
@@ -168,7 +179,8 @@ class SpeakerGenerator:
             "space": self.space,
             "speaker_id": self.bank.speaker_id.tolist(),
             "gender": self.bank.gender.tolist(),
-            "made_by": made_by or {},
+            "length_counts": self.length_counts,
+            "made_by": checkpoint.with_encoders(self.encoders, made_by),
         }
         return checkpoint.save(folder, KIND, tensors, config, metrics, ABOUT)
 
@@ -179,7 +191,11 @@ class SpeakerGenerator:
         with checkpoint.as_it_was(folder):
             arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
             ids, genders = (np.array(config[name], dtype=str) for name in ("speaker_id", "gender"))
-            return cls(SpeakerBank(config["space"], ids, arrays["bank"], genders), arrays["components"], arrays)
+            # Generators made before version 0.2 do not say whether length counts: it did not.
+            bank = SpeakerBank(config["space"], ids, arrays["bank"], genders, config.get("length_counts", False))
+            generator = cls(bank, arrays["components"], arrays)
+            generator.encoders = checkpoint.encoders_of(config)
+        return generator
 
 
 def fit_generator(

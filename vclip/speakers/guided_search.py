@@ -43,7 +43,9 @@ class GuidedConfig(Settings):
     steps: int = Field(4, ge=1, description="of each climber")
     step_size: float = Field(0.1, gt=0, le=2, description="the first step, in radii of the ball; later ones shrink")
     smoothing: float = Field(
-        0.5, ge=0, description="length of the noise that is added to a speaker, over which s(e) is averaged; 0: none"
+        0.5,
+        ge=0,
+        description="length of the noise added to a speaker of length 1, over which s(e) is averaged; 0: none",
     )
     floor: float = Field(0.5, ge=0, lt=1, description="no voice is less likely than this share of draws; 0.5: median")
 
@@ -81,9 +83,10 @@ class GuidedSearch:
         self.precisions = self._tensor(1 / generator.variances)
         log_norm = np.log(2 * np.pi * generator.variances).sum(axis=1)
         self.peaks = self._tensor(np.log(generator.weights) - 0.5 * log_norm)  # (C,) log-density in the middle
-        self.bank = self._tensor(generator.bank.vectors)
+        self.bank = self._tensor(generator.bank.directions)
         noise = np.random.default_rng(seed).standard_normal((COPIES, 1, len(generator.mean)))
-        self.noise = self._tensor(self.config.smoothing * noise / np.sqrt(len(generator.mean)))
+        length = np.linalg.norm(generator.bank.vectors, axis=1).mean() if generator.length_counts else 1.0
+        self.noise = self._tensor(self.config.smoothing * length * noise / np.sqrt(len(generator.mean)))
         component, u = (self._tensor(part) for part in generator.draw(self.config.draws, seed))
         component = component.long()
         with torch.no_grad():
@@ -166,7 +169,8 @@ class GuidedSearch:
     def _allowed(self, speakers: Tensor) -> Tensor:
         """Returns which speakers (n,) reach the floor and are not too like a known one."""
         likely = self._log_likelihood(speakers) >= self.floor
-        return likely & ((speakers @ self.bank.T).amax(1) <= self._known_similarity + 1e-6)
+        directions = F.normalize(speakers, dim=-1) if self._generator.length_counts else speakers
+        return likely & ((directions @ self.bank.T).amax(1) <= self._known_similarity + 1e-6)
 
     def _speakers(self, component: Tensor, u: Tensor) -> Tensor:
         """Returns speakers (n, dim) on the encoder's range, of components (n,) and u (n, kept)."""
@@ -174,7 +178,8 @@ class GuidedSearch:
         return self._on_range(e)
 
     def _on_range(self, speakers: Tensor) -> Tensor:
-        return F.normalize(speakers.clamp_min(0) if self._generator.non_negative else speakers, dim=-1)
+        speakers = speakers.clamp_min(0) if self._generator.non_negative else speakers
+        return speakers if self._generator.length_counts else F.normalize(speakers, dim=-1)
 
     def _log_likelihood(self, speakers: Tensor) -> Tensor:
         """Returns that of speakers (n, dim), as `SpeakerGenerator.log_likelihood`."""

@@ -17,11 +17,11 @@ PERCENTILE = 90.0
 def nearest_known(vectors: np.ndarray, bank: SpeakerBank) -> np.ndarray:
     """Returns the cosine (n,) of each speaker vector (n, dim) with the nearest known speaker."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.minimum((unit @ bank.vectors.T).max(axis=1), 1.0)
+    return np.minimum((unit @ bank.directions.T).max(axis=1), 1.0)
 
 
 def likeness_bound(bank: SpeakerBank) -> float:
     """Returns the cosine to the nearest other speaker below which nine in ten known speakers stay."""
-    cosines = bank.vectors @ bank.vectors.T
+    cosines = bank.directions @ bank.directions.T
     np.fill_diagonal(cosines, -1.0)
     return float(np.percentile(cosines.max(axis=1), PERCENTILE))

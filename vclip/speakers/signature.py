@@ -57,6 +57,7 @@ class TTSSignature(nn.Module):
         self.shape = {"d_in": d_in, "d_out": d_out, "hidden": hidden, "dropout": dropout}
         self.register_buffer("mean", torch.zeros(d_in))
         self.register_buffer("scale", torch.ones(()))
+        self.encoders: dict[str, str] = {}  # space -> the spec that opens its encoder, as a checkpoint records it
         self.net = nn.Sequential(
             nn.Linear(d_in, hidden), nn.GELU(), nn.Dropout(dropout),
             nn.Linear(hidden, hidden), nn.GELU(), nn.Dropout(dropout),
@@ -86,7 +87,7 @@ class TTSSignature(nn.Module):
     def save(self, folder: str | Path, metrics: dict[str, Any], made_by: dict[str, Any] | None = None) -> Path:
         """Writes the checkpoint folder."""
         names = {"tts": self.tts, "speaker_space": self.speaker_space, "voice_space": self.voice_space}
-        config = {**names, "model": self.shape, "made_by": made_by or {}}
+        config = {**names, "model": self.shape, "made_by": checkpoint.with_encoders(self.encoders, made_by)}
         return checkpoint.save(folder, KIND, self.state_dict(), config, metrics, ABOUT)
 
     @classmethod
@@ -96,6 +97,7 @@ class TTSSignature(nn.Module):
         with checkpoint.as_it_was(folder):
             model = cls(*(config[name] for name in ("tts", "speaker_space", "voice_space")), **config["model"])
             model.load_state_dict(tensors)
+            model.encoders = checkpoint.encoders_of(config)
         return model.eval()
 
 

@@ -22,7 +22,8 @@ class TTS(Protocol):
 
         Args:
             text: any length, in a language of the backend.
-            speaker: (dim,) float32 in `space`; only its direction counts.
+            speaker: (dim,) float32 in `space`. Only its direction counts, unless the bank that `known_speakers`
+                returns has `length_counts`.
 
         Raises:
             InputError: the text has nothing to speak or letters that the backend has no sound for, or the vector has

@@ -58,6 +58,7 @@ class TwoTowers(nn.Module):
         self.face_rear = _rear(hidden, dim)
         self.voice_rear = self.face_rear if shared else _rear(hidden, dim)
         self.seen = np.zeros(0, np.int64)  # Pairs.hashes of everyone in training or stopping
+        self.encoders: dict[str, str] = {}  # space -> the spec that opens its encoder, as a checkpoint records it
         self.calibration: Calibration | None = None  # of its cosines; `training.train` gives it one
 
     def project_faces(self, x: Tensor) -> Tensor:
@@ -92,7 +93,7 @@ class TwoTowers(nn.Module):
             "voice_space": self.voice_space,
             "shape": self.shape,
             "calibration": self.calibration and asdict(self.calibration),
-            "made_by": made_by or {},
+            "made_by": checkpoint.with_encoders(self.encoders, made_by),
         }
         about = f"A face-voice association model of the method '{self.method}', made to compare with."
         return checkpoint.save(folder, KIND, {**self._tensors(), "seen": self.seen}, config, metrics, about)
@@ -109,6 +110,7 @@ class TwoTowers(nn.Module):
             model = cls(config["method"], config["face_space"], config["voice_space"], **config["shape"])
             model.seen = tensors.pop("seen").numpy()
             model.calibration = Calibration.of(config)
+            model.encoders = checkpoint.encoders_of(config)
             model.load_state_dict(tensors, strict=False)  # what is shared is written once
         return model.eval().to(device)
 
