@@ -1,17 +1,17 @@
-"""How much of what a TTS makes of strangers its signature foretells.
+"""How much of what a TTS makes of strangers its signature predicts.
 
     python benchmarks/signature.py --speech LibriSpeech/dev-clean --folder /tmp/signature [--tts morph]
         [--folds 3] [--tested 3] [--seeds 3]
 
 The speakers are cut into folds. For each fold, generator and signature are fitted, as `vclip distill` does, to the
-other speakers alone; then the speakers of the fold speak, and what is heard is compared with what was foretold. With
+other speakers alone; then the speakers of the fold speak, and what is heard is compared with what was predicted. With
 e the vector given to the TTS and o the normed mean of what it said,
 
     closed = 1 - (1 - cos(s(e), o)) / (1 - cos(e, o))            (means over the speakers; 0: e itself is as good)
 
 once with the sentences that the signature was made with, once with others. `mean_voice` is the cosine of o with the
 mean of what the others said, `sentences` that of o with what is said in the other sentences: no signature can
-foretell more of those. 95 % intervals by bootstrap over speakers. What was spoken is kept in the folder, so that a
+predict more of those. 95 % intervals by bootstrap over speakers. What was spoken is kept in the folder, so that a
 second call only fits. Prints JSON; exits with 1 unless two thirds are closed.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from pipelines.config import Config
-from pipelines.generation.distill import SENTENCES, foretold_voices
+from pipelines.generation.distill import SENTENCES, predicted_voices
 from pipelines.generation.fit_speakers import bank_of_folder
 from pipelines.progress import step
 from vclip.audio import prepare_speech
@@ -79,7 +79,7 @@ def tests(bank, fold, numbers: range, seeds: int, config: Config, speech: "Spoke
         known = SpeakerBank(bank.space, bank.speaker_id[rest], bank.vectors[rest], bank.gender[rest])
         generator = fit_generator(known, config.speakers)[0]
         drawn = generator.sample(settings.speakers - min(len(known), settings.speakers // 2), number)
-        foretold = foretold_voices(speech.tts, bank.space, generator, settings)
+        predicted = predicted_voices(speech.tts, bank.space, generator, settings)
         learned = np.concatenate([known.vectors[: settings.speakers // 2], drawn])
         said = unit(speech.of(learned, SENTENCES[:count]).mean(1))
         asked = bank.vectors[out]
@@ -89,7 +89,7 @@ def tests(bank, fold, numbers: range, seeds: int, config: Config, speech: "Spoke
         for seed in range(seeds):
             chosen = settings.model_copy(update={"seed": seed})
             signature, _ = fit_signature(
-                config.generate.tts, bank.space, bank.space, learned, said, chosen, foretold=foretold
+                config.generate.tts, bank.space, bank.space, learned, said, chosen, predicted=predicted
             )
             told = signature.predict(asked)
             yield {

@@ -1,6 +1,6 @@
 """Makes the calibration of the `morph` voice: `python -m tools.calibrate_morph`.
 
-Draws voices from the ranges of the controls, lets each speak, embeds what it said, fits the network that foretells
+Draws voices from the ranges of the controls, lets each speak, embeds what it said, fits the network that predicts
 the embedding from the controls, and measures it on voices and sentences that were held out. Only synthetic speech is
 involved. Seven to nine draws a second on one core, so five minutes at the default size.
 """
@@ -132,9 +132,9 @@ def _fit(units: np.ndarray, embeddings: np.ndarray, seed: int) -> VoiceModel:
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(inputs)).split(BATCH):
             # Normed but not yet rectified: a component that is zero here still has a gradient.
-            foretold = nn.functional.normalize(model.layers(2 * inputs[rows] - 1), dim=1)
+            predicted = nn.functional.normalize(model.layers(2 * inputs[rows] - 1), dim=1)
             optimizer.zero_grad()
-            (foretold - targets[rows]).square().sum(1).mean().backward()
+            (predicted - targets[rows]).square().sum(1).mean().backward()
             optimizer.step()
             schedule.step()
     return model
@@ -145,17 +145,17 @@ def _figures(
 ) -> dict[str, float]:
     """Returns what is measured when held-out voices, speaking held-out sentences, are asked for.
 
-    `foretold`: of the network, against the voice it foretells; `obtained`: of the voice made for the asked embedding,
+    `predicted`: of the network, against the voice it predicts; `obtained`: of the voice made for the asked embedding,
     which says other sentences. `centred`: after removing the mean of the morph voices, so that 0 is chance.
     """
     asked = _embed_spoken(voice, encoder, [from_unit(u) for u in units], [ASKING] * len(units))
-    foretold = fitted.model(torch.from_numpy(units).float()).numpy()
+    predicted = fitted.model(torch.from_numpy(units).float()).numpy()
     obtained = _embed_spoken(voice, encoder, [fitted.controls(e) for e in asked], [ANSWERING] * len(units))
     ranks = (obtained @ asked.T > np.sum(obtained * asked, axis=1)[:, None]).sum(1) + 1
     between = (asked @ asked.T)[np.triu_indices(len(asked), 1)]
     return {
-        "foretold_cosine": _mean_cosine(foretold, asked),
-        "foretold_cosine_centred": _mean_cosine(foretold - mean, asked - mean),
+        "predicted_cosine": _mean_cosine(predicted, asked),
+        "predicted_cosine_centred": _mean_cosine(predicted - mean, asked - mean),
         "obtained_cosine": _mean_cosine(obtained, asked),
         "obtained_cosine_centred": _mean_cosine(obtained - mean, asked - mean),
         "asked_rank_median": float(np.median(ranks)),

@@ -27,13 +27,13 @@ from vclip.errors import InputError
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import KIND, SignatureConfig, fit_signature
 from vclip.tts import TTS
-from vclip.tts.base import Foretelling
+from vclip.tts.base import PredictsVoices
 
 TASK_SPEAKERS = 16
 TASKS_A_CPU = 4  # at least, so that the last ones end together
 KEEP_EVERY_S = 30.0
 MOST_FAILED = 0.1  # of the speakers
-FORETOLD_AT_ONCE = 2000
+PREDICTED_AT_ONCE = 2000
 
 # Everyday sentences that between them hold most sounds of English, for what a TTS makes of a speaker.
 SENTENCES = (
@@ -80,11 +80,11 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
     heard = Heard(out / "heard.npz", {"tts": {tts.name: dict(tts.made_of)}, "by": encoder.space, "said": sentences})
     work = _Listening(config.generate.tts, config.encoders.voice, sentences, open_tts)
     vectors, voices = _speak(vectors, heard, work, config.batch.task_cpus)
-    foretold = foretold_voices(tts, encoder.space, generator, settings)
+    predicted = predicted_voices(tts, encoder.space, generator, settings)
     with step("fit signature", settings.max_epochs, "epochs") as progress:
         signature, metrics = fit_signature(
             tts.name, tts.space, encoder.space, vectors, voices, settings,
-            lambda epoch, _, cosine: progress.set(epoch, f"dev cosine {cosine:.3f}"), foretold,
+            lambda epoch, _, cosine: progress.set(epoch, f"dev cosine {cosine:.3f}"), predicted,
         )  # fmt: skip
     encoders = {encoder.space: VOICE_ENCODERS.record(config.encoders.voice)}
     made_by = {"encoders": encoders, "config": config.model_dump(), "speakers": str(speakers)}
@@ -99,17 +99,17 @@ def _mean_voice(tts: TTS, encoder: VoiceEncoder, speaker: np.ndarray, sentences:
     return encoder.embed(waves).mean(axis=0)
 
 
-def foretold_voices(
+def predicted_voices(
     tts: TTS, voice_space: str, generator: SpeakerGenerator, settings: SignatureConfig
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns drawn speakers (m, dim) and the voices (m, d_out) that a TTS foretells for them; None if it cannot."""
-    if not settings.foretold or not isinstance(tts, Foretelling) or tts.foretold_space != voice_space:
+    """Returns drawn speakers (m, dim) and the voices (m, d_out) that a TTS predicts for them; None if it cannot."""
+    if not settings.predicted or not isinstance(tts, PredictsVoices) or tts.predicted_space != voice_space:
         return None
-    drawn = generator.sample(settings.foretold, settings.seed + 1)
+    drawn = generator.sample(settings.predicted, settings.seed + 1)
     told = []
-    with step("foretell", len(drawn), "speakers") as progress:
-        for part in np.array_split(drawn, max(1, len(drawn) // FORETOLD_AT_ONCE)):
-            told.append(tts.foretell(part))
+    with step("predict", len(drawn), "speakers") as progress:
+        for part in np.array_split(drawn, max(1, len(drawn) // PREDICTED_AT_ONCE)):
+            told.append(tts.predict_voices(part))
             progress.advance(len(part))
     return drawn, np.concatenate(told)
 

@@ -37,7 +37,7 @@ MIN_PEOPLE = 8  # each fold must leave enough to train on and to stop by
 VOICES = 3
 MARK = ".vclip-quickstart"  # in a folder that may be cleared
 # Enough for a first impression in minutes; the defaults of `distill` are for real use.
-QUICK_SIGNATURE = SignatureConfig(speakers=200, sentences=2, foretold=10_000)
+QUICK_SIGNATURE = SignatureConfig(speakers=200, sentences=2, predicted=10_000)
 
 
 @dataclass

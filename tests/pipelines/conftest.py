@@ -134,7 +134,7 @@ def speakers(pairs_store, tmp_path_factory) -> Path:
     """A speaker generator and the signature of `morph`."""
     folder = tmp_path_factory.mktemp("speakers") / "speakers"
     assert call("fit-speakers", "--store", pairs_store, "--out", folder) == 0
-    few = ("speakers=12", "sentences=1", "max_epochs=60", "foretold=200")
+    few = ("speakers=12", "sentences=1", "max_epochs=60", "predicted=200")
     given = [part for setting in few for part in ("--set", f"signature.{setting}")]
     assert call("distill", "--speakers", folder, "--out", folder, *given) == 0
     return folder

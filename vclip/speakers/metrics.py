@@ -53,7 +53,7 @@ class Heard:
     v2v: np.ndarray  # (m,)
     log_likelihood: np.ndarray  # (m,) of the vectors asked for
     alike: np.ndarray  # (m,) cosine between the voices of one person, as heard; NaN for one voice
-    quality: np.ndarray  # (m,) of the speech, 1 to 5 as listeners would rate it, foretold
+    quality: np.ndarray  # (m,) of the speech, 1 to 5 as listeners would rate it, predicted
 
     @classmethod
     def of(

@@ -2,7 +2,7 @@
 
 s(e) ~ f_v(tts(e)),    loss 1 - cos(s(e), mean over sentences of f_v(tts(e, sentence)))     (Vclip, section 2.4)
 
-A TTS that can foretell a voice without speaking (`tts.protocol.Foretelling`) teaches the network that first, on as
+A TTS that can predict a voice without speaking (`tts.base.PredictsVoices`) teaches the network that first, on as
 many speakers as one likes; what it spoke then corrects it.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from vclip import checkpoint
@@ -24,6 +24,7 @@ from vclip.errors import SpaceError
 KIND = "tts-signature"
 BATCH = 64
 ABOUT = "A TTS signature: it predicts the voice embedding of what a TTS says when given a speaker vector."
+FORMER_NAMES = {"foretold": "predicted", "foretold_epochs": "predicted_epochs"}  # up to version 0.1
 
 
 class SignatureConfig(Settings):
@@ -31,19 +32,24 @@ class SignatureConfig(Settings):
 
     speakers: int = Field(600, ge=10, description="speaker vectors spoken, at most half of them known ones")
     sentences: int = Field(4, ge=1, description="sentences spoken by each")
-    foretold: int = Field(40_000, ge=0, description="speakers whose voice the TTS foretells, if it can; 0: none")
-    foretold_epochs: int = Field(10, ge=1)
+    predicted: int = Field(40_000, ge=0, description="speakers whose voice the TTS predicts, where it can; 0: none")
+    predicted_epochs: int = Field(10, ge=1)
     hidden: int = 512
-    dropout: float = Field(0.5, ge=0, lt=1, description="where nothing is foretold")
+    dropout: float = Field(0.5, ge=0, lt=1, description="used only if the TTS predicts nothing")
     learning_rate: float = 1e-3
-    correction_rate: float = Field(
-        1e-4, gt=0, description="learning rate of what was spoken, after what was foretold"
-    )
+    correction_rate: float = Field(1e-4, gt=0, description="learning rate on spoken voices, after predicted ones")
     weight_decay: float = 0.01
     max_epochs: int = 300
     patience: int = 30  # epochs without a better dev cosine
     held_out: float = Field(0.15, gt=0, lt=0.5, description="share of speakers measured on, and as many for stopping")
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_former_names(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {FORMER_NAMES.get(name, name): value for name, value in values.items()}
 
 
 class TTSSignature(nn.Module):
@@ -109,7 +115,7 @@ def fit_signature(
     spoken: np.ndarray,
     config: SignatureConfig | None = None,
     on_epoch: Callable[[int, int, float], None] | None = None,
-    foretold: tuple[np.ndarray, np.ndarray] | None = None,
+    predicted: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[TTSSignature, dict[str, Any]]:
     """Returns the signature, and the figures of its like on speakers that neither training nor stopping saw.
 
@@ -122,7 +128,7 @@ def fit_signature(
         spoken: (n, d_out) mean embeddings of what it said.
         config: defaults to SignatureConfig().
         on_epoch: called with (epoch, max_epochs, dev cosine) while the one that is measured is fitted.
-        foretold: other speakers (m, d_in), and the voices (m, d_out) that the TTS foretells for them.
+        predicted: other speakers (m, d_in), and the voices (m, d_out) that the TTS predicts for them.
     """
     config = config or SignatureConfig()
     torch.manual_seed(config.seed)
@@ -133,12 +139,18 @@ def fit_signature(
     test, dev, rest = order[:n_out], order[n_out : 2 * n_out], order[2 * n_out :]
 
     start = TTSSignature(
-        tts, speaker_space, voice_space, e.shape[1], target.shape[1], config.hidden, 0 if foretold else config.dropout
+        tts,
+        speaker_space,
+        voice_space,
+        e.shape[1],
+        target.shape[1],
+        config.hidden,
+        0 if predicted else config.dropout,
     )
     start.standardize(e[rest])
-    if foretold:
-        _learn_foretold(start, *(torch.as_tensor(x, dtype=torch.float32) for x in foretold), config)
-    rate = config.correction_rate if foretold else config.learning_rate
+    if predicted:
+        _learn_predicted(start, *(torch.as_tensor(x, dtype=torch.float32) for x in predicted), config)
+    rate = config.correction_rate if predicted else config.learning_rate
     model, best, best_epoch, state = copy.deepcopy(start), -1.0, 0, {}
     for epoch in _epochs(model, e[rest], target[rest], config, config.max_epochs, rate):
         cosine = _cosine(model, e[dev], target[dev])
@@ -156,7 +168,7 @@ def fit_signature(
         "cosine_held_out": _cosine(model, e[test], target[test]),
         "cosine_mean_voice": float(F.cosine_similarity(target[rest].mean(0)[None], target[test]).mean()),
         "best_epoch": best_epoch,
-        "foretold_speakers": len(foretold[0]) if foretold else 0,
+        "predicted_speakers": len(predicted[0]) if predicted else 0,
     }
     if speaker_space == voice_space:
         identity = float(F.cosine_similarity(e[test], target[test]).mean())
@@ -167,9 +179,9 @@ def fit_signature(
     return start.eval(), metrics
 
 
-def _learn_foretold(model: TTSSignature, e: Tensor, target: Tensor, config: SignatureConfig) -> None:
+def _learn_predicted(model: TTSSignature, e: Tensor, target: Tensor, config: SignatureConfig) -> None:
     model.standardize(e)
-    for _ in _epochs(model, e, target, config, config.foretold_epochs, config.learning_rate, falling=True):
+    for _ in _epochs(model, e, target, config, config.predicted_epochs, config.learning_rate, falling=True):
         pass
 
 

@@ -45,11 +45,11 @@ class TTS(Protocol):
 
 
 @runtime_checkable
-class Foretelling(Protocol):
+class PredictsVoices(Protocol):
     """A backend that knows, without speaking, about which voice comes of a speaker vector."""
 
-    foretold_space: str  # of these voices
+    predicted_space: str  # of these voices
 
-    def foretell(self, speakers: np.ndarray) -> np.ndarray:
+    def predict_voices(self, speakers: np.ndarray) -> np.ndarray:
         """Returns the voice embeddings (n, dim) float32, unit norm, that speakers (n, dim) are expected to have."""
         ...

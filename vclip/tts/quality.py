@@ -1,4 +1,4 @@
-"""How well speech sounds: what DNSMOS foretells that listeners would say (Reddy et al., 2022, ITU-T P.835).
+"""How well speech sounds: what DNSMOS predicts that listeners would say (Reddy et al., 2022, ITU-T P.835).
 
 It was made to judge noise suppression: it hears noise and distortion, and knows little of whether a voice is lively.
 The weights ship in the PyPI package `speechmos`. Its own function judges short speech as often as it fits, repeated,
@@ -20,7 +20,7 @@ OPINION = np.poly1d([-0.06766283, 1.11546468, 0.04602535])
 
 
 def speech_quality(waveform: np.ndarray, sample_rate_hz: int) -> float:
-    """Returns the foretold mean opinion, from 1 (bad) to 5 (excellent), of speech (samples,) float in -1..1.
+    """Returns the predicted mean opinion, from 1 (bad) to 5 (excellent), of speech (samples,) float in -1..1.
 
     Speech shorter than nine seconds is repeated to that length; of longer speech every second begins a window.
     """

@@ -1,7 +1,7 @@
 """Runs ffmpeg under limits and splits its output, PPM or PGM pictures, as they come.
 
 Each picture carries its size, so that rotation, odd sizes and non-square pixels are ffmpeg's to resolve and need not
-be foretold.
+be predicted.
 """
 
 import fcntl

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vclip.config import load
 from vclip.errors import InputError, SpaceError
 from vclip.speakers.generator import KIND as GENERATOR
 from vclip.speakers.signature import SignatureConfig, TTSSignature, fit_signature
@@ -54,15 +55,15 @@ def test_what_has_no_relation_is_not_claimed():
     assert metrics["cosine_held_out"] < metrics["cosine_mean_voice"] + 0.01
 
 
-def test_what_the_tts_foretells_makes_up_for_what_was_not_spoken():
+def test_what_the_tts_predicts_makes_up_for_what_was_not_spoken():
     """Told of many voices with an error of its own, and given few that were spoken: better than either alone."""
     few, many, strangers = _speakers(100), _speakers(3000, seed=5), _speakers(200, seed=2)
     told = _tts(many) + np.random.default_rng(3).normal(size=(1, DIM)) * 0.1  # an accent that it does not know of
     told = (told / np.linalg.norm(told, axis=1, keepdims=True)).astype(np.float32)
 
-    def cosine(config, foretold):
-        signature, metrics = fit_signature("made-up", "v", "v", few, _tts(few), config, None, foretold)
-        assert metrics["foretold_speakers"] == (len(foretold[0]) if foretold else 0)
+    def cosine(config, predicted):
+        signature, metrics = fit_signature("made-up", "v", "v", few, _tts(few), config, None, predicted)
+        assert metrics["predicted_speakers"] == (len(predicted[0]) if predicted else 0)
         return np.einsum("nd,nd->n", signature.predict(strangers), _tts(strangers)).mean()
 
     quick = QUICK.model_copy(update={"correction_rate": 1e-3})
@@ -120,3 +121,12 @@ def test_save_and_load_give_equal_predictions(fitted, tmp_path):
     config.write_text(config.read_text().replace('"tts-signature"', f'"{GENERATOR}"'))
     with pytest.raises(InputError, match="found kind 'speaker-generator', expected 'tts-signature'"):
         TTSSignature.load(tmp_path / "signature")
+
+
+def test_the_option_names_of_version_0_1_are_still_read(tmp_path):
+    file = tmp_path / "old.yaml"
+    file.write_text("foretold: 7\nforetold_epochs: 3\n")
+    config = load(SignatureConfig, file)
+    assert (config.predicted, config.predicted_epochs) == (7, 3)
+    assert load(SignatureConfig, None, ["foretold=0"]).predicted == 0
+    assert config.model_dump()["predicted"] == 7

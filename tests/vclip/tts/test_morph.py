@@ -11,7 +11,7 @@ import soundfile
 from tools import calibrate_morph
 from vclip.encoders.ge2e import GE2E, SPACE
 from vclip.errors import InputError
-from vclip.tts.base import Foretelling
+from vclip.tts.base import PredictsVoices
 from vclip.tts.morph import inverse_map
 from vclip.tts.morph.backend import Morph
 from vclip.tts.morph.base_voice import CACHED_SENTENCES, MAX_PHONEMES, BaseVoice
@@ -34,12 +34,12 @@ def _speaker(dim, seed=0):
     return vector / np.linalg.norm(vector)
 
 
-def test_what_is_foretold_is_the_network_s_word_on_the_controls_that_speak(morph):
+def test_what_is_predicted_is_the_network_s_word_on_the_controls_that_speak(morph):
     vectors = np.stack([_speaker(morph.dim, seed) for seed in range(6)])
-    told = morph.foretell(vectors)
+    told = morph.predict_voices(vectors)
     np.testing.assert_allclose(told, morph._map.embeddings([morph.controls(vector) for vector in vectors]), atol=1e-3)
     assert np.abs(told[0] - told[1]).max() > 0.01
-    assert isinstance(morph, Foretelling)
+    assert isinstance(morph, PredictsVoices)
 
 
 def test_units_and_controls_are_inverse():
@@ -117,7 +117,7 @@ def test_a_male_voice_is_answered_by_a_male_voice(morph, embed, median_pitch_hz)
     assert median_pitch_hz(morph.synthesize(TEXT, low)) < 150 < median_pitch_hz(morph.synthesize(TEXT, high))
 
 
-def test_known_speakers_speak_as_foretold(morph, embed, median_pitch_hz):
+def test_known_speakers_speak_as_predicted(morph, embed, median_pitch_hz):
     known = morph.known_speakers(12)
     spoken = [morph.synthesize(TEXT, vector) for vector in known.vectors]
     assert np.mean(np.sum(embed(*spoken) * known.vectors, axis=1)) > 0.85

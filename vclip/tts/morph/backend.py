@@ -47,7 +47,7 @@ class Morph:
     def __init__(self, calibration: Path = inverse_map.HERE):
         self._voice = BaseVoice()
         self._map = inverse_map.load(calibration, hibari_sha256=self._voice.model_sha256)
-        self.space = self.foretold_space = self._map.calibration.space
+        self.space = self.predicted_space = self._map.calibration.space
         self.dim = self._map.dim
         self.made_of = {
             "hibari-tts": self._map.calibration.hibari_version,
@@ -72,15 +72,15 @@ class Morph:
     def known_speakers(self, count: int) -> SpeakerBank:
         """Returns `count` voices that people could have, half of them female; there is no end to them.
 
-        Their vectors are foretold by the calibrated network, not measured on speech, so this takes no time.
+        Their vectors are predicted by the calibrated network, not measured on speech, so this takes no time.
         """
         controls, genders = people(count)
         ids = np.array([f"morph-{i:05d}" for i in range(count)], dtype=str)
         return SpeakerBank(self.space, ids, self._map.embeddings(controls), np.array(genders, dtype=str))
 
-    def foretell(self, speakers: np.ndarray) -> np.ndarray:
+    def predict_voices(self, speakers: np.ndarray) -> np.ndarray:
         """Returns the embeddings (n, dim) float32 that the calibrated network expects of speakers (n, dim)."""
-        return self._map.foretell(speakers)
+        return self._map.predict_voices(speakers)
 
     def controls(self, speaker: np.ndarray) -> Controls:
         """Returns the controls that `synthesize` takes for an embedding (dim,).

@@ -103,7 +103,7 @@ class MorphMap:
         return hashlib.sha256(weights + json.dumps(self.calibration.ranges).encode()).hexdigest()
 
     def embeddings(self, controls: Sequence[Controls]) -> np.ndarray:
-        """Returns the embeddings (n, dim) float32, unit norm, >= 0, that n voices are foretold to have."""
+        """Returns the embeddings (n, dim) float32, unit norm, >= 0, that n voices are predicted to have."""
         units = np.array([morph_controls.to_unit(c) for c in controls]).reshape(-1, len(morph_controls.NAMES))
         return self.model(torch.from_numpy(units).float()).numpy()
 
@@ -112,13 +112,13 @@ class MorphMap:
         unit, _ = self._nearest(torch.from_numpy(np.array(embedding, dtype=np.float32))[None])
         return morph_controls.from_unit(unit[0].numpy())
 
-    def foretell(self, embeddings: np.ndarray) -> np.ndarray:
-        """Returns the embeddings (n, dim) float32 foretold of the voices nearest to embeddings (n, dim)."""
+    def predict_voices(self, embeddings: np.ndarray) -> np.ndarray:
+        """Returns the embeddings (n, dim) float32 predicted of the voices nearest to embeddings (n, dim)."""
         asked = torch.from_numpy(np.array(embeddings, dtype=np.float32))
         return torch.cat([self._nearest(some)[1] for some in asked.split(AT_ONCE)]).numpy()
 
     def _nearest(self, asked: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns controls (n, n_controls) on the unit cube, and what they are foretold to sound like (n, dim)."""
+        """Returns controls (n, n_controls) on the unit cube, and what they are predicted to sound like (n, dim)."""
         nearest = (asked @ self._embeddings.T).topk(CLIMBERS, dim=1).indices
         logits = torch.logit(self._guesses[nearest]).requires_grad_(True)  # (n, CLIMBERS, n_controls)
         optimizer = torch.optim.Adam([logits], lr=STEP_SIZE)
