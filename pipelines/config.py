@@ -1,13 +1,20 @@
-"""The configuration of all jobs: one section a room, each defined beside the code that uses it."""
+"""The configuration of all jobs, and the presets that ship with it.
 
+A section is defined beside the code that uses it; sections that several jobs share are defined here.
+"""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.ingest.sources.remote import RemoteConfig
 from vclip.association.training import TrainConfig
-from vclip.config import Settings
+from vclip.config import Settings, load
+from vclip.errors import InputError
 from vclip.speakers.generator import GeneratorConfig
 from vclip.speakers.signature import SignatureConfig
 from vclip.speakers.voice_search import SearchConfig
@@ -78,3 +85,53 @@ class Config(Settings):
         if not self.extraction.speaking.backend:  # a key that older stores do not know
             del values["extraction"]["speaking"]["backend"]
         return values
+
+
+PRESETS = Path(__file__).parent / "presets"  # links to the files of configs/, which the wheel holds as files
+
+
+def resolve(given: str | Path | None, overrides: Sequence[str], keys: Sequence[str]) -> Config:
+    """The configuration of one job: the defaults, a preset or file over them, overrides over both.
+
+    Args:
+        given: the name of a preset, as "offline", or a YAML file. It may have sections that the job does not use: one
+            preset serves many jobs.
+        overrides: `section.key=value` each.
+        keys: what the job uses: sections, as "train", or single keys, as "train.seed".
+
+    Raises:
+        InputError: there is no such preset or file, a value is wrong, or an override is of a key that is not used.
+    """
+    config = load(Config, preset(given), overrides)
+    for override in overrides:
+        key = override.partition("=")[0]
+        if not any(key == used or key.startswith(f"{used}.") for used in keys):
+            known = [name for name in _leaves(Config) if any(name == k or name.startswith(f"{k}.") for k in keys)]
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+            hint = f"did you mean '{near[0]}'?" if near else f"it uses {', '.join(keys)}"
+            raise InputError(f"override '{override}': this command does not use '{key}'; {hint}")
+    return config
+
+
+def preset(given: str | Path | None) -> Path | None:
+    """The YAML file of a preset, or the file that was given; None for none.
+
+    Raises:
+        InputError: it is neither a preset nor a file.
+    """
+    if given is None or Path(given).is_file():
+        return None if given is None else Path(given)
+    shipped = PRESETS / f"{given}.yaml"
+    if Path(given).name == str(given) and shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+    raise InputError(f"configuration {given}: found no such file; expected one, or a preset: {names}")
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> list[str]:
+    names = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        nested = isinstance(kind, type) and issubclass(kind, BaseModel)
+        names += _leaves(kind, f"{prefix}{name}.") if nested else [prefix + name]
+    return names

@@ -146,7 +146,7 @@ def outliers(
     """
     from pipelines.analysis.outliers import outliers
 
-    result = outliers(store, model, out, config_of(config, set), where, most)
+    result = outliers(store, model, out, config_of(config, set, "train.device", "train.seed"), where, most)
     print_result(result if as_json else {**result, "version": None}, as_json, f"outliers {out}")
 
 

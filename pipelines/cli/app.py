@@ -99,7 +99,10 @@ listening = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Let peop
 app.add_typer(listening, name="listening-test")
 
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="YAML file over the defaults, as configs/offline.yaml.")
+    str | None,
+    typer.Option(
+        "--config", "-c", metavar="PRESET|FILE", help="A preset, as offline, or a YAML file over the defaults."
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", "-s", help="Override one key: section.key=value; may be repeated.")
@@ -115,12 +118,11 @@ Model = Annotated[Path, typer.Option("--model", "-m", help="Folder of an associa
 Speakers = Annotated[Path, typer.Option("--speakers", "-g", help="Folder made by `fit-speakers`.")]
 
 
-def config_of(path: Path | None, overrides: list[str] | None) -> "Config":
-    """Returns the defaults with a YAML file and overrides over them."""
-    from pipelines.config import Config
-    from vclip.config import load
+def config_of(given: str | None, overrides: list[str] | None, *keys: str) -> "Config":
+    """The configuration of a command that uses `keys`, as `pipelines.config.resolve` says."""
+    from pipelines.config import resolve
 
-    return load(Config, path, overrides or ())
+    return resolve(given, overrides or (), keys)
 
 
 def at_of(tag: str | None, version: str | None) -> "str | dict[str, int] | None":

@@ -30,4 +30,11 @@ def browse(
     """
     from pipelines.browsing.server import browse
 
-    browse(store, model, speakers, host, port, config_of(config, set))
+    browse(
+        store,
+        model,
+        speakers,
+        host,
+        port,
+        config_of(config, set, "encoders", "extraction.tracks.detector", "generate"),
+    )

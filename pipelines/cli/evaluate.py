@@ -73,7 +73,7 @@ def evaluate(
     from pipelines.association.evaluate import Listed, Normalisation, evaluate
     from vclip.errors import InputError
 
-    resolved = config_of(config, set)
+    resolved = config_of(config, set, "train.device", "train.seed")
     options = {"--trials-meta": trials_meta, "--face-features": face_features, "--voice-features": voice_features}
     given = [name for name, value in {**options, "--partial": partial or None}.items() if value is not None]
     if trials is None and given:
@@ -114,7 +114,9 @@ def compare(
     """
     from pipelines.association.evaluate import compare
 
-    result = compare(a, b, store, config_of(config, set), where, out, at_of(tag, version))
+    result = compare(
+        a, b, store, config_of(config, set, "train.device", "train.seed"), where, out, at_of(tag, version)
+    )
     if as_json:
         print_json(result)
         return

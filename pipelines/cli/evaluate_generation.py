@@ -44,7 +44,7 @@ def evaluate_generation(
     """
     from pipelines.generation.evaluate import evaluate_generation
 
-    resolved = config_of(config, set)
+    resolved = config_of(config, set, "generate", "train")
     result = evaluate_generation(store, speakers, resolved, model, evaluator, people, voices, where, out)
     if as_json:
         print_json(result)

@@ -8,6 +8,9 @@ import typer
 from pipelines.cli.app import ConfigFile, Json, Model, Overrides, Speakers, app, config_of
 from pipelines.cli.output import print_json, print_line, print_result
 
+DISTILL = ("signature", "encoders.voice", "generate.tts", "batch.task_cpus")  # keys of the configuration
+GENERATE = ("generate", "encoders.face", "extraction.tracks.detector", "batch", "remote")
+
 
 @app.command("fit-speakers")
 def fit_speakers(
@@ -29,7 +32,11 @@ def fit_speakers(
     """
     from pipelines.generation.fit_speakers import fit_speakers
 
-    print_result(fit_speakers(out, config_of(config, set), speech, store, tts), as_json, f"speaker generator {out}")
+    print_result(
+        fit_speakers(out, config_of(config, set, "encoders.voice", "speakers"), speech, store, tts),
+        as_json,
+        f"speaker generator {out}",
+    )
 
 
 @app.command()
@@ -46,7 +53,7 @@ def distill(
     """
     from pipelines.generation.distill import distill
 
-    print_result(distill(speakers, out, config_of(config, set)), as_json, f"TTS signature {out}")
+    print_result(distill(speakers, out, config_of(config, set, *DISTILL)), as_json, f"TTS signature {out}")
 
 
 @app.command()
@@ -115,11 +122,11 @@ def generate(
     --speakers work/speakers --out work/speech`
 
     Example: `vclip generate --manifest jobs.csv -k 1 --model work/model --speakers work/speakers --out work/batch
-    --store work/store --config configs/batch.yaml`
+    --store work/store --config batch`
     """
     from vclip.errors import InputError
 
-    resolved = config_of(config, set)
+    resolved = config_of(config, set, *GENERATE)
     if manifest is not None:
         if face or text or prompt or same_person:
             raise InputError(

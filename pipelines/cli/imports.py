@@ -13,6 +13,8 @@ Meta = Annotated[
     typer.Option("--meta", help="vox1_meta.csv or vox2_meta.csv: labels, and whose name is whose."),
 ]
 
+USED = ("encoders", "extraction", "ingest")  # sections of the configuration
+
 
 @imports.command("pairs")
 def import_pairs(
@@ -27,11 +29,11 @@ def import_pairs(
     A pair whose picture shows no face, or whose sound is none, is a row that says so. Run it again to go on where it
     stopped.
 
-    Example: `vclip import pairs pairs/pairs.csv --store work/pairs --config configs/offline.yaml`
+    Example: `vclip import pairs pairs/pairs.csv --store work/pairs --config offline`
     """
     from pipelines.ingest.importers.pairs import import_pairs
 
-    show_ingest(import_pairs(table, store, config_of(config, set)), as_json)
+    show_ingest(import_pairs(table, store, config_of(config, set, *USED)), as_json)
 
 
 @imports.command("voxceleb")
@@ -56,7 +58,7 @@ def import_voxceleb(
     """
     from pipelines.ingest.importers.voxceleb import import_voxceleb
 
-    show_ingest(import_voxceleb(folders, store, config_of(config, set), meta, files), as_json)
+    show_ingest(import_voxceleb(folders, store, config_of(config, set, *USED), meta, files), as_json)
 
 
 @imports.command("features")

@@ -48,14 +48,14 @@ def ingest(
     Buckets take account, region and service from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
     AWS_REGION, AWS_ENDPOINT_URL; AWS_SKIP_SIGNATURE=true for public ones.
 
-    Example: `vclip ingest videos/ --store work/store --config configs/offline.yaml`
+    Example: `vclip ingest videos/ --store work/store --config offline`
 
     Example: `vclip ingest s3://corpus/manifest.parquet --store s3://corpus/store`
     """
     from pipelines.ingest.report import reported
     from pipelines.ingest.videos import ingest_videos, plan_videos
 
-    resolved = config_of(config, set)
+    resolved = config_of(config, set, "encoders", "extraction", "ingest", "remote")
     if dry_run:
         plan = plan_videos(inputs, store, resolved, labels, retry_failed, limit)
         print_result(plan.to_json(), as_json, "Dry run: nothing was written")

@@ -30,7 +30,7 @@ def inspect(
 
     if not (out or sheet):
         out, sheet = Path(f"{video.stem}.inspected.mp4"), Path(f"{video.stem}.inspected.jpg")
-    result = inspect(video, config_of(config, set).extraction, out, sheet)
+    result = inspect(video, config_of(config, set, "extraction").extraction, out, sheet)
     if as_json:
         print_json(result)
     else:

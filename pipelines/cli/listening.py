@@ -42,7 +42,9 @@ def make(
     from pipelines.listening.make import make
 
     systems = _systems(speech)
-    result = make(systems, out, config_of(config, set), store, where, items, pairs, seed)
+    result = make(
+        systems, out, config_of(config, set, "extraction.tracks.detector", "remote"), store, where, items, pairs, seed
+    )
     print_result(result, as_json, f"listening test {out}")
 
 

@@ -104,7 +104,11 @@ def embed(
     """
     from pipelines.maintenance.reembed import embed, tables_of
 
-    print_result(embed(store, config_of(config, set), tables_of(only), replace, again), as_json, f"store {store}")
+    print_result(
+        embed(store, config_of(config, set, "encoders", "batch.task_cpus"), tables_of(only), replace, again),
+        as_json,
+        f"store {store}",
+    )
 
 
 @app.command()

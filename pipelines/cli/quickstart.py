@@ -22,6 +22,7 @@ def quickstart(
 
     Example: `vclip quickstart --out quickstart`, then open quickstart/index.html.
     """
-    from pipelines.quickstart.job import OFFLINE, quickstart
+    from pipelines.config import Config
+    from pipelines.quickstart.job import quickstart
 
-    quickstart(out, videos, face, config_of(config, set if config else [*OFFLINE, *(set or [])]))
+    quickstart(out, videos, face, config_of(config or "offline", set, *Config.model_fields))

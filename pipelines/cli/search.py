@@ -50,5 +50,8 @@ def search(
     """
     from pipelines.search.job import search
 
-    asked, resolved = {"face": face, "voice": voice, "text": text}, config_of(config, set)
+    asked, resolved = (
+        {"face": face, "voice": voice, "text": text},
+        config_of(config, set, "encoders", "extraction.tracks.detector"),
+    )
     search(store, find, asked, model, resolved, k, where, media, exact, memory_gb, prior, face_index, format)

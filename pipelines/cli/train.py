@@ -38,7 +38,7 @@ def train(
     """
     from pipelines.association.train import train
 
-    done = train(store, out, config_of(config, set), where, folds, method, at_of(tag, version), workers)
+    done = train(store, out, config_of(config, set, "train"), where, folds, method, at_of(tag, version), workers)
     print_result(done, as_json, f"model {out}")
 
 
@@ -66,7 +66,7 @@ def benchmark_association(
     """
     from pipelines.association.benchmark import benchmark, table
 
-    result = benchmark(store, config_of(config, set), methods or (), folds, seeds, where, out)
+    result = benchmark(store, config_of(config, set, "train"), methods or (), folds, seeds, where, out)
     if as_json:
         print_json(result)
         return

@@ -29,7 +29,6 @@ from vclip.errors import InputError
 from vclip.speakers.generator import MIN_SPEAKERS
 from vclip.speakers.signature import SignatureConfig
 
-OFFLINE = ("encoders.face=dlib", "encoders.voice=resemblyzer")  # as configs/offline.yaml
 TEXTS = ("Hello, nice to meet you. This is how I imagine your voice.",)
 SAMPLE_PEOPLE = 40
 FOLDS = 5

@@ -3,13 +3,15 @@
 import pytest
 import yaml
 
-from pipelines.config import Config
-from tests.support.vclip_command import OFFLINE, ROOT
+from pipelines.config import PRESETS as SHIPPED
+from pipelines.config import Config, resolve
+from tests.support.vclip_command import COMMANDS, OFFLINE, ROOT
 from vclip.association.methods import method_of
 from vclip.config import load
 from vclip.encoders import open_face_encoder, open_voice_encoder
 from vclip.errors import InputError
 
+NEEDED = {("generate",): ("--face", "x.jpg", "--text", "x")}
 CLUSTERS = {"cluster.yaml", "kuberay.yaml", "runtime_env.yaml"}  # Ray's and KubeRay's, see test_cluster_files
 PRESETS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.name not in CLUSTERS)
 
@@ -49,10 +51,53 @@ def test_the_offline_preset_opens_without_a_network():
     assert (open_face_encoder(encoders.face).dim, open_voice_encoder(encoders.voice).dim) == (128, 256)
 
 
-def test_the_quickstart_runs_on_the_offline_preset():
-    from pipelines.quickstart.job import OFFLINE as quickstart
+def test_every_preset_has_a_name_that_works_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert {path.stem for path in PRESETS} == {path.stem for path in SHIPPED.glob("*.yaml")}
+    for path in PRESETS:
+        assert resolve(path.stem, (), ()) == load(Config, path)
 
-    assert load(Config, None, quickstart) == load(Config, OFFLINE)
+
+def test_a_preset_that_is_none_is_told_with_those_that_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"ofline: found no such file; expected one, or a preset: .*offline"):
+        resolve("ofline", (), ())
+    with pytest.raises(InputError, match="found no such file"):
+        resolve("../configs/offline", (), ())
+
+
+def test_a_preset_may_have_sections_that_the_job_does_not_use_and_an_override_may_not():
+    assert resolve("offline", ["train.seed=3"], ["train"]).train.seed == 3
+    with pytest.raises(InputError, match=r"does not use 'encoders.face'; it uses train$"):
+        resolve("offline", ["encoders.face=dlib"], ["train"])
+    with pytest.raises(InputError, match=r"does not use 'train.batch_size'; it uses train.seed"):
+        resolve(None, ["train.batch_size=8"], ["train.seed"])
+
+
+CONFIGURED = [name for name, command in COMMANDS.items() if any(p.name == "set" for p in command.params)]
+
+
+@pytest.mark.parametrize("name", CONFIGURED, ids=" ".join)
+def test_no_command_takes_an_override_that_it_does_not_use(name, vclip):
+    """Each is run as far as its configuration, which comes before all else; an override of no use ends it there."""
+    if name == ("quickstart",):
+        pytest.skip("runs every job, and so uses every section")
+    unused = {
+        "train": "encoders.face=dlib",
+        "ingest": "train.seed=1",
+        "import": "train.seed=1",
+        "inspect": "train.seed=1",
+    }
+    override = unused.get(name[0], "ingest.commit_every=7")
+    arguments = [
+        value
+        for parameter in COMMANDS[name].params
+        if parameter.required
+        for value in ([*parameter.opts[:1]] if parameter.param_type_name == "option" else []) + ["a=nothing-here"]
+    ]
+    said = vclip(*name, *arguments, *NEEDED.get(name, ()), "--set", override)
+    assert said.code == 2
+    assert f"does not use '{override.partition('=')[0]}'" in said.err
 
 
 def test_overrides_win_over_the_file_and_the_last_one_wins():

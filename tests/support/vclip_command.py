@@ -3,15 +3,34 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import click
+import typer
 
 from pipelines.cli.commands import app
 
 ROOT = Path(__file__).parents[2]
 OFFLINE = ROOT / "configs" / "offline.yaml"
 BIN = Path(sys.executable).parent
+
+
+CLI = typer.main.get_command(app)
+
+
+def _commands(
+    group: click.Command = CLI, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(_commands())
 
 
 @dataclass(frozen=True)
