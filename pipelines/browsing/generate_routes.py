@@ -13,8 +13,8 @@ from pipelines.generation.faces import Face
 from pipelines.generation.models import check_tts, open_models, with_tts
 from pipelines.generation.utterances import Utterance, provenance, speak
 from pipelines.generation.voices import Casting
+from vclip.marking.provenance import speech_file
 from vclip.tts import open_tts
-from vclip.tts.wav import speech_file
 
 LONGEST_TEXT = 300
 

@@ -31,8 +31,8 @@ from pipelines.generation.voices import choose_voices
 from pipelines.progress import step
 from stores import Store
 from vclip.errors import InputError
+from vclip.marking.provenance import write_speech
 from vclip.tts import open_tts
-from vclip.tts.wav import write_speech
 
 
 def generate(

@@ -14,8 +14,8 @@ from pipelines.output_store import Output
 from stores import Store
 from vclip.association.base import Association
 from vclip.errors import InputError
+from vclip.marking.provenance import speech_file
 from vclip.tts import TTS
-from vclip.tts.wav import speech_file
 
 FOLDER = "speech"
 READERS = 16  # threads that read sidecars

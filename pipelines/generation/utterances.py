@@ -14,7 +14,7 @@ from vclip.audio import prepare_speech
 from vclip.encoders import VoiceEncoder, open_voice_encoder, spec_of_space
 from vclip.speakers.metrics import f2v
 from vclip.tts import TTS
-from vclip.tts.streaming_wav import Spool
+from vclip.tts.wav import StreamedSpeech
 
 HEARD_S = 60.0
 NOTICE = "Synthetic speech. The voice was made to suit the {}; it is nobody's own voice."
@@ -43,7 +43,7 @@ class Judge:
         spec = spec_of_space(evaluator.voice_space, evaluator.encoders)
         self._listener: VoiceEncoder = open_voice_encoder(spec, "cpu")
 
-    def f2v(self, face: Subject, speech: Spool) -> float:
+    def f2v(self, face: Subject, speech: StreamedSpeech) -> float:
         """Returns the cosine of a face with speech, under the evaluator; of long speech its beginning is heard."""
         samples = prepare_speech(speech.head(HEARD_S), speech.sample_rate_hz, self._listener.sample_rate_hz)
         heard = self._listener.embed([samples])
@@ -58,13 +58,13 @@ class Spoken:
     scores: Mapping[str, float]  # those that speech is needed for
 
 
-def speak(utterance: Utterance, tts: TTS, judge: Judge | None) -> tuple[Spool, Spoken]:
+def speak(utterance: Utterance, tts: TTS, judge: Judge | None) -> tuple[StreamedSpeech, Spoken]:
     """Returns the speech, and what was measured on it.
 
     Raises:
         InputError: the TTS cannot speak the text.
     """
-    speech = Spool(tts.parts(utterance.text, utterance.voice.speaker), tts.sample_rate_hz)
+    speech = StreamedSpeech(tts.parts(utterance.text, utterance.voice.speaker), tts.sample_rate_hz)
     scores = {"f2v": judge.f2v(utterance.face, speech)} if judge else {}
     return speech, Spoken(speech.seconds, scores)
 

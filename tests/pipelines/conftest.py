@@ -92,9 +92,9 @@ def ingested(sample, new_uri) -> Ingested:
 def pair_files(tmp_path_factory) -> Path:
     """pairs.csv with a picture and speech of each person; the last picture, `nobody`, shows no face."""
     from vclip.audio import resample
+    from vclip.marking.provenance import write_speech
     from vclip.tts.morph.backend import Morph
-    from vclip.tts.streaming_wav import Spool
-    from vclip.tts.wav import write_speech
+    from vclip.tts.wav import StreamedSpeech
 
     folder = tmp_path_factory.mktemp("pairs")
     voice, people = Morph(), people_in_pairs()
@@ -104,7 +104,7 @@ def pair_files(tmp_path_factory) -> Path:
         for number, person in enumerate(people):
             text = "We missed the early train, so we had coffee and waited for the next."
             speech = resample(voice.speak(text, controls_of(person)), voice.sample_rate_hz, 16_000)
-            write_speech(folder / person.name / "speech.wav", Spool([speech], 16_000), {})
+            write_speech(folder / person.name / "speech.wav", StreamedSpeech([speech], 16_000), {})
             cv2.imwrite(str(folder / f"{person.name}.png"), portrait_of(person)[..., ::-1])
             files = [f"{person.name}.png", f"{person.name}/speech.wav"]
             writer.writerow([number, person.name, gender_of(person), *files, "made up"])

@@ -16,8 +16,8 @@ from pipelines.generation.voices import Voice
 from pipelines.listening.page import QUESTIONS
 from pipelines.quickstart.sample import draw_people, portrait_of
 from tests.support.generation_world import Beeper
-from vclip.tts.streaming_wav import Spool
-from vclip.tts.wav import write_speech
+from vclip.marking.provenance import write_speech
+from vclip.tts.wav import StreamedSpeech
 
 TEXTS = ("Hello there.", "Good night.")
 
@@ -42,7 +42,7 @@ def say(folder: Path, score: str, faces: list[Path], batch: bool = False) -> Pat
             wave = tts.synthesize(text, speaker)
             said = provenance(utterance, Spoken(0.6, {}), settings, {"tts": {"name": score}})
             name = files_of(utterance)[0] if batch else f"{path.stem}_{utterance.generation_id[:8]}.wav"
-            write_speech(folder / name, Spool([wave], tts.sample_rate_hz), said)
+            write_speech(folder / name, StreamedSpeech([wave], tts.sample_rate_hz), said)
             lines.append({"state": "done", "wav": f"s3://elsewhere/batch/{name}"})
     if batch:
         lines.append({"state": "failed", "reason": "no face"})

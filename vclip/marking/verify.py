@@ -1,7 +1,7 @@
-"""Whether a speech file still is what its provenance says.
+"""Whether a speech file and its provenance label still belong together.
 
-The provenance names the hash of the samples, so a file whose sound was edited, or whose provenance is another file's,
-is told from one as it was written. It is a label and no signature: whoever wants to can write a false one, or none.
+The label holds the hash of the samples, so `verify` recognises a file whose audio was edited or whose label was
+copied from another file. The label is no signature: anybody can write a false one, or remove it.
 """
 
 import json
@@ -9,36 +9,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vclip.tts.wav import read_speech
+from vclip.marking.provenance import read_label
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What a speech file says of itself, and what of it does not hold."""
+    """The label of a speech file, and the problems that were found with it."""
 
     path: str
     provenance: dict[str, Any]
-    problems: tuple[str, ...]  # none: sound, provenance and sidecar belong together
+    problems: tuple[str, ...]  # empty where audio, label and sidecar belong together
 
 
 def verify(path: str | Path) -> Verified:
-    """Returns the provenance of a WAV file, and where it and the samples, or it and the sidecar, have parted.
+    """Returns the provenance label of a WAV file, and where its samples or its sidecar contradict it.
 
-    A sidecar need not be there; one that is there must say the same.
+    The sidecar may be missing; one that exists must equal the label.
 
     Raises:
         InputError: the file is missing, not a WAV file, or carries no provenance.
     """
-    said, found = read_speech(path)
+    label, actual = read_label(path)
     problems = []
-    if (written := said.get("audio")) is None:
+    if (written := label.get("audio")) is None:
         problems.append("the provenance names no hash of the samples, expected one; it was not written by this vclip")
-    elif written != found:
+    elif written != actual:
         problems.append("the samples or their rate are not those that the provenance was written for")
     sidecar = Path(path).with_suffix(".json")
-    if sidecar.exists() and _read(sidecar) != said:
-        problems.append(f"the sidecar {sidecar.name} says something else than the file itself")
-    return Verified(str(path), said, tuple(problems))
+    if sidecar.exists() and _read(sidecar) != label:
+        problems.append(f"the sidecar {sidecar.name} differs from the provenance inside the file")
+    return Verified(str(path), label, tuple(problems))
 
 
 def _read(sidecar: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Loudness as broadcasters measure it (ITU-R BS.1770-4, mono) and a waveform brought to it (EBU R 128: -23 LUFS)."""
+"""Loudness of mono speech (ITU-R BS.1770-4), and the gain that brings it to EBU R 128's -23 LUFS."""
 
 import numpy as np
 from scipy.signal import lfilter
@@ -10,7 +10,7 @@ SILENCE_LUFS, BELOW_MEAN_LU = -70.0, 10.0
 
 
 class Meter:
-    """Measures the loudness of speech as it comes."""
+    """Measures the loudness of speech that arrives in parts."""
 
     def __init__(self, sample_rate_hz: int):
         self._step = round(STEP_S * sample_rate_hz)
@@ -20,19 +20,19 @@ class Meter:
         self._peak = 0.0
 
     def add(self, samples: np.ndarray) -> None:
-        """Hears (n,) float in -1..1."""
-        heard = np.asarray(samples, dtype=np.float64)
-        self._peak = max(self._peak, float(np.abs(heard).max(initial=0)))
+        """Measures the next samples (n,), float in -1..1."""
+        weighted = np.asarray(samples, dtype=np.float64)
+        self._peak = max(self._peak, float(np.abs(weighted).max(initial=0)))
         for number, (numerator, denominator, state) in enumerate(self._filters):
-            heard, state = lfilter(numerator, denominator, heard, zi=state)
+            weighted, state = lfilter(numerator, denominator, weighted, zi=state)
             self._filters[number] = numerator, denominator, state
-        squares = np.concatenate([self._rest, heard**2])
+        squares = np.concatenate([self._rest, weighted**2])
         whole = len(squares) // self._step * self._step
         self._energies.append(squares[:whole].reshape(-1, self._step).sum(axis=1))
         self._rest = squares[whole:]
 
     def lufs(self) -> float:
-        """Returns the gated loudness of what was heard; minus infinity of silence."""
+        """Returns the gated loudness of all samples so far; minus infinity for silence."""
         energies = np.concatenate([np.zeros(0), *self._energies])
         if len(energies) < STEPS:  # as if silence followed
             energies = np.pad(np.append(energies, self._rest.sum()), (0, STEPS - 1 - len(energies)))
@@ -44,28 +44,22 @@ class Meter:
         return float(-0.691 + 10 * np.log10(power.mean()))
 
     def gain(self) -> float:
-        """Returns the factor that brings it to TARGET_LUFS, or less where a peak would pass PEAK; 1 for silence."""
-        found_lufs = self.lufs()
-        if not np.isfinite(found_lufs):
+        """Returns the factor that brings the samples to TARGET_LUFS, or a lower one where a peak would pass PEAK.
+
+        Silence keeps its level: 1.
+        """
+        lufs = self.lufs()
+        if not np.isfinite(lufs):
             return 1.0
-        return min(10 ** ((TARGET_LUFS - found_lufs) / 20), PEAK / self._peak)
-
-
-def loudness_lufs(waveform: np.ndarray, sample_rate_hz: int) -> float:
-    """Returns the gated loudness of (samples,) float in -1..1; minus infinity for silence."""
-    return _heard(waveform, sample_rate_hz).lufs()
+        return min(10 ** ((TARGET_LUFS - lufs) / 20), PEAK / self._peak)
 
 
 def normalised(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """Returns (samples,) float32 at TARGET_LUFS, or quieter where a peak would pass PEAK; silence stays as it is."""
     waveform = np.asarray(waveform, dtype=np.float32)
-    return waveform * np.float32(_heard(waveform, sample_rate_hz).gain())
-
-
-def _heard(waveform: np.ndarray, sample_rate_hz: int) -> Meter:
     meter = Meter(sample_rate_hz)
     meter.add(waveform)
-    return meter
+    return waveform * np.float32(meter.gain())
 
 
 def _power(lufs: float) -> float:

@@ -1,130 +1,132 @@
-"""Speech files that say what they are: 16-bit mono WAV, with its provenance inside it and in a JSON file beside it.
+"""Speech of any length as a 16-bit mono WAV file with a comment inside it.
 
-`x.wav` carries a RIFF INFO list (ISFT the program, ICMT the provenance as JSON), `x.json` the same provenance. Both
-hold `"synthetic": true` and the hash of the samples, by which `verify` tells whether they still belong together.
-Loudness is EBU R 128's -23 LUFS (`loudness`). A file is written in parts, as long as it may be (`spool`).
+A TTS yields speech in parts. Beyond the first minutes they wait on disk (`StreamedSpeech`), so that a book needs no
+more memory than a page; the gain that brings the whole to EBU R 128's -23 LUFS is only known at the end (`loudness`).
+The file carries a RIFF INFO list: ISFT names the program, ICMT is the comment.
 """
 
-import hashlib
-import json
-import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-import vclip
 from vclip.errors import InputError
-from vclip.tts.streaming_wav import Spool
+from vclip.tts.loudness import Meter
 
-_SYNTHETIC = {"synthetic": True}
+IN_MEMORY_BYTES = 64 << 20  # eleven minutes at 24 kHz
+CHUNK_BYTES = 4 << 20
 LONGEST_BYTES = (4 << 30) - (1 << 20)  # of samples; sizes in the file have 32 bits
-SOFTWARE = f"vclip {vclip.__version__} (synthetic speech)"
 
 
-def write_speech(path: str | Path, speech: Spool, provenance: Mapping[str, Any]) -> tuple[Path, Path]:
-    """Returns the paths of the WAV file and its sidecar, both written whole or not at all, the sidecar last.
+class StreamedSpeech:
+    """The samples of one utterance, kept in memory up to a limit and beyond it in a temporary file.
 
     Args:
-        path: ends in `.wav`; missing folders are made.
-        speech, provenance: as `speech_file` takes them.
+        parts: (n,) float in -1..1 each, one after the other.
+        sample_rate_hz: of the samples.
+        in_memory_bytes: size of float32 samples from which they move to a file.
+        chunk_bytes: size of the float32 chunks that `chunks` yields, a multiple of 4.
 
     Raises:
-        InputError: the path has another ending or cannot be written, or the speech is too long for a WAV file.
+        InputError: a part is not finite or has another shape, or there are no samples at all.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".wav":
-        raise InputError(f"speech file {path}: expected a name that ends in .wav")
-    try:
-        wav, said = speech_file(speech, provenance)
-    except InputError as error:
-        raise InputError(f"speech file {path}: {error}") from None
-    sidecar = path.with_suffix(".json")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, wav)
-        _write_whole(sidecar, [said])
-    except OSError as error:
-        raise InputError(f"speech file {path}: cannot be written ({error.strerror or error})") from None
-    return path, sidecar
+
+    def __init__(
+        self,
+        parts: Iterable[np.ndarray],
+        sample_rate_hz: int,
+        in_memory_bytes: int = IN_MEMORY_BYTES,
+        chunk_bytes: int = CHUNK_BYTES,
+    ):
+        self.sample_rate_hz = sample_rate_hz
+        self._chunk_bytes = chunk_bytes
+        self.samples = 0
+        meter = Meter(sample_rate_hz)
+        self._file = tempfile.SpooledTemporaryFile(in_memory_bytes)  # noqa: SIM115 (as long as this lives)
+        for part in parts:
+            part = np.asarray(part)
+            if part.ndim != 1 or not np.isfinite(part).all():
+                raise InputError(f"expected finite samples of shape (n,), found {_described(part)}")
+            meter.add(part)
+            self._file.write(np.ascontiguousarray(part, np.float32).data)
+            self.samples += len(part)
+        if not self.samples:
+            raise InputError("expected finite samples of shape (n,), found none")
+        self._gain = np.float32(meter.gain())
+
+    def __repr__(self) -> str:
+        return f"StreamedSpeech({self.seconds:.1f} s at {self.sample_rate_hz} Hz)"
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.samples / self.sample_rate_hz
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """Yields the samples (n,) float32 at -23 LUFS, or quieter where they would clip."""
+        self._file.seek(0)
+        while read := self._file.read(self._chunk_bytes):
+            yield np.frombuffer(read, np.float32) * self._gain
+
+    def head(self, seconds: float) -> np.ndarray:
+        """Returns the samples (n,) float32 of the first `seconds`, or all of them, at the loudness of `chunks`."""
+        self._file.seek(0)
+        return np.frombuffer(self._file.read(4 * round(seconds * self.sample_rate_hz)), np.float32) * self._gain
+
+    def pcm(self) -> Iterator[bytes]:
+        """Yields the samples of `chunks` as little-endian 16-bit integers."""
+        return (np.rint(chunk * 32767).astype("<i2").tobytes() for chunk in self.chunks())
 
 
-def speech_file(speech: Spool, provenance: Mapping[str, Any]) -> tuple[Iterator[bytes], bytes]:
-    """Returns what a WAV file, in parts, and its sidecar hold.
+def wav_parts(
+    speech: StreamedSpeech, software: str, comment: str, longest_bytes: int = LONGEST_BYTES
+) -> Iterator[bytes]:
+    """Returns the bytes of a WAV file, in parts.
 
     Args:
-        speech: what was spoken; the file has it at -23 LUFS, or quieter where it would clip.
-        provenance: models, face, text, scores: what JSON can hold, and numpy scalars.
+        speech: the samples.
+        software: the program's name, for the file's ISFT chunk.
+        comment: the text of the file's ICMT chunk.
+        longest_bytes: the size of samples that the file may hold; what the format allows by default.
 
     Raises:
         InputError: the speech is longer than a WAV file can hold.
     """
     size = 2 * speech.samples
-    if size > LONGEST_BYTES:
+    if size > longest_bytes:
         raise InputError(f"{speech.seconds / 3600:.1f} h of speech are more than a WAV file holds; divide the text")
-    digest = hashlib.sha256()
-    for pcm in _pcm(speech):
-        digest.update(pcm)
-    # First, to be seen; and last, so that no caller can deny it.
-    said = _SYNTHETIC | dict(provenance) | {"audio": _mark(digest, speech.sample_rate_hz)} | _SYNTHETIC
-    comment = json.dumps(said, default=np.generic.item)
-    sidecar = json.dumps(json.loads(comment), indent=2, ensure_ascii=False) + "\n"
-    return chain([_head(size, speech.sample_rate_hz, comment)], _pcm(speech)), sidecar.encode()
+    return chain([_head(size, speech.sample_rate_hz, software, comment)], speech.pcm())
 
 
-def _pcm(speech: Spool) -> Iterator[bytes]:
-    return (np.rint(chunk * 32767).astype("<i2").tobytes() for chunk in speech.chunks())
+@dataclass(frozen=True)
+class WavContents:
+    """What was read from a WAV file."""
+
+    comment: bytes  # the body of its ICMT chunk, without padding
+    pcm: bytes  # the body of its data chunk
+    sample_rate_hz: int
 
 
-def audio_mark(pcm: bytes, sample_rate_hz: int) -> dict[str, Any]:
-    """Returns what provenance says of the samples that it belongs to: their hash and their rate."""
-    return _mark(hashlib.sha256(pcm), sample_rate_hz)
-
-
-def _mark(digest: "hashlib._Hash", sample_rate_hz: int) -> dict[str, Any]:
-    return {"sha256": digest.hexdigest(), "sample_rate_hz": sample_rate_hz}
-
-
-def read_provenance(path: str | Path) -> dict[str, Any]:
-    """Returns the provenance inside a WAV file that `write_speech` made.
+def parse_wav(data: bytes) -> WavContents:
+    """Returns the comment and the samples of a WAV file's bytes.
 
     Raises:
-        InputError: the file is missing, not a WAV file, or carries no provenance.
+        KeyError, ValueError, struct.error: the data is no WAV file with a comment.
     """
-    return read_speech(path)[0]
+    if data[:4] != b"RIFF":
+        raise ValueError("not a RIFF file")
+    # A file may hold several LIST chunks; those that are not INFO come from other programs.
+    chunks = {name: body for name, body in _chunks(data[12:]) if name != b"LIST" or body[:4] == b"INFO"}
+    comment = dict(_chunks(chunks[b"LIST"][4:]))[b"ICMT"].rstrip(b"\0")
+    return WavContents(comment, chunks[b"data"], struct.unpack_from("<I", chunks[b"fmt "], 4)[0])
 
 
-def read_speech(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the provenance inside a WAV file, and the `audio_mark` of the samples that are really in it.
-
-    Raises:
-        InputError: as `read_provenance`.
-    """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"speech file {path}: {error.strerror or error}; expected a WAV by vclip") from None
-    try:
-        # Of lists there may be several; the others of other programs.
-        chunks = {name: body for name, body in _chunks(data[12:]) if name != b"LIST" or body[:4] == b"INFO"}
-        said = json.loads(dict(_chunks(chunks[b"LIST"][4:]))[b"ICMT"].rstrip(b"\0"))
-        mark = audio_mark(chunks[b"data"], struct.unpack_from("<I", chunks[b"fmt "], 4)[0])
-    except (KeyError, ValueError, struct.error):
-        said = None
-    if data[:4] != b"RIFF" or not isinstance(said, dict) or "synthetic" not in said:
-        found = "a WAV file without provenance" if data[:4] == b"RIFF" else "no WAV file"
-        raise InputError(
-            f"speech file {path}: found {found}, expected a WAV by vclip; it does not say whether it is synthetic"
-        )
-    return said, mark
-
-
-def _head(size: int, sample_rate_hz: int, comment: str) -> bytes:
-    """Returns all that stands before so many bytes of samples."""
-    info = b"INFO" + _chunk(b"ISFT", SOFTWARE.encode() + b"\0") + _chunk(b"ICMT", comment.encode() + b"\0")
+def _head(size: int, sample_rate_hz: int, software: str, comment: str) -> bytes:
+    """Returns everything in the file before its `size` bytes of samples."""
+    info = b"INFO" + _chunk(b"ISFT", software.encode() + b"\0") + _chunk(b"ICMT", comment.encode() + b"\0")
     # PCM, one channel, samples and bytes a second, bytes and bits a sample.
     kind = struct.pack("<HHIIHH", 1, 1, sample_rate_hz, 2 * sample_rate_hz, 2, 16)
     before = b"WAVE" + _chunk(b"fmt ", kind) + _chunk(b"LIST", info) + b"data" + struct.pack("<I", size)
@@ -143,11 +145,6 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 8 + size + size % 2
 
 
-def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(partial, "wb") as file:
-            file.writelines(parts)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+def _described(part: np.ndarray) -> str:
+    finite = "" if np.isfinite(part).all() else ", some not finite"
+    return f"shape {part.shape}{finite}"

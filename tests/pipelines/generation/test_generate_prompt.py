@@ -10,7 +10,7 @@ import torch
 from stores import Store
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.encoders import open_face_encoder
-from vclip.tts.wav import read_provenance
+from vclip.marking.provenance import read_provenance
 
 pytestmark = pytest.mark.slow
 CLIP = "ViT-S-32-alt"  # the smallest that open_clip has

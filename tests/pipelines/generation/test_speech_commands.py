@@ -17,10 +17,10 @@ from tests.support.vclip_command import tree
 from vclip.association.model import AssociationModel
 from vclip.audio import prepare_speech
 from vclip.encoders import open_voice_encoder
+from vclip.marking.provenance import read_provenance, write_speech
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import TTSSignature
-from vclip.tts.streaming_wav import Spool
-from vclip.tts.wav import read_provenance, write_speech
+from vclip.tts.wav import StreamedSpeech
 
 pytestmark = pytest.mark.slow
 TEXT = "Hello there, how are you today?"
@@ -201,7 +201,8 @@ def test_generations_are_recorded_in_a_store(asked, ingested, vclip, tmp_path):
 def test_verify_tells_what_holds_and_what_does_not(vclip, tmp_path):
     tone = 0.1 * np.sin(np.arange(16_000))
     paths = [
-        write_speech(tmp_path / f"{name}.wav", Spool([tone], 16_000), {"text": name})[0] for name in ("one", "two")
+        write_speech(tmp_path / f"{name}.wav", StreamedSpeech([tone], 16_000), {"text": name})[0]
+        for name in ("one", "two")
     ]
     said = vclip("verify", *paths)
     assert (said.code, said.err) == (0, "")

@@ -1,4 +1,4 @@
-"""What was changed after it was written is told from what was not."""
+"""`verify` reports files that were changed after they were written, and no others."""
 
 import json
 import struct
@@ -8,12 +8,12 @@ import pytest
 import soundfile
 
 from vclip.errors import InputError
+from vclip.marking.provenance import read_provenance, write_speech
 from vclip.marking.verify import verify
-from vclip.tts.streaming_wav import Spool
-from vclip.tts.wav import read_provenance, write_speech
+from vclip.tts.wav import StreamedSpeech
 
 RATE_HZ = 16_000
-SAID = {"text": "Hello", "models": {"tts": {"name": "morph"}}}
+LABEL = {"text": "Hello", "models": {"tts": {"name": "morph"}}}
 
 
 def _tone(hz):
@@ -22,10 +22,10 @@ def _tone(hz):
 
 @pytest.fixture
 def speech(tmp_path):
-    return write_speech(tmp_path / "a.wav", Spool([_tone(440)], RATE_HZ), SAID)[0]
+    return write_speech(tmp_path / "a.wav", StreamedSpeech([_tone(440)], RATE_HZ), LABEL)[0]
 
 
-def test_what_was_written_holds_with_and_without_its_sidecar(speech):
+def test_a_file_as_written_verifies_with_and_without_its_sidecar(speech):
     found = verify(speech)
     assert found.problems == ()
     assert found.provenance == json.loads(speech.with_suffix(".json").read_text())
@@ -56,13 +56,13 @@ def _cut(data):
 
 
 @pytest.mark.parametrize("change", [_other_sample, _other_rate, _cut])
-def test_changed_sound_is_told(speech, change):
+def test_changed_audio_is_reported(speech, change):
     speech.write_bytes(change(speech.read_bytes()))
     assert [problem for problem in verify(speech).problems if "samples" in problem]
 
 
-def test_the_sidecar_of_another_file_is_told(speech, tmp_path):
-    other = write_speech(tmp_path / "b.wav", Spool([_tone(220)], RATE_HZ), SAID)[1]
+def test_the_sidecar_of_another_file_is_reported(speech, tmp_path):
+    other = write_speech(tmp_path / "b.wav", StreamedSpeech([_tone(220)], RATE_HZ), LABEL)[1]
     speech.with_suffix(".json").write_bytes(other.read_bytes())
     (problem,) = verify(speech).problems
     assert "a.json" in problem
@@ -70,10 +70,10 @@ def test_the_sidecar_of_another_file_is_told(speech, tmp_path):
     assert len(verify(speech).problems) == 1
 
 
-def test_provenance_without_a_hash_is_told(speech):
-    said = read_provenance(speech)
-    without = {name: value for name, value in said.items() if name != "audio"}
-    data, old, new = speech.read_bytes(), json.dumps(said).encode(), json.dumps(without).encode()
+def test_provenance_without_a_hash_is_reported(speech):
+    label = read_provenance(speech)
+    without = {name: value for name, value in label.items() if name != "audio"}
+    data, old, new = speech.read_bytes(), json.dumps(label).encode(), json.dumps(without).encode()
     assert old in data
     speech.write_bytes(data.replace(old, new.ljust(len(old))))
     assert "no hash" in verify(speech).problems[0]

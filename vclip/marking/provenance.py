@@ -1,0 +1,122 @@
+"""The provenance label of generated speech: inside the WAV file and in a JSON file beside it.
+
+`x.wav` carries the label as JSON in its comment, `x.json` carries the same. Both hold `"synthetic": true` and the
+SHA-256 of the samples, by which `vclip.marking.verify` finds out whether label and samples still belong together.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import vclip
+from vclip.errors import InputError
+from vclip.tts.wav import LONGEST_BYTES, StreamedSpeech, parse_wav, wav_parts
+
+SYNTHETIC = {"synthetic": True}
+SOFTWARE = f"vclip {vclip.__version__} (synthetic speech)"
+
+
+def write_speech(
+    path: str | Path, speech: StreamedSpeech, provenance: Mapping[str, Any], longest_bytes: int = LONGEST_BYTES
+) -> tuple[Path, Path]:
+    """Writes a labelled WAV file and its sidecar, each whole or not at all, the sidecar last; returns both paths.
+
+    Args:
+        path: ends in `.wav`; missing folders are created.
+        speech, provenance, longest_bytes: as `speech_file` takes them.
+
+    Raises:
+        InputError: the path has another ending or cannot be written, or the speech is too long for a WAV file.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".wav":
+        raise InputError(f"speech file {path}: expected a name that ends in .wav")
+    try:
+        wav, label = speech_file(speech, provenance, longest_bytes)
+    except InputError as error:
+        raise InputError(f"speech file {path}: {error}") from None
+    sidecar = path.with_suffix(".json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(path, wav)
+        _write_whole(sidecar, [label])
+    except OSError as error:
+        raise InputError(f"speech file {path}: cannot be written ({error.strerror or error})") from error
+    return path, sidecar
+
+
+def speech_file(
+    speech: StreamedSpeech, provenance: Mapping[str, Any], longest_bytes: int = LONGEST_BYTES
+) -> tuple[Iterator[bytes], bytes]:
+    """Returns the bytes of a labelled WAV file, in parts, and the bytes of its sidecar.
+
+    Args:
+        speech: the samples; the file holds them at -23 LUFS, or quieter where they would clip.
+        provenance: models, face, text, scores: anything that JSON can hold, and numpy scalars.
+        longest_bytes: the size of samples that the file may hold; what the format allows by default.
+
+    Raises:
+        InputError: the speech is longer than a WAV file can hold.
+    """
+    digest = hashlib.sha256()
+    for pcm in speech.pcm():
+        digest.update(pcm)
+    # First, to be seen; and last, so that no caller can deny it.
+    label = SYNTHETIC | dict(provenance) | {"audio": _audio(digest.hexdigest(), speech.sample_rate_hz)} | SYNTHETIC
+    comment = json.dumps(label, default=np.generic.item)
+    sidecar = json.dumps(json.loads(comment), indent=2, ensure_ascii=False) + "\n"
+    return wav_parts(speech, SOFTWARE, comment, longest_bytes), sidecar.encode()
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """Returns the provenance label inside a WAV file that `write_speech` wrote.
+
+    Raises:
+        InputError: the file is missing, not a WAV file, or carries no provenance.
+    """
+    return read_label(path)[0]
+
+
+def read_label(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the provenance label inside a WAV file, and the `audio` entry that fits the samples really in it.
+
+    The two agree (`label["audio"] == audio`) unless the file was changed.
+
+    Raises:
+        InputError: the file is missing, not a WAV file, or carries no provenance.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"speech file {path}: {error.strerror or error}; expected a WAV by vclip") from None
+    try:
+        wav = parse_wav(data)
+        label = json.loads(wav.comment)
+        if isinstance(label, dict) and "synthetic" in label:
+            return label, _audio(hashlib.sha256(wav.pcm).hexdigest(), wav.sample_rate_hz)
+    except (KeyError, ValueError, struct.error):
+        pass
+    found = "a WAV file without provenance" if data[:4] == b"RIFF" else "no WAV file"
+    raise InputError(
+        f"speech file {path}: found {found}, expected a WAV by vclip; it does not say whether it is synthetic"
+    )
+
+
+def _audio(sha256: str, sample_rate_hz: int) -> dict[str, Any]:
+    return {"sha256": sha256, "sample_rate_hz": sample_rate_hz}
+
+
+def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(partial, "wb") as file:
+            file.writelines(parts)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
