@@ -1,6 +1,6 @@
-"""Who is heard is who is seen: precision and recall of extraction on videos of which is known who speaks when.
+"""Active speaker detection: precision and recall of extraction on videos in which it is known who speaks when.
 
-    python benchmarks/extraction.py CORPUS... [--lr-asd WEIGHTS] [--set speaking.threshold=0.6] [--curve PICTURE]
+    python benchmarks/extraction.py CORPUS... [--lr-asd WEIGHTS] [--set speaking.threshold=0.6] [--curve FRAME]
 
 A CORPUS is a folder with a truth.json, as ../shared/tools/noisy_corpus.py makes them; it gets an extracted.json for
 ../shared/tools/score_extraction.py. Time counts as right where the box is on a face that speaks at that moment;
@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.extraction import ExtractionConfig, extract
-from pipelines.extraction.candidates import speaking_stretches
-from pipelines.extraction.pipeline import Trace
+from pipelines.extraction.candidates import find_candidates
+from pipelines.extraction.pipeline import KeepAnalysis
 from pipelines.progress import step
 from vclip.config import load
 
@@ -34,20 +34,17 @@ def extract_one(path, config):
 
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    trace = Trace()
-    found = extract(path, config, trace=trace)
+    kept = KeepAnalysis()
+    found = extract(path, config, kept)
     clips = [(clip.start_s, clip.end_s, clip.box) for clip in found.clips]
     curve = {}
-    for threshold in THRESHOLDS if trace.speech else ():
+    for threshold in THRESHOLDS if kept.analysis else ():
         at = config.model_copy(update={"speaking": config.speaking.model_copy(update={"threshold": threshold})})
-        kept = speaking_stretches(trace.tracks, trace.scores, trace.speech, at)
-        curve[threshold] = [(s.first / trace.rate_hz, s.end / trace.rate_hz, box_of(s)) for s in kept if not s.drop]
+        segments = [one for one in find_candidates(kept.analysis, at) if not one.drop]
+        curve[threshold] = [
+            (one.first / kept.analysis.rate_hz, one.end / kept.analysis.rate_hz, one.box) for one in segments
+        ]
     return clips, curve
-
-
-def box_of(stretch):
-    size = np.array([*stretch.track.size, *stretch.track.size])
-    return (np.median(stretch.track.boxes[stretch.rows], axis=0) / size).tolist()
 
 
 def judge(speaking, clips):
@@ -84,7 +81,7 @@ def main():
     parser.add_argument("corpora", type=Path, nargs="+")
     parser.add_argument("--lr-asd", default="", help="LR-ASD's weights; without them the lips alone")
     parser.add_argument("--set", action="append", default=[], help="a key of the extraction's configuration")
-    parser.add_argument("--curve", type=Path, help="picture of the precision-recall curve")
+    parser.add_argument("--curve", type=Path, help="frame of the precision-recall curve")
     parser.add_argument("--json", type=Path, help="all figures")
     given = parser.parse_args()
     weights = [f"speaking.lr_asd={given.lr_asd}"] if given.lr_asd else []

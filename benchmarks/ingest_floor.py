@@ -1,7 +1,7 @@
-"""What the models alone take, in a plain loop on one thread, on the very inputs that the job gives them.
+"""The time that the models alone take, in a plain loop on one thread, on the inputs that the job gives them.
 
-A video is extracted with its models' inputs noted; these are then given to the models once more, by the clock, in
-pieces, so that memory stays bounded. Decoding, shots, tracks, quality, JPEG and FLAC are outside of the clock.
+A video is extracted while the inputs of its models are recorded; the models then get these inputs once more, with the
+clock running, in pieces, so that memory stays bounded. Decoding, shots, tracks, quality, JPEG and FLAC are not timed.
 """
 
 import time
@@ -18,26 +18,28 @@ import torch
 
 from pipelines.config import Config
 from pipelines.extraction import extract
+from pipelines.extraction.active_speaker.base import open_backend
 from pipelines.extraction.active_speaker.lip_motion import LipMotion
-from pipelines.extraction.active_speaker.scores import open_backend, speaking_scores
+from pipelines.extraction.active_speaker.scores import active_speaker_scores, open_backend
+from pipelines.extraction.candidates import VideoAnalysis
 from pipelines.extraction.faces.detectors import open_detector
-from pipelines.extraction.pipeline import Trace
+from pipelines.extraction.pipeline import KeepAnalysis
 from pipelines.extraction.speech import speaker_change
 from pipelines.extraction.speech.vad import FRAME
 from pipelines.extraction.video.decode import SAMPLE_RATE_HZ
 from pipelines.ingest.embed import decode_image, decode_speech
 from vclip.encoders import open_face_encoder, open_voice_encoder
 
-HELD_BYTES = 256 << 20  # inputs that wait for their turn, at most
+HELD_BYTES = 256 << 20  # most memory of recorded inputs
 
 
 def floor(files: list[Path], config: Config) -> dict[str, float]:
-    """Returns the seconds that each model took over all files, `all` of them, and their seconds of CPU."""
+    """Returns the seconds of each model over all files, their sum as `all`, and the CPU seconds as `cpu_s`."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     models = _Models(config)
     for number, path in enumerate(files, start=1):
-        models.see(path)
+        models.run(path)
         if number % config.ingest.embed_batch == 0 or number == len(files):
             models.embed()
     return {**models.took_s, "all": sum(models.took_s.values()), "cpu_s": models.cpu_s}
@@ -50,32 +52,32 @@ class _Models:
         self.backend = open_backend(self.config.speaking)
         self.face = open_face_encoder(config.encoders.face, "cpu")
         self.voice = open_voice_encoder(config.encoders.voice, "cpu")
-        self._pictures: list[np.ndarray] = []  # for the detector
+        self._frames: list[np.ndarray] = []  # for the detector
         self._lips: list[tuple[LipMotion, np.ndarray, np.ndarray]] = []
-        self._motions: dict[LipMotion, LipMotion] = {}  # that of the extraction -> that of the loop
-        self._windows: list[list[torch.Tensor]] = []  # of the voice encoder, that ask for a change of voice
+        self._motions: dict[LipMotion, LipMotion] = {}  # of the extraction -> of the loop
+        self._windows: list[list[torch.Tensor]] = []  # of the voice encoder, for speaker change
         self._crops: list[np.ndarray] = []
         self._segments: list[np.ndarray] = []
 
-    def see(self, path: Path) -> None:
-        """Extracts one video and has its models do it again."""
-        trace = Trace()
-        with self._noting():
-            clips = extract(path, self.config, trace=trace).clips
-        self._settle()
+    def run(self, path: Path) -> None:
+        """Extracts one video and runs its models once more on the same inputs."""
+        kept = KeepAnalysis()
+        with self._recording():
+            clips = extract(path, self.config, kept).clips
+        self._replay()
         self._motions.clear()
-        if trace.sound is not None:
-            self._hear(np.array(trace.sound))
-            self._compare(trace)
-        with self._clock("one voice"):
+        if kept.analysis:
+            self._vad(np.array(kept.analysis.audio))
+            self._score(kept.analysis)
+        with self._clock("speaker change"):
             for windows in self._windows:
-                speaker_change._encode(windows)
+                speaker_change.encode_windows(windows)
         self._windows.clear()
         self._crops += [decode_image(face.image) for clip in clips for face in clip.faces]
         self._segments += [decode_speech(voice.audio) for clip in clips for voice in clip.voices]
 
     def embed(self) -> None:
-        """Embeds the crops and segments of the videos since the last time, as many as a batch of the job has."""
+        """Embeds the crops and segments of the videos since the last call, a batch of the job."""
         with self._clock("face encoder"):
             self.face.embed(self._crops)
         with self._clock("voice encoder"):
@@ -83,13 +85,13 @@ class _Models:
         self._crops, self._segments = [], []
 
     @contextmanager
-    def _noting(self) -> Iterator[None]:
-        move, encoded = LipMotion.__call__, speaker_change._encode
+    def _recording(self) -> Iterator[None]:
+        move, encoded = LipMotion.__call__, speaker_change.encode_windows
 
-        def detect(picture: np.ndarray) -> list:
-            self._pictures.append(picture)
-            self._settle(HELD_BYTES)
-            return self.detector(picture)
+        def detect(frame: np.ndarray) -> list:
+            self._frames.append(frame)
+            self._replay(HELD_BYTES)
+            return self.detector(frame)
 
         def encode(windows: list[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
             self._windows.append(windows)
@@ -102,37 +104,39 @@ class _Models:
         with (
             mock.patch("pipelines.extraction.pipeline.open_detector", return_value=detect),
             mock.patch.object(LipMotion, "__call__", moved),
-            mock.patch.object(speaker_change, "_encode", encode),
+            mock.patch.object(speaker_change, "encode_windows", encode),
         ):
             self._move = move
             yield
 
-    def _settle(self, unless_bytes: int = 0) -> None:
-        held = sum(picture.nbytes for picture in self._pictures) + sum(grey.nbytes for _, grey, _ in self._lips)
+    def _replay(self, unless_bytes: int = 0) -> None:
+        held = sum(frame.nbytes for frame in self._frames) + sum(grey.nbytes for _, grey, _ in self._lips)
         if held <= unless_bytes:
             return
-        pictures, lips = self._pictures, self._lips
-        self._pictures, self._lips = [], []
+        frames, lips = self._frames, self._lips
+        self._frames, self._lips = [], []
         with self._clock("detector"):
-            for picture in pictures:
-                self.detector(picture)
+            for frame in frames:
+                self.detector(frame)
         steps = [(self._motions.setdefault(m, LipMotion()), grey, landmarks) for m, grey, landmarks in lips]
         with self._clock("lips"):
             for motion, grey, landmarks in steps:
                 self._move(motion, grey, landmarks)
 
-    def _hear(self, sound: np.ndarray) -> None:
-        whole = len(sound) // FRAME * FRAME
-        frames = torch.from_numpy(sound[:whole].reshape(-1, 1, FRAME) / np.float32(32768))
+    def _vad(self, audio: np.ndarray) -> None:
+        whole = len(audio) // FRAME * FRAME
+        frames = torch.from_numpy(audio[:whole].reshape(-1, 1, FRAME) / np.float32(32768))
         network = silero_vad.load_silero_vad()
         network.reset_states()
         with torch.inference_mode(), self._clock("speech"):
             for frame in frames:
                 network(frame, SAMPLE_RATE_HZ).item()
 
-    def _compare(self, trace: Trace) -> None:
-        with self._clock("speaking"):
-            speaking_scores(trace.tracks, trace.sound, trace.rate_hz, self.config.speaking, self.backend.evidence)
+    def _score(self, analysis: VideoAnalysis) -> None:
+        with self._clock("active speaker"):
+            active_speaker_scores(
+                analysis.tracks, analysis.audio, analysis.rate_hz, self.config.speaking, self.backend.evidence
+            )
 
     @contextmanager
     def _clock(self, model: str) -> Iterator[None]:

@@ -6,8 +6,8 @@ A CORPUS is a folder with a truth.json: {"videos": [{"file", "speaking": [{"star
 CLIPS.csv names the identity of each source (columns `file`, `identity`); without it each source is a person.
 Prints the coefficients, and the area under the ROC curve of single windows, cross-validated over people.
 
-First the loudness of the sound is regressed on the lips, then windows of own sound are told from the same lips under
-other people's. Where a file's sound is early or late is not known, so fitting and shifting each talker's sound to its
+First the loudness of the audio is regressed on the lips, then windows of own audio are told from the same lips under
+other people's. Where a file's audio is early or late is not known, so fitting and shifting each talker's audio to its
 most likely offset take turns. People with many windows count by the square root of their number.
 """
 
@@ -27,11 +27,12 @@ from sklearn.model_selection import GroupKFold
 
 from pipelines.extraction.active_speaker import lip_sync
 from pipelines.extraction.active_speaker.lip_sync import MARGIN, OFFSETS
+from pipelines.extraction.candidates import VideoAnalysis
 from pipelines.extraction.config import ExtractionConfig
-from pipelines.extraction.pipeline import Trace, extract
+from pipelines.extraction.pipeline import KeepAnalysis, extract
 
-WINDOW, HOP, SHORTEST = 75, 25, 33  # pictures
-OTHERS = 6  # windows of other sound for each of the own
+WINDOW, HOP, SHORTEST = 75, 25, 33  # frames
+OTHERS = 6  # windows of other audio for each of the own
 RIDGE, ROUNDS, FOLDS = 0.03, 3, 6
 NO_OFFSET = len(OFFSETS) // 2
 OFFSET_TRUST = 2.0  # how far a window's correlations count against the belief about the offset
@@ -41,11 +42,11 @@ BELIEF /= BELIEF.sum()
 
 @dataclass(frozen=True)
 class Talker:
-    """One face while it speaks, and the sound under it."""
+    """One face while it speaks, and the audio under it."""
 
     person: str
-    features: np.ndarray  # (pictures, 26), see `lip_sync.lip_features`
-    loudness: np.ndarray  # (MARGIN + pictures + MARGIN, bands)
+    features: np.ndarray  # (frames, 26), see `lip_sync.lip_features`
+    loudness: np.ndarray  # (MARGIN + frames + MARGIN, bands)
     heard: frozenset[str]  # everybody who is heard in the video
 
 
@@ -65,26 +66,28 @@ def read_talkers(folder: Path, people: dict[str, str], config: ExtractionConfig)
     videos = [video for video in json.loads((folder / "truth.json").read_text())["videos"] if video["speaking"]]
     for number, video in enumerate(videos, start=1):
         print(f"{folder}: video {number} of {len(videos)}", file=sys.stderr, flush=True)
-        trace = Trace()
-        extract(folder / video["file"], config, trace=trace)
+        kept = KeepAnalysis()
+        extract(folder / video["file"], config, kept)
+        if kept.analysis is None:
+            continue
         heard = frozenset(people.get(s["source"], s["source"]) for s in video["speaking"])
         for spoken in video["speaking"]:
             person = people.get(spoken["source"], spoken["source"])
-            talkers += _talkers(trace, spoken, person, heard)
+            talkers += _talkers(kept.analysis, spoken, person, heard)
     return talkers
 
 
-def _talkers(trace: Trace, spoken: dict, person: str, heard: frozenset[str]) -> list[Talker]:
+def _talkers(analysis: VideoAnalysis, spoken: dict, person: str, heard: frozenset[str]) -> list[Talker]:
     found = []
     x0, y0, x1, y1 = spoken["box"]
-    for track in trace.tracks:
+    for track in analysis.tracks:
         left, top, right, bottom = np.median(track.boxes, axis=0) / np.array([*track.size, *track.size])
         inside = x0 <= (left + right) / 2 <= x1 and y0 <= (top + bottom) / 2 <= y1
         first = max(track.first, round(spoken["start_s"] * lip_sync.RATE_HZ))
         end = min(track.end, round(spoken["end_s"] * lip_sync.RATE_HZ))
         if inside and end - first >= SHORTEST:
             rows = slice(first - track.first, end - track.first)
-            loudness = lip_sync.band_loudness(trace.sound, track.first, track.end)
+            loudness = lip_sync.band_loudness(analysis.audio, track.first, track.end)
             loudness = loudness[rows.start : rows.stop + 2 * MARGIN]
             found.append(Talker(person, lip_sync.lip_features(track)[rows], loudness, heard))
     return found
@@ -126,10 +129,10 @@ def _likeliest_offset(talker: Talker, prediction: np.ndarray) -> int:
 
 
 def cut_windows(talkers: Sequence[Talker], prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns each talker's windows under their own sound and under others'.
+    """Returns each talker's windows under their own audio and under others'.
 
     Returns:
-        (windows, offsets, bands) correlations, (windows,) whether the sound is the own, (windows,) whose lips.
+        (windows, offsets, bands) correlations, (windows,) whether the audio is the own, (windows,) whose lips.
     """
     rng, windows, own, whose = np.random.default_rng(1), [], [], []
     for i, talker in enumerate(talkers):
@@ -137,14 +140,14 @@ def cut_windows(talkers: Sequence[Talker], prediction: np.ndarray) -> tuple[np.n
         for start in range(0, max(1, len(predicted) - WINDOW + 1), HOP):
             lips = predicted[start : start + WINDOW]
             span = len(lips) + 2 * MARGIN
-            sounds = [talker.loudness[start : start + span]]
+            audios = [talker.loudness[start : start + span]]
             others = [t for t in talkers if talker.person not in t.heard and len(t.loudness) >= span]
             for j in rng.integers(len(others), size=OTHERS):
                 at = rng.integers(len(others[j].loudness) - span + 1)
-                sounds.append(others[j].loudness[at : at + span])
-            windows += [lip_sync.window_correlations(lips, loudness) for loudness in sounds]
+                audios.append(others[j].loudness[at : at + span])
+            windows += [lip_sync.window_correlations(lips, loudness) for loudness in audios]
             own += [True] + [False] * OTHERS
-            whose += [i] * len(sounds)
+            whose += [i] * len(audios)
     return np.array(windows), np.array(own), np.array(whose)
 
 

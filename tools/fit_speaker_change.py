@@ -1,4 +1,4 @@
-"""Fit `one_voice` on composed clips, and measure it on speakers that the fit did not hear.
+"""Fit `speaker_change` on composed clips, and measure it on speakers that the fit did not hear.
 
     python -m tools.fit_speaker_change SPEECH.csv PAIRS.csv
 
@@ -25,8 +25,8 @@ from sklearn.preprocessing import StandardScaler
 
 from pipelines.extraction.config import SpeechConfig
 from pipelines.extraction.speech import speaker_change
-from pipelines.extraction.speech.activity import FRAME, FRAME_S, Speech, find_speech
 from pipelines.extraction.speech.speaker_change import WINDOW, WINDOW_S, Windows
+from pipelines.extraction.speech.vad import FRAME, FRAME_S, Speech, find_speech
 from pipelines.extraction.video.audio_file import SAMPLE_RATE_HZ
 from vclip.errors import InputError
 
@@ -38,7 +38,7 @@ class Voice:
     """A recording of one speaker."""
 
     speaker: str
-    sound: np.ndarray  # (samples,) float32, whole frames
+    audio: np.ndarray  # (samples,) float32, whole frames
     voiced: np.ndarray  # (frames,) bool
 
     @property
@@ -52,7 +52,7 @@ class Made:
     """A clip and the truth about it."""
 
     kind: str  # one of KINDS
-    sound: np.ndarray  # (samples,) int16 at 16 kHz
+    audio: np.ndarray  # (samples,) int16 at 16 kHz
     speech: Speech
     change_s: tuple[float, float] | None = None  # the pause in which the speaker changes
     overlapped: np.ndarray | None = None  # (frames,) bool: two voices at once
@@ -60,20 +60,20 @@ class Made:
 
     @property
     def duration_s(self) -> float:
-        return len(self.sound) / SAMPLE_RATE_HZ
+        return len(self.audio) / SAMPLE_RATE_HZ
 
 
 def read_voices(table: Path, speaker: str, file: str) -> list[Voice]:
     """Returns the recordings that a table names in the columns `speaker` and `file` (beside it, 16 kHz)."""
     voices = []
     for row in csv.DictReader(table.open()):
-        sound, rate_hz = soundfile.read(table.parent / row[file], dtype="float32")
-        if rate_hz != SAMPLE_RATE_HZ or sound.ndim != 1:
-            raise InputError(f"{row[file]}: found {sound.ndim} dimensions at {rate_hz} Hz, expected mono at 16000 Hz")
-        count = len(sound) // FRAME
-        voiced = find_speech(np.clip(np.round(sound * 32767), -32768, 32767).astype(np.int16), SpeechConfig()).voiced
+        audio, rate_hz = soundfile.read(table.parent / row[file], dtype="float32")
+        if rate_hz != SAMPLE_RATE_HZ or audio.ndim != 1:
+            raise InputError(f"{row[file]}: found {audio.ndim} dimensions at {rate_hz} Hz, expected mono at 16000 Hz")
+        count = len(audio) // FRAME
+        voiced = find_speech(np.clip(np.round(audio * 32767), -32768, 32767).astype(np.int16), SpeechConfig()).voiced
         if voiced[:count].mean() > 0.4:
-            voices.append(Voice(row[speaker], sound[: count * FRAME], voiced[:count]))
+            voices.append(Voice(row[speaker], audio[: count * FRAME], voiced[:count]))
     return voices
 
 
@@ -88,20 +88,20 @@ def make_clip(kind: str, voices: list[Voice], rng: np.random.Generator, degraded
     """
     first, second = _two_speakers(voices, rng)
     if kind == "single":
-        sound, voiced = _cut(first, rng.uniform(2, 10), rng)
-        return Made(kind, degrade(sound, rng, degraded), _speech(voiced))
+        audio, voiced = _cut(first, rng.uniform(2, 10), rng)
+        return Made(kind, degrade(audio, rng, degraded), _speech(voiced))
     if kind == "turn":
         return _turn(first, second, rng, degraded)
-    sound, voiced = _cut(first, rng.uniform(2, 8), rng)
+    audio, voiced = _cut(first, rng.uniform(2, 8), rng)
     length_s = len(voiced) * FRAME_S if kind == "overlap" else rng.uniform(0.8, 2.5)
     other, other_voiced = _cut(second, min(length_s, len(voiced) * FRAME_S), rng)
     at, sir_db = rng.integers(len(voiced) - len(other_voiced) + 1), rng.uniform(0, 10)
     both = slice(at, at + len(other_voiced))
-    sound[at * FRAME : (at + len(other_voiced)) * FRAME] += other * 10 ** (-sir_db / 20)
+    audio[at * FRAME : (at + len(other_voiced)) * FRAME] += other * 10 ** (-sir_db / 20)
     overlapped = np.zeros(len(voiced), bool)
     overlapped[both] = voiced[both] & other_voiced
     voiced[both] |= other_voiced
-    return Made(kind, degrade(sound, rng, degraded), _speech(voiced), None, overlapped, sir_db)
+    return Made(kind, degrade(audio, rng, degraded), _speech(voiced), None, overlapped, sir_db)
 
 
 def _turn(first: Voice, second: Voice, rng: np.random.Generator, degraded: float) -> Made:
@@ -111,23 +111,23 @@ def _turn(first: Voice, second: Voice, rng: np.random.Generator, degraded: float
     pause = int(rng.uniform(0.1, 0.5) / FRAME_S) if rng.random() < 0.5 else 0
     level = 10 ** (rng.uniform(-6, 6) / 20)
     silence = rng.standard_normal(pause * FRAME) * 1e-4
-    sound = np.concatenate([one[: last * FRAME], silence, two[start * FRAME :] * level])
+    audio = np.concatenate([one[: last * FRAME], silence, two[start * FRAME :] * level])
     voiced = np.concatenate([one_voiced[:last], np.zeros(pause, bool), two_voiced[start:]])
     change_s = (last * FRAME_S, (last + pause) * FRAME_S)
-    return Made("turn", degrade(sound, rng, degraded), _speech(voiced), change_s)
+    return Made("turn", degrade(audio, rng, degraded), _speech(voiced), change_s)
 
 
-def degrade(sound: np.ndarray, rng: np.random.Generator, often: float) -> np.ndarray:
+def degrade(audio: np.ndarray, rng: np.random.Generator, often: float) -> np.ndarray:
     """Returns int16 at a random level, with a share `often` of the clips degraded as a whole."""
     if rng.random() < often:
         if rng.random() < 0.5:
-            sound = _reverberate(sound, rng)
+            audio = _reverberate(audio, rng)
         if rng.random() < 0.6:
-            noise = _music(len(sound), rng) if rng.random() < 0.25 else _noise(len(sound), rng)
-            sound = sound + noise / noise.std() * sound.std() * 10 ** (-rng.uniform(5, 25) / 20)
+            noise = _music(len(audio), rng) if rng.random() < 0.25 else _noise(len(audio), rng)
+            audio = audio + noise / noise.std() * audio.std() * 10 ** (-rng.uniform(5, 25) / 20)
         if rng.random() < 0.5:
-            sound = _encode(0.7 * sound / np.abs(sound).max(), rng)
-    return (sound / np.abs(sound).max() * rng.uniform(0.1, 0.9) * 32767).astype(np.int16)
+            audio = _encode(0.7 * audio / np.abs(audio).max(), rng)
+    return (audio / np.abs(audio).max() * rng.uniform(0.1, 0.9) * 32767).astype(np.int16)
 
 
 def _two_speakers(voices: list[Voice], rng: np.random.Generator) -> tuple[Voice, Voice]:
@@ -144,22 +144,22 @@ def _cut(voice: Voice, length_s: float, rng: np.random.Generator) -> tuple[np.nd
         at = rng.integers(len(voice.voiced) - count + 1)
         if voice.voiced[at : at + count].mean() > 0.6:
             break
-    sound = voice.sound[at * FRAME : (at + count) * FRAME]
-    loud = np.abs(sound) > np.median(np.abs(sound))
-    level = np.sqrt(np.mean(sound[loud] ** 2)) if loud.any() else 1.0
-    return 0.05 * sound / level, voice.voiced[at : at + count].copy()
+    audio = voice.audio[at * FRAME : (at + count) * FRAME]
+    loud = np.abs(audio) > np.median(np.abs(audio))
+    level = np.sqrt(np.mean(audio[loud] ** 2)) if loud.any() else 1.0
+    return 0.05 * audio / level, voice.voiced[at : at + count].copy()
 
 
 def _speech(voiced: np.ndarray) -> Speech:
     return Speech(voiced.astype(np.float32), np.zeros(len(voiced), np.float32), (), voiced)
 
 
-def _reverberate(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _reverberate(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     count = int(rng.uniform(0.15, 0.7) * SAMPLE_RATE_HZ)
     tail = rng.standard_normal(count) * np.exp(-6.9 * np.arange(count) / count)
     tail *= 10 ** (-rng.uniform(0, 10) / 20) / np.linalg.norm(tail)
     tail[0] = 1
-    return scipy.signal.fftconvolve(sound, tail)[: len(sound)]
+    return scipy.signal.fftconvolve(audio, tail)[: len(audio)]
 
 
 def _noise(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -179,21 +179,21 @@ def _music(count: int, rng: np.random.Generator) -> np.ndarray:
     return music + 1e-6 * rng.standard_normal(count)
 
 
-def _encode(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _encode(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Through a codec at a low rate, or a telephone's band."""
     kind = rng.integers(4)
     if kind == 3:
         band_hz = rng.uniform(100, 350), rng.uniform(3000, 6000)
         band = scipy.signal.butter(4, band_hz, "band", fs=SAMPLE_RATE_HZ, output="sos")
-        return scipy.signal.sosfilt(band, sound)
+        return scipy.signal.sosfilt(band, audio)
     formats = (("MP3", "MPEG_LAYER_III"), ("OGG", "OPUS"), ("OGG", "VORBIS"))
     file, (container, codec) = io.BytesIO(), formats[kind]
     quality = float(rng.uniform(0.7, 0.95))
-    soundfile.write(file, sound, SAMPLE_RATE_HZ, format=container, subtype=codec, compression_level=quality)
+    soundfile.write(file, audio, SAMPLE_RATE_HZ, format=container, subtype=codec, compression_level=quality)
     file.seek(0)
     decoded, rate_hz = soundfile.read(file)
-    decoded = soxr.resample(decoded, rate_hz, SAMPLE_RATE_HZ)[: len(sound)]
-    return np.pad(decoded, (0, len(sound) - len(decoded)))
+    decoded = soxr.resample(decoded, rate_hz, SAMPLE_RATE_HZ)[: len(audio)]
+    return np.pad(decoded, (0, len(audio) - len(decoded)))
 
 
 OVERLAP_CLIPS, CHANGE_CLIPS, MEASURED_CLIPS = 1500, 80, 80
@@ -203,7 +203,7 @@ FALSE_ALARMS = (0.01, 0.02, 0.05)
 
 
 def fit_change(sets: list[list[Voice]], degraded: list[float], rng: np.random.Generator) -> np.ndarray:
-    """Returns the coefficients of `one_voice.CHANGE`."""
+    """Returns the coefficients of `speaker_change.CHANGE`."""
     rows, changed = [], []
     for voices, often in zip(sets, degraded, strict=True):
         for kind in ("single", "turn") * CHANGE_CLIPS:
@@ -245,7 +245,7 @@ def fit_overlap(voices: list[Voice], rng: np.random.Generator) -> dict[str, np.n
 
 def windows_of(clip: Made, hop: int = speaker_change.HOP) -> Windows:
     """Returns the windows of a whole clip."""
-    return speaker_change.embed_windows(clip.sound, clip.speech, 0, clip.duration_s, hop)
+    return speaker_change.embed_windows(clip.audio, clip.speech, 0, clip.duration_s, hop)
 
 
 def overlap_share(clip: Made, windows: Windows) -> np.ndarray:

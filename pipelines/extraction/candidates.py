@@ -1,68 +1,92 @@
-"""From scores per picture to the stretches that become clips, and why the others do not."""
+"""Candidates: a face in view during speech, from its scores per frame to the segments that may become clips."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.faces.tracks import Track
-from pipelines.extraction.speech.activity import FRAME_S, Speech
+from pipelines.extraction.speech.vad import FRAME_S, Speech
+from pipelines.extraction.types import Box, FaceCrop, box_of
+from pipelines.extraction.video.audio_file import SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """One track, from one picture to another, under speech."""
+class TrackSegment:
+    """Part of one track during speech: a candidate for a clip."""
 
     track: Track
-    first: int  # number of the first picture
-    end: int  # one after the last
-    score: float  # mean over its pictures, 0..1
-    drop: str = ""  # why it is no clip
+    track_index: int  # among all tracks of the video
+    first: int  # number of the first frame
+    end: int  # one after the last frame
+    score: float  # mean probability that the face is the active speaker, 0..1
+    drop: str = ""  # the reason why it becomes no clip; empty while it may
+    faces: tuple[FaceCrop, ...] = ()  # filled once the crops are cut
 
     @property
     def rows(self) -> slice:
-        """Its rows in the track."""
+        """The rows of the segment in its track."""
         return slice(self.first - self.track.first, self.end - self.track.first)
 
+    @property
+    def box(self) -> Box:
+        """The median box of the face."""
+        return box_of(np.median(self.track.boxes[self.rows], axis=0) / np.array([*self.track.size, *self.track.size]))
 
-def speaking_stretches(
-    tracks: Sequence[Track], scores: Sequence[np.ndarray], speech: Speech, config: ExtractionConfig
-) -> list[Stretch]:
-    """Returns where a track is in view while speech is heard, in order of time.
 
-    A track during one stretch of speech is a candidate. It is dropped where it is too short or is nowhere likely
-    enough to be the one heard; what is left of it is cut at `clips.max_s`.
+@dataclass(frozen=True)
+class VideoAnalysis:
+    """What extraction measured in a video before it judges the candidates. Frames are numbered from 0."""
+
+    rate_hz: float  # frames per second
+    shots: tuple[int, ...]  # number of each shot's first frame
+    tracks: tuple[Track, ...]
+    speech: Speech
+    audio: np.ndarray  # (samples,) int16 at 16 kHz, mapped from disk
+    scores: tuple[np.ndarray, ...]  # for each track, (frames,) probability that it is the active speaker, 0..1
+
+    def span_s(self, segment: TrackSegment) -> tuple[float, float]:
+        """Returns the start and the end of a segment in seconds, within the audio."""
+        return segment.first / self.rate_hz, min(segment.end / self.rate_hz, len(self.audio) / SAMPLE_RATE_HZ)
+
+
+def find_candidates(analysis: VideoAnalysis, config: ExtractionConfig) -> list[TrackSegment]:
+    """Returns every part of a track that is in view during speech, in order of time.
+
+    A track during one segment of speech is a candidate. It is dropped where it is too short, or where no part of it
+    is likely enough to be the active speaker. What remains is cut at `clips.max_s`.
     """
     found = [
-        stretch
-        for track, score in zip(tracks, scores, strict=True)
-        for span in speech.stretches
-        for stretch in _judged(track, score, span, speech, config)
+        segment
+        for index in range(len(analysis.tracks))
+        for span_s in analysis.speech.segments
+        for segment in _within(index, span_s, analysis, config)
     ]
-    return sorted(found, key=lambda stretch: stretch.first)
+    return sorted(found, key=lambda segment: segment.first)
 
 
-def _judged(
-    track: Track, score: np.ndarray, span_s: tuple[float, float], speech: Speech, config: ExtractionConfig
-) -> Iterator[Stretch]:
-    rate_hz = config.media.rate_hz
+def _within(
+    index: int, span_s: tuple[float, float], analysis: VideoAnalysis, config: ExtractionConfig
+) -> Iterator[TrackSegment]:
+    """Yields the candidates of one track during one segment of speech."""
+    track, score, rate_hz = analysis.tracks[index], analysis.scores[index], analysis.rate_hz
     least = round(config.clips.min_s * rate_hz)
     first, end = max(track.first, round(span_s[0] * rate_hz)), min(track.end, round(span_s[1] * rate_hz))
     if first >= end:
         return
 
-    def stretch(a: int, b: int, drop: str = "") -> Stretch:
-        return Stretch(track, a, b, float(score[a - track.first : b - track.first].mean()), drop)
+    def segment(a: int, b: int, drop: str = "") -> TrackSegment:
+        return TrackSegment(track, index, a, b, float(score[a - track.first : b - track.first].mean()), drop)
 
     runs = _runs(score[first - track.first : end - track.first] >= config.speaking.threshold, first, least)
     if end - first < least:
-        yield stretch(first, end, "too_short")
+        yield segment(first, end, "too_short")
     elif not runs:
-        yield stretch(first, end, "not_speaking")
+        yield segment(first, end, "not_speaking")
     for a, b in runs:
-        yield from (stretch(*piece) for piece in _pieces(a, b, speech, config))
+        yield from (segment(*piece) for piece in _pieces(a, b, analysis, config))
 
 
 def _runs(mask: np.ndarray, offset: int, least: int) -> list[tuple[int, int]]:
@@ -70,9 +94,9 @@ def _runs(mask: np.ndarray, offset: int, least: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True) if b - a >= least]
 
 
-def _pieces(first: int, end: int, speech: Speech, config: ExtractionConfig) -> list[tuple[int, int]]:
-    """Cuts a stretch into even pieces of at most `max_s`, each cut moved to the quietest moment near it."""
-    rate_hz = config.media.rate_hz
+def _pieces(first: int, end: int, analysis: VideoAnalysis, config: ExtractionConfig) -> list[tuple[int, int]]:
+    """Cuts a segment into even pieces of at most `clips.max_s`, each cut moved to the quietest moment near it."""
+    rate_hz, probability = analysis.rate_hz, analysis.speech.probability
     longest = round(config.clips.max_s * rate_hz)
     count = -(-(end - first) // longest)
     # A cut may move by less than the slack that even pieces leave, so that no piece gets longer than the limit.
@@ -81,7 +105,7 @@ def _pieces(first: int, end: int, speech: Speech, config: ExtractionConfig) -> l
     for i in range(1, count):
         even = first + (end - first) * i // count
         near = np.arange(even - slack, even + slack + 1)
-        frames = np.clip((near / rate_hz / FRAME_S).astype(int), 0, len(speech.probability) - 1)
-        cuts.append(int(near[np.argmin(speech.probability[frames])]))
+        vad_frames = np.clip((near / rate_hz / FRAME_S).astype(int), 0, len(probability) - 1)
+        cuts.append(int(near[np.argmin(probability[vad_frames])]))
     cuts.append(end)
     return list(itertools.pairwise(cuts))

@@ -1,4 +1,4 @@
-"""What became of a candidate, in words for people; the names are those of the funnel."""
+"""Drop reasons in words for people. The keys are those of the funnel, as stored in the table `videos`."""
 
 from pipelines.extraction.types import KEPT
 
@@ -10,14 +10,14 @@ WORDS = {
     "low_snr": "too noisy",
     "small_face": "the face is too small",
     "low_quality": "the face is blurred, turned away or badly lit",
-    "not_seekable": "the pictures cannot be read again",
-    "two_voices": "too short a rest beside another voice",
+    "not_seekable": "the frames could not be read again at full resolution",
+    "two_voices": "too short after a split where the speaker changes",
     "overlapped_speech": "two people speak at once",
-    "no_face": "no face in the picture",
-    "silent": "no sound in the file",
+    "no_face": "no face in the image",
+    "silent": "the audio is silent",
 }
 
 
-def in_words(fate: str) -> str:
-    """Returns a fate in words; one that has none yet as its own name, without underscores."""
-    return WORDS.get(fate, fate.replace("_", " "))
+def in_words(outcome: str) -> str:
+    """Returns an outcome in words, or its own name with spaces where it has no words yet."""
+    return WORDS.get(outcome, outcome.replace("_", " "))

@@ -1,64 +1,84 @@
-"""One video in, clips out: the chain of all stages.
+"""One video in, clips out. The whole way, from top to bottom:
 
-    probe -> decode -> shots -> faces -> tracks -> speech -> speaking -> one voice -> quality -> crops and segments
+    probe -> decode -> shots -> faces -> tracks -> speech -> active speaker -> speaker change -> quality
+          -> crops and segments
 
-Whatever the file holds, the answer is an `Extraction` with a state and a reason.
+Whatever the file holds, the result is an `Extraction` with a state and a reason.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
-import numpy as np
-
-from pipelines.extraction.active_speaker.scores import Backend, open_backend, speaking_scores
-from pipelines.extraction.candidates import Stretch, speaking_stretches
+from pipelines.extraction.active_speaker.base import Backend, open_backend
+from pipelines.extraction.active_speaker.scores import active_speaker_scores
+from pipelines.extraction.candidates import TrackSegment, VideoAnalysis, find_candidates
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.faces.crops import cut_crops
 from pipelines.extraction.faces.detectors import FaceDetector, open_detector
-from pipelines.extraction.faces.patches import GlimpseFile
-from pipelines.extraction.faces.shots import ShotPicture, split_shots
-from pipelines.extraction.faces.tracks import Track, TrackStatistics, follow_faces
-from pipelines.extraction.speech.activity import Speech, find_speech
+from pipelines.extraction.faces.patches import FacePatchFile
+from pipelines.extraction.faces.shots import split_shots
+from pipelines.extraction.faces.tracks import follow_faces
+from pipelines.extraction.filters import FILTERS, Filter, judge
 from pipelines.extraction.speech.segments import cut_segments
-from pipelines.extraction.speech.speaker_change import one_voice_parts
-from pipelines.extraction.types import KEPT, Box, Candidate, Clip, Extraction, FaceCrop
-from pipelines.extraction.video.decode import SAMPLE_RATE_HZ, Decoder
-from pipelines.extraction.video.picture import Picture
-from pipelines.extraction.video.probe import MediaError, Probe, probe_media
-
-# (stage, done, total), in seconds of video or in clips; called at the start of a stage with done = 0.
-Hook = Callable[[str, float, float], None]
+from pipelines.extraction.speech.speaker_change import split_at_speaker_changes
+from pipelines.extraction.speech.vad import find_speech
+from pipelines.extraction.types import KEPT, Candidate, Clip, Extraction
+from pipelines.extraction.video.decode import Decoder
+from pipelines.extraction.video.frame import Frame
+from pipelines.extraction.video.probe import MediaError, MediaProbe, probe_media
 
 # A file that ends this much before its declared end is damaged, not just rounded.
 SHORT_SHARE = 0.8
-EXAMPLES = 2  # thumbnails for each reason of a drop
+EXAMPLES = 2  # thumbnails for each drop reason
 
 
-@dataclass
-class Trace:
-    """What extraction saw on the way, for those who want to look; filled by `extract`. Pictures are numbered."""
+class Hook(Protocol):
+    """Receives the progress of each step and what it measured."""
 
-    rate_hz: float = 0.0
-    shots: list[int] = field(default_factory=list)  # number of each shot's first picture
-    tracks: list[Track] = field(default_factory=list)
-    scores: list[np.ndarray] = field(default_factory=list)  # per track, (pictures,) probability of being heard
-    speech: Speech | None = None
-    sound: np.ndarray | None = None  # (samples,) int16 at 16 kHz
+    def __call__(
+        self, name: str, artifact: object = None, total: float | None = None, completed: float | None = None
+    ) -> None:
+        """Takes one report.
+
+        Args:
+            name: of the step: "probe", "decode", "speech", "speaking", "voices" or "crops".
+            artifact: the `VideoAnalysis` at the end of "speaking"; else None.
+            total, completed: how far the step is, in seconds of video, for "crops" in clips; a step starts with
+                completed = 0.
+        """
+        ...
+
+
+class KeepAnalysis:
+    """A hook that keeps the analysis of the video; `analysis` is None where extraction ended before that."""
+
+    def __init__(self) -> None:
+        self.analysis: VideoAnalysis | None = None
+
+    def __call__(
+        self, name: str, artifact: object = None, total: float | None = None, completed: float | None = None
+    ) -> None:
+        if isinstance(artifact, VideoAnalysis):
+            self.analysis = artifact
 
 
 def extract(
-    path: str | Path, config: ExtractionConfig | None = None, hook: Hook | None = None, trace: Trace | None = None
+    path: str | Path,
+    config: ExtractionConfig | None = None,
+    hook: Hook | None = None,
+    filters: Sequence[Filter] = FILTERS,
 ) -> Extraction:
     """Returns the clips of one video, or why there are none.
 
     Args:
         path: the video file.
-        config: the defaults where None.
-        hook: told of the progress of each stage, for progress bars.
-        trace: is filled with what was seen on the way.
+        config: the configuration; the defaults where None.
+        hook: receives the progress of each step and the `VideoAnalysis`.
+        filters: what candidates have to pass, in this order.
 
     Returns:
         state "done": it has clips; its reason is empty, or says that the file ends early.
@@ -66,28 +86,28 @@ def extract(
         state "failed": it could not be read, and the reason says what was found.
 
     Raises:
-        InputError: the configuration names a detector or weights that there are not. Nothing about the file raises.
+        InputError: the configuration names a detector or weights that cannot be opened. A bad file never raises.
     """
     config = config or ExtractionConfig()
-    stages = _Stages(hook or (lambda stage, done, total: None))
+    steps = _Steps(hook or KeepAnalysis())
     detector, backend = open_detector(config.tracks.detector), open_backend(config.speaking)
     duration_s = 0.0
     try:
-        stages.start("probe", 1)
+        steps.start("probe", 1)
         probe = probe_media(path, config.media)
         duration_s = probe.duration_s
         for kind, index in (("video", probe.video_index), ("audio", probe.audio_index)):
             if index is None:
                 return Extraction("empty", f"no {kind} stream found", duration_s)
-        with Decoder(path, probe, config.media) as decoder, GlimpseFile() as glimpses:
-            extraction = _extract(path, probe, decoder, glimpses, detector, backend, config, stages, trace or Trace())
+        with Decoder(path, probe, config.media) as decoder, FacePatchFile() as patches:
+            extraction = _extract(decoder, patches, detector, backend, config, steps, filters)
     except MediaError as error:
         extraction = Extraction("failed", str(error), duration_s)
-    return replace(extraction, seconds=stages.end())
+    return replace(extraction, seconds=steps.end())
 
 
-class _Stages:
-    """Tells the hook of the stages and takes their time."""
+class _Steps:
+    """Reports the steps to the hook and measures their time."""
 
     def __init__(self, hook: Hook):
         self._hook, self._name, self._total, self._since_s = hook, "", 0.0, 0.0
@@ -96,180 +116,134 @@ class _Stages:
     def start(self, name: str, total: float) -> None:
         self.end()
         self._name, self._total, self._since_s = name, total, time.monotonic()
-        self._hook(name, 0, total)
+        self.at(0)
 
-    def at(self, done: float) -> None:
-        self._hook(self._name, done, self._total)
+    def at(self, completed: float) -> None:
+        self._hook(self._name, total=self._total, completed=completed)
+
+    def measured(self, artifact: VideoAnalysis) -> None:
+        self._hook(self._name, artifact, self._total, self._total)
 
     def end(self) -> dict[str, float]:
-        """Returns the seconds of each stage so far."""
+        """Returns the seconds of each step so far."""
         if self._name:
             self._seconds[self._name] = round(time.monotonic() - self._since_s, 3)
         return self._seconds
 
 
 def _extract(
-    path: str | Path,
-    probe: Probe,
     decoder: Decoder,
-    glimpses: GlimpseFile,
+    patches: FacePatchFile,
     detector: FaceDetector,
     backend: Backend,
     config: ExtractionConfig,
-    stages: _Stages,
-    trace: Trace,
+    steps: _Steps,
+    filters: Sequence[Filter],
 ) -> Extraction:
-    rate_hz, statistics = config.media.rate_hz, TrackStatistics()
-    trace.rate_hz = rate_hz
-    stages.start("decode", probe.duration_s)
-    pictures = split_shots(_reported(decoder.pictures(), rate_hz, stages), rate_hz, config.shots)
-    shown = _noted(pictures, trace)
-    keeping = glimpses if probe.side_px <= config.media.max_side_px else None
-    trace.tracks += follow_faces(shown, detector, rate_hz, config.tracks, statistics, backend.watch, keeping)
-    if not statistics.pictures:
-        raise MediaError("no picture could be decoded")
-    duration_s = statistics.pictures / rate_hz
-    stages.start("speech", duration_s)
-    sound = trace.sound = decoder.sound
-    speech = trace.speech = find_speech(sound, config.speech)
-    stages.start("speaking", duration_s)
-    trace.scores += speaking_scores(trace.tracks, sound, rate_hz, config.speaking, backend.evidence)
-    stretches = speaking_stretches(trace.tracks, trace.scores, speech, config)
-    stages.start("voices", duration_s)
-    stretches = [part for stretch in stretches for part in _one_voice(stretch, sound, speech, config)]
-    stages.start("crops", len(stretches))
-    drops = [stretch.drop or _drop_for_sound(stretch, sound, speech, config) for stretch in stretches]
-    kept = [stretch for stretch, drop in zip(stretches, drops, strict=True) if not drop]
-    crops = iter(cut_crops(path, probe, kept, glimpses, detector, config, stages.at))
-    clips, fates = [], []
-    for stretch, drop in zip(stretches, drops, strict=True):
-        faces = () if drop else next(crops)
-        fate = drop or _drop_for_pictures(faces, config)
-        fates.append(fate or KEPT)
-        if not fate:
-            clips.append(_clip(stretch, faces, sound, speech, config))
-    stages.at(len(stretches))
+    path, probe, rate_hz = decoder.path, decoder.probe, config.media.rate_hz
+
+    steps.start("decode", probe.duration_s)
+    shot_frames = split_shots(_reported(decoder.frames(), rate_hz, steps), rate_hz, config.shots)
+    keeping = patches if probe.side_px <= config.media.max_side_px else None
+    tracks, counts = follow_faces(shot_frames, detector, rate_hz, config.tracks, backend.observe, keeping)
+    if not counts.frames:
+        raise MediaError("no frame could be decoded")
+    duration_s = counts.frames / rate_hz
+
+    steps.start("speech", duration_s)
+    audio = decoder.audio
+    speech = find_speech(audio, config.speech)
+
+    steps.start("speaking", duration_s)
+    scores = active_speaker_scores(tracks, audio, rate_hz, config.speaking, backend.evidence)
+    analysis = VideoAnalysis(rate_hz, tuple(counts.shots), tuple(tracks), speech, audio, tuple(scores))
+    steps.measured(analysis)
+    segments = find_candidates(analysis, config)
+
+    steps.start("voices", duration_s)
+    segments = [part for segment in segments for part in _one_speaker_each(segment, analysis, config)]
+
+    steps.start("crops", len(segments))
+    segments = judge(segments, [one for one in filters if not one.on_crops], analysis, config)
+    kept = [segment for segment in segments if not segment.drop]
+    crops = iter(cut_crops(path, probe, kept, patches, detector, config, steps.at))
+    segments = [segment if segment.drop else replace(segment, faces=next(crops)) for segment in segments]
+    segments = judge(segments, [one for one in filters if one.on_crops], analysis, config)
+    clips = tuple(_clip(segment, analysis, config) for segment in segments if not segment.drop)
+    steps.at(len(segments))
+
+    # The keys are stored with the videos; they stay as they are.
     funnel = Counter(
-        pictures=statistics.pictures,
-        shots=statistics.shots,
-        searched=statistics.detections,
-        faces=statistics.faces,
-        small_faces=statistics.small_faces,
-        tracks=len(trace.tracks),
-        speech_stretches=len(speech.stretches),
-        candidates=len(stretches),
+        pictures=counts.frames,
+        shots=len(counts.shots),
+        searched=counts.detections,
+        faces=counts.faces,
+        small_faces=counts.small_faces,
+        tracks=len(tracks),
+        speech_stretches=len(speech.segments),
+        candidates=len(segments),
         clips=len(clips),
     )
-    funnel.update(f"drop:{fate}" for fate in fates if fate != KEPT)
-    candidates = _candidates(stretches, fates, trace.tracks, rate_hz)
-    return _result(tuple(clips), candidates, speech, probe, duration_s, funnel, config)
+    funnel.update(f"drop:{segment.drop}" for segment in segments if segment.drop)
+    state, reason = _state(funnel, duration_s, probe, config)
+    return Extraction(state, reason, duration_s, clips, dict(funnel), _candidates(segments, rate_hz))
 
 
-def _one_voice(stretch: Stretch, sound: np.ndarray, speech: Speech, config: ExtractionConfig) -> Iterator[Stretch]:
-    """A stretch in parts of one voice each, or with why it is dropped."""
-    if stretch.drop:
-        yield stretch
+def _one_speaker_each(
+    segment: TrackSegment, analysis: VideoAnalysis, config: ExtractionConfig
+) -> Iterator[TrackSegment]:
+    """Yields a segment in parts of one speaker each, some with a reason to drop them."""
+    if segment.drop:
+        yield segment
         return
-    rate_hz = config.media.rate_hz
-    for part in one_voice_parts(sound, speech, *_span_s(stretch, sound, config), config.voices):
+    rate_hz = analysis.rate_hz
+    for part in split_at_speaker_changes(analysis.audio, analysis.speech, *analysis.span_s(segment), config.voices):
         first, end = round(part.start_s * rate_hz), round(part.end_s * rate_hz)
         if first < end:
-            yield replace(stretch, first=first, end=end, drop=part.drop)
+            yield replace(segment, first=first, end=end, drop=part.drop)
 
 
-def _drop_for_sound(stretch: Stretch, sound: np.ndarray, speech: Speech, config: ExtractionConfig) -> str:
-    """The filter of the sound that drops a clip, if one does."""
-    span_s = _span_s(stretch, sound, config)
-    if speech.ratio(*span_s) < config.clips.min_speech_ratio:
-        return "little_speech"
-    return "low_snr" if speech.snr_db(*span_s) < config.clips.min_snr_db else ""
+def _clip(segment: TrackSegment, analysis: VideoAnalysis, config: ExtractionConfig) -> Clip:
+    start_s, end_s = analysis.span_s(segment)
+    voices = cut_segments(analysis.audio, analysis.speech, start_s, end_s, config.clips)
+    return Clip(start_s, end_s, segment.box, segment.score, segment.faces, voices)
 
 
-def _drop_for_pictures(faces: tuple[FaceCrop, ...], config: ExtractionConfig) -> str:
-    """The filter of the pictures that drops a clip, if one does."""
-    if not faces:
-        # The first pass could read these pictures, so the file is sound up to here; only seeking fails.
-        return "not_seekable"
-    if max(face.size_px for face in faces) < config.clips.min_face_px:
-        return "small_face"
-    return "low_quality" if max(face.quality for face in faces) < config.clips.min_quality else ""
-
-
-def _clip(
-    stretch: Stretch, faces: tuple[FaceCrop, ...], sound: np.ndarray, speech: Speech, config: ExtractionConfig
-) -> Clip:
-    start_s, end_s = _span_s(stretch, sound, config)
-    return Clip(
-        start_s=start_s,
-        end_s=end_s,
-        box=_box(stretch),
-        speaking_score=stretch.score,
-        faces=faces,
-        voices=cut_segments(sound, speech, start_s, end_s, config.clips),
-    )
-
-
-def _span_s(stretch: Stretch, sound: np.ndarray, config: ExtractionConfig) -> tuple[float, float]:
-    """Where a stretch begins and ends, within the sound."""
-    rate_hz = config.media.rate_hz
-    return stretch.first / rate_hz, min(stretch.end / rate_hz, len(sound) / SAMPLE_RATE_HZ)
-
-
-def _box(stretch: Stretch) -> Box:
-    track = stretch.track
-    box = np.median(track.boxes[stretch.rows], axis=0) / np.array([*track.size, *track.size])
-    return tuple(np.clip(box, 0, 1).tolist())
-
-
-def _candidates(
-    stretches: list[Stretch], fates: list[str], tracks: list[Track], rate_hz: float
-) -> tuple[Candidate, ...]:
-    number = {id(track): i for i, track in enumerate(tracks)}
+def _candidates(segments: Sequence[TrackSegment], rate_hz: float) -> tuple[Candidate, ...]:
     shown: Counter[str] = Counter()
     candidates = []
-    for stretch, fate in zip(stretches, fates, strict=True):
-        shown[fate] += 1
-        example = fate != KEPT and shown[fate] <= EXAMPLES
+    for segment in segments:
+        shown[segment.drop] += 1
+        example = segment.drop and shown[segment.drop] <= EXAMPLES
         candidates.append(
             Candidate(
-                start_s=stretch.first / rate_hz,
-                end_s=stretch.end / rate_hz,
-                box=_box(stretch),
-                track=number[id(stretch.track)],
-                score=stretch.score,
-                fate=fate,
-                thumbnail=stretch.track.thumbnail if example else b"",
+                start_s=segment.first / rate_hz,
+                end_s=segment.end / rate_hz,
+                box=segment.box,
+                track=segment.track_index,
+                score=segment.score,
+                outcome=segment.drop or KEPT,
+                thumbnail=segment.track.thumbnail if example else b"",
             )
         )
     return tuple(candidates)
 
 
-def _result(
-    clips: tuple[Clip, ...],
-    candidates: tuple[Candidate, ...],
-    speech: Speech,
-    probe: Probe,
-    duration_s: float,
-    funnel: Counter[str],
-    config: ExtractionConfig,
-) -> Extraction:
+def _state(funnel: Counter[str], duration_s: float, probe: MediaProbe, config: ExtractionConfig) -> tuple[str, str]:
+    """Returns the state of the extraction and its reason."""
     cut_short = duration_s < SHORT_SHARE * probe.duration_s - 1
     damage = f"ends early: {duration_s:.1f} of {probe.duration_s:.1f} s could be decoded" if cut_short else ""
-    if clips:
-        state, reason = "done", damage
-    elif damage:
-        state, reason = "failed", damage
-    else:
-        state, reason = "empty", _why_empty(speech, funnel, config)
-    return Extraction(state, reason, duration_s, clips, dict(funnel), candidates)
+    if funnel["clips"]:
+        return "done", damage
+    return ("failed", damage) if damage else ("empty", _why_empty(funnel, config))
 
 
-def _why_empty(speech: Speech, funnel: Counter[str], config: ExtractionConfig) -> str:
+def _why_empty(funnel: Counter[str], config: ExtractionConfig) -> str:
     if not funnel["tracks"]:
         if funnel["small_faces"]:
             return f"no face found of {config.tracks.min_face_px:g} pixels or more (tracks.min_face_px)"
         return "no face found"
-    if not speech.stretches:
+    if not funnel["speech_stretches"]:
         return "no speech found"
     if not funnel["candidates"]:
         return "no visible speaker: no face is in view while speech is heard"
@@ -280,15 +254,8 @@ def _why_empty(speech: Speech, funnel: Counter[str], config: ExtractionConfig) -
     return f"every candidate was dropped, most often as {main} ({drops[main]} of {sum(drops.values())})"
 
 
-def _reported(pictures: Iterable[Picture], rate_hz: float, stages: _Stages) -> Iterator[Picture]:
-    for number, picture in enumerate(pictures):
-        yield picture
+def _reported(frames: Iterable[Frame], rate_hz: float, steps: _Steps) -> Iterator[Frame]:
+    for number, frame in enumerate(frames):
+        yield frame
         if number % round(rate_hz) == 0:
-            stages.at(number / rate_hz)
-
-
-def _noted(pictures: Iterable[ShotPicture], trace: Trace) -> Iterator[ShotPicture]:
-    for picture in pictures:
-        if picture.first:
-            trace.shots.append(picture.number)
-        yield picture
+            steps.at(number / rate_hz)

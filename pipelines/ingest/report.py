@@ -140,8 +140,8 @@ class RunReport:
     def _count_extraction(self, video: dict[str, Any], extraction: Extraction) -> None:
         for candidate in extraction.candidates:
             self.candidates += 1
-            if candidate.fate != KEPT:
-                self.fates.add(candidate.fate, candidate.thumbnail or None)
+            if candidate.outcome != KEPT:
+                self.fates.add(candidate.outcome, candidate.thumbnail or None)
                 self._see("speaking score of dropped candidates", candidate.score)
         self.stages_s.update(extraction.seconds)
         took_s = sum(extraction.seconds.values())

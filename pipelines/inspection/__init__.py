@@ -1,1 +1,1 @@
-"""Draws what extraction saw of one video, onto its pictures and along its time."""
+"""`vclip inspect`: what extraction measured in one video, drawn onto its frames and along a timeline."""

@@ -1,11 +1,11 @@
-"""Pictures made of RGB arrays, which stand for those of ffmpeg where a test draws its own."""
+"""Frames made of RGB arrays, which stand for those of ffmpeg where a test draws its own."""
 
 import cv2
 import numpy as np
 
 
-class RgbPicture:
-    """Looks like `Picture`, but loses nothing of its array."""
+class RgbFrame:
+    """Looks like `Frame`, but loses nothing of its array."""
 
     def __init__(self, rgb: np.ndarray):
         self.rgb, self.shape = rgb, rgb.shape

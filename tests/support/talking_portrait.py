@@ -8,7 +8,7 @@ import numpy as np
 from scipy.signal import lfilter
 from skimage import data
 
-from pipelines.extraction.video.decode import ffmpeg_binary
+from tests.support.ffmpeg import shipped_ffmpeg
 
 RATE_HZ, SAMPLE_RATE_HZ = 25, 16_000
 # Where the mouth is in the full portrait, in pixels, and how wide.
@@ -33,10 +33,10 @@ def voice(seconds: float, seed: int) -> np.ndarray:
     return np.concatenate(parts)[: int(seconds * SAMPLE_RATE_HZ)]
 
 
-def opening(sound: np.ndarray) -> np.ndarray:
-    """How far a mouth is open that says `sound`, 0..1 per picture, 0.08 s ahead of it as mouths are."""
-    per_picture = SAMPLE_RATE_HZ // RATE_HZ
-    loud = np.sqrt(np.square(sound[: len(sound) // per_picture * per_picture]).reshape(-1, per_picture).mean(1))
+def opening(audio: np.ndarray) -> np.ndarray:
+    """How far a mouth is open that says `audio`, 0..1 per frame, 0.08 s ahead of it as mouths are."""
+    per_frame = SAMPLE_RATE_HZ // RATE_HZ
+    loud = np.sqrt(np.square(audio[: len(audio) // per_frame * per_frame]).reshape(-1, per_frame).mean(1))
     smooth = np.convolve(np.pad(loud, (0, 2))[2:], [0.25, 0.5, 0.25], "same")
     return np.clip(smooth / 0.12, 0, 1)
 
@@ -58,46 +58,46 @@ def portrait(open_: float, side: int = 360) -> np.ndarray:
 
 def drifting(count: int, side: int = 360) -> list[np.ndarray]:
     """A still portrait under a slow pan, turn and zoom."""
-    still, pictures = portrait(0.0, side), []
+    still, frames = portrait(0.0, side), []
     for t in np.arange(count) / RATE_HZ:
         matrix = cv2.getRotationMatrix2D((side / 2, side / 2), 1.5 * np.sin(0.9 * t), 1.06 + 0.04 * np.sin(0.5 * t))
         matrix[:, 2] += 0.012 * side * np.sin(1.3 * t), 0.012 * side * np.sin(1.7 * t + 1)
-        pictures.append(cv2.warpAffine(still, matrix, (side, side), borderMode=cv2.BORDER_REFLECT))
-    return pictures
+        frames.append(cv2.warpAffine(still, matrix, (side, side), borderMode=cv2.BORDER_REFLECT))
+    return frames
 
 
-def talking(sound: np.ndarray, side: int = 360) -> list[np.ndarray]:
-    """The portrait saying `sound`."""
-    return [portrait(value, side) for value in opening(sound)]
+def talking(audio: np.ndarray, side: int = 360) -> list[np.ndarray]:
+    """The portrait saying `audio`."""
+    return [portrait(value, side) for value in opening(audio)]
 
 
 def write_video(
     path: Path,
-    pictures: list[np.ndarray] | None,
-    sound: np.ndarray | None,
+    frames: list[np.ndarray] | None,
+    audio: np.ndarray | None,
     *options: str,
     rate_hz: float = RATE_HZ,
-    sound_late_s: float = 0.0,
-    pictures_late_s: float = 0.0,
+    audio_late_s: float = 0.0,
+    frames_late_s: float = 0.0,
 ) -> Path:
-    """Encodes pictures (with `options`) and sound, each to start when told; returns the path."""
-    size = [] if pictures is None else ["-s", f"{pictures[0].shape[1]}x{pictures[0].shape[0]}"]
-    raw_pictures = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-r", str(rate_hz), *size]
+    """Encodes frames (with `options`) and audio, each to start when told; returns the path."""
+    size = [] if frames is None else ["-s", f"{frames[0].shape[1]}x{frames[0].shape[0]}"]
+    raw_frames = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-r", str(rate_hz), *size]
     h264 = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-crf", "20"]
-    raw_sound = ["-f", "f32le", "-ar", str(SAMPLE_RATE_HZ), "-ac", "1"]
+    raw_audio = ["-f", "f32le", "-ar", str(SAMPLE_RATE_HZ), "-ac", "1"]
     inputs: list[str] = []
-    if pictures is not None:
-        _ffmpeg(np.stack(pictures), raw_pictures, [*h264, *options], path.with_suffix(".pictures.mp4"))
-        inputs += ["-itsoffset", str(pictures_late_s), "-i", str(path.with_suffix(".pictures.mp4"))]
-    if sound is not None:
-        _ffmpeg(sound.astype("<f4"), raw_sound, ["-c:a", "aac", "-b:a", "128k"], path.with_suffix(".sound.mp4"))
-        inputs += ["-itsoffset", str(sound_late_s), "-i", str(path.with_suffix(".sound.mp4"))]
+    if frames is not None:
+        _ffmpeg(np.stack(frames), raw_frames, [*h264, *options], path.with_suffix(".frames.mp4"))
+        inputs += ["-itsoffset", str(frames_late_s), "-i", str(path.with_suffix(".frames.mp4"))]
+    if audio is not None:
+        _ffmpeg(audio.astype("<f4"), raw_audio, ["-c:a", "aac", "-b:a", "128k"], path.with_suffix(".audio.mp4"))
+        inputs += ["-itsoffset", str(audio_late_s), "-i", str(path.with_suffix(".audio.mp4"))]
     streams = ["-map", "0", "-map", "1"] if len(inputs) == 8 else []
     # Copied, not encoded: only so do the late starts reach the container.
-    subprocess.run([ffmpeg_binary(), "-v", "error", "-y", *inputs, *streams, "-c", "copy", str(path)], check=True)
+    subprocess.run([shipped_ffmpeg(), "-v", "error", "-y", *inputs, *streams, "-c", "copy", str(path)], check=True)
     return path
 
 
 def _ffmpeg(data_: np.ndarray, before: list[str], after: list[str], path: Path) -> None:
-    command = [ffmpeg_binary(), "-v", "error", "-y", *before, "-i", "-", *after, str(path)]
+    command = [shipped_ffmpeg(), "-v", "error", "-y", *before, "-i", "-", *after, str(path)]
     subprocess.run(command, input=data_.tobytes(), check=True, timeout=60)

@@ -1,1 +1,1 @@
-"""Which visible face, if any, is the one heard."""
+"""Active speaker detection: which visible face, if any, is the one speaking."""

@@ -1,9 +1,11 @@
 """How the lips of a face move, frame by frame, apart from how the face moves.
 
 A patch around the face is turned upright and scaled by its landmarks. Dense optical flow from one patch to the next
-is fitted by an affine motion over the upper face, which has no lips; what is left of the flow around the mouth is the
-lips' own: a face that pans, turns, nods or is zoomed as a whole gives nothing.
+is fitted by an affine motion over the upper face, which has no lips. The rest of the flow around the mouth is the
+motion of the lips: a face that pans, turns, nods or is zoomed as a whole has none.
 """
+
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -11,34 +13,34 @@ import numpy as np
 PATCH_PX = 96
 # The patch reaches this many eye distances (or eye-mouth distances, the larger) across.
 SIDE_IN_EYE_DISTANCES = 3.0
-# Rows of a patch in its own pixels: where the five landmarks of a frontal face come to stand is about
+# Rows of a patch in its own pixels: the five landmarks of a frontal face are at about
 # eyes (32, 32) and (64, 32), nose (48, 48), mouth corners (35, 64) and (61, 64).
 UPPER_FACE = (slice(18, 52), slice(20, 76))
 UPPER_LIP = (slice(52, 64), slice(34, 62))
 LOWER_LIP = (slice(66, 86), slice(34, 62))
 MOUTH = (slice(54, 84), slice(30, 66))
-# Grey levels. A repeated picture differs by nothing, or by what a codec does to a block that it skips.
+# Grey levels. A repeated frame does not differ at all, or only by what a codec does to a block that it skips.
 REPEATED_CHANGE = 0.005
 
 SIGNALS = ("opening", "lips", "upper_face", "change", "upper_change", "darkness")
 
 
 class LipMotion:
-    """Turns the pictures of one track, in order, into `SIGNALS` per picture.
+    """Measures `SIGNALS` in the frames of one track, given in order.
 
-    opening: speed at which the lower lip leaves the upper one, in patch pixels a picture; negative when it closes.
-    lips, upper_face: mean length of the flow that is left around the mouth and over the upper face.
-    change, upper_change: mean change of brightness there after the motion is taken out, in grey levels.
+    opening: speed at which the lower lip leaves the upper one, in patch pixels a frame; negative when it closes.
+    lips, upper_face: mean length of the remaining flow around the mouth and over the upper face.
+    change, upper_change: mean change of brightness there once the motion is removed, in grey levels.
     darkness: how much darker the mouth's darkest tenth is than the face, in grey levels; open mouths are dark.
     """
 
     def __init__(self):
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._grey: np.ndarray | None = None  # the last picture
-        self.patch: np.ndarray | None = None  # of the last picture that differed from the one before
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._grey: np.ndarray | None = None  # the last frame
+        self.patch: np.ndarray | None = None  # of the last frame that differed from its predecessor
 
     def _repeats(self, grey: np.ndarray, landmarks: np.ndarray) -> bool:
-        """Whether the face's surroundings, not turned or scaled, are those of the picture before."""
+        """Whether the face and its surroundings repeat the frame before."""
         reach = np.ptp(landmarks, axis=0).max()
         (x0, y0), (x1, y1) = landmarks.min(0) - reach / 2, landmarks.max(0) + reach / 2
         before, self._grey = self._grey, grey
@@ -48,10 +50,10 @@ class LipMotion:
         return before[part].size > 0 and float(cv2.absdiff(before[part], grey[part]).mean()) < REPEATED_CHANGE
 
     def __call__(self, grey: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """Returns (len(SIGNALS),) float32; NaN for all but the darkness where nothing can be said about motion.
+        """Returns the signals of the next frame, (len(SIGNALS),) float32.
 
-        That is so for the first picture and for one that repeats the one before, as a source of fewer pictures a
-        second gives: the next that differs then holds the motion of all of them.
+        All but the darkness are NaN for the first frame and for one that repeats the frame before, as frames from a
+        source of a lower rate do: the next frame that differs then holds the motion of all of them.
 
         Args:
             grey: (height, width) uint8.
@@ -65,10 +67,12 @@ class LipMotion:
         before, self.patch = self.patch, patch
         if before is None:
             return signals
-        flow = self._flow.calc(before, patch, None)
+        flow = self._flow.calc(before, patch, cast("Any", None))
         of_face = (_GRID @ (_FIT @ flow[UPPER_FACE].reshape(-1, 2))).reshape(PATCH_PX, PATCH_PX, 2)
         own = flow - of_face
-        moved = cv2.remap(patch, _PIXELS + of_face, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        moved = cv2.remap(
+            patch, _PIXELS + of_face, cast("Any", None), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         change = cv2.absdiff(before, moved)
         length = cv2.magnitude(own[..., 0], own[..., 1])
         signals[0] = own[LOWER_LIP][..., 1].mean() - own[UPPER_LIP][..., 1].mean()
@@ -81,10 +85,12 @@ class LipMotion:
         return signals
 
 
-def upright_patch(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Returns the (PATCH_PX, PATCH_PX) uint8 patch around a face, eyes level, of a fixed size in eye distances.
+def upright_patch(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Returns the patch around a face with the eyes level, (PATCH_PX, PATCH_PX) or (PATCH_PX, PATCH_PX, 3) uint8.
 
-    A colour picture gives a colour patch.
+    Args:
+        image: (height, width) or (height, width, 3) uint8.
+        landmarks: (5, 2) pixels. The patch has a fixed size in eye distances.
     """
     eyes, mouth = landmarks[:2].mean(0), landmarks[3:].mean(0)
     across, down = landmarks[1] - landmarks[0], mouth - eyes
@@ -93,13 +99,11 @@ def upright_patch(picture: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     axis = axis / max(np.hypot(*axis), 1e-6) * PATCH_PX / side
     turn = np.array([[axis[0], axis[1]], [-axis[1], axis[0]]])
     matrix = np.hstack([turn, (PATCH_PX / 2 - turn @ (eyes + mouth) / 2)[:, None]])
-    return cv2.warpAffine(
-        picture, matrix, (PATCH_PX, PATCH_PX), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
-    )
+    return cv2.warpAffine(image, matrix, (PATCH_PX, PATCH_PX), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _darkest_tenth(pixels: np.ndarray) -> float:
-    """The tenth percentile, as numpy interpolates it."""
+    """Returns the tenth percentile, interpolated as numpy does; faster than `np.percentile`."""
     place = 0.1 * (pixels.size - 1)
     below = int(place)
     low, high = np.partition(pixels, (below, below + 1), axis=None)[below : below + 2].tolist()

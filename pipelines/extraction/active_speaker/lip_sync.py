@@ -1,52 +1,53 @@
-"""Whether a face's lips move with the sound: the backend that needs no network.
+"""Whether a face's lips move with the audio: the active-speaker backend that needs no network.
 
-How fast the lips open and how dark the mouth is (which is how far it is open) predict, by a linear regression over
-half a second, the loudness of four bands of the sound. Over windows of a few seconds the prediction is correlated
-with what is heard, and a logistic regression turns the correlations into a log-likelihood ratio. Files carry their
-sound some pictures early or late; so the ratio is taken at every offset up to 0.2 s and averaged over a belief about
-the offset, which all windows of a track share.
+How fast the lips open and how dark the mouth is (which tells how far it is open) predict, by a linear regression over
+half a second, the loudness of four bands of the audio. Over windows of a few seconds the prediction is correlated
+with the measured loudness, and a logistic regression turns the correlations into a log-likelihood ratio. Audio and
+video of a file may be offset by some frames, so the ratio is taken at every offset up to 0.2 s and averaged over a
+probability of the offset, which all windows of a track share.
 
 Lips that hardly move under speech are evidence against, whatever the correlations say: a listener, a still portrait
 that pans and zooms.
 
-The coefficients are `lip_sync_fit`'s, from the clips of 32 people that the project is developed with, composed into
-noisy videos. Cross-validated over people, a 3 s window of a talking face with its own sound, down to 0 dB of noise,
-is told from one with another's with an area under the ROC curve of 0.82.
+`tools/fit_lip_sync.py` fitted the coefficients on the clips of 32 people from the development data, composed into
+noisy videos. Cross-validated over people, the area under the ROC curve is 0.82 for 3 s windows of a talking face
+under its own audio, down to 0 dB of noise, against the same face under another person's.
 """
 
 import itertools
 
 import numpy as np
 
+from pipelines.extraction.active_speaker.base import Backend
 from pipelines.extraction.active_speaker.lip_motion import SIGNALS
-from pipelines.extraction.config import SpeakingConfig
+from pipelines.extraction.config import ActiveSpeakerConfig
 from pipelines.extraction.faces.tracks import Track
-from pipelines.extraction.video.audio_file import forget
+from pipelines.extraction.video.audio_file import release_pages
 from pipelines.extraction.video.decode import SAMPLE_RATE_HZ
 from vclip.errors import InputError
 
-RATE_HZ = 25.0  # the pictures a second for which the coefficients are
+RATE_HZ = 25.0  # frame rate of the coefficients
 BANDS_HZ = ((100, 560), (560, 1120), (1120, 2270), (2270, 7600))
-OFFSETS = np.arange(-5, 6)  # pictures, by which a file's sound may lag its pictures
-OFFSET_SPREAD = 2.5  # standard deviation of what is believed of a file's offset, in pictures
+OFFSETS = np.arange(-5, 6)  # frames by which the audio of a file may lag
+OFFSET_SPREAD = 2.5  # standard deviation of the prior over a file's offset, in frames
 MARGIN = int(OFFSETS[-1])
-CONTEXT = 6  # pictures to each side by which the lips predict the sound
-SLOW = 25  # pictures; changes slower than these are taken out of loudness and darkness
+CONTEXT = 6  # frames to each side from which the lips predict the audio
+SLOW = 25  # frames; slower changes of loudness and darkness are removed
 SPECTRUM, HOP = 640, 160  # samples
 SPECTRA = 4096  # taken at a time, so that memory does not grow with the track
-QUIET = 1e-3  # power a spectral line; keeps silence from having large changes of loudness
-LONGEST_FREEZE = 5  # pictures; what repeats for longer is a still, not a source of few pictures a second
+QUIET = 1e-3  # power per spectral line; without it silence would have large changes of loudness
+LONGEST_FREEZE = 5  # frames; a frame repeated for longer is a still, not a source of a low rate
 
-# Speed of opening that noise, recoding and resampling give lips at rest: faces of 30 to 220 pixels in drifting stills
-# measured 0.14 to 0.02 patch pixels a picture, talking ones 0.09 and more.
+# Apparent opening speed of lips at rest, from noise, recoding and resampling: faces of 30 to 220 pixels in drifting
+# stills measured 0.14 to 0.02 patch pixels per frame, talking faces 0.09 and more.
 REST_SPEED, REST_SPEED_PX = 0.01, 3.0
-# Activity counts against a face below this many doublings of the speed at rest, and for it hardly.
+# Activity below this many doublings of the speed at rest counts against a face; above, it counts little for it.
 ACTIVE_DOUBLINGS, PER_DOUBLING, MOST_FOR = 1.2, 2.1, 0.35
-ACTIVE_S = 2.0  # the speed is taken over so long
+ACTIVE_S = 2.0  # the speed is averaged over this time
 
-# Correlation of each band -> log-likelihood ratio, and what puts it right after the average over offsets.
+# Correlation of each band -> log-likelihood ratio, and the calibration after averaging over offsets.
 WEIGHTS, INTERCEPT, CALIBRATION = np.array([0.02, 3.15, 4.49, 3.44]), -1.69, (0.92, 0.06)
-# (picture from CONTEXT before to CONTEXT after) x (opening, darkness) -> the bands. Lips open, then it gets loud.
+# (frame from CONTEXT before to CONTEXT after) x (opening, darkness) -> bands. Lips open before the audio gets loud.
 PREDICTION = np.array(
     [
         [-0.007, 0.001, 0.005, 0.005],
@@ -79,27 +80,32 @@ PREDICTION = np.array(
 )
 
 
-def lip_evidence(track: Track, sound: np.ndarray, rate_hz: float, config: SpeakingConfig) -> np.ndarray:
-    """Returns the log-likelihood ratio of "heard" to "only visible" per picture of a track, (pictures,) float64.
+def lip_sync() -> Backend:
+    """Returns the backend that needs no network."""
+    return Backend(lip_evidence)
+
+
+def lip_evidence(track: Track, audio: np.ndarray, rate_hz: float, config: ActiveSpeakerConfig) -> np.ndarray:
+    """Returns the log-likelihood ratio of "speaking" to "only visible" per frame of a track, (frames,) float64.
 
     Args:
         track: the face.
-        sound: (samples,) int16 at 16 kHz, of the whole video.
-        rate_hz: pictures per second.
-        config: window and hop.
+        audio: (samples,) int16 at 16 kHz, of the whole video.
+        rate_hz: frames per second.
+        config: `window_s` and `hop_s`.
 
     Raises:
-        InputError: the pictures come at another rate than RATE_HZ.
+        InputError: `rate_hz` is not RATE_HZ.
     """
-    return sync_evidence(track, sound, rate_hz, config) + activity_evidence(track)
+    return sync_evidence(track, audio, rate_hz, config) + activity_evidence(track)
 
 
-def sync_evidence(track: Track, sound: np.ndarray, rate_hz: float, config: SpeakingConfig) -> np.ndarray:
-    """Returns what the correlations of lips and sound say; as `lip_evidence`."""
+def sync_evidence(track: Track, audio: np.ndarray, rate_hz: float, config: ActiveSpeakerConfig) -> np.ndarray:
+    """Returns the part of `lip_evidence` that comes from the correlation of lips and audio; arguments as there."""
     if rate_hz != RATE_HZ:
-        raise InputError(f"media.rate_hz = {rate_hz:g}: the evidence of the lips is made for {RATE_HZ:g}")
+        raise InputError(f"media.rate_hz = {rate_hz:g}: the lip-sync coefficients were fitted at {RATE_HZ:g}")
     predicted = lip_features(track) @ PREDICTION
-    loudness = band_loudness(sound, track.first, track.end)
+    loudness = band_loudness(audio, track.first, track.end)
     width, hop = round(config.window_s * rate_hz), max(1, round(config.hop_s * rate_hz))
     last = max(0, len(track) - width)
     windows = [(start, min(start + width, len(track))) for start in [*range(0, last, hop), last]]
@@ -119,14 +125,14 @@ def sync_evidence(track: Track, sound: np.ndarray, rate_hz: float, config: Speak
 
 
 def activity_evidence(track: Track) -> np.ndarray:
-    """Returns what the lips' speed of opening alone says, (pictures,) log-likelihood ratios."""
+    """Returns the part of `lip_evidence` that comes from the opening speed alone, (frames,)."""
     speed = np.sqrt(running_mean(lip_signals(track)[:, 0] ** 2, round(ACTIVE_S * RATE_HZ)))
     rest = REST_SPEED + REST_SPEED_PX / float(np.median(track.boxes[:, 2] - track.boxes[:, 0]))
     return np.minimum(MOST_FOR, PER_DOUBLING * (np.log2(speed / rest + 1e-6) - ACTIVE_DOUBLINGS))
 
 
 def lip_features(track: Track) -> np.ndarray:
-    """Returns the lips' two signals, standardised, at each picture and those around it, (pictures, 26)."""
+    """Returns the two lip signals, standardised, of each frame and CONTEXT frames to each side, (frames, 26)."""
     lips = lip_signals(track)
     lips = (lips - lips.mean(0)) / (lips.std(0) + 1e-6)
     padded = np.pad(lips, ((CONTEXT, CONTEXT), (0, 0)), mode="edge")
@@ -134,9 +140,9 @@ def lip_features(track: Track) -> np.ndarray:
 
 
 def lip_signals(track: Track) -> np.ndarray:
-    """Returns (pictures, 2): speed of opening, in patch pixels a picture, and darkness less its slow changes.
+    """Returns the opening speed in patch pixels per frame and the darkness without its slow changes, (frames, 2).
 
-    The motion found in a picture that follows repeated ones is shared out among them all.
+    Motion found after repeated frames is divided evenly among them.
     """
     opening, darkness = (
         track.lips[:, SIGNALS.index("opening")].astype(float),
@@ -150,28 +156,28 @@ def lip_signals(track: Track) -> np.ndarray:
     return np.stack([np.nan_to_num(opening), without_slow(darkness[:, None].astype(float))[:, 0]], axis=1)
 
 
-def band_loudness(sound: np.ndarray, first: int, end: int) -> np.ndarray:
-    """Returns the log power of each band less its slow changes, (MARGIN + pictures + MARGIN, bands).
+def band_loudness(audio: np.ndarray, first: int, end: int) -> np.ndarray:
+    """Returns the log power of each band without its slow changes, (MARGIN + frames + MARGIN, bands).
 
     Args:
-        sound: (samples,) int16 at 16 kHz. What lies outside it counts as silence.
-        first, end: the pictures.
+        audio: (samples,) int16 at 16 kHz of the whole video. Outside of it there is silence.
+        first, end: number of the first frame, and one after the last.
     """
-    per_picture = round(SAMPLE_RATE_HZ / RATE_HZ)
-    pictures = end - first + 2 * MARGIN
-    # Four spectra a picture, centred on it.
-    start = (first - MARGIN) * per_picture - (SPECTRUM - HOP) // 2
-    count = pictures * per_picture // HOP
-    parts = [_bands(sound, start + i * HOP, min(SPECTRA, count - i)) for i in range(0, count, SPECTRA)]
-    forget(sound)
-    return without_slow(np.concatenate(parts).reshape(pictures, -1, len(BANDS_HZ)).mean(1))
+    per_frame = round(SAMPLE_RATE_HZ / RATE_HZ)
+    frames = end - first + 2 * MARGIN
+    # Four spectra per frame, centred on it.
+    start = (first - MARGIN) * per_frame - (SPECTRUM - HOP) // 2
+    count = frames * per_frame // HOP
+    parts = [_bands(audio, start + i * HOP, min(SPECTRA, count - i)) for i in range(0, count, SPECTRA)]
+    release_pages(audio)
+    return without_slow(np.concatenate(parts).reshape(frames, -1, len(BANDS_HZ)).mean(1))
 
 
-def _bands(sound: np.ndarray, start: int, count: int) -> np.ndarray:
+def _bands(audio: np.ndarray, start: int, count: int) -> np.ndarray:
     samples = np.zeros((count - 1) * HOP + SPECTRUM, np.float32)
-    low, high = max(start, 0), min(start + len(samples), len(sound))
+    low, high = max(start, 0), min(start + len(samples), len(audio))
     if low < high:
-        samples[low - start : high - start] = sound[low:high] / np.float32(32768)
+        samples[low - start : high - start] = audio[low:high] / np.float32(32768)
     spectra = np.lib.stride_tricks.sliding_window_view(samples, SPECTRUM)[::HOP]
     power = np.abs(np.fft.rfft(spectra * np.hanning(SPECTRUM).astype(np.float32), axis=1)) ** 2
     hz = np.fft.rfftfreq(SPECTRUM, 1 / SAMPLE_RATE_HZ)
@@ -179,12 +185,12 @@ def _bands(sound: np.ndarray, start: int, count: int) -> np.ndarray:
 
 
 def without_slow(signal: np.ndarray) -> np.ndarray:
-    """Returns (pictures, columns) less its moving average over SLOW pictures."""
+    """Returns (frames, columns) less its moving average over SLOW frames."""
     return signal - np.stack([running_mean(column, SLOW) for column in signal.T], axis=1)
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """Returns the mean of (pictures,) over `width` pictures around each, fewer at the ends."""
+    """Returns the mean of (frames,) over `width` frames around each, fewer at the ends."""
     ones = np.ones(min(width, len(values)))
     return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")
 
@@ -193,8 +199,8 @@ def window_correlations(predicted: np.ndarray, loudness: np.ndarray) -> np.ndarr
     """Returns the correlation of each band with what the lips predict of it, at each offset, (offsets, bands).
 
     Args:
-        predicted: (pictures, bands) of one window.
-        loudness: (MARGIN + pictures + MARGIN, bands).
+        predicted: (frames, bands) of one window.
+        loudness: (MARGIN + frames + MARGIN, bands).
     """
     own = _unit(predicted)
     return np.array([(own * _unit(loudness[MARGIN + o : MARGIN + o + len(own)])).sum(0) for o in OFFSETS])
@@ -206,12 +212,14 @@ def window_ratios(predicted: np.ndarray, loudness: np.ndarray) -> np.ndarray:
 
 
 def over_offsets(ratios: np.ndarray, active: np.ndarray, lengths: float) -> np.ndarray:
-    """Returns each window's ratio averaged over what all windows together say of the offset.
+    """Returns each window's log-likelihood ratio averaged over the offset, (windows,).
+
+    All windows together determine the probability of each offset.
 
     Args:
         ratios: (windows, offsets) log-likelihood ratios.
-        active: (windows,) how far each counts for the offset, 0..1: lips at rest do not tell it.
-        lengths: how many windows fit the track without overlap; overlapping ones repeat themselves.
+        active: (windows,) weight of each window for the offset, 0..1: lips at rest do not show it.
+        lengths: length of the track in windows; overlapping windows repeat the same evidence.
     """
     belief = -0.5 * (OFFSETS / OFFSET_SPREAD) ** 2
     if len(ratios) > 1:

@@ -1,9 +1,9 @@
-"""The network LR-ASD, for inference, and how it is filled with the original's weights.
+"""The LR-ASD network for inference, and how the original weights are loaded into it.
 
 Liao et al., "LR-ASD: Lightweight and Robust Network for Active Speaker Detection", IJCV 2025; the successor of
-Light-ASD (CVPR 2023). An implementation of its own. Batch normalisations are folded into the convolutions before
-them, and channels come last in memory, so that a convolution over time needs no copy after one within pictures: five
-times as fast as the original on one core, at output equal to 1e-5.
+Light-ASD (CVPR 2023). This is our own implementation: batch normalisations are folded into the convolutions before
+them, and channels come last in memory, so a convolution over time needs no copy after one within frames. It is five
+times as fast as the original on one core, and its output is equal within 1e-5.
 """
 
 from collections.abc import Iterator
@@ -14,30 +14,30 @@ from torch import Tensor, nn
 
 from vclip.errors import InputError
 
-GREY_MEAN, GREY_STD = 0.4161, 0.1688  # of the pictures it was trained with, 0..1
-NORM_EPS = 1e-3  # of its batch normalisations
+GREY_MEAN, GREY_STD = 0.4161, 0.1688  # of the training frames, 0..1
+NORM_EPS = 1e-3  # of the batch normalisations
 NORM = ("weight", "bias", "running_mean", "running_var")
 GRU = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class SeparableBlock(nn.Module):
-    """Two convolutions within each moment, then two over time, 5 and 3 wide; each is followed by a ReLU."""
+    """Two convolutions within each instant, then two over time, 5 and 3 wide; a ReLU follows each."""
 
-    def __init__(self, inputs: int, outputs: int, picture: bool, stride: int = 1):
+    def __init__(self, inputs: int, outputs: int, frame: bool, stride: int = 1):
         super().__init__()
         half = outputs // 2
-        self.within_1 = _conv(inputs, half, (5, 5) if picture else (5, 1), stride)
-        self.within_2 = _conv(half, outputs, (3, 3) if picture else (3, 1))
-        self.along_1 = _conv(outputs, outputs, (5, 1) if picture else (1, 5))
-        self.along_2 = _conv(outputs, outputs, (3, 1) if picture else (1, 3))
-        self.picture = picture
+        self.within_1 = _conv(inputs, half, (5, 5) if frame else (5, 1), stride)
+        self.within_2 = _conv(half, outputs, (3, 3) if frame else (3, 1))
+        self.along_1 = _conv(outputs, outputs, (5, 1) if frame else (1, 5))
+        self.along_2 = _conv(outputs, outputs, (3, 1) if frame else (1, 3))
+        self.frame = frame
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.within_2(self.within_1(x).relu_()).relu_()
-        if not self.picture:
+        if not self.frame:
             return self.along_2(self.along_1(x).relu_()).relu_()
-        # (time, channels, height, width) becomes (1, channels, time, height * width): in memory, where the channels
-        # come last, both are the same.
+        # (time, channels, height, width) becomes (1, channels, time, height * width): with the channels last, both
+        # have one layout in memory.
         time, channels, height, width = x.shape
         x = x.permute(0, 2, 3, 1).reshape(1, time, height * width, channels).permute(0, 3, 1, 2)
         x = self.along_2(self.along_1(x).relu_()).relu_()
@@ -45,54 +45,54 @@ class SeparableBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Three blocks, halving height and width (pictures) or time (sound) after the first two."""
+    """Three blocks, halving height and width (frames) or time (audio) after the first two."""
 
-    def __init__(self, picture: bool):
+    def __init__(self, frame: bool):
         super().__init__()
-        self.block1 = SeparableBlock(1, 32, picture, stride=2 if picture else 1)
-        self.block2 = SeparableBlock(32, 64, picture)
-        self.block3 = SeparableBlock(64, 128, picture)
-        self.pool = nn.MaxPool2d(3, 2, 1) if picture else nn.MaxPool2d((1, 3), (1, 2), (0, 1))
+        self.block1 = SeparableBlock(1, 32, frame, stride=2 if frame else 1)
+        self.block2 = SeparableBlock(32, 64, frame)
+        self.block3 = SeparableBlock(64, 128, frame)
+        self.pool = nn.MaxPool2d(3, 2, 1) if frame else nn.MaxPool2d((1, 3), (1, 2), (0, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.block3(self.pool(self.block2(self.pool(self.block1(x)))))
 
 
 class Gate(nn.Module):
-    """Weighs each channel of two joined embeddings by what is in all of them."""
+    """Weighs each channel of the joined embeddings by all channels."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.weigh = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns (batch, time, channels) of the same."""
+        """Returns the weighed channels, of the same shape (batch, time, channels)."""
         return x * self.weigh(x).sigmoid()
 
 
 class Network(nn.Module):
-    """From the pictures of a face and the coefficients of the sound to a margin per picture."""
+    """Turns the face patches and the coefficients of the audio into a margin per frame."""
 
     def __init__(self):
         super().__init__()
-        self.pictures = Encoder(picture=True)
-        self.sound = Encoder(picture=False)
+        self.frames = Encoder(frame=True)
+        self.audio = Encoder(frame=False)
         self.fusion = Gate(256)
         self.gru = nn.GRU(256, 64, batch_first=True, bidirectional=True)
         self.attention = Gate(128)
         self.head = nn.Linear(128, 2)
 
-    def see(self, faces: Tensor) -> Tensor:
-        """Returns (time, 128) of pictures (time, 112, 112) uint8."""
+    def encode_frames(self, faces: Tensor) -> Tensor:
+        """Returns the embeddings, (time, 128), of face patches (time, 112, 112) uint8."""
         x = (faces[:, None].float() / 255 - GREY_MEAN) / GREY_STD
-        return self.pictures(x.contiguous(memory_format=torch.channels_last)).amax((2, 3))
+        return self.frames(x.contiguous(memory_format=torch.channels_last)).amax((2, 3))
 
-    def hear(self, coefficients: Tensor) -> Tensor:
-        """Returns (time, 128) of coefficients (4 * time, 13)."""
-        return self.sound(coefficients.T[None, None])[0].mean(1).T
+    def encode_audio(self, coefficients: Tensor) -> Tensor:
+        """Returns the embeddings, (time, 128), of coefficients (4 * time, 13)."""
+        return self.audio(coefficients.T[None, None])[0].mean(1).T
 
     def detect(self, both: Tensor) -> Tensor:
-        """Returns (batch, time) margins of joined embeddings, those of sound first, (batch, time, 256)."""
+        """Returns the margins, (batch, time), of joined embeddings (batch, time, 256), those of the audio first."""
         states, _ = self.gru(self.fusion(both))
         silent, speaking = self.head(self.attention(states)).unbind(-1)
         return speaking - silent
@@ -103,19 +103,19 @@ def _conv(inputs: int, outputs: int, kernel: tuple[int, int], stride: int = 1) -
 
 
 def fill(network: Network, checkpoint: dict[str, Tensor]) -> None:
-    """Fills a network with a checkpoint of the original, normalisations folded in.
+    """Loads a checkpoint of the original into a network, with the normalisations folded in.
 
     Raises:
-        InputError: a tensor is missing, has no place or another shape.
+        InputError: a tensor is missing, unknown or of another shape.
     """
-    # Left out: the head for pictures alone, which only helps training, and counts of training steps.
+    # Not needed: the head for frames alone, which only helps training, and the counts of training steps.
     found = {k: v for k, v in checkpoint.items() if not k.startswith("lossV.") and not k.endswith("_tracked")}
     folded, copied = dict(_folded()), dict(_copied())
     expected = {f"{conv}.weight" for conv, _ in folded.values()} | set(copied.values())
     expected |= {f"{norm}.{part}" for _, norm in folded.values() for part in NORM}
     missing, extra = expected - found.keys(), found.keys() - expected
     if missing or extra:
-        raise InputError(f"LR-ASD weights: missing {_listed(missing)}; without a place {_listed(extra)}")
+        raise InputError(f"LR-ASD weights: missing {_listed(missing)}; unknown {_listed(extra)}")
     state = {mine: found[theirs].float() for mine, theirs in copied.items()}
     for mine, (conv, norm) in folded.items():
         weight, bias, mean, variance = (found[f"{norm}.{part}"].float() for part in NORM)
@@ -130,8 +130,8 @@ def fill(network: Network, checkpoint: dict[str, Tensor]) -> None:
 
 
 def _folded() -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yields the name of a layer here, and those of the convolution and the normalisation it is made of."""
-    for mine, theirs, within in ("pictures", "visualEncoder", "s"), ("sound", "audioEncoder", "m"):
+    """Yields the name of a layer here, and the names of its convolution and its normalisation in the checkpoint."""
+    for mine, theirs, within in ("frames", "visualEncoder", "s"), ("audio", "audioEncoder", "m"):
         for block, (role, letter), i in product((1, 2, 3), (("within", within), ("along", "t")), (1, 2)):
             layers = f"model.{theirs}.block{block}.{letter}"
             yield f"{mine}.block{block}.{role}_{i}", (f"{layers}_{i}", f"{layers}_norm_{i}")
@@ -140,7 +140,7 @@ def _folded() -> Iterator[tuple[str, tuple[str, str]]]:
 
 
 def _copied() -> Iterator[tuple[str, str]]:
-    """Yields the name of a parameter here and there."""
+    """Yields the name of a parameter here, and its name in the checkpoint."""
     for (mine, theirs), part in product((("l0", "forward"), ("l0_reverse", "backward")), GRU):
         yield f"gru.{part}_{mine}", f"model.detector.gru_{theirs}.{part}_l0"
     yield "head.weight", "lossAV.FC.weight"

@@ -1,7 +1,8 @@
-"""Mel-frequency cepstral coefficients, as python_speech_features computes them (equality is tested).
+"""Mel-frequency cepstral coefficients, equal to those of python_speech_features (tested).
 
-That package's defaults: pre-emphasis 0.97, no window, 26 triangular filters between whole lines of a 512-point
-spectrum, an orthonormal DCT, a lifter of 22, and the log energy of the frame in place of the first coefficient.
+That package takes twice the time, needs memory for the whole audio at once and has no wheel. Its defaults:
+pre-emphasis 0.97, no window, 26 triangular filters between whole lines of a 512-point spectrum, an orthonormal DCT, a
+lifter of 22, and the log energy of the frame in place of the first coefficient.
 """
 
 import numpy as np
@@ -12,31 +13,32 @@ FRAME, HOP = 400, 160  # samples: 25 ms, 10 ms
 COEFFICIENTS = 13
 PREEMPHASIS, LIFTER = 0.97, 22
 N_FFT, FILTERS = 512, 26
-BLOCK = 6000  # frames in one pass, so that a long sound needs no more memory than a short one
+BLOCK = 6000  # frames in one pass, so that long audio needs no more memory than short audio
 
 
-def mfcc(sound: np.ndarray, frames: int) -> np.ndarray:
-    """Returns the coefficients of the first frames of a sound, (frames, 13) float32.
+def mfcc(audio: np.ndarray, frames: int, block: int = BLOCK) -> np.ndarray:
+    """Returns the coefficients of the first frames of the audio, (frames, 13) float32.
 
     Args:
-        sound: (samples,) int16 at 16 kHz, at its integer scale: the log energy is not invariant to it.
-        frames: how many; frame i covers samples 160 i to 160 i + 400. What lies beyond the sound is zero.
+        audio: (samples,) int16 at 16 kHz, at its integer scale: the log energy depends on it.
+        frames: number of frames; frame i covers samples 160 i to 160 i + 400. Beyond the audio, samples are zero.
+        block: frames computed in one pass.
     """
-    rows = [_block(sound, first, min(first + BLOCK, frames)) for first in range(0, frames, BLOCK)]
+    rows = [_block(audio, first, min(first + block, frames)) for first in range(0, frames, block)]
     return np.concatenate([np.zeros((0, COEFFICIENTS), np.float32), *rows])
 
 
-def _block(sound: np.ndarray, first: int, end: int) -> np.ndarray:
+def _block(audio: np.ndarray, first: int, end: int) -> np.ndarray:
     start, count = first * HOP, (end - first - 1) * HOP + FRAME
-    given = sound[start : start + count]
+    given = audio[start : start + count]
     samples = np.zeros(1 + count)  # the first is the one before
     samples[1 : 1 + len(given)] = given
-    samples[0] = sound[start - 1] if 0 < start <= len(sound) else 0
+    samples[0] = audio[start - 1] if 0 < start <= len(audio) else 0
     emphasised = samples[1:] - PREEMPHASIS * samples[:-1]
     emphasised[len(given) :] = 0
     pieces = np.lib.stride_tricks.sliding_window_view(emphasised, FRAME)[::HOP]
     power = np.abs(np.fft.rfft(pieces, N_FFT)) ** 2 / N_FFT
-    cepstra = dct(np.log(_not_zero(power @ _FILTERS)), norm="ortho")[:, :COEFFICIENTS] * _LIFTS
+    cepstra = np.asarray(dct(np.log(_not_zero(power @ _FILTERS)), norm="ortho"))[:, :COEFFICIENTS] * _LIFTS
     cepstra[:, 0] = np.log(_not_zero(power.sum(1)))
     return cepstra.astype(np.float32)
 

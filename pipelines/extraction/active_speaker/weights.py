@@ -1,4 +1,4 @@
-"""A file of weights, given by path or address: found, fetched, checked, and read without executing what it holds."""
+"""Weights from a path or an address: downloaded once, checked against their SHA-256, read without executing code."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vclip.errors import InputError
 
-DOWNLOAD_LIMIT_S = 60  # without a byte
+DOWNLOAD_LIMIT_S = 60  # without receiving a byte
 
 
 def read_weights(source: str, sha256: str = "") -> dict[str, Tensor]:
@@ -23,10 +23,10 @@ def read_weights(source: str, sha256: str = "") -> dict[str, Tensor]:
 
     Args:
         source: the path of a .safetensors file or of one that `torch.save` wrote, or its http(s) address.
-        sha256: hexadecimal; the file must have it. Not needed for a path.
+        sha256: the checksum that the file must have, hexadecimal. Not needed for a path.
 
     Raises:
-        InputError: no such file, not the file meant, or nothing that can be read safely.
+        InputError: there is no such file, it has another checksum, or it cannot be read safely as a state dict.
     """
     path = weights_file(source, sha256)
     try:
@@ -39,15 +39,15 @@ def read_weights(source: str, sha256: str = "") -> dict[str, Tensor]:
 
 
 def weights_file(source: str, sha256: str = "") -> Path:
-    """Returns the path of a file of weights, fetched once into ~/.cache/vclip where an address is given.
+    """Returns the path of a file of weights; an address is downloaded once, into ~/.cache/vclip.
 
     Raises:
-        InputError: no such file, another checksum, or an address without one.
+        InputError: there is no such file, it has another checksum, or an address comes without a checksum.
     """
     path = Path(source)
     if source.startswith(("http://", "https://")):
         if not sha256:
-            raise InputError(f"weights {source}: found no checksum, expected the SHA-256 of what is downloaded")
+            raise InputError(f"weights {source}: found no checksum, expected the SHA-256 of the file")
         path = Path.home() / ".cache" / "vclip" / sha256.lower() / source.partition("?")[0].rpartition("/")[2]
         if not path.is_file() or _digest(path) != sha256.lower():
             _download(source, sha256, path)
@@ -60,7 +60,7 @@ def weights_file(source: str, sha256: str = "") -> Path:
 
 def _download(address: str, sha256: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside its place and moved there whole: another process may be fetching it, too.
+    # Downloaded beside its place and moved there whole: another process may be downloading it, too.
     with tempfile.TemporaryDirectory(dir=path.parent) as draft:
         part = Path(draft) / path.name
         try:

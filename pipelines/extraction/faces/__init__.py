@@ -1,1 +1,1 @@
-"""Shots, the faces in them, followed from picture to picture, and the crops of the best."""
+"""Shots, faces tracked from frame to frame, and the crops of the best frames."""

@@ -1,6 +1,6 @@
-"""How good a face picture is: size, sharpness, frontality, exposure, each 0..1 and 1 the best.
+"""Quality of a face image: size, sharpness, frontality and exposure, each 0..1 with 1 the best.
 
-None needs weights. They rank faces and weed out the worst; they are not calibrated against what people say.
+None of them needs weights. They rank faces and remove the worst; they are not calibrated against human ratings.
 """
 
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# Half the score: a face this wide; half its Laplacian's energy relative to its contrast.
+# Where a score is one half: the width of the face; the energy of the Laplacian relative to the contrast.
 HALF_SIZE_PX = 64.0
 HALF_SHARPNESS = 0.10
 
 
 @dataclass(frozen=True)
 class FaceQuality:
-    """Each 0..1; `overall` is their geometric mean, so that one bad thing is not outweighed by three good ones."""
+    """Four scores 0..1; `overall` is their geometric mean, so three good ones do not outweigh a bad one."""
 
     size: float
     sharpness: float
@@ -33,7 +33,7 @@ def face_quality(crop: np.ndarray, landmarks: np.ndarray, size_px: float) -> Fac
 
     Args:
         crop: (side, side, 3) uint8 RGB, the upright crop.
-        landmarks: (5, 2) pixels of any picture.
+        landmarks: (5, 2) pixels, at any scale.
         size_px: the shorter side of the face's box.
     """
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
@@ -46,11 +46,11 @@ def face_quality(crop: np.ndarray, landmarks: np.ndarray, size_px: float) -> Fac
 
 
 def sharpness(grey: np.ndarray) -> float:
-    """Returns 0..1 from the Laplacian's energy relative to the contrast, at one fixed scale.
+    """Returns the sharpness 0..1: the energy of the Laplacian relative to the contrast, at a fixed scale.
 
     Args:
-        grey: (side, side) uint8, an upright face. Larger ones are shrunk to 96 pixels, so that a crop is not called
-            blurred for being large.
+        grey: (side, side) uint8, an upright face. Larger ones are shrunk to 96 pixels, so that size does not count
+            as blur.
     """
     side = min(96, min(grey.shape))
     small = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -60,11 +60,11 @@ def sharpness(grey: np.ndarray) -> float:
 
 
 def _spread(image: np.ndarray) -> float:
-    return float(cv2.meanStdDev(image)[1][0, 0])  # several times as fast as numpy's for small ones
+    return float(cv2.meanStdDev(image)[1][0, 0])  # several times as fast as numpy's on small images
 
 
 def frontality(landmarks: np.ndarray) -> float:
-    """Returns 1 for a face seen from the front, falling to 0 in profile, and with the nose far up or down.
+    """Returns the frontality: 1 seen from the front, falling to 0 in profile and with the head far up or down.
 
     Args:
         landmarks: (5, 2) pixels.
@@ -85,7 +85,7 @@ def frontality(landmarks: np.ndarray) -> float:
 
 
 def exposure(grey: np.ndarray) -> float:
-    """Returns 1 for a well-exposed face; falls when it is dark, glaring, clipped or flat.
+    """Returns the exposure: 1 for a well-exposed face, less where it is dark, glaring, clipped or flat.
 
     Args:
         grey: (side, side) uint8, an upright face.

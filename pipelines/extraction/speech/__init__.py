@@ -1,1 +1,1 @@
-"""Where speech is heard, whether it is one voice, and the segments that are kept."""
+"""Voice activity, speaker change, overlapped speech, and the speech segments of clips."""

@@ -1,14 +1,14 @@
-"""One voice per clip: a clip in which the speaker changes is split there, one in which two speak at once is dropped.
+"""Speaker change and overlapped speech: a clip is split at changes of speaker and dropped where two speak at once.
 
-Both answers come from one pass of the voice encoder (GE2E) over windows of 1.2 s, four of them to that time:
+Both come from one pass of the voice encoder (GE2E) over windows of 1.2 s, four of them per 1.2 s:
 
-* Change of speaker. For every instant, the cosine between the mean embeddings of the windows before and after it,
-  and how many windows these are, give the probability that the speaker changes there (`CHANGE`).
-* Overlapped speech. An embedding says who speaks, not how many; but the states of the encoder's three layers at a
-  window's end, of which only the last makes the embedding, hold that too. A small network reads it from them, and
-  three windows in a row must agree (`overlap.safetensors`).
+* Speaker change. At every instant, the cosine between the mean embeddings of the windows before and after it, and the
+  numbers of these windows, give the probability that the speaker changes there (`CHANGE`).
+* Overlapped speech. An embedding says who speaks, not how many. But the states of the encoder's three layers at the
+  end of a window hold that too; only the last layer makes the embedding. A small network reads the states, and three
+  windows in a row must agree (`overlap.safetensors`).
 
-`one_voice_fit` fits both and measures them on speakers that the fit never saw.
+`tools/fit_speaker_change.py` fits both and measures them on speakers outside the fit.
 """
 
 import functools
@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-from pipelines.extraction.config import VoiceConfig
-from pipelines.extraction.speech.activity import Speech
-from pipelines.extraction.video.audio_file import SAMPLE_RATE_HZ, forget
+from pipelines.extraction.config import SpeakerChangeConfig
+from pipelines.extraction.speech.vad import Speech
+from pipelines.extraction.video.audio_file import SAMPLE_RATE_HZ, release_pages
 from vclip.encoders.ge2e import GE2E
 
 OVERLAP_MODEL = Path(__file__).with_name("overlap.safetensors")
@@ -32,22 +32,22 @@ WINDOW, HOP = 120, 30  # mel frames
 WINDOW_S = WINDOW * MEL_S
 LEVEL = 0.03  # mean of a window's mel frames
 BATCH = 64  # windows in one pass of the network
-MIN_VOICED = 0.5  # a window with less speech tells nothing
-SLACK_S = 0.15  # a window may reach this far over the instant
-CONTEXT_S = 4.0  # windows further away do not count: the first speaker may be back
+MIN_VOICED = 0.5  # windows with less speech are ignored
+SLACK_S = 0.15  # a window may reach this far across the instant
+CONTEXT_S = 4.0  # windows further away are ignored: the first speaker may be back
 RUN = 3  # windows in a row that must hold two voices
 
-# Log-odds of a change: of the cosine, of 1/n before + 1/n after, and the constant.
+# Log-odds of a change: coefficients of the cosine and of 1/n before + 1/n after, and the constant.
 CHANGE = (-27.5, -3.9, 21.6)
 
 
 @dataclass(frozen=True)
-class Part:
-    """What becomes of a part of a clip."""
+class SpeakerPart:
+    """A part of a clip with one speaker, or with the reason to drop it."""
 
     start_s: float
     end_s: float
-    drop: str = ""  # "" (one voice), "two_voices" (too short a rest after a split) or "overlapped_speech"
+    drop: str = ""  # "" (one speaker), "two_voices" (too short after a split) or "overlapped_speech"
 
 
 @dataclass(frozen=True)
@@ -57,51 +57,58 @@ class Windows:
     start_s: np.ndarray  # (n,) on the video's clock
     voiced: np.ndarray  # (n,) share of speech, MIN_VOICED..1
     embeddings: np.ndarray  # (n, 256) float32, unit norm
-    states: np.ndarray  # (n, 768) float32, of the encoder's three layers at the window's end
+    states: np.ndarray  # (n, 768) float32, of the three layers of the encoder at the end of the window
 
     def between(self, start_s: float, end_s: float) -> "Windows":
-        """Returns the windows within a time, but for SLACK_S."""
+        """Returns the windows within an interval, give or take SLACK_S."""
         inside = (self.start_s >= start_s - SLACK_S) & (self.start_s + WINDOW_S <= end_s + SLACK_S)
         return Windows(self.start_s[inside], self.voiced[inside], self.embeddings[inside], self.states[inside])
 
 
-def one_voice_parts(
-    sound: np.ndarray, speech: Speech, start_s: float, end_s: float, config: VoiceConfig
-) -> list[Part]:
-    """Returns the parts of a clip, each with one voice or with the reason why it is dropped; they cover the clip.
+def split_at_speaker_changes(
+    audio: np.ndarray, speech: Speech, start_s: float, end_s: float, config: SpeakerChangeConfig
+) -> list[SpeakerPart]:
+    """Returns the parts of a clip, each with one speaker or with the reason to drop it; they cover the clip.
 
     Args:
-        sound: (samples,) int16 at 16 kHz, of the whole video.
-        speech: of the whole video.
-        start_s, end_s: the clip.
-        config: see there.
+        audio: (samples,) int16 at 16 kHz, of the whole video.
+        speech: voice activity of the whole video.
+        start_s, end_s: of the clip.
+        config: thresholds and least lengths.
     """
     if end_s - start_s < max(config.judge_s, WINDOW_S):
-        return [Part(start_s, end_s)]
-    windows = embed_windows(sound, speech, start_s, end_s)
+        return [SpeakerPart(start_s, end_s)]
+    windows = embed_windows(audio, speech, start_s, end_s)
     edges = [start_s, *_changes(windows, start_s, end_s, config), end_s]
-    return [Part(a, b, _drop(windows.between(a, b), b - a, config)) for a, b in itertools.pairwise(edges)]
+    return [SpeakerPart(a, b, _drop(windows.between(a, b), b - a, config)) for a, b in itertools.pairwise(edges)]
 
 
-def embed_windows(sound: np.ndarray, speech: Speech, start_s: float, end_s: float, hop: int = HOP) -> Windows:
-    """Returns the windows of a clip that hold speech, one every `hop` mel frames."""
-    samples = sound[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)].astype(np.float32) / 32768
-    forget(sound)
+def embed_windows(audio: np.ndarray, speech: Speech, start_s: float, end_s: float, hop: int = HOP) -> Windows:
+    """Returns the windows of a clip that hold speech, one every `hop` mel frames.
+
+    Args:
+        audio: (samples,) int16 at 16 kHz, of the whole video.
+        speech: voice activity of the whole video.
+        start_s, end_s: of the clip.
+        hop: mel frames from one window to the next.
+    """
+    samples = audio[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)].astype(np.float32) / 32768
+    release_pages(audio)
     mel = _encoder().mel(samples)
     firsts = np.arange(0, len(mel) - WINDOW + 1, hop)
     starts_s = start_s + firsts * MEL_S
     voiced = np.array([speech.ratio(at, at + WINDOW_S) for at in starts_s])
     kept = np.flatnonzero(voiced >= MIN_VOICED)
-    # The encoder's mel frames are not logarithmic: a voice further from the microphone would be another one.
+    # The mel frames of the encoder are not logarithmic: at another level a voice would be another voice.
     windows = [mel[firsts[i] : firsts[i] + WINDOW] for i in kept]
-    states, embeddings = _encode([LEVEL * window / (window.mean() + 1e-12) for window in windows])
+    states, embeddings = encode_windows([LEVEL * window / (window.mean() + 1e-12) for window in windows])
     return Windows(starts_s[kept], voiced[kept], embeddings, states)
 
 
 def change_evidence(windows: Windows, start_s: float, end_s: float) -> np.ndarray:
-    """Returns (instants, 4): each instant with a window on both sides, the cosine of the sides, 1/n + 1/n, and 1."""
+    """Returns a row for each instant with windows on both sides: its time, cosine of the sides, 1/n + 1/n, and 1."""
     rows = []
-    # In steps of the windows, each instant is the middle of the time over which the two sides stay as they are.
+    # In steps of HOP, each instant is the middle of the time over which both sides hold the same windows.
     for at in np.arange(start_s + WINDOW_S / 2, end_s - WINDOW_S / 2, HOP * MEL_S):
         before = windows.between(max(start_s, at - CONTEXT_S), at)
         after = windows.between(at, min(end_s, at + CONTEXT_S))
@@ -113,7 +120,7 @@ def change_evidence(windows: Windows, start_s: float, end_s: float) -> np.ndarra
 
 
 def overlap_log_odds(windows: Windows, weights: dict[str, np.ndarray]) -> float:
-    """Returns the log-odds of two voices at once in the most suspect RUN of windows; -inf without any."""
+    """Returns the log-odds of overlapped speech in the most suspect RUN of windows; -inf without windows."""
     if not len(windows.states):
         return -np.inf
     inputs = (windows.states - weights["mean"]) / weights["scale"]
@@ -123,8 +130,8 @@ def overlap_log_odds(windows: Windows, weights: dict[str, np.ndarray]) -> float:
     return float(np.convolve(single, np.full(run, 1 / run), "valid").max())
 
 
-def _changes(windows: Windows, start_s: float, end_s: float, config: VoiceConfig) -> list[float]:
-    """The instants at which the speaker changes: the likeliest, then those to both sides of it."""
+def _changes(windows: Windows, start_s: float, end_s: float, config: SpeakerChangeConfig) -> list[float]:
+    """Returns the times at which the speaker changes: the likeliest, and recursively those to both sides of it."""
     evidence = change_evidence(windows, start_s, end_s)
     if not len(evidence):
         return []
@@ -136,11 +143,11 @@ def _changes(windows: Windows, start_s: float, end_s: float, config: VoiceConfig
     return [*_changes(before, start_s, at, config), at, *_changes(after, at, end_s, config)]
 
 
-def _drop(windows: Windows, length_s: float, config: VoiceConfig) -> str:
+def _drop(windows: Windows, length_s: float, config: SpeakerChangeConfig) -> str:
     if length_s < config.min_s:
         return "two_voices"
     if length_s < config.overlap_s:
-        return ""  # too few windows; loud music may pass for a second voice in one of them
+        return ""  # too few windows: in a single one loud music may pass for a second voice
     overlapped = overlap_log_odds(windows, _overlap_weights()) >= _log_odds(config.overlap_threshold)
     return "overlapped_speech" if overlapped else ""
 
@@ -160,8 +167,8 @@ def _overlap_weights() -> dict[str, np.ndarray]:
 
 
 @torch.inference_mode()
-def _encode(mels: list[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    """The last states of the three layers, (n, 768), and the embeddings, (n, 256)."""
+def encode_windows(mels: list[torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the last states of the three layers, (n, 768), and the embeddings, (n, 256)."""
     net = _encoder()
     if not mels:
         return np.zeros((0, 3 * net.dim), np.float32), np.zeros((0, net.dim), np.float32)

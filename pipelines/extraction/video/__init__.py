@@ -1,1 +1,1 @@
-"""A file becomes pictures and sound on one clock, whatever it is, within limits."""
+"""A file becomes frames and audio on one clock, whatever it is, within limits."""

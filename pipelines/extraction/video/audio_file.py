@@ -1,24 +1,24 @@
-"""The sound of a video on disk, put on the video's clock.
+"""The audio of a video in a temporary file, placed on the video's clock.
 
-ffmpeg writes 16 kHz mono int16 and, beside it, the time of every packet. Where the format of the sound changes in
-mid-stream (television does it at every break), ffmpeg builds its filters anew and these forget what came before; the
-times say where each run of samples belongs. Both files have no name: they vanish with the worker, however it ends.
+ffmpeg writes 16 kHz mono int16 and, beside it, the time of every packet. Where the audio format changes in mid-stream
+(television does so at every break), ffmpeg builds new filters, which do not know the time before; the packet times
+say where each run of samples belongs. Both files are unnamed: they vanish with the worker, however it ends.
 """
 
 import mmap
 import tempfile
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
 from pipelines.extraction.video.frame_clock import packet_time
 
 SAMPLE_RATE_HZ = 16_000
-BYTES = 2  # per sample
+SAMPLE_BYTES = 2
 
 
-class SoundFile:
-    """A file that ffmpeg fills through `target` and `times`, and then `samples` reads."""
+class AudioFile:
+    """A temporary file that ffmpeg fills through `target`; then `place` and `samples` read it."""
 
     def __init__(self) -> None:
         self._data = _unnamed()
@@ -26,7 +26,7 @@ class SoundFile:
 
     @property
     def fds(self) -> tuple[int, int]:
-        """The descriptors that ffmpeg inherits."""
+        """The file descriptors that ffmpeg inherits."""
         return self._data.fileno(), self._times.fileno()
 
     @property
@@ -36,7 +36,7 @@ class SoundFile:
         return f"[f=s16le]pipe:{data}|[f=framecrc]pipe:{times}"
 
     def place(self) -> None:
-        """Moves what was written to where its times say; most often it is there already."""
+        """Moves the samples to the places that their packet times give; most often they are there already."""
         runs = self._runs()
         if not runs or runs == [(0, runs[0][1])]:
             return
@@ -44,32 +44,34 @@ class SoundFile:
         self._data.seek(0)
         for start, count in runs:
             early = min(max(0, -start), count)  # before second 0
-            self._data.seek(early * BYTES, 1)
-            placed.seek(max(0, start) * BYTES)
-            _copy(self._data, placed, (count - early) * BYTES)
+            self._data.seek(early * SAMPLE_BYTES, 1)
+            placed.seek(max(0, start) * SAMPLE_BYTES)
+            _copy(self._data, placed, (count - early) * SAMPLE_BYTES)
         self._data.close()
         self._data = placed
 
     def samples(self) -> np.ndarray:
-        """The sound, (samples,) int16, mapped from disk; only while the file is open."""
+        """Returns the audio, (samples,) int16 at 16 kHz, mapped from disk. Call it while the file is open."""
         self._data.flush()
-        count = self._data.seek(0, 2) // BYTES
-        return np.memmap(self._data, np.int16, mode="r", shape=(count,)) if count else np.zeros(0, np.int16)
+        count = self._data.seek(0, 2) // SAMPLE_BYTES
+        if not count:
+            return np.zeros(0, np.int16)
+        return np.frombuffer(mmap.mmap(self._data.fileno(), 0, access=mmap.ACCESS_READ), np.int16, count)
 
     def close(self) -> None:
-        """Gives the disk back."""
+        """Closes both files, which frees the disk."""
         self._data.close()
         self._times.close()
 
     def _runs(self) -> list[tuple[int, int]]:
-        """(first sample on the clock, count) of each run of packets that follow on each other."""
+        """Returns (first sample on the clock, count) of each run of contiguous packets."""
         runs: list[tuple[int, int]] = []
         self._times.seek(0)
         for line in self._times:
             time = packet_time(line)
             if time is None:
                 continue
-            first, count = time.start, time.size_bytes // BYTES
+            first, count = time.start, time.size_bytes // SAMPLE_BYTES
             if runs and first == sum(runs[-1]):
                 runs[-1] = runs[-1][0], runs[-1][1] + count
             else:
@@ -77,21 +79,27 @@ class SoundFile:
         return runs
 
 
-def _unnamed() -> BinaryIO:
-    return tempfile.TemporaryFile(prefix="vclip-sound-")
+def _unnamed() -> IO[bytes]:
+    return tempfile.TemporaryFile(prefix="vclip-audio-")
 
 
-def forget(sound: np.ndarray) -> None:
-    """Gives back the memory that holds what was read of a mapped sound; it can be read again.
+def release_pages(audio: np.ndarray) -> None:
+    """Frees the memory that holds the parts read of a mapped audio file; they can be read again.
 
-    The pages are the kernel's to take at any time, but until it does they count as the worker's.
+    The kernel may free these pages at any time, but until it does they count as memory of the worker.
+
+    Args:
+        audio: what `AudioFile.samples` returned, or a part of it. Nothing happens to an array that is not mapped.
     """
-    mapped = getattr(sound, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+    base: object = audio
+    while isinstance(base, np.ndarray):
+        base = base.base
+    mapped = base.obj if isinstance(base, memoryview) else base
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def _copy(source: BinaryIO, target: BinaryIO, count: int) -> None:
+def _copy(source: IO[bytes], target: IO[bytes], count: int) -> None:
     while count and (piece := source.read(min(count, 1 << 20))):
         target.write(piece)
         count -= len(piece)

@@ -1,12 +1,12 @@
-"""Pictures and sound of a video, decoded by ffmpeg on one clock.
+"""Frames and audio of a video, decoded by ffmpeg on one clock.
 
-One process per video gives small pictures at a constant rate through a pipe and 16 kHz mono sound into a temporary
-file; where these pictures are shrunk, a second, seeking one gives chosen full-resolution pictures. Pictures are
-streamed and the sound is mapped from disk as int16 (2 hours: 230 MB of disk), so memory does not grow with the length
-of the video.
+One process per video writes small frames at a constant rate into a pipe and 16 kHz mono audio into a temporary file.
+Where these frames are shrunk, a second, seeking process decodes chosen frames at full resolution. Frames are streamed
+and the audio is mapped from disk as int16 (2 hours take 230 MB of disk), so memory does not grow with the length of
+the video.
 
-Pictures and sound have filters of their own, never one common graph: there, a change of the sound's format would also
-start the pictures' clock anew.
+Frames and audio have separate filter graphs: in a common one, a change of the audio format would restart the clock of
+the frames too.
 """
 
 import itertools
@@ -19,23 +19,22 @@ import ffmpeg
 import numpy as np
 
 from pipelines.extraction.config import MediaConfig
-from pipelines.extraction.video.audio_file import BYTES, SAMPLE_RATE_HZ, SoundFile
+from pipelines.extraction.video.audio_file import SAMPLE_BYTES, SAMPLE_RATE_HZ, AudioFile
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary, filters, run_ffmpeg
-from pipelines.extraction.video.frame_clock import PictureClock
-from pipelines.extraction.video.picture import Picture
-from pipelines.extraction.video.probe import MediaError, Probe
+from pipelines.extraction.video.frame import Frame
+from pipelines.extraction.video.frame_clock import FrameClock
+from pipelines.extraction.video.probe import MediaError, MediaProbe
 
-__all__ = ["SAMPLE_RATE_HZ", "Decoder", "ffmpeg_binary", "full_pictures"]
+__all__ = ["SAMPLE_RATE_HZ", "Decoder", "ffmpeg_binary", "full_resolution_frames"]
 
-SEEK_LEAD = 2  # pictures
-LEAP_S = 8.0  # reading on is as fast as a new process, which starts at a key picture before, up to about here
-BURST = 50  # pictures that are read in one go; 17 MB of 640x360
-MOST_IN_A_PASS = 64  # pictures; ffmpeg compares the number of each with every one of them
+SEEK_LEAD = 2  # frames
+LEAP_S = 8.0  # up to about here, reading on is as fast as a new process, which starts at an earlier key frame
+BURST = 50  # frames read in one go; 17 MB at 640x360
+MOST_IN_A_PASS = 64  # frames; ffmpeg compares the number of each frame with all of them
 PLANES, PPM = {"vcodec": "pgmyuv", "pix_fmt": "yuv420p"}, {"vcodec": "ppm", "pix_fmt": "rgb24"}
 FULL_SIZE = "scale='round(iw*sar)':ih:flags=bicubic"
-NAME = "<file>"  # stands for the file's name, which need not be the UTF-8 that ffmpeg-python wants
-# BT.2020 PQ or HLG to BT.709, as BT.601 writes colours: in linear light, bright parts rolled off; 100 cd/m2 is the
-# white of SDR.
+NAME = "<file>"  # placeholder of the file name, which need not be UTF-8 as ffmpeg-python expects
+# BT.2020 PQ or HLG to BT.709 with the BT.601 matrix: in linear light, highlights rolled off; SDR white is 100 cd/m2.
 TONE_MAP = (
     "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=170m:r=tv,"
     "format=yuv420p"
@@ -43,49 +42,52 @@ TONE_MAP = (
 
 
 class Decoder:
-    """Decodes one video. Iterate over `pictures` to the end, then read `sound`; a context manager.
+    """Decodes one video; a context manager. Iterate over `frames` to the end, then read `audio`.
 
     Args:
         path: the video.
-        probe: what `probe_media` found in it; it must have both streams.
+        probe: the result of `probe_media`; it must have both streams.
         config: rates and limits.
+        binary: the ffmpeg to run; `ffmpeg_binary()` where None.
     """
 
-    def __init__(self, path: str | Path, probe: Probe, config: MediaConfig):
-        self.path, self.probe, self.config = path, probe, config
-        self._sound = SoundFile()
-        self._clock = PictureClock()
+    def __init__(self, path: str | Path, probe: MediaProbe, config: MediaConfig, binary: str | None = None):
+        self.path, self.probe, self.config, self.binary = path, probe, config, binary
+        self._audio = AudioFile()
+        self._clock = FrameClock()
 
     def __enter__(self) -> "Decoder":
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._sound.close()
+        self._audio.close()
         self._clock.close()
 
-    def pictures(self) -> Iterator[Picture]:
-        """Yields the pictures, number i standing at second `i / rate_hz`.
+    def frames(self) -> Iterator[Frame]:
+        """Yields the frames; number i is the frame at `i / rate_hz` seconds.
 
-        A stream that starts late repeats its first picture until then, and one of fewer pictures each of them: it is
-        the same object again. After a change of resolution the pictures keep the size of the first.
+        Before a late start the first frame is repeated, and a source of a lower rate repeats each frame; a repeated
+        frame is the same object. After a change of resolution the frames keep the size of the first.
 
         Raises:
-            MediaError: ffmpeg fails, stalls or takes too much, or the video is longer than the limit.
+            MediaError: ffmpeg fails, stalls or exceeds its limits, or the video is longer than
+                `config.max_duration_s`.
         """
         config, count = self.config, 0
         limit, gap = round(config.max_duration_s * config.rate_hz), round(config.max_gap_s * config.rate_hz)
-        most_bytes = round((config.max_duration_s + config.max_gap_s) * SAMPLE_RATE_HZ) * BYTES
-        fds = (self._clock.target, *self._sound.fds)
-        given = map(Picture, _in_bursts(run_ffmpeg(_arguments(self._outputs(), self.path), config, fds, most_bytes)))
-        for count, picture in enumerate(self._clock.place(given, gap), start=1):
+        most_bytes = round((config.max_duration_s + config.max_gap_s) * SAMPLE_RATE_HZ) * SAMPLE_BYTES
+        fds = (self._clock.target, *self._audio.fds)
+        arguments = _arguments(self._outputs(), self.path)
+        given = map(Frame, _in_bursts(run_ffmpeg(arguments, config, fds, most_bytes, self.binary)))
+        for count, frame in enumerate(self._clock.place(given, gap), start=1):
             if count > limit:
                 raise MediaError(f"longer than the limit of {config.max_duration_s:g} s (media.max_duration_s)")
-            yield picture
+            yield frame
         start_s = self.probe.video_start_s
         if not count and start_s > config.max_gap_s:
             limit_s = f"more than {config.max_gap_s:g} s (media.max_gap_s)"
-            raise MediaError(f"its first picture stands at {start_s:.1f} s, {limit_s} after its sound")
-        self._sound.place()
+            raise MediaError(f"the first frame is at {start_s:.1f} s, {limit_s} after the start of the file")
+        self._audio.place()
 
     def _outputs(self) -> Any:
         config, probe = self.config, self.probe
@@ -94,7 +96,7 @@ class Decoder:
         shrink = f"min(1,{side}/max(iw*sar,ih))"
         size = f"'max(2,2*round(iw*sar*{shrink}/2))':'max(2,2*round(ih*{shrink}/2))'"
         video = source[str(probe.video_index)].output(
-            # The time goes ahead of the picture, so that it is there when the picture is.
+            # The time is written before the frame, so that it is there when the frame is.
             f"[f=framecrc:flush_packets=1]pipe:{self._clock.target}|[f=data]pipe:1",
             vf=_chain(probe, config, f"scale={size}:flags=area+accurate_rnd:out_color_matrix=bt601:out_range=tv"),
             format="tee",
@@ -103,8 +105,8 @@ class Decoder:
             **PLANES,
         )
         audio = source[str(probe.audio_index)].output(
-            self._sound.target,
-            af=_sound_filters(probe, config),
+            self._audio.target,
+            af=_audio_filters(probe, config),
             format="tee",
             acodec="pcm_s16le",
             t=config.max_duration_s,
@@ -112,34 +114,39 @@ class Decoder:
         return ffmpeg.merge_outputs(video, audio)
 
     @property
-    def sound(self) -> np.ndarray:
-        """The sound, (samples,) int16 at 16 kHz, mapped from disk; only while the decoder is open."""
-        return self._sound.samples()
+    def audio(self) -> np.ndarray:
+        """The audio, (samples,) int16 at 16 kHz, mapped from disk. Read the property while the decoder is open."""
+        return self._audio.samples()
 
 
-def full_pictures(
-    path: str | Path, probe: Probe, config: MediaConfig, numbers: Sequence[int]
+def full_resolution_frames(
+    path: str | Path, probe: MediaProbe, config: MediaConfig, numbers: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields (number, picture at full resolution) for the numbers, rising, of some of a decoder's pictures.
+    """Yields (number, frame) for some of a decoder's frames, at full resolution, (height, width, 3) uint8 RGB.
 
-    Those that stand close together are read in one go, and what lies between two that do not is leapt over. A number
-    whose picture cannot be read is left out.
+    Frames close to each other are read in one pass; longer distances are skipped by seeking. A frame that cannot be
+    read is left out.
+
+    Args:
+        path, probe: the video.
+        config: rates and limits.
+        numbers: of the frames, rising.
     """
     left = list(numbers)
     while left:
         run = _close_together(left, config.rate_hz)
         try:
-            for number, picture in _one_pass(path, probe, config, run):
-                yield number, picture
+            for number, frame in _one_pass(path, probe, config, run):
+                yield number, frame
                 left = left[1:]
             left = [number for number in left if number > run[-1]]
         except MediaError:
-            left = left[1:]  # it is in the way of those after it
+            left = left[1:]  # this frame is damaged; the pass after it starts behind it
 
 
-def _in_bursts(pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    # ffmpeg and the models then take turns of seconds, not of pictures, and find their caches warm.
-    while burst := deque(itertools.islice(pictures, BURST)):
+def _in_bursts(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    # ffmpeg and the models then alternate by seconds, not by frames, and find their caches warm.
+    while burst := deque(itertools.islice(frames, BURST)):
         while burst:
             yield burst.popleft()
 
@@ -151,9 +158,9 @@ def _close_together(numbers: Sequence[int], rate_hz: float) -> list[int]:
 
 
 def _one_pass(
-    path: str | Path, probe: Probe, config: MediaConfig, numbers: Sequence[int]
+    path: str | Path, probe: MediaProbe, config: MediaConfig, numbers: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    # Start a little early: a seek to a picture's very time may land after it.
+    # Start a little early: a seek to a frame's very time may land after it.
     start = max(0, numbers[0] - SEEK_LEAD)
     wanted = "+".join(f"eq(n,{number - start})" for number in numbers)
     source = _input(probe, config, ss=f"{start / config.rate_hz:.6f}")
@@ -166,8 +173,8 @@ def _one_pass(
     yield from zip(numbers, run_ffmpeg(_arguments(video, path), config), strict=False)
 
 
-def _input(probe: Probe, config: MediaConfig, **options: Any) -> Any:
-    # The format that was found, no other: a playlist that calls itself .mp4 must not make ffmpeg open addresses.
+def _input(probe: MediaProbe, config: MediaConfig, **options: Any) -> Any:
+    # The probed format and no other: a playlist named .mp4 must not make ffmpeg open addresses.
     return ffmpeg.input(
         NAME,
         f=probe.format,
@@ -179,8 +186,8 @@ def _input(probe: Probe, config: MediaConfig, **options: Any) -> Any:
     )
 
 
-def _chain(probe: Probe, config: MediaConfig, size: str) -> str:
-    """The filters of the pictures: fields joined, at most one for each number on the clock, then their size."""
+def _chain(probe: MediaProbe, config: MediaConfig, size: str) -> str:
+    """Returns the video filters: deinterlace, at most one frame for each number on the clock, resize."""
     steps = ["bwdif=mode=send_frame:deint=interlaced"] if probe.interlaced else []
     near = _near("pts", config.max_gap_s * config.rate_hz)
     steps += [f"settb=1/{config.rate_hz:g}", f"select='not(eq(pts,prev_selected_pts))*{near}'", size]
@@ -189,10 +196,10 @@ def _chain(probe: Probe, config: MediaConfig, size: str) -> str:
     return ",".join(steps)
 
 
-def _sound_filters(probe: Probe, config: MediaConfig) -> str:
+def _audio_filters(probe: MediaProbe, config: MediaConfig) -> str:
     steps = [f"aselect='{_near('t', config.max_gap_s)}'"]
     if "channels" in probe.layout:
-        # Nobody says what the channels are: all count alike.
+        # The layout is unknown: all channels get the same weight.
         steps.append("pan=mono|c0=" + "+".join(f"{1 / probe.channels:.6f}*c{i}" for i in range(probe.channels)))
     # Gaps become silence; packets of a second, so that their list stays short.
     steps.append(f"aresample={SAMPLE_RATE_HZ}:async=1:min_hard_comp=0.04:ochl=mono:osf=s16")
@@ -200,17 +207,17 @@ def _sound_filters(probe: Probe, config: MediaConfig) -> str:
 
 
 def _near(time: str, gap: float) -> str:
-    # What lies beyond a longer gap is damage; or hours of silence or of one picture would be made up to reach it.
+    # Beyond a longer gap the timestamps are damaged; else hours of silence or of one frame would fill the gap.
     return f"lte({time}-if(isnan(prev_selected_{time}),0,prev_selected_{time}),{gap:g})"
 
 
 def can_tone_map() -> bool:
-    """Whether this ffmpeg can turn HDR into SDR; without that, HDR videos look flat and grey."""
+    """Returns whether this ffmpeg can turn HDR into SDR; without it, HDR videos look flat and grey."""
     return {"zscale", "tonemap"} <= filters()
 
 
 def _arguments(output: Any, path: str | Path) -> list[str]:
     quiet = ("-nostdin", "-v", "error", "-y", "-filter_threads", "1")
-    # With the protocol named and from the root, no name is taken for an option, an address or a pattern.
+    # With the protocol and an absolute path, no file name is taken for an option, an address or a pattern.
     name = f"file:{Path(path).absolute()}"
     return [name if argument == NAME else argument for argument in output.global_args(*quiet).get_args()]

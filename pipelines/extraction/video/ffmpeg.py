@@ -1,7 +1,7 @@
-"""Runs ffmpeg under limits and splits its output, PPM or PGM pictures, as they come.
+"""Runs ffmpeg under limits of time and memory and splits its output, frames in PPM or PGM, as they arrive.
 
-Each picture carries its size, so that rotation, odd sizes and non-square pixels are ffmpeg's to resolve and need not
-be predicted.
+Each frame carries its size, so ffmpeg resolves rotation, odd sizes and non-square pixels and nothing here has to
+predict them.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import IO
 
 import numpy as np
 
@@ -24,22 +24,22 @@ from pipelines.extraction.video.limits import MediaError, dies_with_parent, ende
 
 SHORTEST_HEADER = b"P6\n1 1\n255\n"
 CHANNELS = {b"P5": 1, b"P6": 3}
-PIPE_BYTES = 1 << 20  # the most that Linux gives anybody
+PIPE_BYTES = 1 << 20  # the most that Linux allows an unprivileged process
 OUT_OF_MEMORY = "Cannot allocate memory"
-# What ffmpeg says, and what it means.
+# Messages of ffmpeg, and what they mean.
 REASONS = {
-    "Nothing was written into output file": "no picture could be decoded, or no sound",
+    "Nothing was written into output file": "no frames or no audio could be decoded",
     "Error while opening decoder": "damaged: the header of a stream cannot be decoded",
 }
 NOT_TELLING = ("Terminating thread", "Task finished", "Conversion failed", "Last message repeated", "opening output")
 COMPONENT = r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+"
 MOST_PACKETS_FAILED = 69  # ffmpeg's exit status for more than two thirds of a stream
-CUT_SHORT = f"Error during demuxing: {OUT_OF_MEMORY}"  # which ffmpeg itself does not count as a failure
+CUT_SHORT = f"Error during demuxing: {OUT_OF_MEMORY}"  # ffmpeg does not count this as a failure
 
 
 @functools.cache
 def ffmpeg_binary() -> str:
-    """Returns the ffmpeg on the PATH, else the one that imageio-ffmpeg ships."""
+    """Returns the path of the ffmpeg binary: the one on the PATH, else the one that imageio-ffmpeg ships."""
     import imageio_ffmpeg
 
     return shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
@@ -47,44 +47,50 @@ def ffmpeg_binary() -> str:
 
 @functools.cache
 def filters() -> frozenset[str]:
-    """Returns the names of the filters that this ffmpeg has."""
+    """Returns the names of the filters of this ffmpeg."""
     listed = subprocess.run([ffmpeg_binary(), "-v", "error", "-filters"], capture_output=True, text=True).stdout
     return frozenset(line.split()[1] for line in listed.splitlines() if "->" in line)
 
 
 def run_ffmpeg(
-    arguments: Sequence[str], config: MediaConfig, pass_fds: Sequence[int] = (), file_limit_bytes: int | None = None
+    arguments: Sequence[str],
+    config: MediaConfig,
+    pass_fds: Sequence[int] = (),
+    file_limit_bytes: int | None = None,
+    binary: str | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yields the pictures that ffmpeg writes to its standard output.
+    """Yields the frames that ffmpeg writes to its standard output.
 
-    Those in PPM are (height, width, 3) uint8 RGB; those in PGM (rows, width) uint8.
+    PPM gives (height, width, 3) uint8 RGB, PGM (rows, width) uint8.
 
     Args:
-        arguments: what follows `ffmpeg`.
+        arguments: the command line after `ffmpeg`.
         config: limits of time and memory.
         pass_fds: open files that ffmpeg writes to as `pipe:N`.
-        file_limit_bytes: how long each of those may get.
+        file_limit_bytes: most bytes of each of these files.
+        binary: the ffmpeg to run; `ffmpeg_binary()` where None.
 
     Raises:
-        MediaError: ffmpeg fails, gives nothing for too long, is too slow, or wants too much memory or disk.
+        MediaError: ffmpeg fails, writes nothing for too long, is too slow, or exceeds the limits of memory or disk.
     """
-    command = [*dies_with_parent(), ffmpeg_binary(), *arguments]
+    command = [*dies_with_parent(), binary or ffmpeg_binary(), *arguments]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, bufsize=0, pass_fds=pass_fds
         )
+        assert process.stdout is not None
         try:
             limit_memory(process.pid, config.memory_limit_mb)
             if file_limit_bytes is not None:
                 limit_files(process.pid, file_limit_bytes)
-            reader = _PictureReader(process.stdout.fileno(), config)
-            while (picture := reader.next()) is not None:
-                yield picture
-            # The pictures may end well before the sound does.
+            reader = _FrameReader(process.stdout.fileno(), config)
+            while (frame := reader.next()) is not None:
+                yield frame
+            # The frames may end well before the audio.
             code = process.wait(config.stall_limit_s)
         except subprocess.TimeoutExpired:
             limit_s = config.stall_limit_s
-            raise MediaError(f"ffmpeg did not end within {limit_s:g} s of the last picture") from None
+            raise MediaError(f"ffmpeg did not end within {limit_s:g} s of the last frame") from None
         finally:
             process.kill()
             process.wait()
@@ -94,7 +100,7 @@ def run_ffmpeg(
             raise MediaError(_why(code, lines, config))
 
 
-def _lines(log: Any) -> list[str]:
+def _lines(log: IO[bytes]) -> list[str]:
     # The log of a broken file may be long; the cause stands at its end.
     log.seek(max(0, log.seek(0, os.SEEK_END) - 100_000))
     return [line.strip() for line in log.read().decode(errors="replace").split("\n") if line.strip()]
@@ -112,8 +118,8 @@ def _why(code: int, lines: Sequence[str], config: MediaConfig) -> str:
     return f"ffmpeg failed: {telling[-1]}" if telling and code > 0 else f"ffmpeg ended {ended_by(code)}"
 
 
-class _PictureReader:
-    """Splits a pipe of PPM or PGM pictures and measures how long it waits for them."""
+class _FrameReader:
+    """Splits a pipe of PPM or PGM frames and measures the time spent waiting for them."""
 
     def __init__(self, pipe: int, config: MediaConfig):
         self._pipe, self._config = pipe, config
@@ -131,13 +137,13 @@ class _PictureReader:
         while not _complete(header):
             byte = self._read(1).tobytes()
             if not byte or len(header) > 40:
-                raise MediaError(f"ffmpeg gave {header!r} where a picture should start")
+                raise MediaError(f"ffmpeg gave {header!r} where a frame should start")
             header += byte
         kind, width, height, _ = header.split()
         shape = int(height), int(width), CHANNELS[kind]
         pixels = self._read(math.prod(shape))
         if len(pixels) < math.prod(shape):
-            raise MediaError("ffmpeg ended in the middle of a picture")
+            raise MediaError("ffmpeg ended in the middle of a frame")
         self._count += 1
         return pixels.reshape(shape if shape[2] > 1 else shape[:2])
 
@@ -145,7 +151,7 @@ class _PictureReader:
         buffer, filled = np.empty(count, np.uint8), 0
         while filled < count:
             self._wait()
-            got = os.readv(self._pipe, [buffer[filled:]])
+            got = os.readv(self._pipe, [buffer[filled:].data])
             if not got:
                 break
             filled += got
@@ -158,10 +164,10 @@ class _PictureReader:
         self._waited_s += time.monotonic() - start_s
         given_s = self._count / config.rate_hz
         if self._waited_s > config.slow_limit_s + config.slow_limit_ratio * given_s:
-            raise MediaError(f"too slow to decode: {self._waited_s:.0f} s of waiting for {given_s:.1f} s of pictures")
+            raise MediaError(f"too slow to decode: {self._waited_s:.0f} s of waiting for {given_s:.1f} s of frames")
 
 
 def _complete(header: bytes) -> bool:
-    """Whether it ends where the pixels begin: magic, width, height, highest value, a white space after each."""
+    """Whether a header is complete: magic, width, height, highest value, and white space after each."""
     fields = header.split()
     return len(fields) == 4 and fields[0] in CHANNELS and b"".join(fields[1:]).isdigit() and header[-1:].isspace()

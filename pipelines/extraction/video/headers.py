@@ -1,8 +1,8 @@
 """A child process that reads the headers of media files with PyAV, one JSON line in and one out.
 
-Headers are read by libavformat in C, and to fill the gaps in them it decodes a little. A broken or hostile file may
-so crash it, hang it or take all memory, therefore it does not run in the worker. `header_reader` starts it as a plain
-script: it imports PyAV and nothing of the project, so it starts soon.
+Headers are read by libavformat in C, which also decodes a little to fill gaps in them. A broken or hostile file may
+crash or hang it or exhaust the memory, so it does not run in the worker. `probe_child` starts this file as a plain
+script: it imports PyAV and nothing of the project, so it starts fast.
 
     {"path": "/videos/a.mp4"}  ->  {"format": "mov", "duration_s": 2.0, "streams": [{"index": 0, ...}, ...]}
                                 or {"error": "Invalid data found when processing input"}
@@ -13,9 +13,10 @@ import sys
 from typing import Any
 
 import av
+from av.error import ArgumentError, FFmpegError
 from av.stream import Disposition
 
-# Formats that name other files or addresses, or devices: to read them would be to read something else.
+# Formats that name other files, addresses or devices: the worker must not read those.
 REFERRING = {
     *("concat", "dash", "hls", "image2", "imf", "sdp", "rtp", "rtsp", "sap", "vobsub", "webm_dash_manifest"),
     *("avisynth", "svg_pipe", "dvd", "dvdvideo", "lavfi"),
@@ -28,7 +29,7 @@ NOT_MOVING = Disposition.attached_pic | Disposition.timed_thumbnails | Dispositi
 
 
 def headers(path: str) -> dict[str, Any]:
-    """Returns what the headers of a file say; JSON, with an `error` where it cannot be opened."""
+    """Returns the headers of a file as JSON values, or an `error` where it cannot be opened."""
     options = {"format_whitelist": ALLOWED, "protocol_whitelist": "file"}
     try:
         with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
@@ -38,9 +39,9 @@ def headers(path: str) -> dict[str, Any]:
                 "duration_s": (container.duration or 0) / av.time_base,
                 "streams": [_stream(s) for s in container.streams if s.type in ("video", "audio")],
             }
-    except (av.FFmpegError, MemoryError, ValueError) as error:
+    except (FFmpegError, MemoryError, ValueError) as error:
         # A format that is not allowed is an invalid argument.
-        refused = isinstance(error, av.ArgumentError)
+        refused = isinstance(error, ArgumentError)
         return {"error": getattr(error, "strerror", None) or type(error).__name__, "refused": refused}
 
 

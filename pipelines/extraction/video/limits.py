@@ -1,4 +1,4 @@
-"""Limits on the processes that read media files: what they may take, and that they end with their worker."""
+"""Limits on the processes that read media files: memory, file size, and that they end with their worker."""
 
 import functools
 import resource
@@ -8,16 +8,16 @@ import subprocess
 
 
 class MediaError(Exception):
-    """A file cannot be decoded, or not any further. One line that says what was found."""
+    """A file cannot be decoded, or not any further; the message is one line that says what was found."""
 
 
 @functools.cache
 def dies_with_parent() -> tuple[str, ...]:
-    """Returns what to put before a command so that it is killed when the worker is, even by SIGKILL (Linux).
+    """Returns the command prefix with which a child is killed when its worker dies, even by SIGKILL (Linux).
 
-    `setpriv` (util-linux) asks the kernel for it and becomes the command. A function run between fork and exec could
-    too, but then Python forks in earnest, which is slow and unsafe in workers with threads. Where there is no such
-    program, ffmpeg ends at the next picture that nobody reads, and a header reader at the end of its input.
+    `setpriv` (util-linux) sets the parent-death signal and then executes the command. A `preexec_fn` could set it
+    too, but makes Python fork, which is slow and unsafe in workers with threads. The prefix is empty where setpriv
+    is missing: then ffmpeg ends at the next frame that nobody reads, and the header reader at the end of its input.
     """
     prefix = ("setpriv", "--pdeathsig", "KILL", "--")
     if shutil.which("setpriv") is None:
@@ -26,12 +26,12 @@ def dies_with_parent() -> tuple[str, ...]:
 
 
 def limit_memory(pid: int, limit_mb: int) -> None:
-    """Limits the address space of a child that runs (Linux; elsewhere nothing happens)."""
+    """Limits the address space of a running child (Linux; elsewhere nothing happens)."""
     _limit(pid, "RLIMIT_AS", limit_mb << 20)
 
 
 def limit_files(pid: int, limit_bytes: int) -> None:
-    """Limits the size of every file that a child writes (Linux; elsewhere nothing happens)."""
+    """Limits the size of each file that a running child writes (Linux; elsewhere nothing happens)."""
     _limit(pid, "RLIMIT_FSIZE", limit_bytes)
 
 

@@ -1,9 +1,9 @@
-"""What a file holds, read from its headers with PyAV in a child process (see `headers`).
+"""The streams of a file, read from its headers with PyAV in a child process (see `headers`).
 
-`ffmpeg.probe` would want an ffprobe, which imageio-ffmpeg does not ship.
+`ffmpeg.probe` would need an ffprobe, which imageio-ffmpeg does not ship.
 
-The clock: second 0 is the file's earliest timestamp, as players and `ffmpeg -ss` count. Both streams keep their
-place on it, so one that starts late is not moved to the front.
+The clock: second 0 is the file's earliest timestamp, as for players and `ffmpeg -ss`. Both streams keep their place
+on it, so a stream that starts late is not moved to the front.
 """
 
 import os
@@ -15,7 +15,8 @@ from typing import Any
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.probe_child import MediaError, read_headers
 
-# ISO 639: the two letters, the three of part 2/T and, where they differ, those of part 2/B.
+# ISO 639: the code of two letters, the code of part 2/T and, where it differs, of part 2/B. Matroska writes `ger`,
+# MP4 `deu`, others `de` or `de-AT`; all are German.
 _CODES = """
 aa aar, ab abk, ae ave, af afr, ak aka, am amh, an arg, ar ara, as asm, av ava, ay aym, az aze, ba bak, be bel,
 bg bul, bi bis, bm bam, bn ben, bo bod tib, br bre, bs bos, ca cat, ce che, ch cha, co cos, cr cre, cs ces cze,
@@ -37,7 +38,7 @@ _CANONICAL = {code: group[0] for group in _GROUPS for code in group}
 
 
 def same_language(a: str, b: str) -> bool:
-    """Returns whether two tags name one language; regions and scripts (`de-AT`) are not looked at."""
+    """Returns whether two tags name the same language, whatever their regions and scripts (`de-AT`)."""
     return _canonical(a) == _canonical(b)
 
 
@@ -46,35 +47,34 @@ def _canonical(tag: str) -> str:
     return _CANONICAL.get(code, code)
 
 
-__all__ = ["MediaError", "Probe", "probe_media"]
+__all__ = ["MediaError", "MediaProbe", "probe_media"]
 
 # The first bytes of text that names other files.
 PLAYLISTS = {b"#EXTM3U": "HLS playlist", b"ffconcat": "ffconcat list", b"<?xml": "XML file (a DASH manifest?)"}
 
 
 @dataclass(frozen=True)
-class Probe:
-    """The streams of a file. Of several videos, the one that the container calls its default, else the first."""
+class MediaProbe:
+    """The streams of a file. Of several video streams it is the default of the container, else the first."""
 
     format: str  # ffmpeg's name of the container
-    duration_s: float  # of the pictures, as declared; 0 where the file does not say
-    video_index: int | None  # index among all streams; None: there is none
+    duration_s: float  # of the video stream, as declared; 0 where the file does not say
+    video_index: int | None  # index among all streams; None where there is no such stream
     video_start_s: float
-    side_px: float  # the longer side of its pictures as shown
+    side_px: float  # the longer side of a frame as displayed
     audio_index: int | None
-    audio_start_s: float
-    transfer: str  # "pq" or "hlg" where the pictures are HDR, else ""
+    transfer: str  # "pq" or "hlg" where the frames are HDR, else ""
     interlaced: bool
     channels: int
-    layout: str  # of the channels, as "stereo" or "5.1(side)"; "9 channels" where nobody knows what they are
+    layout: str  # of the channels, as "stereo" or "5.1(side)"; "9 channels" where the file does not say
 
 
-def probe_media(path: str | Path, config: MediaConfig) -> Probe:
-    """Returns what the headers of a file say.
+def probe_media(path: str | Path, config: MediaConfig) -> MediaProbe:
+    """Returns the streams of a file, from its headers.
 
     Raises:
-        MediaError: there is no such file, no container that ffmpeg knows, one that only names other files, no such
-            audio stream as `config.audio` asks for, or larger pictures than `config.max_picture_mpx`.
+        MediaError: there is no such file, ffmpeg does not know the container, the file only names other files, has
+            no audio stream that matches `config.audio`, or larger frames than `config.max_picture_mpx`.
     """
     try:
         status = os.stat(path)
@@ -95,10 +95,10 @@ def probe_media(path: str | Path, config: MediaConfig) -> Probe:
     return _probe(found, config)
 
 
-def _probe(found: dict[str, Any], config: MediaConfig) -> Probe:
+def _probe(found: dict[str, Any], config: MediaConfig) -> MediaProbe:
     streams = found["streams"]
     if not streams:
-        raise MediaError(f"neither pictures nor sound in it (format {found['format']})")
+        raise MediaError(f"neither video nor audio in it (format {found['format']})")
     video = _choose([s for s in streams if s["kind"] == "video" and not s.get("cover")])
     audio = _choose_audio([s for s in streams if s["kind"] == "audio"], config.audio)
     for stream in (video, audio):
@@ -107,19 +107,18 @@ def _probe(found: dict[str, Any], config: MediaConfig) -> Probe:
     if video and (mpx := video["width_px"] * video["height_px"] / 1e6) > config.max_picture_mpx:
         size = f"{video['width_px']}x{video['height_px']}"
         raise MediaError(
-            f"pictures of {size} ({mpx:.0f} megapixels), more than {config.max_picture_mpx:g} (media.max_picture_mpx)"
+            f"frames of {size} ({mpx:.0f} megapixels), more than {config.max_picture_mpx:g} (media.max_picture_mpx)"
         )
     video_start_s = _start_s(video, found["start_s"])
-    # The pictures' own length, where it is told: the sound may be longer.
+    # The length of the video stream, where it is declared: the audio may be longer.
     own_s = video_start_s + video["duration_s"] if video and video["duration_s"] > 0 else 0.0
-    return Probe(
+    return MediaProbe(
         format=found["format"],
         duration_s=own_s or max(found["duration_s"], 0.0),
         video_index=video["index"] if video else None,
         video_start_s=video_start_s,
         side_px=max(video["width_px"] * video["pixel_aspect"], video["height_px"]) if video else 0.0,
         audio_index=audio["index"] if audio else None,
-        audio_start_s=_start_s(audio, found["start_s"]),
         transfer=video["transfer"] if video else "",
         interlaced=bool(video and video["interlaced"]),
         channels=audio["channels"] if audio else 0,

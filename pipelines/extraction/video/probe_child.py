@@ -1,4 +1,4 @@
-"""The worker's side of `headers`: one child process for all files, started at the first, replaced when it dies."""
+"""Reads headers in a child process (`headers`): one for all files, started at the first, replaced when it dies."""
 
 import atexit
 import json
@@ -17,28 +17,34 @@ from pipelines.extraction.video.limits import MediaError, dies_with_parent, ende
 SCRIPT = Path(__file__).with_name("headers.py")
 
 _lock = threading.Lock()
-_child: "_HeaderReader | None" = None
+_child: "HeaderReader | None" = None
 
 
 def read_headers(path: str, config: MediaConfig) -> dict[str, Any]:
-    """Returns what `headers.headers` says about a file.
+    """Returns the headers of a file, see `headers.headers`.
 
     Raises:
-        MediaError: it takes longer than `config.open_limit_s`, or the reading process dies of the file.
+        MediaError: reading takes longer than `config.open_limit_s`, or the child dies of the file.
     """
     global _child
     with _lock:
         if _child is None or not _child.usable():
-            _child = _HeaderReader()
+            _child = HeaderReader()
             atexit.register(_child.close)
-        return _child.ask(path, config)
+        return _child.read(path, config)
 
 
-class _HeaderReader:
-    def __init__(self) -> None:
-        # -P: the script's folder is no place to import from; it holds modules named like others.
+class HeaderReader:
+    """One child process.
+
+    Args:
+        script: the Python file that it runs.
+    """
+
+    def __init__(self, script: Path = SCRIPT) -> None:
+        # -P keeps the script's folder off the import path: modules there have names of packages, such as `ffmpeg`.
         self._process = subprocess.Popen(
-            [*dies_with_parent(), sys.executable, "-P", str(SCRIPT)],
+            [*dies_with_parent(), sys.executable, "-P", str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -47,10 +53,12 @@ class _HeaderReader:
         self._owner = os.getpid()
 
     def usable(self) -> bool:
-        """Whether it lives and is ours: a forked worker must not share its parent's pipes."""
+        """Returns whether the child lives and is ours: a forked worker must not share its parent's pipes."""
         return self._owner == os.getpid() and self._process.poll() is None
 
-    def ask(self, path: str, config: MediaConfig) -> dict[str, Any]:
+    def read(self, path: str, config: MediaConfig) -> dict[str, Any]:
+        """Returns the headers of a file; raises MediaError as `read_headers`."""
+        assert self._process.stdin is not None
         limit_memory(self._process.pid, config.memory_limit_mb)
         try:
             self._process.stdin.write(json.dumps({"path": path}).encode() + b"\n")
@@ -59,14 +67,15 @@ class _HeaderReader:
             line = b""
         except TimeoutError:
             self.close()
-            raise MediaError(f"its headers could not be read within {config.open_limit_s:g} s") from None
+            raise MediaError(f"the headers could not be read within {config.open_limit_s:g} s") from None
         if not line.endswith(b"\n"):
             code = self._process.wait()
             self.close()
-            raise MediaError(f"reading its headers ended {ended_by(code)}")
+            raise MediaError(f"reading the headers ended {ended_by(code)}")
         return json.loads(line)
 
     def _line(self, limit_s: float) -> bytes:
+        assert self._process.stdout is not None
         line, deadline_s = b"", time.monotonic() + limit_s
         poll = select.poll()
         poll.register(self._process.stdout, select.POLLIN)
@@ -80,6 +89,9 @@ class _HeaderReader:
         return line
 
     def close(self) -> None:
+        """Ends the child."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         atexit.unregister(self.close)
         if self._owner == os.getpid():
             self._process.kill()

@@ -16,12 +16,12 @@ from pipelines.config import Config
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.faces.crops import cut_crop
 from pipelines.extraction.faces.detectors import open_detector
-from pipelines.extraction.faces.patches import Glimpse
+from pipelines.extraction.faces.patches import FacePatch
 from pipelines.extraction.faces.photos import face_in_photo, read_image
-from pipelines.extraction.speech.activity import find_speech
 from pipelines.extraction.speech.segments import cut_segments
+from pipelines.extraction.speech.vad import find_speech
 from pipelines.extraction.types import Clip, Extraction, FaceCrop, SpeechSegment
-from pipelines.extraction.video.decode import SAMPLE_RATE_HZ, ffmpeg_binary, full_pictures
+from pipelines.extraction.video.decode import SAMPLE_RATE_HZ, ffmpeg_binary, full_resolution_frames
 from pipelines.extraction.video.probe import MediaError, probe_media
 from vclip.audio import read_audio, resample
 from vclip.errors import InputError
@@ -72,7 +72,7 @@ def _faces(pictures: Sequence[str], config: Config, funnel: Counter[str]) -> tup
             funnel["drop:no_face"] += 1
             reasons.append(str(error))
             continue
-        whole = Glimpse(picture, 0, 0, (picture.shape[1], picture.shape[0]))
+        whole = FacePatch(picture, 0, 0, (picture.shape[1], picture.shape[0]))
         faces.append(cut_crop(whole, face, float(len(faces)), config.extraction.clips.jpeg_quality))
     return faces, "" if faces else next(iter(reasons), "no picture")
 
@@ -88,7 +88,7 @@ def _shown(files: Sequence[str], config: Config) -> Iterator[np.ndarray | str]:
             probe = probe_media(file, media)
             last = max(int(probe.duration_s * media.rate_hz) - 1, 0)
             wanted = np.unique(np.linspace(0, last, config.extraction.clips.crops + 2)[1:-1].round().astype(int))
-            yield from (picture for _, picture in full_pictures(file, probe, media, wanted.tolist()))
+            yield from (frame for _, frame in full_resolution_frames(file, probe, media, wanted.tolist()))
         except (InputError, MediaError) as error:
             yield f"{file}: {error}" if isinstance(error, MediaError) else str(error)
 

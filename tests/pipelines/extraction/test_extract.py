@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.extraction import ExtractionConfig, extract
+from pipelines.extraction import FILTERS, ExtractionConfig, Filter, extract
 from pipelines.extraction.config import ClipConfig
-from pipelines.extraction.pipeline import Trace
+from pipelines.extraction.pipeline import KeepAnalysis
 from tests.support.mapped_memory import resident_kb
 from tests.support.talking_portrait import SAMPLE_RATE_HZ, drifting, portrait, talking, voice, write_video
 
@@ -22,18 +22,18 @@ SECONDS = 4
 
 
 @pytest.fixture(scope="module")
-def sound():
+def audio():
     return voice(SECONDS, seed=0)
 
 
 @pytest.fixture(scope="module")
-def talking_video(tmp_path_factory, sound):
-    return write_video(tmp_path_factory.mktemp("videos") / "talking.mp4", talking(sound, side=720), sound)
+def talking_video(tmp_path_factory, audio):
+    return write_video(tmp_path_factory.mktemp("videos") / "talking.mp4", talking(audio, side=720), audio)
 
 
 @pytest.fixture(scope="module")
-def small_video(tmp_path_factory, sound):
-    return write_video(tmp_path_factory.mktemp("videos") / "small.mp4", talking(sound, side=256), sound)
+def small_video(tmp_path_factory, audio):
+    return write_video(tmp_path_factory.mktemp("videos") / "small.mp4", talking(audio, side=256), audio)
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +66,13 @@ def test_crops_come_from_the_full_resolution_in_order_of_time(talking_extraction
         assert 0 < face.quality <= 1
 
 
-def test_segments_hold_the_clips_sound(talking_extraction, sound):
+def test_segments_hold_the_clips_audio(talking_extraction, audio):
     (clip,) = talking_extraction.clips
     (segment,) = clip.voices
     samples, rate_hz = soundfile.read(io.BytesIO(segment.audio))
     assert rate_hz == SAMPLE_RATE_HZ
     assert len(samples) == pytest.approx((segment.end_s - segment.start_s) * rate_hz, abs=1)
-    original = sound[round(segment.start_s * rate_hz) :][: len(samples)]
+    original = audio[round(segment.start_s * rate_hz) :][: len(samples)]
     # AAC in between; a shift of one millisecond would bring this below 0.9.
     assert np.corrcoef(samples[: len(original)], original)[0, 1] > 0.95
     assert segment.snr_db > 20
@@ -80,12 +80,13 @@ def test_segments_hold_the_clips_sound(talking_extraction, sound):
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="no madvise here")
-def test_what_was_read_of_the_sound_does_not_stay_in_memory(small_video):
-    trace = Trace()
-    assert extract(small_video, trace=trace).clips
-    assert resident_kb(trace.sound) == 0
-    assert np.asarray(trace.sound).any()
-    assert resident_kb(trace.sound) > 0
+def test_what_was_read_of_the_audio_does_not_stay_in_memory(small_video):
+    kept = KeepAnalysis()
+    assert extract(small_video, hook=kept).clips
+    audio = kept.analysis.audio
+    assert resident_kb(audio) == 0
+    assert np.asarray(audio).any()
+    assert resident_kb(audio) > 0
 
 
 def test_long_speech_is_cut_into_clips_and_segments_that_cover_it(small_video):
@@ -112,44 +113,61 @@ def test_the_funnel_adds_up(small_video):
         )
 
 
-def test_every_candidate_has_a_fate_and_what_was_dropped_a_picture(small_video, talking_extraction):
+def test_every_candidate_has_a_fate_and_what_was_dropped_a_frame(small_video, talking_extraction):
     (dropped,) = extract(small_video, ExtractionConfig(clips=ClipConfig(min_face_px=1000))).candidates
     (kept,) = talking_extraction.candidates
-    assert (dropped.fate, kept.fate) == ("small_face", "kept")
+    assert (dropped.outcome, kept.outcome) == ("small_face", "kept")
     assert cv2.imdecode(np.frombuffer(dropped.thumbnail, np.uint8), cv2.IMREAD_COLOR).shape == (96, 96, 3)
     assert (kept.start_s, kept.box) == (talking_extraction.clips[0].start_s, talking_extraction.clips[0].box)
     assert set(talking_extraction.seconds) == {"probe", "decode", "speech", "speaking", "voices", "crops"}
     assert all(seconds >= 0 for seconds in talking_extraction.seconds.values())
 
 
-def test_the_hook_hears_of_every_stage(small_video):
-    told = []
-    extract(small_video, hook=lambda stage, done, total: told.append((stage, done <= total)))
-    assert list(dict.fromkeys(stage for stage, _ in told)) == [
-        "probe",
-        "decode",
-        "speech",
-        "speaking",
-        "voices",
-        "crops",
-    ]
-    assert all(in_range for _, in_range in told)
+def test_the_hook_receives_every_step_and_the_analysis(small_video):
+    reports = []
+
+    def hook(name, artifact=None, total=None, completed=None):
+        reports.append((name, artifact, completed / total if total else 0.0))
+
+    extraction = extract(small_video, hook=hook)
+    assert list(dict.fromkeys(name for name, _, _ in reports)) == list(extraction.seconds)
+    assert list(extraction.seconds) == ["probe", "decode", "speech", "speaking", "voices", "crops"]
+    assert all(0 <= share <= 1 for _, _, share in reports)
+    ((name, analysis),) = [(name, artifact) for name, artifact, _ in reports if artifact is not None]
+    assert (name, len(analysis.tracks), len(analysis.scores)) == ("speaking", 1, 1)
+    assert analysis.shots == (0,)
+    assert len(analysis.scores[0]) == len(analysis.tracks[0])
+
+
+def test_a_filter_of_ones_own_drops_candidates_with_its_reason(small_video):
+    seen = []
+
+    def left_half(segment, analysis, config):
+        seen.append(analysis.span_s(segment))
+        return segment.box[2] < 1
+
+    extraction = extract(small_video, filters=[*FILTERS, Filter("left_half", left_half, on_crops=True)])
+    assert [one.outcome for one in extraction.candidates] == ["left_half"]
+    assert extraction.funnel["drop:left_half"] == 1
+    assert extraction.reason == "every candidate was dropped, most often as left_half (1 of 1)"
+    assert seen == [(one.start_s, one.end_s) for one in extraction.candidates]
+    assert extract(small_video, filters=[]).clips
 
 
 SILENT = {
-    "voice_over": (lambda sound: (drifting(100), sound), "no visible speaker"),
-    "muted": (lambda sound: (talking(sound), 0 * sound), "no speech"),
-    "frozen": (lambda sound: ([portrait(0.0)] * 100, sound), "no visible speaker"),
-    "no_face": (lambda sound: ([np.full((120, 160, 3), 90, np.uint8)] * 100, sound), "no face"),
-    "no_sound_stream": (lambda sound: (talking(sound), None), "no audio stream"),
-    "no_picture_stream": (lambda sound: (None, sound), "no video stream"),
+    "voice_over": (lambda audio: (drifting(100), audio), "no visible speaker"),
+    "muted": (lambda audio: (talking(audio), 0 * audio), "no speech"),
+    "frozen": (lambda audio: ([portrait(0.0)] * 100, audio), "no visible speaker"),
+    "no_face": (lambda audio: ([np.full((120, 160, 3), 90, np.uint8)] * 100, audio), "no face"),
+    "no_audio_stream": (lambda audio: (talking(audio), None), "no audio stream"),
+    "no_frame_stream": (lambda audio: (None, audio), "no video stream"),
 }
 
 
 @pytest.mark.parametrize("kind", SILENT)
-def test_a_video_without_a_visible_speaker_gives_nothing_and_says_why(tmp_path, sound, kind):
+def test_a_video_without_a_visible_speaker_gives_nothing_and_says_why(tmp_path, audio, kind):
     make, reason = SILENT[kind]
-    extraction = extract(write_video(tmp_path / f"{kind}.mp4", *make(sound)))
+    extraction = extract(write_video(tmp_path / f"{kind}.mp4", *make(audio)))
     assert (extraction.state, extraction.clips) == ("empty", ())
     assert reason in extraction.reason
 
@@ -173,8 +191,8 @@ def test_a_file_that_is_no_video_fails_with_a_reason(tmp_path, name):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_a_truncated_file_fails_with_a_reason(tmp_path, sound, suffix):
-    whole = write_video(tmp_path / f"whole.{suffix}", drifting(100), sound)
+def test_a_truncated_file_fails_with_a_reason(tmp_path, audio, suffix):
+    whole = write_video(tmp_path / f"whole.{suffix}", drifting(100), audio)
     part = tmp_path / f"part.{suffix}"
     part.write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
     extraction = extract(part)

@@ -53,5 +53,5 @@ def test_what_was_seen_is_told_once_for_each_video(outcome):
     summary, rows, seen = outcome
     assert sorted(told.video["uris"][0]["uri"][-8:-4] for told, _, _ in seen) == sorted(rows)
     extraction = next(extraction for told, extraction, _ in seen if told.video["state"] == "done")
-    assert (extraction.candidates[0].fate, extraction.seconds["decode"], extraction.clips) == ("silent", 0.5, ())
+    assert (extraction.candidates[0].outcome, extraction.seconds["decode"], extraction.clips) == ("silent", 0.5, ())
     assert all(told is summary for _, _, told in seen)

@@ -1,41 +1,41 @@
-"""Speaking: lips are told from heads, the heard face from the others, and nobody from somebody."""
+"""Active speaker: lips are told from heads, the speaker from the others, and nobody from somebody."""
 
 import numpy as np
 import pytest
 
 from pipelines.extraction.active_speaker import lip_sync
 from pipelines.extraction.active_speaker.lip_motion import SIGNALS
-from pipelines.extraction.active_speaker.scores import speaking_scores
-from pipelines.extraction.config import SpeakingConfig, TrackConfig
+from pipelines.extraction.active_speaker.scores import active_speaker_scores
+from pipelines.extraction.config import ActiveSpeakerConfig, TrackConfig
 from pipelines.extraction.faces.detectors import CenterFaceDetector
-from pipelines.extraction.faces.shots import ShotPicture
-from pipelines.extraction.faces.tracks import Track, TrackStatistics, follow_faces
-from tests.support.rgb_frame import RgbPicture
+from pipelines.extraction.faces.shots import ShotFrame
+from pipelines.extraction.faces.tracks import Track, follow_faces
+from tests.support.rgb_frame import RgbFrame
 from tests.support.talking_portrait import RATE_HZ, drifting, opening, talking, voice
 from vclip.errors import InputError
 
-CONFIG = SpeakingConfig()
+CONFIG = ActiveSpeakerConfig()
 
 
-def track_of(pictures):
-    items = [ShotPicture(i, RgbPicture(p), i == 0, i == len(pictures) - 1) for i, p in enumerate(pictures)]
-    (track,) = follow_faces(items, CenterFaceDetector(), RATE_HZ, TrackConfig(), TrackStatistics())
+def track_of(frames):
+    items = [ShotFrame(i, RgbFrame(p), i == 0, i == len(frames) - 1) for i, p in enumerate(frames)]
+    ((track,), _) = follow_faces(items, CenterFaceDetector(), RATE_HZ, TrackConfig())
     return track
 
 
 @pytest.fixture(scope="module")
-def sound():
+def audio():
     return voice(4, seed=1)
 
 
 @pytest.fixture(scope="module")
-def pcm(sound):
-    return (sound * 32767).astype(np.int16)
+def pcm(audio):
+    return (audio * 32767).astype(np.int16)
 
 
 @pytest.fixture(scope="module")
-def talking_track(sound):
-    return track_of(talking(sound))
+def talking_track(audio):
+    return track_of(talking(audio))
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def still_track():
     return track_of(drifting(100))
 
 
-def test_the_opening_speed_follows_the_mouth(talking_track, sound):
+def test_the_opening_speed_follows_the_mouth(talking_track, audio):
     measured = lip_sync.lip_signals(talking_track)[1:, 0]
-    assert np.corrcoef(measured, np.diff(opening(sound)))[0, 1] > 0.7
+    assert np.corrcoef(measured, np.diff(opening(audio)))[0, 1] > 0.7
 
 
 def test_a_face_that_moves_as_a_whole_has_lips_at_rest(still_track, talking_track):
@@ -53,16 +53,16 @@ def test_a_face_that_moves_as_a_whole_has_lips_at_rest(still_track, talking_trac
     assert still < moving / 4
 
 
-def test_repeated_pictures_share_the_motion_out(sound):
-    pictures = talking(sound[:32_000])
-    repeated = track_of([pictures[i // 2 * 2] for i in range(len(pictures))])
+def test_repeated_frames_share_the_motion_out(audio):
+    frames = talking(audio[:32_000])
+    repeated = track_of([frames[i // 2 * 2] for i in range(len(frames))])
     signal = lip_sync.lip_signals(repeated)[:, 0]
     np.testing.assert_allclose(signal[1:-1:2], signal[2::2][: len(signal[1:-1:2])])
     assert np.abs(signal).max() > 0.1
 
 
 def score(tracks, pcm):
-    return [float(s.mean()) for s in speaking_scores(tracks, pcm, RATE_HZ, CONFIG, lip_sync.lip_evidence)]
+    return [float(s.mean()) for s in active_speaker_scores(tracks, pcm, RATE_HZ, CONFIG, lip_sync.lip_evidence)]
 
 
 def test_own_voice_is_believed_and_a_voice_over_a_still_is_not(talking_track, still_track, pcm):
@@ -71,7 +71,7 @@ def test_own_voice_is_believed_and_a_voice_over_a_still_is_not(talking_track, st
 
 
 @pytest.mark.parametrize("late", [-4, 0, 4])
-def test_sound_that_is_some_pictures_off_is_still_its_own(talking_track, pcm, late):
+def test_audio_that_is_some_frames_off_is_still_its_own(talking_track, pcm, late):
     assert score([talking_track], np.roll(pcm, late * 640))[0] > CONFIG.threshold
 
 
@@ -106,7 +106,7 @@ def plain_track(first, count):
 def test_scores_are_bayes_rule_over_the_faces_in_view():
     tracks, ratios = [plain_track(0, 10), plain_track(5, 10)], [2.0, 3.0]
     evidence = lambda track, *_: np.full(len(track), np.log(ratios[track.first > 0]))  # noqa: E731
-    first, second = speaking_scores(tracks, np.zeros(0, np.int16), 25, SpeakingConfig(prior=0.5), evidence)
+    first, second = active_speaker_scores(tracks, np.zeros(0, np.int16), 25, ActiveSpeakerConfig(prior=0.5), evidence)
     np.testing.assert_allclose(first, [2 / 3] * 5 + [2 / 6] * 5, rtol=1e-5)
     np.testing.assert_allclose(second, [3 / 6] * 5 + [3 / 4] * 5, rtol=1e-5)
 
@@ -127,11 +127,11 @@ def test_windows_of_lips_at_rest_do_not_tell_the_offset():
     assert lip_sync.over_offsets(ratios, 1 - active, 8.0)[0] < 0.5
 
 
-def test_another_rate_of_pictures_is_refused(pcm):
+def test_another_rate_of_frames_is_refused(pcm):
     with pytest.raises(InputError, match=r"media\.rate_hz = 30"):
         lip_sync.lip_evidence(plain_track(0, 10), pcm, 30.0, CONFIG)
 
 
-def test_darkness_follows_the_open_mouth(talking_track, sound):
+def test_darkness_follows_the_open_mouth(talking_track, audio):
     darkness = talking_track.lips[:, SIGNALS.index("darkness")]
-    assert np.corrcoef(darkness, opening(sound))[0, 1] > 0.5
+    assert np.corrcoef(darkness, opening(audio))[0, 1] > 0.5

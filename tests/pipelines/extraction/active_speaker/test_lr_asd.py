@@ -64,7 +64,7 @@ def _random_checkpoint():
     return state | {"model.fusion.bn.num_batches_tracked": torch.tensor(7)}
 
 
-def _reference(state, faces, sound):
+def _reference(state, faces, audio):
     """The margins of a whole track as the paper's formulas give them: three-dimensional convolutions, no folding."""
 
     def layer(x, conv, norm, stride=1):
@@ -93,23 +93,23 @@ def _reference(state, faces, sound):
         net.load_state_dict({f"{p}_l0": state[f"model.detector.gru_{direction}.{p}_l0"] for p in GRU})
         return net(x)[0]
 
-    pictures = (torch.from_numpy(faces)[None, None].float() / 255 - 0.4161) / 0.1688
+    frames = (torch.from_numpy(faces)[None, None].float() / 255 - 0.4161) / 0.1688
     pool = partial(functional.max_pool3d, kernel_size=(1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
-    seen = encoder(pictures, "visualEncoder", "s", (1, 2, 2), pool).amax((3, 4))
-    coefficients = torch.from_numpy(mfcc(sound, 4 * len(faces))).T[None, None]
+    seen = encoder(frames, "visualEncoder", "s", (1, 2, 2), pool).amax((3, 4))
+    coefficients = torch.from_numpy(mfcc(audio, 4 * len(faces))).T[None, None]
     pool = partial(functional.max_pool2d, kernel_size=(1, 3), stride=(1, 2), padding=(0, 1))
     heard = encoder(coefficients, "audioEncoder", "m", 1, pool).mean(2)
-    fused = gate(torch.cat([heard, seen], 1), "model.fusion").transpose(1, 2)  # (1, pictures, 256)
+    fused = gate(torch.cat([heard, seen], 1), "model.fusion").transpose(1, 2)  # (1, frames, 256)
     states = torch.cat([gru(fused, "forward"), gru(fused.flip(1), "backward").flip(1)], 2).transpose(1, 2)
     states = gate(states, "model.detector.attention")[0].T
     logits = functional.linear(states, state["lossAV.FC.weight"], state["lossAV.FC.bias"])
     return (logits[:, 1] - logits[:, 0]).detach().numpy()
 
 
-def _film(pictures, seed=0):
+def _frame_row(frames, seed=0):
     rng = np.random.default_rng(seed)
-    faces = rng.integers(0, 256, (pictures, 112, 112), dtype=np.uint8)
-    return faces, (rng.normal(size=640 * pictures) * 3000).astype(np.int16)
+    faces = rng.integers(0, 256, (frames, 112, 112), dtype=np.uint8)
+    return faces, (rng.normal(size=640 * frames) * 3000).astype(np.int16)
 
 
 @pytest.fixture(scope="module")
@@ -124,34 +124,32 @@ def weights(checkpoint, tmp_path_factory):
     return str(path)
 
 
-def test_equals_the_formulas(checkpoint, weights, monkeypatch):
-    monkeypatch.setattr(lr_asd, "BLOCK", 5)
-    monkeypatch.setattr(lr_asd, "WINDOW", 16)
-    faces, sound = _film(16)
-    margins = LrAsd(weights)(faces, sound)
+def test_equals_the_formulas(checkpoint, weights):
+    faces, audio = _frame_row(16)
+    network = LrAsd(weights, block=5, window=16)
+    margins = network(faces, audio)
     assert margins.shape == (16,)
     assert margins.dtype == np.float32
     assert margins.std() > 1e-3
-    np.testing.assert_allclose(margins, _reference(checkpoint, faces, sound), atol=1e-4)
-    np.testing.assert_array_equal(margins, LrAsd(weights)(faces, sound))
+    np.testing.assert_allclose(margins, _reference(checkpoint, faces, audio), atol=1e-4)
+    np.testing.assert_array_equal(margins, network(faces, audio))
 
 
-@pytest.mark.parametrize("pictures", [1, 6])
-def test_scores_short_tracks_and_takes_missing_sound_for_silence(weights, pictures):
+@pytest.mark.parametrize("frames", [1, 6])
+def test_scores_short_tracks_and_takes_missing_audio_for_silence(weights, frames):
     network = LrAsd(weights)
-    faces, sound = _film(pictures)
-    assert network(faces, sound).shape == (pictures,)
-    silence = np.zeros(640 * pictures + 400, np.int16)
-    np.testing.assert_allclose(network(faces, sound[:0]), network(faces, silence), atol=1e-5)
-    assert np.abs(network(faces, sound) - network(faces, silence)).max() > 1e-4
+    faces, audio = _frame_row(frames)
+    assert network(faces, audio).shape == (frames,)
+    silence = np.zeros(640 * frames + 400, np.int16)
+    np.testing.assert_allclose(network(faces, audio[:0]), network(faces, silence), atol=1e-5)
+    assert np.abs(network(faces, audio) - network(faces, silence)).max() > 1e-4
 
 
-def test_windows_are_averaged_where_they_overlap(monkeypatch):
-    monkeypatch.setattr(lr_asd, "WINDOWS_AT_ONCE", 2)
+def test_windows_are_averaged_where_they_overlap():
     count = 5 * lr_asd.WINDOW + 7
     both = torch.randn(count, 3)
-    np.testing.assert_allclose(windowed(lambda x: x.sum(-1), both), both.sum(-1).numpy(), atol=1e-5)
-    # What a detector makes of a picture's place in its window is averaged over the two it is in.
+    np.testing.assert_allclose(windowed(lambda x: x.sum(-1), both, at_once=2), both.sum(-1).numpy(), atol=1e-5)
+    # What a detector makes of a frame's place in its window is averaged over the two it is in.
     places = windowed(lambda x: torch.arange(x.shape[1]).expand(len(x), -1).float(), torch.zeros(count, 3))
     np.testing.assert_allclose(places[lr_asd.HOP : 2 * lr_asd.HOP], np.arange(lr_asd.HOP) + lr_asd.HOP / 2)
 
@@ -173,23 +171,22 @@ def test_patch_is_the_middle_of_the_lower_face():
 @pytest.mark.parametrize("samples", [1, 399, 400, 401, 16_000, 48_077])
 def test_mfcc_equals_python_speech_features(samples):
     rng = np.random.default_rng(samples)
-    sound = (rng.normal(size=samples) * rng.choice([3, 3000])).astype(np.int16)
-    sound[samples // 2 : samples // 2 + 2000] = 0
-    expected = python_speech_features.mfcc(sound, 16_000, numcep=13, winlen=0.025, winstep=0.010)
-    np.testing.assert_allclose(mfcc(sound, len(expected)), expected, atol=1e-4)
+    audio = (rng.normal(size=samples) * rng.choice([3, 3000])).astype(np.int16)
+    audio[samples // 2 : samples // 2 + 2000] = 0
+    expected = python_speech_features.mfcc(audio, 16_000, numcep=13, winlen=0.025, winstep=0.010)
+    np.testing.assert_allclose(mfcc(audio, len(expected)), expected, atol=1e-4)
 
 
-def test_mfcc_in_blocks_is_that_at_once(monkeypatch):
-    _, sound = _film(25)
-    whole = mfcc(sound, 130)  # 100 frames of sound and what follows it
-    monkeypatch.setattr("pipelines.extraction.active_speaker.mfcc.BLOCK", 7)
-    np.testing.assert_array_equal(mfcc(sound, 130), whole)
+def test_mfcc_in_blocks_is_that_at_once():
+    _, audio = _frame_row(25)
+    whole = mfcc(audio, 130)  # 100 frames of audio and what follows it
+    np.testing.assert_array_equal(mfcc(audio, 130, block=7), whole)
 
 
 def test_reads_safetensors_alike(checkpoint, weights, tmp_path):
     save_file(checkpoint, tmp_path / "w.safetensors")
-    faces, sound = _film(12)
-    np.testing.assert_array_equal(LrAsd(str(tmp_path / "w.safetensors"))(faces, sound), LrAsd(weights)(faces, sound))
+    faces, audio = _frame_row(12)
+    np.testing.assert_array_equal(LrAsd(str(tmp_path / "w.safetensors"))(faces, audio), LrAsd(weights)(faces, audio))
 
 
 def _without(state):
@@ -207,8 +204,8 @@ def _reshaped(state):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_without, "missing model.fusion.bn.bias; without a place nothing"),
-        (_with_more, "missing nothing; without a place model.extra.weight"),
+        (_without, "missing model.fusion.bn.bias; unknown nothing"),
+        (_with_more, "missing nothing; unknown model.extra.weight"),
         (_reshaped, r"head.weight is \(3, 128\), expected \(2, 128\)"),
     ],
 )
@@ -302,10 +299,10 @@ def test_a_talking_face_scores_above_its_own_still(shared, name):
     network = LrAsd(str(shared / "models/lr_asd_talkset.pth"), TALKSET_SHA256)
     path, config, detector = shared / "data/clips" / name, MediaConfig(), open_detector("centerface")
     with Decoder(path, probe_media(path, config), config) as decoder:
-        pictures = [picture.rgb for picture in decoder.pictures()]
-        sound = np.array(decoder.sound)
-    boxes = [detector(picture)[0].box for picture in pictures[:75:15]]
-    patches = [face_patch(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), boxes[i // 15]) for i, p in enumerate(pictures[:75])]
+        frames = [frame.rgb for frame in decoder.frames()]
+        audio = np.array(decoder.audio)
+    boxes = [detector(frame)[0].box for frame in frames[:75:15]]
+    patches = [face_patch(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), boxes[i // 15]) for i, p in enumerate(frames[:75])]
     talking, still = np.stack(patches), np.stack(patches[:1] * 75)
-    assert network(talking, sound).mean() > 1
-    assert network(still, sound).mean() < -1
+    assert network(talking, audio).mean() > 1
+    assert network(still, audio).mean() < -1

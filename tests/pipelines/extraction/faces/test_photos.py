@@ -25,7 +25,7 @@ def test_a_photo_is_rgb_and_upright(tmp_path):
     assert image[70, 20, 0] < 50
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+@pytest.mark.parametrize("content", [None, b"", b"no frame"])
 def test_an_unreadable_photo_is_named(tmp_path, content):
     path = tmp_path / "photo.jpg"
     if content is not None:

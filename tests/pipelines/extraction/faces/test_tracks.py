@@ -5,45 +5,42 @@ import pytest
 
 from pipelines.extraction.active_speaker.lip_motion import SIGNALS
 from pipelines.extraction.config import TrackConfig
-from pipelines.extraction.faces.detectors import Face
-from pipelines.extraction.faces.shots import ShotPicture
-from pipelines.extraction.faces.tracks import TrackStatistics, follow_faces, jump_cuts, overlap
-from tests.support.rgb_frame import RgbPicture
+from pipelines.extraction.faces.detectors import DetectedFace
+from pipelines.extraction.faces.shots import ShotFrame
+from pipelines.extraction.faces.tracks import follow_faces, jump_cuts, overlap
+from tests.support.rgb_frame import RgbFrame
 
 SIZE = (320, 240)
 
 
 def face(x, y=100.0, width=60.0):
     landmarks = np.array([[x - 12, y - 15], [x + 12, y - 15], [x, y], [x - 10, y + 14], [x + 10, y + 14]])
-    return Face((x - width / 2, y - width / 2, x + width / 2, y + width / 2), 0.9, landmarks)
+    return DetectedFace((x - width / 2, y - width / 2, x + width / 2, y + width / 2), 0.9, landmarks)
 
 
-def pictures(count, cuts=()):
+def frames(count, cuts=()):
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
     for number in range(count):
-        # The detectors below read the picture's number out of its corner.
-        picture = noise.copy()
-        picture[0, 0] = number % 256, number // 256, 0
-        yield ShotPicture(
-            number, RgbPicture(picture), number == 0 or number in cuts, number + 1 in cuts or number == count - 1
+        # The detectors below read the frame's number out of its corner.
+        frame = noise.copy()
+        frame[0, 0] = number % 256, number // 256, 0
+        yield ShotFrame(
+            number, RgbFrame(frame), number == 0 or number in cuts, number + 1 in cuts or number == count - 1
         )
 
 
 def follow(count, faces_at, cuts=(), **config):
-    statistics = TrackStatistics()
+    def detector(frame):
+        return faces_at(int(frame[0, 0, 0]) + 256 * int(frame[0, 0, 1]))
 
-    def detector(picture):
-        return faces_at(int(picture[0, 0, 0]) + 256 * int(picture[0, 0, 1]))
-
-    tracks = list(follow_faces(pictures(count, cuts), detector, 25, TrackConfig(**config), statistics))
-    return tracks, statistics
+    return follow_faces(frames(count, cuts), detector, 25, TrackConfig(**config))
 
 
 def test_a_moving_face_is_followed_and_interpolated_between_detections():
-    (track,), statistics = follow(52, lambda n: [face(60 + 2 * n)])
+    (track,), counts = follow(52, lambda n: [face(60 + 2 * n)])
     assert (track.first, track.end) == (0, 52)
-    assert statistics.detections == 12  # every fifth, and the last
+    assert counts.detections == 12  # every fifth, and the last
     centres = (track.boxes[:, 0] + track.boxes[:, 2]) / 2
     np.testing.assert_allclose(centres, 60 + 2 * np.arange(52), atol=0.01)
     np.testing.assert_allclose(track.landmarks[:, 2, 0], 60 + 2 * np.arange(52), atol=0.01)
@@ -69,9 +66,9 @@ def test_a_cut_ends_every_track():
 
 
 def test_small_faces_are_counted_and_not_followed():
-    found, statistics = follow(20, lambda n: [face(160, width=20)], min_face_px=24)
+    found, counts = follow(20, lambda n: [face(160, width=20)], min_face_px=24)
     assert found == []
-    assert (statistics.faces, statistics.small_faces) == (0, statistics.detections)
+    assert (counts.faces, counts.small_faces) == (0, counts.detections)
 
 
 def test_overlap_is_the_intersection_over_union():
@@ -96,14 +93,14 @@ def test_a_jump_cut_is_a_change_of_the_face_that_stands_alone():
 def test_a_track_is_cut_in_two_at_a_jump_cut():
     """Two stills of one size in one place: the shot goes on, the face does not."""
     faces = [np.random.default_rng(seed).integers(0, 255, (240, 320, 3), np.uint8) for seed in (1, 2)]
-    stream = (ShotPicture(n, RgbPicture(faces[n >= 30].copy()), n == 0, n == 59) for n in range(60))
-    first, second = follow_faces(stream, lambda picture: [face(160)], 25, TrackConfig(), TrackStatistics())
+    stream = (ShotFrame(n, RgbFrame(faces[n >= 30].copy()), n == 0, n == 59) for n in range(60))
+    (first, second), _ = follow_faces(stream, lambda frame: [face(160)], 25, TrackConfig())
     assert (first.first, first.end, second.first, second.end) == (0, 30, 30, 60)
     assert (len(first.lips), len(second.landmarks)) == (30, 30)
 
 
-def test_a_watcher_sees_every_picture_of_its_track_once_and_in_order():
-    class Watcher:
+def test_a_watcher_sees_every_frame_of_its_track_once_and_in_order():
+    class Observer:
         def __init__(self):
             self.centres = []
 
@@ -114,8 +111,8 @@ def test_a_watcher_sees_every_picture_of_its_track_once_and_in_order():
         def end(self):
             return np.array(self.centres)
 
-    tracks = follow_faces(pictures(52), lambda p: [face(60 + 2 * int(p[0, 0, 0])), face(280)], 25, TrackConfig(),
-                          TrackStatistics(), Watcher)  # fmt: skip
-    moving, still = sorted(tracks, key=lambda track: track.seen[0])
-    np.testing.assert_allclose(moving.seen, 60 + 2 * np.arange(52), atol=0.01)
-    np.testing.assert_allclose(still.seen, 280, atol=0.01)
+    detector = lambda p: [face(60 + 2 * int(p[0, 0, 0])), face(280)]  # noqa: E731
+    tracks, _ = follow_faces(frames(52), detector, 25, TrackConfig(), Observer)
+    moving, still = sorted(tracks, key=lambda track: track.observed[0])
+    np.testing.assert_allclose(moving.observed, 60 + 2 * np.arange(52), atol=0.01)
+    np.testing.assert_allclose(still.observed, 280, atol=0.01)

@@ -8,9 +8,15 @@ import soxr
 
 from pipelines.extraction.config import SpeechConfig
 from pipelines.extraction.speech import speaker_change
-from pipelines.extraction.speech.activity import FRAME, FRAME_S, find_speech
-from pipelines.extraction.speech.speaker_change import WINDOW_S, Part, VoiceConfig, one_voice_parts
+from pipelines.extraction.speech.speaker_change import (
+    WINDOW_S,
+    SpeakerChangeConfig,
+    SpeakerPart,
+    split_at_speaker_changes,
+)
+from pipelines.extraction.speech.vad import FRAME, FRAME_S, find_speech
 from tools.fit_speaker_change import KINDS, Voice, make_clip, read_voices
+from vclip.encoders.ge2e import GE2E
 from vclip.tts.morph.backend import Morph
 from vclip.tts.morph.controls import Controls
 
@@ -19,8 +25,8 @@ HIGH, LOW = (
     Controls(pitch=1.2, tract_low=1.1, tract_high=1.1, tilt_db=-4),
     Controls(pitch=0.55, tract_low=0.85, tract_high=0.87, tempo=0.95),
 )
-CONFIG = VoiceConfig()
-NEVER = VoiceConfig(change_threshold=1, overlap_threshold=1)
+CONFIG = SpeakerChangeConfig()
+NEVER = SpeakerChangeConfig(change_threshold=1, overlap_threshold=1)
 
 
 @pytest.fixture(scope="module")
@@ -29,23 +35,23 @@ def spoken():
     tts = Morph()
 
     def speak(text, controls):
-        sound = soxr.resample(tts.speak(text, controls), tts.sample_rate_hz, 16_000)
-        loud = np.flatnonzero(np.abs(sound) > 0.02 * np.abs(sound).max())
-        sound = sound[loud[0] : loud[-1]]
-        return (sound / np.abs(sound).max() * 16_000).astype(np.int16)
+        audio = soxr.resample(tts.speak(text, controls), tts.sample_rate_hz, 16_000)
+        loud = np.flatnonzero(np.abs(audio) > 0.02 * np.abs(audio).max())
+        audio = audio[loud[0] : loud[-1]]
+        return (audio / np.abs(audio).max() * 16_000).astype(np.int16)
 
     return {name: [speak(text, voice) for text in TEXTS] for name, voice in (("high", HIGH), ("low", LOW))}
 
 
-def judged(sound, config=CONFIG):
-    speech = find_speech(sound, SpeechConfig())
-    return one_voice_parts(sound, speech, 0.0, len(sound) / 16_000, config)
+def judged(audio, config=CONFIG):
+    speech = find_speech(audio, SpeechConfig())
+    return split_at_speaker_changes(audio, speech, 0.0, len(audio) / 16_000, config)
 
 
 def test_one_voice_stays_whole(spoken):
     for texts in spoken.values():
-        sound = np.concatenate(texts)
-        assert judged(sound) == [Part(0.0, len(sound) / 16_000)]
+        audio = np.concatenate(texts)
+        assert judged(audio) == [SpeakerPart(0.0, len(audio) / 16_000)]
 
 
 @pytest.mark.parametrize(("first", "second"), [("high", "low"), ("low", "high")])
@@ -59,9 +65,9 @@ def test_a_clip_is_split_where_the_speaker_changes(spoken, first, second, gain):
 
 
 def test_two_changes_give_three_parts(spoken):
-    sounds = spoken["high"][0], spoken["low"][1], spoken["high"][1]
-    parts = judged(np.concatenate(sounds))
-    edges = np.cumsum([len(sound) for sound in sounds]) / 16_000
+    audios = spoken["high"][0], spoken["low"][1], spoken["high"][1]
+    parts = judged(np.concatenate(audios))
+    edges = np.cumsum([len(audio) for audio in audios]) / 16_000
     # Both voices are one synthetic speaker's, warped; with real ones nine of ten changes are within 0.4 s.
     np.testing.assert_allclose([part.end_s for part in parts], edges, atol=0.6)
 
@@ -70,7 +76,7 @@ def test_times_are_those_of_the_video(spoken):
     one, two = spoken["high"][0], spoken["low"][1]
     lead = np.zeros(5 * 16_000, np.int16)
     alone, later = judged(np.concatenate([one, two])), np.concatenate([lead, one, two, lead])
-    parts = one_voice_parts(
+    parts = split_at_speaker_changes(
         later, find_speech(later, SpeechConfig()), 5.0, 5.0 + (len(one) + len(two)) / 16_000, CONFIG
     )
     np.testing.assert_allclose([p.start_s for p in parts], [p.start_s + 5 for p in alone], atol=0.11)
@@ -79,34 +85,35 @@ def test_times_are_those_of_the_video(spoken):
 def test_a_rest_too_short_is_dropped(spoken):
     one, two = spoken["high"][0], spoken["low"][1]
     least_s = len(two) / 16_000 + 0.5
-    parts = judged(np.concatenate([spoken["high"][1], one, two]), VoiceConfig(min_s=least_s))
+    parts = judged(np.concatenate([spoken["high"][1], one, two]), SpeakerChangeConfig(min_s=least_s))
     assert [part.drop for part in parts] == ["", "two_voices"]
 
 
 def test_a_threshold_of_one_leaves_everything_whole(spoken):
-    sound = np.concatenate([spoken["high"][0], spoken["low"][1]])
-    assert len(judged(sound, NEVER)) == 1
+    audio = np.concatenate([spoken["high"][0], spoken["low"][1]])
+    assert len(judged(audio, NEVER)) == 1
 
 
 @pytest.mark.parametrize("length_s", [0.3, 1.9])
 def test_short_clips_are_taken_for_one_voice(spoken, length_s):
-    sound = spoken["high"][0][: int(length_s * 16_000)]
-    assert judged(sound) == [Part(0.0, len(sound) / 16_000)]
+    audio = spoken["high"][0][: int(length_s * 16_000)]
+    assert judged(audio) == [SpeakerPart(0.0, len(audio) / 16_000)]
 
 
 def test_without_speech_there_is_nothing_to_tell():
-    assert judged(np.zeros(5 * 16_000, np.int16)) == [Part(0.0, 5.0)]
+    assert judged(np.zeros(5 * 16_000, np.int16)) == [SpeakerPart(0.0, 5.0)]
 
 
 def test_windows_are_embedded_as_the_encoder_embeds_utterances(spoken):
-    sound = spoken["high"][0]
-    speech = find_speech(sound, SpeechConfig())
-    windows = speaker_change.embed_windows(sound, speech, 0.0, len(sound) / 16_000)
+    audio = spoken["high"][0]
+    speech = find_speech(audio, SpeechConfig())
+    windows = speaker_change.embed_windows(audio, speech, 0.0, len(audio) / 16_000)
+    encoder = GE2E("cpu")
     for at, embedding in list(zip(windows.start_s, windows.embeddings, strict=True))[::3]:
-        piece = sound[round(at * 16_000) : round((at + WINDOW_S) * 16_000)].astype(np.float32) / 32768
-        mel = speaker_change._encoder().mel(piece)[:-1]
+        piece = audio[round(at * 16_000) : round((at + WINDOW_S) * 16_000)].astype(np.float32) / 32768
+        mel = encoder.mel(piece)[:-1]
         scaled = mel * speaker_change.LEVEL / mel.mean()
-        expected = speaker_change._encoder()(scaled[None])[0].numpy()
+        expected = encoder(scaled[None])[0].numpy()
         assert expected @ embedding > 0.98  # the edges of a cut piece are not those of the whole
 
 
@@ -118,7 +125,7 @@ def test_composed_clips_hold_what_they_say(kind):
         Voice(str(i), tone.astype(np.float32), np.ones(len(tone) // FRAME, bool)) for i, tone in enumerate(tones)
     ]
     clip = make_clip(kind, voices, rng, degraded=0)
-    frames = clip.sound[: len(clip.speech.voiced) * FRAME].reshape(-1, FRAME) / 32768
+    frames = clip.audio[: len(clip.speech.voiced) * FRAME].reshape(-1, FRAME) / 32768
     spectrum = np.abs(np.fft.rfft(frames * np.hanning(FRAME)))
     heard = spectrum[:, [round(hz * FRAME / 16_000) for hz in (400, 1000)]]
     heard = heard > 0.2 * np.median(heard.max(1))  # (frames, voices)
@@ -146,7 +153,7 @@ def test_speakers_that_the_fit_did_not_hear(shared, tmp_path):
     dropped, split = {}, {}
     for kind in ("single", "turn", "overlap"):
         clips = [make_clip(kind, voices, rng, degraded=0.5) for _ in range(10)]
-        parts = [one_voice_parts(clip.sound, clip.speech, 0, clip.duration_s, CONFIG) for clip in clips]
+        parts = [split_at_speaker_changes(clip.audio, clip.speech, 0, clip.duration_s, CONFIG) for clip in clips]
         dropped[kind] = sum(any(part.drop == "overlapped_speech" for part in each) for each in parts)
         split[kind] = sum(len(each) > 1 for each in parts)
     assert split["turn"] >= 5 and split["single"] <= 1  # noqa: PT018

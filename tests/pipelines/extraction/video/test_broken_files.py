@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.extraction import extract
-from tests.support.flash_and_beep import H264, ffmpeg, make, pictures_source, sound_source
+from tests.support.flash_and_beep import H264, audio_source, ffmpeg, frames_source, make
 
 KEY = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "00" * 16, "-encryption_kid", "11" * 16)
 
@@ -40,7 +40,7 @@ def zeroed(data: bytes, name: str) -> bytes:
     return data[: start + 8] + bytes(end - start - 8) + data[end:]
 
 
-def picture(suffix: str) -> bytes:
+def frame(suffix: str) -> bytes:
     return cv2.imencode(suffix, np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
 
 
@@ -55,9 +55,9 @@ def zip_file(data: bytes) -> bytes:
 BYTES = {
     "only_the_first_box.mp4": (lambda data: data[: boxes(data)["ftyp"][1]], "failed", "not a readable video"),
     "no_index.mp4": (lambda data: without(data, "moov"), "failed", "not a readable video"),
-    "index_of_zeros.mp4": (lambda data: zeroed(data, "moov"), "failed", "neither pictures nor sound"),
-    "no_packets.mp4": (lambda data: without(data, "mdat"), "failed", "cannot be decoded|no picture could"),
-    "packets_of_zeros.mp4": (lambda data: zeroed(data, "mdat"), "failed", "cannot be decoded|no picture could"),
+    "index_of_zeros.mp4": (lambda data: zeroed(data, "moov"), "failed", "neither video nor audio"),
+    "no_packets.mp4": (lambda data: without(data, "mdat"), "failed", "cannot be decoded|no frame could"),
+    "packets_of_zeros.mp4": (lambda data: zeroed(data, "mdat"), "failed", "cannot be decoded|no frame could"),
     "packets_of_noise.mp4": (
         lambda data: (
             data[: boxes(data)["mdat"][0] + 8]
@@ -65,7 +65,7 @@ BYTES = {
             + data[boxes(data)["mdat"][1] :]
         ),
         "failed",
-        "cannot be decoded|no picture could",
+        "cannot be decoded|no frame could",
     ),
     "all_zeros.mp4": (lambda data: bytes(len(data)), "failed", "not a readable video"),
     "one_byte.mp4": (lambda data: b"\0", "failed", "not a readable video"),
@@ -76,12 +76,12 @@ BYTES = {
     ),
     "archive.mp4": (zip_file, "failed", "not a readable video"),
     "document.mp4": (lambda data: b"%PDF-1.7\n" + bytes(range(256)) * 99, "failed", "not a readable video"),
-    "subtitles.mp4": (lambda data: b"1\n00:00:00,000 --> 00:00:02,000\nHello.\n\n" * 9, "failed", "neither pictures"),
+    "subtitles.mp4": (lambda data: b"1\n00:00:00,000 --> 00:00:02,000\nHello.\n\n" * 9, "failed", "neither video"),
     "playlist.mp4": (lambda data: b"#EXTM3U\n#EXTINF:3,\nother.ts\n#EXT-X-ENDLIST\n", "failed", "names other files"),
     "list.mp4": (lambda data: b"ffconcat version 1.0\nfile other.mp4\n", "failed", "names other files"),
-    "picture_png.mp4": (lambda data: picture(".png"), "empty", "no audio stream"),
-    "picture_jpeg.mp4": (lambda data: picture(".jpg"), "empty", "no audio stream"),
-    "picture_webp.mp4": (lambda data: picture(".webp"), "empty", "no audio stream"),
+    "frame_png.mp4": (lambda data: frame(".png"), "empty", "no audio stream"),
+    "frame_jpeg.mp4": (lambda data: frame(".jpg"), "empty", "no audio stream"),
+    "frame_webp.mp4": (lambda data: frame(".webp"), "empty", "no audio stream"),
 }
 
 
@@ -92,17 +92,17 @@ def test_bytes_that_are_no_video(tmp_path, good, name):
     ends_as(tmp_path / name, state, reason)
 
 
-SOUND = ("-f", "lavfi", "-i", sound_source())
-PICTURES = ("-f", "lavfi", "-i", pictures_source())
+AUDIO = ("-f", "lavfi", "-i", audio_source())
+FRAMES = ("-f", "lavfi", "-i", frames_source())
 # Name, ffmpeg's arguments, state, and what the reason says.
 MADE = {
-    "animation.gif": (PICTURES, "empty", "no audio stream"),
-    "animation.webp": ((*PICTURES, "-c:v", "libwebp_anim"), "empty", "no audio stream"),
-    "animation.apng": (PICTURES, "empty", "no audio stream"),
-    "sound.wav": (SOUND, "empty", "no video stream"),
-    "encrypted.mp4": ((*PICTURES, *SOUND, *H264, *KEY), "failed", "cannot be decoded|no picture could"),
-    "one_picture.mp4": ((*PICTURES, *SOUND, *H264, "-frames:v", 1), "empty", "no face found"),
-    "tiny.mkv": ((*PICTURES, *SOUND, "-c:v", "ffv1", "-c:a", "flac", "-s", "2x2"), "empty", "no face found"),
+    "animation.gif": (FRAMES, "empty", "no audio stream"),
+    "animation.webp": ((*FRAMES, "-c:v", "libwebp_anim"), "empty", "no audio stream"),
+    "animation.apng": (FRAMES, "empty", "no audio stream"),
+    "audio.wav": (AUDIO, "empty", "no video stream"),
+    "encrypted.mp4": ((*FRAMES, *AUDIO, *H264, *KEY), "failed", "cannot be decoded|no frame could"),
+    "one_frame.mp4": ((*FRAMES, *AUDIO, *H264, "-frames:v", 1), "empty", "no face found"),
+    "tiny.mkv": ((*FRAMES, *AUDIO, "-c:v", "ffv1", "-c:a", "flac", "-s", "2x2"), "empty", "no face found"),
 }
 
 
@@ -123,7 +123,7 @@ def test_a_download_that_broke_off(tmp_path, suffix):
         # These do not say how long they should be: what is there is all that there is.
         ends_as(part, "empty", "no face found")
     else:
-        ends_as(part, "failed", "ends early|no picture could be decoded|not a readable video")
+        ends_as(part, "failed", "ends early|no frame could be decoded|not a readable video")
 
 
 def test_what_is_no_file(tmp_path):

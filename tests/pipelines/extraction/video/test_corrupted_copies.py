@@ -12,7 +12,7 @@ from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.limits import MediaError
 from pipelines.extraction.video.probe import probe_media
-from tests.support.flash_and_beep import H264, make, pictures_source, sound_source
+from tests.support.flash_and_beep import H264, audio_source, frames_source, make
 
 COPIES, WHOLE = 500, 40  # of them, so many go through all of extraction
 SECONDS = 1.5
@@ -32,8 +32,8 @@ ENCODINGS = {
 def copies(tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("copies")
     sources = {
-        "pictures": pictures_source("128x96", seconds=SECONDS),
-        "sound": sound_source(seconds=SECONDS),
+        "frames": frames_source("128x96", seconds=SECONDS),
+        "audio": audio_source(seconds=SECONDS),
     }
     good = [
         make(folder / f"good.{suffix}", *encoding, **sources).read_bytes() for suffix, encoding in ENCODINGS.items()
@@ -75,7 +75,7 @@ def test_every_damaged_copy_ends_as_a_result_within_limits(copies, tmp_path, mon
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with ThreadPoolExecutor(2) as pool:
         ends = Counter(pool.map(end_of, copies))
-    assert set(ends) <= {"decoded", "no pictures", "without a stream", "failed"}
+    assert set(ends) <= {"decoded", "no frames", "without a stream", "failed"}
     # The damage was neither harmless nor hopeless.
     assert ends["decoded"] > COPIES / 4
     assert ends["failed"] > COPIES / 20
@@ -88,10 +88,10 @@ def end_of(path: Path) -> str:
         if probe.video_index is None or probe.audio_index is None:
             return "without a stream"
         with Decoder(path, probe, LIMITS) as decoder:
-            count = sum(1 for _ in decoder.pictures())
+            count = sum(1 for _ in decoder.frames())
             assert count <= LIMITS.max_duration_s * LIMITS.rate_hz
-            assert len(decoder.sound) <= 16_000 * (LIMITS.max_duration_s + LIMITS.max_gap_s)
-        return "decoded" if count else "no pictures"
+            assert len(decoder.audio) <= 16_000 * (LIMITS.max_duration_s + LIMITS.max_gap_s)
+        return "decoded" if count else "no frames"
     except MediaError as error:
         return "failed" if str(error) and "\n" not in str(error) else f"no reason: {path.name}"
 

@@ -13,11 +13,12 @@ import av
 import pytest
 
 from pipelines.extraction.config import MediaConfig
-from pipelines.extraction.video import ffmpeg as ffmpeg_pictures
+from pipelines.extraction.video.audio_file import AudioFile
 from pipelines.extraction.video.decode import BURST, Decoder
+from pipelines.extraction.video.ffmpeg import run_ffmpeg
 from pipelines.extraction.video.limits import MediaError, dies_with_parent
 from pipelines.extraction.video.probe import probe_media
-from tests.support.flash_and_beep import MEDIA, decoded, ffmpeg, flash_s, make, pictures_source, sound_source
+from tests.support.flash_and_beep import MEDIA, audio_source, decoded, ffmpeg, flash_s, frames_source, make
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits on processes are Linux's")
 
@@ -45,41 +46,41 @@ def plain(tmp_path_factory):
 @pytest.mark.parametrize("kind", ["video", "audio"])
 def test_what_comes_after_a_jump_of_hours_is_left_out(tmp_path, plain, kind):
     path = retimed(plain, tmp_path / "v.mkv", lambda of, time_s: 7200 if of == kind and time_s > 2 else 0)
-    pictures, sound, probe = decoded(path)
+    frames, audio, probe = decoded(path)
     assert probe.duration_s > 7000
-    assert len(pictures) == pytest.approx(50 if kind == "video" else 75, abs=3)
-    assert len(sound) == pytest.approx((48_000 if kind == "video" else 32_000), abs=3200)
-    assert flash_s(pictures) == pytest.approx(1.0, abs=0.05)
+    assert len(frames) == pytest.approx(50 if kind == "video" else 75, abs=3)
+    assert len(audio) == pytest.approx((48_000 if kind == "video" else 32_000), abs=3200)
+    assert flash_s(frames) == pytest.approx(1.0, abs=0.05)
 
 
-def test_a_single_time_in_the_future_costs_one_picture(tmp_path, plain):
+def test_a_single_time_in_the_future_costs_one_frame(tmp_path, plain):
     path = retimed(plain, tmp_path / "v.mkv", lambda of, time_s: 7200 if of == "video" and 0.7 < time_s < 0.73 else 0)
-    pictures, _, _ = decoded(path)
-    assert len(pictures) == pytest.approx(75, abs=2)
-    assert flash_s(pictures) == pytest.approx(1.0, abs=0.05)
+    frames, _, _ = decoded(path)
+    assert len(frames) == pytest.approx(75, abs=2)
+    assert flash_s(frames) == pytest.approx(1.0, abs=0.05)
 
 
-def test_pictures_that_start_hours_after_the_sound_are_an_error_that_says_so(tmp_path, plain):
+def test_frames_that_start_hours_after_the_audio_are_an_error_that_says_so(tmp_path, plain):
     path = retimed(plain, tmp_path / "v.mkv", lambda of, time_s: 7200 if of == "video" else 0)
-    with pytest.raises(MediaError, match=r"first picture stands at 7200\.0 s, .* 600 s"):
+    with pytest.raises(MediaError, match=r"first frame is at 7200\.0 s, .* 600 s"):
         decoded(path)
 
 
 def test_a_gap_below_the_limit_is_kept_as_a_gap(tmp_path, plain):
     path = retimed(plain, tmp_path / "v.mkv", lambda of, time_s: 20 if time_s > 2 else 0)
-    pictures, sound, _ = decoded(path)
-    assert len(pictures) == pytest.approx(23 * 25, abs=3)
-    assert len(sound) == pytest.approx(23 * 16_000, abs=3200)
+    frames, audio, _ = decoded(path)
+    assert len(frames) == pytest.approx(23 * 25, abs=3)
+    assert len(audio) == pytest.approx(23 * 16_000, abs=3200)
 
 
-def test_the_sound_ends_at_the_limit_of_length(tmp_path):
-    path = make(tmp_path / "v.mkv", sound=sound_source(seconds=30))
-    _, sound, _ = decoded(path, MediaConfig(max_duration_s=5))
-    assert len(sound) == pytest.approx(5 * 16_000, abs=320)
+def test_the_audio_ends_at_the_limit_of_length(tmp_path):
+    path = make(tmp_path / "v.mkv", audio=audio_source(seconds=30))
+    _, audio, _ = decoded(path, MediaConfig(max_duration_s=5))
+    assert len(audio) == pytest.approx(5 * 16_000, abs=320)
 
 
 def png(width: int, height: int) -> bytes:
-    """A black picture, a thousandth of the size that it unpacks to."""
+    """A black frame, a thousandth of the size that it unpacks to."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -91,30 +92,30 @@ def png(width: int, height: int) -> bytes:
 
 
 def png_video(path: Path, *sizes: tuple[int, int]) -> Path:
-    """A video of PNG pictures of these sizes, as they come."""
+    """A video of PNG frames of these sizes, as they come."""
     row = path.with_suffix(".pngs")
     row.write_bytes(b"".join(png(*size) for size in sizes))
-    pictures = ("-f", "png_pipe", "-framerate", 25, "-i", row)
-    ffmpeg(*pictures, "-f", "lavfi", "-i", sound_source(seconds=1), "-c:v", "copy", "-c:a", "aac", path)
+    frames = ("-f", "png_pipe", "-framerate", 25, "-i", row)
+    ffmpeg(*frames, "-f", "lavfi", "-i", audio_source(seconds=1), "-c:v", "copy", "-c:a", "aac", path)
     return path
 
 
 @pytest.mark.parametrize("suffix", ["mov", "mkv", "avi"])
-def test_a_picture_bomb_is_not_unpacked(tmp_path, suffix):
+def test_a_frame_bomb_is_not_unpacked(tmp_path, suffix):
     path = png_video(tmp_path / f"v.{suffix}", (8300, 8300))
     with pytest.raises(MediaError, match=r"8300x8300 .69 megapixels., more than 68"):
         probe_media(path, MEDIA)
 
 
-def test_a_picture_bomb_behind_a_small_picture_is_not_unpacked(tmp_path):
+def test_a_frame_bomb_behind_a_small_frame_is_not_unpacked(tmp_path):
     path = png_video(tmp_path / "v.mkv", *[(64, 64)] * 5, (8300, 8300), *[(64, 64)] * 5)
-    pictures, _, _ = decoded(path)
-    assert {picture.shape for picture in pictures} == {(64, 64, 3)}
+    frames, _, _ = decoded(path)
+    assert {frame.shape for frame in frames} == {(64, 64, 3)}
 
 
 @linux
 def test_an_ffmpeg_that_needs_too_much_memory_fails():
-    hoard = "color=s=4000x4000:r=25:d=9,format=gbrpf32le,loop=loop=1:size=100"  # 192 MB a picture
+    hoard = "color=s=4000x4000:r=25:d=9,format=gbrpf32le,loop=loop=1:size=100"  # 192 MB a frame
     command = [
         "-v",
         "error",
@@ -133,23 +134,23 @@ def test_an_ffmpeg_that_needs_too_much_memory_fails():
         "pipe:1",
     ]
     with pytest.raises(MediaError, match=r"more than 1024 MB of memory"):
-        list(ffmpeg_pictures.run_ffmpeg(command, MediaConfig(memory_limit_mb=1024)))
+        list(run_ffmpeg(command, MediaConfig(memory_limit_mb=1024)))
 
 
 @linux
-def test_a_sound_that_needs_too_much_disk_is_stopped(plain):
-    config, probe = MediaConfig(max_gap_s=0.5, max_duration_s=0.5), probe_media(plain, MEDIA)
-    with Decoder(plain, probe, config) as decoder:
-        command = ["-v", "error", "-i", str(plain), "-f", "s16le", f"pipe:{decoder._sound.fds[0]}"]
-        with pytest.raises(MediaError, match=r"SIGXFSZ|File too large"):
-            list(ffmpeg_pictures.run_ffmpeg(command, config, decoder._sound.fds, 1000))
+def test_audio_that_needs_too_much_disk_is_stopped(plain):
+    audio = AudioFile()
+    command = ["-v", "error", "-i", str(plain), "-f", "s16le", f"pipe:{audio.fds[0]}"]
+    with pytest.raises(MediaError, match=r"SIGXFSZ|File too large"):
+        list(run_ffmpeg(command, MEDIA, audio.fds, file_limit_bytes=1000))
+    audio.close()
 
 
-# Writes a picture and, ahead of it, its time to the pipe that the command names for it.
+# Writes a frame and, ahead of it, its time to the pipe that the command names for it.
 STAND_IN = f"""#!{sys.executable}
 import os, re, sys, time
 times = re.search(r"]pipe:([0-9]+)[|].f=data", " ".join(sys.argv))
-def picture(number):
+def frame(number):
     os.write(int(times[1]), b"0,%d,%d,1,3,0\\n" % (number, number))
     os.write(1, b"P5\\n2 3\\n255\\nabcdef")
 """
@@ -163,36 +164,31 @@ def stand_in(tmp_path, does):
     return str(path)
 
 
-def test_an_ffmpeg_that_is_much_too_slow_is_stopped(tmp_path, plain, monkeypatch):
+def test_an_ffmpeg_that_is_much_too_slow_is_stopped(tmp_path, plain):
     probe = probe_media(plain, MEDIA)
-    slow = stand_in(tmp_path, "for number in range(100): picture(number), time.sleep(0.2)")
-    monkeypatch.setattr(ffmpeg_pictures, "ffmpeg_binary", lambda: slow)
+    slow = stand_in(tmp_path, "for number in range(100): frame(number), time.sleep(0.2)")
     config = MediaConfig(slow_limit_s=0.5, slow_limit_ratio=1)
-    with Decoder(plain, probe, config) as decoder, pytest.raises(MediaError, match="too slow to decode"):
-        list(decoder.pictures())
+    with Decoder(plain, probe, config, slow) as decoder, pytest.raises(MediaError, match="too slow to decode"):
+        list(decoder.frames())
 
 
 @pytest.mark.parametrize("output", [b"P6 1 1", b"P6 1 1 255 a", b"P5 2 3 255 abcdef", b"P6" + b"1" * 80, b"nonsense"])
-def test_an_ffmpeg_that_gives_nonsense_is_an_error(tmp_path, plain, monkeypatch, output):
+def test_an_ffmpeg_that_gives_nonsense_is_an_error(tmp_path, plain, output):
     probe = probe_media(plain, MEDIA)
     broken = stand_in(tmp_path, f"os.write(1, {output!r})")
-    monkeypatch.setattr(ffmpeg_pictures, "ffmpeg_binary", lambda: broken)
-    with Decoder(plain, probe, MEDIA) as decoder, pytest.raises(MediaError, match="ffmpeg"):
-        list(decoder.pictures())
+    with Decoder(plain, probe, MEDIA, broken) as decoder, pytest.raises(MediaError, match="ffmpeg"):
+        list(decoder.frames())
 
 
 WORKER = """
 import os, sys
-from pipelines.extraction.video import ffmpeg as ffmpeg_pictures
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.probe import probe_media
 
-if len(sys.argv) > 2:
-    ffmpeg_pictures.ffmpeg_binary = lambda: sys.argv[2]
 probe = probe_media(sys.argv[1], MediaConfig())
-with Decoder(sys.argv[1], probe, MediaConfig()) as decoder:
-    for picture in decoder.pictures():
+with Decoder(sys.argv[1], probe, MediaConfig(), *sys.argv[2:]) as decoder:
+    for frame in decoder.frames():
         os.write(1, b"decoding")
         os.read(0, 1)
 """
@@ -202,10 +198,10 @@ with Decoder(sys.argv[1], probe, MediaConfig()) as decoder:
 @pytest.mark.skipif(not dies_with_parent(), reason="no setpriv here")
 @pytest.mark.parametrize("hangs", [False, True], ids=["works", "hangs"])
 def test_a_killed_worker_leaves_no_process_and_no_file(tmp_path, hangs):
-    path = make(tmp_path / "v.mkv", pictures=pictures_source(seconds=60, size="320x240"))
+    path = make(tmp_path / "v.mkv", frames=frames_source(seconds=60, size="320x240"))
     folder = tmp_path / "tmp"
     folder.mkdir()
-    sleeper = stand_in(tmp_path, f"[picture(i) for i in range({BURST})], time.sleep(600)")
+    sleeper = stand_in(tmp_path, f"[frame(i) for i in range({BURST})], time.sleep(600)")
     worker = subprocess.Popen(
         [sys.executable, "-c", WORKER, path, *([sleeper] if hangs else [])],
         stdin=subprocess.PIPE,

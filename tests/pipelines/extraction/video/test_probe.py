@@ -1,15 +1,17 @@
 """Which streams are taken, and what a file that is no video is called."""
 
 import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipelines.extraction.config import MediaConfig
-from pipelines.extraction.video import probe_child
 from pipelines.extraction.video.probe import MediaError, probe_media, same_language
-from tests.support.flash_and_beep import H264, MEDIA, beep_s, decoded, ffmpeg, make, pictures_source, sound_source
+from pipelines.extraction.video.probe_child import SCRIPT, HeaderReader
+from tests.support.flash_and_beep import H264, MEDIA, audio_source, beep_s, decoded, ffmpeg, frames_source, make
 
 # The beep of each language's stream.
 BEEP_S = {"eng": 0.5, "ger": 1.0, "fra": 1.5}
@@ -18,9 +20,9 @@ BEEP_S = {"eng": 0.5, "ger": 1.0, "fra": 1.5}
 @pytest.fixture(scope="module")
 def three_languages(tmp_path_factory):
     path = tmp_path_factory.mktemp("languages") / "v.mkv"
-    sounds = [("-f", "lavfi", "-i", sound_source(at_s=at_s)) for at_s in BEEP_S.values()]
+    audios = [("-f", "lavfi", "-i", audio_source(at_s=at_s)) for at_s in BEEP_S.values()]
     tags = [(f"-metadata:s:a:{i}", f"language={name}") for i, name in enumerate(BEEP_S)]
-    inputs = ("-f", "lavfi", "-i", pictures_source(), *(option for sound in sounds for option in sound))
+    inputs = ("-f", "lavfi", "-i", frames_source(), *(option for audio in audios for option in audio))
     maps = [option for i in range(4) for option in ("-map", i)]
     ffmpeg(*inputs, *maps, *H264, *(o for tag in tags for o in tag), "-disposition:a:1", "default", path)
     return path
@@ -40,8 +42,8 @@ def three_languages(tmp_path_factory):
     ],
 )
 def test_the_audio_stream_is_chosen_by_language_or_number(three_languages, wanted, language):
-    _, sound, _ = decoded(three_languages, MediaConfig(audio=wanted))
-    assert beep_s(sound) == pytest.approx(BEEP_S[language], abs=0.05)
+    _, audio, _ = decoded(three_languages, MediaConfig(audio=wanted))
+    assert beep_s(audio) == pytest.approx(BEEP_S[language], abs=0.05)
 
 
 @pytest.mark.parametrize("wanted", ["3", "ja"])
@@ -63,12 +65,12 @@ def test_languages_are_compared_across_their_codes():
 def test_a_cover_is_no_video(tmp_path, suffix):
     cover, path = tmp_path / "cover.jpg", tmp_path / f"song.{suffix}"
     ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", 1, cover)
-    sound = ("-f", "lavfi", "-i", sound_source())
+    audio = ("-f", "lavfi", "-i", audio_source())
     if suffix == "mkv":
-        ffmpeg(*sound, "-c:a", "aac", "-attach", cover, "-metadata:s:t", "mimetype=image/jpeg", path)
+        ffmpeg(*audio, "-c:a", "aac", "-attach", cover, "-metadata:s:t", "mimetype=image/jpeg", path)
     else:
         maps = ("-map", 0, "-map", 1, "-c:v", "copy", "-c:a", "aac")
-        ffmpeg(*sound, "-i", cover, *maps, "-disposition:v", "attached_pic", path)
+        ffmpeg(*audio, "-i", cover, *maps, "-disposition:v", "attached_pic", path)
     probe = probe_media(path, MEDIA)
     assert (probe.video_index, probe.audio_index) == (None, 0)
 
@@ -89,9 +91,9 @@ NAMES = [
 def test_any_name(tmp_path, name, monkeypatch):
     make(tmp_path / "plain.mp4").rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    pictures, sound, _ = decoded(name)
-    assert len(pictures) == 75
-    assert beep_s(sound) == pytest.approx(1.0, abs=0.05)
+    frames, audio, _ = decoded(name)
+    assert len(frames) == 75
+    assert beep_s(audio) == pytest.approx(1.0, abs=0.05)
 
 
 def test_a_name_that_is_not_utf_8(tmp_path):
@@ -115,8 +117,8 @@ def test_a_playlist_opens_no_other_file(tmp_path, start, kind):
         probe_media(playlist, MEDIA)
 
 
-def test_a_row_of_pictures_is_not_opened_by_its_pattern(tmp_path):
-    ffmpeg("-f", "lavfi", "-i", pictures_source(), tmp_path / "%03d.png")
+def test_a_row_of_frames_is_not_opened_by_its_pattern(tmp_path):
+    ffmpeg("-f", "lavfi", "-i", frames_source(), tmp_path / "%03d.png")
     (tmp_path / "%03d.png").write_bytes(b"")
     with pytest.raises(MediaError, match="empty"):
         probe_media(tmp_path / "%03d.png", MEDIA)
@@ -136,31 +138,42 @@ def test_what_is_no_file(tmp_path):
             probe_media(path, MEDIA)
 
 
-def reader_that(tmp_path, monkeypatch, does):
+def reader_that(tmp_path, does):
     script = tmp_path / "headers.py"
     script.write_text(f"import os, sys, time\nfor line in sys.stdin:\n    {does}\n")
-    monkeypatch.setattr(probe_child, "SCRIPT", script)
-    monkeypatch.setattr(probe_child, "_child", None)
+    return HeaderReader(script)
 
 
-def test_a_file_that_crashes_the_reading_of_its_headers_fails_and_the_next_is_read(tmp_path, monkeypatch):
+def test_a_file_that_crashes_the_reading_of_its_headers_fails_and_the_next_is_read(tmp_path):
     path = make(tmp_path / "v.mp4")
-    with monkeypatch.context() as patch:
-        reader_that(tmp_path, patch, "os.kill(os.getpid(), 11)")
-        with pytest.raises(MediaError, match="ended by SIGSEGV"):
-            probe_media(path, MEDIA)
+    reader = reader_that(tmp_path, "os.kill(os.getpid(), 11)")
+    with pytest.raises(MediaError, match="ended by SIGSEGV"):
+        reader.read(str(path), MEDIA)
+    assert not reader.usable()  # so another takes its place
     assert probe_media(path, MEDIA).video_index == 0
 
 
-def test_a_file_whose_headers_take_too_long_fails(tmp_path, monkeypatch):
+def test_a_file_whose_headers_take_too_long_fails(tmp_path):
     path = make(tmp_path / "v.mp4")
-    with monkeypatch.context() as patch:
-        reader_that(tmp_path, patch, "time.sleep(60)")
-        with pytest.raises(MediaError, match=r"within 0\.5 s"):
-            probe_media(path, MediaConfig(open_limit_s=0.5))
+    reader = reader_that(tmp_path, "time.sleep(60)")
+    with pytest.raises(MediaError, match=r"within 0\.5 s"):
+        reader.read(str(path), MediaConfig(open_limit_s=0.5))
+    assert not reader.usable()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the child in /proc")
+def test_a_reader_that_dies_is_replaced(tmp_path):
+    path = make(tmp_path / "v.mp4")
+    before = probe_media(path, MEDIA)
+    for task in Path("/proc/self/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            if SCRIPT.name.encode() in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(child, signal.SIGKILL)
+                os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert probe_media(path, MEDIA) == before
 
 
 def test_the_reader_of_headers_imports_nothing_of_the_project():
-    code = f"import runpy, sys; runpy.run_path({str(probe_child.SCRIPT)!r}); print(*sys.modules)"
+    code = f"import runpy, sys; runpy.run_path({str(SCRIPT)!r}); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pipelines", "vclip", "torch", "cv2", "pydantic"} & set(done.stdout.split())

@@ -1,10 +1,11 @@
-"""A picture as it comes from ffmpeg: luma and, at half the size, two planes of colour.
+"""A decoded video frame as ffmpeg gives it: luma and, at half the size, two planes of colour.
 
-Most pictures are only looked at in grey, which is there already; colour is made for the few that are searched for
-faces. So half the bytes pass from ffmpeg, and none is converted for nothing.
+Most frames are used in grey only, which is the luma; RGB is computed only for the few that are searched for faces. So
+ffmpeg passes half the bytes, and no frame is converted for nothing.
 """
 
 from functools import cached_property
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -15,11 +16,11 @@ STEPS = np.array([OF_GREY, 255 / 224, 255 / 224])  # of Y, Cb, Cr
 TO_RGB = (np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]]) * STEPS).T.astype(np.float32)
 
 
-class Picture:
-    """A picture of even sides.
+class Frame:
+    """A decoded frame; width and height are even.
 
     Args:
-        planes: (height * 3 / 2, width) uint8: Y, and under it Cb and Cr side by side, as ffmpeg's `pgmyuv` gives
+        planes: (height * 3 / 2, width) uint8: Y, and below it Cb and Cr side by side, as ffmpeg's `pgmyuv` writes
             them; BT.601, Y 16..235.
     """
 
@@ -30,7 +31,9 @@ class Picture:
     @cached_property
     def grey(self) -> np.ndarray:
         """(height, width) uint8, 0..255."""
-        lifted = cv2.subtract(self.planes[: self.shape[0]], BLACK)  # both saturate, and are faster than a table
+        lifted = cv2.subtract(
+            self.planes[: self.shape[0]], cast("Any", BLACK)
+        )  # both saturate, and are faster than a table
         return cv2.convertScaleAbs(lifted, lifted, OF_GREY)
 
     @cached_property
@@ -40,15 +43,17 @@ class Picture:
         return cv2.cvtColor(one_after_the_other.reshape(self.planes.shape), cv2.COLOR_YUV2RGB_I420)
 
     def thumbnail(self, size: tuple[int, int]) -> np.ndarray:
-        """Returns (height, width, 3) uint8 RGB of `size` (width, height), each pixel the mean of what it covers."""
-        small = np.stack([_shrunk(plane, size) for plane in self._parts()], axis=-1) - np.float32([16, 128, 128])
+        """Returns the frame shrunk to `size` (width, height) by area means, (height, width, 3) uint8 RGB."""
+        small = np.stack([_shrunk(plane, size) for plane in self._parts()], axis=-1) - np.array(
+            [16, 128, 128], np.float32
+        )
         return np.clip(small @ TO_RGB, 0, 255).round().astype(np.uint8)
 
-    def part(self, left: int, top: int, right: int, bottom: int) -> "Picture":
-        """Returns what lies between these edges, all even, as a picture of its own."""
+    def part(self, left: int, top: int, right: int, bottom: int) -> "Frame":
+        """Returns the part of the frame between these edges, in pixels; all are even."""
         half = slice(top // 2, bottom // 2), slice(left // 2, right // 2)
         luma, *colours = self._parts()
-        return Picture(np.vstack([luma[top:bottom, left:right], np.hstack([plane[half] for plane in colours])]))
+        return Frame(np.vstack([luma[top:bottom, left:right], np.hstack([plane[half] for plane in colours])]))
 
     def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         height, width, _ = self.shape
@@ -57,7 +62,7 @@ class Picture:
 
 
 def jpeg(image: np.ndarray, quality: int) -> bytes:
-    """Returns the JPEG file of (height, width, 3) uint8 RGB; quality 1..100."""
+    """Returns an image, (height, width, 3) uint8 RGB, as a JPEG file; quality 1..100."""
     _, file = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return file.tobytes()
 

@@ -1,6 +1,6 @@
-"""Colours, letters and a pen: what the pictures of an inspection are drawn with.
+"""Drawing: colours, fonts, a canvas, and the overlay that marks the faces in a frame.
 
-The letters are DejaVu Sans, which ships with matplotlib; OpenCV's own are hard to read.
+The font is DejaVu Sans, which ships with matplotlib; OpenCV's own fonts are hard to read.
 """
 
 import functools
@@ -12,33 +12,34 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.extraction.types import KEPT
-from pipelines.inspection.view import FaceNow, Seen
+from pipelines.inspection.view import FaceView, View
 
 Colour = tuple[int, int, int]
 BACK, PANEL, GRID = (13, 17, 23), (24, 30, 40), (64, 74, 90)
-INK, FAINT, DARK = (235, 240, 246), (150, 163, 180), (10, 14, 20)
+TEXT, FAINT, DARK = (235, 240, 246), (150, 163, 180), (10, 14, 20)
 GOOD, BAD, SPEECH = (52, 211, 153), (242, 139, 120), (96, 165, 250)
-# From "surely not the one heard" over "as likely as not" to "surely the one".
+# From "surely not speaking" over "as likely as not" to "surely the active speaker".
 _RAMP = np.array([(132, 148, 168), (240, 184, 66), (52, 211, 153)], float)
-OVERSAMPLE = 2  # Pillow's lines have no smooth edges of their own
+OVERSAMPLE = 2  # because Pillow draws lines without anti-aliasing
 
 
 def score_colour(score: float) -> Colour:
-    """Returns grey-blue, amber or green, or what is between them, for a speaking score 0..1."""
+    """Returns the colour of an active-speaker score 0..1, from grey-blue over amber to green."""
     place = float(np.clip(score, 0, 1)) * (len(_RAMP) - 1)
     low = min(int(place), len(_RAMP) - 2)
-    return tuple(int(v) for v in _RAMP[low] + (place - low) * (_RAMP[low + 1] - _RAMP[low]))
+    red, green, blue = (int(v) for v in _RAMP[low] + (place - low) * (_RAMP[low + 1] - _RAMP[low]))
+    return red, green, blue
 
 
 @functools.cache
 def font(size_px: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Returns DejaVu Sans."""
+    """Returns DejaVu Sans in a size."""
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return ImageFont.truetype(str(folder / f"DejaVuSans{'-Bold' if bold else ''}.ttf"), max(6, size_px))
 
 
 def fitted(text: str, letters: ImageFont.FreeTypeFont, width_px: float) -> str:
-    """Returns the text, cut to a width with an ellipsis; empty where not even three letters fit."""
+    """Returns the text, shortened to a width with an ellipsis; empty where not even three letters fit."""
     if letters.getlength(text) <= width_px:
         return text
     while text and letters.getlength(text + "…") > width_px:
@@ -46,8 +47,8 @@ def fitted(text: str, letters: ImageFont.FreeTypeFont, width_px: float) -> str:
     return text.rstrip() + "…" if len(text) >= 3 else ""
 
 
-class Pen:
-    """Draws on a blank picture. Places and lengths are pixels of the picture that `picture` returns."""
+class Canvas:
+    """A blank image to draw on. Coordinates and lengths are pixels of what `image` returns."""
 
     def __init__(self, width_px: int, height_px: int, back: Colour = BACK):
         self.size = width_px, height_px
@@ -79,84 +80,92 @@ class Pen:
             self.line(piece, colour, width_px)
 
     def text(
-        self, x: float, y: float, text: str, size_px: float, colour: Colour = INK, anchor: str = "lm",
+        self, x: float, y: float, text: str, size_px: float, colour: Colour = TEXT, anchor: str = "lm",
         bold: bool = False, fit_px: float | None = None,
     ) -> float:  # fmt: skip
-        """Writes one line and returns its width; `anchor` is Pillow's, `fit_px` the room that it has."""
+        """Writes one line and returns its width.
+
+        Args:
+            x, y: where the anchor goes.
+            text: one line.
+            size_px: of the letters.
+            colour, bold: of the letters.
+            anchor: as in Pillow.
+            fit_px: most width; longer text is shortened.
+        """
         letters = font(round(size_px * OVERSAMPLE), bold)
         text = text if fit_px is None else fitted(text, letters, fit_px * OVERSAMPLE)
         self._draw.text((x * OVERSAMPLE, y * OVERSAMPLE), text, font=letters, fill=colour, anchor=anchor)
         return letters.getlength(text) / OVERSAMPLE
 
-    def paste(self, x: float, y: float, picture: np.ndarray) -> None:
-        """Puts a picture, (height, width, 3) uint8 RGB, with its corner at x, y, above all that is drawn."""
-        self._pasted.append((round(x), round(y), picture))
+    def paste(self, x: float, y: float, image: np.ndarray) -> None:
+        """Puts an image, (height, width, 3) uint8 RGB, with its top left corner at x, y, above everything drawn."""
+        self._pasted.append((round(x), round(y), image))
 
-    def picture(self) -> np.ndarray:
-        """Returns what was drawn, (height, width, 3) uint8 RGB."""
+    def image(self) -> np.ndarray:
+        """Returns the image, (height, width, 3) uint8 RGB."""
         small = np.array(self._image.resize(self.size, Image.Resampling.BOX))
-        for x, y, picture in self._pasted:
-            part = small[y : y + picture.shape[0], x : x + picture.shape[1]]
-            part[:] = picture[: part.shape[0], : part.shape[1]]
+        for x, y, image in self._pasted:
+            part = small[y : y + image.shape[0], x : x + image.shape[1]]
+            part[:] = image[: part.shape[0], : part.shape[1]]
         return small
 
 
 THIN_PX, THICK_PX = 2, 4
 
 
-def draw_faces(picture: np.ndarray, seen: Seen, number: int, unit: float = 1.0, verdicts: bool = True) -> np.ndarray:
-    """Returns a copy of a picture with its faces marked.
+def draw_faces(frame: np.ndarray, view: View, number: int, unit: float = 1.0, outcomes: bool = True) -> np.ndarray:
+    """Returns a copy of a frame with an overlay that marks its faces.
 
     Args:
-        picture: (height, width, 3) uint8 RGB, of any size.
-        seen: of its video.
-        number: of the picture.
+        frame: (height, width, 3) uint8 RGB, of any size.
+        view: of the video.
+        number: of the frame.
         unit: the size of lines and letters, 1 for letters of 16 pixels.
-        verdicts: whether to say below each face what becomes of it.
+        outcomes: whether to write the outcome of its candidate below each face.
     """
-    faces = seen.faces_at(number)
-    drawn = picture.copy()
+    faces = view.faces_at(number)
+    drawn = frame.copy()
     for face in faces:
-        _mark(drawn, face, unit, face.score >= seen.config.speaking.threshold)
+        _mark(drawn, face, unit, face.score >= view.config.speaking.threshold)
     image = Image.fromarray(drawn)
     labels = _Labels(image)
     for face in reversed(faces):  # the most likely speaker's label gets its place first
-        _name(labels, face, seen, unit, verdicts)
+        _name(labels, face, view, unit, outcomes)
     return np.asarray(image)
 
 
-def _mark(picture: np.ndarray, face: FaceNow, unit: float, speaks: bool) -> None:
-    size = np.array([picture.shape[1], picture.shape[0]])
+def _mark(frame: np.ndarray, face: FaceView, unit: float, speaks: bool) -> None:
+    size = np.array([frame.shape[1], frame.shape[0]])
     (x0, y0), (x1, y1) = (np.array(face.box).reshape(2, 2) * size).astype(int).tolist()
     colour, width = score_colour(face.score), round(max(1.0, (THICK_PX if speaks else THIN_PX) * unit))
-    cv2.rectangle(picture, (x0, y0), (x1, y1), DARK, width + 2, cv2.LINE_AA)
-    cv2.rectangle(picture, (x0, y0), (x1, y1), colour, width, cv2.LINE_AA)
+    cv2.rectangle(frame, (x0, y0), (x1, y1), DARK, width + 2, cv2.LINE_AA)
+    cv2.rectangle(frame, (x0, y0), (x1, y1), colour, width, cv2.LINE_AA)
     radius = max(1, round(min(3 * unit, 0.03 * (x1 - x0))))
     for point in (face.landmarks * size).round().astype(int).tolist():
-        cv2.circle(picture, point, radius + 1, DARK, -1, cv2.LINE_AA)
-        cv2.circle(picture, point, radius, colour, -1, cv2.LINE_AA)
+        cv2.circle(frame, point, radius + 1, DARK, -1, cv2.LINE_AA)
+        cv2.circle(frame, point, radius, colour, -1, cv2.LINE_AA)
 
 
-def _name(labels: "_Labels", face: FaceNow, seen: Seen, unit: float, verdicts: bool) -> None:
+def _name(labels: "_Labels", face: FaceView, view: View, unit: float, outcomes: bool) -> None:
     width, height = labels.size
     x0, y0, _, y1 = np.array(face.box) * (width, height, width, height)
     labels.write(x0, y0, y1, f"#{face.track}  {face.score:.2f}", 16 * unit, DARK, score_colour(face.score))
-    if verdicts and face.candidate:
-        kept = face.candidate.fate == KEPT
-        text = f"kept: {seen.verdict(face.candidate)}" if kept else f"dropped: {seen.verdict(face.candidate)}"
-        ink, back = (DARK, GOOD) if kept else (BAD, BACK)
-        labels.write(x0, None, y1, text, 15 * unit, ink, back)
+    if outcomes and face.candidate:
+        kept, text = face.candidate.outcome == KEPT, view.outcome(face.candidate)
+        text_colour, back = (DARK, GOOD) if kept else (BAD, BACK)
+        labels.write(x0, None, y1, text, 15 * unit, text_colour, back)
 
 
 class _Labels:
-    """Writes labels beside boxes, within the picture, and each where there is none yet."""
+    """Writes labels beside boxes, within the frame, each where there is no other yet."""
 
     def __init__(self, image: Image.Image):
         self.size = image.size
         self._pen, self._taken = ImageDraw.Draw(image), []
 
     def write(
-        self, x: float, top: float | None, bottom: float, text: str, size_px: float, ink: Colour, back: Colour
+        self, x: float, top: float | None, bottom: float, text: str, size_px: float, text_colour: Colour, back: Colour
     ) -> None:
         """Writes a line above `top`, or else below `bottom`."""
         letters = font(round(size_px), bold=True)
@@ -168,7 +177,7 @@ class _Labels:
         place = next((p for p in places if not any(_meet(p, taken) for taken in self._taken)), places[0])
         self._taken.append(place)
         self._pen.rounded_rectangle(place, size_px / 4, fill=back)
-        self._pen.text((x + size_px / 2, place[1] + height / 2), text, font=letters, fill=ink, anchor="lm")
+        self._pen.text((x + size_px / 2, place[1] + height / 2), text, font=letters, fill=text_colour, anchor="lm")
 
 
 def _meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
