@@ -26,8 +26,8 @@ from pipelines.html.page import data_uri, document, section, table, tiles
 from pipelines.html.thumbnails import thumbnail
 from pipelines.progress import step
 from stores import Snapshot, Store
-from vclip.association.clustering.agglomerative import link
-from vclip.association.clustering.pair_scores import likeness
+from vclip.association.clustering.agglomerative import cluster
+from vclip.association.clustering.pair_scores import score_pairs
 from vclip.association.clustering.pseudo_identities import seen_at_once
 from vclip.association.leaks import near_bound, near_identical
 from vclip.association.pairs import Pairs
@@ -235,8 +235,11 @@ def _check(of: str, method: str) -> None:
 def _linked(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
     video = np.unique(clips["video_id"].to_numpy().astype(str), return_inverse=True)[1]
     times = (clips[name].to_numpy() for name in ("start_s", "end_s"))
-    return link(
-        likeness(_pairs(clips, vectors), spaces["faces"], spaces["voices"]), video, None, seen_at_once(video, *times)
+    return cluster(
+        score_pairs(_pairs(clips, vectors), spaces["faces"], spaces["voices"]),
+        video,
+        None,
+        seen_at_once(video, *times),
     )
 
 
@@ -250,7 +253,7 @@ def _dense(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[s
             "with all; narrow them with --where, or use --method linkage"
         )
     if of == "both":
-        like = likeness(_pairs(clips, vectors), spaces["faces"], spaces["voices"])
+        like = score_pairs(_pairs(clips, vectors), spaces["faces"], spaces["voices"])
         points = np.hstack([like.faces, like.voices])
         points /= np.linalg.norm(points, axis=1, keepdims=True)
     else:

@@ -2,7 +2,7 @@
 
 A pair's cosine says little by itself, for some faces suit everybody. So it is set against impostors: the face with
 other people's voices, and the voice with other people's faces (symmetric normalisation, as in
-`vclip.association.score_norm`). The percentile is the share of pairs of strangers that score less: a clip whose face
+`vclip.association.scores`). The percentile is the share of pairs of strangers that score less: a clip whose face
 and voice are of two strangers has any percentile as likely as any other.
 """
 
@@ -30,7 +30,7 @@ from pipelines.progress import Step, say, step
 from stores import Snapshot, Store
 from vclip.association.base import Association
 from vclip.association.pairs import hashes_of
-from vclip.association.score_norm import Level
+from vclip.association.scores import Level
 from vclip.errors import InputError, SpaceError
 
 if TYPE_CHECKING:

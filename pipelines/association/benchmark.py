@@ -113,7 +113,7 @@ def _figures(model: Any, rest: Pairs, held_out: Pairs) -> dict[str, float | None
 
 
 def _one_of_two(evaluation: Evaluation, direction: str) -> float:
-    return evaluation.strata[UNRESTRICTED].matching[direction]["1:2"].value
+    return evaluation.subgroups[UNRESTRICTED].matching[direction]["1:2"].value
 
 
 def table(methods: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:

@@ -20,7 +20,7 @@ from vclip.association.leaks import check_leaks
 from vclip.association.methods import load as load_model
 from vclip.association.pairs import Pairs
 from vclip.association.subgroups import UNRESTRICTED
-from vclip.association.trials.evaluate import evaluate_trials
+from vclip.association.trials.evaluation import evaluate_trials
 from vclip.association.trials.features import Features, read_features
 from vclip.association.trials.lists import read_trials
 from vclip.errors import InputError, SpaceError
@@ -38,7 +38,7 @@ class Normalisation:
 
 
 @dataclass(frozen=True)
-class Listed:
+class TrialFiles:
     """A list of trials, and where the vectors of its names are."""
 
     trials: Path
@@ -57,7 +57,7 @@ def evaluate(
     normalisation: Normalisation = Normalisation(),
     train_store: str | None = None,
     seen: bool = False,
-    listed: Listed | None = None,
+    listed: TrialFiles | None = None,
     at: At = None,
 ) -> dict[str, Any]:
     """Returns the figures, and writes them with plots and a page to `out` if given.
@@ -171,7 +171,7 @@ def _check_training(model: Association, train_store: str, pairs: Pairs | None) -
     check_leaks(training, pairs, "the training", "the test")
 
 
-def _vectors(listed: Listed, pairs: Pairs | None, store_uri: str | None, at: At) -> tuple[Features, Features]:
+def _vectors(listed: TrialFiles, pairs: Pairs | None, store_uri: str | None, at: At) -> tuple[Features, Features]:
     """Returns the vectors of faces and of voices: of files where given, else of the store's clips."""
     files = (listed.faces, listed.voices)
     if None in files and pairs is None:
@@ -201,14 +201,14 @@ def write(out: Path, result: Mapping[str, Any]) -> None:
     """Writes evaluation.json, the plots that the result has figures for, and report.html."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
-    whole = result["strata"][UNRESTRICTED] if "strata" in result else result
+    whole = result["subgroups"][UNRESTRICTED] if "subgroups" in result else result
     drawn = {}
     verification, matching = whole["verification"], whole["matching"]
     if verification:
-        strata = result.get("strata") or {"listed trials": result}
+        subgroups = result.get("subgroups") or {"listed trials": result}
         curves = {
-            name: {**stratum["verification"], "auc": stratum["verification"]["auc"]["value"]}
-            for name, stratum in strata.items()
+            name: {**subgroup["verification"], "auc": subgroup["verification"]["auc"]["value"]}
+            for name, subgroup in subgroups.items()
         }
         drawn["roc"] = plot_roc(out / "roc.png", curves)
         score = "score, normalised" if result["cohort_clips"] else "cosine"

@@ -56,7 +56,7 @@ def picture(path: Path) -> str:
 
 
 def _whole(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    return result["strata"][UNRESTRICTED] if "strata" in result else result
+    return result["subgroups"][UNRESTRICTED] if "subgroups" in result else result
 
 
 def _tiles(result: Mapping[str, Any]) -> str:
@@ -76,12 +76,12 @@ def _tiles(result: Mapping[str, Any]) -> str:
 
 
 def _verification(result: Mapping[str, Any]) -> str:
-    strata = result.get("strata") or {"listed trials": result}
+    subgroups = result.get("subgroups") or {"listed trials": result}
     rows = []
-    for name, stratum in strata.items():
-        found = stratum["verification"]
+    for name, subgroup in subgroups.items():
+        found = subgroup["verification"]
         if found:
-            match = [(stratum["matching"] or {}).get(direction, {}).get("1:2") for direction in DIRECTIONS]
+            match = [(subgroup["matching"] or {}).get(direction, {}).get("1:2") for direction in DIRECTIONS]
             cells = [_figure(found["auc"]), _figure(found["eer"]), *map(_figure, match)]
             counts = (f"{found[kind]:,}" for kind in ("positives", "negatives"))
             rows.append((name, *cells, *counts))
@@ -118,7 +118,7 @@ def _retrieval(result: Mapping[str, Any]) -> str:
 
 def _method(result: Mapping[str, Any]) -> str:
     said = [f"Intervals hold 95 % of {result['draws']} draws of people (seed {result['seed']})."]
-    if "strata" in result:
+    if "subgroups" in result:
         said.append("All faces with all voices; matching and retrieval are expectations over every choice of others.")
         if result["of_clips"] > result["clips"]:
             said.append(f"Of {result['of_clips']:,} clips {result['clips']:,} were drawn, by whole people.")

@@ -70,7 +70,7 @@ def evaluate(
     Example: `vclip evaluate --model work/model --trials verify_v2f_test.txt.gz --trials-meta vox1_meta.csv
     --face-features face_input.pkl --voice-features voice_input.pkl --cohort work/store`
     """
-    from pipelines.association.evaluate import Listed, Normalisation, evaluate
+    from pipelines.association.evaluate import Normalisation, TrialFiles, evaluate
     from vclip.errors import InputError
 
     resolved = config_of(config, set, "train.device", "train.seed")
@@ -82,7 +82,7 @@ def evaluate(
         raise InputError("evaluate: found neither --store nor --trials; expected one of them")
     if cohort is None and (cohort_where or cohort_top):
         raise InputError("evaluate: found --cohort-where or --cohort-top without --cohort; expected both")
-    listed = Listed(trials, trials_meta, face_features, voice_features, partial) if trials else None
+    listed = TrialFiles(trials, trials_meta, face_features, voice_features, partial) if trials else None
     normalisation = Normalisation(cohort, cohort_where, cohort_top)
     result = evaluate(
         store, model, resolved, where, out, normalisation, train_store, seen, listed, at_of(tag, version)
@@ -137,17 +137,17 @@ def compare(
 
 
 def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
-    strata = result.get("strata") or {"listed trials": result}
+    subgroups = result.get("subgroups") or {"listed trials": result}
     title += ": people SEEN in training" if result["seen"] else ""
     rows = []
-    for name, stratum in strata.items():
-        found = stratum["verification"]
+    for name, subgroup in subgroups.items():
+        found = subgroup["verification"]
         if found:
-            match = [interval((stratum["matching"] or {}).get(way, {}).get("1:2")) for way in ("v2f", "f2v")]
+            match = [interval((subgroup["matching"] or {}).get(way, {}).get("1:2")) for way in ("v2f", "f2v")]
             trials = f"{found['positives'] + found['negatives']:,}"
             rows.append((name, interval(found["auc"]), interval(found["eer"]), *match, trials))
     print_table(title, ("trials within", "AUC", "EER", "1:2 V2F", "1:2 F2V", "trials"), rows)
-    whole = next(iter(strata.values()))
+    whole = next(iter(subgroups.values()))
     for kind, found in (("matching", whole["matching"]), ("retrieval", result["retrieval"])):
         if found:
             rows = [(name, *(interval(found[way][name]) for way in ("v2f", "f2v"))) for name in found["v2f"]]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.cluster.session import one_thread, start_ray
-from vclip.association.distributed import Ranks
+from vclip.association.distributed import Distributed
 from vclip.association.loop import History, OnStep
 from vclip.association.pairs import Pairs
 from vclip.association.training import TrainConfig
@@ -86,7 +86,7 @@ def _train_rank(job: dict[str, Any]) -> None:
 
     one_thread()
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # they are only read
-    ranks, desk = Ranks.here(), job["desk"]
+    ranks, desk = Distributed.here(), job["desk"]
 
     def on_step(*done: float) -> None:
         desk.at.remote(done)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from vclip.association.calibration import Calibration
+from vclip.association.calibration import ScoreCalibration
 from vclip.association.projections import Standardize
 
 
@@ -15,7 +15,7 @@ class Association(Protocol):
     face_space: str  # of the vectors that `embed_faces` takes
     voice_space: str  # of those that `embed_voices` takes
     face_input: Standardize  # its mean is that of the training faces
-    calibration: Calibration | None  # of its cosines, where they were calibrated
+    calibration: ScoreCalibration | None  # of its cosines, where they were calibrated
     encoders: Mapping[str, str]  # space -> the spec that opens its encoder; empty where none is recorded
     seen: np.ndarray  # (n,) int64, `Pairs.hashes` of everyone who had a part in training or in stopping it
 

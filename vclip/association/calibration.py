@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vclip.association.metrics.sampling import Trials
+from vclip.association.metrics.scored_trials import ScoredTrials
 from vclip.errors import InputError
 
 PRIOR = 0.5
@@ -21,7 +21,7 @@ MOST_NEGATIVES = 1_000_000  # more say nothing new about two parameters
 
 
 @dataclass(frozen=True)
-class Calibration:
+class ScoreCalibration:
     """What a cosine says of a match, in nats: `scale * cosine + offset`."""
 
     scale: float
@@ -30,7 +30,7 @@ class Calibration:
     negatives: int
 
     @classmethod
-    def fit(cls, trials: Sequence[Trials], seed: int = 0) -> "Calibration":
+    def fit(cls, trials: Sequence[ScoredTrials], seed: int = 0) -> "ScoreCalibration":
         """Returns that of the least cost on trials.
 
         Args:
@@ -51,7 +51,7 @@ class Calibration:
         return cls(*_logistic(positive.astype(np.float64), negative.astype(np.float64)), *counts)
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> "Calibration | None":
+    def of(cls, config: Mapping[str, Any]) -> "ScoreCalibration | None":
         """Returns that of a model's saved configuration; None where it was made before there were any."""
         return cls(**saved) if (saved := config.get("calibration")) else None
 

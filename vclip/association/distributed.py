@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Ranks:
+class Distributed:
     """Which process this is, and of how many."""
 
     number: int = 0
     count: int = 1
 
     @classmethod
-    def here(cls) -> "Ranks":
+    def here(cls) -> "Distributed":
         """Returns those that `torch.distributed` was set up with; Ray Train does that."""
         if not (dist.is_available() and dist.is_initialized()):
             return cls()

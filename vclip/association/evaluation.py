@@ -12,22 +12,31 @@ import numpy as np
 
 from vclip.association.base import Association
 from vclip.association.leaks import check_leaks
-from vclip.association.metrics import Crossing, Figure, Ranks, Verification, draw_people, matching, retrieval, verify
+from vclip.association.metrics import (
+    Crossing,
+    Figure,
+    RetrievalRanks,
+    Verification,
+    draw_people,
+    matching,
+    retrieval,
+    verify,
+)
 from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.metrics.ranking import chance
 from vclip.association.pairs import Pairs
 from vclip.association.scores import Scores, clip_scores
-from vclip.association.subgroups import STRATA, UNRESTRICTED, groups_of, strata
+from vclip.association.subgroups import SUBGROUPS, UNRESTRICTED, rows_by_label, subgroups
 from vclip.errors import InputError
 
-__all__ = ["Evaluation", "Stratum", "clip_scores", "cross_validate", "evaluate", "evaluate_scores", "unseen"]
+__all__ = ["Evaluation", "Subgroup", "clip_scores", "cross_validate", "evaluate", "evaluate_scores", "unseen"]
 
 MAX_CLIPS = 20_000  # all of them against all: minutes; beyond, whole people are drawn
 DIRECTIONS = {"v2f": "voices", "f2v": "faces"}  # given a voice choose the face, and the other way; the probes
 
 
 @dataclass(frozen=True)
-class Stratum:
+class Subgroup:
     """The figures of trials within groups of people who share a label."""
 
     verification: Verification
@@ -49,8 +58,8 @@ class Evaluation:
     auc_same_gender: float | None  # trials within one gender only; None where the data has too few
     clips: int
     people: int
-    strata: dict[str, Stratum]  # unrestricted first; those that the labels allow
-    missing: dict[str, str]  # stratum -> why it has no figures
+    subgroups: dict[str, Subgroup]  # unrestricted first; those that the labels allow
+    missing: dict[str, str]  # subgroup -> why it has no figures
     retrieval: dict[str, dict[str, Figure]]  # v2f, f2v -> map, r@1, r@5, r@10
     retrieval_chance: dict[str, dict[str, float]]  # what random scores would give
     of_clips: int  # more than `clips` where people were drawn
@@ -85,7 +94,7 @@ def evaluate(
         model: whom to ask.
         pairs: clips of at least two people; beyond MAX_CLIPS clips whole people are drawn.
         seed: draws people, for the intervals and beyond MAX_CLIPS.
-        cohort: clips of others, against which scores are normalised if given; see `vclip.association.score_norm`.
+        cohort: clips of others, against which scores are normalised if given; see `vclip.association.scores`.
         top: takes only the so many highest scores with the cohort (adaptive).
         seen: the people are those that the model was trained on, and the result says so.
         draws: of people, for the intervals.
@@ -134,19 +143,22 @@ def evaluate_scores(
     people = pairs.people()
     times = draw_people(int(people.max()) + 1, draws, seed)
     everyone = Crossing(score, people)
-    ranks = {name: Ranks.of(everyone, probes, times, seed) for name, probes in DIRECTIONS.items()}
-    found = {UNRESTRICTED: _stratum(everyone, ranks, times, seed)}
+    ranks = {name: RetrievalRanks.of(everyone, probes, times, seed) for name, probes in DIRECTIONS.items()}
+    found = {UNRESTRICTED: _subgroup(everyone, ranks, times, seed)}
     missing = {}
-    for name, labels in strata(pairs).items():
-        crossing = Crossing(score, people, groups_of(labels)) if (labels != "").any() else None
+    for name, labels in subgroups(pairs).items():
+        crossing = Crossing(score, people, rows_by_label(labels)) if (labels != "").any() else None
         if crossing is None:
             missing[name] = "no clip has the label"
         elif not crossing.negatives:
             missing[name] = "no two people share the label"
         else:
-            within = {direction: Ranks.of(crossing, probes, times, seed) for direction, probes in DIRECTIONS.items()}
-            found[name] = _stratum(crossing, within, times, seed)
-    whole, gender = found[UNRESTRICTED].verification, found.get(STRATA[0])
+            within = {
+                direction: RetrievalRanks.of(crossing, probes, times, seed)
+                for direction, probes in DIRECTIONS.items()
+            }
+            found[name] = _subgroup(crossing, within, times, seed)
+    whole, gender = found[UNRESTRICTED].verification, found.get(SUBGROUPS[0])
     return Evaluation(
         auc=whole.auc.value,
         auc_low=whole.auc.low,
@@ -157,7 +169,7 @@ def evaluate_scores(
         auc_same_gender=gender.verification.auc.value if gender else None,
         clips=len(pairs),
         people=int(people.max()) + 1,
-        strata=found,
+        subgroups=found,
         missing=missing,
         retrieval={name: retrieval(of, times) for name, of in ranks.items()},
         retrieval_chance={name: chance(of) for name, of in ranks.items()},
@@ -192,8 +204,8 @@ def cross_validate(
     return results
 
 
-def _stratum(crossing: Crossing, ranks: dict[str, Ranks], times: np.ndarray, seed: int) -> Stratum:
-    return Stratum(
+def _subgroup(crossing: Crossing, ranks: dict[str, RetrievalRanks], times: np.ndarray, seed: int) -> Subgroup:
+    return Subgroup(
         verify(crossing, times, seed),
         {name: {f"1:{n}": figure for n, figure in matching(of, times).items()} for name, of in ranks.items()},
         sum(map(len, crossing.groups)),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from vclip.association.distributed import Ranks
+from vclip.association.distributed import Distributed
 
 Embed = Callable[[Tensor], Tensor]
 
@@ -20,7 +20,7 @@ def backward(
     embeds: Sequence[Embed],
     rows: Sequence[Tensor],
     chunk: int = 0,
-    ranks: Ranks = Ranks(),
+    ranks: Distributed = Distributed(),
 ) -> float:
     """Leaves the gradients of `loss(embeds[0](rows[0]), embeds[1](rows[1]))` in all parameters; returns the loss.
 

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from vclip.association.distributed import Ranks
+from vclip.association.distributed import Distributed
 from vclip.association.pairs import Pairs
 from vclip.config import Settings
 from vclip.errors import InputError
@@ -191,7 +191,7 @@ class _Run:
     """The model as it is, its running average, the best average so far, the optimizer and the history."""
 
     def __init__(self, model: nn.Module, config: LoopConfig):
-        self.ranks = Ranks.here()
+        self.ranks = Distributed.here()
         self.ranks.share_weights(model)
         self.model, self.config, self.name = model, config, _name_of(model, config)
         self.average, self.best = copy.deepcopy(model), copy.deepcopy(model)

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vclip import checkpoint
-from vclip.association.calibration import Calibration
+from vclip.association.calibration import ScoreCalibration
 from vclip.association.projections import FaceProjection, Standardize, VoiceProjection
 from vclip.config import Settings
 from vclip.errors import SpaceError
@@ -52,7 +52,7 @@ class AssociationModel(nn.Module):
             d_voice, config.couplings, config.coupling_hidden, config.dropout, config.linear
         )
         self.seen = np.zeros(0, np.int64)  # Pairs.hashes of everyone in training or stopping
-        self.calibration: Calibration | None = None  # of its cosines; `training.train` gives it one
+        self.calibration: ScoreCalibration | None = None  # of its cosines; `training.train` gives it one
         self.encoders: dict[str, str] = {}  # space -> the spec that opens its encoder, as a checkpoint records it
         self.log_scale = nn.Parameter(torch.tensor(config.initial_scale).log())
 
@@ -115,7 +115,7 @@ class AssociationModel(nn.Module):
             names = ("face_space", "voice_space", "d_face", "d_voice")
             model = cls(*(config[name] for name in names), AssociationConfig(**config["model"]))
             model.seen = tensors.pop(SEEN).numpy()
-            model.calibration = Calibration.of(config)
+            model.calibration = ScoreCalibration.of(config)
             model.encoders = checkpoint.encoders_of(config)
             model.load_state_dict(tensors)
         return model.eval().to(device)

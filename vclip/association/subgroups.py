@@ -11,16 +11,16 @@ import numpy as np
 from vclip.association.pairs import Pairs
 
 UNRESTRICTED = "unrestricted"
-STRATA = ("same gender", "same nationality", "same age band", "same gender and nationality")
+SUBGROUPS = ("same gender", "same nationality", "same age band", "same gender and nationality")
 _AGE = re.compile(r"(\d{1,3})(?:\.\d+)?(?:\s*[-–]\s*(\d{1,3}))?")
 
 
-def strata(pairs: Pairs) -> dict[str, np.ndarray]:
-    """Returns for each of STRATA the group (C,) str of each clip, "" where a label that it needs is missing."""
+def subgroups(pairs: Pairs) -> dict[str, np.ndarray]:
+    """Returns for each of SUBGROUPS the group (C,) str of each clip, "" where a label that it needs is missing."""
     age = np.array([age_band(text) for text in pairs.age.tolist()], dtype=str)
     known = (pairs.gender != "") & (pairs.nationality != "")
     both = np.char.add(np.char.add(pairs.gender, " "), pairs.nationality)
-    return dict(zip(STRATA, (pairs.gender, pairs.nationality, age, np.where(known, both, "")), strict=True))
+    return dict(zip(SUBGROUPS, (pairs.gender, pairs.nationality, age, np.where(known, both, "")), strict=True))
 
 
 def age_band(text: str) -> str:
@@ -35,7 +35,7 @@ def age_band(text: str) -> str:
     return f"{10 * first}-{10 * first + 9}" if first == last else ""
 
 
-def groups_of(labels: np.ndarray) -> list[np.ndarray]:
+def rows_by_label(labels: np.ndarray) -> list[np.ndarray]:
     """Returns the rows of the clips of each label (C,) str, without those that have none."""
     order = np.argsort(labels, kind="stable")
     values, start = np.unique(labels[order], return_index=True)

@@ -23,13 +23,13 @@ from torch import Tensor, nn
 
 from vclip.association import linear
 from vclip.association.base import Association
-from vclip.association.calibration import Calibration
-from vclip.association.distributed import Ranks
+from vclip.association.calibration import ScoreCalibration
+from vclip.association.distributed import Distributed
 from vclip.association.evaluation import clip_scores
 from vclip.association.grad_cache import backward
 from vclip.association.loop import Batches, History, LoopConfig, OnStep, device_of, mean_history, run
 from vclip.association.losses import LOSSES, clip_loss
-from vclip.association.metrics import Trials, all_trials, auc
+from vclip.association.metrics import ScoredTrials, all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.association.pairs import Pairs, clip_means
 from vclip.errors import InputError
@@ -98,7 +98,9 @@ def train(
             model, history = fit(pairs, dev, *spaces, config, on_step, state, among=~held_out)
         else:
             model, history = fit_one(pairs.select(~held_out), dev, *spaces, config, on_step, state)
-        model.calibration = Calibration.fit([trials_of(model, some_clips(dev, DEV_CLIPS, config.seed))], config.seed)
+        model.calibration = ScoreCalibration.fit(
+            [trials_of(model, some_clips(dev, DEV_CLIPS, config.seed))], config.seed
+        )
         return model, history
     fold, runs, trials = pairs.folds(FOLDS, config.seed), [], []
     total = (FOLDS + 1) * config.max_steps
@@ -110,13 +112,13 @@ def train(
     history = mean_history(runs)
     whole = config.model_copy(update={"max_steps": history.best_step})
     model, _ = fit_one(pairs, None, *spaces, whole)
-    model.calibration = Calibration.fit(trials, config.seed)
+    model.calibration = ScoreCalibration.fit(trials, config.seed)
     if on_step:
         on_step(total, total, history.best_dev_auc)
     return model, history
 
 
-def trials_of(model: Association, dev: Pairs) -> Trials:
+def trials_of(model: Association, dev: Pairs) -> ScoredTrials:
     """Returns the trials of all faces with all voices of people held out."""
     return all_trials(clip_scores(model, dev), dev.people())
 
@@ -166,7 +168,7 @@ def fit(
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = regularisation.dropout
-    batches, ranks = Batches(pairs, config.batch_size, config.seed, config.views, among), Ranks.here()
+    batches, ranks = Batches(pairs, config.batch_size, config.seed, config.views, among), Distributed.here()
     if batches.size < ranks.count:
         raise InputError(f"a batch of {batches.size} people cannot be shared by {ranks.count} processes")
     projects = [torch.compile(p) if config.compile else p for p in (model.project_faces, model.project_voices)]

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from vclip.association.base import Association
-from vclip.association.score_norm import Level
+from vclip.association.scores import Level
 from vclip.config import Settings
 from vclip.errors import InputError
 from vclip.speakers.generator import SpeakerGenerator

@@ -120,15 +120,15 @@ def test_evaluate_writes_what_it_prints_and_shows_it_on_a_page(world, vclip, tmp
     assert result == json.loads((out / "evaluation.json").read_text())
     expected = evaluate(AssociationModel.load(world["model"]), Pairs.of(Store.open(world["test"]).pairs())).to_json()
     assert {name: result[name] for name in expected} == expected
-    assert len(result["strata"]) == 5
+    assert len(result["subgroups"]) == 5
     assert {path.name for path in out.iterdir()} == {
         "evaluation.json", "report.html", "roc.png", "scores.png", "matching.png",
     }  # fmt: skip
     page = _Page((out / "report.html").read_text())
     assert len(page.addresses) == 3
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
-    for stratum in result["strata"].values():
-        assert f"{stratum['verification']['auc']['value']:.3f}" in page.text
+    for subgroup in result["subgroups"].values():
+        assert f"{subgroup['verification']['auc']['value']:.3f}" in page.text
     for words in ("same gender and nationality", "mean average precision", "1:10", "80 clips", str(world["model"])):
         assert words in page.text
     assert "had a part" not in page.text

@@ -5,10 +5,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.planted import FACE_SPACE, VOICE_SPACE, Planted
-from vclip.association.calibration import Calibration, cost
+from vclip.association.calibration import ScoreCalibration, cost
 from vclip.association.evaluation import clip_scores
 from vclip.association.methods import METHODS, load
-from vclip.association.metrics.sampling import Trials, all_trials
+from vclip.association.metrics.scored_trials import ScoredTrials, all_trials
 from vclip.association.training import TrainConfig, train
 from vclip.errors import InputError
 
@@ -62,7 +62,7 @@ def test_the_fit_is_that_of_scikit_learn():
     rng = np.random.default_rng(0)
     scores = np.concatenate([rng.normal(0.3, 0.1, 400), rng.normal(0.1, 0.1, 30_000)]).astype(np.float32)
     same = np.arange(len(scores)) < 400
-    fitted = Calibration.fit([Trials(scores[:500], same[:500]), Trials(scores[500:], same[500:])])
+    fitted = ScoreCalibration.fit([ScoredTrials(scores[:500], same[:500]), ScoredTrials(scores[500:], same[500:])])
     reference = LogisticRegression(C=1e9, class_weight="balanced", tol=1e-8).fit(scores[:, None], same)
     assert fitted.scale == pytest.approx(reference.coef_[0, 0], rel=0.03)  # Platt's targets are not quite 0 and 1
     assert fitted.offset == pytest.approx(reference.intercept_[0], rel=0.03)
@@ -70,7 +70,9 @@ def test_the_fit_is_that_of_scikit_learn():
 
 
 def test_scores_that_separate_perfectly_give_no_certainty():
-    fitted = Calibration.fit([Trials(np.array([0.9, 0.8, 0.1, 0.2]), np.array([True, True, False, False]))])
+    fitted = ScoreCalibration.fit(
+        [ScoredTrials(np.array([0.9, 0.8, 0.1, 0.2]), np.array([True, True, False, False]))]
+    )
     assert 0.5 < fitted.probability(0.8) < 0.95
     assert fitted.probability(0.5) == pytest.approx(0.5)
 
@@ -91,4 +93,4 @@ def test_a_prior_is_a_probability(trained, prior):
 
 def test_no_calibration_without_both_kinds_of_trials():
     with pytest.raises(InputError, match="2 trials of one person and 0 of two"):
-        Calibration.fit([Trials(np.array([0.9, 0.8]), np.array([True, True]))])
+        ScoreCalibration.fit([ScoredTrials(np.array([0.9, 0.8]), np.array([True, True]))])

@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.support import ROOT
 from tests.support.distributed_world import RUNS, trained
-from vclip.association.distributed import Ranks
+from vclip.association.distributed import Distributed
 
 COUNT = 2
 TOGETHER_S = 300
@@ -63,14 +63,14 @@ def test_interrupted_and_started_again_comes_to_the_same(together):
 
 @pytest.mark.parametrize(("size", "count"), [(31, 2), (1024, 8), (7, 7), (10, 3)])
 def test_the_shares_of_all_ranks_are_the_batch(size, count):
-    rows = [list(range(size))[Ranks(number, count).share(size)] for number in range(count)]
+    rows = [list(range(size))[Distributed(number, count).share(size)] for number in range(count)]
     assert np.concatenate(rows).tolist() == list(range(size))
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
 
 
 def test_alone_nothing_is_sent():
-    ranks, net = Ranks.here(), nn.Linear(2, 2)
-    assert ranks == Ranks(0, 1)
+    ranks, net = Distributed.here(), nn.Linear(2, 2)
+    assert ranks == Distributed(0, 1)
     x = torch.randn(3, 2)
     torch.testing.assert_close(ranks.gathered(x, 3), x)
     ranks.sum_gradients(net)

@@ -11,7 +11,7 @@ from vclip.association.comparison import compare
 from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
 from vclip.association.metrics import all_trials, auc
 from vclip.association.pairs import Pairs
-from vclip.association.subgroups import STRATA
+from vclip.association.subgroups import SUBGROUPS
 from vclip.errors import InputError
 
 
@@ -30,20 +30,22 @@ def labelled(planted):
 def test_every_stratum_is_that_of_its_trials(planted, plain_model, labelled):
     model = plain_model(planted(people=60, noise=0.8))
     result, scores, people = evaluate(model, labelled, draws=30), clip_scores(model, labelled), labelled.people()
-    assert list(result.strata) == ["unrestricted", *STRATA]
+    assert list(result.subgroups) == ["unrestricted", *SUBGROUPS]
     assert result.missing == {}
     bands = np.array([{"25": "20", "30-39": "30", "48": "40", "": ""}[age] for age in labelled.age])
     both = np.char.add(labelled.gender, labelled.nationality)
-    for name, labels in zip(result.strata, (None, labelled.gender, labelled.nationality, bands, both), strict=True):
+    for name, labels in zip(
+        result.subgroups, (None, labelled.gender, labelled.nationality, bands, both), strict=True
+    ):
         trials = all_trials(scores, people, labels)
-        found = result.strata[name].verification
+        found = result.subgroups[name].verification
         assert found.auc.value == pytest.approx(auc(trials), abs=1e-6)
         assert found.positives + found.negatives == len(trials.same)
         assert found.auc.low < found.auc.value < found.auc.high
         for way in ("v2f", "f2v"):
-            assert 0.4 < result.strata[name].matching[way]["1:2"].value <= 1
-    assert result.auc == result.strata["unrestricted"].verification.auc.value
-    assert result.auc_same_gender == result.strata["same gender"].verification.auc.value
+            assert 0.4 < result.subgroups[name].matching[way]["1:2"].value <= 1
+    assert result.auc == result.subgroups["unrestricted"].verification.auc.value
+    assert result.auc_same_gender == result.subgroups["same gender"].verification.auc.value
     assert json.loads(json.dumps(result.to_json(), allow_nan=False)) == result.to_json()
 
 
@@ -51,8 +53,8 @@ def test_missing_labels_are_said(planted, plain_model, labelled):
     model = plain_model(planted(people=30))
     bare = replace(labelled, gender=np.full(80, ""), nationality=np.full(80, ""), age=labelled.identity)
     result = evaluate(model, bare, draws=5)
-    assert list(result.strata) == ["unrestricted"]
-    assert result.missing == dict.fromkeys(STRATA, "no clip has the label")
+    assert list(result.subgroups) == ["unrestricted"]
+    assert result.missing == dict.fromkeys(SUBGROUPS, "no clip has the label")
     alone = replace(labelled, gender=labelled.identity)
     assert evaluate(model, alone, draws=5).missing["same gender"] == "no two people share the label"
 
@@ -169,4 +171,4 @@ def test_a_model_needs_nothing_but_the_protocol(planted):
     assert isinstance(pairs, Pairs)
     result = evaluate(Random(), pairs, draws=50)
     assert result.auc == pytest.approx(0.5, abs=0.12)
-    assert result.strata["unrestricted"].matching["v2f"]["1:10"].value == pytest.approx(0.1, abs=0.05)
+    assert result.subgroups["unrestricted"].matching["v2f"]["1:10"].value == pytest.approx(0.1, abs=0.05)

@@ -7,7 +7,15 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from vclip.association import metrics
-from vclip.association.metrics import Crossing, Ranks, draw_people, matching, ranking, retrieval, sampling
+from vclip.association.metrics import (
+    Crossing,
+    RetrievalRanks,
+    draw_people,
+    matching,
+    ranking,
+    retrieval,
+    scored_trials,
+)
 from vclip.association.metrics.ranking import chance
 
 WHO = np.array([0, 0, 1, 2, 2, 2, 3, 4])
@@ -22,7 +30,7 @@ def _scores(digits=0, seed=0, who=WHO):
 
 def _ranks(scores, probes, who=WHO, times=None, groups=()):
     crossing = Crossing(lambda faces, voices: scores[np.ix_(faces, voices)], who, groups)
-    return Ranks.of(crossing, probes, draw_people(who.max() + 1, 4) if times is None else times)
+    return RetrievalRanks.of(crossing, probes, draw_people(who.max() + 1, 4) if times is None else times)
 
 
 def _values(figures):
@@ -182,7 +190,7 @@ def test_blocks_change_nothing(monkeypatch):
     who = np.repeat(np.arange(9), [1, 2, 3] * 3)
     scores, times = _scores(who=who), draw_people(9, 20)
     whole = [(matching(r, times), retrieval(r, times)) for r in (_ranks(scores, p, who, times) for p in PROBES)]
-    for module in (sampling, ranking):
+    for module in (scored_trials, ranking):
         monkeypatch.setattr(module, "BLOCK", 40)  # two rows at a time
     parts = [(matching(r, times), retrieval(r, times)) for r in (_ranks(scores, p, who, times) for p in PROBES)]
     assert parts == whole

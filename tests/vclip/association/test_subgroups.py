@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vclip.association.subgroups import STRATA, age_band, groups_of, strata
+from vclip.association.subgroups import SUBGROUPS, age_band, rows_by_label, subgroups
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,8 @@ def test_strata_are_the_labels_and_both_at_once(planted):
     pairs.gender[:] = ["f", "f", "m", ""]
     object.__setattr__(pairs, "nationality", np.array(["India", "", "USA", "USA"]))
     object.__setattr__(pairs, "age", np.array(["34", "30-39", "25-35", ""]))
-    found = {name: labels.tolist() for name, labels in strata(pairs).items()}
-    assert tuple(found) == STRATA
+    found = {name: labels.tolist() for name, labels in subgroups(pairs).items()}
+    assert tuple(found) == SUBGROUPS
     assert found["same gender"] == ["f", "f", "m", ""]
     assert found["same nationality"] == ["India", "", "USA", "USA"]
     assert found["same age band"] == ["30-39", "30-39", "", ""]
@@ -34,8 +34,8 @@ def test_strata_are_the_labels_and_both_at_once(planted):
 
 def test_groups_are_the_rows_of_each_label():
     labels = np.array(["b", "", "a", "b", "a", ""])
-    assert [rows.tolist() for rows in groups_of(labels)] == [[2, 4], [0, 3]]
-    assert groups_of(np.array(["", ""])) == []
+    assert [rows.tolist() for rows in rows_by_label(labels)] == [[2, 4], [0, 3]]
+    assert rows_by_label(np.array(["", ""])) == []
 
 
 def test_pairs_carry_nationality_and_age_and_may_have_none(planted):

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from vclip.association.metrics import (
     Crossing,
-    Trials,
+    ScoredTrials,
     all_trials,
     auc,
     auc_interval,
@@ -17,10 +17,10 @@ from vclip.association.metrics import (
     roc,
     verify,
 )
-from vclip.association.metrics import sampling as trials_module
+from vclip.association.metrics import scored_trials as trials_module
 from vclip.association.metrics import verification as verification_module
 from vclip.association.metrics.ranking import weighted_means
-from vclip.association.subgroups import groups_of
+from vclip.association.subgroups import rows_by_label
 
 
 def _scored(people=40, clips_each=2, strength=1.0, seed=0):
@@ -45,7 +45,7 @@ def test_auc_is_the_share_of_well_ordered_pairs_of_trials(strength, digits):
 
 def test_auc_without_both_classes_is_nan():
     for same in (np.ones(3, bool), np.zeros(3, bool)):
-        assert np.isnan(auc(Trials(np.arange(3.0), same)))
+        assert np.isnan(auc(ScoredTrials(np.arange(3.0), same)))
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.5, 3.0])
@@ -62,9 +62,9 @@ def test_eer_is_that_of_a_scan_over_all_thresholds(strength):
 
 def test_eer_of_perfect_reversed_and_constant_scores():
     same = np.repeat([True, False], 50)
-    assert equal_error_rate(Trials(same * 1.0, same)) == pytest.approx(0)
-    assert equal_error_rate(Trials(same * -1.0, same)) == pytest.approx(1)
-    assert equal_error_rate(Trials(np.zeros(100), same)) == pytest.approx(0.5)
+    assert equal_error_rate(ScoredTrials(same * 1.0, same)) == pytest.approx(0)
+    assert equal_error_rate(ScoredTrials(same * -1.0, same)) == pytest.approx(1)
+    assert equal_error_rate(ScoredTrials(np.zeros(100), same)) == pytest.approx(0.5)
 
 
 def test_roc_is_that_of_scikit_learn():
@@ -145,7 +145,7 @@ def test_the_interval_is_that_of_drawing_people_and_scoring_again():
         copy = np.repeat(np.arange(12), 2)
         same = copy[:, None] == copy
         keep = same | (who[clips][:, None] != who[clips])
-        figures.append(auc(Trials(scores[np.ix_(clips, clips)][keep], same[keep])))
+        figures.append(auc(ScoredTrials(scores[np.ix_(clips, clips)][keep], same[keep])))
     assert auc_interval(scores, who, draws=40, seed=3) == pytest.approx(np.quantile(figures, [0.025, 0.975]))
 
 
@@ -186,7 +186,7 @@ def test_verification_in_parts_is_that_of_all_trials_at_once(digits, monkeypatch
 def test_verification_within_groups_is_that_of_the_stratum():
     scores, who = _scored(20)
     gender = np.array(["f", "m", "", "m"])[np.arange(40) % 4]
-    found = _verified(scores, who, groups_of(gender))
+    found = _verified(scores, who, rows_by_label(gender))
     expected = all_trials(scores, who, gender)
     assert found.auc.value == pytest.approx(auc(expected), abs=1e-12)
     assert found.positives + found.negatives == len(expected.same)
@@ -201,7 +201,7 @@ def test_the_interval_of_the_eer_is_that_of_drawing_people_and_scoring_again():
         clips, copy = np.concatenate([np.flatnonzero(who == p) for p in drawn]), np.repeat(np.arange(12), 2)
         same = copy[:, None] == copy
         keep = same | (who[clips][:, None] != who[clips])
-        figures.append(equal_error_rate(Trials(scores[np.ix_(clips, clips)][keep], same[keep])))
+        figures.append(equal_error_rate(ScoredTrials(scores[np.ix_(clips, clips)][keep], same[keep])))
     found = _verified(scores, who)
     assert (found.eer.low, found.eer.high) == pytest.approx(np.quantile(figures, [0.025, 0.975]), abs=1e-9)
 

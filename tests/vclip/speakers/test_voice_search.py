@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vclip.association.score_norm import Level
+from vclip.association.scores import Level
 from vclip.errors import InputError, SpaceError
 from vclip.speakers.guided_search import GuidedConfig
 from vclip.speakers.signature import TTSSignature

@@ -1,11 +1,11 @@
-"""How alike two clips are, in face and voice together, and how alike two people's clips would be by chance.
+"""Pair scores: how likely two clips are of one person, by face and voice together, against what chance gives.
 
-The likeness of two clips is z_face + z_voice, where z is a cosine in standard deviations above the mean of two
-people's cosines, those of impostors. Impostors' likeness has no heavier tail than the normal distribution, so how
-often chance goes beyond a bound is known without knowing anything of clips of one person.
+The score of two clips is z_face + z_voice, where z is a cosine in standard deviations above the mean of impostors,
+that is, of pairs of two people. Scores of impostors have no heavier tail than a normal distribution, so the share of
+them above any bound is known without a single clip of one person.
 
-Being linear in both cosines, the mean likeness of two groups of clips is a product of the groups' mean vectors, which
-makes average linkage exact and cheap (`vclip.association.clustering.agglomerative`).
+The score is linear in both cosines, so the mean score of two groups of clips is a product of their mean vectors,
+which makes average linkage exact and cheap (`agglomerative`).
 """
 
 import math
@@ -32,8 +32,8 @@ FEWEST_CLIPS, MOST_SAMPLED = 20, 200_000  # for the impostors' cosines of a spac
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """Vectors of C clips whose products are their likeness; made by `likeness`."""
+class PairScores:
+    """Vectors of C clips whose products are their pair scores; made by `score_pairs`."""
 
     faces: np.ndarray  # (C, d_face) float32; products are cosines in impostors' standard deviations
     voices: np.ndarray  # (C, d_voice) float32; likewise
@@ -45,32 +45,32 @@ class Likeness:
 
 
 def bound(chance: float) -> float:
-    """Returns the likeness that this share of the pairs of two people goes beyond."""
+    """Returns the score that a share `chance` of the pairs of two people exceeds."""
     return -SPREAD * NormalDist().inv_cdf(min(max(chance, 1e-300), 0.5))
 
 
-def chance(likeness: np.ndarray) -> np.ndarray:
-    """Returns which share of the pairs of two people goes beyond each likeness."""
+def chance(score: np.ndarray) -> np.ndarray:
+    """Returns the share of the pairs of two people that exceeds each score."""
     from scipy.special import ndtr
 
-    return ndtr(-likeness / SPREAD)
+    return ndtr(-score / SPREAD)
 
 
-def likeness(pairs: Pairs, face_space: str, voice_space: str) -> Likeness:
-    """Returns the likeness of all clips to each other.
+def score_pairs(pairs: Pairs, face_space: str, voice_space: str) -> PairScores:
+    """Returns the pair scores of all clips with each other.
 
     Args:
         pairs: C clips.
-        face_space, voice_space: of their vectors.
+        face_space, voice_space: the spaces of their vectors.
 
     Raises:
-        InputError: a space is not among those measured, and the clips are too few to measure it.
+        InputError: a space is not in IMPOSTORS, and the clips are too few to measure it.
     """
     faces = mean_direction(pairs.faces, pairs.face_clip, len(pairs))
     voices = mean_direction(pairs.voices, pairs.voice_clip, len(pairs))
     face_mean, face_spread = _impostors(faces, pairs, face_space)
     voice_mean, voice_spread = _impostors(voices, pairs, voice_space)
-    return Likeness(
+    return PairScores(
         faces=faces / np.float32(math.sqrt(face_spread)),
         voices=voices / np.float32(math.sqrt(voice_spread)),
         face_mean=face_mean / face_spread,
@@ -79,12 +79,12 @@ def likeness(pairs: Pairs, face_space: str, voice_space: str) -> Likeness:
 
 
 def is_measured(space: str) -> bool:
-    """Returns whether two people's cosines in a space are among IMPOSTORS, and not to be taken from the corpus."""
+    """Returns whether IMPOSTORS holds a space; if not, its statistics are estimated from the clips."""
     return space.partition("/")[0] in IMPOSTORS
 
 
 def _impostors(directions: np.ndarray, pairs: Pairs, space: str) -> tuple[float, float]:
-    """Returns mean and standard deviation of the cosines of clips of two people."""
+    """Returns the mean and standard deviation of the cosines of clips of two people."""
     if is_measured(space):
         return IMPOSTORS[space.partition("/")[0]]
     if len(pairs) < FEWEST_CLIPS:
@@ -99,7 +99,7 @@ def _impostors(directions: np.ndarray, pairs: Pairs, space: str) -> tuple[float,
     if not two.any():
         raise InputError(f"space '{space}': found clips of one video only; give identities with --labels")
     cosines = np.einsum("nd,nd->n", directions[one[two]], directions[other[two]])
-    # The lower half alone: the pairs of one person that are among these are in the upper.
+    # From the lower half alone, since pairs of one person lie in the upper half.
     low, middle = np.percentile(cosines, [15.87, 50])
     if middle - low < 1e-6:
         raise InputError(f"space '{space}': the clips' vectors are all alike; expected those of different people")

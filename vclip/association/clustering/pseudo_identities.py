@@ -1,7 +1,7 @@
-"""Who is who where nobody says: pseudo-identities, before any split, and negatives that the loss had better doubt.
+"""Pseudo-identities for clips without a name, found before any split, and negatives that training leaves out.
 
-Without them one person stands on both sides of a split, or as their own negative. Face and voice together say how
-likely two clips are of one person (`likeness`), and average linkage makes people of the clips (`linkage`).
+Without them one person could be on both sides of a split, or be their own negative. Face and voice together score how
+likely two clips are of one person (`pair_scores`), and average linkage clusters the clips (`agglomerative`).
 """
 
 from dataclasses import replace
@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix
 
-from vclip.association.clustering.agglomerative import likely_edges, link
-from vclip.association.clustering.pair_scores import likeness
+from vclip.association.clustering.agglomerative import cluster, likely_edges
+from vclip.association.clustering.pair_scores import score_pairs
 from vclip.association.pairs import Pairs
 
 AT_ONCE_S = 0.5  # clips of one video that overlap by this much show two people
@@ -19,24 +19,24 @@ AT_ONCE_S = 0.5  # clips of one video that overlap by this much show two people
 def group_people(
     pairs: Pairs, face_space: str, voice_space: str, apart: np.ndarray | None = None
 ) -> tuple[Pairs, int]:
-    """Returns the pairs with an identity for every clip, and how many were made up.
+    """Returns the pairs with an identity for every clip, and the number of clips that were given one.
 
-    Clips that have an identity keep it. The others get that of the known clips that they are grouped with, or else
-    `person-<clip_id>` of the first of their group. Clips of two known identities are never grouped.
+    Clips that have an identity keep it. The others take the identity of the named clips in their cluster, or else
+    `person-<clip_id>`, after the first clip of the cluster. Clips of two known identities are never clustered.
 
     Args:
         pairs: C clips.
-        face_space, voice_space: of their vectors.
+        face_space, voice_space: the spaces of their vectors.
         apart: (n, 2) clips known to be of two people, as `seen_at_once` finds them.
 
     Raises:
-        InputError: a space is not among `likeness.IMPOSTORS`, and the clips are too few to measure it.
+        InputError: a space is not in `pair_scores.IMPOSTORS`, and the clips are too few to measure it.
     """
     unknown = pairs.identity == ""
     if not unknown.any():
         return pairs, 0
     known = np.where(unknown, -1, np.unique(pairs.identity, return_inverse=True)[1])
-    group = link(likeness(pairs, face_space, voice_space), _numbers(pairs.video_id), known, apart)
+    group = cluster(score_pairs(pairs, face_space, voice_space), _numbers(pairs.video_id), known, apart)
     first = _first_by_name(group, pairs.clip_id)
     identity = np.array([f"person-{name}" for name in pairs.clip_id[first].tolist()], object)
     name_of = dict(zip(group[~unknown].tolist(), pairs.identity[~unknown].tolist(), strict=True))
@@ -55,7 +55,7 @@ def seen_at_once(video_id: np.ndarray, start_s: np.ndarray, end_s: np.ndarray) -
     video, start, end = video_id[order], start_s[order], end_s[order]
     found = []
     step, left = 1, np.arange(len(order) - 1)
-    # Compared with the next clip, then with the one after: a clip that does not reach one reaches none after it.
+    # Compare with the next clip, then the one after: a clip that does not reach one reaches none after it.
     while len(left):
         left = left[left + step < len(order)]
         left = left[(video[left] == video[left + step]) & (start[left + step] + AT_ONCE_S <= end[left])]
@@ -66,18 +66,18 @@ def seen_at_once(video_id: np.ndarray, start_s: np.ndarray, end_s: np.ndarray) -
 
 
 def doubtful_pairs(pairs: Pairs, face_space: str, voice_space: str, false_each: float = 1.0) -> csr_matrix:
-    """Returns which clips of two identities may be of one person: (C, C) bool, sparse and symmetric.
+    """Returns which clips of different identities may be of one person: (C, C) bool, sparse and symmetric.
 
     Args:
         pairs: C clips, whose identities are known.
-        face_space, voice_space: of their vectors.
-        false_each: pairs of two people to be expected among these, for each clip. A lost negative costs nothing, a
-            false one misleads the model: these are far more than what makes people one in `group_people`.
+        face_space, voice_space: the spaces of their vectors.
+        false_each: pairs of two people expected among these, per clip. A lost negative costs nothing, a false one
+            misleads the model, so the bound is far lower than that of `group_people`.
 
     Raises:
         InputError: as `group_people`.
     """
-    edges, _ = likely_edges(likeness(pairs, face_space, voice_space), _numbers(pairs.video_id), false_each)
+    edges, _ = likely_edges(score_pairs(pairs, face_space, voice_space), _numbers(pairs.video_id), false_each)
     people = pairs.people()
     edges = edges[people[edges[:, 0]] != people[edges[:, 1]]]
     both = np.concatenate([edges, edges[:, ::-1]])

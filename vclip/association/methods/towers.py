@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vclip import checkpoint
-from vclip.association.calibration import Calibration
+from vclip.association.calibration import ScoreCalibration
 from vclip.association.loop import Batches, History, OnStep, device_of, run
 from vclip.association.pairs import Pairs
 from vclip.association.projections import Standardize
@@ -59,7 +59,7 @@ class TwoTowers(nn.Module):
         self.voice_rear = self.face_rear if shared else _rear(hidden, dim)
         self.seen = np.zeros(0, np.int64)  # Pairs.hashes of everyone in training or stopping
         self.encoders: dict[str, str] = {}  # space -> the spec that opens its encoder, as a checkpoint records it
-        self.calibration: Calibration | None = None  # of its cosines; `training.train` gives it one
+        self.calibration: ScoreCalibration | None = None  # of its cosines; `training.train` gives it one
 
     def project_faces(self, x: Tensor) -> Tensor:
         """Returns (n, dim) unit norm of face vectors (n, d_face)."""
@@ -109,7 +109,7 @@ class TwoTowers(nn.Module):
         with checkpoint.as_it_was(folder):
             model = cls(config["method"], config["face_space"], config["voice_space"], **config["shape"])
             model.seen = tensors.pop("seen").numpy()
-            model.calibration = Calibration.of(config)
+            model.calibration = ScoreCalibration.of(config)
             model.encoders = checkpoint.encoders_of(config)
             model.load_state_dict(tensors, strict=False)  # what is shared is written once
         return model.eval().to(device)

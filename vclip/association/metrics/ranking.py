@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vclip.association.metrics.bootstrap import Figure
-from vclip.association.metrics.sampling import BLOCK, Crossing
+from vclip.association.metrics.scored_trials import BLOCK, Crossing
 
 CHOICES = tuple(range(2, 11))  # N of 1:N matching
 TOP = (1, 5, 10)  # k of R@k
@@ -18,7 +18,7 @@ MAX_DRAWN_POSITIVES = 10_000  # those that the intervals of matching are compute
 
 
 @dataclass(frozen=True)
-class Ranks:
+class RetrievalRanks:
     """For each true match of each probe, how its score stands to the others of its gallery; all (matches,)."""
 
     probe: np.ndarray  # int, row of the probe
@@ -35,7 +35,7 @@ class Ranks:
     drawn_others: np.ndarray  # (d, draws) float32
 
     @classmethod
-    def of(cls, crossing: Crossing, probes: str, times: np.ndarray, seed: int = 0) -> "Ranks":
+    def of(cls, crossing: Crossing, probes: str, times: np.ndarray, seed: int = 0) -> "RetrievalRanks":
         """Returns the ranks of all true matches.
 
         Args:
@@ -68,7 +68,7 @@ class Ranks:
         )  # fmt: skip
 
 
-def matching(ranks: Ranks, times: np.ndarray, choices: Sequence[int] = CHOICES) -> dict[int, Figure]:
+def matching(ranks: RetrievalRanks, times: np.ndarray, choices: Sequence[int] = CHOICES) -> dict[int, Figure]:
     """Returns N -> how often a probe's true match beats N - 1 items of other people.
 
     The probe is drawn at random, then one of its true matches and N - 1 different others; a tie is a guess. With b
@@ -89,7 +89,7 @@ def matching(ranks: Ranks, times: np.ndarray, choices: Sequence[int] = CHOICES) 
     return {n: figure for n, figure in figures.items() if figure.value is not None}
 
 
-def retrieval(ranks: Ranks, times: np.ndarray, top: Sequence[int] = TOP) -> dict[str, Figure]:
+def retrieval(ranks: RetrievalRanks, times: np.ndarray, top: Sequence[int] = TOP) -> dict[str, Figure]:
     """Returns the mean average precision `map` and `r@k`: how often a true match is among the first k.
 
     Ties are in no order (McSherry & Najork, Computing information retrieval performance measures efficiently in the
@@ -98,7 +98,7 @@ def retrieval(ranks: Ranks, times: np.ndarray, top: Sequence[int] = TOP) -> dict
     return {name: Figure.of(values[0], values[1:]) for name, values in drawn_retrieval(ranks, times, top).items()}
 
 
-def drawn_retrieval(ranks: Ranks, times: np.ndarray, top: Sequence[int] = TOP) -> dict[str, np.ndarray]:
+def drawn_retrieval(ranks: RetrievalRanks, times: np.ndarray, top: Sequence[int] = TOP) -> dict[str, np.ndarray]:
     """Returns for each figure of `retrieval` that of all people and those of the draws, (1 + draws,)."""
     probes, first = np.unique(ranks.probe, return_index=True)
     place = np.searchsorted(probes, ranks.probe)
@@ -120,7 +120,7 @@ def weighted_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.concatenate([[values.mean()], drawn])
 
 
-def chance(ranks: Ranks, top: Sequence[int] = TOP) -> dict[str, float]:
+def chance(ranks: RetrievalRanks, top: Sequence[int] = TOP) -> dict[str, float]:
     """Returns what `retrieval` gives where all scores are the same."""
     first = np.unique(ranks.probe, return_index=True)[1]
     own, others = np.round(1 / ranks.share[first]).astype(int), ranks.others[first]
@@ -132,7 +132,7 @@ def chance(ranks: Ranks, top: Sequence[int] = TOP) -> dict[str, float]:
 def _standing(
     scores: np.ndarray, true: np.ndarray, own: np.ndarray, weights: np.ndarray, chosen: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """Returns the fields of Ranks from `below` on, for matches whose galleries are the rows of `scores`."""
+    """Returns the fields of RetrievalRanks from `below` on, for matches whose galleries are the rows of `scores`."""
     lower, tied, other = scores < true[:, None], scores == true[:, None], ~own
     below, ties = lower & other, tied & other
     own_tied, own_count = (tied & own).sum(1), own.sum(1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vclip.association.metrics.bootstrap import DRAWS, LEVEL, Figure, draw_people, interval
-from vclip.association.metrics.sampling import Crossing, TrialSource
+from vclip.association.metrics.scored_trials import Crossing, TrialSource
 
 MAX_DRAWN_NEGATIVES = 2_000_000  # those that the intervals are computed from; the figures themselves take all
 ROC_POINTS, HISTOGRAM_BINS = 201, 60

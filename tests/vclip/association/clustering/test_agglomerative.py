@@ -8,8 +8,8 @@ from scipy.spatial.distance import squareform
 from scipy.stats import false_discovery_control
 
 from vclip.association.clustering import agglomerative, pair_scores
-from vclip.association.clustering.agglomerative import likely_edges, link
-from vclip.association.clustering.pair_scores import Likeness
+from vclip.association.clustering.agglomerative import cluster, likely_edges
+from vclip.association.clustering.pair_scores import PairScores
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def crowd():
         rng = np.random.default_rng(seed)
         who = rng.integers(0, people, clips)
         faces, voices = (rng.normal(size=(people, 6))[who] + noise * rng.normal(size=(clips, 6)) for _ in range(2))
-        return Likeness(faces.astype(np.float32), voices.astype(np.float32), 0.0, 0.0), rng
+        return PairScores(faces.astype(np.float32), voices.astype(np.float32), 0.0, 0.0), rng
 
     return make
 
@@ -71,11 +71,11 @@ def test_it_is_average_linkage_under_its_constraints(crowd, monkeypatch, seed, t
     monkeypatch.setattr(agglomerative, "EACH_AT_LEAST", 1.0)
     monkeypatch.setattr(agglomerative, "bound", lambda chance: 0.0)  # all edges are looked at
     monkeypatch.setattr(agglomerative, "_bound", lambda value, pairs: 5.0 if pairs > 500 else 3.0)
-    found = link(like, video, known, apart[free])
+    found = cluster(like, video, known, apart[free])
     expected = _reference(like, video, known, apart[free], 5.0, 3.0)
     assert _same(found) == _same(expected)
     assert 4 < len(set(found.tolist())) < 40
-    without = link(like, video, np.full(60, -1))
+    without = cluster(like, video, np.full(60, -1))
     assert _same(found) != _same(without)
 
 
@@ -84,7 +84,7 @@ def test_without_constraints_it_is_scipys(crowd, monkeypatch, seed):
     like, _ = crowd(clips=120, seed=seed)
     monkeypatch.setattr(agglomerative, "EACH_AT_LEAST", -np.inf)
     monkeypatch.setattr(agglomerative, "_bound", lambda value, pairs: 4.0)
-    found = link(like, np.arange(120))
+    found = cluster(like, np.arange(120))
     face, voice = _values(like)
     distance = 1000 - (face + voice).astype(np.float64)
     np.fill_diagonal(distance, 0)
@@ -110,26 +110,26 @@ def test_chance_and_bound_are_inverse():
 def test_a_person_of_more_clips_than_edges_is_still_one(crowd, monkeypatch):
     monkeypatch.setattr(agglomerative, "MOST_EDGES", 3)
     like, _ = crowd(clips=50, people=1, noise=0.05)
-    like = Likeness(3 * like.faces, 3 * like.voices, 0.0, 0.0)
+    like = PairScores(3 * like.faces, 3 * like.voices, 0.0, 0.0)
     edges, _ = likely_edges(like, np.arange(50))
     assert np.bincount(edges[:, 0]).max() == 3
-    assert len(set(link(like, np.arange(50)).tolist())) == 1
+    assert len(set(cluster(like, np.arange(50)).tolist())) == 1
 
 
 def test_a_clip_between_two_people_does_not_make_one_of_them():
     """Clips 0..4 and 6..10 are two people; clip 5 lies between, and alone would be linked to both."""
     angle = np.array([0] * 5 + [0.7] + [1.4] * 5)
     vectors = 2.5 * np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
-    like = Likeness(vectors, vectors, 0.0, 0.0)
+    like = PairScores(vectors, vectors, 0.0, 0.0)
     assert vectors[0] @ vectors[5] * 2 > 9 > vectors[0] @ vectors[6] * 2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(agglomerative, "_bound", lambda value, pairs: 9.0)
-        group = link(like, np.arange(11))
+        group = cluster(like, np.arange(11))
     assert group[0] != group[10]
     assert len(set(group[:5])) == len(set(group[6:])) == 1
 
 
 def test_one_clip_and_none():
-    assert link(
-        Likeness(np.ones((1, 2), np.float32), np.ones((1, 2), np.float32), 0, 0), np.zeros(1, int)
+    assert cluster(
+        PairScores(np.ones((1, 2), np.float32), np.ones((1, 2), np.float32), 0, 0), np.zeros(1, int)
     ).tolist() == [0]

@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from vclip.association.metrics import Trials, auc, equal_error_rate
+from vclip.association.metrics import ScoredTrials, auc, equal_error_rate
 from vclip.association.pairs import hashes_of
-from vclip.association.trials.evaluate import evaluate_trials
+from vclip.association.trials.evaluation import evaluate_trials
 from vclip.association.trials.features import Features, features_of, read_features
 from vclip.association.trials.lists import read_names, read_trials
 from vclip.errors import InputError
@@ -135,7 +135,7 @@ def test_a_verification_pickle_is_scored_as_by_hand(tmp_path):
     cosines = np.array(
         [faces[j] @ voices[i] / np.linalg.norm(faces[j]) / np.linalg.norm(voices[i]) for i, j, _ in rows]
     )
-    expected = Trials(cosines.astype(np.float32), np.array([label for *_, label in rows]) == 1)
+    expected = ScoredTrials(cosines.astype(np.float32), np.array([label for *_, label in rows]) == 1)
     assert found.verification.auc.value == pytest.approx(auc(expected), abs=1e-6)
     assert found.verification.eer.value == pytest.approx(equal_error_rate(expected), abs=1e-6)
     assert found.verification.auc.low < found.verification.auc.value < found.verification.auc.high

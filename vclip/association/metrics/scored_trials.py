@@ -1,4 +1,4 @@
-"""Trials: a face, a voice, a score, and whether they are one person's."""
+"""ScoredTrials: a face, a voice, a score, and whether they are one person's."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ BLOCK = 4_000_000  # scores in memory at a time
 
 
 @dataclass(frozen=True)
-class Trials:
+class ScoredTrials:
     """Scored trials, and whose they are where intervals are wanted."""
 
     scores: np.ndarray  # (trials,) float32, higher is more alike
@@ -18,7 +18,7 @@ class Trials:
     face_person: np.ndarray | None = None  # (trials,) int, 0..people-1
     voice_person: np.ndarray | None = None  # (trials,) int
 
-    def __iter__(self) -> Iterator["Trials"]:
+    def __iter__(self) -> Iterator["ScoredTrials"]:
         yield self
 
     @property
@@ -27,9 +27,9 @@ class Trials:
 
 
 class TrialSource(Protocol):
-    """Trials in parts that fit in memory, the same each time."""
+    """ScoredTrials in parts that fit in memory, the same each time."""
 
-    def __iter__(self) -> Iterator[Trials]: ...
+    def __iter__(self) -> Iterator[ScoredTrials]: ...
 
     @property
     def negatives(self) -> int:
@@ -56,12 +56,12 @@ class Crossing:
             for start in range(0, len(group), step):
                 yield group[start : start + step], group
 
-    def __iter__(self) -> Iterator[Trials]:
+    def __iter__(self) -> Iterator[ScoredTrials]:
         for faces, voices in self.blocks():
             face_person, voice_person = self.people[faces][:, None], self.people[voices][None]
             shape = (len(faces), len(voices))
             persons = (np.broadcast_to(person, shape).ravel() for person in (face_person, voice_person))
-            yield Trials(self.score(faces, voices).ravel(), (face_person == voice_person).ravel(), *persons)
+            yield ScoredTrials(self.score(faces, voices).ravel(), (face_person == voice_person).ravel(), *persons)
 
     @property
     def negatives(self) -> int:
@@ -69,16 +69,16 @@ class Crossing:
         return sum(len(group) ** 2 - int(np.sum(np.bincount(self.people[group]) ** 2)) for group in self.groups)
 
 
-def all_trials(scores: np.ndarray, people: np.ndarray, stratum: np.ndarray | None = None) -> Trials:
+def all_trials(scores: np.ndarray, people: np.ndarray, within: np.ndarray | None = None) -> ScoredTrials:
     """Returns the trials of every face with every voice.
 
     Args:
         scores: (C, C), face of clip i with voice of clip j.
         people: (C,) int, who is in the clip.
-        stratum: (C,) str or None; if given, trials are only within one non-empty stratum, as "same gender".
+        within: (C,) str or None; if given, trials are only within one non-empty within, as "same gender".
     """
     same = people[:, None] == people[None, :]
     keep = np.ones_like(same)
-    if stratum is not None:
-        keep = (stratum[:, None] == stratum[None, :]) & (stratum != "")[:, None]
-    return Trials(scores[keep], same[keep])
+    if within is not None:
+        keep = (within[:, None] == within[None, :]) & (within != "")[:, None]
+    return ScoredTrials(scores[keep], same[keep])

@@ -8,7 +8,15 @@ import numpy as np
 
 from vclip.association.base import Association
 from vclip.association.leaks import near_identical
-from vclip.association.metrics import Crossing, Figure, Ranks, Trials, Verification, draw_people, verify
+from vclip.association.metrics import (
+    Crossing,
+    Figure,
+    RetrievalRanks,
+    ScoredTrials,
+    Verification,
+    draw_people,
+    verify,
+)
 from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.metrics.ranking import drawn_retrieval, weighted_means
 from vclip.association.pairs import Pairs, hashes_of, mean_direction
@@ -19,7 +27,7 @@ from vclip.errors import InputError
 
 
 @dataclass(frozen=True)
-class ListedEvaluation:
+class TrialListEvaluation:
     """The figures that a list asks for; those that it does not are None. Intervals are over people."""
 
     trials: int  # those scored
@@ -95,7 +103,7 @@ def evaluate_trials(
     seen: bool = False,
     partial: bool = False,
     draws: int = DRAWS,
-) -> ListedEvaluation:
+) -> TrialListEvaluation:
     """Returns the figures of a list; every vector is embedded once.
 
     Args:
@@ -124,12 +132,14 @@ def evaluate_trials(
     verification = matching = found = None
     if len(trials.same):
         whose = face_person[trials.face], voice_person[trials.voice]
-        verification = verify(Trials(scores.of_trials(trials.face, trials.voice), trials.same, *whose), times, seed)
+        verification = verify(
+            ScoredTrials(scores.of_trials(trials.face, trials.voice), trials.same, *whose), times, seed
+        )
     if trials.matches:
         matching = _matching(scores, trials, voice_person, times)
     if trials.retrievals:
         found = _retrieval(scores, trials, voice_person, times)
-    return ListedEvaluation(
+    return TrialListEvaluation(
         trials=len(trials),
         left_out=count - len(trials),
         without_vectors=without,
@@ -222,7 +232,7 @@ def _retrieval(
         crossing = Crossing(lambda f, v, of=(faces, voices): scores(of[0][f], of[1][v]), label)
         for direction, probes in (("v2f", "voices"), ("f2v", "faces")):
             of_list = times[:, person]
-            drawn[direction].append(drawn_retrieval(Ranks.of(crossing, probes, of_list), of_list))
+            drawn[direction].append(drawn_retrieval(RetrievalRanks.of(crossing, probes, of_list), of_list))
     figures = {}
     for direction, lists in drawn.items():
         means = {name: np.nanmean([values[name] for values in lists], axis=0) for name in lists[0]}
