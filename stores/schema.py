@@ -22,7 +22,7 @@ from stores.errors import StoreError, nearest
 SCHEMA_VERSION = 3
 VERSION_KEY = b"vclip.schema_version"  # of a table's schema metadata; the one on `videos` speaks for the store
 SPACE_KEY = b"vclip.space"  # of a vector column's metadata
-ENCODER_KEY = b"vclip.encoder"  # likewise: what opens the space's encoder; stores made before version 0.2 lack it
+ENCODER_KEY = b"vclip.encoder"  # likewise: what opens the space's encoder; older stores lack it
 
 Spaces = Mapping[str, Mapping[str, int]]  # table -> space -> dimension
 

@@ -191,7 +191,7 @@ class SpeakerGenerator:
         with checkpoint.as_it_was(folder):
             arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
             ids, genders = (np.array(config[name], dtype=str) for name in ("speaker_id", "gender"))
-            # Generators made before version 0.2 do not say whether length counts: it did not.
+            # Older generators do not say whether length counts: it did not.
             bank = SpeakerBank(config["space"], ids, arrays["bank"], genders, config.get("length_counts", False))
             generator = cls(bank, arrays["components"], arrays)
             generator.encoders = checkpoint.encoders_of(config)
