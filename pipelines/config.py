@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from pipelines.extraction.config import ExtractionConfig
-from pipelines.ingest.sources.remote import RemoteConfig
+from pipelines.files.remote import RemoteConfig
 from vclip.association.training import TrainConfig
 from vclip.config import Settings, load
 from vclip.errors import InputError

@@ -14,7 +14,7 @@ import yaml
 
 from pipelines.analysis.stats import counted
 from pipelines.extraction.drop_reasons import in_words
-from pipelines.files import whole_file
+from pipelines.files.whole import whole_file
 from pipelines.html.charts import duration
 from pipelines.html.page import document
 from pipelines.html.page import table as markup_table

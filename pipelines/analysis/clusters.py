@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from pipelines.analysis.clip_media import media_of
 from pipelines.analysis.clip_vectors import clips_with, directions
-from pipelines.files import whole_folder
+from pipelines.files.whole import whole_folder
 from pipelines.html.page import data_uri, document, section, table, tiles
 from pipelines.html.thumbnails import thumbnail
 from pipelines.progress import step

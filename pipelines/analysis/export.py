@@ -13,7 +13,7 @@ from pyarrow import parquet
 from pipelines.analysis.clip_media import ClipMedia, clip_media
 from pipelines.analysis.hugging_face import write_datasets
 from pipelines.analysis.query import answered, plain_rows, write_csv
-from pipelines.files import whole_folder
+from pipelines.files.whole import whole_folder
 from pipelines.progress import step
 from stores import Snapshot, Store
 from stores.schema import MEDIA

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from pipelines.analysis.clip_vectors import clips_with, directions
-from pipelines.files import whole_file
+from pipelines.files.whole import whole_file
 from pipelines.html.plots import plot_map
 from pipelines.progress import step
 from stores import Snapshot, Store

@@ -21,7 +21,7 @@ from pipelines.analysis.clip_media import media_of
 from pipelines.analysis.clip_vectors import clips_with, directions
 from pipelines.association.evaluate import open_model
 from pipelines.config import Config
-from pipelines.files import whole_folder
+from pipelines.files.whole import whole_folder
 from pipelines.html.charts import STYLE, histogram
 from pipelines.html.page import data_uri, document, section, tiles
 from pipelines.html.thumbnails import thumbnail

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipelines.analysis.query import connected
 from pipelines.extraction.drop_reasons import in_words
-from pipelines.files import whole_file
+from pipelines.files.whole import whole_file
 from pipelines.html.charts import STYLE, duration, figure, funnel, histogram, legend, stack
 from pipelines.html.page import document, section, table, tiles
 from pipelines.ingest.report import kind_of

@@ -21,6 +21,8 @@ import vclip.tts
 from pipelines.cluster.session import cpus, start_ray
 from pipelines.cluster.tasks import DIED, in_tasks
 from pipelines.config import Config, GenerateConfig
+from pipelines.files.addresses import recorded
+from pipelines.files.output_store import Output
 from pipelines.generation.faces import Face, face_encoder_spec, open_encoder
 from pipelines.generation.find_faces import Found, find_faces
 from pipelines.generation.manifest import Job, Photo, read_jobs
@@ -28,8 +30,6 @@ from pipelines.generation.models import Models, check_tts, open_models, with_tts
 from pipelines.generation.synthesize import FOLDER, Fate, OpenTTS, Recipe, Speaking, batches_of, files_of, recording
 from pipelines.generation.utterances import Spoken, Utterance
 from pipelines.generation.voices import Casting, Voice, tell
-from pipelines.ingest.sources.addresses import recorded
-from pipelines.output_store import Output
 from pipelines.progress import say, step
 from stores import Store
 from vclip.errors import InputError

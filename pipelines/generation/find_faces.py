@@ -9,11 +9,11 @@ import numpy as np
 from pipelines.cluster.tasks import DIED, in_tasks
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import open_detector
+from pipelines.files.download import local_copy
+from pipelines.files.remote import unreadable
 from pipelines.generation.faces import Face, Portrait, encoded, open_encoder, portrait_in
 from pipelines.generation.manifest import Photo
 from pipelines.ingest.embed import decode_image
-from pipelines.ingest.sources.download import local_copy
-from pipelines.ingest.sources.remote import unreadable
 from pipelines.progress import step
 from stores import Store
 from stores.schema import vector_column

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.ingest.sources.addresses import WEB, recorded, scheme_of
-from pipelines.ingest.sources.download import local_copy
+from pipelines.files.addresses import WEB, recorded, scheme_of
+from pipelines.files.download import local_copy
+from pipelines.files.remote import RemoteConfig, unreadable
 from pipelines.ingest.sources.manifest import read_rows, resolved
-from pipelines.ingest.sources.remote import RemoteConfig, unreadable
 from vclip.errors import InputError
 
 COLUMNS = ("face", "face_id", "text", "id", "voices", "face_index", "seed")

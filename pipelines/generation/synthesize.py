@@ -9,8 +9,8 @@ from itertools import groupby
 from typing import Any
 
 from pipelines.config import Config, GenerateConfig
+from pipelines.files.output_store import Output
 from pipelines.generation.utterances import Judge, Spoken, Utterance, provenance, speak, store_row
-from pipelines.output_store import Output
 from stores import Store
 from vclip.association.base import Association
 from vclip.errors import InputError

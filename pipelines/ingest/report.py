@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.config import Config
 from pipelines.extraction.types import KEPT, Extraction
 from pipelines.extraction.video.decode import ffmpeg_binary
-from pipelines.files import whole_file
+from pipelines.files.whole import whole_file
 from pipelines.ingest.report_html import page
 from pipelines.ingest.streaming_stats import Examples, Histogram, Kinds, Largest, OverTime, evenly
 from pipelines.progress import say

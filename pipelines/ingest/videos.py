@@ -7,13 +7,13 @@ from pathlib import Path
 from pipelines.config import Config
 from pipelines.extraction import extract
 from pipelines.extraction.types import Extraction
+from pipelines.files.addresses import recorded
+from pipelines.files.download import local_copy
+from pipelines.files.remote import unreadable
 from pipelines.ingest.dry_run import Plan, plan
 from pipelines.ingest.job import Observe, Summary, ingest
-from pipelines.ingest.sources.addresses import recorded
-from pipelines.ingest.sources.download import local_copy
 from pipelines.ingest.sources.labels import read_labels
 from pipelines.ingest.sources.listing import list_videos
-from pipelines.ingest.sources.remote import unreadable
 from pipelines.ingest.sources.source import Source
 
 

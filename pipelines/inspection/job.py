@@ -15,7 +15,7 @@ from pipelines.extraction.pipeline import KeepAnalysis, extract
 from pipelines.extraction.types import Extraction
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.probe import MediaError, MediaProbe, probe_media
-from pipelines.files import whole_file
+from pipelines.files.whole import whole_file
 from pipelines.inspection.sheet import ContactSheet
 from pipelines.inspection.video_writer import VideoWriter
 from pipelines.inspection.view import View

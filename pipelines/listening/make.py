@@ -16,7 +16,7 @@ import vclip
 from pipelines.analysis.clip_media import ClipMedia, media_of
 from pipelines.analysis.clip_vectors import clips_with
 from pipelines.config import Config
-from pipelines.files import whole_folder
+from pipelines.files.whole import whole_folder
 from pipelines.ingest.embed import decode_image
 from pipelines.listening.page import page
 from pipelines.listening.speech import Pictures, Stimulus, picture_file, read_system, sound_files

@@ -15,11 +15,11 @@ import soundfile
 
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import FaceDetector, open_detector
+from pipelines.files.download import local_copy
+from pipelines.files.remote import unreadable
 from pipelines.generation.batch import RESULTS
 from pipelines.generation.faces import portrait_in
 from pipelines.ingest.embed import decode_image
-from pipelines.ingest.sources.download import local_copy
-from pipelines.ingest.sources.remote import unreadable
 from stores import Store
 from stores.sql import quoted
 from vclip.audio import read_audio, resample

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipelines.ingest.sources.remote import RemoteConfig
-from pipelines.output_store import Output
+from pipelines.files.output_store import Output
+from pipelines.files.remote import RemoteConfig
 from pipelines.progress import say, step
 from stores import Store
 from stores.maintenance.delete import Doomed

@@ -174,7 +174,7 @@ def bucket(new_uri) -> Iterator[str]:
         return
     import boto3
 
-    from pipelines.ingest.sources import buckets
+    from pipelines.files import buckets
     from tests.support.loopback import bucket_service
 
     with bucket_service() as (environment, _), pytest.MonkeyPatch.context() as patch:

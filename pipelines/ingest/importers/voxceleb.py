@@ -18,9 +18,9 @@ from pathlib import Path
 
 from pipelines.config import Config
 from pipelines.extraction.types import Extraction
+from pipelines.files.folders import walk
 from pipelines.ingest.importers.media import PICTURES, SOUNDS, VIDEOS, one_clip
 from pipelines.ingest.job import Summary, ingest
-from pipelines.ingest.sources.folders import walk
 from pipelines.ingest.sources.source import Source
 from pipelines.progress import say, step
 from vclip.errors import InputError

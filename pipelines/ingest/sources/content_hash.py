@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from pipelines.ingest.sources.addresses import is_remote
-from pipelines.ingest.sources.remote import RemoteConfig, check_size, read, unreadable
+from pipelines.files.addresses import is_remote
+from pipelines.files.remote import RemoteConfig, check_size, read, unreadable
 from pipelines.ingest.sources.source import Source
 from pipelines.progress import step
 from stores import video_id

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, overload
 from urllib.parse import unquote
 
-from pipelines.ingest.sources.addresses import BUCKETS, WEB, Seen, is_remote, recorded, scheme_of
-from pipelines.ingest.sources.download import local_copy
-from pipelines.ingest.sources.folders import fits, is_pattern, split_pattern, walk
+from pipelines.files.addresses import BUCKETS, WEB, Seen, is_remote, recorded, scheme_of
+from pipelines.files.download import local_copy
+from pipelines.files.folders import fits, is_pattern, split_pattern, walk
+from pipelines.files.remote import RemoteConfig, listed, look, unreadable
 from pipelines.ingest.sources.labels import matched
 from pipelines.ingest.sources.manifest import Row, is_manifest, read_manifest, resolved
-from pipelines.ingest.sources.remote import RemoteConfig, listed, look, unreadable
 from pipelines.ingest.sources.source import Source
 from vclip.errors import InputError
 

@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.ingest.sources.addresses import WEB, is_remote, scheme_of
+from pipelines.files.addresses import WEB, is_remote, scheme_of
 from vclip.errors import InputError
 
 

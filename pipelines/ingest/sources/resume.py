@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.files.remote import RemoteConfig
 from pipelines.ingest.sources.content_hash import identify, name_id
-from pipelines.ingest.sources.remote import RemoteConfig
 from pipelines.ingest.sources.source import Source
 from stores import Store, config_hash, tombstone
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from pipelines.config import GenerateConfig
+from pipelines.files.output_store import Output
+from pipelines.files.remote import RemoteConfig
 from pipelines.generation.faces import Face
 from pipelines.generation.synthesize import Recipe, Speaking, files_of
 from pipelines.generation.utterances import Utterance
 from pipelines.generation.voices import Voice
-from pipelines.ingest.sources.remote import RemoteConfig
-from pipelines.output_store import Output
 from tests.support.generation_world import asked, beeper
 
 MODELS = {"association": {"folder": "a", "sha256": "1"}, "tts": {"name": "beeper"}}

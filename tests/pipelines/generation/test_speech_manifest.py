@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.files.remote import RemoteConfig
 from pipelines.generation.manifest import read_jobs
-from pipelines.ingest.sources.remote import RemoteConfig
 from vclip.errors import InputError
 
 ROWS = [

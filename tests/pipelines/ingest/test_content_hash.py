@@ -5,10 +5,10 @@ import os
 import pytest
 
 from pipelines.cluster.session import start_ray
+from pipelines.files.remote import RemoteConfig
 from pipelines.ingest.sources import content_hash as module
 from pipelines.ingest.sources.content_hash import identify, name_id
 from pipelines.ingest.sources.listing import list_videos
-from pipelines.ingest.sources.remote import RemoteConfig
 from stores import video_id
 
 

@@ -7,10 +7,10 @@ import boto3
 import pytest
 
 from pipelines.config import Config
-from pipelines.ingest.sources import buckets
+from pipelines.files import buckets
+from pipelines.files.remote import RemoteConfig
 from pipelines.ingest.sources.content_hash import identify
 from pipelines.ingest.sources.listing import list_videos
-from pipelines.ingest.sources.remote import RemoteConfig
 from pipelines.ingest.videos import extract_video
 from stores import Store, run_id
 from tests.support import ROOT

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.ingest.sources.folders import fits, walk
+from pipelines.files.folders import fits, walk
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.manifest import read_manifest
 from vclip.errors import InputError

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from pipelines.ingest.sources.addresses import BUCKETS, Seen, scheme_of
+from pipelines.files.addresses import BUCKETS, Seen, scheme_of
 from vclip.config import Settings
 
 T = TypeVar("T")
@@ -106,9 +106,9 @@ def _wait(lost: int) -> None:
 def _reader(address: str) -> ModuleType:
     # Imported here: a job on local files needs neither.
     if scheme_of(address) in BUCKETS:
-        from pipelines.ingest.sources import buckets
+        from pipelines.files import buckets
 
         return buckets
-    from pipelines.ingest.sources import web
+    from pipelines.files import web
 
     return web

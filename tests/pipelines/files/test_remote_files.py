@@ -8,11 +8,11 @@ from pathlib import Path
 import boto3
 import pytest
 
-from pipelines.ingest.sources import buckets, download, remote
-from pipelines.ingest.sources.addresses import Seen, is_remote, recorded
+from pipelines.files import buckets, download, remote
+from pipelines.files.addresses import Seen, is_remote, recorded
+from pipelines.files.remote import RemoteConfig, listed, look, read
 from pipelines.ingest.sources.content_hash import identify
 from pipelines.ingest.sources.listing import list_videos
-from pipelines.ingest.sources.remote import RemoteConfig, listed, look, read
 from pipelines.ingest.sources.source import Source
 from tests.support.loopback import BODY, ETAG, bucket_service, web_server
 from vclip.errors import InputError

@@ -12,7 +12,7 @@ from http import HTTPStatus
 import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, SSLError
 
-from pipelines.ingest.sources.addresses import Seen
+from pipelines.files.addresses import Seen
 
 PIECE_BYTES = 1 << 20
 CONNECT_S = 10.0

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from pipelines.files import is_draft, sweep_drafts, whole_file
-from pipelines.ingest.sources.addresses import BUCKETS, scheme_of
-from pipelines.ingest.sources.folders import walk
-from pipelines.ingest.sources.remote import RemoteConfig, listed, read, unreadable
+from pipelines.files.addresses import BUCKETS, scheme_of
+from pipelines.files.folders import walk
+from pipelines.files.remote import RemoteConfig, listed, read, unreadable
+from pipelines.files.whole import is_draft, sweep_drafts, whole_file
 from vclip.errors import InputError
 
 
@@ -47,7 +47,7 @@ class Output:
             with whole_file(Path(self.address(name))) as draft, open(draft, "wb") as file:
                 file.writelines(content)
             return
-        from pipelines.ingest.sources import buckets
+        from pipelines.files import buckets
 
         try:
             buckets.write(self.address(name), content, self._config.stall_s)

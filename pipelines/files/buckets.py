@@ -22,7 +22,7 @@ from obstore.exceptions import (
 )
 from obstore.store import GCSStore, ObjectStore, S3Store
 
-from pipelines.ingest.sources.addresses import Seen, scheme_of
+from pipelines.files.addresses import Seen, scheme_of
 from stores.connection import plain_http
 
 AT_ONCE_BYTES = 8 << 20  # what is larger is sent in parts

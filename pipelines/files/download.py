@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from pipelines.files import alive
-from pipelines.ingest.sources.addresses import is_remote
-from pipelines.ingest.sources.remote import RemoteConfig, check_size, read
+from pipelines.files.addresses import is_remote
+from pipelines.files.remote import RemoteConfig, check_size, read
+from pipelines.files.whole import alive
 
 _OWNER = f"vclip-copy-{socket.gethostname()}-"
 

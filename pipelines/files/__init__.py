@@ -1,0 +1,1 @@
+"""Files, here or behind an address: reading, downloading, writing whole."""
