@@ -1,14 +1,16 @@
-"""Fit the coefficients of `lip_sync` on videos of which is known who speaks when.
+"""Fit the coefficients of lip sync on videos in which it is known who speaks when.
 
     python -m tools.fit_lip_sync CORPUS... [--identities CLIPS.csv]
 
 A CORPUS is a folder with a truth.json: {"videos": [{"file", "speaking": [{"start_s", "end_s", "source", "box"}]}]}.
-CLIPS.csv names the identity of each source (columns `file`, `identity`); without it each source is a person.
-Prints the coefficients, and the area under the ROC curve of single windows, cross-validated over people.
+CLIPS.csv names the identity of each source (columns `file`, `identity`); without it each source is one person.
+Prints the coefficients, to be pasted into `pipelines/extraction/active_speaker/lip_sync.py`, and the area under the
+ROC curve of single windows, cross-validated over people.
 
-First the loudness of the audio is regressed on the lips, then windows of own audio are told from the same lips under
-other people's. Where a file's audio is early or late is not known, so fitting and shifting each talker's audio to its
-most likely offset take turns. People with many windows count by the square root of their number.
+First the loudness of the audio is regressed on the lips. Then a classifier separates windows under their own audio
+from the same lips under other people's. The offset between audio and video of a file is unknown, so two steps take
+turns: fitting, and shifting each talker's audio to its most likely offset. People with many windows are weighted by
+the square root of their number.
 """
 
 import argparse
@@ -32,27 +34,27 @@ from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.pipeline import KeepAnalysis, extract
 
 WINDOW, HOP, SHORTEST = 75, 25, 33  # frames
-OTHERS = 6  # windows of other audio for each of the own
+OTHERS = 6  # windows under other audio for each window under its own
 RIDGE, ROUNDS, FOLDS = 0.03, 3, 6
 NO_OFFSET = len(OFFSETS) // 2
-OFFSET_TRUST = 2.0  # how far a window's correlations count against the belief about the offset
-BELIEF = np.exp(-0.5 * (OFFSETS / lip_sync.OFFSET_SPREAD) ** 2)
-BELIEF /= BELIEF.sum()
+OFFSET_TRUST = 2.0  # weight of the correlations of a window against the prior of the offset
+PRIOR = np.exp(-0.5 * (OFFSETS / lip_sync.OFFSET_SPREAD) ** 2)
+PRIOR /= PRIOR.sum()
 
 
 @dataclass(frozen=True)
 class Talker:
-    """One face while it speaks, and the audio under it."""
+    """One face while it speaks, and the audio at that time."""
 
     person: str
     features: np.ndarray  # (frames, 26), see `lip_sync.lip_features`
     loudness: np.ndarray  # (MARGIN + frames + MARGIN, bands)
-    heard: frozenset[str]  # everybody who is heard in the video
+    speakers: frozenset[str]  # everybody who speaks in the video
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """What `lip_sync` needs."""
+    """The coefficients of `lip_sync`."""
 
     prediction: np.ndarray  # (26, bands)
     weights: np.ndarray  # (bands,)
@@ -61,7 +63,7 @@ class Coefficients:
 
 
 def read_talkers(folder: Path, people: dict[str, str], config: ExtractionConfig) -> list[Talker]:
-    """Returns everybody who speaks visibly in the videos of a corpus."""
+    """Returns everybody who speaks in view in the videos of a corpus."""
     talkers = []
     videos = [video for video in json.loads((folder / "truth.json").read_text())["videos"] if video["speaking"]]
     for number, video in enumerate(videos, start=1):
@@ -70,14 +72,14 @@ def read_talkers(folder: Path, people: dict[str, str], config: ExtractionConfig)
         extract(folder / video["file"], config, kept)
         if kept.analysis is None:
             continue
-        heard = frozenset(people.get(s["source"], s["source"]) for s in video["speaking"])
+        speakers = frozenset(people.get(s["source"], s["source"]) for s in video["speaking"])
         for spoken in video["speaking"]:
             person = people.get(spoken["source"], spoken["source"])
-            talkers += _talkers(kept.analysis, spoken, person, heard)
+            talkers += _talkers(kept.analysis, spoken, person, speakers)
     return talkers
 
 
-def _talkers(analysis: VideoAnalysis, spoken: dict, person: str, heard: frozenset[str]) -> list[Talker]:
+def _talkers(analysis: VideoAnalysis, spoken: dict, person: str, speakers: frozenset[str]) -> list[Talker]:
     found = []
     x0, y0, x1, y1 = spoken["box"]
     for track in analysis.tracks:
@@ -89,12 +91,12 @@ def _talkers(analysis: VideoAnalysis, spoken: dict, person: str, heard: frozense
             rows = slice(first - track.first, end - track.first)
             loudness = lip_sync.band_loudness(analysis.audio, track.first, track.end)
             loudness = loudness[rows.start : rows.stop + 2 * MARGIN]
-            found.append(Talker(person, lip_sync.lip_features(track)[rows], loudness, heard))
+            found.append(Talker(person, lip_sync.lip_features(track)[rows], loudness, speakers))
     return found
 
 
 def fit(talkers: Sequence[Talker]) -> Coefficients:
-    """Returns the coefficients for these talkers."""
+    """Returns the coefficients fitted on these talkers."""
     counts = Counter(talker.person for talker in talkers)
     weights = [counts[talker.person] ** -0.5 for talker in talkers]
     offsets = [NO_OFFSET] * len(talkers)
@@ -107,7 +109,7 @@ def fit(talkers: Sequence[Talker]) -> Coefficients:
     model = LogisticRegression(C=10, class_weight="balanced")
     model.fit(windows[np.arange(len(windows)), at], own, sample_weight=sample_weight)
     raw = _averaged(windows, model.coef_[0], float(model.intercept_[0]))
-    # Averaging over offsets takes the best of several chances; one more regression puts the ratio right.
+    # Averaging over offsets favours the best of several; one more regression calibrates the ratio.
     right = LogisticRegression(C=100, class_weight="balanced").fit(raw[:, None], own, sample_weight=sample_weight)
     calibration = float(right.coef_[0, 0]), float(right.intercept_[0])
     return Coefficients(prediction, model.coef_[0], float(model.intercept_[0]), calibration)
@@ -125,14 +127,14 @@ def _regress(talkers: Sequence[Talker], offsets: Sequence[int], weights: Sequenc
 
 def _likeliest_offset(talker: Talker, prediction: np.ndarray) -> int:
     sure = lip_sync.window_correlations(talker.features @ prediction, talker.loudness).sum(1)
-    return int(np.argmax(OFFSET_TRUST * len(talker.features) / WINDOW * sure + np.log(BELIEF)))
+    return int(np.argmax(OFFSET_TRUST * len(talker.features) / WINDOW * sure + np.log(PRIOR)))
 
 
 def cut_windows(talkers: Sequence[Talker], prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns each talker's windows under their own audio and under others'.
+    """Returns the windows of each talker under their own audio and under the audio of others.
 
     Returns:
-        (windows, offsets, bands) correlations, (windows,) whether the audio is the own, (windows,) whose lips.
+        (windows, offsets, bands) correlations, (windows,) whether the audio is their own, (windows,) talker index.
     """
     rng, windows, own, whose = np.random.default_rng(1), [], [], []
     for i, talker in enumerate(talkers):
@@ -140,35 +142,35 @@ def cut_windows(talkers: Sequence[Talker], prediction: np.ndarray) -> tuple[np.n
         for start in range(0, max(1, len(predicted) - WINDOW + 1), HOP):
             lips = predicted[start : start + WINDOW]
             span = len(lips) + 2 * MARGIN
-            audios = [talker.loudness[start : start + span]]
-            others = [t for t in talkers if talker.person not in t.heard and len(t.loudness) >= span]
+            loudnesses = [talker.loudness[start : start + span]]
+            others = [t for t in talkers if talker.person not in t.speakers and len(t.loudness) >= span]
             for j in rng.integers(len(others), size=OTHERS):
                 at = rng.integers(len(others[j].loudness) - span + 1)
-                audios.append(others[j].loudness[at : at + span])
-            windows += [lip_sync.window_correlations(lips, loudness) for loudness in audios]
+                loudnesses.append(others[j].loudness[at : at + span])
+            windows += [lip_sync.window_correlations(lips, loudness) for loudness in loudnesses]
             own += [True] + [False] * OTHERS
-            whose += [i] * len(audios)
+            whose += [i] * len(loudnesses)
     return np.array(windows), np.array(own), np.array(whose)
 
 
 def _averaged(windows: np.ndarray, weights: np.ndarray, intercept: float) -> np.ndarray:
-    return np.log(np.exp(windows @ weights + intercept) @ BELIEF)
+    return np.log(np.exp(windows @ weights + intercept) @ PRIOR)
 
 
 def cross_validated(talkers: Sequence[Talker]) -> float:
-    """Returns the area under the ROC curve of single windows of people that were not fitted to."""
+    """Returns the area under the ROC curve of single windows, of people outside the fit."""
     scores, labels = [], []
     people = [talker.person for talker in talkers]
-    for seen, unseen in GroupKFold(FOLDS).split(people, groups=people):
-        fitted = fit([talkers[i] for i in seen])
-        windows, own, _ = cut_windows([talkers[i] for i in unseen], fitted.prediction)
+    for fitted_to, held_out in GroupKFold(FOLDS).split(people, groups=people):
+        fitted = fit([talkers[i] for i in fitted_to])
+        windows, own, _ = cut_windows([talkers[i] for i in held_out], fitted.prediction)
         scores.append(_averaged(windows, fitted.weights, fitted.intercept))
         labels.append(own)
     return float(roc_auc_score(np.concatenate(labels), np.concatenate(scores)))
 
 
 def main() -> None:
-    """Reads, cross-validates, fits, prints."""
+    """Reads the corpora, cross-validates, fits and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", type=Path, nargs="+")
     parser.add_argument("--identities", type=Path)

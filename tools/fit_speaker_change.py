@@ -1,15 +1,18 @@
-"""Fit `speaker_change` on composed clips, and measure it on speakers that the fit did not hear.
+"""Fit speaker change and overlapped speech on composed clips, and measure them on speakers outside the fit.
 
     python -m tools.fit_speaker_change SPEECH.csv PAIRS.csv
 
 SPEECH.csv has the columns `speaker` and `file`, PAIRS.csv `identity` and `voice` (files beside them). The network for
-overlap learns from the first alone; the three numbers for changes, which are printed, from both. Writes
-`overlap.safetensors` beside this file.
+overlapped speech is fitted on the first alone and written to `pipelines/extraction/speech/overlap.safetensors`. The
+three coefficients of speaker change are fitted on both and printed, to be pasted into `speaker_change.py` beside it.
+
+The clips are composed of recordings: one speaker, one after another, or two at once, as in a bad recording. All of it
+is laid on the grid of the VAD frames, so what is known of the sources (where they hold speech) is known of the clips.
 """
 
+import argparse
 import csv
 import io
-import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +37,7 @@ KINDS = ("single", "turn", "overlap", "short_overlap")
 
 
 @dataclass(frozen=True)
-class Voice:
+class Recording:
     """A recording of one speaker."""
 
     speaker: str
@@ -43,13 +46,13 @@ class Voice:
 
     @property
     def held_out(self) -> bool:
-        """Whether its speaker is kept from the fit: about half of them are."""
+        """Whether the speaker is held out from the fit; about half are."""
         return zlib.crc32(f"s{self.speaker}".encode()) % 2 == 1
 
 
 @dataclass(frozen=True)
-class Made:
-    """A clip and the truth about it."""
+class ComposedClip:
+    """A composed clip with its ground truth."""
 
     kind: str  # one of KINDS
     audio: np.ndarray  # (samples,) int16 at 16 kHz
@@ -63,8 +66,13 @@ class Made:
         return len(self.audio) / SAMPLE_RATE_HZ
 
 
-def read_voices(table: Path, speaker: str, file: str) -> list[Voice]:
-    """Returns the recordings that a table names in the columns `speaker` and `file` (beside it, 16 kHz)."""
+def read_voices(table: Path, speaker: str, file: str) -> list[Recording]:
+    """Returns the recordings of a table, 16 kHz files beside it.
+
+    Args:
+        table: a CSV file.
+        speaker, file: names of its columns.
+    """
     voices = []
     for row in csv.DictReader(table.open()):
         audio, rate_hz = soundfile.read(table.parent / row[file], dtype="float32")
@@ -73,23 +81,23 @@ def read_voices(table: Path, speaker: str, file: str) -> list[Voice]:
         count = len(audio) // FRAME
         voiced = find_speech(np.clip(np.round(audio * 32767), -32768, 32767).astype(np.int16), SpeechConfig()).voiced
         if voiced[:count].mean() > 0.4:
-            voices.append(Voice(row[speaker], audio[: count * FRAME], voiced[:count]))
+            voices.append(Recording(row[speaker], audio[: count * FRAME], voiced[:count]))
     return voices
 
 
-def make_clip(kind: str, voices: list[Voice], rng: np.random.Generator, degraded: float) -> Made:
+def make_clip(kind: str, voices: list[Recording], rng: np.random.Generator, degraded: float) -> ComposedClip:
     """Returns a clip of 2 to 10 s.
 
     Args:
         kind: one of KINDS. The second voice of an overlap is 0 to 10 dB below the first, that of a turn within 6 dB.
         voices: recordings to draw from.
-        rng: decides everything else.
-        degraded: how often noise, music, reverberation or a codec are added.
+        rng: draws everything else.
+        degraded: share of the clips with added noise, music, reverberation or a codec, 0..1.
     """
     first, second = _two_speakers(voices, rng)
     if kind == "single":
         audio, voiced = _cut(first, rng.uniform(2, 10), rng)
-        return Made(kind, degrade(audio, rng, degraded), _speech(voiced))
+        return ComposedClip(kind, degrade(audio, rng, degraded), _speech(voiced))
     if kind == "turn":
         return _turn(first, second, rng, degraded)
     audio, voiced = _cut(first, rng.uniform(2, 8), rng)
@@ -101,12 +109,12 @@ def make_clip(kind: str, voices: list[Voice], rng: np.random.Generator, degraded
     overlapped = np.zeros(len(voiced), bool)
     overlapped[both] = voiced[both] & other_voiced
     voiced[both] |= other_voiced
-    return Made(kind, degrade(audio, rng, degraded), _speech(voiced), None, overlapped, sir_db)
+    return ComposedClip(kind, degrade(audio, rng, degraded), _speech(voiced), None, overlapped, sir_db)
 
 
-def _turn(first: Voice, second: Voice, rng: np.random.Generator, degraded: float) -> Made:
+def _turn(first: Recording, second: Recording, rng: np.random.Generator, degraded: float) -> ComposedClip:
     (one, one_voiced), (two, two_voiced) = (_cut(v, rng.uniform(1, 5), rng) for v in (first, second))
-    # No pause but the one that is wanted.
+    # The only pause is the intended one.
     last, start = np.flatnonzero(one_voiced)[-1] + 1, np.flatnonzero(two_voiced)[0]
     pause = int(rng.uniform(0.1, 0.5) / FRAME_S) if rng.random() < 0.5 else 0
     level = 10 ** (rng.uniform(-6, 6) / 20)
@@ -114,11 +122,11 @@ def _turn(first: Voice, second: Voice, rng: np.random.Generator, degraded: float
     audio = np.concatenate([one[: last * FRAME], silence, two[start * FRAME :] * level])
     voiced = np.concatenate([one_voiced[:last], np.zeros(pause, bool), two_voiced[start:]])
     change_s = (last * FRAME_S, (last + pause) * FRAME_S)
-    return Made("turn", degrade(audio, rng, degraded), _speech(voiced), change_s)
+    return ComposedClip("turn", degrade(audio, rng, degraded), _speech(voiced), change_s)
 
 
 def degrade(audio: np.ndarray, rng: np.random.Generator, often: float) -> np.ndarray:
-    """Returns int16 at a random level, with a share `often` of the clips degraded as a whole."""
+    """Returns the audio as int16 at a random level, degraded with the probability `often`."""
     if rng.random() < often:
         if rng.random() < 0.5:
             audio = _reverberate(audio, rng)
@@ -130,15 +138,15 @@ def degrade(audio: np.ndarray, rng: np.random.Generator, often: float) -> np.nda
     return (audio / np.abs(audio).max() * rng.uniform(0.1, 0.9) * 32767).astype(np.int16)
 
 
-def _two_speakers(voices: list[Voice], rng: np.random.Generator) -> tuple[Voice, Voice]:
+def _two_speakers(voices: list[Recording], rng: np.random.Generator) -> tuple[Recording, Recording]:
     while True:
         first, second = (voices[i] for i in rng.choice(len(voices), 2, replace=False))
         if first.speaker != second.speaker:
             return first, second
 
 
-def _cut(voice: Voice, length_s: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A piece of a recording that is mostly speech, at a level of its own speech, and where it is voiced."""
+def _cut(voice: Recording, length_s: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a piece of a recording that is mostly speech, at a fixed speech level, and where it is voiced."""
     count = min(int(length_s / FRAME_S), len(voice.voiced))
     for _ in range(20):
         at = rng.integers(len(voice.voiced) - count + 1)
@@ -163,13 +171,13 @@ def _reverberate(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _noise(count: int, rng: np.random.Generator) -> np.ndarray:
-    """White or pink."""
+    """Returns white or pink noise."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
     return np.fft.irfft(spectrum / np.arange(1, len(spectrum) + 1) ** rng.choice([0, 0.5]), count)
 
 
 def _music(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Chords of plucked, harmonic notes."""
+    """Returns chords of plucked, harmonic notes."""
     music, beat = np.zeros(count), int(rng.uniform(0.25, 0.6) * SAMPLE_RATE_HZ)
     for at in np.repeat(np.arange(0, count, beat), 2):
         hz = 110 * 2 ** (rng.integers(36) / 12)
@@ -180,7 +188,7 @@ def _music(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _encode(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Through a codec at a low rate, or a telephone's band."""
+    """Returns the audio after a codec at a low rate, or limited to a telephone band."""
     kind = rng.integers(4)
     if kind == 3:
         band_hz = rng.uniform(100, 350), rng.uniform(3000, 6000)
@@ -198,19 +206,19 @@ def _encode(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 OVERLAP_CLIPS, CHANGE_CLIPS, MEASURED_CLIPS = 1500, 80, 80
 DEGRADED = {"speech": 0.7, "pairs": 0.0}  # the pairs are noisy as they are
-MIN_OVERLAP = 0.4  # a window with less of it, but some, teaches nothing
+MIN_OVERLAP = 0.4  # windows with less overlap, but some, are not used for training
 FALSE_ALARMS = (0.01, 0.02, 0.05)
 
 
-def fit_change(sets: list[list[Voice]], degraded: list[float], rng: np.random.Generator) -> np.ndarray:
-    """Returns the coefficients of `speaker_change.CHANGE`."""
+def fit_change(sets: list[list[Recording]], degraded: list[float], rng: np.random.Generator) -> np.ndarray:
+    """Returns the coefficients `speaker_change.CHANGE`."""
     rows, changed = [], []
     for voices, often in zip(sets, degraded, strict=True):
         for kind in ("single", "turn") * CHANGE_CLIPS:
             clip = make_clip(kind, voices, rng, often)
             evidence = speaker_change.change_evidence(windows_of(clip), 0, clip.duration_s)
             if len(evidence):
-                # Of one speaker the most suspect instant, as it will be met with.
+                # Of a single speaker the most suspect instant, which is what decides at inference.
                 worst = np.argmin(evidence[:, 1]) if kind == "single" else _nearest(evidence, clip)
                 rows.append(evidence[worst, 1:3])
                 changed.append(kind == "turn")
@@ -218,8 +226,8 @@ def fit_change(sets: list[list[Voice]], degraded: list[float], rng: np.random.Ge
     return np.append(model.coef_[0], model.intercept_)
 
 
-def fit_overlap(voices: list[Voice], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Returns the weights of the network for overlap."""
+def fit_overlap(voices: list[Recording], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Returns the weights of the network for overlapped speech."""
     states, labels = [], []
     for i in range(OVERLAP_CLIPS):
         kind = ("single", "overlap", "turn", "overlap", "single", "short_overlap")[i % 6]
@@ -243,13 +251,13 @@ def fit_overlap(voices: list[Voice], rng: np.random.Generator) -> dict[str, np.n
     return {name: value.astype(np.float32) for name, value in weights.items()}
 
 
-def windows_of(clip: Made, hop: int = speaker_change.HOP) -> Windows:
+def windows_of(clip: ComposedClip, hop: int = speaker_change.HOP) -> Windows:
     """Returns the windows of a whole clip."""
     return speaker_change.embed_windows(clip.audio, clip.speech, 0, clip.duration_s, hop)
 
 
-def overlap_share(clip: Made, windows: Windows) -> np.ndarray:
-    """Returns (n,), how much of each window holds two voices."""
+def overlap_share(clip: ComposedClip, windows: Windows) -> np.ndarray:
+    """Returns the share of each window that holds two voices, (n,)."""
     if clip.overlapped is None:
         return np.zeros(len(windows.start_s))
     spans = [(int(at / FRAME_S), int((at + WINDOW_S) / FRAME_S)) for at in windows.start_s]
@@ -257,9 +265,9 @@ def overlap_share(clip: Made, windows: Windows) -> np.ndarray:
 
 
 def measure(
-    name: str, voices: list[Voice], change: np.ndarray, overlap: dict[str, np.ndarray], rng: np.random.Generator
+    name: str, voices: list[Recording], change: np.ndarray, overlap: dict[str, np.ndarray], rng: np.random.Generator
 ) -> None:
-    """Prints how many clips are recognised where so many clips of one speaker are false alarms."""
+    """Prints the share of clips that are recognised at fixed false-alarm rates on clips of one speaker."""
     clips = {kind: [make_clip(kind, voices, rng, DEGRADED[name]) for _ in range(MEASURED_CLIPS)] for kind in KINDS}
     clips["single"] += [make_clip("single", voices, rng, DEGRADED[name]) for _ in range(MEASURED_CLIPS)]
     judged = {kind: [(clip, *judge(clip, change, overlap)) for clip in made] for kind, made in clips.items()}
@@ -281,8 +289,8 @@ def measure(
         )
 
 
-def judge(clip: Made, change: np.ndarray, overlap: dict[str, np.ndarray]) -> tuple[float, float, float]:
-    """Returns the log-odds of a change, of overlap, and the second of the change."""
+def judge(clip: ComposedClip, change: np.ndarray, overlap: dict[str, np.ndarray]) -> tuple[float, float, float]:
+    """Returns the log-odds of a change, the log-odds of overlap, and the time of the change in seconds."""
     windows = windows_of(clip)
     evidence = speaker_change.change_evidence(windows, 0, clip.duration_s)
     log_odds = evidence[:, 1:] @ change if len(evidence) else np.array([-np.inf])
@@ -290,24 +298,28 @@ def judge(clip: Made, change: np.ndarray, overlap: dict[str, np.ndarray]) -> tup
     return float(log_odds.max()), speaker_change.overlap_log_odds(windows, overlap), at
 
 
-def _nearest(evidence: np.ndarray, clip: Made) -> int:
+def _nearest(evidence: np.ndarray, clip: ComposedClip) -> int:
     return int(np.argmin(np.abs(evidence[:, 0] - np.mean(clip.change_s))))
 
 
 def main(speech: Path, pairs: Path) -> None:
-    """Reads, fits, writes, measures."""
+    """Reads the recordings, fits, writes the network and prints the measurements."""
     rng = np.random.default_rng(0)
     voices = {"speech": read_voices(speech, "speaker", "file"), "pairs": read_voices(pairs, "identity", "voice")}
-    seen = {name: [voice for voice in each if not voice.held_out] for name, each in voices.items()}
-    change = fit_change(list(seen.values()), [DEGRADED[name] for name in seen], rng)
+    fitted_to = {name: [voice for voice in each if not voice.held_out] for name, each in voices.items()}
+    change = fit_change(list(fitted_to.values()), [DEGRADED[name] for name in fitted_to], rng)
     print("CHANGE =", tuple(change.round(1).tolist()))
-    overlap = fit_overlap(seen["speech"], rng)
+    overlap = fit_overlap(fitted_to["speech"], rng)
     save_file(overlap, speaker_change.OVERLAP_MODEL)
     for name, each in voices.items():
-        for half, some in (("development", seen[name]), ("held out", [v for v in each if v.held_out])):
+        for half, some in (("development", fitted_to[name]), ("held out", [v for v in each if v.held_out])):
             print(half, end=": ")
             measure(name, some, change, overlap, rng)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("speech", type=Path)
+    parser.add_argument("pairs", type=Path)
+    given = parser.parse_args()
+    main(given.speech, given.pairs)

@@ -48,17 +48,17 @@ H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a"
 
 
 def decoded(path: Path, config: MediaConfig = MEDIA) -> tuple[list[np.ndarray], np.ndarray, MediaProbe]:
-    """All frames and the audio of a video."""
+    """Returns all frames, the audio and the probe of a video."""
     probe = probe_media(path, config)
     with Decoder(path, probe, config) as decoder:
         return [frame.rgb for frame in decoder.frames()], np.array(decoder.audio), probe
 
 
 def flash_s(frames: list[np.ndarray]) -> float:
-    """When the first white frame stands."""
+    """Returns the time of the first white frame."""
     return next(i for i, frame in enumerate(frames) if frame.mean() > 128) / MEDIA.rate_hz
 
 
 def beep_s(audio: np.ndarray) -> float:
-    """When the first beep starts."""
+    """Returns the time at which the first beep starts."""
     return int(np.flatnonzero(np.abs(audio.astype(int)) > 4000)[0]) / 16_000

@@ -1,4 +1,4 @@
-"""Frames made of RGB arrays, which stand for those of ffmpeg where a test draws its own."""
+"""Frames made of RGB arrays, in place of decoded frames where a test draws its own."""
 
 import cv2
 import numpy as np

@@ -101,7 +101,7 @@ def run_ffmpeg(
 
 
 def _lines(log: IO[bytes]) -> list[str]:
-    # The log of a broken file may be long; the cause stands at its end.
+    # The log of a broken file may be long; the cause is at its end.
     log.seek(max(0, log.seek(0, os.SEEK_END) - 100_000))
     return [line.strip() for line in log.read().decode(errors="replace").split("\n") if line.strip()]
 

@@ -113,7 +113,7 @@ def test_the_funnel_adds_up(small_video):
         )
 
 
-def test_every_candidate_has_a_fate_and_what_was_dropped_a_frame(small_video, talking_extraction):
+def test_every_candidate_has_an_outcome_and_a_dropped_one_a_thumbnail(small_video, talking_extraction):
     (dropped,) = extract(small_video, ExtractionConfig(clips=ClipConfig(min_face_px=1000))).candidates
     (kept,) = talking_extraction.candidates
     assert (dropped.outcome, kept.outcome) == ("small_face", "kept")

@@ -1,4 +1,4 @@
-"""`vclip inspect`: what is drawn stands where it was view, and what is written plays."""
+"""`vclip inspect`: what is drawn is where it was measured, and what is written plays."""
 
 import itertools
 import json
@@ -197,7 +197,7 @@ def test_hours_of_video_make_no_larger_sheet(tmp_path):
     assert len(sheet.sections) == MAX_SECTIONS
 
 
-def test_every_fate_is_said_in_words():
+def test_every_outcome_has_words():
     assert in_words("not_speaking") != "not speaking"
     assert in_words("a_new_reason") == "a new reason"
 

@@ -82,7 +82,7 @@ def test_anothers_voice_counts_for_less_than_the_own(talking_track, pcm):
     assert np.median(theirs) < own - 1
 
 
-def test_of_two_talking_faces_the_heard_one_wins(talking_track, pcm):
+def test_of_two_talking_faces_the_active_speaker_wins(talking_track, pcm):
     other = track_of(talking(voice(4, seed=9)))
     own, theirs = score([talking_track, other], pcm)
     assert own > 0.9

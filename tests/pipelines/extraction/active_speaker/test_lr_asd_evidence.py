@@ -20,7 +20,7 @@ class Shifted:
 
 
 @pytest.mark.parametrize("count", [1, CONTEXT, BLOCK, BLOCK + CONTEXT, 3 * BLOCK + 2 * CONTEXT + 1])
-def test_blocks_are_seen_as_one_piece(count):
+def test_blocks_are_encoded_as_one_piece(count):
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 255, (count, 120, 120), np.uint8)
     box, network = np.array([20.0, 20.0, 100.0, 100.0]), Shifted()

@@ -1,4 +1,4 @@
-"""Crops cut from what was kept on the way are those of a second reading, which serves where too little was kept."""
+"""Crops cut from face patches equal those of a second reading, which serves where too few patches were kept."""
 
 import shutil
 from dataclasses import replace

@@ -15,7 +15,7 @@ from pipelines.extraction.speech.speaker_change import (
     split_at_speaker_changes,
 )
 from pipelines.extraction.speech.vad import FRAME, FRAME_S, find_speech
-from tools.fit_speaker_change import KINDS, Voice, make_clip, read_voices
+from tools.fit_speaker_change import KINDS, Recording, make_clip, read_voices
 from vclip.encoders.ge2e import GE2E
 from vclip.tts.morph.backend import Morph
 from vclip.tts.morph.controls import Controls
@@ -65,9 +65,9 @@ def test_a_clip_is_split_where_the_speaker_changes(spoken, first, second, gain):
 
 
 def test_two_changes_give_three_parts(spoken):
-    audios = spoken["high"][0], spoken["low"][1], spoken["high"][1]
-    parts = judged(np.concatenate(audios))
-    edges = np.cumsum([len(audio) for audio in audios]) / 16_000
+    pieces = spoken["high"][0], spoken["low"][1], spoken["high"][1]
+    parts = judged(np.concatenate(pieces))
+    edges = np.cumsum([len(audio) for audio in pieces]) / 16_000
     # Both voices are one synthetic speaker's, warped; with real ones nine of ten changes are within 0.4 s.
     np.testing.assert_allclose([part.end_s for part in parts], edges, atol=0.6)
 
@@ -122,7 +122,7 @@ def test_composed_clips_hold_what_they_say(kind):
     rng = np.random.default_rng(3)
     tones = [np.sin(2 * np.pi * hz * np.arange(12 * 16_000 // FRAME * FRAME) / 16_000) for hz in (400, 1000)]
     voices = [
-        Voice(str(i), tone.astype(np.float32), np.ones(len(tone) // FRAME, bool)) for i, tone in enumerate(tones)
+        Recording(str(i), tone.astype(np.float32), np.ones(len(tone) // FRAME, bool)) for i, tone in enumerate(tones)
     ]
     clip = make_clip(kind, voices, rng, degraded=0)
     frames = clip.audio[: len(clip.speech.voiced) * FRAME].reshape(-1, FRAME) / 32768

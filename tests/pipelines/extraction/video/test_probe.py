@@ -20,9 +20,9 @@ BEEP_S = {"eng": 0.5, "ger": 1.0, "fra": 1.5}
 @pytest.fixture(scope="module")
 def three_languages(tmp_path_factory):
     path = tmp_path_factory.mktemp("languages") / "v.mkv"
-    audios = [("-f", "lavfi", "-i", audio_source(at_s=at_s)) for at_s in BEEP_S.values()]
+    sources = [("-f", "lavfi", "-i", audio_source(at_s=at_s)) for at_s in BEEP_S.values()]
     tags = [(f"-metadata:s:a:{i}", f"language={name}") for i, name in enumerate(BEEP_S)]
-    inputs = ("-f", "lavfi", "-i", frames_source(), *(option for audio in audios for option in audio))
+    inputs = ("-f", "lavfi", "-i", frames_source(), *(option for audio in sources for option in audio))
     maps = [option for i in range(4) for option in ("-map", i)]
     ffmpeg(*inputs, *maps, *H264, *(o for tag in tags for o in tag), "-disposition:a:1", "default", path)
     return path
