@@ -8,13 +8,12 @@ clips each it does as well, and finds more of those whose clips differ much (doc
 """
 
 import csv
-import html
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +21,7 @@ import pyarrow as pa
 from pipelines.analysis.clip_media import media_of
 from pipelines.analysis.clip_vectors import clips_with, directions
 from pipelines.files.whole import whole_folder
-from pipelines.html.page import data_uri, document, section, table, tiles
+from pipelines.html.page import render
 from pipelines.html.thumbnails import thumbnail
 from pipelines.progress import step
 from stores import Snapshot, Store
@@ -33,96 +32,46 @@ from vclip.association.leaks import near_bound, near_identical
 from vclip.association.pairs import Pairs
 from vclip.errors import InputError
 
-if TYPE_CHECKING:
-    from pipelines.analysis.clusters import Clustered
-
-CLUSTERS, FACES, DUPLICATES = 60, 8, 20  # shown, at most; faces of each cluster
-_STYLE = """
-.person { display: grid; grid-template-columns: 12rem 1fr; gap: .4rem 1.2rem; align-items: center;
-          margin-bottom: .5rem; padding: .6rem 1rem }
-.person p { margin: 0; overflow-wrap: anywhere } .faces { display: flex; flex-wrap: wrap; gap: .35rem }
-.faces img { width: 64px; height: 64px; border-radius: .35rem; margin: 0 } .person.mixed { border-color: #cf6a55 }
-td { font-size: .92rem } @media (max-width: 40rem) { .person { grid-template-columns: 1fr } }
-"""
+OF = ("both", "faces", "voices")
+METHODS = ("linkage", "hdbscan")
+MOST_HDBSCAN = 20_000  # clips: scikit-learn compares all with all
+SHOWN_CLUSTERS, SHOWN_FACES, SHOWN_DUPLICATES = 60, 8, 20  # on the page; faces of each cluster
+_COLUMNS = ("video_id", "start_s", "end_s", "identity", "gender", "nationality", "age")
 
 
-def page(snapshot: Snapshot, found: "Clustered", result: Mapping[str, Any]) -> str:
-    """Returns the whole page; `result` is clusters.json."""
-    ids, names = found.clips["clip_id"].to_pylist(), found.names()
-    shown = [
-        np.flatnonzero(found.group == number).tolist() for number in range(min(CLUSTERS, result["of_several_clips"]))
-    ]
-    pairs = found.duplicates[:DUPLICATES]
-    wanted = (
-        {ids[row] for rows in shown for row in rows[:FACES]} | {d.clip_id for d in pairs} | {d.other for d in pairs}
-    )
-    faces = {media.clip["clip_id"]: thumbnail(media.face["image"]) for media in media_of(snapshot, sorted(wanted))}
-    people = "".join(
-        _person(number, [names[row] for row in rows], [faces.get(ids[row], b"") for row in rows[:FACES]])
-        for number, rows in enumerate(shown)
-    )
-    more = result["of_several_clips"] - len(shown)
-    if more > 0:
-        people += f'<p class="faint">and {more:,} more, in clusters.csv</p>'
-    body = [
-        _tiles(result),
-        section("People of several clips", people),
-        section("Near-duplicates", "".join(_pair(pair, faces) for pair in pairs)),
-        section("Against the names", _agreement(result["agreement_with_names"])),
-    ]
-    lead = f"Store {result['store']}, {result['of']}, by {result['method']}."
-    return document("Who is who", lead, "".join(body), _STYLE)
+@dataclass(frozen=True)
+class Agreement:
+    """How well clusters agree with the identities that clips name.
+
+    Precision is the share of pairs in one cluster that are of one person, recall the share of pairs of one person
+    that are in one cluster; None where there is no such pair. B-cubed F1 (Bagga and Baldwin, 1998) weighs
+    clips alike.
+    """
+
+    clips: int
+    people: int
+    pairs_of_one_person: int
+    precision: float | None
+    recall: float | None
+    b_cubed_f1: float
 
 
-def _tiles(result: Mapping[str, Any]) -> str:
-    shown = [
-        (f"{result['clips']:,}", "clips"),
-        (f"{result['clusters']:,}", "clusters"),
-        (f"{result['of_several_clips']:,}", "of several clips"),
-        (f"{result['largest']:,}", "clips in the largest"),
-        (f"{result['near_duplicates']:,}", "near-duplicate pairs"),
-    ]
-    return tiles(shown)
+@dataclass(frozen=True)
+class ClustersResult:
+    """What `vclip clusters` found, and of which clips."""
 
-
-def _person(number: int, names: list[str], faces: list[bytes]) -> str:
-    counts = Counter(name or "nobody named" for name in names)
-    said = "<br>".join(
-        f"{html.escape(name)}{f' × {count}' if count > 1 else ''}" for name, count in counts.most_common(3)
-    )
-    known = set(names) - {""}
-    mixed = '<span class="faint">several names</span><br>' if len(known) > 1 else ""
-    return (
-        f'<div class="card person{" mixed" if mixed else ""}"><p><b>{number}</b> <span class="faint">{len(names)} '
-        f"clips</span><br>{mixed}{said}</p>{_faces(faces)}</div>"
-    )
-
-
-def _faces(faces: list[bytes]) -> str:
-    images = "".join(f'<img src="{data_uri(face, "image/jpeg")}" alt="">' for face in faces if face)
-    return f'<div class="faces">{images}</div>'
-
-
-def _pair(pair: Any, faces: Mapping[str, bytes]) -> str:
-    said = f"{html.escape(pair.clip_id)}<br>{html.escape(pair.other)}"
-    return (
-        f'<div class="card person"><p><b>{pair.face:.4f}</b> face, <b>{pair.voice:.4f}</b> voice'
-        f'<br><span class="faint">{said}</span></p>{_faces([faces[pair.clip_id], faces[pair.other]])}</div>'
-    )
-
-
-def _agreement(found: Mapping[str, Any] | None) -> str:
-    if not found:
-        return '<p class="faint">The store names nobody, so nothing can be compared.</p>'
-    said = (
-        f"Of the {found['clips']:,} clips that name one of {found['people']:,} people. Names may be wrong too: the "
-        "clusters with a red edge hold several."
-    )
-    figures = {"precision of pairs": "precision", "recall of pairs": "recall", "B-cubed F1": "b_cubed_f1"}
-    rows = [
-        {"": words, "value": "–" if found[name] is None else f"{found[name]:.3f}"} for words, name in figures.items()
-    ]
-    return f'<p class="faint">{said}</p>{table(["", "value"], rows)}'
+    out: str
+    store: str
+    version: dict[str, int]
+    of: str  # both | faces | voices
+    method: str  # linkage | hdbscan
+    where: str | None
+    clips: int
+    clusters: int
+    of_several_clips: int  # clusters
+    largest: int  # clips in the largest cluster
+    near_duplicates: int  # pairs
+    agreement_with_names: Agreement | None  # None where no clip names anybody
 
 
 @dataclass(frozen=True)
@@ -132,13 +81,13 @@ class Duplicate:
     clip_id: str
     other: str
     face: float  # cosine of their faces
-    voice: float  # and of their voices
+    voice: float  # cosine of their voices
 
 
 def near_duplicates(clip_ids: Sequence[str], faces: np.ndarray, voices: np.ndarray) -> list[Duplicate]:
-    """Returns the pairs of clips whose faces, and whose voices, are near-identical, the most alike first.
+    """The pairs of clips whose faces, and whose voices, are near-identical; the most similar first.
 
-    Near-identical is what `vclip.association.leaks` takes for one picture or one recording. All clips are compared
+    Near-identical means what `vclip.association.leaks` takes for one image or one recording. All clips are compared
     with all, exactly: time grows with the square of their number.
 
     Args:
@@ -157,22 +106,16 @@ def near_duplicates(clip_ids: Sequence[str], faces: np.ndarray, voices: np.ndarr
     return sorted(found, key=lambda pair: -(pair.face + pair.voice))
 
 
-OF = ("both", "faces", "voices")
-METHODS = ("linkage", "hdbscan")
-MOST_HDBSCAN = 20_000  # clips: scikit-learn compares all with all
-_COLUMNS = ("video_id", "start_s", "end_s", "identity", "gender", "nationality", "age")
-
-
 @dataclass(frozen=True)
-class Clustered:
-    """What was found."""
+class ClusteredClips:
+    """C clips and their clusters."""
 
-    clips: pa.Table  # C clips in the order of their ids, with _COLUMNS
-    group: np.ndarray  # (C,) int64, numbered from the largest group on
+    clips: pa.Table  # in the order of their ids, with _COLUMNS
+    group: np.ndarray  # (C,) int64, numbered from the largest cluster on
     duplicates: list[Duplicate]
 
     def names(self) -> np.ndarray:
-        """Returns the identity (C,) str that the store gives each clip; empty where it gives none."""
+        """The identity of each clip, (C,) str; empty where it is unknown."""
         return self.clips["identity"].fill_null("").to_numpy().astype(str)
 
 
@@ -183,8 +126,9 @@ def clusters(
     method: str = "linkage",
     where: str | None = None,
     duplicates: bool = True,
-) -> dict[str, Any]:
-    """Writes clusters.csv, duplicates.csv, clusters.json and clusters.html to `out`, and returns the figures.
+    most_hdbscan: int = MOST_HDBSCAN,
+) -> ClustersResult:
+    """Clusters the clips of a store; writes clusters.csv, duplicates.csv, clusters.json and clusters.html to `out`.
 
     Args:
         store_uri: the store.
@@ -192,7 +136,8 @@ def clusters(
         of: both, faces or voices.
         method: linkage (of both only) or hdbscan.
         where: SQL filter over clips.
-        duplicates: also looks for clips that are near-identical in face and voice.
+        duplicates: whether to look for clips that are near-identical in face and voice.
+        most_hdbscan: clips that HDBSCAN may compare; its time and memory grow with their square.
 
     Raises:
         InputError, StoreError: no store, too few clips or too many, an unknown method, or `out` is not empty.
@@ -206,21 +151,19 @@ def clusters(
         vectors = {table: directions(snapshot, table, None, clips) for table in tables}
         spaces = {"faces": store.face_space, "voices": store.voice_space}
         with step(f"grouping by {method}", len(clips), "clips") as grouping:
-            group = _largest_first(_GROUPED[method](clips, vectors, spaces, of))
+            if method == "hdbscan" and len(clips) > most_hdbscan:
+                raise InputError(
+                    f"--method hdbscan: found {len(clips):,} clips, expected at most {most_hdbscan:,}, because it "
+                    "compares all with all; narrow them with --where, or use --method linkage"
+                )
+            group = _largest_first(_CLUSTERINGS[method](clips, vectors, spaces, of))
             grouping.set(len(clips))
         copies = near_duplicates(clips["clip_id"].to_pylist(), **vectors) if duplicates else []
-        found = Clustered(clips, group, copies)
-        result = {
-            "store": store_uri,
-            "version": snapshot.version,
-            "of": of,
-            "method": method,
-            "where": where,
-            **_figures(found),
-        }
-        _write(folder, found, result)
-        (folder / "clusters.html").write_text(page(snapshot, found, result), encoding="utf-8")
-    return {"out": str(out), **result}
+        clustered = ClusteredClips(clips, group, copies)
+        result = ClustersResult(str(out), store_uri, snapshot.version, of, method, where, **_figures(clustered))
+        _write(folder, clustered, result)
+        (folder / "clusters.html").write_text(_page(snapshot, clustered, result), encoding="utf-8")
+    return result
 
 
 def _check(of: str, method: str) -> None:
@@ -232,7 +175,7 @@ def _check(of: str, method: str) -> None:
         raise InputError(f"--method linkage weighs faces and voices together: found --of {of}; use --method hdbscan")
 
 
-def _linked(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
+def _linkage(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
     video = np.unique(clips["video_id"].to_numpy().astype(str), return_inverse=True)[1]
     times = (clips[name].to_numpy() for name in ("start_s", "end_s"))
     return cluster(
@@ -243,15 +186,10 @@ def _linked(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[
     )
 
 
-def _dense(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
-    """Returns the groups of HDBSCAN over unit vectors; what it calls noise are groups of one."""
+def _hdbscan(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
+    """The clusters of HDBSCAN over unit vectors; each clip that it calls noise is a cluster of one."""
     from sklearn.cluster import HDBSCAN
 
-    if len(clips) > MOST_HDBSCAN:
-        raise InputError(
-            f"--method hdbscan: found {len(clips):,} clips, expected at most {MOST_HDBSCAN:,}, for it compares all "
-            "with all; narrow them with --where, or use --method linkage"
-        )
     if of == "both":
         like = score_pairs(_pairs(clips, vectors), spaces["faces"], spaces["voices"])
         points = np.hstack([like.faces, like.voices])
@@ -264,11 +202,11 @@ def _dense(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[s
     return group
 
 
-_GROUPED: Mapping[str, Callable[..., np.ndarray]] = {"linkage": _linked, "hdbscan": _dense}
+_CLUSTERINGS: Mapping[str, Callable[..., np.ndarray]] = {"linkage": _linkage, "hdbscan": _hdbscan}
 
 
 def _pairs(clips: pa.Table, vectors: Mapping[str, np.ndarray]) -> Pairs:
-    """Returns the clips as pairs of their mean directions; nobody has a name."""
+    """The clips as pairs of their mean directions, without identities."""
     each = np.arange(len(clips))
     ids, videos = (clips[name].to_numpy().astype(str) for name in ("clip_id", "video_id"))
     nothing = np.full(len(clips), "")
@@ -276,14 +214,14 @@ def _pairs(clips: pa.Table, vectors: Mapping[str, np.ndarray]) -> Pairs:
 
 
 def _largest_first(group: np.ndarray) -> np.ndarray:
-    """Returns the groups numbered by size, and those of one size by their first clip."""
+    """The clusters numbered by size, and those of one size by their first clip."""
     _, first, number, size = np.unique(group, return_index=True, return_inverse=True, return_counts=True)
     rank = np.empty(len(size), np.int64)
     rank[np.lexsort((first, -size))] = np.arange(len(size))
     return rank[number]
 
 
-def _figures(found: Clustered) -> dict[str, Any]:
+def _figures(found: ClusteredClips) -> dict[str, Any]:
     size = np.bincount(found.group)
     names = found.names()
     named = names != ""
@@ -297,11 +235,12 @@ def _figures(found: Clustered) -> dict[str, Any]:
     }
 
 
-def agreement(group: np.ndarray, person: np.ndarray) -> dict[str, float]:
-    """Returns how well groups (C,) agree with the given people (C,).
+def agreement(group: np.ndarray, person: np.ndarray) -> Agreement:
+    """How well clusters agree with people.
 
-    Pairs: of those in one group, how many are of one person (precision), and of those of one person, how many are in
-    one group (recall); null where there is no such pair. B-cubed F1 (Bagga and Baldwin, 1998) weighs clips alike.
+    Args:
+        group: (C,) the cluster of each clip.
+        person: (C,) the person of each clip.
     """
     number = np.unique(person, return_inverse=True)[1].astype(np.int64)
     group = np.unique(group, return_inverse=True)[1].astype(np.int64)
@@ -310,18 +249,44 @@ def agreement(group: np.ndarray, person: np.ndarray) -> dict[str, float]:
     both, grouped, same = (int(np.sum(size * (size - 1) // 2)) for size in sizes)
     in_both, in_group, in_person = (size[value] for size, value in zip(sizes, (together, group, number), strict=True))
     precision, recall = float(np.mean(in_both / in_group)), float(np.mean(in_both / in_person))
-    return {
-        "clips": len(group),
-        "people": len(sizes[2]),
-        "pairs_of_one_person": same,
-        "precision": both / grouped if grouped else None,
-        "recall": both / same if same else None,
-        "b_cubed_f1": 2 * precision * recall / (precision + recall),
-    }
+    return Agreement(
+        clips=len(group),
+        people=len(sizes[2]),
+        pairs_of_one_person=same,
+        precision=both / grouped if grouped else None,
+        recall=both / same if same else None,
+        b_cubed_f1=2 * precision * recall / (precision + recall),
+    )
 
 
-def _write(folder: Path, found: Clustered, result: Mapping[str, Any]) -> None:
-    (folder / "clusters.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+def _page(snapshot: Snapshot, clustered: ClusteredClips, result: ClustersResult) -> str:
+    """The faces of the largest clusters, the near-duplicates, and the agreement with the identities."""
+    ids, names = clustered.clips["clip_id"].to_pylist(), clustered.names().tolist()
+    shown = min(SHOWN_CLUSTERS, result.of_several_clips)
+    clusters = [np.flatnonzero(clustered.group == number).tolist() for number in range(shown)]
+    pairs = clustered.duplicates[:SHOWN_DUPLICATES]
+    wanted = {ids[row] for rows in clusters for row in rows[:SHOWN_FACES]}
+    wanted |= {clip_id for pair in pairs for clip_id in (pair.clip_id, pair.other)}
+    faces = {media.clip["clip_id"]: thumbnail(media.face["image"]) for media in media_of(snapshot, sorted(wanted))}
+    return render(
+        "clusters.html",
+        result=result,
+        clusters=[
+            {
+                "size": len(rows),
+                "names": Counter(names[row] for row in rows).most_common(3),
+                "mixed": len({names[row] for row in rows} - {""}) > 1,
+                "faces": [faces.get(ids[row], b"") for row in rows[:SHOWN_FACES]],
+            }
+            for rows in clusters
+        ],
+        duplicates=[(pair, [faces.get(pair.clip_id, b""), faces.get(pair.other, b"")]) for pair in pairs],
+    )
+
+
+def _write(folder: Path, found: ClusteredClips, result: ClustersResult) -> None:
+    figures = {name: value for name, value in asdict(result).items() if name != "out"}
+    (folder / "clusters.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     size = np.bincount(found.group)
     columns = {
         name: found.clips[name].to_pylist() for name in ("clip_id", "video_id", "start_s", "end_s", "identity")

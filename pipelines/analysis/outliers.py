@@ -1,18 +1,17 @@
-"""`vclip outliers`: clips whose face and voice a model does not believe to be of one person.
+"""`vclip outliers`: clips whose face and voice are unlikely to belong to one person, according to a model.
 
-A pair's cosine says little by itself, for some faces suit everybody. So it is set against impostors: the face with
-other people's voices, and the voice with other people's faces (symmetric normalisation, as in
-`vclip.association.scores`). The percentile is the share of pairs of strangers that score less: a clip whose face
-and voice are of two strangers has any percentile as likely as any other.
+The cosine of a pair says little by itself, because some faces suit every voice. So it is compared with impostors: the
+face with other people's voices, and the voice with other people's faces (symmetric normalisation, as in
+`vclip.association.scores`). The percentile is the share of pairs of two people that score lower: where face and
+voice are of two people, every percentile is equally likely.
 """
 
 import csv
-import html
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,234 +21,223 @@ from pipelines.analysis.clip_vectors import clips_with, directions
 from pipelines.association.evaluate import open_model
 from pipelines.config import Config
 from pipelines.files.whole import whole_folder
-from pipelines.html.charts import STYLE, histogram
-from pipelines.html.page import data_uri, document, section, tiles
+from pipelines.html.page import render
+from pipelines.html.plots import chart_histogram
 from pipelines.html.thumbnails import thumbnail
 from pipelines.ingest.streaming_stats import Histogram, evenly
 from pipelines.progress import Step, say, step
+from pipelines.wording import count
 from stores import Snapshot, Store
 from vclip.association.base import Association
 from vclip.association.pairs import hashes_of
 from vclip.association.scores import Level
 from vclip.errors import InputError, SpaceError
 
-if TYPE_CHECKING:
-    from pipelines.analysis.outliers import Suited
-
 FACE_PX = 144
-_STYLE = (
-    STYLE
-    + """
-.sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(12.5rem, 1fr)); gap: 1rem }
-.sheet img { width: 144px; height: 144px; border-radius: .4rem } .sheet audio { width: 100%; margin: .5rem 0 }
-.sheet p { margin: 0; overflow-wrap: anywhere } .curves { max-width: 26rem }
-"""
-)
-
-
-def page(snapshot: Snapshot, shown: Sequence[Mapping[str, Any]], result: Mapping[str, Any], suited: "Suited") -> str:
-    """Returns the whole page.
-
-    Args:
-        snapshot: where the media are.
-        shown: the clips with their figures, the least suited first.
-        result: outliers.json.
-        suited: of all clips.
-    """
-    media = {
-        item.clip["clip_id"]: (thumbnail(item.face["image"], FACE_PX), item.voice["audio"])
-        for item in media_of(snapshot, [row["clip_id"] for row in shown])
-    }
-    spread = Histogram(evenly(0, 1, 20))
-    spread.add_all(suited.percentile)
-    said = (
-        '<p class="faint">The percentile is the share of other people that suit less well. Pairs of strangers would '
-        "fill this picture evenly; true ones stand on the right. Most of what a model knows is gender, so most of "
-        "what it finds is a voice of the other one. What is here is to be looked at, not to be deleted.</p>"
-    )
-    cards = "".join(_card(row, *media[row["clip_id"]]) for row in shown)
-    body = [
-        _seen(result),
-        _tiles(result),
-        section("All clips", f'{said}<div class="curves">{histogram("percentile", spread)}</div>'),
-        section("The least suited", f'<div class="sheet">{cards}</div>'),
-    ]
-    lead = f"Store {result['store']}, by model {result['model']}."
-    return document("Do face and voice belong together?", lead, "".join(body), _STYLE)
-
-
-def _seen(result: Mapping[str, Any]) -> str:
-    if not result["seen_in_training"]:
-        return ""
-    return (
-        f'<p class="note"><b>{result["seen_in_training"]:,} of {result["clips"]:,} clips had a part in the model\'s '
-        "training.</b> It may have learned their mistakes by heart; a model of other people sees them better.</p>"
-    )
-
-
-def _tiles(result: Mapping[str, Any]) -> str:
-    shown = [
-        (f"{result['clips']:,}", "clips"),
-        (f"{result['percentile_median']:.2f}", "percentile in the middle"),
-        (f"{result['below_half_of_the_strangers']:,}", "suit less well than half of the strangers"),
-    ]
-    return tiles(shown)
-
-
-def _card(row: Mapping[str, Any], face: bytes, audio: bytes) -> str:
-    image = f'<img src="{data_uri(face, "image/jpeg")}" alt="">' if face else ""
-    sound = f'<audio controls preload="none" src="{data_uri(audio, "audio/flac")}"></audio>' if audio else ""
-    where = f"{PurePosixPath(row['video_uri']).name}, {row['start_s']:.1f} to {row['end_s']:.1f} s"
-    seen = ", seen in training" if row["seen"] else ""
-    return (
-        f'<div class="card">{image}{sound}<p><b>{row["percentile"]:.1%}</b> <span class="faint">percentile, score '
-        f"{row['score']:.2f}{seen}</span></p><p>{html.escape(row['identity'] or 'nobody named')}</p>"
-        f'<p class="faint">{html.escape(where)}</p></div>'
-    )
-
-
-BACKGROUND, FEWEST = 1000, 20  # clips that each is set against; fewer people say nothing
-STRANGERS = 200_000  # pairs of two people that a percentile is of
+BACKGROUND, FEWEST_PEOPLE = 1000, 20  # clips that each is compared with; fewer people than that say nothing
+IMPOSTOR_PAIRS = 200_000  # pairs of two people that percentiles refer to
 ROWS = 2048  # scored at a time
 _COLUMNS = ("video_id", "video_uri", "start_s", "end_s", "identity")
 
 
 @dataclass(frozen=True)
-class Suited:
-    """How well the face and the voice of each clip suit each other, in the order of the clips."""
+class PairScores:
+    """How well the face and the voice of each of C clips match."""
 
     cosine: np.ndarray  # (C,) float32, the model's
-    score: np.ndarray  # (C,) float32, normalised: 0 is what impostors have on average, 1 a deviation above
-    percentile: np.ndarray  # (C,) float32, share of pairs of strangers that score less
+    score: np.ndarray  # (C,) float32, normalised: in standard deviations above the mean of the impostors
+    percentile: np.ndarray  # (C,) float32 in 0..1, share of pairs of two people that score lower
+
+    def of(self, row: int) -> dict[str, float]:
+        """The figures of one clip."""
+        return {name: float(getattr(self, name)[row]) for name in ("score", "percentile", "cosine")}
+
+
+@dataclass(frozen=True)
+class OutliersResult:
+    """What `vclip outliers` found, and of which clips."""
+
+    out: str
+    store: str
+    version: dict[str, int]
+    model: str
+    where: str | None
+    clips: int
+    seen_in_training: int  # clips of people that the model was trained on
+    percentile_median: float
+    below_half_of_the_strangers: int  # clips whose percentile is below one half
 
 
 def outliers(
     store_uri: str, model_folder: Path, out: Path, config: Config, where: str | None = None, most: int = 40
-) -> dict[str, Any]:
-    """Writes outliers.csv (all clips, the least suited first), outliers.json and outliers.html; returns the figures.
+) -> OutliersResult:
+    """Writes outliers.csv (all clips, the lowest score first), outliers.json and outliers.html to `out`.
 
     Args:
         store_uri: the store.
-        model_folder: the checkpoint.
+        model_folder: the checkpoint of the association model.
         out: a new or empty folder.
         config: its `train.seed` draws the impostors, `train.device` is where the model runs.
         where: SQL filter over clips.
-        most: how many the page shows.
+        most: clips that the page shows.
 
     Raises:
         InputError, StoreError: no store, no model, other encoders, too few clips, or `out` is not empty.
     """
-    model, store = open_model(model_folder, config), Store.open(store_uri)
+    model = open_model(model_folder, config)
+    return find_outliers(Store.open(store_uri), model, str(model_folder), out, config.train.seed, where, most)
+
+
+def find_outliers(
+    store: Store,
+    model: Association,
+    model_name: str,
+    out: Path,
+    seed: int = 0,
+    where: str | None = None,
+    most: int = 40,
+    fewest_people: int = FEWEST_PEOPLE,
+) -> OutliersResult:
+    """`outliers` for a store and a model that are open; `fewest_people` are needed as impostors."""
     for expected, found in ((model.face_space, store.spaces("faces")), (model.voice_space, store.spaces("voices"))):
         if expected not in found:
-            raise SpaceError(", ".join(found), expected, f"store {store_uri} with this model")
+            raise SpaceError(", ".join(found), expected, f"store {store.uri} with this model")
     snapshot = store.snapshot()
     with whole_folder(out) as folder:
         clips = clips_with(snapshot, ("faces", "voices"), _COLUMNS, where)
         faces = directions(snapshot, "faces", model.face_space, clips, model.embed_faces)
         voices = directions(snapshot, "voices", model.voice_space, clips, model.embed_voices)
-        suited = suit(faces, voices, _people(clips), config.train.seed)
-        seen, order = seen_by(model, clips), np.argsort(suited.score, kind="stable")
-        result = {
-            "store": store_uri,
-            "version": snapshot.version,
-            "model": str(model_folder),
-            "where": where,
-            "clips": len(clips),
-            "seen_in_training": int(seen.sum()),
-            "percentile_median": float(np.median(suited.percentile)),
-            "below_half_of_the_strangers": int(np.sum(suited.percentile < 0.5)),
-        }
+        scores = score_pairs(faces, voices, _people(clips), seed, fewest_people)
+        seen, order = seen_by(model, clips), np.argsort(scores.score, kind="stable")
+        result = OutliersResult(
+            out=str(out),
+            store=store.uri,
+            version=snapshot.version,
+            model=model_name,
+            where=where,
+            clips=len(clips),
+            seen_in_training=int(seen.sum()),
+            percentile_median=float(np.median(scores.percentile)),
+            below_half_of_the_strangers=int(np.sum(scores.percentile < 0.5)),
+        )
         if seen.any():
-            say(f"{seen.sum()} of {len(clips)} clips had a part in the model's training: it may remember them")
-        _write(folder, clips, suited, seen, order)
-        (folder / "outliers.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            of = f"{seen.sum():,} of {count(len(clips), 'clip')}"
+            say(f"the model was trained on the people of {of}: it may remember them")
+        _write(folder, clips, scores, seen, order)
+        figures = {name: value for name, value in asdict(result).items() if name != "out"}
+        (folder / "outliers.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         rows = clips.take(pa.array(order[:most])).to_pylist()
-        shown = [{**row, **_figures(suited, seen, i)} for row, i in zip(rows, order[:most].tolist(), strict=True)]
-        (folder / "outliers.html").write_text(page(snapshot, shown, result, suited), encoding="utf-8")
-    return {"out": str(out), **result}
+        shown = [row | scores.of(i) | {"seen": bool(seen[i])} for row, i in zip(rows, order[:most], strict=True)]
+        (folder / "outliers.html").write_text(_page(snapshot, shown, scores, result), encoding="utf-8")
+    return result
 
 
-def suit(faces: np.ndarray, voices: np.ndarray, person: np.ndarray, seed: int = 0) -> Suited:
-    """Returns how well the face and the voice of each clip suit each other.
+def score_pairs(
+    faces: np.ndarray,
+    voices: np.ndarray,
+    person: np.ndarray,
+    seed: int = 0,
+    fewest_people: int = FEWEST_PEOPLE,
+    rows: int = ROWS,
+) -> PairScores:
+    """The scores of the face and the voice of each clip.
 
     Args:
-        faces, voices: (C, d) float32, unit norm, in the model's space.
-        person: (C,) int; clips of one are no impostors of each other.
+        faces, voices: (C, d) float32, unit norm, projected by the model.
+        person: (C,) int; clips of one person are no impostors of each other.
         seed: draws the impostors.
+        fewest_people: that must be among the impostors.
+        rows: clips to score at a time.
 
     Raises:
-        InputError: fewer than FEWEST people among the impostors.
+        InputError: fewer people among the impostors.
     """
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(faces))[:BACKGROUND]
-    if len(np.unique(person[chosen])) < FEWEST:
-        raise InputError(f"outliers: found {len(np.unique(person))} people, expected {FEWEST} to set a pair against")
-    with step("setting pairs against impostors", 2 * len(faces), "vectors") as scoring:
-        by_face = _level(faces, voices[chosen], person, person[chosen], scoring)
-        by_voice = _level(voices, faces[chosen], person, person[chosen], scoring)
+    if len(np.unique(person[chosen])) < fewest_people:
+        raise InputError(
+            f"outliers: found {count(len(np.unique(person)), 'person', 'people')}, expected at least {fewest_people} "
+            "to compare each pair with others"
+        )
+    with step("comparing pairs with impostors", 2 * len(faces), "vectors") as scoring:
+        by_face = _level(faces, voices[chosen], person, person[chosen], rows, scoring)
+        by_voice = _level(voices, faces[chosen], person, person[chosen], rows, scoring)
 
     def score(face: np.ndarray, voice: np.ndarray) -> np.ndarray:
-        cosine = _cosines(faces, voices, face, voice)
-        normed = (
-            ((cosine - level.mean[row]) / level.std[row]) for level, row in ((by_face, face), (by_voice, voice))
-        )
-        return sum(normed) / 2
+        cosine = _cosines(faces, voices, face, voice, rows)
+        of_face = (cosine - by_face.mean[face]) / by_face.std[face]
+        of_voice = (cosine - by_voice.mean[voice]) / by_voice.std[voice]
+        return (of_face + of_voice) / 2
 
     each = np.arange(len(faces))
-    one, other = rng.integers(0, len(faces), (2, STRANGERS))
-    strangers = person[one] != person[other]
-    impostors, own = np.sort(score(one[strangers], other[strangers])), score(each, each)
-    below = sum(np.searchsorted(impostors, own, side) for side in ("left", "right")) / 2  # ties count half
-    return Suited(_cosines(faces, voices, each, each), own, (below / len(impostors)).astype(np.float32))
-
-
-def _cosines(faces: np.ndarray, voices: np.ndarray, face: np.ndarray, voice: np.ndarray) -> np.ndarray:
-    """Returns the cosines (n,) float32 of rows of faces (n,) with rows of voices (n,)."""
-    parts = (slice(start, start + ROWS) for start in range(0, len(face), ROWS))
-    return np.concatenate([np.einsum("nd,nd->n", faces[face[part]], voices[voice[part]]) for part in parts])
-
-
-def _level(vectors: np.ndarray, impostors: np.ndarray, person: np.ndarray, whose: np.ndarray, scoring: Step) -> Level:
-    """Returns what each vector (C, d) scores with the impostors (b, d) that are not of its own person."""
-    mean, std = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
-    for start in range(0, len(vectors), ROWS):
-        part = slice(start, start + ROWS)
-        scores, others = vectors[part] @ impostors.T, person[part, None] != whose
-        count = others.sum(axis=1)
-        mean[part] = np.sum(scores * others, axis=1) / count
-        std[part] = np.sqrt(np.sum((scores - mean[part, None]) ** 2 * others, axis=1) / count)
-        scoring.advance(len(scores))
-    return Level(mean, np.maximum(std, 1e-9))
+    one, other = rng.integers(0, len(faces), (2, IMPOSTOR_PAIRS))
+    different = person[one] != person[other]
+    impostors, own = np.sort(score(one[different], other[different])), score(each, each)
+    below = (
+        np.searchsorted(impostors, own, "left") + np.searchsorted(impostors, own, "right")
+    ) / 2  # ties count half
+    percentile = (below / len(impostors)).astype(np.float32)
+    return PairScores(_cosines(faces, voices, each, each, rows), own, percentile)
 
 
 def seen_by(model: Association, clips: pa.Table) -> np.ndarray:
-    """Returns which clips (C,) bool had a part in the model's training, or are of somebody who had."""
+    """Which clips the model was trained on, themselves or through another clip of the same identity; (C,) bool."""
     identity = clips["identity"].fill_null("").to_numpy().astype(str)
     seen = np.isin(hashes_of("clip", clips["clip_id"].to_numpy().astype(str)), model.seen)
     return seen | ((identity != "") & np.isin(hashes_of("identity", identity), model.seen))
 
 
+def _cosines(faces: np.ndarray, voices: np.ndarray, face: np.ndarray, voice: np.ndarray, rows: int) -> np.ndarray:
+    """The cosines (n,) float32 of rows of faces (n,) with rows of voices (n,)."""
+    parts = (slice(start, start + rows) for start in range(0, len(face), rows))
+    return np.concatenate([np.einsum("nd,nd->n", faces[face[part]], voices[voice[part]]) for part in parts])
+
+
+def _level(
+    vectors: np.ndarray, impostors: np.ndarray, person: np.ndarray, whose: np.ndarray, rows: int, scoring: Step
+) -> Level:
+    """The scores of each vector (C, d) with the impostors (b, d) that are not of the same person."""
+    mean, std = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), rows):
+        part = slice(start, start + rows)
+        scores, others = vectors[part] @ impostors.T, person[part, None] != whose
+        number = others.sum(axis=1)
+        mean[part] = np.sum(scores * others, axis=1) / number
+        std[part] = np.sqrt(np.sum((scores - mean[part, None]) ** 2 * others, axis=1) / number)
+        scoring.advance(len(scores))
+    return Level(mean, np.maximum(std, 1e-9))
+
+
 def _people(clips: pa.Table) -> np.ndarray:
-    """Returns the number (C,) of each clip's person; clips of one video that name nobody may be of one person."""
+    """The number (C,) of each clip's person; clips without an identity that share a video count as one person."""
     names = zip(clips["identity"].to_pylist(), clips["video_id"].to_pylist(), strict=True)
     return np.unique([f"i{name}" if name else f"v{video}" for name, video in names], return_inverse=True)[1]
 
 
-def _figures(suited: Suited, seen: np.ndarray, i: int) -> dict[str, Any]:
-    return {
-        "score": float(suited.score[i]),
-        "percentile": float(suited.percentile[i]),
-        "cosine": float(suited.cosine[i]),
-        "seen": bool(seen[i]),
-    }
-
-
-def _write(folder: Path, clips: pa.Table, suited: Suited, seen: np.ndarray, order: np.ndarray) -> None:
+def _write(folder: Path, clips: pa.Table, scores: PairScores, seen: np.ndarray, order: np.ndarray) -> None:
     columns: Mapping[str, list] = {name: clips[name].to_pylist() for name in clips.column_names}
     with (folder / "outliers.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("score", "percentile", "cosine", "seen_in_training", *columns))
         for i in order.tolist():
-            figures = (round(float(value[i]), 4) for value in (suited.score, suited.percentile, suited.cosine))
+            figures = (round(value, 4) for value in scores.of(i).values())
             writer.writerow((*figures, int(seen[i]), *(values[i] for values in columns.values())))
+
+
+def _page(snapshot: Snapshot, shown: list[dict[str, Any]], scores: PairScores, result: OutliersResult) -> str:
+    media = {item.clip["clip_id"]: item for item in media_of(snapshot, [row["clip_id"] for row in shown])}
+    spread = Histogram(evenly(0, 1, 20))
+    spread.add_all(scores.percentile)
+    return render(
+        "outliers.html",
+        result=result,
+        chart=chart_histogram("percentile", spread.edges, spread.counts, spread.quantile(0.5)),
+        clips=[
+            row
+            | {
+                "face": thumbnail(media[row["clip_id"]].face["image"], FACE_PX),
+                "audio": media[row["clip_id"]].voice["audio"],
+            }
+            for row in shown
+        ],
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.association.evaluation_html import page, picture
+from pipelines.association.evaluation_html import page
 from pipelines.association.train import read_pairs
 from pipelines.config import Config
 from pipelines.html.plots import plot_matching, plot_roc, plot_scores
@@ -217,7 +217,7 @@ def write(out: Path, result: Mapping[str, Any]) -> None:
         )
     if matching and matching["v2f"]:
         drawn["matching"] = plot_matching(out / "matching.png", matching)
-    (out / "report.html").write_text(page(result, {k: picture(path) for k, path in drawn.items()}), encoding="utf-8")
+    (out / "report.html").write_text(page(result, drawn), encoding="utf-8")
 
 
 def compare(

@@ -112,8 +112,7 @@ def routes(opened: Opened) -> APIRouter:
 
     @router.get("/stats.html")
     def stats() -> Response:
-        found = {"store": store.uri, **counted(opened.snapshot())}
-        return Response(stats_page(found), media_type="text/html")
+        return Response(stats_page(counted(opened.snapshot(), store.uri)), media_type="text/html")
 
     return router
 

@@ -1,12 +1,17 @@
 """A store looked at: exports, statistics, clusters, outliers, maps, a dataset card."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.app import ConfigFile, Json, Model, Overrides, StoreUri, app, config_of
 from pipelines.cli.output import print_json, print_line, print_result, print_table
+from pipelines.wording import count, number, seconds
+
+if TYPE_CHECKING:
+    from pipelines.analysis.stats import StoreStatistics
 
 Where = Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"gender = 'f'\".")]
 
@@ -68,31 +73,36 @@ def stats(
         print_line(str(out))
 
 
-def _show_stats(result: dict[str, Any]) -> None:
-    from pipelines.html.charts import duration
-
-    videos, clips, people = result["videos"], result["clips"], result["people"]
-    states = ", ".join(f"{count:,} {state}" for state, count in videos["states"].items())
+def _show_stats(result: "StoreStatistics") -> None:
+    videos, clips, people = result.videos, result.clips, result.people
+    states = ", ".join(f"{number:,} {state}" for state, number in videos.states.items())
     rows = [
-        ("videos", f"{videos['count']:,}", f"{duration(videos['duration_s'])}; {states}"),
-        ("clips", f"{clips['count']:,}", duration(clips["seconds"])),
-        *((name, f"{count:,}", "") for name, count in result["rows"].items()),
-        ("people", f"{people['count']:,}", f"{people['clips_of_unknown']:,} clips of nobody named"),
+        ("videos", f"{videos.count:,}", f"{seconds(videos.duration_s)}; {states}"),
+        ("clips", f"{clips.count:,}", seconds(clips.seconds)),
+        *((name, f"{number:,}", "") for name, number in result.rows.items()),
+        ("people", f"{people.count:,}", f"{count(people.clips_of_unknown, 'clip')} without an identity"),
         *(
-            (name, f"{found['known']:,} known", f"{found['unknown']:,} unknown; {found['different']:,} values")
-            for name, found in result["labels"].items()
+            (name, f"{label.known:,} known", f"{label.unknown:,} unknown; {count(label.different, 'value')}")
+            for name, label in result.labels.items()
         ),
-        *((f"split {name or 'none'}", f"{found['clips']:,}", f"{found['people']:,} people")
-          for name, found in result["splits"].items()),
+        *((f"split {name or 'none'}", f"{split.clips:,}", count(split.people, "person", "people"))
+          for name, split in result.splits.items()),
     ]  # fmt: skip
-    print_table(f"store {result['store']}", ("", "", ""), rows)
+    print_table(f"store {result.store}", ("", "", ""), rows)
     rows = [
-        (name, f"{found['count']:,}", *(f"{found[p]:.3g}" for p in ("p5", "p50", "p95")), f"{found['unknown']:,}")
-        for name, found in result["measures"].items()
-        if found["count"]
+        (
+            name,
+            f"{measure.count:,}",
+            number(measure.p5),
+            number(measure.p50),
+            number(measure.p95),
+            f"{measure.unknown:,}",
+        )
+        for name, measure in result.measures.items()
+        if measure.count
     ]
-    print_table("", ("measure", "values", "5 %", "median", "95 %", "unknown"), rows)
-    rows = [(f"{count:,}", state, why) for state, all in videos["reasons"].items() for why, count in all.items()]
+    print_table("", ("measure", "values", "5%", "median", "95%", "unknown"), rows)
+    rows = [(f"{n:,}", state, why) for state, kinds in videos.reasons.items() for why, n in kinds.items()]
     print_table("", ("videos", "state", "reason"), rows)
 
 
@@ -122,8 +132,7 @@ def clusters(
     from pipelines.analysis.clusters import clusters
 
     result = clusters(store, out, of, method, where, duplicates)
-    shown = result if as_json else {**result, "version": None}
-    print_result(shown, as_json, f"clusters {out}")
+    print_result(result if as_json else replace(result, version={}), as_json, f"clusters {out}")
 
 
 @app.command()
@@ -147,7 +156,7 @@ def outliers(
     from pipelines.analysis.outliers import outliers
 
     result = outliers(store, model, out, config_of(config, set, "train.device", "train.seed"), where, most)
-    print_result(result if as_json else {**result, "version": None}, as_json, f"outliers {out}")
+    print_result(result if as_json else replace(result, version={}), as_json, f"outliers {out}")
 
 
 @app.command("map")
@@ -192,7 +201,7 @@ def card(
 
     result = card(store, out)
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
         return
-    for file in result["files"]:
+    for file in result.files:
         print_line(file)

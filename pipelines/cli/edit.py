@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.app import Json, StoreUri, edits
-from pipelines.cli.output import count, print_json, print_line, print_table
+from pipelines.cli.output import print_json, print_line, print_table
+from pipelines.wording import count
 
 Clips = Annotated[list[str], typer.Argument(help="clip_ids.")]
 Why = Annotated[str, typer.Option("--why", help="Kept with the edit.")]

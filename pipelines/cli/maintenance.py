@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Version, app, at_of, config_of, tags
-from pipelines.cli.output import count, print_json, print_line, print_result, print_table
+from pipelines.cli.output import print_json, print_line, print_result, print_table
+from pipelines.wording import count
 
 
 @app.command()

@@ -87,16 +87,6 @@ def printable(text: str, but: str = "") -> str:
     )
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
-    """A number with its noun.
-
-    Example:
-        >>> count(1, "clip"), count(1220, "clip"), count(2, "identity", "identities")
-        ('1 clip', '1,220 clips', '2 identities')
-    """
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
 def examples(ids: Sequence[str]) -> str:
     """A list of ids for people: how many, and the first few; empty for none."""
     return f"{len(ids):,}: {', '.join(ids[:EXAMPLES])}{' ...' if len(ids) > EXAMPLES else ''}" if ids else ""

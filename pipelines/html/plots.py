@@ -1,6 +1,12 @@
-"""The pictures that runs leave beside their numbers: ROC, scores, matching and training curves."""
+"""Plots: image files that runs leave beside their numbers, and charts that pages hold as SVG.
 
+The colours of a chart are the page's own, so it reads by day and by night; its text is text.
+"""
+
+import io
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -8,13 +14,72 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pyarrow as pa
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-matplotlib.use("agg")
-from matplotlib import pyplot as plt
+from pipelines.html.page import COLOURS
+from pipelines.wording import count, number, seconds
 
-from pipelines.html.charts import COLOURS
+INK, ACCENT, FAINT, LINE, LIMIT = "#1f2933", "#2f6f9f", "#9aa5b1", "#d9e2ec", "#c2452d"
+FEWEST_BINS = 12
+# What a chart's colours are called in style.css.
+_VARIABLES = {INK: "var(--ink)", ACCENT: "var(--accent)", FAINT: "var(--faint)", LINE: "var(--line)",
+              LIMIT: "var(--limit)"}  # fmt: skip
 
-INK, ACCENT, FAINT = "#1f2933", "#2f6f9f", "#9aa5b1"
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart for a page."""
+
+    title: str
+    text: str  # one line of figures
+    svg: Markup
+
+
+def chart_histogram(
+    title: str, edges: Sequence[float], counts: Sequence[int], median: float, limit: float | None = None
+) -> Chart:
+    """A histogram over the bins that hold values; all bins are drawn equally wide.
+
+    Args:
+        title: what is counted, with its unit.
+        edges: of n bins, n + 1 ascending values.
+        counts: values in each of the n bins.
+        median: of the values.
+        limit: a threshold to mark, below which values were dropped.
+    """
+    first, last = _shown_bins(edges, counts, limit)
+    shown = np.arange(first, last + 1)
+    figure, axes = _chart()
+    axes.stairs(counts[first:last], shown, fill=True, color=ACCENT, clip_on=False)
+    axes.set(xlim=(first, last), ylim=(0, max(counts)))
+    axes.set_xticks(
+        [first, (first + last) // 2, last], [number(edges[i]) for i in (first, (first + last) // 2, last)]
+    )
+    text = f"{count(sum(counts), 'value')}, median {number(median)}"
+    if limit is not None:
+        axes.axvline(float(np.interp(limit, edges, range(len(edges)))), color=LIMIT, linestyle="--", clip_on=False)
+        text += f", kept from {number(limit)}"
+    return Chart(title, text, _svg(figure))
+
+
+def chart_over_time(title: str, sums: Sequence[float], bin_s: float, unit: str) -> Chart:
+    """An area over the time of a run: amounts per minute.
+
+    Args:
+        title: what is counted.
+        sums: the amount in each bin of time.
+        bin_s: width of a bin.
+        unit: of an amount per minute.
+    """
+    rates = [60 * amount / bin_s for amount in sums] or [0.0]
+    figure, axes = _chart()
+    axes.stairs(rates, range(len(rates) + 1), fill=True, color=ACCENT, clip_on=False)
+    axes.set(xlim=(0, len(rates)), ylim=(0, max(rates) or 1))
+    axes.set_xticks([0, len(rates)], ["0", seconds(bin_s * len(rates))])
+    text = f"{number(float(np.mean(rates)))} {unit} on average, {number(max(rates))} at most"
+    return Chart(title, text, _svg(figure))
 
 
 def plot_roc(path: str | Path, curves: Mapping[str, Mapping[str, Any]]) -> Path:
@@ -30,13 +95,13 @@ def plot_roc(path: str | Path, curves: Mapping[str, Mapping[str, Any]]) -> Path:
 
 
 def plot_scores(path: str | Path, histogram: Mapping[str, Sequence[float]], eer: float, score: str) -> Path:
-    """Draws how the scores of one person's faces and voices, and of two people's, are spread.
+    """Draws the score distributions of matched pairs (one person) and mismatched pairs (two people).
 
     Args:
-        path: of the picture.
+        path: of the image file.
         histogram: edges (n + 1), and the densities `same` and `other` (n).
         eer: equal error rate, 0..1.
-        score: what a score is, as "cosine".
+        score: the name of the score, such as "cosine".
     """
     figure, axes = _axes(score, "density", (4.6, 4.4))
     for name, label, colour in (("other", "two people", FAINT), ("same", "one person", ACCENT)):
@@ -49,9 +114,9 @@ def plot_scores(path: str | Path, histogram: Mapping[str, Sequence[float]], eer:
 
 
 def plot_matching(path: str | Path, matching: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Path:
-    """Draws how often the true one of N is chosen; `matching`: v2f, f2v -> 1:N -> value, low, high."""
-    figure, axes = _axes("N, one of them true", "chosen rightly", (4.6, 4.4))
-    labels = {"v2f": "the face of a voice", "f2v": "the voice of a face"}
+    """Draws the accuracy of 1:N matching; `matching`: v2f, f2v -> 1:N -> value, low, high."""
+    figure, axes = _axes("candidates N", "accuracy", (4.6, 4.4))
+    labels = {"v2f": "voice to face", "f2v": "face to voice"}
     choices: list[int] = []
     for (direction, by_n), colour in zip(matching.items(), COLOURS, strict=False):
         choices = [int(name.partition(":")[2]) for name in by_n]
@@ -67,7 +132,7 @@ def plot_matching(path: str | Path, matching: Mapping[str, Mapping[str, Mapping[
 
 
 def plot_folds(path: str | Path, folds: Sequence[Mapping[str, Any]]) -> Path:
-    """Draws the ROC curve of each fold of a cross-validation, faintly, and their mean."""
+    """Draws the ROC curve of each fold of a cross-validation in grey, and their mean."""
     figure, axes = _axes("false-alarm rate", "hit rate", (4.6, 4.4))
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
     grid = folds[0]["roc_false_alarm"]
@@ -82,9 +147,9 @@ def plot_folds(path: str | Path, folds: Sequence[Mapping[str, Any]]) -> Path:
 
 
 def plot_methods(path: str | Path, methods: Sequence[Mapping[str, Any]]) -> Path:
-    """Draws the AUC of each method, the best on top: the mean over folds and their spread, plain and normalised."""
+    """Draws the AUC of each method, the best on top: mean and standard deviation over folds, plain and normalised."""
     figure, axes = _axes(
-        "AUC on people never seen: mean and standard deviation of folds", "", (6.4, 0.9 + 0.42 * len(methods))
+        "AUC on unseen people: mean and standard deviation over folds", "", (6.4, 0.9 + 0.42 * len(methods))
     )
     rows = range(len(methods), 0, -1)
     for name, label, colour, shift in (
@@ -108,16 +173,17 @@ def plot_systems(
     measures: Mapping[str, str],
     ticks: Sequence[float] | None = None,
 ) -> Path:
-    """Draws what each system reaches, with its interval; references are hollow and grey.
+    """Draws the figures of each system with their intervals; references are hollow and grey.
 
     Args:
-        path: of the picture.
-        systems: each with `system`, its name, `reference`, whether it is one, and a figure for each measure.
-        measures: their names, and what they are called.
-        ticks: of a scale that all measures share; it is shown whole.
+        path: of the image file.
+        systems: each with `system` (name), `reference` (whether it is one) and an interval for each measure.
+        measures: key -> label.
+        ticks: the whole scale, where all measures share one.
     """
     size = (0.5 + 3.0 * len(measures), 1.0 + 0.36 * len(systems))
-    figure, panels = plt.subplots(1, len(measures), figsize=size, sharey=True, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axes, (name, label) in zip(panels, measures.items(), strict=True):
         _trim(axes, label, "")
         axes.grid(axis="y", visible=False)
@@ -137,7 +203,7 @@ def plot_systems(
 
 
 def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
-    """Draws the loss and the dev AUC of a training run over its steps, and marks the step that was kept."""
+    """Draws the loss and the dev AUC of a training run over its steps, and marks the step whose model was kept."""
     figure, axes = _axes("step", "AUC on held-out people", (5.6, 3.6))
     axes.plot(history["step"], history["dev_auc"], color=ACCENT, linewidth=2)
     kept = history["step"].index(history["best_step"])
@@ -158,12 +224,12 @@ def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
 def plot_map(
     path: str | Path, points: np.ndarray, axes: Sequence[str], title: str, values: pa.ChunkedArray | None
 ) -> Path:
-    """Draws points on a plane, coloured by numbers or by the most frequent texts; what is not known is grey.
+    """Draws points on a plane, coloured by numbers or by the most frequent texts; unknown values are grey.
 
     Args:
-        path: of the picture; points are pixels also in an SVG, or a million would make it unreadable.
+        path: of the image file; points are pixels also in an SVG, or a million would make it unreadable.
         points: (n, 2).
-        axes: what the coordinates are.
+        axes: the labels of the coordinates.
         title: what the points are.
         values: (n,) numbers or texts.
     """
@@ -172,11 +238,11 @@ def plot_map(
     style = {"s": float(np.clip(2e4 / len(points), 0.5, 24)), "linewidths": 0, "rasterized": True, "alpha": 0.8}
     rows = {"": np.arange(len(points))} if values is None else None
     if values is not None and pa.types.is_floating(values.type):
-        number = values.to_numpy(zero_copy_only=False).astype(float)
-        known = np.isfinite(number)
+        numbers = values.to_numpy(zero_copy_only=False).astype(float)
+        known = np.isfinite(numbers)
         drawn.scatter(*points[~known].T, color=FAINT, **style)
-        low, high = np.percentile(number[known], (2, 98)) if known.any() else (0, 1)
-        found = drawn.scatter(*points[known].T, c=number[known], cmap="viridis", vmin=low, vmax=high, **style)
+        low, high = np.percentile(numbers[known], (2, 98)) if known.any() else (0, 1)
+        found = drawn.scatter(*points[known].T, c=numbers[known], cmap="viridis", vmin=low, vmax=high, **style)
         figure.colorbar(found, ax=drawn, shrink=0.7, extend="both").outline.set_visible(False)
     else:
         rows = rows or _kinds(np.array(values.fill_null("").to_pylist()))
@@ -192,29 +258,64 @@ def plot_map(
 
 
 def _kinds(texts: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the rows of the most frequent texts, as many as there are colours, of all others and of the empty."""
-    names, number, count = np.unique(texts, return_inverse=True, return_counts=True)
-    most = [i for i in np.argsort(-count, kind="stable") if names[i]][: len(COLOURS)]
-    kinds = {str(names[i]): np.flatnonzero(number == i) for i in most}
-    others = np.flatnonzero(~np.isin(number, most) & (texts != ""))
+    """Text -> its rows, for as many of the most frequent texts as there are colours; then `others` and `unknown`."""
+    names, index, sizes = np.unique(texts, return_inverse=True, return_counts=True)
+    most = [i for i in np.argsort(-sizes, kind="stable") if names[i]][: len(COLOURS)]
+    kinds = {str(names[i]): np.flatnonzero(index == i) for i in most}
+    others = np.flatnonzero(~np.isin(index, most) & (texts != ""))
     rest = {"others": others, "unknown": np.flatnonzero(texts == "")}
     return kinds | {name: rows for name, rows in rest.items() if len(rows)}
 
 
-def _axes(x: str, y: str, size: tuple[float, float]) -> tuple[Any, Any]:
-    figure, axes = plt.subplots(figsize=size, layout="constrained")
+def _shown_bins(edges: Sequence[float], counts: Sequence[int], limit: float | None) -> tuple[int, int]:
+    """The bins from the first to the last that holds values or the limit, widened to FEWEST_BINS where there are."""
+    used = [i for i, held in enumerate(counts) if held]
+    used += [i for i in range(len(counts)) if limit is not None and edges[i] <= limit < edges[i + 1]]
+    low, high, most = min(used), max(used) + 1, len(counts)
+    while high - low < min(FEWEST_BINS, most):
+        low, high = max(0, low - 1), min(most, high + 1)
+    return low, high
+
+
+def _chart() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(3.6, 1.25), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(LINE)
+    axes.set_yticks([])
+    axes.tick_params(bottom=False, labelcolor=FAINT, labelsize=8)
+    return figure, axes
+
+
+def _svg(figure: Figure) -> Markup:
+    """The figure as an element for a page: without a size, without names that a second chart would repeat."""
+    drawn = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none"}):  # text stays text
+        figure.savefig(drawn, format="svg", transparent=True)
+    svg = drawn.getvalue()
+    svg = svg[svg.index("<svg") :].rstrip()
+    for unwanted in (r"<metadata>.*?</metadata>", r"<defs>.*?</defs>", r'(?<=<g) id="[^"]*"', r"<!--.*?-->",
+                     r' xmlns(:xlink)?="[^"]*"', r'(?<=<svg) width="[^"]*" height="[^"]*"'):  # fmt: skip
+        svg = re.sub(unwanted, "", svg, flags=re.DOTALL)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    return Markup(svg)
+
+
+def _axes(x: str, y: str, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
     _trim(axes, x, y)
     return figure, axes
 
 
-def _trim(axes: Any, x: str, y: str) -> None:
+def _trim(axes: Axes, x: str, y: str) -> None:
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.2)
 
 
-def _save(figure: Any, path: str | Path) -> Path:
+def _save(figure: Figure, path: str | Path) -> Path:
     figure.savefig(path, dpi=130)
-    plt.close(figure)
     return Path(path)

@@ -1,4 +1,4 @@
-"""Pictures made small for a page."""
+"""Thumbnails for pages."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ SIDE_PX = 96
 
 
 def thumbnail(jpeg: bytes, side_px: int = SIDE_PX) -> bytes:
-    """Returns a JPEG, shrunk to a square; nothing where it is no picture."""
+    """The image shrunk to a square JPEG; empty where it cannot be decoded."""
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
     if image is None:
         return b""

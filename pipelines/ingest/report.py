@@ -174,11 +174,15 @@ class RunReport:
         with whole_file(folder / "summary.json") as part:
             part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         with whole_file(folder / "report.html") as part:
-            part.write_text(page(self, result), encoding="utf-8")
+            part.write_text(self._page(result), encoding="utf-8")
         return folder / "report.html"
 
+    def _page(self, result: dict[str, Any]) -> str:
+        reasons = {state: kinds.most_common() for state, kinds in self.reasons.items()}
+        return page(result, self.config, self.kept.items, self.fates.most_common(), reasons)
+
     def to_json(self, ended: str = "") -> dict[str, Any]:
-        """Returns all but the pictures."""
+        """Everything but the images."""
         return {
             "ended": ended or "complete",
             "started": self.started.isoformat(timespec="seconds"),

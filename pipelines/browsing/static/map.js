@@ -3,7 +3,7 @@ import { ask } from "./api.js";
 import { count, h, trying } from "./dom.js";
 import { faceOf, openClip } from "./tile.js";
 
-const COLOURS = ["#3b7dae", "#e0a53c", "#45a598", "#cf6a55", "#8d74b8", "#b5739a", "#6f9a3e"]; // as pipelines/html/charts.py
+const COLOURS = ["#3b7dae", "#e0a53c", "#45a598", "#cf6a55", "#8d74b8", "#b5739a", "#6f9a3e"]; // as pipelines/html/page.py
 const OTHER = "#8a97a5";
 const SCALE = [[59, 50, 120], [49, 130, 160], [110, 190, 120], [245, 205, 70]];
 let chosen = null; // kept while other views are open

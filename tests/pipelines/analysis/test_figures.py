@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from dataclasses import asdict
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from tests.support.analysis_world import VIDEOS
 
 
 def test_statistics_are_those_of_a_loop(world, tmp_path):
-    found = json.loads(json.dumps(stats(world.uri, tmp_path / "page.html")))
+    found = json.loads(json.dumps(asdict(stats(world.uri, tmp_path / "page.html"))))
     clips, faces, voices = (world.query(name).to_pylist() for name in ("clips", "faces", "voices"))
     assert found["videos"]["states"] == {"done": VIDEOS, "failed": 1}
     assert found["videos"]["reasons"] == {"failed": {"cut off at … s": 1}}
@@ -48,7 +49,7 @@ def test_the_page_says_what_is_unknown(world, tmp_path):
     text = (tmp_path / "page.html").read_text()
     assert "language" in text
     assert "unknown of 32" in text
-    assert "Known of no clip: age, nationality, licence, consent." in text
+    assert "Unknown for every clip: age, nationality, licence, consent." in text
 
 
 def test_an_empty_store_has_figures_too(tmp_path):
@@ -57,7 +58,7 @@ def test_an_empty_store_has_figures_too(tmp_path):
 
     store = Store.create(str(tmp_path / "empty"), FACES, VOICES)
     found = stats(store.uri, tmp_path / "page.html")
-    assert (found["clips"]["count"], found["people"]["count"]) == (0, 0)
+    assert (found.clips.count, found.people.count) == (0, 0)
     card(store.uri, tmp_path / "card")
 
 

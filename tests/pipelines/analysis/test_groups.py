@@ -10,7 +10,6 @@ from sklearn.decomposition import PCA
 from pipelines.analysis import clusters, maps, outliers
 from pipelines.analysis.clip_vectors import clips_with, directions
 from pipelines.analysis.clusters import near_duplicates
-from pipelines.config import Config
 from tests.support.analysis_world import near
 from vclip.association.pairs import hashes_of
 from vclip.errors import InputError, SpaceError
@@ -39,13 +38,13 @@ def test_directions_are_the_normed_means_of_each_clip(world):
 @pytest.mark.parametrize(("of", "method"), [("both", "linkage"), ("both", "hdbscan"), ("faces", "hdbscan")])
 def test_planted_people_are_found(world, tmp_path, of, method):
     result = clusters.clusters(world.uri, tmp_path / "out", of, method)
-    found = result["agreement_with_names"]
-    assert found["precision"] == 1
+    found = result.agreement_with_names
+    assert found.precision == 1
     if of == "both":  # one kind alone tears a person apart now and then
-        assert found["recall"] == found["b_cubed_f1"] == 1
-        assert (result["clips"], result["clusters"], result["largest"]) == (48, 8, 6)
+        assert found.recall == found.b_cubed_f1 == 1
+        assert (result.clips, result.clusters, result.largest) == (48, 8, 6)
     else:
-        assert found["recall"] > 0.8
+        assert found.recall > 0.8
     rows = table_of(tmp_path / "out" / "clusters.csv")
     assert [int(row["cluster"]) for row in rows] == sorted(int(row["cluster"]) for row in rows)
     assert len(rows) == 48
@@ -62,8 +61,8 @@ def test_agreement_is_that_of_all_pairs():
     one, other = np.triu_indices(60, 1)
     grouped, same = group[one] == group[other], person[one] == person[other]
     found = clusters.agreement(group, person)
-    assert found["precision"] == pytest.approx(np.sum(grouped & same) / np.sum(grouped))
-    assert found["recall"] == pytest.approx(np.sum(grouped & same) / np.sum(same))
+    assert found.precision == pytest.approx(np.sum(grouped & same) / np.sum(grouped))
+    assert found.recall == pytest.approx(np.sum(grouped & same) / np.sum(same))
 
 
 def test_near_duplicates_are_near_in_face_and_voice():
@@ -92,10 +91,9 @@ def test_what_cannot_be_clustered_is_said(world, tmp_path, wrong, said):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_hdbscan_refuses_more_than_it_can_do(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(clusters, "MOST_HDBSCAN", 40)
+def test_hdbscan_refuses_more_than_it_can_do(world, tmp_path):
     with pytest.raises(InputError, match="at most 40"):
-        clusters.clusters(world.uri, tmp_path / "out", method="hdbscan")
+        clusters.clusters(world.uri, tmp_path / "out", method="hdbscan", most_hdbscan=40)
 
 
 def planted_pairs(count=300, dim=16, seed=0):
@@ -107,37 +105,36 @@ def planted_pairs(count=300, dim=16, seed=0):
     return (*unit, np.arange(count))
 
 
-def test_swapped_voices_are_the_least_suited_and_have_any_percentile():
+def test_swapped_voices_score_lowest_and_have_any_percentile():
     faces, voices, person = planted_pairs(600, 64)
     swapped = np.arange(0, 600, 6)
     voices[swapped] = voices[np.roll(swapped, 1)]
-    suited = outliers.suit(faces, voices, person)
+    scores = outliers.score_pairs(faces, voices, person)
     bad = np.isin(person, swapped)
-    assert suited.score[bad].mean() < 0.5 < suited.score[~bad].mean()
-    assert bad[np.argsort(suited.score)[:80]].mean() > 0.95
+    assert scores.score[bad].mean() < 0.5 < scores.score[~bad].mean()
+    assert bad[np.argsort(scores.score)[:80]].mean() > 0.95
     # Kolmogorov and Smirnov's bound at 1 in 1000 for 100 pairs of strangers.
-    drift = np.abs(np.sort(suited.percentile[bad]) - (np.arange(100) + 0.5) / 100).max()
+    drift = np.abs(np.sort(scores.percentile[bad]) - (np.arange(100) + 0.5) / 100).max()
     assert drift < 1.95 / np.sqrt(100)
-    assert (np.argsort(suited.percentile, kind="stable")[0], suited.percentile.max() <= 1) == (
-        suited.score.argmin(),
+    assert (np.argsort(scores.percentile, kind="stable")[0], scores.percentile.max() <= 1) == (
+        scores.score.argmin(),
         True,
     )
 
 
-def test_the_score_is_that_of_a_loop_over_other_people(monkeypatch):
-    monkeypatch.setattr(outliers, "ROWS", 7)
+def test_the_score_is_that_of_a_loop_over_other_people():
     faces, voices, person = planted_pairs(60)
     person = person // 2
-    suited = outliers.suit(faces, voices, person)
+    scores = outliers.score_pairs(faces, voices, person, rows=7)
     for i in range(60):
         others = person != person[i]
         by_face, by_voice = voices[others] @ faces[i], faces[others] @ voices[i]
         own = faces[i] @ voices[i]
         expected = ((own - by_face.mean()) / by_face.std() + (own - by_voice.mean()) / by_voice.std()) / 2
-        assert suited.score[i] == pytest.approx(expected, abs=1e-3)
+        assert scores.score[i] == pytest.approx(expected, abs=1e-3)
 
 
-def test_outliers_of_a_store_are_listed_and_shown(world, tmp_path, monkeypatch):
+def test_outliers_of_a_store_are_listed_and_shown(world, tmp_path):
     seen = hashes_of("clip", np.array([world.query("clips")["clip_id"][0].as_py()]))
     model = SimpleNamespace(
         face_space=world.face_space,
@@ -146,26 +143,24 @@ def test_outliers_of_a_store_are_listed_and_shown(world, tmp_path, monkeypatch):
         embed_faces=lambda x: x[:, :6],
         embed_voices=lambda x: x,
     )
-    monkeypatch.setattr(outliers, "open_model", lambda folder, config: model)
-    monkeypatch.setattr(outliers, "FEWEST", 5)
-    result = outliers.outliers(world.uri, tmp_path, tmp_path / "out", Config(), most=3)
+    result = outliers.find_outliers(world, model, "a model", tmp_path / "out", most=3, fewest_people=5)
     rows = table_of(tmp_path / "out" / "outliers.csv")
-    assert (result["clips"], result["seen_in_training"], len(rows)) == (48, 1, 48)
+    assert (result.clips, result.seen_in_training, len(rows)) == (48, 1, 48)
     scores = [float(row["score"]) for row in rows]
     assert scores == sorted(scores)
     assert sum(int(row["seen_in_training"]) for row in rows) == 1
     text = (tmp_path / "out" / "outliers.html").read_text()
     assert text.count("data:audio/flac") == text.count("data:image/jpeg") == 3
-    assert "had a part in the model" in text
+    assert "The model was trained on people of 1 of 48 clips" in text
     model.voice_space = "ecapa"
     with pytest.raises(SpaceError):
-        outliers.outliers(world.uri, tmp_path, tmp_path / "other", Config())
+        outliers.find_outliers(world, model, "a model", tmp_path / "other")
 
 
 def test_outliers_need_people_to_compare_with():
     faces, voices, person = planted_pairs(60)
-    with pytest.raises(InputError, match="found 3 people, expected 20"):
-        outliers.suit(faces, voices, person // 20)
+    with pytest.raises(InputError, match="found 3 people, expected at least 20"):
+        outliers.score_pairs(faces, voices, person // 20)
 
 
 def test_the_map_is_scikit_learns_pca(world, tmp_path):

@@ -11,7 +11,8 @@ import pytest
 import vclip
 from pipelines.cli.app import GROUPS
 from pipelines.cli.extra import missing_extra
-from pipelines.cli.output import count, examples, interval, print_json, print_line, print_result, print_table
+from pipelines.cli.output import examples, interval, print_json, print_line, print_result, print_table
+from pipelines.wording import count
 from tests.support import ROOT
 
 HOSTILE = ["Interview [dQw4w9WgXcQ].mp4", "[/bold] [red]x", "a:smile:b", "[link=file:///etc]x[/link]", "100%.mp4"]

@@ -1,0 +1,85 @@
+"""Numbers for people, on pages and on the command line: with units, three significant digits and agreeing plurals."""
+
+MINUTE_S, HOUR_S = 60, 3600
+
+
+def plural(number: float, noun: str, several: str = "") -> str:
+    """The noun in the form that agrees with the number.
+
+    Example:
+        >>> plural(1, "clip"), plural(0, "clip"), plural(2, "identity", "identities")
+        ('clip', 'clips', 'identities')
+    """
+    return noun if number == 1 else several or noun + "s"
+
+
+def count(number: int, noun: str, several: str = "") -> str:
+    """A number with its noun.
+
+    Example:
+        >>> count(1, "clip"), count(1220, "clip"), count(2, "identity", "identities")
+        ('1 clip', '1,220 clips', '2 identities')
+    """
+    return f"{number:,} {plural(number, noun, several)}"
+
+
+def number(value: float) -> str:
+    """A number with three significant digits, or with all digits before the point; integers are exact.
+
+    Example:
+        >>> number(0.8234), number(12.345), number(1234.5), number(7), number(1220)
+        ('0.823', '12.3', '1,234', '7', '1,220')
+    """
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """A share (0..1) in percent; small shares keep two digits.
+
+    Example:
+        >>> percent(0.123), percent(0.0123), percent(1.0), percent(0.0)
+        ('12%', '1.2%', '100%', '0%')
+    """
+    return f"{100 * share:.2g}%" if 0 < share < 0.1 else f"{100 * share:.0f}%"
+
+
+def seconds(time_s: float) -> str:
+    """A duration in the units that suit its length.
+
+    Example:
+        >>> seconds(3.42), seconds(34.2), seconds(250), seconds(1234), seconds(4800), seconds(1.9e6)
+        ('3.4 s', '34 s', '4 min 10 s', '21 min', '1 h 20 min', '528 h')
+    """
+    if time_s < 9.95:
+        return f"{time_s:.1f} s"
+    if round(time_s) < MINUTE_S:
+        return f"{time_s:.0f} s"
+    if round(time_s) < 10 * MINUTE_S:
+        return _two_units(round(time_s), MINUTE_S, "min", "s")
+    minutes = round(time_s / MINUTE_S)
+    if minutes < MINUTE_S:
+        return f"{minutes} min"
+    if minutes < 10 * MINUTE_S:
+        return _two_units(minutes, MINUTE_S, "h", "min")
+    return f"{time_s / HOUR_S:,.0f} h"
+
+
+def size(size_bytes: float) -> str:
+    """A number of bytes in decimal units.
+
+    Example:
+        >>> size(812), size(2_534_000), size(1.23e12)
+        ('812 bytes', '2.53 MB', '1.23 TB')
+    """
+    if size_bytes < 999.5:
+        return count(round(size_bytes), "byte")
+    units = ("kB", "MB", "GB", "TB", "PB")
+    power = 1
+    while size_bytes >= 999.5 * 1000**power and power < len(units):
+        power += 1
+    return f"{size_bytes / 1000**power:.3g} {units[power - 1]}"
+
+
+def _two_units(value: int, per: int, large: str, small: str) -> str:
+    whole, rest = divmod(value, per)
+    return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"
