@@ -9,6 +9,7 @@ command says in one line what to install. In the second, with `vclip[pipelines]`
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = (options.work or Path(folder)).resolve()
         work.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would pack what an earlier build left there
         _run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", work / "dist", ROOT], work)
         (wheel,) = (work / "dist").glob("vclip-*.whl")
         constraints = ROOT / "constraints.txt"
