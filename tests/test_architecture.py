@@ -1,6 +1,8 @@
 """The arrows of the house: pipelines -> {vclip, stores}, never back; and vclip lives without Ray and LanceDB."""
 
 import ast
+import functools
+import graphlib
 import subprocess
 import sys
 import textwrap
@@ -21,10 +23,21 @@ FORBIDDEN = {
 EXTRACTION = "pipelines.extraction"
 
 
+# The floors of `pipelines`, from the top. A file imports from its own floor and from those below.
+FLOORS = (
+    {"cli"},
+    {"browsing", "quickstart"},
+    {"analysis", "association", "generation", "ingest", "inspection", "listening", "maintenance", "search"},
+    {"config"},
+    {"extraction"},
+    {"cluster", "files", "html", "progress", "wording"},
+)
+
+
 def _imports(path):
     """Yields (line, full dotted name) of every import in a file, relative ones resolved."""
     package = path.relative_to(ROOT).parent.parts
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+    for node in _nodes(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -38,6 +51,42 @@ def _imports(path):
             and isinstance(node.args[0], ast.Constant)
         ):
             yield node.lineno, node.args[0].value
+
+
+def _nodes(tree):
+    """Every node below one, those that only a type checker reads left out."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from _nodes(node)
+
+
+@functools.cache
+def _graph():
+    """Each module of the three packages, and the modules that it imports, at its top or inside a function."""
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for folder in ("vclip", "stores", "pipelines")
+        for path in _files(folder)
+    }
+    found = {name: {_module_of(full, paths) for _, full in _imports(path)} for name, path in paths.items()}
+    return {name: targets - {name, ""} for name, targets in found.items()}
+
+
+def _module_of(name, modules):
+    """The module that a dotted name is, or is defined in; empty outside the three packages."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def _circle(graph):
+    """The names along one circle; empty where there is none."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
 
 
 def _files(folder):
@@ -65,6 +114,47 @@ def test_extraction_knows_nothing_else_of_the_pipelines():
         if name.startswith("pipelines.") and not f"{name}.".startswith(f"{EXTRACTION}.")
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert not _circle(_graph())
+
+
+def test_no_folders_of_jobs_import_each_other_in_a_circle():
+    folders = {}
+    for name, targets in _graph().items():
+        if name.startswith("pipelines."):
+            own = folders.setdefault(name.split(".")[1], set())
+            own |= {target.split(".")[1] for target in targets if target.startswith("pipelines.")}
+    for name, targets in folders.items():
+        targets.discard(name)
+    assert not _circle(folders)
+
+
+def test_within_the_pipelines_imports_go_down():
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    wrong = [
+        f"{name} imports {target}"
+        for name, targets in _graph().items()
+        for target in targets
+        if name.startswith("pipelines.") and target.startswith("pipelines.")
+        if floor[name.split(".")[1]] > floor[target.split(".")[1]]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_circles_are_seen():
+    """So that the tests above can fail."""
+    assert sorted(set(_circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}))) == ["a", "b", "c"]
+    assert not _circle({"a": {"b"}, "b": set()})
+
+
+def test_pipelines_is_a_folder_for_each_job_and_a_handful_of_files():
+    loose = [path.name for path in (ROOT / "pipelines").glob("*.py")]
+    assert len(loose) <= 8, loose
+    assert {path.name for path in (ROOT / "pipelines").iterdir() if path.is_dir()} - {"__pycache__", "presets"} <= (
+        set().union(*FLOORS)
+    )
 
 
 def test_nothing_in_the_house_imports_its_tests():

@@ -2,6 +2,7 @@
 
 import ast
 import fnmatch
+import importlib
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -21,7 +22,7 @@ OWN = {"vclip", "stores", "pipelines"}
 # Inside a module that is opened only where the extra is installed, or that says what to install.
 OPTIONAL = {"vclip": EXTRAS["vits"] + EXTRAS["piper"], "pipelines": ["umap-learn"], "stores": []}
 # Modules that the metadata of their distribution does not list, or that come with another one.
-PROVIDERS = {"dlib": ["dlib-bin"], "umap": ["umap-learn"], "starlette": ["fastapi"]}
+PROVIDERS = {"dlib": ["dlib-bin"], "umap": ["umap-learn"], "starlette": ["fastapi"], "markupsafe": ["jinja2"]}
 
 
 def _names(requirements):
@@ -89,3 +90,8 @@ def test_the_pins_hold_what_the_project_asks_for():
 
 def test_the_type_marker_is_there():
     assert Path(vclip.__file__).with_name("py.typed").is_file()
+
+
+def test_the_command_starts_what_is_there():
+    module, _, name = PROJECT["project"]["scripts"]["vclip"].partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
