@@ -21,9 +21,8 @@ from vclip.association.methods import load as load_association
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.speakers.bank import SpeakerBank
 from vclip.speakers.generator import SpeakerGenerator, fit_generator
-from vclip.speakers.retrieval import expected_voices, top_k
 from vclip.speakers.signature import SignatureConfig, TTSSignature
-from vclip.speakers.voice_search import Search, SearchConfig
+from vclip.speakers.voice_search import Search, SearchConfig, expected_voices, top_k
 
 DIM, D_FACE, SPACE = 256, 128, "voices"
 

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from vclip.speakers.bank import SpeakerBank as SpeakerBank
     from vclip.speakers.generator import SpeakerGenerator as SpeakerGenerator
     from vclip.speakers.generator import fit_generator as fit_generator
-    from vclip.speakers.retrieval import expected_voices as expected_voices
-    from vclip.speakers.retrieval import pick_diverse as pick_diverse
-    from vclip.speakers.retrieval import suitability as suitability
     from vclip.speakers.signature import TTSSignature as TTSSignature
     from vclip.speakers.signature import fit_signature as fit_signature
     from vclip.speakers.voice_search import Search as Search
     from vclip.speakers.voice_search import SearchConfig as SearchConfig
+    from vclip.speakers.voice_search import expected_voices as expected_voices
+    from vclip.speakers.voice_search import pick_diverse as pick_diverse
+    from vclip.speakers.voice_search import suitability as suitability
     from vclip.tts import open_tts as open_tts
 
 __version__ = "0.1.0"
@@ -59,9 +59,9 @@ _HOMES = {
     "fit_generator": "vclip.speakers.generator:fit_generator",
     "TTSSignature": "vclip.speakers.signature:TTSSignature",
     "fit_signature": "vclip.speakers.signature:fit_signature",
-    "expected_voices": "vclip.speakers.retrieval:expected_voices",
-    "suitability": "vclip.speakers.retrieval:suitability",
-    "pick_diverse": "vclip.speakers.retrieval:pick_diverse",
+    "expected_voices": "vclip.speakers.voice_search:expected_voices",
+    "suitability": "vclip.speakers.voice_search:suitability",
+    "pick_diverse": "vclip.speakers.voice_search:pick_diverse",
     "Search": "vclip.speakers.voice_search:Search",
     "SearchConfig": "vclip.speakers.voice_search:SearchConfig",
     "open_face_encoder": "vclip.encoders:open_face_encoder",

@@ -31,8 +31,8 @@ from vclip.errors import InputError, SpaceError
 from vclip.speakers.baselines import DIRECT, DRAWN, REFERENCES, SYSTEMS, ask
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.metrics import Heard
-from vclip.speakers.retrieval import face_directions
 from vclip.speakers.signature import TTSSignature
+from vclip.speakers.voice_search import face_directions
 from vclip.tts import open_tts
 from vclip.tts.quality import speech_quality
 

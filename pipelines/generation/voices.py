@@ -8,11 +8,10 @@ import numpy as np
 from pipelines.config import Config, GenerateConfig
 from pipelines.progress import say
 from vclip.association.base import Association
+from vclip.speakers.bank import known_similarity_limit, nearest_known
 from vclip.speakers.generator import SpeakerGenerator
-from vclip.speakers.known_speakers import likeness_bound, nearest_known
-from vclip.speakers.retrieval import face_directions
 from vclip.speakers.signature import TTSSignature
-from vclip.speakers.voice_search import Search
+from vclip.speakers.voice_search import Search, face_directions
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Casting:
         settings: GenerateConfig,
     ):
         bound = settings.known_similarity
-        bound = likeness_bound(generator.bank) if bound is None else bound
+        bound = known_similarity_limit(generator.bank) if bound is None else bound
         self._model, self._bank, self._seed = model, generator.bank, settings.seed
         self._search = Search(model, generator, signature, settings, bound)
         self.refused = self._search.refused

@@ -1,9 +1,11 @@
 """What evaluation and search ask of a model: two embeddings, and a cosine between them."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from vclip.association.calibration import ScoreCalibration
 from vclip.association.projections import Standardize
@@ -26,3 +28,18 @@ class Association(Protocol):
     def embed_voices(self, e: np.ndarray) -> np.ndarray:
         """Returns (n, dim) float32, unit norm, of voice vectors (n, d_voice)."""
         ...
+
+
+@runtime_checkable
+class DifferentiableAssociation(Association, Protocol):
+    """A model whose score can be climbed by its gradient, as guided search does; every method of Vclip is one."""
+
+    def project_voices(self, e: Tensor) -> Tensor:
+        """Returns (n, dim) unit norm of voice vectors (n, d_voice), differentiable in them."""
+        ...
+
+
+def device_of(model: Association) -> torch.device:
+    """Returns the device of a torch model; other models are scored on the CPU."""
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))

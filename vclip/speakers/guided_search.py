@@ -4,65 +4,72 @@ A draw is z = mu_c + sigma_c u in the principal components. From the best of a f
 
     (1 - d) cos(phi_v(s(e)), phi_i(f_i(x))) - d max_j cos(s(e), s(e_j)),    e = on_range(mean + z B)
 
-where e_j are the voices already chosen for the face and d is the diversity: what `retrieval.pick_diverse` does by
-looking through draws. After each step u is put back into the ball in which component c alone is dense enough:
+where e_j are the voices already chosen for the face and d is the diversity: the objective of `pick_diverse`, which
+looks through draws instead. After each step u is projected onto the ball where component c alone is dense
+enough:
 
     log w_c - log|2 pi sigma_c^2| / 2 - |u|^2 / 2 >= floor.
 
-On the encoder's range a speaker's likelihood is a little different, so it is computed there too: of each climb the
-best point above the floor is kept. The start is one, so a climb ends no lower than it began.
-The TTS makes less even steps than its signature, so s(e) is smoothed: averaged over noise around e.
+Putting e on the encoder's range changes its likelihood a little, so the likelihood is computed there too, and the
+best point of each climb that lies above the floor is kept. The start is such a point, so no climb ends below its
+start.
+The voice of a TTS changes less smoothly than its signature, so s(e) is smoothed: averaged over noise around e.
 """
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from vclip.association.base import Association
+from vclip.association.base import Association, DifferentiableAssociation, device_of
 from vclip.config import Settings
 from vclip.errors import InputError
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import TTSSignature
 
-FACES = 256  # that climb at once
-COPIES = 8  # of a speaker, each with its noise
+FACES = 256  # faces that climb at once
+COPIES = 8  # noisy copies of a speaker, over which the signature is averaged
 
 
 class GuidedConfig(Settings):
-    """How far and how long is climbed.
+    """How many climbs guided search makes, and how far each goes.
 
-    Short climbs from many draws, over a smoothed signature: else a climb finds where the signature is too hopeful.
-    f2v heard, one voice of `morph` for each of 90 people (differences +- .014): the best of 5000 draws .325, guided
-    .338; with 8 steps of 0.15 .326, not smoothed .314, and so with 12 steps of 0.3 from 256 draws .291.
+    Short climbs from many draws, over a smoothed signature: otherwise a climb ends where the signature is too
+    optimistic. f2v measured on one spoken voice of `morph` for each of 90 people (differences +- .014): the best of
+    5000 draws .325, guided .338; with 8 steps of 0.15 .326; unsmoothed .314, and unsmoothed with 12 steps of 0.3 from
+    256 draws .291.
     """
 
-    draws: int = Field(1000, ge=2, description="speakers drawn, among which each voice has its starts")
-    climbers: int = Field(8, ge=1, description="starts of each voice")
-    steps: int = Field(4, ge=1, description="of each climber")
-    step_size: float = Field(0.1, gt=0, le=2, description="the first step, in radii of the ball; later ones shrink")
+    draws: int = Field(default=1000, ge=2, description="speakers drawn, from which climbs start")
+    climbers: int = Field(default=8, ge=1, description="climbs for each voice")
+    steps: int = Field(default=4, ge=1, description="steps of each climb")
+    step_size: float = Field(
+        default=0.1, gt=0, le=2, description="the first step, in radii of the ball; later ones shrink"
+    )
     smoothing: float = Field(
-        0.5,
+        default=0.5,
         ge=0,
         description="length of the noise added to a speaker of length 1, over which s(e) is averaged; 0: none",
     )
-    floor: float = Field(0.5, ge=0, lt=1, description="no voice is less likely than this share of draws; 0.5: median")
+    floor: float = Field(
+        default=0.5, ge=0, lt=1, description="no voice is less likely than this share of draws; 0.5: median"
+    )
 
 
 class GuidedSearch:
-    """Climbs from draws made once.
+    """Climbs from draws that are made once.
 
     Args:
-        model: the association model; its `project_voices` must be differentiable, as that of all methods here is.
-        generator: whose mixture is searched.
-        signature: of the TTS, for the informed score; None for the naive one.
+        model: the association model, with a differentiable `project_voices`; every method of Vclip has one.
+        generator: the speaker generator whose mixture is searched.
+        signature: the signature of the TTS, for the informed score; None for the naive one.
         config: defaults to GuidedConfig().
         seed: of the draws.
-        known_similarity: the cosine that a voice may have with a known speaker of the generator's bank, at most.
+        known_similarity: the highest cosine that a voice may have with a known speaker of the generator's bank.
 
     Raises:
-        InputError: too few draws may be started from.
+        InputError: the model has no `project_voices`, or too few draws can serve as starts.
     """
 
     def __init__(
@@ -74,8 +81,15 @@ class GuidedSearch:
         seed: int = 0,
         known_similarity: float = 1.0,
     ):
-        self.config, self._model, self._signature = config or GuidedConfig(), model.eval(), signature
-        self._device = next(model.parameters()).device
+        if not isinstance(model, DifferentiableAssociation):
+            raise InputError(
+                f"guided search: found a model ({type(model).__name__}) without project_voices, through which the "
+                "score can be differentiated; choose the informed score"
+            )
+        if isinstance(model, nn.Module):
+            model.eval()
+        self.config, self._model, self._signature = config or GuidedConfig(), model, signature
+        self._device = device_of(model)
         self._known_similarity = known_similarity
         self._generator = generator
         self.mean, self.basis, self.means = map(self._tensor, (generator.mean, generator.components, generator.means))
@@ -91,7 +105,7 @@ class GuidedSearch:
         component = component.long()
         with torch.no_grad():
             drawn = self._speakers(component, u)
-            likelihood = self._log_likelihood(drawn)
+            likelihood = self.log_likelihood(drawn)
             self.floor = float(likelihood.quantile(self.config.floor))  # log-likelihood under the generator
             radius = (2 * (self.peaks - self.floor)).clamp_min(0).sqrt()[component]
             usable = self._allowed(drawn) & (radius > 0)
@@ -101,49 +115,50 @@ class GuidedSearch:
                     f"{self.config.climbers} or more; raise guided.draws, or lower guided.climbers or guided.floor"
                 )
             self._start = component[usable], u[usable], radius[usable]
-            self._heard = self._expected(drawn[usable])
-            self._voices = model.project_voices(self._heard)
+            self._expected = self.predict_voices(drawn[usable])
+            self._voices = model.project_voices(self._expected)
 
     def find(self, faces: np.ndarray, k: int = 1, diversity: float = 0.0) -> np.ndarray:
-        """Returns speakers (m, k, dim) float32 on the encoder's range that suit faces (m, d), in the order found.
+        """Returns speakers (m, k, dim) float32 on the encoder's range that suit the faces, in the order of climbing.
 
         Args:
-            faces: unit norm, phi_i of the faces; see `retrieval.face_directions`.
-            k: voices for each.
-            diversity: d above, from 0 (each climb starts from other draws, and may end where the last did) to 1.
+            faces: (m, d) unit norm, phi_i of the faces; see `voice_search.face_directions`.
+            k: the number of voices for each face.
+            diversity: d in the objective, from 0 (each voice starts from other draws, but may end at the same point)
+                to 1.
         """
-        found = [self._find(self._tensor(faces[i : i + FACES]), k, diversity) for i in range(0, len(faces), FACES)]
-        return torch.cat(found).cpu().numpy() if found else np.zeros((0, k, len(self.mean)), np.float32)
+        blocks = [self._find(self._tensor(faces[i : i + FACES]), k, diversity) for i in range(0, len(faces), FACES)]
+        return torch.cat(blocks).cpu().numpy() if blocks else np.zeros((0, k, len(self.mean)), np.float32)
 
     def _find(self, faces: Tensor, k: int, diversity: float) -> Tensor:
         chosen: list[Tensor] = []
-        heard = faces.new_zeros(len(faces), 0, self._heard.shape[1])
+        voices = faces.new_zeros(len(faces), 0, self._expected.shape[1])
         score = faces @ self._voices.T  # (m, draws)
         for _ in range(k):
             value = score
             if chosen:
-                alike = torch.einsum("nd,mjd->mnj", self._heard, heard).amax(2)
+                alike = torch.einsum("nd,mjd->mnj", self._expected, voices).amax(2)
                 value = (1 - diversity) * score - diversity * alike
             starts = value.topk(self.config.climbers, dim=1).indices
-            chosen.append(self._climb(faces, starts, heard, diversity))
+            chosen.append(self._climb(faces, starts, voices, diversity))
             with torch.no_grad():
-                heard = torch.cat([heard, self._expected(chosen[-1])[:, None]], 1)
+                voices = torch.cat([voices, self.predict_voices(chosen[-1])[:, None]], 1)
             score = score.scatter(1, starts[:, :1], -2.0)  # the next voice starts elsewhere
         return torch.stack(chosen, 1)
 
-    def _climb(self, faces: Tensor, starts: Tensor, heard: Tensor, diversity: float) -> Tensor:
-        """Returns the best speaker (m, dim) of the climbs from draws (m, climbers)."""
+    def _climb(self, faces: Tensor, starts: Tensor, others: Tensor, diversity: float) -> Tensor:
+        """Returns the best speaker (m, dim) of climbs from draws (m, climbers), beside the voices `others`."""
         m, n = starts.shape
         component, u, radius = (rows[starts.flatten()] for rows in self._start)
-        faces, heard = faces.repeat_interleave(n, dim=0), heard.repeat_interleave(n, dim=0)
+        faces, others = faces.repeat_interleave(n, dim=0), others.repeat_interleave(n, dim=0)
         best_value, best = faces.new_full((m * n,), -torch.inf), faces.new_zeros(m * n, len(self.mean))
         for step in range(self.config.steps + 1):
             u.requires_grad_(True)
             e = self._speakers(component, u)
-            voice = self._expected(e)
+            voice = self.predict_voices(e)
             value = (self._model.project_voices(voice) * faces).sum(1)
-            if heard.shape[1]:
-                value = (1 - diversity) * value - diversity * torch.einsum("nd,njd->nj", voice, heard).amax(1)
+            if others.shape[1]:
+                value = (1 - diversity) * value - diversity * torch.einsum("nd,njd->nj", voice, others).amax(1)
             (gradient,) = torch.autograd.grad(value.sum(), u)
             with torch.no_grad():
                 better = (value > best_value) & (self._allowed(e) | (step == 0))
@@ -157,8 +172,8 @@ class GuidedSearch:
     def _tensor(self, x: np.ndarray) -> Tensor:
         return torch.as_tensor(np.asarray(x, np.float32), device=self._device)
 
-    def _expected(self, speakers: Tensor) -> Tensor:
-        """Returns the voices (n, d_voice), unit norm, expected of speakers (n, dim) and of those around them."""
+    def predict_voices(self, speakers: Tensor) -> Tensor:
+        """Returns the smoothed predictions (n, d_voice), unit norm, of the voices of speakers (n, dim)."""
         if self._signature is None:
             return speakers
         if not self.config.smoothing:
@@ -167,13 +182,13 @@ class GuidedSearch:
         return F.normalize(self._signature(around).mean(0), dim=1)
 
     def _allowed(self, speakers: Tensor) -> Tensor:
-        """Returns which speakers (n,) reach the floor and are not too like a known one."""
-        likely = self._log_likelihood(speakers) >= self.floor
+        """Returns a mask (n,) of the speakers (n, dim) that reach the floor and are not too near to a known one."""
+        likely = self.log_likelihood(speakers) >= self.floor
         directions = F.normalize(speakers, dim=-1) if self._generator.length_counts else speakers
         return likely & ((directions @ self.bank.T).amax(1) <= self._known_similarity + 1e-6)
 
     def _speakers(self, component: Tensor, u: Tensor) -> Tensor:
-        """Returns speakers (n, dim) on the encoder's range, of components (n,) and u (n, kept)."""
+        """Returns the speakers (n, dim), on the encoder's range, at components (n,) and positions u (n, kept)."""
         e = self.mean + (self.means[component] + self.deviations[component] * u) @ self.basis
         return self._on_range(e)
 
@@ -181,8 +196,8 @@ class GuidedSearch:
         speakers = speakers.clamp_min(0) if self._generator.non_negative else speakers
         return speakers if self._generator.length_counts else F.normalize(speakers, dim=-1)
 
-    def _log_likelihood(self, speakers: Tensor) -> Tensor:
-        """Returns that of speakers (n, dim), as `SpeakerGenerator.log_likelihood`."""
+    def log_likelihood(self, speakers: Tensor) -> Tensor:
+        """Returns the log-density (n,) of speakers (n, dim), like `SpeakerGenerator.log_likelihood`."""
         z = (speakers - self.mean) @ self.basis.T
         square = z**2 @ self.precisions.T - 2 * z @ (self.means * self.precisions).T
         square = square + (self.means**2 * self.precisions).sum(1)

@@ -10,7 +10,7 @@ from vclip.association.base import Association
 from vclip.association.metrics import Figure
 from vclip.speakers.bank import SpeakerBank
 from vclip.speakers.generator import GeneratorConfig, SpeakerGenerator, fit_mixture, held_out_log_likelihood
-from vclip.speakers.retrieval import face_directions
+from vclip.speakers.voice_search import face_directions
 
 EVALUATOR_COMPONENTS = 4
 

@@ -30,18 +30,24 @@ FORMER_NAMES = {"foretold": "predicted", "foretold_epochs": "predicted_epochs"} 
 class SignatureConfig(Settings):
     """How the signature is made."""
 
-    speakers: int = Field(600, ge=10, description="speaker vectors spoken, at most half of them known ones")
-    sentences: int = Field(4, ge=1, description="sentences spoken by each")
-    predicted: int = Field(40_000, ge=0, description="speakers whose voice the TTS predicts, where it can; 0: none")
-    predicted_epochs: int = Field(10, ge=1)
+    speakers: int = Field(default=600, ge=10, description="speaker vectors spoken, at most half of them known ones")
+    sentences: int = Field(default=4, ge=1, description="sentences spoken by each")
+    predicted: int = Field(
+        default=40_000, ge=0, description="speakers whose voice the TTS predicts, where it can; 0: none"
+    )
+    predicted_epochs: int = Field(default=10, ge=1)
     hidden: int = 512
-    dropout: float = Field(0.5, ge=0, lt=1, description="used only if the TTS predicts nothing")
+    dropout: float = Field(default=0.5, ge=0, lt=1, description="used only if the TTS predicts nothing")
     learning_rate: float = 1e-3
-    correction_rate: float = Field(1e-4, gt=0, description="learning rate on spoken voices, after predicted ones")
+    correction_rate: float = Field(
+        default=1e-4, gt=0, description="learning rate on spoken voices, after predicted ones"
+    )
     weight_decay: float = 0.01
     max_epochs: int = 300
     patience: int = 30  # epochs without a better dev cosine
-    held_out: float = Field(0.15, gt=0, lt=0.5, description="share of speakers measured on, and as many for stopping")
+    held_out: float = Field(
+        default=0.15, gt=0, lt=0.5, description="share of speakers measured on, and as many for stopping"
+    )
     seed: int = 0
 
     @model_validator(mode="before")

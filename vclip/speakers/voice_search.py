@@ -1,65 +1,78 @@
-"""Voices for faces: naive, informed or guided, as different from each other as asked.
+"""Voices for faces: of many candidate speakers, or by climbing, those that suit a face best.
 
-naive, informed: the best of many draws by `retrieval`;    guided: climbed by `guided`
+naive:     cos(phi_v(e), phi_i(f_i(x)))         only where e lies in the space of f_v
+informed:  cos(phi_v(s(e)), phi_i(f_i(x)))      s is the TTS signature           (Vclip, section 2.4)
+guided:    climbs the informed score inside the generator's mixture, see `vclip.speakers.guided_search`
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from pydantic import Field
 
-from vclip.association.base import Association
+from vclip.association.base import Association, device_of
+from vclip.association.pairs import mean_direction
 from vclip.association.scores import Level
 from vclip.config import Settings
-from vclip.errors import InputError
+from vclip.errors import InputError, SpaceError
+from vclip.speakers.bank import nearest_known
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.guided_search import GuidedConfig, GuidedSearch
-from vclip.speakers.known_speakers import nearest_known
-from vclip.speakers.retrieval import expected_voices, face_directions, pick_diverse, top_k
 from vclip.speakers.signature import TTSSignature
 
 SCORES = ("informed", "naive", "guided")
+FACES = 1024  # scored at once: with 5000 candidates 20 MB
 
 
 class SearchConfig(Settings):
     """How voices are found for a face."""
 
     score: str = Field(
-        "informed", pattern=f"^({'|'.join(SCORES)})$", description="informed (by the TTS signature), naive, or guided"
+        default="informed",
+        pattern=f"^({'|'.join(SCORES)})$",
+        description="informed (by the TTS signature), naive, or guided",
     )
-    candidates: int = Field(5000, ge=1, description="speakers drawn from the generator, for naive and informed")
+    candidates: int = Field(
+        default=5000, ge=1, description="speakers drawn from the generator, for naive and informed"
+    )
     diversity: float = Field(
-        0.5, ge=0, lt=1, description="0: plain top k; 0.5: 0.1 more alike in cosine must be 0.1 better in score"
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="0: plain top k; 0.5: 0.1 more alike in cosine must be 0.1 better in score",
     )
     guided: GuidedConfig = GuidedConfig()
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class Found:
-    """k voices for each of m faces, the best score first."""
+class FoundVoices:
+    """k voices for each of m faces, in order of falling scores."""
 
-    speakers: np.ndarray  # (m, k, dim) float32, the vectors given to the TTS
-    expected: np.ndarray  # (m, k, d_voice) float32, what they are expected to sound like
+    speakers: np.ndarray  # (m, k, dim) float32, the vectors for the TTS
+    expected: np.ndarray  # (m, k, d_voice) float32, the voices that the signature predicts, else the vectors
     scores: np.ndarray  # (m, k) float32, cosines with the face: naive, or informed
     log_likelihood: np.ndarray  # (m, k) under the generator
 
 
 class Search:
-    """Everything that does not depend on the face, done once.
+    """Finds voices for faces; what does not depend on the face is computed once.
 
     Args:
-        model: the association model.
-        generator: of the candidates.
-        signature: of the TTS. The naive score needs none, but where there is one it says which voices sound alike.
+        model: the association model that scores voices.
+        generator: draws the candidates.
+        signature: the signature of the TTS. The naive score does not need one, but where there is one it decides
+            which voices sound alike.
         config: defaults to SearchConfig().
-        known_similarity: the cosine that a voice may have with a known speaker of the generator's bank, at most.
-        cohort: (c, d_face) faces of other people. A candidate's score then counts by how far it stands out among
-            those that its voice gets with them (the voice's half of s-norm; the face's changes no order).
+        known_similarity: the highest cosine that a voice may have with a known speaker of the generator's bank.
+        cohort: (c, d_face) faces of other people. A candidate's score is then how far it stands out among the scores
+            of its voice with the cohort (the voice's half of s-norm; the face's half changes no order).
 
     Raises:
-        SpaceError: generator, signature and model do not fit.
-        InputError: nobody is unlike enough to known speakers; for guided: a cohort.
+        SpaceError: generator, signature and model do not fit together.
+        InputError: every candidate is too near to a known speaker; or the guided score with a cohort.
     """
 
     def __init__(
@@ -72,10 +85,10 @@ class Search:
         cohort: np.ndarray | None = None,
     ):
         self.config = config or SearchConfig()
-        self._model, self._generator = model, generator
+        self._model, self._generator, self._signature = model, generator, signature
         self._scored_by = None if self.config.score == "naive" else signature
-        self._heard_by = signature
-        self._guided, self.refused = None, 0  # candidates too near to a known speaker
+        self.refused = 0  # candidates too near to a known speaker
+        self._guided: GuidedSearch | None = None
         if self.config.score == "guided":
             if cohort is not None:
                 raise InputError("guided search: found a cohort, expected none; it climbs plain cosines")
@@ -95,15 +108,15 @@ class Search:
             )
         self._drawn = drawn
         self._voices = model.embed_voices(expected_voices(drawn, generator.space, model, self._scored_by))
-        self._heard = self._heard_as(drawn)
+        self._expected = self._predict(drawn)
         self._level = None if cohort is None else Level.between(self._voices, face_directions(model, cohort))
 
-    def find(self, faces: np.ndarray, k: int) -> Found:
+    def find(self, faces: np.ndarray, k: int) -> FoundVoices:
         """Returns k voices for each face.
 
         Args:
-            faces: (m, d) unit norm, see `retrieval.face_directions`.
-            k: how many.
+            faces: (m, d) unit norm, see `face_directions`.
+            k: the number of voices for each face.
 
         Raises:
             InputError: k is below one or above the number of candidates.
@@ -111,34 +124,134 @@ class Search:
         if self._guided:
             speakers = self._guided.find(faces, k, self.config.diversity)
         elif self.config.diversity == 0 and self._level is None:
-            speakers = self._drawn[top_k(faces, self._voices, k, self._device)[0]]
+            speakers = self._drawn[top_k(faces, self._voices, k, device_of(self._model))[0]]
         else:
-            rows = [pick_diverse(self._ranked(face), self._heard, k, self.config.diversity) for face in faces]
+            rows = [pick_diverse(self._ranked(face), self._expected, k, self.config.diversity) for face in faces]
             speakers = self._drawn[np.array(rows, int).reshape(len(faces), k)]
-        return self._found(faces, speakers)
+        return self._sorted(faces, speakers)
 
     def _ranked(self, face: np.ndarray) -> np.ndarray:
-        """Returns the scores (candidates,) of a face; of a cohort's scale, put back on that of cosines."""
+        """Returns the scores (candidates,) of a face; those against a cohort are put back on the scale of cosines."""
         scores = self._voices @ face
         if self._level is None:
             return scores
         return (scores - self._level.mean) / self._level.std * self._level.std.mean()
 
-    def _found(self, faces: np.ndarray, speakers: np.ndarray) -> Found:
+    def _sorted(self, faces: np.ndarray, speakers: np.ndarray) -> FoundVoices:
         m, k, dim = speakers.shape
         flat = speakers.reshape(m * k, dim)
         voices = self._model.embed_voices(expected_voices(flat, self._generator.space, self._model, self._scored_by))
         scores = np.einsum("md,mkd->mk", faces, voices.reshape(m, k, -1))
         order = np.argsort(-scores, axis=1, kind="stable")
-        parts = speakers, self._heard_as(flat).reshape(m, k, -1)
+        parts = speakers, self._predict(flat).reshape(m, k, -1)
         speakers, expected = (np.take_along_axis(part, order[..., None], 1) for part in parts)
         likelihood = self._generator.log_likelihood(speakers.reshape(m * k, dim)).reshape(m, k)
-        return Found(speakers, expected, np.take_along_axis(scores, order, 1), likelihood)
+        return FoundVoices(speakers, expected, np.take_along_axis(scores, order, 1), likelihood)
 
-    def _heard_as(self, speakers: np.ndarray) -> np.ndarray:
-        return speakers if self._heard_by is None else self._heard_by.predict(speakers, self._generator.space)
+    def _predict(self, speakers: np.ndarray) -> np.ndarray:
+        if self._signature is None:
+            return speakers
+        return self._signature.predict(speakers, self._generator.space)
 
-    @property
-    def _device(self) -> str:
-        parameters = getattr(self._model, "parameters", tuple)
-        return str(next((parameter.device for parameter in parameters()), "cpu"))
+
+def expected_voices(
+    speakers: np.ndarray, space: str, model: Association, signature: TTSSignature | None
+) -> np.ndarray:
+    """Returns the voices (n, d_voice) by which candidates are scored: s(e) with a signature, else e itself.
+
+    Args:
+        speakers: (n, dim) candidate speaker vectors.
+        space: the space of the speaker vectors.
+        model: the association model that will score the voices.
+        signature: for the informed score; None for the naive one.
+
+    Raises:
+        SpaceError: the candidates, or the voices that the signature predicts, are not in the model's voice space.
+    """
+    if signature is None:
+        if space != model.voice_space:
+            raise SpaceError(space, model.voice_space, "naive score of the candidates")
+        return speakers
+    if signature.voice_space != model.voice_space:
+        raise SpaceError(signature.voice_space, model.voice_space, f"signature of the TTS '{signature.tts}'")
+    return signature.predict(speakers, space)
+
+
+def suitability(model: Association, faces: np.ndarray, voices: np.ndarray) -> np.ndarray:
+    """Returns the cosines (m, n) float32 of face vectors (m, d_face) with voice vectors (n, d_voice)."""
+    return model.embed_faces(faces) @ model.embed_voices(voices).T
+
+
+def face_directions(model: Association, faces: np.ndarray, person: Sequence[int] | None = None) -> np.ndarray:
+    """Returns the directions (m, d) float32, unit norm, that voices are scored against: phi_i of faces (n, d_face).
+
+    Args:
+        model: the association model.
+        faces: face vectors.
+        person: (n,) 0..m - 1, the person of each face: several photos of one person count as the mean of their
+            directions. None if each face is another person.
+    """
+    directions = model.embed_faces(faces)
+    if person is None:
+        return directions
+    return mean_direction(directions, np.asarray(person), int(max(person)) + 1).astype(np.float32)
+
+
+def top_k(
+    faces: np.ndarray, voices: np.ndarray, k: int, device: str | torch.device = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the k best voices of each face, the best first: their rows (m, k) and their scores (m, k) float32.
+
+    One matrix product and one selection on the device, FACES faces at a time.
+
+    Args:
+        faces: (m, d) unit norm, see `face_directions`.
+        voices: (n, d) unit norm, phi_v of the voices.
+        k: the number of voices for each face.
+        device: where torch computes.
+
+    Raises:
+        InputError: k is below one or above the number of voices.
+    """
+    _expect_enough(k, len(voices))
+    columns = torch.as_tensor(voices, device=device).T
+    scores, rows = [], []
+    for block in torch.as_tensor(faces, device=device).split(FACES):
+        best = (block @ columns).topk(k, dim=1)
+        scores.append(best.values)
+        rows.append(best.indices)
+    return torch.cat(rows).cpu().numpy(), torch.cat(scores).cpu().numpy()
+
+
+def pick_diverse(scores: np.ndarray, voices: np.ndarray, k: int, diversity: float) -> list[int]:
+    """Returns the rows of k candidates by maximal marginal relevance (Carbonell and Goldstein, 1998), as picked.
+
+    The first has the best score; each next one has the highest (1 - d) score - d max cos(it, those picked). At
+    d = 0.5 a voice that is 0.1 more alike to a picked one must suit the face 0.1 better.
+
+    Args:
+        scores: (n,) cosines with the face.
+        voices: (n, dim) unit norm, the voices that a listener is expected to hear, which is where they must differ:
+            the vectors given to a TTS differ more than the voices that it makes of them.
+        k: the number of candidates to pick.
+        diversity: d, from 0, the plain top k, to 1.
+
+    Raises:
+        InputError: k is below one or above the number of candidates.
+    """
+    _expect_enough(k, len(scores))
+    if diversity == 0:
+        return np.argsort(-scores, kind="stable")[:k].tolist()
+    picked = [int(np.argmax(scores))]
+    alike = voices @ voices[picked[0]]
+    while len(picked) < k:
+        value = (1 - diversity) * scores - diversity * alike
+        value[picked] = -np.inf
+        picked.append(int(np.argmax(value)))
+        alike = np.maximum(alike, voices @ voices[picked[-1]])
+    return picked
+
+
+def _expect_enough(k: int, candidates: int) -> None:
+    if not 1 <= k <= candidates:
+        raise InputError(f"asked for {k} voices of {candidates} candidates, expected 1 to {candidates}")

@@ -6,8 +6,7 @@ import pytest
 from pipelines.config import Config, GenerateConfig
 from pipelines.generation.voices import Casting, choose_voices
 from vclip.errors import InputError
-from vclip.speakers.bank import SpeakerBank
-from vclip.speakers.known_speakers import likeness_bound
+from vclip.speakers.bank import SpeakerBank, known_similarity_limit
 
 
 def _unit(x):
@@ -59,7 +58,7 @@ def test_a_known_speaker_is_not_chosen_even_for_a_face_that_it_suits_best(capsys
     assert all(voice.nearest_known < 0.999 for row in voices for voice in row)
     assert "40 of 80 candidates are too near to a known speaker" in capsys.readouterr().err
     by_default = choose_voices(faces, Cosine(), generator, None, _config(), 1)
-    assert max(row[0].nearest_known for row in by_default) <= likeness_bound(generator.bank)
+    assert max(row[0].nearest_known for row in by_default) <= known_similarity_limit(generator.bank)
     unguarded = choose_voices(faces, Cosine(), generator, None, _config(known_similarity=1), 1)
     assert np.array([row[0].speaker for row in unguarded]) == pytest.approx(faces)
 

@@ -79,7 +79,7 @@ def test_a_voice_may_not_be_too_near_to_a_known_speaker(world, faces):
 def test_the_torch_likelihood_is_that_of_the_generator(world):
     generator, model, signature = world
     speakers = generator.sample(50, seed=2)
-    found = GuidedSearch(model, generator, signature, QUICK)._log_likelihood(torch.as_tensor(speakers))
+    found = GuidedSearch(model, generator, signature, QUICK).log_likelihood(torch.as_tensor(speakers))
     np.testing.assert_allclose(found.numpy(), generator.log_likelihood(speakers), atol=2e-3)
 
 
@@ -102,10 +102,23 @@ def test_smoothing_expects_of_a_speaker_what_is_expected_around_it(world, faces)
     )
     with torch.no_grad():
         exact = signature(speakers)
-        torch.testing.assert_close(rough._expected(speakers), exact)
-        around = torch.stack([signature(smooth._on_range(speakers + noise)) for noise in smooth.noise]).mean(0)
+        torch.testing.assert_close(rough.predict_voices(speakers), exact)
+        moved = (torch.as_tensor(generator.on_range((speakers + noise).numpy())) for noise in smooth.noise)
+        around = torch.stack([signature(near) for near in moved]).mean(0)
         expected = torch.nn.functional.normalize(around, dim=1)
-        torch.testing.assert_close(smooth._expected(speakers), expected)
+        torch.testing.assert_close(smooth.predict_voices(speakers), expected)
     assert (expected - exact).abs().max() > 0.01
     assert smooth.noise.norm(dim=2).mean() == pytest.approx(0.5, abs=0.1)
     assert np.abs(smooth.find(faces) - rough.find(faces)).max() > 0.01
+
+
+def test_a_model_that_cannot_be_differentiated_is_refused(world):
+    generator, model, signature = world
+
+    class OnlyEmbeds:
+        face_space, voice_space, face_input = model.face_space, model.voice_space, model.face_input
+        calibration, encoders, seen = None, {}, model.seen
+        embed_faces, embed_voices = model.embed_faces, model.embed_voices
+
+    with pytest.raises(InputError, match=r"OnlyEmbeds.*project_voices.*informed"):
+        GuidedSearch(OnlyEmbeds(), generator, signature, QUICK)

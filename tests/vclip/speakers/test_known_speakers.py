@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from vclip.speakers.bank import SpeakerBank
-from vclip.speakers.known_speakers import likeness_bound, nearest_known
+from vclip.speakers.bank import SpeakerBank, known_similarity_limit, nearest_known
 
 
 def _unit(x):
@@ -25,7 +24,7 @@ def test_the_nearest_known_speaker_is_found_whatever_the_length(bank):
 
 
 def test_nine_in_ten_known_speakers_keep_the_bound_and_a_copy_does_not(bank):
-    bound = likeness_bound(bank)
+    bound = known_similarity_limit(bank)
     others = [nearest_known(bank.vectors[i : i + 1], _without(bank, i))[0] for i in range(len(bank))]
     assert np.mean(np.array(others) <= bound) == pytest.approx(0.9, abs=0.01)
     assert (nearest_known(bank.vectors, bank) > bound).all()

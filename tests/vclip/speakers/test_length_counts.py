@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from vclip.association.model import AssociationConfig, AssociationModel
-from vclip.speakers.bank import SpeakerBank
+from vclip.speakers.bank import SpeakerBank, known_similarity_limit, nearest_known
 from vclip.speakers.generator import SpeakerGenerator, fit_generator
 from vclip.speakers.guided_search import GuidedConfig
-from vclip.speakers.known_speakers import likeness_bound, nearest_known
 from vclip.speakers.signature import TTSSignature
 from vclip.speakers.voice_search import Search, SearchConfig
 
@@ -36,8 +35,8 @@ def test_draws_have_the_lengths_of_the_known_speakers(generator):
 def test_cosines_are_of_directions(generator):
     known = generator.bank
     assert nearest_known(known.vectors * 7, known) == pytest.approx(1, abs=1e-5)  # float32 cosines
-    assert likeness_bound(known) <= 1 + 1e-6
-    assert likeness_bound(known) == pytest.approx(likeness_bound(bank(scale=1.0)), abs=1e-5)
+    assert known_similarity_limit(known) <= 1 + 1e-6
+    assert known_similarity_limit(known) == pytest.approx(known_similarity_limit(bank(scale=1.0)), abs=1e-5)
     _, metrics = fit_generator(known)
     assert -1 <= metrics["alike_known"] <= metrics["nearest_known_cosine_known"] <= 1 + 1e-6
 

@@ -7,8 +7,8 @@ import torch
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.errors import InputError, SpaceError
 from vclip.speakers.metrics import f2v
-from vclip.speakers.retrieval import expected_voices, face_directions, pick_diverse, suitability, top_k
 from vclip.speakers.signature import TTSSignature
+from vclip.speakers.voice_search import expected_voices, face_directions, pick_diverse, suitability, top_k
 
 D_FACE, D_VOICE = 7, 6
 
