@@ -1,4 +1,4 @@
-"""A store looked at: exports, statistics, clusters, outliers, maps, a dataset card."""
+"""Analysis of a store: exports, statistics, clusters, outliers, maps, a dataset card."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,28 +19,30 @@ Where = Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"
 @app.command()
 def export(
     store: StoreUri,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A new or empty folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; new or empty.")],
     format: Annotated[
         str,
-        typer.Option(help="Rows: parquet, csv, json (an object a line). Clips with media: webdataset, datasets."),
+        typer.Option(
+            help="For rows: parquet, csv, json (one object per line). For clips with media: webdataset, datasets."
+        ),
     ],
-    table: Annotated[str, typer.Option(help="Whose rows: videos, clips, faces, voices, speakers, ...")] = "clips",
+    table: Annotated[str, typer.Option(help="The table: videos, clips, faces, voices, speakers, ...")] = "clips",
     select: Annotated[
-        str | None, typer.Option(help="Its columns, comma-separated; all but media where left out.")
+        str | None, typer.Option(help="Columns of the table, comma-separated (default: all but media).")
     ] = None,
-    where: Annotated[str | None, typer.Option(help="SQL filter over the table, or over the clips.")] = None,
+    where: Annotated[str | None, typer.Option(help="SQL filter over the table or the clips.")] = None,
     sql: Annotated[
-        str | None, typer.Option(help="The rows of a query instead, as `vclip query --sql` takes.")
+        str | None, typer.Option(help="Export the rows of this query instead, as `vclip query --sql` takes it.")
     ] = None,
-    media: Annotated[bool, typer.Option("--media", help="Rows with their pictures or sounds.")] = False,
-    shard_mb: Annotated[float, typer.Option(min=0.001, help="Size at which a shard of clips is full.")] = 256.0,
+    media: Annotated[bool, typer.Option("--media", help="Include the images or the audio of the rows.")] = False,
+    shard_mb: Annotated[float, typer.Option(min=0.001, help="Size of a shard of clips, in MB.")] = 256.0,
     as_json: Json = False,
 ) -> None:
-    """Write rows or clips as files that other tools read.
+    """Export rows or clips as files that other tools read.
 
-    `webdataset` writes tar shards with a face (jpg), speech (flac) and labels (json) for each clip; `datasets` the
-    layout of Hugging Face, for `datasets.load_dataset(folder)`.
-    A clip gives its best face and its longest speech. The folder is there whole or not at all.
+    `webdataset` writes tar shards with a face (jpg), speech (flac) and labels (json) for each clip; `datasets` writes
+    the layout of Hugging Face, for `datasets.load_dataset(folder)`. Each clip contributes its best face and its
+    longest speech segment. The folder appears complete or not at all.
 
     Example: `vclip export --store work/store --format webdataset --where "end_s - start_s > 2" --out work/shards`
     """
@@ -58,7 +60,7 @@ def stats(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML page to write.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Count what is in a store: videos and why they gave nothing, clips, people, labels and how many are unknown.
+    """Summarise a store: videos and why some gave no clips, clips, people, labels and how many are unknown.
 
     Example: `vclip stats --store work/store --out work/stats.html`
     """
@@ -109,16 +111,18 @@ def _show_stats(result: "StoreStatistics") -> None:
 @app.command()
 def clusters(
     store: StoreUri,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A new or empty folder.")],
-    of: Annotated[str, typer.Option(help="both, faces or voices; one alone takes --method hdbscan.")] = "both",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; new or empty.")],
+    of: Annotated[
+        str, typer.Option(help="both, faces or voices; faces or voices alone need --method hdbscan.")
+    ] = "both",
     method: Annotated[str, typer.Option(help="linkage or hdbscan.")] = "linkage",
     where: Where = None,
     duplicates: Annotated[
-        bool, typer.Option("--duplicates/--no-duplicates", help="Also look for near-identical clips.")
+        bool, typer.Option("--duplicates/--no-duplicates", help="Also search for near-identical clips.")
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Find who is who by looks and voice, whatever the names say, and clips that are there twice.
+    """Cluster clips into people by face and voice, compare with the labels, and find duplicate clips.
 
     `linkage` is what `vclip train` names people by where nobody does: use it. On 850 real clips, most of people with
     one clip, 94 % of the pairs that it joins are of one person; of those of `hdbscan` 8 %, because it looks for
@@ -139,17 +143,18 @@ def clusters(
 def outliers(
     store: StoreUri,
     model: Model,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A new or empty folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; new or empty.")],
     where: Where = None,
-    most: Annotated[int, typer.Option(min=1, help="How many the page shows.")] = 40,
+    most: Annotated[int, typer.Option(min=1, help="Number of clips that the page shows.")] = 40,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Find clips whose face and voice do not belong together, as a model sees it: mislabelled or mis-associated ones.
+    """Find clips whose face and voice do not match according to a model: mislabelled or wrongly associated ones.
 
-    Each clip's pair is set against impostors, its face with voices of others and its voice with faces of others. The
-    page shows the least suited with their sound. Judge clips that the model was not trained on; it remembers others.
+    The score of each clip is compared with impostors: its face with the voices of others, its voice with the faces of
+    others. The page shows the lowest ones, with their audio. Use a model that was not trained on these clips; it
+    remembers the ones that it has seen.
 
     Example: `vclip outliers --store work/store --model work/model --out work/outliers`
     """
@@ -163,20 +168,23 @@ def outliers(
 def draw_map(
     store: StoreUri,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Picture to write, .png or .svg; its points go beside it.")
+        Path,
+        typer.Option("--out", "-o", help="Image to write, .png or .svg; a table of its points is written beside it."),
     ],
     of: Annotated[str, typer.Option(help="faces or voices.")] = "faces",
-    method: Annotated[str, typer.Option(help="pca, or umap where umap-learn is installed.")] = "pca",
+    method: Annotated[str, typer.Option(help="pca, or umap if umap-learn is installed.")] = "pca",
     colour: Annotated[
         str | None,
         typer.Option(
-            "--color", "--colour", help="A column of clips, as gender, or a number of faces or voices, as snr_db."
+            "--color",
+            "--colour",
+            help="Column to colour by: of clips, as gender, or a number of faces or voices, as snr_db.",
         ),
     ] = None,
     where: Where = None,
     as_json: Json = False,
 ) -> None:
-    """Draw the clips on a plane by their faces or voices, coloured by a column.
+    """Project the faces or voices of clips onto a plane, coloured by a column.
 
     Example: `vclip map --store work/store --of voices --color gender --out work/voices.png`
     """
@@ -191,9 +199,9 @@ def card(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for README.md and card.html.")],
     as_json: Json = False,
 ) -> None:
-    """Write a dataset card: what is in a store, how it was made, what is known, licences, consents, and limits.
+    """Write a dataset card: contents, how the store was made, labels, licences, consent and limits.
 
-    What only people know is asked for there: TO FILL IN.
+    Fields that only you know are marked TO FILL IN.
 
     Example: `vclip card --store work/store --out work/card`
     """

@@ -88,14 +88,22 @@ def _options(
 
 
 tags = typer.Typer(
-    cls=_OneLineErrors, no_args_is_help=True, help="Name versions of a store, which then stay readable."
+    cls=_OneLineErrors, no_args_is_help=True, help="Name versions of a store so that they stay readable."
 )
 app.add_typer(tags, name="tag")
-imports = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Bring data of others into a store.")
+imports = typer.Typer(
+    cls=_OneLineErrors, no_args_is_help=True, help="Import existing data: face-voice pairs, VoxCeleb, vectors."
+)
 app.add_typer(imports, name="import")
-edits = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Correct a store by hand, undoably.")
+edits = typer.Typer(
+    cls=_OneLineErrors,
+    no_args_is_help=True,
+    help="Correct labels and reject clips by hand; every edit can be undone.",
+)
 app.add_typer(edits, name="edit")
-listening = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help="Let people rate generated speech, blind.")
+listening = typer.Typer(
+    cls=_OneLineErrors, no_args_is_help=True, help="Run a blind listening test on generated speech."
+)
 app.add_typer(listening, name="listening-test")
 
 ConfigFile = Annotated[
@@ -105,14 +113,18 @@ ConfigFile = Annotated[
     ),
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", "-s", help="Override one key: section.key=value; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", "-s", help="Override a configuration key: section.key=value; may be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
 StoreUri = Annotated[str, typer.Option("--store", help="Folder or object-store URI of the store.")]
-Tag = Annotated[str | None, typer.Option("--tag", help="Read the store as it was when this tag was given.")]
+Tag = Annotated[str | None, typer.Option("--tag", help="Read the store at this tag.")]
 Version = Annotated[
     str | None,
-    typer.Option("--version", help="Read it as a model was trained on it: the model's folder, or a version as JSON."),
+    typer.Option(
+        "--version",
+        help="Read the store version that a model was trained on: the model's folder, or a version as JSON.",
+    ),
 ]
 Model = Annotated[Path, typer.Option("--model", "-m", help="Folder of an association model, made by `train`.")]
 Speakers = Annotated[Path, typer.Option("--speakers", "-g", help="Folder made by `fit-speakers`.")]
@@ -126,7 +138,7 @@ def config_of(given: str | None, overrides: list[str] | None, *keys: str) -> "Co
 
 
 def at_of(tag: str | None, version: str | None) -> "str | dict[str, int] | None":
-    """Returns the state of a store that --tag and --version ask for, as `Store.snapshot` takes it; None: the newest.
+    """The version of a store that --tag and --version name, as `Store.snapshot` takes it; None for the newest.
 
     Raises:
         InputError: both are given, or the version is neither a version nor a model's folder.
@@ -139,8 +151,8 @@ def at_of(tag: str | None, version: str | None) -> "str | dict[str, int] | None"
         return tag
     config = Path(version) / "config.json"
     try:
-        said = json.loads(config.read_text() if config.is_file() else version)
-        found = said.get("store_version", said)
+        values = json.loads(config.read_text() if config.is_file() else version)
+        found = values.get("store_version", values)
         if found and all(isinstance(number, int) for number in found.values()):
             return found
     except (ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""Corrections by hand: who, when and why are kept, and each can be undone."""
+"""Corrections by hand: each is recorded with who, when and why, and can be undone."""
 
 import getpass
 from typing import Annotated
@@ -9,20 +9,20 @@ from pipelines.cli.app import Json, StoreUri, edits
 from pipelines.cli.output import print_json, print_line, print_table
 from pipelines.wording import count
 
-Clips = Annotated[list[str], typer.Argument(help="clip_ids.")]
-Why = Annotated[str, typer.Option("--why", help="Kept with the edit.")]
-Who = Annotated[str, typer.Option("--who", default_factory=getpass.getuser, help="Kept with the edit.")]
+Clips = Annotated[list[str], typer.Argument(help="Ids of clips.")]
+Why = Annotated[str, typer.Option("--why", help="Recorded with the edit.")]
+Who = Annotated[str, typer.Option("--who", default_factory=getpass.getuser, help="Recorded with the edit.")]
 
 
 @edits.command()
 def reject(clips: Clips, store: StoreUri, why: Why, who: Who, as_json: Json = False) -> None:
-    """Reject clips: with their faces and voices they are no longer read, searched or trained on. Nothing is deleted.
+    """Reject clips: they are no longer read, searched or trained on. Nothing is deleted.
 
     Example: `vclip edit reject 1cebcedab2838e44252be05d --store work/store --why "two people talk"`
     """
     from stores import Store
 
-    _told(Store.open(store).reject(clips, who, why), as_json)
+    _print_edits(Store.open(store).reject(clips, who, why), as_json)
 
 
 @edits.command()
@@ -30,7 +30,7 @@ def label(
     clips: Clips,
     store: StoreUri,
     name: Annotated[str, typer.Option(help="identity, gender, age, nationality, language, licence or consent.")],
-    value: Annotated[str, typer.Option(help="What is right; an empty text where it is not known.")],
+    value: Annotated[str, typer.Option(help="The correct value; empty if unknown.")],
     why: Why,
     who: Who,
     as_json: Json = False,
@@ -41,42 +41,42 @@ def label(
     """
     from stores import Store
 
-    _told(Store.open(store).label(clips, name, value, who, why), as_json)
+    _print_edits(Store.open(store).label(clips, name, value, who, why), as_json)
 
 
 @edits.command()
 def merge(
-    gone: Annotated[str, typer.Argument(help="The identity that goes.")],
-    kept: Annotated[str, typer.Argument(help="Who that is.")],
+    gone: Annotated[str, typer.Argument(help="The identity to remove.")],
+    kept: Annotated[str, typer.Argument(help="The identity that stays.")],
     store: StoreUri,
     why: Why,
     who: Who,
     as_json: Json = False,
 ) -> None:
-    """Make one person of two: the clips of the first, and those that come later, are the second's.
+    """Merge two identities: the clips of the first, later ones too, belong to the second.
 
     Example: `vclip edit merge person_17 person_4 --store work/store --why "the same face and voice"`
     """
     from stores import Store
 
-    _told([Store.open(store).merge_people(gone, kept, who, why)], as_json)
+    _print_edits([Store.open(store).merge_people(gone, kept, who, why)], as_json)
 
 
 @edits.command()
 def undo(
-    edit: Annotated[str, typer.Argument(help="The edit's id, as `list` shows it.")],
+    edit: Annotated[str, typer.Argument(help="Id of the edit, as `vclip edit list` shows it.")],
     store: StoreUri,
     why: Why,
     who: Who,
     as_json: Json = False,
 ) -> None:
-    """Take an edit back, be it an undo. The edit stays on record, and so does the undo.
+    """Undo an edit, or an undo. Both stay on record.
 
     Example: `vclip edit undo 20261123T051708962325-0cb306fa --store work/store --why "it was right"`
     """
     from stores import Store
 
-    _told([Store.open(store).undo(edit, who, why)], as_json)
+    _print_edits([Store.open(store).undo(edit, who, why)], as_json)
 
 
 @edits.command("list")
@@ -106,7 +106,7 @@ def listed(store: StoreUri, as_json: Json = False) -> None:
     print_line(f"{count(len(rows), 'edit')}, {sum(row['in_force'] for row in rows)} in force")
 
 
-def _told(made: list[str], as_json: bool) -> None:
+def _print_edits(made: list[str], as_json: bool) -> None:
     if as_json:
         print_json({"edits": made})
         return

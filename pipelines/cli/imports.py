@@ -1,4 +1,4 @@
-"""Data of others into a store: pairs of files, VoxCeleb's trees, ready-made vectors."""
+"""Existing data into a store: pairs of files, VoxCeleb, precomputed vectors."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from pipelines.cli.ingest import show_ingest
 
 Meta = Annotated[
     Path | None,
-    typer.Option("--meta", help="vox1_meta.csv or vox2_meta.csv: labels, and whose name is whose."),
+    typer.Option("--meta", help="vox1_meta.csv or vox2_meta.csv: labels, and the name of each id."),
 ]
 
 USED = ("encoders", "extraction", "ingest")  # sections of the configuration
@@ -18,16 +18,18 @@ USED = ("encoders", "extraction", "ingest")  # sections of the configuration
 
 @imports.command("pairs")
 def import_pairs(
-    table: Annotated[Path, typer.Argument(help="CSV: id, identity, gender, face, voice; files are beside the CSV.")],
+    table: Annotated[
+        Path, typer.Argument(help="CSV: id, identity, gender, face, voice; paths are relative to the CSV.")
+    ],
     store: StoreUri,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Import pictures with their speech: a face and a voice of each person.
+    """Import photos with speech: a face and a voice of each person.
 
-    A pair whose picture shows no face, or whose sound is none, is a row that says so. Run it again to go on where it
-    stopped.
+    A pair whose photo shows no face, or whose audio cannot be read, becomes a row with the reason. Run the command
+    again to continue where it stopped.
 
     Example: `vclip import pairs pairs/pairs.csv --store work/pairs --config offline`
     """
@@ -38,19 +40,19 @@ def import_pairs(
 
 @imports.command("voxceleb")
 def import_voxceleb(
-    folders: Annotated[list[Path], typer.Argument(help="Roots of trees: of sound, of pictures, or of both.")],
+    folders: Annotated[list[Path], typer.Argument(help="Root folders of audio, of images, or of both.")],
     store: StoreUri,
     meta: Meta = None,
-    files: Annotated[int, typer.Option(min=1, help="Pictures, and sound files, of a clip: at most so many.")] = 8,
+    files: Annotated[int, typer.Option(min=1, help="Most images, and most audio files, of one clip.")] = 8,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Import trees of VoxCeleb1 or VoxCeleb2: a clip of each identity in each video.
+    """Import VoxCeleb1 or VoxCeleb2 folder trees: one clip per identity and video.
 
-    The layouts are `id10001/VIDEO/00001.wav` (or .m4a) for sound, `NAME/1.6/VIDEO/0005175.jpg` or
-    `id10001/VIDEO/0005175.jpg` for pictures, and `id00012/VIDEO/00001.mp4` for tracks of the face; what lies above
-    does not matter. Run it again to go on where it stopped.
+    The layouts are `id10001/VIDEO/00001.wav` (or .m4a) for audio, `NAME/1.6/VIDEO/0005175.jpg` or
+    `id10001/VIDEO/0005175.jpg` for images, and `id00012/VIDEO/00001.mp4` for face tracks; the folders above do not
+    matter. Run the command again to continue where it stopped.
 
     Example: `vclip import voxceleb vox1/wav vox1/unzippedFaces --meta vox1_meta.csv --store work/vox1`
 
@@ -64,21 +66,24 @@ def import_voxceleb(
 @imports.command("features")
 def import_features(
     faces: Annotated[Path, typer.Option("--faces", help="Face vectors by name: .npz, .pkl or .parquet.")],
-    voices: Annotated[Path, typer.Option("--voices", help="Voice vectors by name, likewise.")],
+    voices: Annotated[Path, typer.Option("--voices", help="Voice vectors by name: .npz, .pkl or .parquet.")],
     store: StoreUri,
-    face_space: Annotated[str, typer.Option(help="Name of the faces' space: encoder/weights/preprocessing.")],
-    voice_space: Annotated[str, typer.Option(help="Name of the voices' space.")],
+    face_space: Annotated[
+        str, typer.Option(help="Name of the space of the face vectors: encoder/weights/preprocessing.")
+    ],
+    voice_space: Annotated[str, typer.Option(help="Name of the space of the voice vectors.")],
     table: Annotated[
-        Path | None, typer.Option(help="CSV: id, identity, gender, face, voice; the last two name vectors.")
+        Path | None, typer.Option(help="CSV: id, identity, gender, face, voice; face and voice are names of vectors.")
     ] = None,
     meta: Meta = None,
     as_json: Json = False,
 ) -> None:
-    """Import ready-made vectors; the store will have no pictures and no sound.
+    """Import precomputed vectors; the store will hold no images and no audio.
 
-    A .npz holds the arrays `names` (n,) and `vectors` (n, dim), or one array under each name; a .pkl a dictionary of
-    names and vectors, of plain data only; a .parquet the columns `name` and `vector`. Without a table, a face and a
-    voice of one name are a clip, and so are those named like VoxCeleb's files of one identity in one video.
+    A .npz file holds the arrays `names` (n,) and `vectors` (n, dim), or one array per name; a .pkl file a dictionary
+    of names and vectors, with plain data only; a .parquet file the columns `name` and `vector`. Without a table, a
+    face and a voice of the same name form a clip, and so do those named like
+    VoxCeleb files of one identity and video.
 
     Example: `vclip import features --faces face_input.pkl --voices voice_input.pkl --meta vox1_meta.csv
     --store work/features --face-space inception-v1/vggface2 --voice-space ecapa/vox2`

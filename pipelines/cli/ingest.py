@@ -14,38 +14,40 @@ def ingest(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Folders of videos (searched all the way down), files, quoted patterns ('videos/**/*.mp4'), "
+            help="Folders of videos (with subfolders), files, quoted patterns ('videos/**/*.mp4'), "
             "manifests (.csv, .jsonl, .parquet, .txt), or addresses (s3://, gs://, http://, https://)."
         ),
     ],
     store: StoreUri,
     labels: Annotated[
         Path | None,
-        typer.Option(help="Table with a column `file`; its others (identity, gender, ...) become labels."),
+        typer.Option(help="Table with a column `file`; its other columns (identity, gender, ...) become labels."),
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Folder for report.html and summary.json; STORE.runs/RUN beside a local store."),
+        typer.Option(help="Folder for report.html and summary.json (default: STORE.runs/RUN beside a local store)."),
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do failed videos again.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many of those still to do.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Process failed videos again.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Process at most this many of the videos that are left.")
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done, and how long it may take.")
+        bool, typer.Option("--dry-run", help="Show what would be done and how long it may take; write nothing.")
     ] = False,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Extract face crops and speech of whoever visibly speaks, embed them, and store them.
+    """Extract face crops and speech of the active speaker from videos, embed them, and store them.
 
-    Runs on Ray: on this machine, or on the cluster that `ray job submit` or RAY_ADDRESS names. Run it again to go on
-    where it stopped; files that the store knows already are not read again.
+    The job runs on Ray: on this machine, or on the cluster that `ray job submit` or RAY_ADDRESS names. Run the
+    command again to continue where it stopped; files that the store has already are not read again.
 
-    A manifest names a video a row, in its column `file` (or `uri`, `path`): relative to the manifest's folder,
+    A manifest has one video per row, in its column `file` (or `uri`, `path`): relative to the manifest's folder,
     absolute, or an address. Its other columns become labels: identity, split, gender, age, nationality, language,
-    licence and consent have columns in the store, the rest goes into `labels`.
+    licence and consent have columns in the store, the others go into `labels`.
 
-    Buckets take account, region and service from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    Credentials, region and endpoint of buckets come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
     AWS_REGION, AWS_ENDPOINT_URL; AWS_SKIP_SIGNATURE=true for public ones.
 
     Example: `vclip ingest videos/ --store work/store --config offline`
@@ -66,7 +68,7 @@ def ingest(
 
 
 def show_ingest(summary: Any, as_json: bool) -> None:
-    """Prints what a job did that brings inputs into a store; a `pipelines.ingest.job.Summary`."""
+    """Prints the summary of an ingest or import, a `pipelines.ingest.job.Summary`."""
     if not as_json and not summary.videos:
         gone = f"; {summary.deleted:,} more were deleted from it on request" if summary.deleted else ""
         inputs = "the input" if summary.known == 1 else f"all {summary.known:,} inputs"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def inspect(
     video: Annotated[Path, typer.Argument(help="A video.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="MP4 to write: the video, drawn on, with its timeline.")
+        Path | None, typer.Option("--out", "-o", help="MP4 to write: the video with an overlay and a timeline.")
     ] = None,
     sheet: Annotated[Path | None, typer.Option(help="JPEG to write: the whole video in one image.")] = None,
     config: ConfigFile = None,

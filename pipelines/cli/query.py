@@ -1,4 +1,4 @@
-"""Reading a store."""
+"""Rows of a store."""
 
 from typing import Annotated
 
@@ -12,29 +12,29 @@ def query(
     store: StoreUri,
     sql: Annotated[
         str | None,
-        typer.Option(help="A query in DuckDB's SQL over all tables, instead of --table and the options after it."),
+        typer.Option(help="A query in DuckDB's SQL over all tables, instead of --table and its options."),
     ] = None,
     table: Annotated[
         str, typer.Option(help="videos, clips, faces, voices, speakers, generations, edits, runs.")
     ] = "clips",
-    select: Annotated[
-        str | None, typer.Option(help="Columns, comma-separated; all but media where left out.")
-    ] = None,
+    select: Annotated[str | None, typer.Option(help="Columns, comma-separated (default: all but media).")] = None,
     where: Annotated[str | None, typer.Option(help='SQL filter, as in "end_s - start_s > 2".')] = None,
-    order: Annotated[str | None, typer.Option(help="Columns to sort by, comma-separated; -column descends.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many rows.")] = None,
+    order: Annotated[
+        str | None, typer.Option(help="Columns to sort by, comma-separated; -column sorts descending.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most rows to print.")] = None,
     tag: Tag = None,
     version: Version = None,
     format: Annotated[str, typer.Option(help="table, json, jsonl or csv.")] = "table",
-    raw: Annotated[bool, typer.Option("--raw", help="Show what was ingested, without corrections by hand.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Show rows as ingested, without corrections by hand.")] = False,
 ) -> None:
     """Read rows of a store.
 
     Example: `vclip query --store work/store --table clips --select clip_id,box --where "end_s - start_s > 2"
     --format json`
 
-    SQL sees each table by its name, without media; those are in faces_media and voices_media. It can join and
-    aggregate; it cannot write, and reads no files.
+    In SQL, each table has its name and no media columns; faces_media and voices_media have them. SQL can join and
+    aggregate; it cannot write, nor read files.
 
     Example: `vclip query --store work/store --sql "SELECT identity, count(*) AS clips, sum(end_s - start_s) AS
     seconds FROM clips GROUP BY identity ORDER BY clips DESC LIMIT 10"`

@@ -1,4 +1,4 @@
-"""The whole way once."""
+"""Every job once."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +10,13 @@ from pipelines.cli.app import ConfigFile, Overrides, app, config_of
 
 @app.command()
 def quickstart(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything that is made.")] = Path(
-        "quickstart"
-    ),
-    videos: Annotated[Path | None, typer.Option(help="Your own folder of videos, instead of the sample.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.")] = Path("quickstart"),
+    videos: Annotated[Path | None, typer.Option(help="Your own folder of videos instead of the sample.")] = None,
     face: Annotated[Path | None, typer.Option(help="Your own photo.")] = None,
     config: ConfigFile = None,
     set: Overrides = None,
 ) -> None:
-    """Run the whole way once, on a small synthetic sample or on your own videos, and show it on a page.
+    """Run every job once on a small synthetic sample, or on your own videos, and write a page of the results.
 
     Example: `vclip quickstart --out quickstart`, then open quickstart/index.html.
     """
