@@ -21,7 +21,7 @@ GROUPS = {
     "Look": ("inspect", "query", "search", "browse", "stats", "map", "clusters", "outliers", "card", "export"),
     "Learn": ("train", "evaluate", "compare", "benchmark-association"),
     "Speak": ("fit-speakers", "distill", "generate", "evaluate-generation", "listening-test", "verify"),
-    "Keep": ("optimize", "check", "embed", "edit", "tag", "merge", "delete", "migrate"),
+    "Keep": ("optimize", "check", "embed", "edit", "tag", "merge", "delete", "migrate", "plugins"),
 }
 
 

@@ -1,5 +1,7 @@
 """Installed packages without an installer: modules, and a dist-info folder whose entry points Python sees."""
 
+import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,3 +29,16 @@ def write_distribution(
         lines += [f"[{group}]", *(f"{entry} = {target}" for entry, target in names.items()), ""]
     (info / "entry_points.txt").write_text("\n".join(lines))
     return folder
+
+
+def install_plugins(folder: Path) -> Path:
+    """Installs tests/plugin_package into a folder, as `pip install --target` would, and returns the folder."""
+    source = Path(__file__).parents[1] / "plugin_package"
+    project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
+    modules = {path.name: path.read_text() for path in source.glob("*.py")}
+    return write_distribution(folder, project["name"], project["version"], modules, project["entry-points"])
+
+
+def with_plugins(folder: Path) -> dict[str, str]:
+    """Returns the environment in which processes, and the Ray workers that they start, see a folder as installed."""
+    return {"PYTHONPATH": os.pathsep.join((str(folder), str(Path(__file__).parents[2])))}

@@ -1,0 +1,89 @@
+"""`vclip plugins`: what can be named in a configuration, where it comes from, and whether it opens here."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.cli.app import Json, app
+from pipelines.cli.output import print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from vclip.registry import Plugin, Registry
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One plugin, as it is listed."""
+
+    kind: str
+    name: str
+    argument: str  # what the spec takes after the colon; empty for nothing
+    argument_needed: bool
+    source: str  # "built in", or the distribution and its version
+    opens: bool  # here; where an argument is needed, whether its factory can be imported
+    problem: str  # why it does not open
+    about: str
+
+    @property
+    def spec(self) -> str:
+        """How it is written in a configuration."""
+        argument = f":{self.argument}" if self.argument_needed else f"[:{self.argument}]" if self.argument else ""
+        return f"{self.name}{argument}"
+
+
+@app.command()
+def plugins(
+    kind: Annotated[str, typer.Option(help="List one kind only, as in 'voice encoder'.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List encoders, TTS, detectors, active-speaker backends, methods and losses, built in or of installed packages.
+
+    Each is opened where it needs no argument, and imported where it needs one; what is missing here is named.
+
+    Example: `vclip plugins --kind tts`
+    """
+    from vclip.errors import InputError
+
+    known = _registries()
+    if kind and kind not in known:
+        raise InputError(f"--kind '{kind}': expected one of {', '.join(known)}")
+    listed = [
+        _listed(known[name], plugin) for name in ([kind] if kind else known) for plugin in known[name].plugins()
+    ]
+    if as_json:
+        print_json(listed)
+        return
+    for name in dict.fromkeys(row.kind for row in listed):
+        rows = [(row.spec, row.source, row.problem or "opens", row.about) for row in listed if row.kind == name]
+        print_table(name, ("spec", "source", "here", "what it is"), rows, whole="spec")
+    print_line("Any other factory: python:package.module:Factory[:argument]. How to write one: docs/extending.md")
+
+
+def _registries() -> dict[str, "Registry[Any]"]:
+    """Returns the registries by their kind."""
+    from pipelines.extraction.active_speaker.base import ACTIVE_SPEAKER
+    from pipelines.extraction.faces.detectors import DETECTORS
+    from vclip.association.losses import LOSSES
+    from vclip.association.methods import ASSOCIATION_METHODS
+    from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS
+    from vclip.tts import TTS_BACKENDS
+
+    every = FACE_ENCODERS, VOICE_ENCODERS, TTS_BACKENDS, DETECTORS, ACTIVE_SPEAKER, ASSOCIATION_METHODS, LOSSES
+    return {registry.kind: registry for registry in every}
+
+
+def _listed(registry: "Registry[Any]", plugin: "Plugin") -> Listed:
+    from vclip.errors import InputError
+    from vclip.registry import argument_of
+
+    argument, needed, problem = plugin.argument, plugin.needs_argument, ""
+    try:
+        factory = registry.factory(plugin)
+        if plugin.package and callable(factory):
+            argument, needed = argument_of(factory)
+        if not needed and not (plugin.argument and not plugin.package):
+            registry.open(plugin.name)
+    except (InputError, ImportError, OSError) as error:
+        problem = str(error).splitlines()[0]
+    return Listed(registry.kind, plugin.name, argument, needed, plugin.source, not problem, problem, plugin.about)

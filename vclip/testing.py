@@ -1,0 +1,295 @@
+"""Conformance suites: what every face encoder, voice encoder and TTS backend must do, for the pytest of its package.
+
+    from vclip.testing import FaceEncoderSuite
+
+    class TestMine(FaceEncoderSuite):
+        spec = "mine"                              # or python:my_package.module:Factory
+
+The suites open the plugin by its spec, as the pipelines do, and import neither pytest nor any weights. Tolerances:
+float32 sums in another order differ by some 1e-6; 1e-4 is what the toolkit calls the same vector.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, FaceEncoder, VoiceEncoder
+from vclip.encoders.face_crop import CROP_RULE
+from vclip.errors import InputError
+from vclip.registry import Registry
+from vclip.tts import TTS, TTS_BACKENDS
+from vclip.tts.loudness import normalised
+
+SAME = 1e-4  # largest difference of an element of two vectors that count as the same
+TEXT = "The old man walked along the river, and nobody knew his name."
+
+
+def crops(count: int, seed: int = 0) -> list[np.ndarray]:
+    """Returns face crops (side, side, 3) uint8 RGB of several sizes: smooth noise, each of another picture."""
+    rng, made = np.random.default_rng(seed), []
+    for number in range(count):
+        side = (48, 96, 150, 256)[number % 4]
+        grid = rng.integers(0, 256, (8, 8, 3)).astype(np.float64)
+        at = np.linspace(0, 7, side)
+        low = np.floor(at).astype(int).clip(max=6)
+        share = at - low
+        rows = grid[low] * (1 - share)[:, None, None] + grid[low + 1] * share[:, None, None]
+        columns = rows[:, low] * (1 - share)[None, :, None] + rows[:, low + 1] * share[None, :, None]
+        made.append(columns.round().astype(np.uint8))
+    return made
+
+
+def utterances(count: int, sample_rate_hz: int, seed: int = 0) -> list[np.ndarray]:
+    """Returns utterances (samples,) float32 in -1..1, 0.6 to 4 s long: harmonics in syllables."""
+    rng, made = np.random.default_rng(seed), []
+    for number in range(count):
+        t_s = np.arange(int((0.6, 1.5, 4.0)[number % 3] * sample_rate_hz)) / sample_rate_hz
+        pitch_hz = rng.uniform(80, 300)
+        strengths = rng.uniform(0.1, 1, 20) / np.arange(1, 21)
+        wave = sum(a * np.sin(2 * np.pi * pitch_hz * k * t_s) for k, a in enumerate(strengths, 1))
+        wave = wave * (0.55 + 0.45 * np.sin(2 * np.pi * 4 * t_s)) + 0.01 * rng.standard_normal(len(t_s))
+        made.append((0.3 * wave / np.abs(wave).max()).astype(np.float32))
+    return made
+
+
+class _EncoderSuite:
+    """What face and voice encoders have in common."""
+
+    spec: ClassVar[str] = ""
+    registry: ClassVar[Registry[Any]]
+
+    @property
+    def encoder(self) -> Any:
+        """The encoder on the CPU, opened once for all tests."""
+        return _opened(self.registry, self.spec)
+
+    def inputs(self, count: int) -> list[np.ndarray]:
+        raise NotImplementedError
+
+    def test_it_names_its_space(self) -> None:
+        space = self.encoder.space
+        assert isinstance(space, str), f"space is of type {type(space).__name__}, expected a str"
+        assert space.isprintable(), f"space {space!r}: expected printable characters"
+        assert any(c.isalnum() for c in space), f"space {space!r}: expected encoder, weights and preprocessing"
+        assert not any(c.isspace() for c in space), f"space {space!r}: expected no white space"
+
+    def test_another_instance_is_of_the_same_space(self) -> None:
+        other = self.registry.open(self.registry.record(self.spec), device="cpu")
+        assert (other.space, other.dim) == (self.encoder.space, self.encoder.dim)
+        batch = self.inputs(2)
+        np.testing.assert_allclose(other.embed(batch), self.encoder.embed(batch), atol=SAME)
+
+    def test_nothing_gives_no_rows(self) -> None:
+        nothing = self.encoder.embed([])
+        assert nothing.shape == (0, self.encoder.dim), f"of no input: shape {nothing.shape}"
+        assert nothing.dtype == np.float32
+
+    def test_vectors_are_float32_and_of_unit_norm(self) -> None:
+        vectors = self.encoder.embed(self.inputs(5))
+        assert isinstance(vectors, np.ndarray), f"embed returned a {type(vectors).__name__}, expected a numpy array"
+        assert vectors.dtype == np.float32, f"vectors of {vectors.dtype}, expected float32"
+        assert vectors.shape == (5, self.encoder.dim), f"shape {vectors.shape}, expected (5, {self.encoder.dim})"
+        assert np.isfinite(vectors).all(), "found NaN or infinity among the vectors"
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=SAME)
+
+    def test_same_input_same_vectors(self) -> None:
+        batch = self.inputs(3)
+        np.testing.assert_allclose(self.encoder.embed(batch), self.encoder.embed(batch), atol=SAME)
+
+    def test_a_vector_does_not_depend_on_its_batch(self) -> None:
+        batch = self.inputs(7)
+        together = self.encoder.embed(batch)
+        np.testing.assert_allclose(together, np.concatenate([self.encoder.embed([x]) for x in batch]), atol=SAME)
+        np.testing.assert_allclose(together[::-1], self.encoder.embed(batch[::-1]), atol=SAME)
+
+    def test_other_inputs_give_other_vectors(self) -> None:
+        cosines = np.triu(_cosines(self.encoder.embed(self.inputs(4))), 1)
+        assert cosines.max() < 1 - 1e-6, "two different inputs gave the same vector"
+
+    def test_the_input_is_left_as_it_is(self) -> None:
+        batch = self.inputs(2)
+        before = [x.copy() for x in batch]
+        self.encoder.embed(batch)
+        for x, was in zip(batch, before, strict=True):
+            np.testing.assert_array_equal(x, was)
+
+    def test_read_only_inputs_are_taken(self) -> None:
+        batch = self.inputs(2)
+        for x in batch:
+            x.flags.writeable = False
+        assert len(self.encoder.embed(batch)) == 2
+
+
+class FaceEncoderSuite(_EncoderSuite):
+    """What every face encoder must do; set `spec`."""
+
+    registry = FACE_ENCODERS
+
+    def inputs(self, count: int) -> list[np.ndarray]:
+        """Returns crops of several sizes."""
+        return crops(count)
+
+    def test_it_is_a_face_encoder(self) -> None:
+        encoder: FaceEncoder = self.encoder
+        assert isinstance(encoder.dim, int)
+        assert encoder.dim > 0
+
+    def test_its_space_names_the_crop(self) -> None:
+        """Crops of another rule would give other vectors, so the rule is part of the space."""
+        assert CROP_RULE in self.encoder.space.split("/"), (
+            f"space '{self.encoder.space}': expected the crop rule as a part, as in 'encoder/weights/{CROP_RULE}'"
+        )
+
+
+class VoiceEncoderSuite(_EncoderSuite):
+    """What every voice encoder must do; set `spec`."""
+
+    registry = VOICE_ENCODERS
+
+    def inputs(self, count: int) -> list[np.ndarray]:
+        """Returns utterances of several lengths."""
+        return utterances(count, self.encoder.sample_rate_hz)
+
+    def test_it_is_a_voice_encoder(self) -> None:
+        encoder: VoiceEncoder = self.encoder
+        assert isinstance(encoder.dim, int)
+        assert encoder.dim > 0
+        assert isinstance(encoder.sample_rate_hz, int)
+        assert 8_000 <= encoder.sample_rate_hz <= 48_000
+
+    def test_what_is_no_speech_is_an_error_or_a_vector(self) -> None:
+        """Silence, nothing and NaN raise InputError or give unit vectors: NaN would poison a store."""
+        rate = self.encoder.sample_rate_hz
+        for samples in (np.zeros(rate), np.zeros(0), np.full(rate, np.nan)):
+            try:
+                vectors = self.encoder.embed([samples.astype(np.float32)])
+            except InputError:
+                continue
+            assert np.isfinite(vectors).all(), "silence or NaN gave a vector that is not finite; raise InputError"
+
+
+class TTSSuite:
+    """What every TTS backend must do; set `spec`, and `text` where it does not speak English."""
+
+    spec: ClassVar[str] = ""
+    text: ClassVar[str] = TEXT
+    shortest_s: ClassVar[float] = 0.2  # that `text` may take
+    longest_s: ClassVar[float] = 30.0
+
+    @property
+    def tts(self) -> TTS:
+        """The backend, opened once for all tests."""
+        return _opened(TTS_BACKENDS, self.spec)
+
+    @property
+    def speaker(self) -> np.ndarray:
+        """The first known speaker (dim,)."""
+        return self.tts.known_speakers(1).vectors[0]
+
+    def test_its_name_opens_it(self) -> None:
+        again = TTS_BACKENDS.open(self.tts.name)
+        assert (again.space, again.dim, again.sample_rate_hz) == (
+            self.tts.space, self.tts.dim, self.tts.sample_rate_hz,
+        )  # fmt: skip
+
+    def test_it_names_its_space(self) -> None:
+        space = self.tts.space
+        assert isinstance(space, str)
+        assert space.isprintable(), f"space {space!r}: expected printable characters"
+        assert space, "the space of the speaker vectors has no name"
+
+    def test_a_sentence(self) -> None:
+        wave = self.tts.synthesize(self.text, self.speaker)
+        assert wave.dtype == np.float32, f"samples of {wave.dtype}, expected float32"
+        assert wave.ndim == 1
+        assert np.isfinite(wave).all()
+        assert 0.001 < np.abs(wave).max() <= 1, f"peak {np.abs(wave).max():.3g}, expected samples in -1..1"
+        seconds = len(wave) / self.tts.sample_rate_hz
+        assert self.shortest_s < seconds < self.longest_s, f"{seconds:.2f} s of speech for: {self.text}"
+
+    def test_more_text_takes_longer(self) -> None:
+        one, two = (len(self.tts.synthesize(text, self.speaker)) for text in (self.text, f"{self.text} {self.text}"))
+        assert two > 1.5 * one
+
+    def test_the_parts_are_the_speech(self) -> None:
+        parts = list(self.tts.parts(f"{self.text} {self.text}", self.speaker))
+        at_once = self.tts.synthesize(f"{self.text} {self.text}", self.speaker)
+        together = normalised(np.concatenate(parts), self.tts.sample_rate_hz)
+        np.testing.assert_allclose(together, at_once, atol=1e-5)  # of float32 samples up to 1
+
+    def test_same_request_same_samples(self) -> None:
+        np.random.seed(0)
+        first = self.tts.synthesize(self.text, self.speaker)
+        np.random.seed(1)
+        np.testing.assert_array_equal(self.tts.synthesize(self.text, self.speaker), first)
+
+    def test_speakers_differ(self) -> None:
+        known = self.tts.known_speakers(2)
+        assert len(known) == 2, "the backend knows one speaker; a speaker generator needs ten or more"
+        one, other = (self.tts.synthesize(self.text, vector) for vector in known.vectors)
+        shorter = min(len(one), len(other))
+        assert np.abs(one[:shorter] - other[:shorter]).max() > 1e-3, "two known speakers sound the same"
+
+    def test_known_speakers(self) -> None:
+        known = self.tts.known_speakers(20)
+        assert known.space == self.tts.space
+        assert known.vectors.shape == (len(known), self.tts.dim)
+        assert known.vectors.dtype == np.float32
+        assert 0 < len(known) <= 20
+        assert len(set(known.speaker_id.tolist())) == len(known) == len(known.gender)
+        np.testing.assert_allclose(self.tts.known_speakers(3).vectors, known.vectors[:3], atol=1e-6)
+        assert np.triu(_cosines(known.directions), 1).max() < 1 - 1e-6 or known.length_counts
+
+    def test_its_speaker_vectors_keep_their_convention(self) -> None:
+        """Unit norm, and only the direction counts; or the bank says that length counts."""
+        known = self.tts.known_speakers(20)
+        if known.length_counts:
+            return
+        np.testing.assert_allclose(np.linalg.norm(known.vectors, axis=1), 1, atol=SAME)
+        wave = self.tts.synthesize(self.text, self.speaker)
+        np.testing.assert_allclose(self.tts.synthesize(self.text, 2 * self.speaker), wave, atol=1e-4)
+
+    def test_nothing_to_speak_is_an_error(self) -> None:
+        for text in ("", " \n ", "..."):
+            _refused(lambda text=text: self.tts.synthesize(text, self.speaker), f"the text {text!r}")
+            _refused(lambda text=text: next(iter(self.tts.parts(text, self.speaker))), f"the text {text!r}")
+
+    def test_unusable_speakers_are_errors(self) -> None:
+        good = self.speaker
+        for what, bad in {
+            "a vector that is too short": good[:-1],
+            "a vector that is too long": np.append(good, good),
+            "two vectors": np.stack([good, good]),
+            "NaN": good * np.nan,
+            "zero": np.zeros_like(good),
+        }.items():
+            _refused(lambda bad=bad: self.tts.synthesize(self.text, bad), what)
+
+    def test_provenance_can_be_written(self) -> None:
+        made_of = dict(self.tts.made_of)
+        assert json.loads(json.dumps(made_of)) == made_of
+        assert all(isinstance(value, str) and value for value in made_of.values())
+
+
+@functools.cache
+def _opened(registry: Registry[Any], spec: str) -> Any:
+    return registry.open(spec, device="cpu")
+
+
+def _refused(call: Callable[[], Any], what: str) -> None:
+    try:
+        call()
+    except InputError as error:
+        lines = str(error).splitlines()
+        if len(lines) != 1:
+            raise AssertionError(f"{what}: expected an error of one line, found {error!r}") from None
+        return
+    raise AssertionError(f"{what} was taken, expected an InputError")
+
+
+def _cosines(vectors: Sequence[Any] | np.ndarray) -> np.ndarray:
+    rows = np.asarray(vectors)
+    return rows @ rows.T
