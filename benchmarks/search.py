@@ -24,8 +24,11 @@ import numpy as np
 import pyarrow as pa
 
 from stores import Store, connection, search
+from stores.maintenance.index import build_index
 from stores.ranking import Ranking, unit
+from stores.schema import vector_column
 from stores.snapshot import Snapshot
+from stores.vector_cache import VectorCache
 
 DIM, PER_PERSON, WITHIN, COMMON, K = 512, 10, 0.27, 0.5, 10
 SPACE = "clustered/512"
@@ -58,7 +61,7 @@ def measure(folder: Path, rows: int, queries: int, repeats: int) -> dict[str, An
         "rows": rows, "dim": DIM, "queries": queries, "k": K, "threads": faiss.omp_get_max_threads(),
         "read_into_memory_s": round(time.perf_counter() - start, 2),
     }  # fmt: skip
-    ((_, held),) = store._memory._held.values()
+    held = VectorCache().get(store.snapshot(), "faces", vector_column(next(iter(store.spaces("faces")))))
     vectors, probes = held.vectors, unit(probes)
     truth = best(held.row_ids, held.rank, vectors, probes)
     random = unit(np.random.default_rng(2).normal(size=(50, DIM)).astype(np.float32))
@@ -82,7 +85,7 @@ def measure(folder: Path, rows: int, queries: int, repeats: int) -> dict[str, An
     )  # fmt: skip
     flat.reset()  # its rows, too, take memory
 
-    built = store.build_index("faces")
+    built = build_index(store, "faces")
     indexed = {"kind": built.kind, "build_s": round(built.build_s, 1), "nprobes": built.nprobes}
     indexed["recall_at_10_as_built"] = round(built.recall_at_10, 3)
     ids = {"queries": (probes, truth), "random_directions": (random, truth_random)}
@@ -183,7 +186,7 @@ def _table(schema: pa.Schema, count: int, given: dict[str, Any]) -> pa.Table:
 def best(row_ids: np.ndarray, rank: np.ndarray, vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Returns the ranks (m, K) of the nearest rows, by exact search."""
     ranking = Ranking(queries, K)
-    ranking.see(vectors, rank, rank)
+    ranking.add(vectors, rank, rank)
     return ranking.best()[1].reshape(len(queries), K)
 
 

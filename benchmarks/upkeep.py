@@ -1,11 +1,10 @@
-"""What upkeep of a large store takes: time and memory of storing, checking, optimizing and deleting.
+"""Time and memory of maintenance on a large store: store, check, optimize, delete.
 
     python benchmarks/upkeep.py --faces 1000000 --folder work/upkeep
 
-Made up: videos of 10 clips, 40 faces and 20 voices; vectors of 128 and 256 floats, normal, unit norm; media of random
-bytes, 1 % as long as real ones (140 B, 900 B), so that 1M faces fit a disk. So media are not decoded, and what they
-would take comes on top: decoding keeps some batches of 256 rows. Each step is a process of its own, whose
-largest resident memory is told.
+Synthetic data: videos of 10 clips, 40 faces and 20 voices; vectors of 128 and 256 normal floats of unit norm; media
+of random bytes, 1 % as long as real ones (140 B, 900 B), so that 1M faces fit a disk. So media are not decoded;
+decoding would add some batches of 256 rows in memory. Each step is a process of its own and reports its peak memory.
 """
 
 import argparse
@@ -21,6 +20,10 @@ import numpy as np
 
 import stores
 from stores import Store, VideoRows
+from stores.maintenance.check import check as check_rows
+from stores.maintenance.compact import compact
+from stores.maintenance.delete import delete as delete_rows
+from stores.maintenance.delete import plan_deletion
 
 FACES, VOICES = {"made/up-128": 128}, {"made/up-256": 256}
 CLIPS, FACES_OF, VOICES_OF = 10, 4, 2
@@ -64,20 +67,20 @@ def store_rows(uri: str, faces: int) -> None:
 
 
 def check(uri: str, faces: int) -> None:
-    """Checks the store; nothing may be wrong."""
-    report = Store.open(uri).check({})
+    """Checks the store, which must have no problem."""
+    report = check_rows(Store.open(uri), {})
     assert not report.problems, report.problems[0]
 
 
 def optimize(uri: str, faces: int) -> None:
-    """Compacts and prunes it."""
-    Store.open(uri).compact(keep_versions_s=0)
+    """Compacts and prunes the store."""
+    compact(Store.open(uri), keep_versions_s=0)
 
 
 def delete(uri: str, faces: int) -> None:
     """Deletes one person, with proof."""
     store = Store.open(uri)
-    done = store.delete(store.doomed(people=[f"person {3:09d}"]))
+    done = delete_rows(store, plan_deletion(store, people=[f"person {3:09d}"]))
     assert done.rows["faces"] == CLIPS * FACES_OF
     assert done.before["vectors"]
     assert done.after == {}, done.after

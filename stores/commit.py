@@ -1,8 +1,8 @@
-"""Writing: data first, the ledger last, then the removal of what was superseded.
+"""Commit videos: write the data first, the ledger last, then remove the rows that were superseded.
 
-A crash before the ledger row leaves rows that no reader sees; a crash after it leaves superseded rows that no reader
-sees. Both go with `sweep`. Two runs may commit one video at once: each writes rows under its own run_id, the first to
-swap the ledger row wins, and the other takes its rows back and leaves only the names that it knew.
+A crash before the ledger row is written leaves rows that no reader sees; a crash after it leaves superseded rows that
+no reader sees. `sweep` deletes both. Two runs may commit one video at once: each writes rows under its own run_id,
+the first to swap the ledger row wins, and the other deletes its rows and adds only the names that it knew.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 from lancedb.db import DBConnection
-from lancedb.table import Table
 
 from stores import ledger, rows, runs
 from stores.errors import StoreError
@@ -24,18 +23,18 @@ _IN_LIST = 1000  # ids to one SQL list; a count past 10,000 ids took 0.14 s, wit
 
 
 def commit(db: DBConnection, spaces: Spaces, batch: Sequence[VideoRows]) -> frozenset[str]:
-    """Writes the videos of a batch and returns those that the store now holds so; as `Store.commit` says."""
+    """Commits a batch and returns the video_ids that the store now holds in this form, as `Store.commit` does."""
     tables = rows.tables_of(batch, spaces)
     new = {row["video_id"]: row for row in tables["videos"].to_pylist()}
-    for buried in retry("the ledger", lambda: ledger.buried(db, new)):
-        del new[buried]
-    # Read once: an attempt that is repeated must not replace what another run put there meanwhile.
-    before = retry("the ledger", lambda: ledger_rows(db, new))
-    return retry("the commit", lambda: _attempt(db, tables, new, before))
+    for video in retry(db, "the ledger", lambda: ledger.deleted(db, new)):
+        del new[video]
+    # Read once: a repeated attempt must not replace what another run committed meanwhile.
+    before = retry(db, "the ledger", lambda: ledger_rows(db, new))
+    return retry(db, "the commit", lambda: _attempt(db, tables, new, before))
 
 
 def remove(db: DBConnection, written: Mapping[str, str]) -> int:
-    """Deletes the clips, faces and voices of these video_ids -> run_id and returns how many rows that were."""
+    """Deletes the clips, faces and voices of these video_ids -> run_id; returns the number of rows deleted."""
     removed = 0
     for part in _parts(written):
         by_run: dict[str, list[str]] = {}
@@ -52,7 +51,7 @@ def remove(db: DBConnection, written: Mapping[str, str]) -> int:
 
 
 def add_uris(db: DBConnection, names: Mapping[str, Iterable[str | Row]]) -> None:
-    """Records other names of committed videos; as `Store.add_uris` says."""
+    """Records further names of committed videos, as `Store.add_uris` does."""
     entries = {video: [rows.uri_row(uri) for uri in uris] for video, uris in names.items()}
 
     def add() -> None:
@@ -61,24 +60,24 @@ def add_uris(db: DBConnection, names: Mapping[str, Iterable[str | Row]]) -> None
             raise StoreError(f"videos: no video '{missing[0]}'; commit it first")
         ledger.swap(db, entries, lambda video, old: ledger.named(old, entries[video]))
 
-    retry("the names", add)
+    retry(db, "the names", add)
 
 
 def delete_video(db: DBConnection, video_id: str) -> bool:
-    """Deletes a video, the ledger row first so that no reader sees half of it; returns whether it was there."""
+    """Deletes a video, its ledger row first so that no reader sees half of it; returns whether it existed."""
     found = ledger_rows(db, [video_id])
     if not found:
         return False
     run = found[video_id]["run_id"]
-    retry("the deletion", lambda: ledger.delete(db, video_id, run))
-    retry("the deletion", lambda: remove(db, {video_id: run}))
+    retry(db, "the deletion", lambda: ledger.delete(db, video_id, run))
+    retry(db, "the deletion", lambda: remove(db, {video_id: run}))
     return True
 
 
-def merge(table: Table, data: pa.Table) -> None:
+def upsert(db: DBConnection, table: str, data: pa.Table) -> None:
     """Inserts the rows, or replaces those with the same id."""
-    merging = table.merge_insert(KEYS[table.name]).when_matched_update_all().when_not_matched_insert_all()
-    retry(table.name, lambda: merging.execute(data))
+    merging = db.open_table(table).merge_insert(KEYS[table]).when_matched_update_all().when_not_matched_insert_all()
+    retry(db, table, lambda: merging.execute(data))
 
 
 def _attempt(
@@ -91,9 +90,9 @@ def _attempt(
     fresh = {
         video: row["run_id"]
         for video, row in new.items()
-        if _same_run(found.get(video), before.get(video)) and not _stands(found.get(video), row)
+        if _same_run(found.get(video), before.get(video)) and not _is_done(found.get(video), row)
     }
-    remove(db, fresh)  # what an earlier attempt of this very run left behind
+    remove(db, fresh)  # rows that an earlier attempt of the same run left behind
     _write_rows(db, tables, fresh)
     lease.check()
 
@@ -110,8 +109,8 @@ def _attempt(
     return held
 
 
-def _stands(old: Row | None, new: Row) -> bool:
-    """Whether the ledger's row is as good as the new one: its own, or that of another run that did the same."""
+def _is_done(old: Row | None, new: Row) -> bool:
+    """Whether the ledger already holds this row, or an equivalent one of another run with the same configuration."""
     if old is None or _same_run(old, new):
         return old is not None
     return old["config_hash"] == new["config_hash"] and old["state"] != "failed"

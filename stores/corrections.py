@@ -1,7 +1,7 @@
-"""Edits in force, laid over the clips that a snapshot reads.
+"""Edits in force, applied to the clips that a snapshot reads.
 
-Lance's filters know no CASE, so a corrected value cannot be told to it. Instead the clips that edits touch are taken
-out of what Lance reads, corrected, and asked as a small table of their own, in memory, by the same SQL.
+Lance's filters have no CASE, so they cannot compute a corrected value. Instead the clips that edits touch are
+excluded from what Lance reads, corrected, and queried as a small table of their own, in memory, with the same SQL.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ ROW_ID = "_rowid"  # LanceDB's own number of a row, valid for one version of its
 
 @dataclass(frozen=True)
 class Corrections:
-    """What edits say, and the clips that they touch."""
+    """The effect of edits, and the clips that they touch."""
 
     rejected: Sequence[str] = ()  # clip_ids
     relabelled: Sequence[str] = ()  # clip_ids with a label of their own
@@ -29,17 +29,18 @@ class Corrections:
 
     @cached_property
     def table(self) -> Table:
-        """The corrected clips as a table to be asked."""
+        """The corrected clips as a table to query; only where `rows` is not None."""
+        assert self.rows is not None
         return lancedb.connect("memory://").create_table("clips", self.rows.drop_columns([ROW_ID]))
 
     @cached_property
     def hides(self) -> str:
-        """SQL of the clips, faces and voices that are rejected; "" if none are."""
+        """SQL of the rejected clips, faces and voices; "" if there are none."""
         return _named("clip_id", self.rejected)
 
     @cached_property
     def touches(self) -> str:
-        """SQL of the clips whose stored rows do not stand; "" if there are none."""
+        """SQL of the clips whose stored rows are not read; "" if there are none."""
         merged = _named("identity", self.merged)
         parts = [
             self.hides,
@@ -49,7 +50,7 @@ class Corrections:
         return " OR ".join(filter(None, parts))
 
     def applied(self, rows: pa.Table) -> pa.Table:
-        """Returns clips, which name their clip_id, with the corrected values in their columns."""
+        """Returns clips, which must have the column clip_id, with the corrected values in their columns."""
         if self.rows is None or "clip_id" not in rows.column_names:
             return rows
         place = {clip: i for i, clip in enumerate(self.rows["clip_id"].to_pylist())}
@@ -62,14 +63,14 @@ NONE = Corrections()
 
 
 def in_force(edits: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Returns the edits that no undo in force takes back, in their order.
+    """Returns the edits that no undo in force takes back, in order.
 
     Args:
         edits: all of them, the oldest first.
     """
     undone: set[str] = set()
     standing = []
-    for row in reversed(edits):  # what undoes a row is newer than it
+    for row in reversed(edits):  # an undo is newer than the edit that it takes back
         if row["edit_id"] not in undone:
             standing.append(row)
             if row["action"] == "undo":
@@ -78,11 +79,11 @@ def in_force(edits: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def corrections(edits: Sequence[Mapping[str, Any]], read: Callable[[str], pa.Table]) -> Corrections:
-    """Returns what edits in force do.
+    """Returns the effect of edits.
 
     Args:
-        edits: in force, the oldest first.
-        read: returns whole clips as stored, with their ROW_ID, by an SQL filter.
+        edits: those in force, the oldest first.
+        read: takes an SQL filter and returns whole clips as stored, with their ROW_ID.
     """
     rejected: dict[str, None] = {}
     labels: dict[str, dict[str, str | None]] = {}
@@ -93,10 +94,10 @@ def corrections(edits: Sequence[Mapping[str, Any]], read: Callable[[str], pa.Tab
             rejected[subject] = None
         elif edit["action"] == "label":
             labels.setdefault(subject, {})[edit["name"]] = value
-        elif edit["action"] == "merge":  # of who has that identity by now
-            for said in labels.values():
-                if said.get("identity") == subject:
-                    said["identity"] = value
+        elif edit["action"] == "merge":  # of the clips that have this identity after the edits before
+            for corrected in labels.values():
+                if corrected.get("identity") == subject:
+                    corrected["identity"] = value
             merged = {old: value if now == subject else now for old, now in merged.items()}
             merged.setdefault(subject, value)
     found = Corrections(list(rejected), list(labels), merged)

@@ -1,12 +1,12 @@
-"""What people corrected by hand: an append-only table, of which those rows are in force that no undo took back.
+"""Corrections by hand: an append-only table. The rows that no undo takes back are in force.
 
     reject   subject = clip_id                          the clip, its faces and voices are no longer read
-    label    subject = clip_id, name = column, value    of one clip; a value of null says that it is not known
-    merge    subject, value = identities                who was `subject` is `value`
-    undo     subject = edit_id                          of any edit, an undo too
+    label    subject = clip_id, name = column, value    of one clip; a null value means that it is not known
+    merge    subject, value = identities                clips of `subject` become clips of `value`
+    undo     subject = edit_id                          of any edit, an undo included
 
-What was ingested stays as it was; `stores.corrections` lays the edits over it. Clip ids follow from the content, so
-edits also hold for what is ingested again.
+The ingested rows stay as they are; `stores.corrections` applies the edits on reading. Clip ids follow from the
+content, so edits also hold for videos that are ingested again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,15 +26,15 @@ EDITABLE = ("identity", *LABELS)
 
 
 def reject(db: DBConnection, clip_ids: Sequence[str], who: str, why: str) -> list[str]:
-    """Rejects clips and returns the edits' ids; as `Store.reject` says."""
+    """Rejects clips and returns the edits' ids; as `Store.reject` does."""
     _check_clips(Snapshot(db), clip_ids)
     return _write(db, [{"action": "reject", "subject": clip} for clip in clip_ids], who, why)
 
 
 def label(db: DBConnection, clip_ids: Sequence[str], name: str, value: str | None, who: str, why: str) -> list[str]:
-    """Corrects a column of clips and returns the edits' ids; as `Store.label` says."""
+    """Corrects a column of clips and returns the edits' ids; as `Store.label` does."""
     if name not in EDITABLE:
-        raise StoreError(f"edit: '{name}' is no label; {nearest(name, EDITABLE)}")
+        raise StoreError(f"edit: '{name}' is not a label; {nearest(name, EDITABLE)}")
     _check_clips(Snapshot(db), clip_ids)
     value = (value or "").strip() or None
     made = [{"action": "label", "subject": clip, "name": name, "value": value} for clip in clip_ids]
@@ -42,7 +42,7 @@ def label(db: DBConnection, clip_ids: Sequence[str], name: str, value: str | Non
 
 
 def merge(db: DBConnection, gone: str, kept: str, who: str, why: str) -> str:
-    """Makes one person of two and returns the edit's id; as `Store.merge_people` says."""
+    """Makes one person of two and returns the edit's id; as `Store.merge_people` does."""
     if gone == kept:
         raise StoreError(f"edit: '{gone}' is one person already; expected two")
     snapshot = Snapshot(db)
@@ -53,7 +53,7 @@ def merge(db: DBConnection, gone: str, kept: str, who: str, why: str) -> str:
 
 
 def undo(db: DBConnection, edit_id: str, who: str, why: str) -> str:
-    """Takes an edit back and returns the undo's id; as `Store.undo` says."""
+    """Takes an edit back and returns the undo's id; as `Store.undo` does."""
     known = listed(Snapshot(db))
     if edit_id not in {row["edit_id"] for row in known}:
         raise StoreError(f"edit: no edit '{edit_id}'; see vclip edit list")
@@ -83,7 +83,7 @@ def _write(db: DBConnection, edits: Sequence[Mapping[str, Any]], who: str, why: 
     for name, text in (("who", who), ("why", why)):
         if not text.strip():
             raise StoreError(f"edit: no {name}; every edit says who made it and why")
-    told = {"name": "", "value": None, "who": who.strip(), "why": why.strip(), "created_at": datetime.now(UTC)}
-    made = [{"edit_id": ids.edit_id(), **told, **edit} for edit in edits]
-    commit.merge(db.open_table("edits"), rows.typed("edits", made))
+    shared = {"name": "", "value": None, "who": who.strip(), "why": why.strip(), "created_at": datetime.now(UTC)}
+    made = [{"edit_id": ids.edit_id(), **shared, **edit} for edit in edits]
+    commit.upsert(db, "edits", rows.typed("edits", made))
     return [row["edit_id"] for row in made]

@@ -1,7 +1,7 @@
-"""The ledger's rows, read and swapped: whoever writes one must have seen the one that it replaces.
+"""Rows of the ledger, read and swapped: a writer must have read the row that it replaces.
 
-Every write raises a row's `revision` by one, and only replaces the revision just below. LanceDB tries a merge again
-on the newest version when another writer came first, and then this condition decides.
+Every write raises a row's `revision` by one and only replaces the revision just below. When another writer came
+first, LanceDB repeats a merge on the newest version, and then this condition decides.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,12 +14,12 @@ from stores import ids
 from stores.rows import Row
 from stores.sql import in_lists, quoted
 
-# (video_id, the row that is there) -> the row to write instead, or None to leave it.
+# (video_id, its present row) -> the row to write instead, or None to leave it.
 Change = Callable[[str, Row | None], Row | None]
 
 
 def ledger_rows(db: DBConnection, video_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Returns video_id -> whole ledger row of those that are committed."""
+    """Returns video_id -> whole ledger row, for the committed ones of these videos."""
     table, found = db.open_table("videos"), {}
     for part in in_lists(dict.fromkeys(video_ids)):
         rows = table.search().where(f"video_id IN ({part})").to_arrow().to_pylist()
@@ -27,22 +27,22 @@ def ledger_rows(db: DBConnection, video_ids: Iterable[str]) -> dict[str, dict[st
     return found
 
 
-def buried(db: DBConnection, video_ids: Iterable[str]) -> set[str]:
-    """Returns which of these videos were deleted on request, and may not come back."""
-    stones = {ids.tombstone(video): video for video in video_ids}
-    return {stones[name] for name in ledger_rows(db, stones)}
+def deleted(db: DBConnection, video_ids: Iterable[str]) -> set[str]:
+    """Returns the videos among these that were deleted on request and may not come back."""
+    by_tombstone = {ids.tombstone(video): video for video in video_ids}
+    return {by_tombstone[name] for name in ledger_rows(db, by_tombstone)}
 
 
 def swap(db: DBConnection, video_ids: Iterable[str], change: Change) -> None:
-    """Replaces ledger rows by what `change` makes of them, all in one version, as if nobody else wrote meanwhile.
+    """Replaces ledger rows by the results of `change`, in one version, as if nobody else wrote meanwhile.
 
-    Where somebody did, `change` is asked again about the row that is there then. A row that was deleted stays so.
+    Where somebody did, `change` is called again with the new row. A row that was deleted meanwhile stays deleted.
     """
     table, pending, first = db.open_table("videos"), list(video_ids), True
     while pending:
         found = ledger_rows(db, pending)
-        asked = pending if first else [video for video in pending if video in found]
-        changed = {video: row for video in asked if (row := change(video, found.get(video))) is not None}
+        present = pending if first else [video for video in pending if video in found]
+        changed = {video: row for video in present if (row := change(video, found.get(video))) is not None}
         if not changed:
             return
         written = [
@@ -65,13 +65,13 @@ def delete(db: DBConnection, video_id: str, run_id: str) -> None:
 
 
 def named(old: Row | None, uris: Sequence[Row]) -> Row | None:
-    """Returns the row with these names too; None if it has them all, or if there is none."""
+    """Returns the row with these names added; None if it has them all, or if there is no row."""
     if old is None or (names := united(old, uris)) == list(old["uris"] or ()):
         return None
     return {**old, "uris": names}
 
 
 def united(old: Row | None, new: Sequence[Row]) -> list[Row]:
-    """Returns the row's names and the new ones; of one name the newer size and time count."""
+    """Returns the row's names and the new ones; the newer size and time of a name replace the older ones."""
     both = [*((old or {}).get("uris") or ()), *new]
     return list({entry["uri"]: entry for entry in both}.values())

@@ -1,10 +1,10 @@
-"""All face-voice pairs as arrays: what training reads, once."""
+"""All face-voice pairs of a store as arrays, which training reads once."""
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import compute
 
 from stores import schema
+from stores.arrow import compute
 from stores.errors import StoreError
 from stores.snapshot import Snapshot
 
@@ -14,7 +14,7 @@ Arrays = dict[str, np.ndarray]
 def pairs(
     snapshot: Snapshot, face_space: str | None = None, voice_space: str | None = None, where: str | None = None
 ) -> Arrays:
-    """Returns the arrays of the clips that have at least one face and one voice; as `Store.pairs` says."""
+    """Returns the arrays of the clips with a face and a voice; arguments, arrays and errors as in `Store.pairs`."""
     columns = ["clip_id", "video_id", "identity", "gender", "nationality", "age", "split"]
     clips = snapshot.query("clips", columns, where)
     faces = _rows(snapshot, "faces", face_space, ["quality"])
@@ -22,7 +22,7 @@ def pairs(
     both = compute.and_(
         compute.is_in(clips["clip_id"], faces["clip_id"]), compute.is_in(clips["clip_id"], voices["clip_id"])
     )
-    # Everything stands in the order of its id, so the arrays are the same after every compaction.
+    # Everything is sorted by id, so the arrays are the same after every compaction.
     clips = clips.filter(both).sort_by("clip_id")
     face_rows, face_clip = _joined(faces, clips)
     voice_rows, voice_clip = _joined(voices, clips)
@@ -51,7 +51,7 @@ def matrix(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def space_column(snapshot: Snapshot, table: str, space: str | None) -> str:
-    """Returns the vector column of a space, which may be left out where the table has but one.
+    """Returns the vector column of a space, which may be left out where the table has only one.
 
     Raises:
         StoreError: the table has no vectors, none of that space, or several to choose from.
@@ -60,11 +60,16 @@ def space_column(snapshot: Snapshot, table: str, space: str | None) -> str:
     if space is None and len(known) == 1:
         (space,) = known
     if space not in known:
-        asked = f"asked for '{space}'" if space else "asked for no space in particular"
+        wanted = f"expected '{space}'" if space else "several to choose from" if known else "expected faces or voices"
         raise StoreError(
-            f"{table}: vectors of {', '.join(map(repr, known)) or 'no space'}, {asked}; name one of these"
+            f"{table}: found vectors of {', '.join(map(repr, known)) or 'no space'}, {wanted}; {name_one(table)}"
         )
     return schema.vector_column(space)
+
+
+def name_one(table: str) -> str:
+    """Returns the end of a message about a table of several spaces: how to choose one."""
+    return f"choose one of these with --{table.removesuffix('s')}-space"
 
 
 def _rows(snapshot: Snapshot, table: str, space: str | None, columns: list[str]) -> pa.Table:
@@ -74,7 +79,7 @@ def _rows(snapshot: Snapshot, table: str, space: str | None, columns: list[str])
 
 
 def _joined(rows: pa.Table, clips: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the rows whose clip is among `clips`, in the order of their ids, and its index; both (m,) int64."""
+    """Returns the rows whose clip is in `clips`, sorted by id, and the index of the clip; both (m,) int64."""
     order = compute.sort_indices(rows["id"]).to_numpy()
     index = compute.index_in(rows["clip_id"], clips["clip_id"].combine_chunks()).fill_null(-1).to_numpy()[order]
     return order[index >= 0].astype(np.int64), index[index >= 0].astype(np.int64)

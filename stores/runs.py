@@ -1,7 +1,7 @@
-"""Which jobs wrote, how they were asked to, and which of them still live.
+"""Runs: the jobs that write, their commands and configurations, and which of them are still alive.
 
-A run holds a lease that it renews. Rows that the ledger does not vouch for are swept only when the lease of their run
-has run out, and then the run is marked as over first, so that it cannot come back and vouch for them.
+A run holds a lease that it renews. Uncommitted rows are swept only when the lease of their run has expired, and then
+the run is marked as finished first, so that it cannot commit them afterwards.
 """
 
 import json
@@ -16,10 +16,10 @@ from lancedb.db import DBConnection
 
 from stores import ids, rows
 from stores.errors import StoreError, StoreUnavailable
-from stores.retry import retry
+from stores.retry import TryAgainError, retry
 from stores.sql import quoted
 
-LEASE_S = 900.0  # a run that has not been heard of for so long is over
+LEASE_S = 900.0  # a run that has not renewed its lease for this long is finished
 RENEW_S = LEASE_S / 15
 LOST = "lost: its lease ran out"
 
@@ -33,19 +33,21 @@ class Run:
 
 
 @contextmanager
-def running(db: DBConnection, command: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Run]:
-    """Records a run and renews its lease until the block ends; as `Store.run` says."""
+def running(
+    db: DBConnection, command: Mapping[str, Any], config: Mapping[str, Any], renew_s: float = RENEW_S
+) -> Iterator[Run]:
+    """Records a run and renews its lease every `renew_s` seconds until the block ends, as `Store.run` does."""
     run, now, over = Run(ids.run_id()), datetime.now(UTC), threading.Event()
     row = {"run_id": run.run_id, "command": command, "config": config, "summary": {}}
     row |= {"started_at": now, "heartbeat_at": now, "finished_at": None}
-    retry("the run", lambda: _insert(db, row))
-    heart = threading.Thread(target=_beat, args=(db, run.run_id, over), daemon=True, name="lease")
+    retry(db, "the run", lambda: _insert(db, row))
+    heart = threading.Thread(target=_beat, args=(db, run.run_id, over, renew_s), daemon=True, name="lease")
     heart.start()
     try:
         yield run
         _finish(db, run)
     except StoreUnavailable:
-        raise  # nor could its end be written; the lease runs out
+        raise  # the end of the run cannot be written either; its lease expires
     except BaseException as error:
         run.summary = run.summary | {"ended_by": f"{type(error).__name__}: {error}".splitlines()[0]}
         _finish(db, run)
@@ -56,21 +58,21 @@ def running(db: DBConnection, command: Mapping[str, Any], config: Mapping[str, A
 
 @dataclass(frozen=True)
 class Lease:
-    """What a commit may rely on: nobody sweeps its rows before `until`."""
+    """A promise to a commit: nobody sweeps its rows before `until`."""
 
     until: datetime
 
     def check(self) -> None:
-        """Raises OSError, upon which the commit is tried again, if the time is up."""
+        """Raises TryAgainError, upon which `retry` repeats the commit, if the time is up."""
         if datetime.now(UTC) > self.until:
-            raise OSError("commit conflict: writing took longer than the run's lease")
+            raise TryAgainError("writing took longer than the run's lease")
 
 
 def lease(db: DBConnection, run_ids: set[str]) -> Lease:
-    """Returns the lease of the runs that are about to write, renewed if it is not young.
+    """Returns the lease of runs that are about to write; renews it where a quarter has passed.
 
     Raises:
-        StoreError: one of them was given up as lost and swept.
+        StoreError: one of them is finished, or its lease expired and its rows were swept.
     """
     now = datetime.now(UTC)
     for run in run_ids:
@@ -83,15 +85,15 @@ def lease(db: DBConnection, run_ids: set[str]) -> Lease:
 
 
 def renew(db: DBConnection, run_id: str) -> None:
-    """Says that the run lives."""
+    """Renews the lease of a run."""
     where = f"run_id = {quoted(run_id)} AND finished_at IS NULL"
     db.open_table("runs").update(where=where, values={"heartbeat_at": datetime.now(UTC)})
 
 
 def over(db: DBConnection, run_ids: set[str], unknown_after_s: float) -> set[str]:
-    """Returns which of the runs are over, having marked those whose lease has run out.
+    """Returns the finished runs among these, after marking those whose lease has expired.
 
-    A run that is not recorded (of a script) is over `unknown_after_s` after it began.
+    A run without a row in `runs` (a script's) counts as finished `unknown_after_s` after it began.
     """
     now, found = datetime.now(UTC), {row["run_id"]: row for row in _rows(db)}
     limit, unknown_limit = now - timedelta(seconds=LEASE_S), now - timedelta(seconds=unknown_after_s)
@@ -103,16 +105,25 @@ def over(db: DBConnection, run_ids: set[str], unknown_after_s: float) -> set[str
 
 
 def alive(db: DBConnection) -> dict[str, float]:
-    """Returns run_id -> seconds since it was last heard of, of the runs that are not over."""
+    """Returns run_id -> seconds since its last heartbeat, for the runs that are alive."""
     now = datetime.now(UTC)
     ages = {row["run_id"]: (now - row["heartbeat_at"]).total_seconds() for row in _rows(db, "finished_at IS NULL")}
     return {run: age for run, age in ages.items() if age < LEASE_S}
 
 
+def check_alone(db: DBConnection, what: str) -> None:
+    """Raises StoreError if a job is writing to the store."""
+    for run, age_s in alive(db).items():
+        raise StoreError(
+            f"{what}: run {run} may be writing (last heartbeat {age_s:.0f} s ago); wait until it has ended, "
+            f"or, if it was killed, {LEASE_S / 60:.0f} min"
+        )
+
+
 def _mark_lost(db: DBConnection, run_id: str, limit: datetime) -> None:
     where = f"run_id = {quoted(run_id)} AND finished_at IS NULL AND heartbeat_at < {_sql_time(limit)}"
     values = {"finished_at": datetime.now(UTC), "summary": f'{{"ended_by": "{LOST}"}}'}
-    retry("the runs", lambda: db.open_table("runs").update(where=where, values=values))
+    retry(db, "the runs", lambda: db.open_table("runs").update(where=where, values=values))
 
 
 def _insert(db: DBConnection, row: Mapping[str, Any]) -> None:
@@ -124,11 +135,11 @@ def _finish(db: DBConnection, run: Run) -> None:
     now, summary = datetime.now(UTC), json.dumps(run.summary, sort_keys=True, ensure_ascii=False, default=str)
     where = f"run_id = {quoted(run.run_id)} AND finished_at IS NULL"
     values = {"heartbeat_at": now, "finished_at": now, "summary": summary}
-    retry("the run", lambda: db.open_table("runs").update(where=where, values=values))
+    retry(db, "the run", lambda: db.open_table("runs").update(where=where, values=values))
 
 
-def _beat(db: DBConnection, run_id: str, over: threading.Event) -> None:
-    while not over.wait(RENEW_S):
+def _beat(db: DBConnection, run_id: str, over: threading.Event, renew_s: float) -> None:
+    while not over.wait(renew_s):
         try:
             renew(db, run_id)
         except (OSError, RuntimeError, ValueError):

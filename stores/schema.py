@@ -150,6 +150,7 @@ TABLES = tuple(_COLUMNS)
 PINNED = tuple(name for name in TABLES if name != "runs")  # what a version of the store names
 LATER = ("edits",)  # tables that versions of the store named before schema 3 do not know
 VIDEO_TABLES = ("clips", "faces", "voices")  # rows count only if the ledger names their video and run
+DELETED = "deleted"  # the state of a tombstone: a video that was deleted on request
 EMBEDDED = ("faces", "voices")  # tables with vector columns
 MEDIA = {"faces": "image", "voices": "audio"}
 KEYS = {name: fields[0].name for name, fields in _COLUMNS.items()}

@@ -1,12 +1,12 @@
-"""A consistent view of the store: fixed versions of all tables, and of these only what the ledger vouches for.
+"""A consistent view of the store: fixed versions of all tables, and of these only the committed rows.
 
-A commit writes data, then the ledger, then removes what it superseded. So versions of the data tables that were
-taken while the ledger stood still hold every row that this ledger vouches for: the ledger is read before and after,
-and again if it moved. Rows it does not vouch for (of crashed or running commits) are excluded by SQL, which lets
-limits, orders and searches act on vouched rows only.
+A commit writes the data, then the ledger, then removes the rows that were superseded. So versions of the data tables
+that were opened while the ledger did not change hold every row that this ledger names: the ledger's version is read
+before and after, and all again if it moved. Uncommitted rows (of crashed or running commits) are excluded by SQL, so
+that limits, orders and searches act on visible rows only.
 
-What people corrected by hand (`stores.edits`) is read in place of what was ingested, and what they rejected is not
-read at all, unless the snapshot is raw.
+Corrections by hand (`stores.edits`) replace the values that were ingested, and rejected clips are not read at all,
+unless the snapshot is raw.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
-from lancedb.index import IndexConfig
 from lancedb.query import ColumnOrdering, LanceQueryBuilder
 from lancedb.table import Table
-from pyarrow import compute
 
 from stores import corrections
+from stores.arrow import compute
 from stores.corrections import ROW_ID, Corrections
 from stores.errors import StoreError, nearest, reason
-from stores.schema import LATER, MEDIA, PINNED, TABLES, VIDEO_TABLES, check_table
+from stores.schema import EMBEDDED, LATER, MEDIA, PINNED, TABLES, VIDEO_TABLES, check_table, spaces_of
 from stores.sql import check_brackets, explained, rows_of
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ class Snapshot:
     Args:
         db: the connection.
         versions: table -> version, as `version` gave them; None reads the newest state.
-        last: an earlier one; if it is of the same version, it knows already what the ledger vouches for.
-        raw: reads what was ingested, without the edits.
+        last: an earlier snapshot, whose list of uncommitted rows is reused if it is of the same version.
+        raw: reads the ingested values, without the edits.
 
     Raises:
         StoreError: a version is gone.
@@ -59,9 +58,21 @@ class Snapshot:
         self._uncommitted: dict[str, dict[str, list[str]]] = last._uncommitted if same else {}
         self._corrections = last._corrections if same and last._raw == self._raw else None
 
+    def __repr__(self) -> str:
+        return f"Snapshot: {self.summary()}"
+
+    def summary(self) -> str:
+        """Returns a line with the number of videos and clips, and the spaces of faces and voices."""
+        parts = [
+            f"{count:,} {noun}{'' if count == 1 else 's'}"
+            for noun, count in (("video", self.count("videos", "state != 'deleted'")), ("clip", self.count("clips")))
+        ]
+        parts += [f"{table} in {', '.join(spaces_of(self.schema(table))) or 'no space'}" for table in EMBEDDED]
+        return ", ".join(parts)
+
     @property
     def version(self) -> dict[str, int]:
-        """table -> version of this state; without `runs`, which every heartbeat changes."""
+        """table -> version of this state; without `runs`, which changes with every heartbeat."""
         return {name: self._tables[name].version for name in PINNED if name in self._tables}
 
     def schema(self, table: str) -> pa.Schema:
@@ -69,9 +80,29 @@ class Snapshot:
         check_table(table)
         return self._tables[table].schema
 
+    def table(self, table: str) -> Table:
+        """Returns the LanceDB table at this version; it also holds rows that readers do not see (see `filter`)."""
+        check_table(table)
+        return self._tables[table]
+
+    @contextmanager
+    def reading(self, table: str) -> Iterator[None]:
+        """Turns what LanceDB raises while the block reads `table` into StoreError."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except ValueError as error:
+            raise StoreError(f"{table}: {explained(error, self.schema(table).names)}") from None
+        except RuntimeError as error:
+            raise StoreError(
+                f"{table}: version {self._tables[table].version} cannot be read ({reason(error)}); "
+                "a compaction may have removed it, take a new snapshot"
+            ) from None
+
     @property
     def corrections(self) -> Corrections:
-        """What edits in force do to the clips."""
+        """The corrections of the edits in force."""
         if self._corrections is None:
             self._corrections = corrections.NONE if self._raw else self._read_corrections()
         return self._corrections
@@ -91,8 +122,8 @@ class Snapshot:
         limit: int | None = None,
         order: str | Sequence[str] = (),
     ) -> pa.Table:
-        """Returns the rows of `table` that match, as `Store.query` says."""
-        with self._explained(table):
+        """Returns the rows of `table` that match; arguments and errors are those of `Store.query`."""
+        with self.reading(table):
             if self._corrected(table):
                 return self._both(table, select, where, limit, order)
             return self._builder(table, select, where, limit, order).to_arrow()
@@ -100,25 +131,25 @@ class Snapshot:
     def batches(
         self, table: str, select: Sequence[str] | None = None, where: str | None = None, rows: int = 1 << 14
     ) -> Iterator[pa.RecordBatch]:
-        """Yields what `query` returns, at most `rows` at a time, for tables that do not fit into memory."""
-        with self._explained(table):
+        """Yields the rows that `query` returns, at most `rows` at a time, for tables that do not fit into memory."""
+        with self.reading(table):
             yield from self._builder(table, select, where).to_batches(rows)
             if self._corrected(table):
                 select = self._selected(table, select)
                 yield from _built(self.corrections.table, select, where and f"({where})").to_batches(rows)
 
     def dataset(self, table: str) -> "LanceDataset":
-        """Returns the table at this version, to be scanned by others.
+        """Returns the table at this version as a Lance dataset.
 
-        It holds rows that are not vouched for, too, and `corrections` are not applied to it.
+        It also holds uncommitted rows, and `corrections` are not applied.
         """
         check_table(table)
-        with self._explained(table):
+        with self.reading(table):
             return self._tables[table].to_lance()
 
     def row_ids(self, table: str, select: Sequence[str] | None, where: str | None = None) -> pa.Table:
-        """Returns what `query` does, with a column `_rowid` by which `take` finds the rows again."""
-        with self._explained(table):
+        """Returns the rows of `query` with a column `_rowid`, by which `take` finds them again."""
+        with self.reading(table):
             found = self._builder(table, select, where).with_row_id(True).to_arrow()
             if not self._corrected(table):
                 return found
@@ -128,9 +159,9 @@ class Snapshot:
             return pa.concat_tables([found, rows.cast(found.schema)])
 
     def take(self, table: str, row_ids: np.ndarray, columns: Sequence[str]) -> pa.Table:
-        """Returns the rows of these row ids (n,) uint64, in their order; one may come several times."""
+        """Returns the rows of these row ids (n,) uint64, in their order; an id may come several times."""
         unique, place = np.unique(row_ids, return_inverse=True)
-        with self._explained(table):
+        with self.reading(table):
             key = [] if table != "clips" or "clip_id" in columns else ["clip_id"]
             rows = self._tables[table].take_row_ids(unique.tolist()).select([*columns, *key, ROW_ID]).to_arrow()
         rows = rows.sort_by(ROW_ID).drop([ROW_ID])
@@ -138,54 +169,14 @@ class Snapshot:
         return rows.drop(key).take(place)
 
     def count(self, table: str, where: str | None = None) -> int:
-        """Returns how many rows of `table` match."""
+        """Returns the number of rows of `table` that match."""
         check_table(table)
-        with self._explained(table):
+        with self.reading(table):
             stored = self._tables[table].count_rows(self.filter(table, where))
             return stored + (self.corrections.table.count_rows(where) if self._corrected(table) else 0)
 
-    def near(
-        self,
-        table: str,
-        select: Sequence[str],
-        column: str,
-        vector: np.ndarray,
-        limit: int,
-        where: str | None,
-        nprobes: int,
-        refine: int,
-    ) -> pa.Table:
-        """Returns the rows that the index of a vector column finds near a vector, of those that match.
-
-        Args:
-            select: columns.
-            column: of the vectors.
-            vector: (dim,) float32.
-            limit: at most so many rows.
-            where: an SQL filter, applied before the search.
-            nprobes: cells of the index that are looked into; with a filter as many more as find `limit` rows.
-            refine: times `limit` vectors are compared in full.
-        """
-        with self._explained(table):
-            builder = self._tables[table].search(vector, vector_column_name=column, query_type="vector")
-            builder = builder.distance_type("cosine").limit(limit).refine_factor(refine)
-            # Where nothing is filtered, no limit (0) would look into every cell (lancedb 0.40).
-            most = nprobes if where is None else 0
-            builder = builder.minimum_nprobes(nprobes).maximum_nprobes(most).select([*select, "_distance"])
-            if filter := self.filter(table, where):
-                builder = builder.where(filter, prefilter=True)
-            return builder.to_arrow()
-
-    def indices(self, table: str) -> list[IndexConfig]:
-        """Returns the indices of a table."""
-        return list(self._tables[table].list_indices())
-
-    def settings(self, table: str) -> dict[str, str]:
-        """Returns what stands in the configuration of a table."""
-        return dict(self._tables[table].to_lance().config())
-
     def uncommitted(self, table: str) -> dict[str, list[str]]:
-        """Returns run_id -> the video_ids whose rows of that run the ledger does not vouch for."""
+        """Returns run_id -> the video_ids whose rows of that run are not committed."""
         if table not in self._uncommitted:
             keys = ["video_id", "run_id"]
             rows, ledger = (self._tables[name].search().select(keys).to_arrow() for name in (table, "videos"))
@@ -197,10 +188,10 @@ class Snapshot:
         return self._uncommitted[table]
 
     def filter(self, table: str, where: str | None) -> str | None:
-        """Returns the SQL of the vouched rows that match `where` and stand as they are stored, or None for all rows.
+        """Returns the SQL of the visible, uncorrected rows that match `where`, or None where that is all rows.
 
         Raises:
-            StoreError: the brackets or quotes of `where` do not match. Lance ignores what follows a stray bracket.
+            StoreError: the brackets or quotes of `where` do not match. Lance ignores text after a stray bracket.
         """
         parts = []
         if where is not None:
@@ -256,10 +247,10 @@ class Snapshot:
         limit: int | None,
         order: str | Sequence[str],
     ) -> pa.Table:
-        """The clips that stand as stored, and the corrected ones."""
+        """Returns the rows of `query` from the stored clips and the corrected ones."""
         orderings, select = self._orderings(table, order), self._selected(table, select)
-        asked = list(select)
-        more = [ordering.column_name for ordering in orderings if ordering.column_name not in asked]
+        wanted = list(select)
+        more = [ordering.column_name for ordering in orderings if ordering.column_name not in wanted]
         select = {**select, **{name: name for name in more}} if isinstance(select, Mapping) else [*select, *more]
         stored = self._builder(table, select, where, limit, order).to_arrow().replace_schema_metadata(None)
         where = where and f"({where})"
@@ -268,7 +259,7 @@ class Snapshot:
         if orderings:
             keys = [(o.column_name, "ascending" if o.ascending else "descending") for o in orderings]
             rows = rows.sort_by(keys)
-        return rows.slice(0, limit).select(asked)
+        return rows.slice(0, limit).select(wanted)
 
     def _read_corrections(self) -> Corrections:
         every = sorted(self._tables["edits"].search().to_arrow().to_pylist(), key=lambda row: row["edit_id"])
@@ -277,20 +268,6 @@ class Snapshot:
         raw = copy(self)
         raw._raw, raw._corrections = True, corrections.NONE
         return corrections.corrections(corrections.in_force(every), lambda where: raw.row_ids("clips", None, where))
-
-    @contextmanager
-    def _explained(self, table: str) -> Iterator[None]:
-        try:
-            yield
-        except StoreError:
-            raise
-        except ValueError as error:
-            raise StoreError(f"{table}: {explained(error, self.schema(table).names)}") from None
-        except RuntimeError as error:
-            raise StoreError(
-                f"{table}: version {self._tables[table].version} cannot be read ({reason(error)}); "
-                "a compaction may have removed it, take a new snapshot"
-            ) from None
 
 
 def _built(

@@ -6,7 +6,8 @@
         store.commit([VideoRows(video | {"run_id": run.run_id}, clips, faces, voices)])
     store.query("clips", ["clip_id"], where="end_s - start_s > 2 AND gender = 'f'")
 
-Every read goes through a `Snapshot`: one consistent state in which only complete videos are visible.
+Every read goes through a `Snapshot`: one consistent state in which only complete videos are visible. Maintenance
+(compaction, checks, deletion, merging, embedding again) is in `stores.maintenance`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,31 +20,37 @@ import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
 
-from stores import commit, connection, edits, pairs, rows, runs, schema, search
+from stores import commit, connection, edits, pairs, rows, runs, schema, search, tags
 from stores.connection import Options
 from stores.errors import StoreError
-from stores.maintenance import migrations, tags
+from stores.maintenance import migrations
 from stores.rows import Row, VideoRows
-from stores.schema import EMBEDDED
+from stores.schema import EMBEDDED, TABLES
 from stores.snapshot import Snapshot
 from stores.sql import quoted
-from stores.upkeep import Upkeep
-from stores.vector_cache import Memory
+from stores.vector_cache import VectorCache
 
 
-class Store(Upkeep):
+class Store:
     """An open store. Made by `create`, `open` or `open_or_create`.
 
-    Spaces are given as space -> dimension, for the tables `faces` and `voices`; `encoders`, as space -> the spec that
-    opens its encoder, are recorded in a new store. `options` are LanceDB's storage
-    options for object stores (region, endpoint, credentials where the environment has none).
+    Args:
+        uri: the folder, or the address in an object store.
+        db: the LanceDB connection; its tables also hold rows that no reader sees.
+
+    Throughout, spaces are given as space -> dimension, for the tables `faces` and `voices`. `encoders` (space -> the
+    spec that opens its encoder) are recorded in a new store. `options` are LanceDB's storage options for object stores
+    (region, endpoint, and credentials that the environment does not hold).
     """
 
     def __init__(self, uri: str, db: DBConnection):
         self.uri = uri
         self.db = db
         self._last: Snapshot | None = None
-        self._memory = Memory()
+        self._cache = VectorCache()
+
+    def __repr__(self) -> str:
+        return f"Store {self.uri}: {self.snapshot().summary()}"
 
     @classmethod
     def create(
@@ -54,10 +61,10 @@ class Store(Upkeep):
         options: Options = None,
         encoders: Mapping[str, str] | None = None,
     ) -> Self:
-        """Returns a new, empty store; finishes one whose creation was interrupted.
+        """Returns a new, empty store; completes one whose creation was interrupted.
 
         Raises:
-            StoreError: something is there already, or the spaces cannot be stored.
+            StoreError: something is at `uri` already, or the spaces cannot be stored.
         """
         return cls(str(uri), connection.create(str(uri), {"faces": faces, "voices": voices}, options, encoders))
 
@@ -69,10 +76,10 @@ class Store(Upkeep):
         voices: Mapping[str, int] | None = None,
         options: Options = None,
     ) -> Self:
-        """Returns the store at `uri`, checked to hold vectors of the given spaces.
+        """Returns the store at `uri`, after a check that it holds vectors of the given spaces.
 
         Raises:
-            StoreError: no store is there, it was made by another version (see `migrate`), or for other spaces.
+            StoreError: there is no store, it is of another schema version (see `migrate`), or of other spaces.
         """
         spaces = {"faces": faces or {}, "voices": voices or {}}
         return cls(str(uri), connection.open_current(str(uri), spaces, options))
@@ -86,7 +93,7 @@ class Store(Upkeep):
         options: Options = None,
         encoders: Mapping[str, str] | None = None,
     ) -> Self:
-        """Returns the store at `uri`, new if there was none; raises StoreError as `open` and `create` do."""
+        """Returns the store at `uri`, a new one if there was none; raises StoreError as `open` and `create` do."""
         if not connection.exists(str(uri), options):
             try:
                 return cls.create(uri, faces, voices, options, encoders)
@@ -104,17 +111,17 @@ class Store(Upkeep):
         options: Options = None,
         encoders: Mapping[str, str] | None = None,
     ) -> Self:
-        """As `open_or_create`, but where there is no store, the new one is in memory and nothing is written."""
+        """As `open_or_create`, except that a new store is in memory, and nothing is written to `uri`."""
         if connection.exists(str(uri), options):
             return cls.open(uri, faces, voices, options)
         return cls.create("memory://", faces, voices, None, encoders)
 
     @staticmethod
     def migrate(uri: str, options: Options = None) -> list[int]:
-        """Takes the store at `uri` to the current schema; returns the versions passed, the one it had first.
+        """Brings the store at `uri` to the current schema version; returns the versions passed, the old one first.
 
         Raises:
-            StoreError: no store is there, it is newer than this code, or a step is missing.
+            StoreError: there is no store, it is newer than this code, or a migration step is missing.
         """
         return migrations.run(connection.connect(str(uri), options), str(uri))
 
@@ -131,100 +138,125 @@ class Store(Upkeep):
     @property
     def face_space(self) -> str:
         """The space of the face vectors; raises StoreError if there are several to choose from."""
-        return self._only("faces")
+        return self._only_space("faces")
 
     @property
     def voice_space(self) -> str:
         """The space of the voice vectors; raises StoreError if there are several to choose from."""
-        return self._only("voices")
+        return self._only_space("voices")
+
+    def info(self) -> dict[str, Any]:
+        """Returns uri, schema_version, spaces, version, rows and bytes per table, and videos per state."""
+        snapshot = self.snapshot()
+        states = snapshot.query("videos", ["state"])["state"].value_counts().to_pylist()
+        return {
+            "uri": self.uri,
+            "schema_version": schema.version_of(snapshot.schema("videos")),
+            "spaces": {table: schema.spaces_of(snapshot.schema(table)) for table in EMBEDDED},
+            "version": snapshot.version,
+            "rows": {table: snapshot.count(table) for table in TABLES},
+            "bytes": {table: self.db.open_table(table).stats()["total_bytes"] for table in TABLES},
+            "states": {entry["values"]: entry["counts"] for entry in states},
+        }
 
     # Writing
 
     def run(self, command: Mapping[str, Any], config: Mapping[str, Any]) -> AbstractContextManager[runs.Run]:
-        """Records a job that writes, and renews its lease while the block lasts; its rows are swept only afterwards.
+        """Records a job that writes, and renews its lease during the block; its rows are not swept meanwhile.
 
         Args:
-            command: what the job is and its inputs, as JSON; `run.summary`, set in the block, tells what it did.
-            config: resolved, as JSON.
+            command: the job and its inputs, as JSON. What it did goes into `run.summary` before the block ends.
+            config: the resolved configuration, as JSON.
         """
         return runs.running(self.db, command, config)
 
     def commit(self, batch: Sequence[VideoRows]) -> frozenset[str]:
-        """Writes complete videos, each exactly once, and returns the video_ids that the store now holds so.
+        """Writes complete videos, each exactly once; returns the video_ids that the store now holds in this form.
 
-        A video of the same run that is there already stays as it is, and so does one of another run under the same
-        config_hash, unless that failed; only names are added. One under another config_hash is replaced. Of two runs
-        that commit a video at once the first wins; the other's rows go, its names stay. Readers see each video's old
-        rows or its new ones, never a mixture. May be repeated after any failure.
+        A video stays as it is if the store has it from the same run, or from another run with the same config_hash,
+        unless that one failed; only names are added. A video of another config_hash is replaced. When two runs commit
+        a video at once, the first wins; the other's rows are deleted, its names are kept. Readers see the old rows of
+        a video or the new ones, never a mixture. A commit may be repeated after any failure.
 
         Args:
-            batch: the videos, each once; the larger the batch, the fewer and larger the fragments.
+            batch: the videos, each once; a larger batch makes fewer and larger fragments.
 
         Raises:
-            StoreError: a row does not fit the store (names it; nothing is written), or its run is over.
-            StoreUnavailable: the disk is full, or the connection did not come back. Readers see no half video.
+            StoreError: a row does not fit the store (names it; nothing is written), or its run is finished.
+            StoreUnavailable: the disk is full, or the connection did not come back. Readers see no partial video.
         """
         return commit.commit(self.db, self._spaces, batch)
 
     def add_uris(self, names: Mapping[str, Iterable[str | Row]]) -> None:
-        """Records under which names committed videos were also seen, in one version.
+        """Records further names of committed videos, in one version.
 
         Args:
             names: video_id -> names, each a URI or {uri, size_bytes, mtime_s, etag}.
 
         Raises:
-            StoreError: there is no such video; nothing is written.
+            StoreError: a video is not in the store; nothing is written.
         """
         commit.add_uris(self.db, names)
 
     def delete_video(self, video_id: str) -> bool:
-        """Deletes a video and its rows; returns whether it was there. Its bytes go with the next `compact`."""
+        """Deletes a video and its rows; returns whether it existed. The next compaction frees its bytes."""
         return commit.delete_video(self.db, video_id)
 
     def add_speakers(self, speakers: Sequence[Row]) -> None:
-        """Inserts known speakers of a TTS, or replaces those with the same speaker_id; columns as in `schemas`."""
-        self._merge("speakers", speakers)
+        """Inserts known speakers of a TTS, or replaces those of the same speaker_id; columns as in `schema`.
+
+        Raises:
+            StoreError: a row does not fit the table; nothing is written.
+        """
+        self._upsert("speakers", speakers)
 
     def add_generations(self, generations: Sequence[Row]) -> None:
-        """Inserts generated utterances, or replaces those with the same generation_id; columns as in `schemas`."""
-        self._merge("generations", generations)
+        """Inserts generated utterances, or replaces those of the same generation_id; columns as in `schema`.
+
+        Raises:
+            StoreError: a row does not fit the table; nothing is written.
+        """
+        self._upsert("generations", generations)
 
     # Corrections by hand
 
     def reject(self, clip_ids: Sequence[str], who: str, why: str) -> list[str]:
-        """Rejects clips, and returns the edits' ids: with their faces and voices they are no longer read.
+        """Hides clips with their faces and voices from readers, and returns the ids of the edits.
 
-        Nothing is deleted; `undo` brings them back.
+        Nothing is deleted; `undo` shows them again.
 
         Raises:
-            StoreError: there is no such clip, or who and why are not said.
+            StoreError: there is no such clip, or `who` or `why` is empty.
         """
         return edits.reject(self.db, clip_ids, who, why)
 
     def label(self, clip_ids: Sequence[str], name: str, value: str | None, who: str, why: str) -> list[str]:
-        """Corrects the identity or another label of clips, and returns the edits' ids.
+        """Corrects the identity or another label of clips, and returns the ids of the edits.
 
         Args:
             clip_ids: at least one.
             name: identity, gender, age, nationality, language, licence or consent.
-            value: what is right; None where it is not known.
+            value: the right value; None if it is not known.
             who, why: kept with the edit.
 
         Raises:
-            StoreError: there is no such clip or label, or who and why are not said.
+            StoreError: there is no such clip or label, or `who` or `why` is empty.
         """
         return edits.label(self.db, clip_ids, name, value, who, why)
 
     def merge_people(self, gone: str, kept: str, who: str, why: str) -> str:
-        """Makes one person of two: every clip of `gone`, also a later one, is one of `kept`; returns the edit's id.
+        """Makes one person of two: every clip of `gone`, later ones included, becomes one of `kept`.
+
+        Returns:
+            The id of the edit.
 
         Raises:
-            StoreError: there is no such person, or who and why are not said.
+            StoreError: there is no such person, or `who` or `why` is empty.
         """
         return edits.merge(self.db, gone, kept, who, why)
 
     def undo(self, edit_id: str, who: str, why: str) -> str:
-        """Takes an edit back, be it an undo, and returns the id of this one.
+        """Takes an edit back, which may itself be an undo, and returns the id of the undo.
 
         Raises:
             StoreError: there is no such edit, or it is undone already.
@@ -235,17 +267,44 @@ class Store(Upkeep):
         """Returns all edits, the oldest first: the columns of the table `edits`, and `in_force`."""
         return edits.listed(self.snapshot())
 
+    # Versions with names
+
+    def tag(self, name: str, version: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Names a version, which then stays readable whatever is compacted.
+
+        Args:
+            name: letters, digits, '.', '_' and '-'.
+            version: as `version()` returns it; the newest where left out.
+
+        Returns:
+            The version that was named.
+
+        Raises:
+            StoreError: the name is taken or not allowed, or the version has been pruned.
+        """
+        version = dict(version or self.version())
+        tags.add(self.db, name, version)
+        return version
+
+    def tags(self) -> dict[str, dict[str, int]]:
+        """Returns tag -> table -> version, sorted by tag."""
+        return tags.tags(self.db)
+
+    def remove_tag(self, name: str) -> None:
+        """Removes a tag, not the version it names; raises StoreError if there is no such tag."""
+        tags.remove(self.db, name)
+
     # Reading
 
     def snapshot(self, version: Mapping[str, int] | str | None = None, raw: bool = False) -> Snapshot:
-        """Returns the newest state, or the one of a `version()` or a tag; has the reading methods of this class.
+        """Returns one consistent state of the store, which has the reading methods of this class.
 
         Args:
-            version: which state; the newest where left out.
-            raw: reads what was ingested, as if nobody had corrected it.
+            version: as `version()` returns it, or a tag; the newest where left out.
+            raw: reads the ingested values, without corrections by hand.
 
         Raises:
-            StoreError: that version is gone, or there is no such tag.
+            StoreError: that version has been pruned, or there is no such tag.
         """
         if isinstance(version, str):
             version = tags.version_of(self.db, version)
@@ -253,11 +312,11 @@ class Store(Upkeep):
         return self._last
 
     def version(self) -> dict[str, int]:
-        """Returns table -> version of the newest state: what a training run notes, and `snapshot` reads again."""
+        """Returns table -> version of the newest state, which `snapshot` reads again; training runs note it."""
         return self.snapshot().version
 
     def ledger(self) -> dict[str, dict[str, Any]]:
-        """Returns video_id -> {run_id, config_hash, state, reason, uris}, by which a second ingest knows its files.
+        """Returns video_id -> {run_id, config_hash, state, reason, uris}, by which a second ingest skips its files.
 
         `uris` is a list of {uri, size_bytes, mtime_s, etag}.
         """
@@ -271,13 +330,13 @@ class Store(Upkeep):
         limit: int | None = None,
         order: str | Sequence[str] = (),
     ) -> pa.Table:
-        """Returns the rows of complete videos that match.
+        """Returns the rows of committed videos that match.
 
         Args:
             table: one of the eight.
             select: columns, or name -> SQL expression; all but the media where left out.
             where: an SQL filter; may compute, as in `end_s - start_s > 2`.
-            limit: at most so many rows.
+            limit: maximum number of rows.
             order: columns to sort by, `-column` descending; in no particular order where left out.
 
         Raises:
@@ -286,13 +345,13 @@ class Store(Upkeep):
         return self.snapshot().query(table, select, where, limit, order)
 
     def count(self, table: str, where: str | None = None) -> int:
-        """Returns how many rows of complete videos match; raises StoreError as `query` does."""
+        """Returns the number of rows of committed videos that match; raises StoreError as `query` does."""
         return self.snapshot().count(table, where)
 
     def pairs(
         self, face_space: str | None = None, voice_space: str | None = None, where: str | None = None
     ) -> dict[str, np.ndarray]:
-        """Returns the clips that have at least one face and one voice, and these, as arrays in the order of ids.
+        """Returns the clips that have a face and a voice, with all their faces and voices, as arrays sorted by id.
 
         Args:
             face_space, voice_space: may be left out where the store has but one.
@@ -321,45 +380,46 @@ class Store(Upkeep):
     ) -> search.Neighbours:
         """Returns the k rows of `faces` or `voices` most similar to each of m vectors, the most similar first.
 
-        The filters act before the search: k rows come back if k rows match. Equally similar ones stand in the order
-        of their ids. Vectors that fit `memory_bytes` are read once a version of the table and kept; larger tables
-        are asked through their index (see `build_index`), or else read for each call.
+        Filters act before the search: k rows come back if k rows match. Equally similar rows are sorted by id.
+            Vectors
+        that fit into `memory_bytes` are read once for each version of the table and kept; larger tables are searched
+        through their index (see `stores.maintenance.index`), or else read for each call.
 
         Args:
             table: faces or voices.
-            vectors: (dim,) or (m, dim) of the space; need not have unit norm.
+            vectors: (dim,) or (m, dim) in the space; need not have unit norm.
             space: may be left out where the table has but one.
             k: rows for each vector, at most.
             where: an SQL filter over the table.
             clips: an SQL filter over the table `clips`, for the clips of the rows.
-            exact: asks no index.
-            memory_bytes: that the vectors of one table and space may take in memory.
+            exact: does not use an index.
+            memory_bytes: limit for the vectors of one table and space in memory.
 
         Raises:
-            StoreError: the table has no such space, a vector does not fit it, a filter is not SQL.
+            StoreError: the table has no such space, a vector does not fit it, or a filter is not SQL.
         """
-        snapshot = self.snapshot()
-        return search.nearest(
-            snapshot, self._memory, table, vectors, space, k, where, clips, exact, memory_bytes
-        )  # fmt: skip
+        query = search.query_of(self.snapshot(), table, vectors, space, k, where, clips)
+        return search.nearest(query, self._cache, exact, memory_bytes)
 
     def speakers(self, tts: str | None = None, space: str | None = None) -> pa.Table:
         """Returns the known speakers (of one TTS, with vectors in one space), sorted by speaker_id."""
-        asked = {"tts": tts, "space": space}
-        where = " AND ".join(f"{name} = {quoted(value)}" for name, value in asked.items() if value is not None)
+        wanted = {"tts": tts, "space": space}
+        where = " AND ".join(f"{name} = {quoted(value)}" for name, value in wanted.items() if value is not None)
         return self.query("speakers", where=where or None, order="speaker_id")
 
     @cached_property
     def _spaces(self) -> schema.Spaces:
         return {table: schema.spaces_of(self.db.open_table(table).schema) for table in EMBEDDED}
 
-    def _only(self, table: str) -> str:
-        names = list(self._spaces[table])
-        if len(names) != 1:
-            raise StoreError(f"store {self.uri}: {table} have vectors of {', '.join(names)}; name the one you mean")
-        return names[0]
+    def _only_space(self, table: str) -> str:
+        spaces = list(self._spaces[table])
+        if len(spaces) != 1:
+            raise StoreError(
+                f"store {self.uri}: {table} have vectors of {', '.join(spaces)}; {pairs.name_one(table)}"
+            )
+        return spaces[0]
 
-    def _merge(self, table: str, new: Sequence[Row]) -> None:
+    def _upsert(self, table: str, new: Sequence[Row]) -> None:
         if new:
             stamped = [{"created_at": datetime.now(UTC)} | dict(row) for row in new]
-            commit.merge(self.db.open_table(table), rows.typed(table, stamped))
+            commit.upsert(self.db, table, rows.typed(table, stamped))

@@ -6,39 +6,38 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import compute
 
 from stores import schema
+from stores.arrow import compute
 from stores.pairs import matrix
 from stores.ranking import PART, Ranking, unit
 from stores.snapshot import ROW_ID, Snapshot
 
-READ = 1 << 13  # rows at a time
+BATCH = 1 << 13  # rows read at a time
 
 
 @dataclass(frozen=True)
-class Resident:
-    """n vectors of unit norm, and what finds their rows."""
+class CachedVectors:
+    """n vectors of unit norm, and the columns that find their rows."""
 
     vectors: np.ndarray  # (n, dim) float32
     row_ids: np.ndarray  # (n,) uint64, ascending
-    rank: np.ndarray  # (n,) int32, place of the row's id among all ids
+    rank: np.ndarray  # (n,) int32, position of the row's id among all ids, sorted
     clip_id: pa.ChunkedArray  # (n,) str
 
     @classmethod
-    def read(cls, snapshot: Snapshot, table: str, column: str) -> "Resident":
+    def read(cls, snapshot: Snapshot, table: str, column: str) -> "CachedVectors":
         """Returns the vectors of all visible rows."""
         key, count = schema.KEYS[table], snapshot.count(table)
         dim = snapshot.schema(table).field(column).type.list_size
         vectors, row_ids = np.zeros((count, dim), np.float32), np.empty(count, np.uint64)
         names, read = [], 0
-        for batch in snapshot.batches(table, [key, "clip_id", column, ROW_ID], rows=READ):
-            part = slice(read, read + len(batch))
-            rows = pa.Table.from_batches([batch])
+        for rows in batches(snapshot, table, column):
+            part = slice(read, read + len(rows))
             unit(matrix(rows[column]), out=vectors[part])
             row_ids[part] = rows[ROW_ID].to_numpy()
             names.append(rows.select([key, "clip_id"]))
-            read += len(batch)
+            read += len(rows)
         ids = pa.concat_tables(names) if names else pa.table({key: pa.array([], pa.string()), "clip_id": []})
         if (row_ids[1:] < row_ids[:-1]).any():
             order = np.argsort(row_ids)
@@ -47,50 +46,50 @@ class Resident:
         rank[compute.sort_indices(ids[key]).to_numpy()] = np.arange(count, dtype=np.int32)
         return cls(vectors, row_ids, rank, ids["clip_id"].cast(pa.string()))
 
-    def rank_by(self, ranking: Ranking, chosen: np.ndarray | None) -> None:
-        """Shows the ranking the vectors; those at `chosen` (n,) bool where given."""
+    def rank_by(self, ranking: Ranking, chosen: np.ndarray | None = None) -> None:
+        """Adds the vectors to a ranking; only those at `chosen` (n,) bool where given."""
         if chosen is None:
-            ranking.see(self.vectors, self.rank, self.row_ids)
+            ranking.add(self.vectors, self.rank, self.row_ids)
             return
         places = np.flatnonzero(chosen)
         for start in range(0, len(places), PART):
             some = places[start : start + PART]
-            ranking.see(self.vectors[some], self.rank[some], self.row_ids[some])
+            ranking.add(self.vectors[some], self.rank[some], self.row_ids[some])
 
-    def among(self, row_ids: np.ndarray) -> np.ndarray:
-        """Returns which rows (n,) bool have one of these ids."""
+    def has_row_id(self, row_ids: np.ndarray) -> np.ndarray:
+        """Returns which rows (n,) bool have one of these ids, all of which must be cached."""
         chosen = np.zeros(len(self.row_ids), bool)
         chosen[np.searchsorted(self.row_ids, row_ids)] = True
         return chosen
 
 
-class Memory:
-    """The matrices that are in memory; one of each table and space, of the version last asked for.
+class VectorCache:
+    """The vectors in memory: one array for each table and space, of the version used last.
 
-    A copy in another process starts empty.
+    A pickled copy starts empty.
     """
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, str], tuple[tuple, Resident]] = {}
+        self._cached: dict[tuple[str, str], tuple[tuple, CachedVectors]] = {}
         self._reading = threading.Lock()
 
-    def __reduce__(self) -> tuple[type["Memory"], tuple[()]]:
-        return Memory, ()
+    def __reduce__(self) -> tuple[type["VectorCache"], tuple[()]]:
+        return VectorCache, ()
 
-    def get(self, snapshot: Snapshot, table: str, column: str) -> Resident:
-        """Returns the matrix of what this snapshot sees."""
-        # The ledger may vouch for other rows of the same version.
+    def get(self, snapshot: Snapshot, table: str, column: str) -> CachedVectors:
+        """Returns the vectors that are visible in this snapshot; reads them where they are not in memory."""
+        # At the same version of the table, another version of the ledger may show other rows.
         version = snapshot.version[table], snapshot.filter(table, None)
         with self._reading:
-            held = self._held.pop((table, column), None)
-            if held is None or held[0] != version:
-                held = None  # two versions at once need twice the memory
-                held = version, Resident.read(snapshot, table, column)
-            self._held[table, column] = held
-            return held[1]
+            cached = self._cached.pop((table, column), None)
+            if cached is None or cached[0] != version:
+                cached = None  # frees the old version first: both at once need twice the memory
+                cached = version, CachedVectors.read(snapshot, table, column)
+            self._cached[table, column] = cached
+            return cached[1]
 
 
-def batches(snapshot: Snapshot, table: str, column: str, where: str | None) -> Iterator[pa.Table]:
-    """Yields id, clip_id, vectors and row ids of a table that is too large for memory."""
-    for batch in snapshot.batches(table, [schema.KEYS[table], "clip_id", column, ROW_ID], where, READ):
+def batches(snapshot: Snapshot, table: str, column: str, where: str | None = None) -> Iterator[pa.Table]:
+    """Yields id, clip_id, vectors and row ids of a table, `BATCH` rows at a time."""
+    for batch in snapshot.batches(table, [schema.KEYS[table], "clip_id", column, ROW_ID], where, BATCH):
         yield pa.Table.from_batches([batch])

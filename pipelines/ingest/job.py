@@ -23,6 +23,7 @@ from pipelines.ingest.telemetry import IngestMetrics, Pace
 from pipelines.ingest.workers import Extract, stream
 from pipelines.progress import Step, say, step
 from stores import Store, VideoRows, config_hash
+from stores.maintenance.compact import sweep
 from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, open_face_encoder, open_voice_encoder
 from vclip.errors import InputError
 
@@ -168,7 +169,7 @@ def _limited(windows: Iterator[Work], limit: int | None) -> Iterator[Work]:
 @contextmanager
 def _recorded(store: Store, command: Mapping[str, Any], summary: Summary, started_s: float) -> Iterator[None]:
     """Records the run in the store; before it, what dead runs have left behind goes."""
-    store.sweep()
+    sweep(store)
     with store.run(command, summary.config) as run:
         summary.run_id = run.run_id
         try:

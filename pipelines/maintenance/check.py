@@ -9,11 +9,13 @@ import numpy as np
 from pipelines.cluster.session import one_thread
 from pipelines.progress import step
 from stores import Store
-from stores.maintenance.check import FATES, HARMLESS
+from stores.maintenance.check import HARMLESS, MEANINGS
+from stores.maintenance.check import check as check_rows
+from stores.maintenance.check import repair as repair_rows
+from stores.maintenance.compact import DAY_S, compact, sweep
+from stores.maintenance.index import build_index
 from vclip.audio import read_audio
 from vclip.errors import InputError
-
-DAY_S = 86_400.0
 
 
 def optimize(store_uri: str, keep_days: float, index: bool = False) -> dict[str, Any]:
@@ -35,10 +37,10 @@ def optimize(store_uri: str, keep_days: float, index: bool = False) -> dict[str,
     before = store.info()["bytes"]
     spaces = [(table, space) for table in ("faces", "voices") for space in store.spaces(table) if index]
     with store.run({"job": "optimize", "keep_days": keep_days}, {}) as run, step("optimize", 1) as progress:
-        swept = store.sweep()
-        done = store.compact(keep_days * DAY_S)
+        swept = sweep(store)
+        done = compact(store, keep_days * DAY_S)
         progress.set(1)
-        built = [asdict(store.build_index(table, space)) for table, space in spaces]
+        built = [asdict(build_index(store, table, space)) for table, space in spaces]
         run.summary = {
             "swept_rows": swept,
             "fragments": {
@@ -78,13 +80,13 @@ def check(store_uri: str, media: bool = True, repair: bool = False) -> dict[str,
     result = {"store": store_uri, "rows": rows, "problems": problems, "sound": _sound(problems)}
     result |= {"repaired": None, "left": problems}
     if repair:
-        result["repaired"] = store.repair(report)
+        result["repaired"] = repair_rows(store, report)
         result["left"] = _look(store, rows, media)[0] if result["repaired"] else problems
         result["sound"] = _sound(result["left"])
     return result
 
 
-def reads_picture(content: bytes) -> str:
+def decodes_image(content: bytes) -> str:
     """Returns why a picture cannot be decoded, "" if it can."""
     try:
         decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
@@ -93,7 +95,7 @@ def reads_picture(content: bytes) -> str:
     return "" if decoded is not None else "no picture"
 
 
-def reads_sound(content: bytes) -> str:
+def decodes_audio(content: bytes) -> str:
     """Returns why a sound cannot be decoded, "" if it can."""
     try:
         samples, _ = read_audio(content)
@@ -104,11 +106,11 @@ def reads_sound(content: bytes) -> str:
 
 def _look(store: Store, rows: dict[str, int], media: bool) -> tuple[list[dict[str, Any]], Any]:
     one_thread()  # the check has threads of its own
-    reads = {"faces": reads_picture, "voices": reads_sound} if media else {}
+    decoders = {"faces": decodes_image, "voices": decodes_audio} if media else {}
     with step("check", rows["faces"] + rows["voices"], "rows") as progress:
-        report = store.check(reads, lambda table, count: progress.advance(count, table))
+        report = check_rows(store, decoders, lambda table, count: progress.advance(count, table))
     found = [
-        {"kind": p.kind, "table": p.table, "count": p.count, "examples": p.examples, "meaning": FATES[p.kind]}
+        {"kind": p.kind, "table": p.table, "count": p.count, "examples": p.examples, "meaning": MEANINGS[p.kind]}
         for p in report.problems
     ]
     return found, report

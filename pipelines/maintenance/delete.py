@@ -10,7 +10,8 @@ from pipelines.files.output_store import Output
 from pipelines.files.remote import RemoteConfig
 from pipelines.progress import say, step
 from stores import Store
-from stores.maintenance.delete import Doomed
+from stores.maintenance.delete import DeletionPlan, is_deletion_unfinished, plan_deletion
+from stores.maintenance.delete import delete as delete_rows
 from stores.sql import in_lists
 
 _ID = re.compile(r"[0-9a-f]{24,}")
@@ -30,7 +31,7 @@ def delete(
 
     Args:
         store_uri: the store.
-        people, videos, clips, where: as `Store.doomed` takes them.
+        people, videos, clips, where: as `stores.maintenance.delete.plan_deletion` takes them.
         generated: folders or prefixes with generated speech, whose provenance is asked.
         prove: look into every file of the store, before and after.
         carry_out: delete; otherwise nothing is written.
@@ -45,32 +46,32 @@ def delete(
         InputError: a folder of generated speech cannot be listed.
     """
     store = Store.open(store_uri)
-    doomed = store.doomed(people, videos, clips, where)
-    files = sorted({*_recorded(doomed), *_of_provenance(store, doomed, generated)})
-    result: dict[str, Any] = {"store": store_uri, "deleted": False, "rows": doomed.rows}
-    result |= {"videos": doomed.ids["videos"], "shared_videos": doomed.shared, "files": files}
-    result["unfinished"] = store.deletion_unfinished()
-    if not carry_out or not (doomed or result["unfinished"]):
+    plan = plan_deletion(store, people, videos, clips, where)
+    files = sorted({*_recorded(plan), *_of_provenance(store, plan, generated)})
+    result: dict[str, Any] = {"store": store_uri, "deleted": False, "rows": plan.rows}
+    result |= {"videos": plan.ids["videos"], "shared_videos": plan.shared, "files": files}
+    result["unfinished"] = is_deletion_unfinished(store)
+    if not carry_out or not (plan or result["unfinished"]):
         return result
-    with step("delete", sum(doomed.rows.values()), "rows") as progress:
-        done = store.delete(doomed, prove)
+    with step("delete", sum(plan.rows.values()), "rows") as progress:
+        done = delete_rows(store, plan, prove)
         progress.set(sum(done.rows.values()))
     result |= {"deleted": True, "tags": done.tags, "indices": done.indices}
     return result | {"found_before": done.before, "found_after": done.after}
 
 
-def _recorded(doomed: Doomed) -> Iterator[str]:
+def _recorded(plan: DeletionPlan) -> Iterator[str]:
     """Yields the files of generations that the store has on record."""
-    for row in doomed.generations:
+    for row in plan.generations:
         yield row["audio_uri"]
         yield str(row["audio_uri"]).removesuffix(".wav") + ".json"
 
 
-def _of_provenance(store: Store, doomed: Doomed, folders: Sequence[str]) -> Iterator[str]:
+def _of_provenance(store: Store, plan: DeletionPlan, folders: Sequence[str]) -> Iterator[str]:
     """Yields the files whose sidecar names one of their faces, or the very picture."""
     if not folders:
         return
-    faces, pictures = set(doomed.ids["faces"]), set()
+    faces, pictures = set(plan.ids["faces"]), set()
     for part in in_lists(faces):
         images = store.query("faces", ["image"], f"face_id IN ({part})")["image"].to_pylist()
         pictures |= {hashlib.sha256(image).hexdigest() for image in images if image}

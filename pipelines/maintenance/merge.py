@@ -1,4 +1,4 @@
-"""`vclip merge`: the rows of other stores into one."""
+"""`vclip merge`: adds the rows of other stores to one."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -6,14 +6,17 @@ from typing import Any
 
 from pipelines.progress import step
 from stores import Store, StoreError
-from stores.maintenance.merge import Merged
+from stores.maintenance.merge import merge as merge_stores
 
 
 def merge(others: Sequence[str], store_uri: str) -> dict[str, Any]:
-    """Adds what other stores have to one, made if there is none, and returns what became of their videos.
+    """Adds the rows of other stores to one, which is created if needed.
+
+    Returns:
+        store; merged: other store -> the fields of `stores.maintenance.merge.Merged`.
 
     Raises:
-        StoreError: no store, one of other spaces, or one is merged into itself. Nothing is written.
+        StoreError: a store does not exist, has other spaces, or is merged into itself. Nothing is written.
     """
     opened = [(uri, Store.open(uri)) for uri in others]
     first = opened[0][1]
@@ -28,7 +31,7 @@ def merge(others: Sequence[str], store_uri: str) -> dict[str, Any]:
     with store.run({"job": "merge", "inputs": list(others)}, {}) as run:
         for uri, other in opened:
             with step(f"merge {uri}", other.count("videos"), "videos") as progress:
-                merged: Merged = store.merge(other, run.run_id, progress.advance)
+                merged = merge_stores(store, other, run.run_id, progress.advance)
             done["merged"][uri] = asdict(merged)
         run.summary = done
     return done

@@ -18,7 +18,8 @@ from pipelines.config import Config
 from pipelines.ingest.embed import decode_image, decode_speech
 from pipelines.progress import say, step
 from stores import Store
-from stores.maintenance.embed import Embedding, Todo
+from stores.maintenance.compact import sweep
+from stores.maintenance.embed import Embedding, Todo, drop_spaces, media
 from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, open_face_encoder, open_voice_encoder
 from vclip.errors import InputError
 
@@ -72,7 +73,7 @@ def embed(
             _check_media(store, table)
             done["embedded"][encoder.space] = _embed(store, table, spec, encoder, config)
         if replace:
-            done["dropped"] += store.drop_spaces(table, encoder.space)
+            done["dropped"] += drop_spaces(store, table, encoder.space)
         store = Store.open(store_uri)
     done["spaces"] = {table: store.spaces(table) for table in ("faces", "voices")}
     return done | {"took_s": time.monotonic() - started_s}
@@ -80,9 +81,9 @@ def embed(
 
 def _embed(store: Store, table: str, spec: str, encoder: Any, config: Config) -> int:
     """Embeds one table; returns how many rows that took."""
-    store.sweep()
+    sweep(store)
     recorded = (FACE_ENCODERS if table == "faces" else VOICE_ENCODERS).record(spec)
-    embedding, count = store.embedding(table, encoder.space, encoder.dim, recorded), 0
+    embedding, count = Embedding(store, table, encoder.space, encoder.dim, recorded), 0
     for _ in range(ATTEMPTS):
         todo = embedding.todo()
         if todo.done:
@@ -141,12 +142,12 @@ class _Work:
         decode = DECODE[table]
         if table == "voices":
             decode = partial(decode, sample_rate_hz=encoder.sample_rate_hz)
-        return [_embedded(part, store.media(table, version, part.places), decode, encoder) for part in parts]
+        return [_embedded(part, media(store, table, version, part.places), decode, encoder) for part in parts]
 
 
-def _embedded(part: Part, media: Sequence[bytes], decode: Callable[[bytes], np.ndarray], encoder: Any) -> Embedded:
+def _embedded(part: Part, contents: Sequence[bytes], decode: Callable[[bytes], np.ndarray], encoder: Any) -> Embedded:
     keys, decoded, failed = [], [], {}
-    for key, content in zip(part.keys, media, strict=True):
+    for key, content in zip(part.keys, contents, strict=True):
         try:
             decoded.append(decode(content))
             keys.append(key)
@@ -169,7 +170,7 @@ def _open(table: str, spec: str) -> Any:
 
 def _check_media(store: Store, table: str) -> None:
     version = store.version()[table]
-    if store.count(table) and not store.media(table, version, [0])[0]:
+    if store.count(table) and not media(store, table, version, [0])[0]:
         raise InputError(
             f"store {store.uri}: its {table} are vectors without media (`vclip import features`), expected pictures "
             "and sound; import the vectors of the other encoder into a store of their own"

@@ -79,7 +79,7 @@ class Across:
             names = names if wanted is None else names[_is_in(names, wanted)]
             parts = self._parts(snapshot, table, names, dim, most, where)
         for part in parts:
-            ranking.see(part.vectors, part.clip_id, part.clip_id)
+            ranking.add(part.vectors, part.clip_id, part.clip_id)
         return IN_MEMORY if held else STREAM, *ranking.best()
 
     def _resident(self, snapshot: Snapshot, table: str, dim: int, most: int) -> Clips | None:

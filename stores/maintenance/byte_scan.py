@@ -1,58 +1,65 @@
-"""Whether given bytes stand anywhere in a store's files: in what readers see, in old versions, in what nobody names.
+"""Search all files of a store for given bytes: in visible rows, in old versions, and in files that no version names.
 
-Lance stores media, vectors and most ids as they are, and those are found in the raw bytes. Text that repeats itself
-it may compress; so the text columns of all data files are decoded as well, deleted rows included.
+Lance stores media, vectors and most ids as they are, so these are found in the raw bytes. It may compress text that
+repeats; so the text columns of all data files are decoded as well, deleted rows included.
 """
 
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import obstore
 import pyarrow as pa
-import pyarrow.compute as pc
 from lance.file import LanceFileReader
 from lancedb.db import DBConnection
+from obstore.store import from_url
 
-from stores import files
-from stores.connection import local_path
+from stores.arrow import compute
+from stores.connection import local_path, plain_http
+from stores.errors import StoreError, reason
 
-PROBE = 12  # bytes in the middle of a needle (files of one kind begin alike) by which it is looked for
+PROBE = 12  # bytes from the middle of a needle (files of one kind begin alike) by which it is looked up
+_PIECE = 8 << 20  # bytes read at a time
 _WORD = re.compile(r"[0-9A-Za-z_-]+")
 
 
 @dataclass(frozen=True)
-class Sought:
-    """What is looked for: kind -> bytes, ids, names."""
+class Needles:
+    """What to search for."""
 
-    blobs: Mapping[str, Collection[bytes]]  # media and vectors; those shorter than PROBE are not looked for
-    ids: Collection[str]  # wherever they stand, also within a text
-    names: Collection[str]  # of files and people: whole texts of a column, for one may be the beginning of another
+    blobs: Mapping[str, Collection[bytes]]  # kind -> media or vectors; those shorter than PROBE are ignored
+    ids: Collection[str]  # anywhere, also within a text
+    names: Collection[str]  # of files and people: whole values of a text column, for one may begin another
 
 
-def traces(db: DBConnection, uri: str, sought: Sought) -> dict[str, dict[str, int]]:
-    """Returns kind -> file -> how many of them stand there; kinds and files without any are left out.
+def scan(db: DBConnection, uri: str, needles: Needles) -> dict[str, dict[str, int]]:
+    """Returns kind -> file -> number of needles in it; kinds and files without any are left out.
 
     The kinds are those of `blobs`, and `ids` and `names`.
+
+    Raises:
+        StoreError: the object store cannot be reached.
     """
-    kind_of = {blob: kind for kind, blobs in sought.blobs.items() for blob in blobs if len(blob) >= PROBE}
-    kind_of |= {name.encode(): "ids" for name in sought.ids if len(name.encode()) >= PROBE}
-    ids, names = set(sought.ids), set(sought.names)
+    kind_of = {blob: kind for kind, blobs in needles.blobs.items() for blob in blobs if len(blob) >= PROBE}
+    kind_of |= {name.encode(): "ids" for name in needles.ids if len(name.encode()) >= PROBE}
+    ids, names = set(needles.ids), set(needles.names)
     found: dict[str, dict[str, int]] = {}
-    for name in files.names(uri):
-        met = {(kind_of[blob], blob) for blob in occurring(files.pieces(uri, name), kind_of)} if kind_of else set()
+    for name in _files(uri):
+        hits = {(kind_of[blob], blob) for blob in occurring(_pieces(uri, name), kind_of)} if kind_of else set()
         if "/data/" in name and name.endswith(".lance") and (ids or names):
             for text in _texts_of(db, uri, name):
-                met |= {("ids", word.encode()) for word in ids.intersection(_WORD.findall(text))}
-                met |= {("names", text.encode())} if text in names else set()
-        for kind, count in Counter(kind for kind, _ in met).items():
+                hits |= {("ids", word.encode()) for word in ids.intersection(_WORD.findall(text))}
+                hits |= {("names", text.encode())} if text in names else set()
+        for kind, count in Counter(kind for kind, _ in hits).items():
             found.setdefault(kind, {})[name] = count
     return found
 
 
 def occurring(pieces: Iterable[bytes], needles: Iterable[bytes]) -> set[bytes]:
-    """Returns which needles stand in a stream of bytes; reads it once, however many there are.
+    """Returns the needles that occur in a stream of bytes, which is read once however many needles there are.
 
     Args:
         pieces: the stream, in pieces of any size.
@@ -69,7 +76,7 @@ def occurring(pieces: Iterable[bytes], needles: Iterable[bytes]) -> set[bytes]:
 
 
 class _Index:
-    """Needles by PROBE bytes in their middle; nearly all places are ruled out by the first six of these."""
+    """Needles by PROBE bytes from their middle; the first six of these rule out nearly all positions."""
 
     def __init__(self, needles: Iterable[bytes]):
         self._of_probe: dict[bytes, list[tuple[int, bytes]]] = {}
@@ -83,7 +90,7 @@ class _Index:
                 known[probe[2 * place] + 256 * probe[2 * place + 1]] = True
 
     def within(self, data: bytes) -> set[bytes]:
-        """Returns which needles stand in `data`."""
+        """Returns the needles that occur in `data`."""
         if len(data) < PROBE or not self._of_probe:
             return set()
         raw = np.frombuffer(data, np.uint8)
@@ -99,25 +106,55 @@ class _Index:
         return found
 
 
+def _files(uri: str) -> list[str]:
+    """All files below the store, relative to it, sorted; also those that no version names."""
+    root = local_path(uri)
+    if root is not None:
+        return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    try:
+        return sorted(entry["path"] for page in obstore.list(_object_store(uri)) for entry in page)
+    except (OSError, ValueError, obstore.exceptions.BaseError) as error:
+        raise StoreError(f"store {uri}: cannot be listed ({reason(error)})") from None
+
+
+def _pieces(uri: str, name: str) -> Iterator[bytes]:
+    """The bytes of a file in pieces; nothing if it was removed meanwhile."""
+    root = local_path(uri)
+    try:
+        if root is None:
+            yield from (bytes(piece) for piece in obstore.get(_object_store(uri), name).stream(min_chunk_size=_PIECE))
+            return
+        with open(os.path.join(root, name), "rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+    except FileNotFoundError:
+        return
+
+
+def _object_store(uri: str) -> "obstore.store.ObjectStore":
+    return from_url(uri, client_options={"allow_http": True} if plain_http() else {})
+
+
 def _texts_of(db: DBConnection, uri: str, name: str) -> Iterator[str]:
-    """Yields the texts of a data file, of deleted rows as well; each once in a batch of rows."""
+    """The texts of a data file, deleted rows included; each once in a batch of rows."""
     table, root = name.partition(".lance/")[0], local_path(uri)
     path = f"{uri.rstrip('/')}/{name}" if root is None else str(root.absolute() / name)
-    opened = {"storage_options": db.open_table(table).to_lance().latest_storage_options()}
+    options = db.open_table(table).to_lance().latest_storage_options()
     try:
-        schema = LanceFileReader(path, **opened).metadata().schema
+        schema = LanceFileReader(path, storage_options=options).metadata().schema
         columns = [column.name for column in schema if _is_text(column.type)]
         if not columns:
             return
-        for batch in LanceFileReader(path, columns=columns, **opened).read_all(batch_size=1 << 14).to_batches():
+        reader = LanceFileReader(path, columns=columns, storage_options=options)
+        for batch in reader.read_all(batch_size=1 << 14).to_batches():
             for column in batch.columns:
-                yield from filter(None, pc.unique(_flat(column)).to_pylist())
+                yield from filter(None, compute.unique(_flat(column)).to_pylist())
     except (OSError, ValueError, RuntimeError):
-        return  # half of a file, of a writer that died; its bytes were looked at as they are
+        return  # half of a file, left by a writer that died; its raw bytes were searched
 
 
 def _flat(column: pa.Array) -> pa.Array:
-    return pc.list_flatten(column).field("uri") if pa.types.is_list(column.type) else column
+    return compute.list_flatten(column).field("uri") if pa.types.is_list(column.type) else column
 
 
 def _is_text(kind: pa.DataType) -> bool:

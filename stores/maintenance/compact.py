@@ -1,4 +1,4 @@
-"""Explicit commands on a store at rest: sweep what no reader sees, compact, and tell what is there.
+"""Remove what no reader sees, and bring the rest into fewer and fuller files.
 
 Compaction rewrites whole fragments, media included. A fragment that has reached the target size and lost no row is
 left alone, so a moderate target bounds what later compactions write again.
@@ -6,54 +6,76 @@ left alone, so a moderate target bounds what later compactions write again.
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from lance.optimize import CompactionMetrics
 from lancedb.db import DBConnection
 
-from stores import runs, schema
+from stores import runs
 from stores.commit import remove
 from stores.retry import retry
-from stores.schema import EMBEDDED, MEDIA, TABLES, VIDEO_TABLES
-from stores.snapshot import Snapshot
+from stores.schema import MEDIA, TABLES, VIDEO_TABLES
+from stores.store import Store
 
+DAY_S = 86_400.0
 _ROWS = 1 << 20  # rows to a fragment, Lance's default
 _MEDIA_ROWS = 1 << 14  # about 200 MB of face crops
 
 
 @dataclass(frozen=True)
-class Compacted:
-    """What one table's compaction did."""
+class Compaction:
+    """What the compaction of one table did."""
 
     fragments_removed: int
     fragments_added: int
     bytes_removed: int
 
 
-def sweep(db: DBConnection, older_than_s: float) -> int:
-    """Deletes uncommitted rows of runs that are over and returns their number; as `Store.sweep` says."""
-    suspects = {run for table in VIDEO_TABLES for run in Snapshot(db).uncommitted(table)}
-    over = runs.over(db, suspects, older_than_s) if suspects else set()
-    snapshot = Snapshot(db)  # newer: what those runs have vouched for before they were over
+def sweep(store: Store, older_than_s: float = 7 * DAY_S) -> int:
+    """Deletes the rows that crashed or superseded commits left behind; returns the number of rows deleted.
+
+    Only rows of finished runs are deleted: the rows of a live run may belong to a commit that has yet to write its
+    ledger rows. A run is finished when its block has ended, or when it has not renewed its lease for 15 minutes.
+
+    Args:
+        store: the store.
+        older_than_s: age from which a run without a row in `runs` counts as finished.
+    """
+    snapshot = store.snapshot()
+    suspects = {run for table in VIDEO_TABLES for run in snapshot.uncommitted(table)}
+    over = runs.over(store.db, suspects, older_than_s) if suspects else set()
+    snapshot = store.snapshot()  # newer, so it shows what these runs committed before they finished
     removed = 0
     for run in sorted(over):
         videos = {video for table in VIDEO_TABLES for video in snapshot.uncommitted(table).get(run, ())}
-        removed += retry("the sweep", lambda run=run, videos=videos: remove(db, dict.fromkeys(sorted(videos), run)))
+        run_of = dict.fromkeys(sorted(videos), run)
+        removed += retry(store.db, "the sweep", lambda run_of=run_of: remove(store.db, run_of))
     return removed
 
 
-def compact(db: DBConnection, keep_versions_s: float) -> dict[str, Compacted]:
-    """Merges small fragments, drops the bytes of deleted rows and old versions; as `Store.compact` says."""
+def compact(store: Store, keep_versions_s: float = 7 * DAY_S) -> dict[str, Compaction]:
+    """Merges small fragments, and frees the bytes of deleted rows and of old versions.
+
+    Args:
+        store: the store.
+        keep_versions_s: age up to which old versions stay readable. 0 frees the most, and is safe only while nobody
+            reads.
+
+    Returns:
+        table -> what was done.
+
+    Raises:
+        StoreUnavailable: the disk is full, or other commits kept coming in between. The store is whole.
+    """
     done = {}
     for name in TABLES:
-        metrics = retry(f"the compaction of {name}", lambda name=name: merge_fragments(db, name))
-        removed = prune(db, name, keep_versions_s)
-        done[name] = Compacted(metrics.fragments_removed, metrics.fragments_added, removed)
+        metrics = retry(store.db, f"the compaction of {name}", lambda name=name: merge_fragments(store.db, name))
+        removed = prune(store.db, name, keep_versions_s)
+        done[name] = Compaction(metrics.fragments_removed, metrics.fragments_added, removed)
     return done
 
 
 def merge_fragments(db: DBConnection, name: str) -> CompactionMetrics:
-    """Rewrites a table's small fragments, and those that have lost a row, without it."""
+    """Rewrites a table's small fragments, and those with deleted rows without these rows."""
     # Any deleted row counts: `optimize` would leave up to a tenth of a fragment's deleted faces on disk.
     return (
         db.open_table(name)
@@ -65,13 +87,14 @@ def merge_fragments(db: DBConnection, name: str) -> CompactionMetrics:
 
 
 def prune(db: DBConnection, name: str, keep_versions_s: float, nobody_writes: bool = False) -> int:
-    """Removes a table's versions that are older and have no tag, and what only they need; returns how many bytes.
+    """Removes the old untagged versions of a table and the files that only they need; returns the bytes freed.
 
     Args:
         db: the connection.
-        name: of the table.
+        name: the table.
         keep_versions_s: age up to which versions stay.
-        nobody_writes: files that no version names go too. They may be of a commit under way, or of a dead one.
+        nobody_writes: also removes files that no version names. They may belong to a running commit, or to a dead
+            one.
     """
     removed = (
         db.open_table(name)
@@ -81,18 +104,3 @@ def prune(db: DBConnection, name: str, keep_versions_s: float, nobody_writes: bo
         )
     )
     return removed.bytes_removed
-
-
-def info(uri: str, db: DBConnection) -> dict[str, Any]:
-    """Returns what is in the store; as `Store.info` says."""
-    snapshot = Snapshot(db)
-    states = snapshot.query("videos", ["state"])["state"].value_counts().to_pylist()
-    return {
-        "uri": uri,
-        "schema_version": schema.version_of(snapshot.schema("videos")),
-        "spaces": {table: schema.spaces_of(snapshot.schema(table)) for table in EMBEDDED},
-        "version": snapshot.version,
-        "rows": {table: snapshot.count(table) for table in TABLES},
-        "bytes": {table: db.open_table(table).stats()["total_bytes"] for table in TABLES},
-        "states": {entry["values"]: entry["counts"] for entry in states},
-    }

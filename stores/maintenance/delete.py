@@ -1,45 +1,48 @@
-"""People may ask to be removed: every row of a person, a video or a clip, and then every byte of them.
+"""Delete people, videos or clips on request: every row of theirs, and then every byte.
 
-1. `find` says what is theirs, in all tables, whether readers see it or not.
-2. `delete` removes the rows; clips late and the ledger last, so that a deletion that was killed is found again. A
-   tombstone stays in the ledger, under a hash of the video's id, by which a later ingest passes it over.
-3. `stores.maintenance.erase` frees their bytes.
+1. `plan_deletion` finds their rows in all tables, whether readers see them or not.
+2. `delete` deletes the rows; clips late and the ledger last, so that a new plan finds what a killed deletion left. A
+   tombstone stays in the ledger, under a hash of the video's id, by which later ingests skip the video.
+3. It then frees the bytes in fragments, old versions, indices, tags and unfinished embeddings.
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import pyarrow as pa
 from lancedb.db import DBConnection
 
 from stores import ids, ledger, rows, runs, schema
 from stores.errors import StoreError
-from stores.maintenance import erase
-from stores.maintenance.byte_scan import Sought, traces
+from stores.maintenance.byte_scan import Needles, scan
+from stores.maintenance.compact import merge_fragments, prune
+from stores.maintenance.embed import SCRATCH
 from stores.pairs import matrix
 from stores.retry import retry
-from stores.schema import EMBEDDED, KEYS, MEDIA, TABLES, VIDEO_TABLES
-from stores.snapshot import Snapshot
+from stores.schema import DELETED, EMBEDDED, KEYS, MEDIA, TABLES, VIDEO_TABLES
 from stores.sql import in_lists, quoted
+from stores.store import Store
 
-DELETED = "deleted"  # the state of a tombstone
-ERASED = "erased"  # in the summary of a deletion that came to its end
-OTHERS = tuple(name for name in TABLES if name not in ("videos", "runs", *VIDEO_TABLES))  # rows that may name theirs
+ERASED = "erased"  # in the summary of a completed deletion
+OTHERS = tuple(
+    name for name in TABLES if name not in ("videos", "runs", *VIDEO_TABLES)
+)  # their rows may name a person or clip
 _ID = re.compile(r"[0-9A-Za-z_-]{6,}")
 
 
 @dataclass(frozen=True)
-class Doomed:
-    """What is to go: ids by table, those of `videos` that go as a whole."""
+class DeletionPlan:
+    """The rows to delete."""
 
-    ids: dict[str, list[str]]
+    ids: dict[str, list[str]]  # table -> ids; `videos` are those that are deleted as a whole
     shared: list[str]  # videos that keep clips of others
-    names: list[str]  # uris of the videos that go
+    names: list[str]  # URIs of the deleted videos
     identities: tuple[str, ...] = ()
-    generations: list[dict] = field(default_factory=list)  # rows of utterances made for their faces
+    generations: list[dict] = field(default_factory=list)  # rows of utterances generated for their faces
 
     @property
     def rows(self) -> dict[str, int]:
@@ -51,50 +54,70 @@ class Doomed:
 
 
 @dataclass(frozen=True)
-class Deleted:
+class Deletion:
     """What a deletion did."""
 
-    rows: dict[str, int]  # table -> how many
-    tags: list[str]  # removed, because they held what was to go
-    indices: list[str]  # dropped likewise; `optimize` builds them anew
-    before: (
-        dict[str, dict[str, int]] | None
-    )  # kind -> file -> how many, as `stores.maintenance.byte_scan` says; None: not looked
+    rows: dict[str, int]  # table -> rows deleted
+    tags: list[str]  # removed, because their versions held deleted rows
+    indices: list[str]  # dropped, because they held deleted vectors; `vclip optimize --index` builds them again
+    before: dict[str, dict[str, int]] | None  # result of `byte_scan.scan` before the deletion; None without `prove`
     after: dict[str, dict[str, int]] | None
 
 
-def carry_out(db: DBConnection, uri: str, doomed: Doomed, prove: bool) -> Deleted:
-    """Deletes and erases; as `Store.delete` says."""
-    erase.check_alone(db, "delete")
-    sign = sought(db, doomed) if prove else None
-    before = traces(db, uri, sign) if sign else None
-    with runs.running(db, {"job": "delete", "rows": doomed.rows}, {}) as run:
-        delete(db, doomed, run.run_id)
-        gone = erase.erase(db, doomed.ids)
-        run.summary = {"rows": doomed.rows, ERASED: True, **{kind: len(names) for kind, names in gone.items()}}
-    return Deleted(doomed.rows, gone["tags"], gone["indices"], before, traces(db, uri, sign) if sign else None)
+def delete(store: Store, plan: DeletionPlan, prove: bool = True) -> Deletion:
+    """Deletes rows in all tables and frees their bytes; old versions are pruned, and tags of those that held them.
+
+    The videos leave tombstones, so no later commit takes them. May be repeated after any failure. Nobody else may
+    write meanwhile, and readers of old versions lose them.
+
+    Args:
+        store: the store.
+        plan: as `plan_deletion` returned it.
+        prove: search all files of the store for the media, vectors, ids and names, before and after. This reads every
+            byte of the store twice.
+
+    Raises:
+        StoreError: a job is writing.
+    """
+    db = store.db
+    runs.check_alone(db, "delete")
+    needles = _needles(db, plan) if prove else None
+    before = scan(db, store.uri, needles) if needles else None
+    with runs.running(db, {"job": "delete", "rows": plan.rows}, {}) as run:
+        _delete_rows(db, plan, run.run_id)
+        freed = _free_bytes(db, plan.ids)
+        run.summary = {"rows": plan.rows, ERASED: True, **{kind: len(names) for kind, names in freed.items()}}
+    after = scan(db, store.uri, needles) if needles else None
+    return Deletion(plan.rows, freed["tags"], freed["indices"], before, after)
 
 
-def unfinished(db: DBConnection) -> bool:
-    """Returns whether a deletion was killed after its rows had gone, perhaps, and before their bytes had."""
-    runs_of = _raw(db, "runs", ["run_id", "command", "summary"]).sort_by("run_id").to_pylist()
-    mine = [json.loads(row["summary"]) for row in runs_of if json.loads(row["command"]).get("job") == "delete"]
-    return bool(mine) and not mine[-1].get(ERASED)
+def is_deletion_unfinished(store: Store) -> bool:
+    """Returns whether a deletion was killed before it had freed the bytes; any further one does so."""
+    rows = _raw(store.db, "runs", ["run_id", "command", "summary"]).sort_by("run_id").to_pylist()
+    deletions = [json.loads(row["summary"]) for row in rows if json.loads(row["command"]).get("job") == "delete"]
+    return bool(deletions) and not deletions[-1].get(ERASED)
 
 
-def find(
-    db: DBConnection,
+def plan_deletion(
+    store: Store,
     people: Sequence[str] = (),
     videos: Sequence[str] = (),
     clips: Sequence[str] = (),
     where: str | None = None,
-) -> Doomed:
-    """Returns what belongs to these people, videos, clips, and clips that match; a video goes with its last clip.
+) -> DeletionPlan:
+    """Returns the rows that belong to people, videos or clips; a video is deleted with its last clip.
+
+    Args:
+        store: the store.
+        people: identities.
+        videos, clips: ids.
+        where: an SQL filter over clips.
 
     Raises:
-        StoreError: nothing at all was asked for, `where` is not SQL, or a person goes by another name by now.
+        StoreError: nothing was named, `where` is not SQL, or a person's identity was corrected to another.
     """
-    snapshot, own = Snapshot(db), {}
+    db = store.db
+    snapshot, own = store.snapshot(), {}
     merged = snapshot.corrections.merged
     if gone := sorted(set(people) & merged.keys()):
         raise StoreError(
@@ -106,15 +129,15 @@ def find(
     ]
     filters += [f"({where})"] if where else []
     if not (filters or videos):
-        raise StoreError("delete: found no person, video, clip or filter; name what is to go")
+        raise StoreError("delete: found no person, video, clip or filter; name what to delete")
     for filter in filters:
         seen = _pairs(snapshot.query("clips", ["clip_id", "video_id"], filter))
-        # As they lie there, also where no reader sees them; what readers see otherwise is another's.
-        lying = _pairs(_raw(db, "clips", ["clip_id", "video_id"], filter))
-        for part in in_lists(lying.keys() - seen.keys()):
+        # As stored, also where no reader sees them; a clip that readers see with another identity is another's.
+        stored = _pairs(_raw(db, "clips", ["clip_id", "video_id"], filter))
+        for part in in_lists(stored.keys() - seen.keys()):
             others = snapshot.query("clips", ["clip_id"], f"clip_id IN ({part})")["clip_id"].to_pylist()
-            lying = {clip: video for clip, video in lying.items() if clip not in others}
-        own |= lying | seen
+            stored = {clip: video for clip, video in stored.items() if clip not in others}
+        own |= stored | seen
     touched = list(dict.fromkeys(own.values()))
     everyone = _pairs(_where(db, "clips", ["clip_id", "video_id"], "video_id", touched))
     shared = sorted({video for clip, video in everyone.items() if clip not in own} - set(videos))
@@ -132,59 +155,96 @@ def find(
     words = {name for listed in found.values() for name in listed}
     for table in OTHERS:
         found[table] = []
-        while more := _naming(db, table, words, set(identities)) - set(
-            found[table]
-        ):  # those that name these, in turn
+        # Rows that name these, then rows that name those, and so on.
+        while more := _naming(db, table, words, set(identities)) - set(found[table]):
             found[table] = sorted({*found[table], *more})
             words |= more
     made = _where(db, "generations", ["generation_id", "face", "audio_uri"], "generation_id", found["generations"])
-    return Doomed(found, shared, names, identities, made.to_pylist())
+    return DeletionPlan(found, shared, names, identities, made.to_pylist())
 
 
-def sought(db: DBConnection, doomed: Doomed) -> Sought:
-    """Returns what of theirs can be looked for in the store's files."""
+def _needles(db: DBConnection, plan: DeletionPlan) -> Needles:
+    """The media, vectors, ids and names to search for in the store's files."""
     blobs: dict[str, set[bytes]] = {"vectors": set()}
     for table in EMBEDDED:
         media, column_of = MEDIA[table], schema.vector_column
         vectors = [column_of(space) for space in schema.spaces_of(db.open_table(table).schema)]
-        for part in in_lists(doomed.ids[table]):
+        for part in in_lists(plan.ids[table]):
             theirs = _raw(db, table, [media, *vectors], f"{KEYS[table]} IN ({part})")
             blobs.setdefault(media, set()).update(theirs[media].to_pylist())
             blobs["vectors"].update(vector.tobytes() for name in vectors for vector in matrix(theirs[name]))
-    ids = {name for listed in doomed.ids.values() for name in listed}
-    return Sought(blobs, ids, {*doomed.names, *doomed.identities})
+    ids = {name for listed in plan.ids.values() for name in listed}
+    return Needles(blobs, ids, {*plan.names, *plan.identities})
 
 
-def delete(db: DBConnection, doomed: Doomed, run_id: str) -> None:
+def _delete_rows(db: DBConnection, plan: DeletionPlan, run_id: str) -> None:
     """Deletes the rows, and leaves a tombstone of each video that had any. May be repeated after any failure."""
-    _bury(db, [*doomed.ids["videos"], *doomed.shared], run_id)
+    _write_tombstones(db, [*plan.ids["videos"], *plan.shared], run_id)
     for table in (*OTHERS, *EMBEDDED):
-        _delete(db, table, KEYS[table], doomed.ids[table])
-    gone = set(doomed.ids["clips"])
-    ledger.swap(db, doomed.shared, lambda video, row: row and {**row, **_counts(db, video, row["run_id"], gone)})
-    _delete(db, "clips", "clip_id", doomed.ids["clips"])
-    _forget_names(db, set(doomed.names))
-    _delete(db, "videos", "video_id", doomed.ids["videos"])
+        _delete(db, table, KEYS[table], plan.ids[table])
+    gone = set(plan.ids["clips"])
+    ledger.swap(db, plan.shared, lambda video, row: row and {**row, **_counts(db, video, row["run_id"], gone)})
+    _delete(db, "clips", "clip_id", plan.ids["clips"])
+    _forget_names(db, set(plan.names))
+    _delete(db, "videos", "video_id", plan.ids["videos"])
 
 
-def _bury(db: DBConnection, videos: Sequence[str], run_id: str) -> None:
+def _free_bytes(db: DBConnection, deleted: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Frees the bytes of deleted rows (table -> ids); returns the names of `tags` and `indices` removed for it."""
+    gone: dict[str, list[str]] = {"tags": [], "indices": []}
+    for name in [name for name in db.list_tables(limit=1000).tables if name.startswith(SCRATCH)]:
+        db.drop_table(name)
+    for name in [*TABLES[1:], TABLES[0]]:  # `videos` last: a tag exists while it is on this table
+        gone["tags"] += _drop_tags(db, name, deleted.get(name, ()))
+        if deleted.get(name):
+            for index in db.open_table(name).list_indices():
+                db.open_table(name).drop_index(index.name)
+                gone["indices"].append(f"{name}.{index.name}")
+        retry(db, f"the compaction of {name}", partial(merge_fragments, db, name))
+        # The newest version holds the SQL by which rows were deleted, unless another version follows.
+        retry(db, name, partial(_write_version, db, name))
+        prune(db, name, 0, nobody_writes=name != "runs")  # this run's own lease is renewed in `runs`
+    return {kind: sorted(set(names)) for kind, names in gone.items()}
+
+
+def _drop_tags(db: DBConnection, table: str, deleted: Sequence[str]) -> list[str]:
+    """Removes the tags of versions of a table that hold one of these rows."""
+    dropped = []
+    for name, tag in db.open_table(table).tags.list().items():
+        old = db.open_table(table)
+        old.checkout(tag["version"])
+        if any(old.count_rows(f"{KEYS[table]} IN ({part})") for part in in_lists(deleted)):
+            dropped.append(name)
+    for name in dropped:
+        for other in TABLES:
+            if name in db.open_table(other).tags.list():
+                db.open_table(other).tags.delete(name)
+    return dropped
+
+
+def _write_version(db: DBConnection, table: str) -> None:
+    erased_at = datetime.now(UTC).isoformat(timespec="seconds")
+    db.open_table(table).to_lance().update_config({"vclip.erased_at": erased_at})
+
+
+def _write_tombstones(db: DBConnection, videos: Sequence[str], run_id: str) -> None:
     of = {ids.tombstone(video): video for video in videos}
     kept = {"uris": [], "state": DELETED, "reason": "removed on request", "run_id": run_id, "config_hash": ""}
     kept |= {"funnel": {}, "n_clips": 0, "n_faces": 0, "n_voices": 0, "created_at": datetime.now(UTC), "revision": 1}
-    stones = rows.typed("videos", [{"video_id": name, **kept} for name in of]).to_pylist()
-    by_name = {row["video_id"]: row for row in stones}
+    tombstones = rows.typed("videos", [{"video_id": name, **kept} for name in of]).to_pylist()
+    by_name = {row["video_id"]: row for row in tombstones}
     ledger.swap(db, of, lambda name, row: None if row else by_name[name])
 
 
 def _counts(db: DBConnection, video: str, run_id: str, gone: set[str]) -> dict[str, int]:
-    """Returns what the ledger says of a video once these clips have gone."""
+    """The ledger's counts for a video without these clips."""
     where = f"video_id = {quoted(video)} AND run_id = {quoted(run_id)}"
     clips = {table: _raw(db, table, ["clip_id"], where)["clip_id"].to_pylist() for table in VIDEO_TABLES}
     return {f"n_{table}": sum(clip not in gone for clip in of) for table, of in clips.items()}
 
 
 def _forget_names(db: DBConnection, names: set[str]) -> None:
-    """Takes the names of files out of what runs were asked to do."""
+    """Removes the names of files from the commands of runs."""
     if not names:
         return
     for row in _raw(db, "runs", ["run_id", "command"]).to_pylist():
@@ -193,11 +253,12 @@ def _forget_names(db: DBConnection, names: set[str]) -> None:
             command = command.replace(f'"{name}"', '"(deleted)"')
         if command != row["command"]:
             where = f"run_id = {quoted(row['run_id'])}"
-            retry("the runs", lambda w=where, c=command: db.open_table("runs").update(where=w, values={"command": c}))
+            update = partial(db.open_table("runs").update, where=where, values={"command": command})
+            retry(db, "the runs", update)
 
 
 def _naming(db: DBConnection, table: str, ids: set[str], people: set[str]) -> set[str]:
-    """Returns the keys of the rows that name one of these ids anywhere, or whose text, or JSON text, is a person."""
+    """The keys of the rows that name one of these ids anywhere, or whose text, or JSON text, is a person."""
     columns = [column.name for column in db.open_table(table).schema if pa.types.is_string(column.type)]
     quoted_people, found = [json.dumps(name, ensure_ascii=False) for name in people], set()
     for batch in db.open_table(table).to_lance().to_batches(columns=columns):
@@ -213,11 +274,11 @@ def _delete(db: DBConnection, table: str, column: str, names: Sequence[str]) -> 
     for part in in_lists(names):
         where = f"{column} IN ({part})"
         if db.open_table(table).count_rows(where):
-            retry("the deletion", lambda where=where: db.open_table(table).delete(where))
+            retry(db, "the deletion", partial(db.open_table(table).delete, where))
 
 
 def _raw(db: DBConnection, table: str, columns: Sequence[str], where: str | None = None) -> pa.Table:
-    """Returns rows of a table as they lie there, whether the ledger vouches for them or not."""
+    """Rows of a table as stored, committed or not."""
     return db.open_table(table).to_lance().to_table(columns=list(columns), filter=where)
 
 

@@ -1,23 +1,26 @@
-"""Another embedding space for the media that a store has: vectors gather in a table beside it, and become a column of
-all rows in one commit. Until then readers see nothing of them; a killed job goes on with those that are there.
+"""Embed the media of a store again, into another space.
+
+The vectors are collected in a table of their own, and become a column of all rows in one commit. Until then readers
+see none of them; a job that was killed continues with those that were collected.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from lance import LanceDataset
-from lancedb.db import DBConnection
 
-from stores import schema as schemas
+from stores import schema
+from stores.arrow import compute
 from stores.errors import StoreError, reason
-from stores.maintenance.erase import SCRATCH, check_alone
-from stores.retry import retry
-from stores.schema import EMBEDDED, KEYS
+from stores.retry import is_conflict, retry
+from stores.runs import check_alone
+from stores.schema import EMBEDDED, KEYS, MEDIA
+from stores.store import Store
 
-_AT_ONCE = 4096  # vectors that are moved at once
+SCRATCH = "embedding_"  # prefix of the tables of unfinished embeddings
+_AT_ONCE = 4096  # vectors copied at once
 
 
 @dataclass(frozen=True)
@@ -25,31 +28,32 @@ class Todo:
     """Rows of one version of a table that lack a vector."""
 
     version: int
-    places: np.ndarray  # (n,) int64 in that version, for `Store.media`
-    keys: list[str]  # of each, for `Embedding.add`
-    done: int  # rows that have one
+    places: np.ndarray  # (n,) int64 positions in that version, for `media`
+    keys: list[str]  # one for each row, for `Embedding.add`
+    done: int  # number of rows that have a vector
 
 
 class Embedding:
-    """The vectors of one space, in the making.
+    """The vectors of a new space, being collected.
 
     Args:
-        db: the store's connection.
+        store: the store.
         table: `faces` or `voices`.
-        space: its name.
-        dim: of its vectors.
-        encoder: the spec that opens its encoder, which the column records.
+        space: name of the new space.
+        dim: dimension of its vectors.
+        encoder: the spec that opens its encoder, recorded with the column; "" if not known.
 
     Raises:
-        StoreError: the table has no media; its column is taken by another space; a job is writing.
+        StoreError: the table has no media, or another space uses the name of the column.
     """
 
-    def __init__(self, db: DBConnection, table: str, space: str, dim: int, encoder: str = ""):
+    def __init__(self, store: Store, table: str, space: str, dim: int, encoder: str = ""):
         if table not in EMBEDDED:
             raise StoreError(f"embed: table '{table}', expected one of {', '.join(EMBEDDED)}")
-        self._db, self._table, self._column = db, table, schemas.vector_column(space)
-        self._field = schemas.schema(table, {space: dim}, {space: encoder} if encoder else None).field(self._column)
-        taken = {schemas.vector_column(name): name for name in schemas.spaces_of(self._rows().schema)}
+        db = self._db = store.db
+        self._table, self._column = table, schema.vector_column(space)
+        self._field = schema.schema(table, {space: dim}, {space: encoder} if encoder else None).field(self._column)
+        taken = {schema.vector_column(name): name for name in schema.spaces_of(self._rows().schema)}
         if taken.get(self._column, space) != space:
             raise StoreError(f"embed: space '{space}' would share the column of '{taken[self._column]}'; rename it")
         self._scratch = f"{SCRATCH}{table}_{self._column}"
@@ -60,72 +64,81 @@ class Embedding:
             raise StoreError(f"embed: vectors of '{space}' were of {found}, now {self._field.type}; another encoder?")
 
     def todo(self) -> Todo:
-        """Returns the rows that have no vector yet."""
+        """Returns the rows that have no vector yet; raises StoreError if a job is writing."""
         check_alone(self._db, "embed")
         rows = self._rows()
         keys = self._keys(rows)
-        lacking = pc.invert(pc.is_in(keys, self._known()))
+        lacking = compute.invert(compute.is_in(keys, self._collected()))
         places = np.flatnonzero(lacking.to_numpy(zero_copy_only=False))
         return Todo(rows.version, places, keys.filter(lacking).to_pylist(), len(keys) - len(places))
 
     def add(self, keys: list[str], vectors: np.ndarray) -> None:
-        """Keeps vectors (n, dim) float32 of rows; may be repeated.
+        """Stores vectors (n, dim) float32 of rows; may be repeated.
 
         Raises:
-            StoreError: a vector is not finite, or of another length.
+            StoreError: a vector is not finite, or of another dimension.
         """
         dim = self._field.type.list_size
         if vectors.shape != (len(keys), dim) or not np.isfinite(vectors).all():
             raise StoreError(f"embed: found vectors of shape {vectors.shape}, expected ({len(keys)}, {dim}), finite")
         flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
         data = pa.table({"key": keys, "vector": pa.FixedSizeListArray.from_arrays(flat, type=self._field.type)})
-        retry("the vectors", lambda: self._db.open_table(self._scratch).add(data))
+        retry(self._db, "the vectors", lambda: self._db.open_table(self._scratch).add(data))
 
     def finish(self) -> bool:
-        """Makes the vectors a column, in place of one of this space; False if rows lack theirs, or others came.
+        """Makes the vectors a column, in place of an older one of this space.
+
+        Returns:
+            False if some rows have no vector, or rows were committed meanwhile; then nothing is written.
 
         Raises:
             StoreUnavailable: the disk is full, or the connection did not come back.
         """
-        rows, known = self._rows(), self._known()
-        places = pc.index_in(self._keys(rows), known)
+        rows = self._rows()
+        places = compute.index_in(self._keys(rows), self._collected())
         if places.null_count:
             return False
         if self._column in rows.schema.names:
             rows.drop_columns([self._column])
-        schema = pa.schema([self._field])
-        vectors = pa.RecordBatchReader.from_batches(schema, self._batches(places.to_numpy(), schema))
+        columns = pa.schema([self._field])
+        vectors = pa.RecordBatchReader.from_batches(columns, self._batches(places.to_numpy(), columns))
         try:
             rows.add_columns(vectors)
         except OSError as error:
-            if "conflict" in str(error).lower():
+            if is_conflict(error, self._db.uri):
                 return False  # a commit came in between, whose rows have no vectors
             raise StoreError(f"embed: {self._table} took no column ({reason(error)}); run it again") from None
         self._db.drop_table(self._scratch)
         return True
 
-    def _batches(self, places: np.ndarray, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def _batches(self, places: np.ndarray, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
         vectors = self._db.open_table(self._scratch).to_lance()
         for start in range(0, len(places), _AT_ONCE):
             part = vectors.take(places[start : start + _AT_ONCE], columns=["vector"])["vector"].combine_chunks()
-            yield pa.RecordBatch.from_arrays([part.cast(self._field.type)], schema=schema)
+            yield pa.RecordBatch.from_arrays([part.cast(self._field.type)], schema=columns)
 
     def _rows(self) -> LanceDataset:
         return self._db.open_table(self._table).to_lance()
 
     def _keys(self, rows: LanceDataset) -> pa.Array:
-        """What a vector belongs to: an id may have other media in another run."""
+        """The key of each row: id and run, for an id may have other media in another run."""
         found = rows.to_table(columns=[KEYS[self._table], "run_id"])
-        return pc.binary_join_element_wise(*found.columns, "@").combine_chunks()
+        return compute.binary_join_element_wise(*found.columns, "@").combine_chunks()
 
-    def _known(self) -> pa.Array:
+    def _collected(self) -> pa.Array:
         return self._db.open_table(self._scratch).to_lance().to_table(columns=["key"])["key"].combine_chunks()
 
 
-def drop(db: DBConnection, table: str, keep: str) -> list[str]:
-    """Drops the vectors of all spaces but one; returns those spaces. Their bytes go with the next compaction."""
-    spaces = [space for space in schemas.spaces_of(db.open_table(table).schema) if space != keep]
+def drop_spaces(store: Store, table: str, keep: str) -> list[str]:
+    """Drops the vectors of all spaces but one; returns the dropped spaces. The next compaction frees their bytes."""
+    spaces = [space for space in schema.spaces_of(store.db.open_table(table).schema) if space != keep]
     if spaces:
-        columns = [schemas.vector_column(space) for space in spaces]
-        retry(table, lambda: db.open_table(table).to_lance().drop_columns(columns))
+        columns = [schema.vector_column(space) for space in spaces]
+        retry(store.db, table, lambda: store.db.open_table(table).to_lance().drop_columns(columns))
     return spaces
+
+
+def media(store: Store, table: str, version: int, places: Sequence[int]) -> list[bytes]:
+    """Returns the media of rows of a version of `faces` or `voices`, by their positions in it (see `Todo`)."""
+    rows = store.db.open_table(table).to_lance().checkout_version(version)
+    return rows.take(list(places), columns=[MEDIA[table]])[MEDIA[table]].to_pylist()

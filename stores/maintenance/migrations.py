@@ -1,13 +1,13 @@
-"""Steps from one schema version to the next.
+"""Migrate a store to the current schema version, one step for each version.
 
-A step takes the open connection and changes the tables; it must be repeatable, because the version is raised only
+A step takes the open connection and changes the tables. It must be repeatable, because the version is raised only
 after it has ended. Steps are registered under the version that they start from:
 
     @step(1)
     def add_a_column(db: DBConnection) -> None: ...
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from lancedb.db import DBConnection
 
@@ -28,9 +28,10 @@ def step(version: int) -> Callable[[Step], Step]:
     return register
 
 
-def check(uri: str, found: int) -> None:
-    """Raises StoreError unless the store's schema version is the one that this code reads and writes."""
-    wanted = schema.SCHEMA_VERSION
+def check(uri: str, found: int | None, wanted: int = schema.SCHEMA_VERSION) -> None:
+    """Raises StoreError unless the store has the schema version that this code reads and writes."""
+    if found is None:
+        raise StoreError(f"store {uri}: found tables without a schema version, expected a vclip store")
     if found > wanted:
         raise StoreError(f"store {uri}: found schema version {found}, this vclip knows {wanted}; use a newer vclip")
     if found < wanted:
@@ -39,22 +40,32 @@ def check(uri: str, found: int) -> None:
         )
 
 
-def run(db: DBConnection, uri: str) -> list[int]:
-    """Takes a store to the current schema version and returns the versions that it passed, the old one first.
+def run(
+    db: DBConnection, uri: str, wanted: int = schema.SCHEMA_VERSION, steps: Mapping[int, Step] | None = None
+) -> list[int]:
+    """Migrates a store and returns the schema versions that it passed, the old one first.
+
+    Args:
+        db: the connection.
+        uri: the store's address, for messages.
+        wanted: the schema version to reach.
+        steps: version -> the step from it to the next; those registered here where left out.
 
     Raises:
-        StoreError: the store is newer than this code, or a step is missing.
+        StoreError: the store is newer than `wanted`, or a step is missing.
     """
+    steps = STEPS if steps is None else steps
     found = schema.version_of(db.open_table("videos").schema)
+    if found is None or found >= wanted:
+        check(uri, found, wanted)
+        return [wanted]
     passed = [found]
-    while found < schema.SCHEMA_VERSION:
-        if found not in STEPS:
-            raise StoreError(f"store {uri}: no migration from schema version {found}; re-ingest into a new store")
-        STEPS[found](db)
-        found += 1
-        _mark(db, found)
-        passed.append(found)
-    check(uri, found)
+    for version in range(found, wanted):
+        if version not in steps:
+            raise StoreError(f"store {uri}: no migration from schema version {version}; re-ingest into a new store")
+        steps[version](db)
+        _mark(db, version + 1)
+        passed.append(version + 1)
     return passed
 
 

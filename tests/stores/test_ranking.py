@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stores import ranking
 from stores.ranking import Ranking, unit
 
 
@@ -34,28 +33,26 @@ def test_equals_a_full_sort_with_ties_by_key(seed, count, queries, k, parts, cop
     found = Ranking(wanted, k)
     cuts = np.sort(rng.integers(0, count + 1, parts - 1))
     for rows in np.split(np.arange(count), cuts):
-        found.see(unit(vectors[rows]), keys[rows], rows)
+        found.add(unit(vectors[rows]), keys[rows], rows)
     query, row, cosine = found.best()
     expected = sorted_in_full(vectors, wanted, keys, k)
     assert [row[query == number].tolist() for number in range(queries)] == expected
     assert (np.abs(cosine) <= 1 + 1e-6).all()
 
 
-def test_parts_and_merges_change_no_figure(monkeypatch):
+def test_parts_and_merges_change_no_figure():
     rng = np.random.default_rng(0)
     vectors, queries = unit(rng.normal(size=(5000, 64)).astype("f4")), rng.normal(size=(40, 64)).astype("f4")
     rows = np.arange(5000)
 
-    def asked():
-        found = Ranking(queries, 10)
-        found.see(vectors, rows, rows)
-        return found.best()
+    def best(**sizes):
+        ranking = Ranking(queries, 10, **sizes)
+        ranking.add(vectors, rows, rows)
+        return ranking.best()
 
-    whole = asked()
-    monkeypatch.setattr(ranking, "SCORES", 1000)
-    monkeypatch.setattr(ranking, "QUERIES", 7)
-    monkeypatch.setattr(ranking, "PART", 16)
-    for first, second in zip(whole, asked(), strict=True):
+    whole = best()
+    in_parts = best(queries_at_once=7, scores_at_once=1000, vectors_at_once=16)
+    for first, second in zip(whole, in_parts, strict=True):
         assert np.array_equal(first, second)
     assert whole[1].reshape(40, 10).tolist() == sorted_in_full(vectors, queries, rows, 10)
 

@@ -13,6 +13,7 @@ import pytest
 
 import stores
 from stores import Store, StoreError, commit, ledger
+from stores.maintenance.compact import sweep
 from tests.support import ROOT
 from tests.support.store_world import FACE_COLUMN, FACES, LATER, RUN, VOICES, contents, video
 
@@ -65,7 +66,7 @@ def test_another_configuration_replaces_a_videos_rows(store):
     assert store.count("clips", "video_id = 'video0001'") == 1
     assert store.count("clips", "video_id = 'video0000'") == 2
     assert store.ledger()["video0001"]["config_hash"] == "b"
-    assert store.sweep(older_than_s=0) == 0  # the old rows are gone already
+    assert sweep(store, older_than_s=0) == 0  # the old rows are gone already
 
 
 def test_names_are_united(store):
@@ -110,7 +111,7 @@ def test_a_crash_in_a_commit_leaves_readers_with_the_old_state_or_the_new(store,
 
     store.commit([replace(rows, video=rows.video | {"run_id": again}) for rows in batch])
     assert contents(store, WITHOUT) == contents(undisturbed, WITHOUT)
-    store.sweep(older_than_s=0)
+    sweep(store, older_than_s=0)
     assert contents(store, WITHOUT) == contents(undisturbed, WITHOUT)
     for table in ("clips", "faces", "voices"):
         assert store.db.open_table(table).count_rows() == undisturbed.count(table)
@@ -143,7 +144,7 @@ def test_two_processes_lose_and_double_nothing(tmp_path, second):
     assert len(store.ledger()) == second[1]
     for table, each in (("videos", 1), ("clips", 2), ("faces", 4), ("voices", 2)):
         assert store.count(table) == each * second[1]
-    store.sweep(older_than_s=0)
+    sweep(store, older_than_s=0)
     assert store.count("clips") == store.db.open_table("clips").count_rows() == 2 * second[1]
 
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stores import Store, StoreError, StoreUnavailable, retry, runs
+from stores import Store, StoreError, runs
+from stores.maintenance.compact import sweep
 from tests.support.store_world import crashed_commit, video
 
 
@@ -38,9 +39,8 @@ def test_a_run_that_fails_says_by_what(store):
     assert json.loads(_run(store, run.run_id)["summary"])["ended_by"] == "KeyboardInterrupt: stopped by hand"
 
 
-def test_the_lease_is_renewed_while_the_run_lasts(store, monkeypatch):
-    monkeypatch.setattr(runs, "RENEW_S", 0.05)
-    with store.run({}, {}) as run:
+def test_the_lease_is_renewed_while_the_run_lasts(store):
+    with runs.running(store.db, {}, {}, renew_s=0.05) as run:
         _age(store, run.run_id, 10 * runs.LEASE_S)
         for _ in range(200):
             if datetime.now(UTC) - _run(store, run.run_id)["heartbeat_at"] < timedelta(seconds=runs.LEASE_S):
@@ -53,7 +53,7 @@ def test_only_what_the_dead_left_behind_is_swept(store):
         crashed_commit(store, [video(1, living.run_id)])
         crashed_commit(store, [video(2, dead.run_id)])
         _age(store, dead.run_id, runs.LEASE_S + 60)
-        assert store.sweep(older_than_s=0) == 8
+        assert sweep(store, older_than_s=0) == 8
         assert store.commit([video(1, living.run_id)]) == {"video0001"}
         with pytest.raises(StoreError, match=r"is over \(lost: its lease ran out\), so it may not write"):
             store.commit([video(2, dead.run_id)])
@@ -64,7 +64,7 @@ def test_only_what_the_dead_left_behind_is_swept(store):
 def test_a_run_that_is_over_has_its_leftovers_swept_at_once(store):
     with store.run({}, {}) as run:
         crashed_commit(store, [video(1, run.run_id)])
-    assert store.sweep() == 8
+    assert sweep(store) == 8
 
 
 def test_a_commit_that_outlasts_its_lease_starts_over(store, monkeypatch):
@@ -80,43 +80,3 @@ def test_a_commit_that_outlasts_its_lease_starts_over(store, monkeypatch):
         store.commit([video(1, run.run_id)])
     assert len(writes) == 2
     assert store.count("clips") == store.db.open_table("clips").count_rows() == 2
-
-
-class _Trips:
-    """Fails so often with an error, then succeeds."""
-
-    def __init__(self, error: Exception, times: int):
-        self.error, self.left = error, times
-
-    def __call__(self) -> str:
-        if self.left:
-            self.left -= 1
-            raise self.error
-        return "done"
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        RuntimeError("lance error: Retryable commit conflict for version 3: preempted by concurrent transaction"),
-        OSError("Generic S3 error: Error performing PUT: error sending request for url"),
-        RuntimeError("lance error: Too many concurrent writers"),
-    ],
-)
-def test_what_passes_is_waited_for(monkeypatch, error):
-    pauses = []
-    monkeypatch.setattr(retry.time, "sleep", pauses.append)
-    assert retry.retry("the commit", _Trips(error, 6)) == "done"
-    assert len(pauses) == 6
-    assert pauses[-1] > 4 * pauses[0]
-
-
-def test_what_does_not_pass_is_one_line_in_the_end(monkeypatch):
-    monkeypatch.setattr(retry, "PATIENCE_S", 0.1)
-    with pytest.raises(StoreUnavailable, match=r"the commit: the store could not be written .*connection.*run again"):
-        retry.retry("the commit", _Trips(OSError("connection refused\nmore"), 1000))
-
-
-def test_a_defect_is_not_waited_for():
-    with pytest.raises(RuntimeError, match="index out of bounds"):
-        retry.retry("the commit", _Trips(RuntimeError("index out of bounds"), 1000))

@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stores import Store, StoreError, search
-from stores.vector_cache import Resident
-from tests.support.store_world import FACE_COLUMN, FACES, LATER, VOICES, contents, crashed_commit, video
+from stores import Store, StoreError
+from stores.maintenance.compact import compact
+from stores.maintenance.index import build_index
+from stores.vector_cache import VectorCache
+from tests.support.store_world import FACE_COLUMN, FACES, LATER, RUN, VOICES, contents, crashed_commit, video
 
+SPEAKER = {"speaker_id": "a", "run_id": RUN, "tts": "morph", "space": "s", "vector": [1.0]}
 WAYS = {
     "memory": {},
     "stream": {"memory_bytes": 0, "exact": True},
@@ -84,7 +87,7 @@ def test_the_two_exact_ways_give_the_same_table(world):
 def indexed(new_uri) -> tuple[Store, object]:
     store = Store.create(new_uri(), FACES, VOICES)
     store.commit([video(number) for number in range(100)])
-    built = store.build_index("faces", recall=0.99)
+    built = build_index(store, "faces", recall=0.99)
     store.commit([video(number) for number in range(100, 130)])  # rows that the index does not know
     return store, built
 
@@ -100,9 +103,8 @@ def test_an_index_says_how_well_it_finds(indexed):
     ("where", "clips"),
     [(None, None), ("quality > 0.3", None), ("quality < 0.5", "gender = 'f'"), ("quality < 0.02", None)],
 )
-def test_an_indexed_search_finds_what_exact_search_finds(indexed, monkeypatch, where, clips):
+def test_an_indexed_search_finds_what_exact_search_finds(indexed, where, clips):
     store, _ = indexed
-    monkeypatch.setattr(search, "FEW_BYTES", 0)
     probes = np.random.default_rng(0).normal(size=(20, 8))
     found = store.nearest("faces", probes, where=where, clips=clips, memory_bytes=0)
     exact = store.nearest("faces", probes, where=where, clips=clips)
@@ -119,14 +121,15 @@ def test_an_indexed_search_finds_what_exact_search_finds(indexed, monkeypatch, w
 
 
 def test_a_filter_that_leaves_few_rows_is_answered_exactly(indexed):
-    found = indexed[0].nearest("faces", np.ones(8), where="quality < 0.5", memory_bytes=0)
-    assert found.by == "stream"
-    assert indexed[0].nearest("faces", np.ones(8), memory_bytes=0).by == "index"
-    assert indexed[0].nearest("faces", np.ones(8), memory_bytes=0, exact=True).by == "stream"
+    store, probe, memory_bytes = indexed[0], np.ones(8), 10_000  # the table's 520 vectors take 16,640 bytes
+    assert store.nearest("faces", probe, where="quality < 0.5", memory_bytes=memory_bytes).by == "stream"
+    assert store.nearest("faces", probe, where="quality < 0.9", memory_bytes=memory_bytes).by == "index"
+    assert store.nearest("faces", probe, memory_bytes=memory_bytes).by == "index"
+    assert store.nearest("faces", probe, memory_bytes=memory_bytes, exact=True).by == "stream"
 
 
 def test_spaces_that_fill_no_whole_bytes_have_another_index(indexed):
-    built = indexed[0].build_index("voices")
+    built = build_index(indexed[0], "voices")
     assert (built.kind, built.rows) == ("IVF_FLAT", 260)
     assert indexed[0].nearest("voices", np.ones(6), memory_bytes=0).by == "index"
 
@@ -134,34 +137,29 @@ def test_spaces_that_fill_no_whole_bytes_have_another_index(indexed):
 def test_too_few_rows_for_an_index_are_said(store):
     store.commit([video(1)])
     with pytest.raises(StoreError, match="faces: 4 rows are too few for an index"):
-        store.build_index("faces")
+        build_index(store, "faces")
 
 
-def test_vectors_stay_in_memory_until_the_table_changes(store, monkeypatch):
-    reads, read = [], Resident.read
-
-    def counted(*args):
-        reads.append(args[1])
-        return read(*args)
-
-    monkeypatch.setattr(Resident, "read", counted)
+def test_vectors_stay_in_memory_until_the_table_changes(store):
+    cache, probe = VectorCache(), np.ones(8)
     store.commit([video(1)])
-    probe = np.ones(8)
-    store.nearest("faces", probe)
-    store.nearest("faces", probe, where="quality > 0.5")
-    store.add_speakers([])
-    assert reads == ["faces"]
+    first = cache.get(store.snapshot(), "faces", FACE_COLUMN)
+    store.add_speakers([SPEAKER])
+    assert cache.get(store.snapshot(), "faces", FACE_COLUMN) is first
+    assert set(store.nearest("faces", probe).rows["video_id"].to_pylist()) == {"video0001"}
     store.commit([video(2)])
+    second = cache.get(store.snapshot(), "faces", FACE_COLUMN)
+    assert (len(first.vectors), len(second.vectors)) == (4, 8)
     assert set(store.nearest("faces", probe).rows["video_id"].to_pylist()) == {"video0001", "video0002"}
     store.delete_video("video0001")
+    assert len(cache.get(store.snapshot(), "faces", FACE_COLUMN).vectors) == 4
     assert set(store.nearest("faces", probe).rows["video_id"].to_pylist()) == {"video0002"}
-    assert reads == ["faces"] * 3
 
 
 def test_a_store_that_has_searched_can_be_sent_to_a_worker(store):
     store.commit([video(1)])
     found = store.nearest("faces", np.ones(8)).rows
-    assert pickle.loads(pickle.dumps(store._memory)).get(store.snapshot(), "faces", FACE_COLUMN).vectors.any()
+    assert pickle.loads(pickle.dumps(store)).nearest("faces", np.ones(8)).rows.equals(found)
     assert found.num_rows == 4
 
 
@@ -182,7 +180,7 @@ def test_answers_are_whole_while_others_write_and_compact(store):
     asking.start()
     for number in range(5, 11):
         store.commit([video(number)])
-        store.compact()
+        compact(store)
     over.set()
     asking.join()
     assert not wrong
@@ -190,7 +188,9 @@ def test_answers_are_whole_while_others_write_and_compact(store):
 
 @pytest.mark.parametrize("vectors", [np.ones((2, 7)), np.full((2, 8), np.nan), np.zeros((3, 8)), np.ones((1, 2, 8))])
 def test_vectors_that_do_not_fit_are_refused(world, vectors):
-    with pytest.raises(StoreError, match=r"expected \(8,\) or \(queries, 8\), finite, none all zero"):
+    with pytest.raises(
+        StoreError, match=r"expected \(8,\) or \(queries, 8\), with finite values and no row all zero"
+    ):
         world.nearest("faces", vectors)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from stores import Store
+from stores.maintenance.check import check
 from tests.support import ROOT
 from tests.support.store_world import FACES, VOICES, contents, video
 
@@ -37,4 +38,4 @@ def test_ingest_search_and_optimize_at_once(store, tmp_path):
     same = Store.create(str(tmp_path / "same"), FACES, VOICES)
     same.commit([video(int(key.removeprefix("video")), config=config) for key, config in written.items()])
     assert contents(store, WITHOUT) == contents(same, WITHOUT)
-    assert [p.kind for p in store.check({}).problems] == []
+    assert [p.kind for p in check(store, {}).problems] == []

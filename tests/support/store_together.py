@@ -12,6 +12,7 @@ import numpy as np
 
 import stores
 from stores import Store
+from stores.maintenance.compact import compact, sweep
 from tests.support.store_world import video
 
 BATCH = 4
@@ -63,8 +64,8 @@ def optimize(store: Store, until_s: float) -> dict:
     """Sweeps, compacts and prunes until the time is up."""
     rounds, fragments = 0, 0
     while time.monotonic() < until_s:
-        store.sweep()
-        fragments += sum(done.fragments_removed for done in store.compact(KEEP_S).values())
+        sweep(store)
+        fragments += sum(done.fragments_removed for done in compact(store, KEEP_S).values())
         rounds += 1
         time.sleep(0.2)
     return {"rounds": rounds, "fragments": fragments}

@@ -27,6 +27,7 @@ from pipelines.ingest.sources.resume import Ledger
 from pipelines.ingest.sources.source import Source
 from pipelines.progress import say, step
 from stores import Store, VideoRows, clip_id, config_hash, face_id, voice_id
+from stores.maintenance.compact import sweep
 from vclip.association.trials.features import Features, features_of, read_features
 from vclip.errors import InputError
 
@@ -201,7 +202,7 @@ def _commit(
     inputs: list[str],
     summary: Summary,
 ) -> None:
-    store.sweep()
+    sweep(store)
     command = {"job": "import features", "unit": "clips", "inputs": inputs, "sources": len(todo)}
     with store.run(command, summary.config) as run, step("import", len(todo), "clips") as progress:
         summary.run_id = run.run_id

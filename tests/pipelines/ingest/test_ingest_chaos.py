@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from stores import Store
+from stores.maintenance.compact import sweep
 from tests.support import ROOT
 from tests.support.ingest_world import assert_same, contents, write_files
 
@@ -120,7 +121,7 @@ def _finished(process: subprocess.Popen) -> str:
 def _nothing_is_left_over(store: str) -> None:
     """What runs that are over have left goes; then the tables hold what readers see, and no more."""
     opened = Store.open(store)
-    opened.sweep(older_than_s=0)
+    sweep(opened, older_than_s=0)
     for table in ("clips", "faces", "voices"):
         assert opened.db.open_table(table).count_rows() == opened.count(table), table
 

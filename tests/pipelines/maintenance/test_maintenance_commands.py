@@ -11,6 +11,7 @@ import pytest
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.resume import split_known
 from stores import Store, video_id
+from stores.maintenance.delete import delete, plan_deletion
 from tests.support.store_world import FACES, LATER, VOICES, contents, video
 from tests.support.vclip_command import ROOT
 
@@ -167,7 +168,7 @@ def test_an_ingest_passes_over_what_was_deleted(tmp_path):
     store = Store.create(str(tmp_path / "store"), FACES, VOICES)
     rows = video(1)
     store.commit([replace(rows, video=rows.video | {"video_id": video_id(tmp_path / "theirs.mp4")})])
-    store.delete(store.doomed(videos=[video_id(tmp_path / "theirs.mp4")]))
+    delete(store, plan_deletion(store, videos=[video_id(tmp_path / "theirs.mp4")]))
     (work,) = split_known(list_videos([str(tmp_path)]), store, "any")
     assert work.deleted == 1
     assert [source.uri for source in work.todo] == [str(tmp_path / "other.mp4")]

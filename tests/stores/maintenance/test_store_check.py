@@ -5,6 +5,8 @@ import pyarrow as pa
 import pytest
 
 from stores import Store, StoreError
+from stores.maintenance.check import check, repair
+from stores.maintenance.compact import compact
 from tests.support.store_world import FACE_COLUMN, FACES, contents, crashed_commit, video
 
 GOOD = {"faces": lambda data: "" if len(data) == 200 else "short", "voices": lambda data: ""}
@@ -18,7 +20,7 @@ def whole(store) -> Store:
 
 
 def _found(store: Store) -> dict[tuple[str, str], int]:
-    return {(problem.kind, problem.table): problem.count for problem in store.check(GOOD).problems}
+    return {(problem.kind, problem.table): problem.count for problem in check(store, GOOD).problems}
 
 
 def _raw(store: Store, table: str) -> pa.Table:
@@ -40,7 +42,7 @@ def _again(store: Store, table: str, where, **changes) -> None:
 
 def test_a_sound_store_has_nothing_wrong(whole):
     assert _found(whole) == {}
-    assert whole.repair(whole.check(GOOD)) == {}
+    assert repair(whole, check(whole, GOOD)) == {}
 
 
 def test_doubled_rows_are_found_and_one_of_each_stays(whole):
@@ -48,7 +50,7 @@ def test_doubled_rows_are_found_and_one_of_each_stays(whole):
     for table in ("faces", "clips"):
         whole.db.open_table(table).add(_raw(whole, table).take([3, 7]))
     assert _found(whole) == {("doubled", "faces"): 2, ("doubled", "clips"): 2, ("miscounted", "videos"): 3}
-    whole.repair(whole.check(GOOD))
+    repair(whole, check(whole, GOOD))
     assert _found(whole) == {}
     assert contents(whole) == before
 
@@ -57,7 +59,7 @@ def test_a_clip_that_is_gone_leaves_orphans(whole):
     clip = whole.query("clips", ["clip_id"], "video_id = 'video0004'")["clip_id"][0].as_py()
     whole.db.open_table("clips").delete(f"clip_id = '{clip}'")
     assert _found(whole) == {("orphaned", "faces"): 2, ("orphaned", "voices"): 1, ("miscounted", "videos"): 1}
-    whole.repair(whole.check(GOOD))
+    repair(whole, check(whole, GOOD))
     assert _found(whole) == {}
     row = whole.query("videos", ["n_clips", "n_faces", "n_voices"], "video_id = 'video0004'").to_pylist()
     assert row == [{"n_clips": 1, "n_faces": 2, "n_voices": 1}]
@@ -68,7 +70,7 @@ def test_a_video_without_rows_is_done_again(whole):
     for table in ("clips", "faces", "voices"):
         whole.db.open_table(table).delete("video_id = 'video0004'")
     assert _found(whole) == {("miscounted", "videos"): 1}
-    whole.repair(whole.check(GOOD))
+    repair(whole, check(whole, GOOD))
     assert "video0004" not in whole.ledger()
     assert whole.commit([video(4)]) == {"video0004"}
     assert _found(whole) == {}
@@ -83,7 +85,7 @@ def test_vectors_and_media_are_looked_at(whole):
     assert _found(whole) == {
         ("not_finite", "faces"): 2, ("not_unit", "faces"): 1, ("unreadable", "faces"): 3, ("no_media", "voices"): 1,
     }  # fmt: skip
-    assert whole.repair(whole.check(GOOD))["faces"] == 5
+    assert repair(whole, check(whole, GOOD))["faces"] == 5
     assert set(_found(whole)) == {("not_unit", "faces"), ("no_media", "voices")}
     assert whole.count("faces") == 115
 
@@ -102,14 +104,14 @@ def test_what_crashed_commits_left_is_told_and_swept(whole):
     crashed_commit(whole, [video(40)])
     found = _found(whole)
     assert found == {("uncommitted", table): 1 for table in ("clips", "faces", "voices")}
-    whole.repair(whole.check(GOOD))
+    repair(whole, check(whole, GOOD))
     assert _found(whole) == {}
     assert contents(whole) == before
 
 
 def test_a_repair_mends_only_what_was_checked(whole):
     whole.db.open_table("faces").add(_raw(whole, "faces").take([3]))
-    report = whole.check(GOOD)
-    whole.compact()  # rows have other places now
+    report = check(whole, GOOD)
+    compact(whole)  # rows have other places now
     with pytest.raises(StoreError, match="has changed since it was checked"):
-        whole.repair(report)
+        repair(whole, report)

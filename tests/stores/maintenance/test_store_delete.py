@@ -5,9 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from lancedb.table import LanceTable
 
 from stores import Store, StoreError, tombstone
+from stores.maintenance import delete as deletion
 from stores.maintenance.byte_scan import PROBE, occurring
+from stores.maintenance.check import check
+from stores.maintenance.delete import delete, is_deletion_unfinished, plan_deletion
+from stores.maintenance.index import build_index
 from tests.support.places import contents_of
 from tests.support.store_world import LATER, RUN, contents, crashed_commit, video
 
@@ -53,10 +58,10 @@ def test_a_person_out_of_ten_thousand_rows_leaves_no_byte(peopled):
     before = _all_bytes(peopled)
     assert all(blob in before for blob in (*media, *vectors))
     assert all(name.encode() in before for name in ids)
-    peopled.build_index("faces")
+    build_index(peopled, "faces")
     others = contents(peopled)
-    doomed = peopled.doomed(people=[PERSON])
-    assert doomed.rows == {
+    plan = plan_deletion(peopled, people=[PERSON])
+    assert plan.rows == {
         "videos": 2,
         "clips": 5,
         "faces": 10,
@@ -65,10 +70,10 @@ def test_a_person_out_of_ten_thousand_rows_leaves_no_byte(peopled):
         "generations": 1,
         "edits": 0,
     }
-    assert doomed.shared == ["video3003"]
-    assert [row["audio_uri"] for row in doomed.generations] == ["/out/a.wav"]
+    assert plan.shared == ["video3003"]
+    assert [row["audio_uri"] for row in plan.generations] == ["/out/a.wav"]
 
-    done = peopled.delete(doomed)
+    done = delete(peopled, plan)
     counts = {kind: sum(found.values()) for kind, found in done.before.items()}
     assert (counts["image"], counts["audio"], counts["vectors"]) == (10, 5, 15)
     assert counts["ids"] >= 2 + 5 + 10 + 5 + 1
@@ -79,7 +84,7 @@ def test_a_person_out_of_ten_thousand_rows_leaves_no_byte(peopled):
     after = _all_bytes(peopled)
     assert not any(blob in after for blob in (*media, *vectors))
     assert not any(name.encode() in after for name in (*ids, "video3001", "video3002", "video3001.mp4"))
-    gone = {name for listed in doomed.ids.values() for name in listed}
+    gone = {name for listed in plan.ids.values() for name in listed}
     left = contents(peopled)
     for table, key in keys:
         assert left[table] == [row for row in others[table] if row[key] not in gone]
@@ -90,59 +95,55 @@ def test_a_person_out_of_ten_thousand_rows_leaves_no_byte(peopled):
 
 def test_who_was_deleted_does_not_come_back_and_the_tombstone_names_nobody(store):
     store.commit([of_person(1), video(2)])
-    store.delete(store.doomed(people=[PERSON]))
+    delete(store, plan_deletion(store, people=[PERSON]))
     assert store.commit([of_person(1, run=LATER, config="b"), video(3)]) == {"video0003"}
     assert store.count("clips", f"identity = '{PERSON}'") == 0
-    (stone,) = store.query("videos", where="state = 'deleted'").to_pylist()
-    assert stone["video_id"] == tombstone("video0001")
-    assert stone["uris"] == []
-    assert not store.doomed(people=[PERSON])
+    (row,) = store.query("videos", where="state = 'deleted'").to_pylist()
+    assert row["video_id"] == tombstone("video0001")
+    assert row["uris"] == []
+    assert not plan_deletion(store, people=[PERSON])
 
 
 @pytest.mark.parametrize("crashed_at", ["clips", "videos"])
 def test_a_deletion_that_was_killed_is_found_again_and_finished(store, monkeypatch, crashed_at):
-    from stores.maintenance import delete as deletion
-
     store.commit([of_person(1), of_person(2, first_clip_only=True), video(3)])
-    delete = deletion._delete
+    delete_rows = LanceTable.delete
 
-    def dies(db, table, *args) -> None:
-        if table == crashed_at:
+    def dies(self, *args) -> None:
+        if self.name == crashed_at:
             raise KeyboardInterrupt
-        delete(db, table, *args)
+        delete_rows(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(deletion, "_delete", dies)
+        patch.setattr(LanceTable, "delete", dies)
         with pytest.raises(KeyboardInterrupt):
-            store.delete(store.doomed(people=[PERSON], videos=["video0001"]))
+            delete(store, plan_deletion(store, people=[PERSON], videos=["video0001"]))
     assert {"video0001", "video0002"} & store.ledger().keys()
-    done = store.delete(store.doomed(people=[PERSON], videos=["video0001"]))
+    done = delete(store, plan_deletion(store, people=[PERSON], videos=["video0001"]))
     assert done.after == {}
     assert store.count("clips") == 3
     assert set(store.ledger()) == {"video0002", "video0003", tombstone("video0001"), tombstone("video0002")}
 
 
 def test_bytes_that_a_killed_deletion_has_left_go_with_the_next(store, monkeypatch):
-    from stores.maintenance import erase
-
     theirs = of_person(1)
     store.commit([theirs, of_person(2, first_clip_only=True), video(3)])
-    assert not store.deletion_unfinished()
+    assert not is_deletion_unfinished(store)
 
     def dies(*args) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(erase, "erase", dies)
+        patch.setattr(deletion, "merge_fragments", dies)
         with pytest.raises(KeyboardInterrupt):
-            store.delete(store.doomed(people=[PERSON]))
-    assert not store.doomed(people=[PERSON])
-    assert store.check({}).problems == []
+            delete(store, plan_deletion(store, people=[PERSON]))
+    assert not plan_deletion(store, people=[PERSON])
+    assert check(store, {}).problems == []
     assert theirs.faces[0]["image"] in _all_bytes(store)
-    assert store.deletion_unfinished()
-    store.delete(store.doomed(people=[PERSON]))
+    assert is_deletion_unfinished(store)
+    delete(store, plan_deletion(store, people=[PERSON]))
     assert theirs.faces[0]["image"] not in _all_bytes(store)
-    assert not store.deletion_unfinished()
+    assert not is_deletion_unfinished(store)
 
 
 def test_a_person_goes_with_all_that_was_corrected(store):
@@ -154,10 +155,10 @@ def test_a_person_goes_with_all_that_was_corrected(store):
     store.label(others[1:], "gender", "f", "me", "seen")
     store.merge_people(PERSON, "their real name", "me", "told so")
     with pytest.raises(StoreError, match=f"'{PERSON}' was corrected to be 'their real name'; delete that person"):
-        store.doomed(people=[PERSON])
-    doomed = store.doomed(people=["their real name"])
-    assert set(doomed.ids["clips"]) == {*theirs, others[0]}
-    done = store.delete(doomed)
+        plan_deletion(store, people=[PERSON])
+    plan = plan_deletion(store, people=["their real name"])
+    assert set(plan.ids["clips"]) == {*theirs, others[0]}
+    done = delete(store, plan)
     assert done.after == {}
     assert PERSON.encode() not in _all_bytes(store)
     assert [edit["subject"] for edit in store.edits()] == others[1:]
@@ -169,7 +170,7 @@ def test_rows_that_no_reader_sees_go_as_well(store):
     store.commit([video(2)])
     crashed_commit(store, [of_person(1)])
     assert store.count("clips") == 2
-    done = store.delete(store.doomed(people=[PERSON]))
+    done = delete(store, plan_deletion(store, people=[PERSON]))
     assert done.rows["faces"] == 4
     assert done.before["image"]
     assert done.after == {}
@@ -180,7 +181,7 @@ def test_tags_that_hold_them_go_and_others_stay(store):
     store.tag("without")
     store.commit([of_person(1)])
     store.tag("with")
-    done = store.delete(store.doomed(people=[PERSON]))
+    done = delete(store, plan_deletion(store, people=[PERSON]))
     assert done.tags == ["with"]
     assert done.after == {}
     assert set(store.tags()) == {"without"}
@@ -190,24 +191,24 @@ def test_tags_that_hold_them_go_and_others_stay(store):
 def test_nothing_is_deleted_beside_a_job_that_writes(store):
     store.commit([of_person(1)])
     with store.run({"job": "ingest"}, {}) as run, pytest.raises(StoreError, match=f"run {run.run_id} may be writing"):
-        store.delete(store.doomed(people=[PERSON]))
+        delete(store, plan_deletion(store, people=[PERSON]))
     assert store.count("clips") == 2
 
 
 def test_what_runs_were_asked_to_do_forgets_the_file(store):
     with store.run({"inputs": ["/data/video0001.mp4", "/data/video0002.mp4"]}, {}) as run:
         store.commit([video(1, run.run_id)])
-    store.delete(store.doomed(videos=["video0001"]))
+    delete(store, plan_deletion(store, videos=["video0001"]))
     assert b"/data/video0001.mp4" not in _all_bytes(store)
     assert "/data/video0002.mp4" in store.query("runs", ["command"], f"run_id = '{run.run_id}'")["command"][0].as_py()
 
 
 def test_asking_for_nothing_or_no_sql_is_an_error(store):
     with pytest.raises(StoreError, match="no person, video, clip or filter"):
-        store.doomed()
+        plan_deletion(store)
     with pytest.raises(StoreError, match="identitty"):
-        store.doomed(where="identitty = 'a'")
-    assert not store.doomed(people=["nobody"])
+        plan_deletion(store, where="identitty = 'a'")
+    assert not plan_deletion(store, people=["nobody"])
 
 
 @pytest.mark.parametrize("piece", [7, 64, 1000, 10_000])

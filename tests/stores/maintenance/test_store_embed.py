@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from lance import LanceDataset
 
 from stores import Store, StoreError
+from stores.maintenance.compact import compact
+from stores.maintenance.embed import Embedding, drop_spaces, media
 from tests.support.store_world import FACES, LATER, contents, video
 
 NEW = "other/net"
@@ -16,12 +19,12 @@ def _vector(media: bytes) -> np.ndarray:
 
 
 def _embed(store: Store, rows: int | None = None) -> bool:
-    embedding = store.embedding("faces", NEW, 20)
+    embedding = Embedding(store, "faces", NEW, 20)
     todo = embedding.todo()
     for start in range(0, min(rows or len(todo.keys), len(todo.keys)), 7):
         part = slice(start, start + 7)
-        media = store.media("faces", todo.version, todo.places[part].tolist())
-        embedding.add(todo.keys[part], np.stack([_vector(content) for content in media]))
+        contents = media(store, "faces", todo.version, todo.places[part].tolist())
+        embedding.add(todo.keys[part], np.stack([_vector(content) for content in contents]))
     return embedding.finish()
 
 
@@ -40,9 +43,9 @@ def test_a_space_is_added_to_rows_old_and_new_deleted_and_compacted(store):
     before = contents(store)
     assert not _embed(store, 14)
     assert contents(store) == before  # half of it is no column yet
-    assert store.embedding("faces", NEW, 20).todo().done == 14
+    assert Embedding(store, "faces", NEW, 20).todo().done == 14
     store.commit([video(20), video(1, LATER, "b")])  # a picture that was done may be another one now
-    store.compact()
+    compact(store)
     assert _embed(store)
     again = Store.open(store.uri, {**FACES, NEW: 20})
     assert again.spaces("faces") == {**FACES, NEW: 20}
@@ -53,18 +56,19 @@ def test_a_space_is_added_to_rows_old_and_new_deleted_and_compacted(store):
 
 def test_a_commit_in_between_is_noticed(store, monkeypatch):
     store.commit([video(1)])
-    embedding = store.embedding("faces", NEW, 20)
+    embedding = Embedding(store, "faces", NEW, 20)
     todo = embedding.todo()
-    media = store.media("faces", todo.version, todo.places.tolist())
-    embedding.add(todo.keys, np.stack([_vector(content) for content in media]))
-    batches = embedding._batches
+    contents = media(store, "faces", todo.version, todo.places.tolist())
+    embedding.add(todo.keys, np.stack([_vector(content) for content in contents]))
+    add_columns = LanceDataset.add_columns
 
-    def late(*args):
+    def after_a_commit(self, *args):
         Store.open(store.uri).commit([video(2)])
-        yield from batches(*args)
+        return add_columns(self, *args)
 
-    monkeypatch.setattr(embedding, "_batches", late)
-    assert not embedding.finish()
+    with monkeypatch.context() as patch:
+        patch.setattr(LanceDataset, "add_columns", after_a_commit)
+        assert not embedding.finish()
     assert Store.open(store.uri).count("faces") == 8
     assert _embed(Store.open(store.uri))
     _check(Store.open(store.uri))
@@ -76,18 +80,18 @@ def test_a_space_is_replaced(store):
     assert _embed(Store.open(store.uri))  # once more, the same one
     again = Store.open(store.uri)
     _check(again)
-    assert again.drop_spaces("faces", NEW) == list(FACES)
+    assert drop_spaces(again, "faces", NEW) == list(FACES)
     assert Store.open(store.uri).face_space == NEW
 
 
 def test_what_does_not_fit_is_an_error(store):
     store.commit([video(1)])
     with pytest.raises(StoreError, match="would share the column of 'dlib/resnet-v1-128/crop1'"):
-        store.embedding("faces", "dlib/resnet.v1.128/crop1", 8)
-    embedding = store.embedding("faces", NEW, 20)
+        Embedding(store, "faces", "dlib/resnet.v1.128/crop1", 8)
+    embedding = Embedding(store, "faces", NEW, 20)
     with pytest.raises(StoreError, match=r"shape \(1, 3\), expected \(1, 20\)"):
         embedding.add(["a"], np.ones((1, 3), np.float32))
     with pytest.raises(StoreError, match=r"were of .*\[20\].*, now .*\[21\]"):
-        store.embedding("faces", NEW, 21)
+        Embedding(store, "faces", NEW, 21)
     with store.run({}, {}), pytest.raises(StoreError, match="may be writing"):
         embedding.todo()

@@ -5,6 +5,7 @@ import pytest
 
 import stores
 from stores import schema
+from stores.maintenance.compact import compact, sweep
 from tests.support.places import contents_of
 from tests.support.store_world import FACE_COLUMN, FACES, LATER, RUN, VOICES, contents, crashed_commit, video
 
@@ -16,20 +17,20 @@ def test_compaction_changes_no_answer(store):
     store.delete_video("video0005")
     before, pairs = contents(store, without=()), store.pairs()
     near = store.nearest("faces", np.ones(8), k=7).rows
-    done = store.compact(keep_versions_s=0)
+    done = compact(store, keep_versions_s=0)
     assert done["faces"].fragments_removed > done["faces"].fragments_added
     assert contents(store, without=()) == before
     assert store.nearest("faces", np.ones(8), k=7).rows.equals(near)
     for name, array in store.pairs().items():
         assert np.array_equal(array, pairs[name])
-    assert store.compact(keep_versions_s=0)["faces"].fragments_removed == 0  # nothing is written twice
+    assert compact(store, keep_versions_s=0)["faces"].fragments_removed == 0  # nothing is written twice
 
 
 def test_the_bytes_of_a_deleted_video_are_gone_after_compaction(store):
     kept, deleted = video(1), video(2)
     store.commit([kept, deleted])
     store.delete_video("video0002")
-    store.compact(keep_versions_s=0)
+    compact(store, keep_versions_s=0)
     disk = b"".join(contents_of(store.uri))
     assert kept.faces[0]["image"] in disk
     assert deleted.faces[0]["image"] not in disk
@@ -41,10 +42,10 @@ def test_sweep_leaves_young_runs_alone(store):
     young = stores.run_id()
     crashed_commit(store, [video(1, RUN), video(0, LATER, "b")])
     crashed_commit(store, [video(2, young)])
-    assert store.sweep() == 4 * 2 + 4 * 2  # 2 clips, 4 faces, 2 voices of each old run
+    assert sweep(store) == 4 * 2 + 4 * 2  # 2 clips, 4 faces, 2 voices of each old run
     assert store.db.open_table("clips").count_rows("video_id = 'video0002'") == 2
     store.commit([video(2, young)])
-    assert store.sweep(older_than_s=-60) == 0
+    assert sweep(store, older_than_s=-60) == 0
     assert store.count("clips") == store.db.open_table("clips").count_rows() == 4
 
 
@@ -54,7 +55,7 @@ def test_spaces_survive_add_merge_delete_and_compaction(store):
         store.db.open_table("faces").to_arrow()
     )
     store.delete_video("video0000")
-    store.compact(keep_versions_s=0)
+    compact(store, keep_versions_s=0)
     reopened = stores.Store.open(store.uri)
     assert reopened.spaces("faces") == FACES
     assert reopened.spaces("voices") == VOICES

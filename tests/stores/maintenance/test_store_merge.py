@@ -5,7 +5,10 @@ from dataclasses import replace
 import pytest
 
 import stores
-from stores import Store, StoreError, commit
+from stores import Store, StoreError, ledger
+from stores.maintenance.check import check
+from stores.maintenance.delete import delete, plan_deletion
+from stores.maintenance.merge import merge
 from tests.support.store_world import FACES, LATER, RUN, VOICES, contents, video
 
 WITHOUT = ("created_at", "revision", "run_id")
@@ -24,7 +27,7 @@ def test_all_that_both_have_is_there_once(store, other, tmp_path):
     other.add_speakers([{"speaker_id": "a", "run_id": RUN, "tts": "t", "space": "s", "vector": [1.0]}])
     before = contents(other, without=())
     with store.run({"job": "merge"}, {}) as run:
-        done = store.merge(other, run.run_id)
+        done = merge(store, other, run.run_id)
     assert (done.added, done.alike, done.kept, done.rows) == (294, 2, [], {"speakers": 1})
     same = Store.create(str(tmp_path / "same"), FACES, VOICES)
     same.commit([video(number) for number in range(300)])
@@ -32,16 +35,16 @@ def test_all_that_both_have_is_there_once(store, other, tmp_path):
     assert contents(store, WITHOUT) == contents(same, WITHOUT)
     assert contents(other, without=()) == before
     version = store.version()
-    assert store.merge(other, stores.run_id()).alike == 296
+    assert merge(store, other, stores.run_id()).alike == 296
     assert store.version() == version
-    assert {p.kind for p in store.check({}).problems} == set()
+    assert {p.kind for p in check(store, {}).problems} == set()
 
 
 def test_of_a_video_that_both_have_this_stores_stays_unless_it_failed(store, other):
     bad = video(2, clips=0)
     store.commit([video(1, config="a"), replace(bad, video=bad.video | {"state": "failed", "reason": "torn"})])
     other.commit([video(1, config="b", clips=1), video(2)])
-    done = store.merge(other, stores.run_id())
+    done = merge(store, other, stores.run_id())
     assert (done.kept, done.replaced, done.added) == (["video0001"], ["video0002"], 0)
     assert store.count("clips", "video_id = 'video0001'") == 2
     assert store.ledger()["video0002"]["state"] == "done"
@@ -50,9 +53,9 @@ def test_of_a_video_that_both_have_this_stores_stays_unless_it_failed(store, oth
 def test_who_was_deleted_stays_deleted(store, other):
     store.commit([video(1), video(2), video(3)])
     other.commit([video(1), video(2), video(4)])
-    store.delete(store.doomed(videos=["video0001"]))
-    other.delete(other.doomed(videos=["video0002"]))
-    done = store.merge(other, stores.run_id())
+    delete(store, plan_deletion(store, videos=["video0001"]))
+    delete(other, plan_deletion(other, videos=["video0002"]))
+    done = merge(store, other, stores.run_id())
     assert (done.deleted, done.deleted_there, done.added) == (["video0001"], ["video0002"], 1)
     done = {key for key, row in store.ledger().items() if row["state"] == "done"}
     assert done == {"video0002", "video0003", "video0004"}
@@ -61,24 +64,24 @@ def test_who_was_deleted_stays_deleted(store, other):
 
 def test_a_merge_that_was_killed_goes_on(store, other, monkeypatch):
     other.commit([video(number) for number in range(600)])
-    write, calls = commit._write_rows, []
+    swap, calls = ledger.swap, []
 
     def dies(*args) -> None:
         if len(calls) == 1:
             raise KeyboardInterrupt
         calls.append(args)
-        write(*args)
+        swap(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(commit, "_write_rows", dies)
+        patch.setattr(ledger, "swap", dies)
         with pytest.raises(KeyboardInterrupt):
-            store.merge(other, stores.run_id())
+            merge(store, other, stores.run_id())
     assert 0 < len(store.ledger()) < 600
-    store.merge(other, stores.run_id())
+    merge(store, other, stores.run_id())
     assert contents(store, WITHOUT) == contents(other, WITHOUT)
 
 
 def test_other_spaces_are_an_error_that_names_both(store, tmp_path):
     other = Store.create(str(tmp_path / "other"), {"clip/x": 8}, VOICES)
     with pytest.raises(StoreError, match=r"dlib/resnet-v1-128/crop1, there of clip/x"):
-        store.merge(other, stores.run_id())
+        merge(store, other, stores.run_id())
