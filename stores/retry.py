@@ -67,7 +67,7 @@ def retry(db: DBConnection, what: str, act: Callable[[], T], patience_s: float =
                 raise StoreUnavailable(
                     f"{what}: no space left on the store's device; free some and run again: what is committed stays"
                 ) from None
-            if not (is_conflict(error, db.uri) or _lost_connection(error, db.uri)):
+            if not (is_conflict(error, db.uri) or is_lost_connection(error, db.uri)):
                 raise
             if time.monotonic() - started_s > patience_s:
                 raise StoreUnavailable(
@@ -90,7 +90,8 @@ def is_conflict(error: Exception, uri: str) -> bool:
     return _says(error, uri, _CONFLICT)
 
 
-def _lost_connection(error: Exception, uri: str) -> bool:
+def is_lost_connection(error: Exception, uri: str) -> bool:
+    """Returns whether the store could not be reached, or was too busy; arguments as for `is_conflict`."""
     if isinstance(error, ConnectionError | TimeoutError | ServiceUnavailableError | ThrottlingError):
         return True
     return _says(error, uri, _CONNECTION)

@@ -39,8 +39,8 @@ class Store:
         db: the LanceDB connection; its tables also hold rows that no reader sees.
 
     Throughout, spaces are given as space -> dimension, for the tables `faces` and `voices`. `encoders` (space -> the
-    spec that opens its encoder) are recorded in a new store. `options` are LanceDB's storage options for object stores
-    (region, endpoint, and credentials that the environment does not hold).
+    spec that opens its encoder) are recorded in a new store. `options` are LanceDB's storage options for object
+    stores (region, endpoint, and credentials that the environment does not hold).
     """
 
     def __init__(self, uri: str, db: DBConnection):

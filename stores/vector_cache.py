@@ -64,17 +64,11 @@ class CachedVectors:
 
 
 class VectorCache:
-    """The vectors in memory: one array for each table and space, of the version used last.
-
-    A pickled copy starts empty.
-    """
+    """The vectors in memory: one array for each table and space, of the version used last."""
 
     def __init__(self) -> None:
         self._cached: dict[tuple[str, str], tuple[tuple, CachedVectors]] = {}
         self._reading = threading.Lock()
-
-    def __reduce__(self) -> tuple[type["VectorCache"], tuple[()]]:
-        return VectorCache, ()
 
     def get(self, snapshot: Snapshot, table: str, column: str) -> CachedVectors:
         """Returns the vectors that are visible in this snapshot; reads them where they are not in memory."""

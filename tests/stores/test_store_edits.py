@@ -187,7 +187,7 @@ def test_edits_hold_for_what_is_ingested_again(store):
         (lambda s: s.reject([_clips(s)[0]["clip_id"]], "ann", " "), "no why"),
         (
             lambda s: s.label([_clips(s)[0]["clip_id"]], "gendre", "f", **SIGNED),
-            "'gendre' is no label; did you mean 'gender'",
+            "'gendre' is not a label; did you mean 'gender'",
         ),
         (lambda s: s.merge_people("person1", "person1", **SIGNED), "expected two"),
         (lambda s: s.merge_people("o'nobody", "person1", **SIGNED), "no clip has the identity 'o'nobody'"),

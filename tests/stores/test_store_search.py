@@ -1,6 +1,5 @@
 """Search with filters equals brute force over the rows that match, whichever way it is answered."""
 
-import pickle
 import threading
 
 import numpy as np
@@ -154,13 +153,6 @@ def test_vectors_stay_in_memory_until_the_table_changes(store):
     store.delete_video("video0001")
     assert len(cache.get(store.snapshot(), "faces", FACE_COLUMN).vectors) == 4
     assert set(store.nearest("faces", probe).rows["video_id"].to_pylist()) == {"video0002"}
-
-
-def test_a_store_that_has_searched_can_be_sent_to_a_worker(store):
-    store.commit([video(1)])
-    found = store.nearest("faces", np.ones(8)).rows
-    assert pickle.loads(pickle.dumps(store)).nearest("faces", np.ones(8)).rows.equals(found)
-    assert found.num_rows == 4
 
 
 def test_answers_are_whole_while_others_write_and_compact(store):

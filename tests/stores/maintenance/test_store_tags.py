@@ -32,7 +32,7 @@ def test_what_is_no_name_is_refused(store, name):
 
 def test_a_tag_that_is_there_or_not_is_said(store):
     store.tag("here")
-    with pytest.raises(StoreError, match="tag 'here': is there already"):
+    with pytest.raises(StoreError, match="tag 'here': exists already"):
         store.tag("here")
     with pytest.raises(StoreError, match=r"tag 'heer': no such tag; .*here"):
         store.snapshot("heer")
