@@ -50,7 +50,7 @@ def test_a_tag_is_read_after_all_that_came_later(uri, vclip):
     assert _json(vclip(*asked, "--version", json.dumps(version))) == before
     assert _json(vclip(*asked)) != before
     assert "no such tag; did you mean 'paper-v1'" in vclip(*asked, "--tag", "paper-v2").err
-    assert "is there already" in vclip("tag", "add", "paper-v1", *at).err
+    assert "exists already" in vclip("tag", "add", "paper-v1", *at).err
     assert vclip("tag", "remove", "paper-v1", *at).code == 0
     vclip("optimize", *at, "--keep-days", 0)
     assert "is gone" in vclip(*asked, "--version", json.dumps(version)).err
