@@ -1,7 +1,7 @@
 """A new voice for a photo, spoken at once; needs an association model and speakers."""
 
 import threading
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
@@ -9,48 +9,46 @@ from starlette.concurrency import run_in_threadpool
 
 from pipelines.browsing.read_routes import body_of, face_of
 from pipelines.browsing.session import Opened
-from pipelines.generation.faces import Face
-from pipelines.generation.models import check_tts, open_models, with_tts
-from pipelines.generation.utterances import Utterance, provenance, speak
-from pipelines.generation.voices import Casting
+from pipelines.generation.faces import TargetFace
+from pipelines.generation.session import SpeechSession, open_models
+from pipelines.generation.utterances import Utterance
+from vclip.errors import InputError
 from vclip.marking.provenance import speech_file
-from vclip.tts import open_tts
 
-LONGEST_TEXT = 300
+LONGEST_TEXT = 300  # characters
 
 
 def routes(opened: Opened) -> APIRouter:
-    """Returns /api/speak: a photo in, a WAV file out that says of itself that it is synthetic."""
-    router, studio = APIRouter(prefix="/api"), _Studio(opened)
+    """Returns the routes of speech: /api/speak takes a photo and returns a WAV file with its provenance."""
+    router, speaker = APIRouter(prefix="/api"), _PhotoSpeaker(opened)
 
     @router.post("/speak")
-    async def say(request: Request, text: Annotated[str, Query(min_length=1, max_length=LONGEST_TEXT)]) -> Response:
-        wav = await run_in_threadpool(studio.speak, await body_of(request), text)
+    async def speak(request: Request, text: Annotated[str, Query(min_length=1, max_length=LONGEST_TEXT)]) -> Response:
+        wav = await run_in_threadpool(speaker.speak, await body_of(request), text)
         return Response(wav, media_type="audio/wav")
 
     return router
 
 
-class _Studio:
-    """Opens models and TTS when the first photo comes."""
+class _PhotoSpeaker:
+    """Speaks texts in voices for photos, one at a time. The speech session opens at the first photo."""
 
     def __init__(self, opened: Opened):
         self._opened, self._lock = opened, threading.Lock()
-        self._ready: tuple[Any, ...] | None = None
+        self._session: SpeechSession | None = None
 
-    def speak(self, picture: bytes, text: str) -> bytes:
-        """Returns a WAV file of the text in the voice that suits the face best."""
-        probe, config = face_of(self._opened, picture), self._opened.config
+    def speak(self, photo: bytes, text: str) -> bytes:
+        """Returns a WAV file of the text in the voice that suits the face in the photo best."""
+        probe = face_of(self._opened, photo)
         with self._lock:
-            if self._ready is None:
-                models = open_models(self._opened.model_folder, self._opened.speakers_folder, None, config)
-                tts = open_tts(config.generate.tts)
-                check_tts(models.generator, tts)
-                casting = Casting(models.association, models.generator, models.signature, config.generate)
-                self._ready = with_tts(models.named, tts), tts, casting
-            named, tts, casting = self._ready
-            (voice,) = casting.voices(probe.vector[None], 1)[0]
-            face = Face("a photo given to vclip browse", "", 0, 1, np.asarray(probe.vector))
-            utterance = Utterance(face, voice, 1, text)
-            speech, spoken = speak(utterance, tts, None)
-        return b"".join(speech_file(speech, provenance(utterance, spoken, config.generate, named))[0])
+            session = self._session = self._session or self._open()
+            (voice,) = session.chooser().choose(probe.vector[None], 1)[0]
+            face = TargetFace("a photo given to vclip browse", "", 0, 1, np.asarray(probe.vector))
+            speech, _, record = session.synthesizer.speak(Utterance(face, voice, 1, text))
+        return b"".join(speech_file(speech, record)[0])
+
+    def _open(self) -> SpeechSession:
+        model, speakers, config = self._opened.model_folder, self._opened.speakers_folder, self._opened.config
+        if not (model and speakers):
+            raise InputError("vclip browse: speech needs --model and --speakers")
+        return SpeechSession(open_models(model, speakers, None, config.generate.score), config)

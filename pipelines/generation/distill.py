@@ -18,7 +18,7 @@ import vclip.tts
 from pipelines.cluster.session import cpus, start_ray
 from pipelines.cluster.tasks import DIED, in_tasks
 from pipelines.config import Config
-from pipelines.generation.fit_speakers import check_space
+from pipelines.generation.session import check_speaker_space
 from pipelines.progress import say, step
 from vclip import checkpoint
 from vclip.audio import prepare_speech
@@ -70,7 +70,7 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
     if settings.sentences > len(SENTENCES):
         raise InputError(f"signature.sentences = {settings.sentences}: expected at most {len(SENTENCES)}")
     tts = open_tts(config.generate.tts)
-    check_space(generator, tts.space, tts.name)
+    check_speaker_space(generator, tts.space, tts.name)
     encoder = open_voice_encoder(config.encoders.voice)
     sentences = SENTENCES[: settings.sentences]
     # At most half are known speakers: retrieval will ask about drawn ones only.

@@ -16,8 +16,7 @@ from pipelines.association.evaluate import open_model
 from pipelines.association.train import read_pairs
 from pipelines.config import Config
 from pipelines.generation.distill import SENTENCES
-from pipelines.generation.fit_speakers import load_speakers
-from pipelines.generation.models import check_evaluator
+from pipelines.generation.session import check_evaluator, check_speaker_space, load_speakers
 from pipelines.progress import say, step
 from stores import Store
 from vclip.association.base import Association
@@ -27,7 +26,7 @@ from vclip.association.pairs import Pairs, mean_direction
 from vclip.association.training import train as train_model
 from vclip.audio import prepare_speech
 from vclip.encoders import open_voice_encoder, spec_of_space
-from vclip.errors import InputError, SpaceError
+from vclip.errors import InputError
 from vclip.speakers.baselines import DIRECT, DRAWN, REFERENCES, SYSTEMS, ask
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.metrics import Heard
@@ -168,8 +167,7 @@ def _hear(
         open_tts(config.generate.tts),
         open_voice_encoder(spec_of_space(trial.model.voice_space, trial.model.encoders, config.encoders.voice)),
     )
-    if tts.space != generator.space:
-        raise SpaceError(generator.space, tts.space, f"speakers for the TTS '{tts.name}'")
+    check_speaker_space(generator, tts.space, tts.name)
     person = judged.people()
     m = int(person.max()) + 1
     faces = face_directions(evaluator, judged.faces, person[judged.face_clip])

@@ -1,4 +1,7 @@
-"""The faces that voices are made for: out of a photo, to the vector that the association model takes."""
+"""What voices are made for: the face in a photo, a person on several photos, or a description in words.
+
+photos -> `PhotoFace` (one face, cut out) -> `TargetFace` (its vector in the association model's face space)
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import FaceDetector
@@ -17,41 +21,67 @@ from vclip.encoders import FaceEncoder, embed_texts, open_face_encoder, spec_of_
 from vclip.encoders.face_crop import crop_face
 from vclip.errors import InputError, SpaceError
 
+# Texts of the form of a prompt that say nothing about what the person looks like.
+NEUTRAL = ("a person", "a person with a voice", "somebody", "somebody who speaks", "a face", "the face of a person")
+
+
+class Target(Protocol):
+    """What a voice is made for: a `TargetFace`, `TargetPerson` or `TargetDescription`."""
+
+    @property
+    def noun(self) -> str:
+        """What the target is called in the notice of a speech file, such as "face"."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The target's identifier, equal for equal targets."""
+        ...
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """The face vectors of one person, (n, d_face) float32 in the association model's face space."""
+        ...
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """The fields of a speech file's provenance that name the target."""
+        ...
+
 
 @dataclass(frozen=True)
-class Portrait:
-    """One face, ready to be encoded."""
+class PhotoFace:
+    """One face cut out of a photo, ready for the face encoder."""
 
     uri: str  # the photo, or the face of a store
-    sha256: str  # of the picture's file
-    face_index: int  # which face of the photo, from the left
-    faces: int  # how many the photo has
+    sha256: str  # of the image file
+    face_index: int  # which face of the photo, from the left, from 0
+    faces: int  # how many faces the photo has
     crop: np.ndarray  # (side, side, 3) uint8 RGB
 
 
 @dataclass(frozen=True)
-class Face:
-    """One face, encoded."""
+class TargetFace:
+    """One face with its vector."""
 
     uri: str
-    sha256: str  # "" where there is no picture
+    sha256: str  # of the image file; "" where there is no image
     face_index: int
     faces: int
     vector: np.ndarray  # (d_face,) float32
-    called = "face"
+    noun = "face"
 
     @property
     def key(self) -> str:
         """Equal for equal faces, whatever their files are called."""
-        return f"{self.sha256 or self.uri}/{self.face_index}"
+        return face_key(self.provenance)
 
     @property
     def vectors(self) -> np.ndarray:
         return self.vector[None]
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What provenance says of it."""
+    def provenance(self) -> dict[str, Any]:
         return {
             "face": self.uri,
             "face_sha256": self.sha256,
@@ -60,84 +90,17 @@ class Face:
         }
 
 
-def read_portraits(paths: Sequence[Path], detector: FaceDetector, index: int | None) -> list[Portrait]:
-    """Returns the chosen face of each photo, and tells where a photo has several.
-
-    Raises:
-        InputError: unreadable, no face, or none of that index; names the file.
-    """
-    portraits = []
-    for path in paths:
-        portrait = portrait_in(read_photo(path), str(path), detector, index)
-        if portrait.faces > 1:
-            used = f"{portrait.faces} faces, used number {portrait.face_index} from the left"
-            say(f"photo {path}: {used}; choose with --face-index")
-        portraits.append(portrait)
-    return portraits
-
-
-def portrait_in(photo: bytes, uri: str, detector: FaceDetector, index: int | None) -> Portrait:
-    """Returns the chosen face of a photo.
-
-    Args:
-        photo: the content of a picture file.
-        uri: its name.
-        detector: finds faces.
-        index: as `face_in_photo` takes it.
-
-    Raises:
-        InputError: no picture, no face, or none of that index; names the photo.
-    """
-    try:
-        image = decoded(photo)
-        face, used, count = face_in_photo(image, detector, index)
-    except InputError as error:
-        raise InputError(f"photo {uri}: {error}") from None
-    return Portrait(uri, hashlib.sha256(photo).hexdigest(), used, count, crop_face(image, face.landmarks))
-
-
-def encoded(portraits: Sequence[Portrait], encoder: FaceEncoder) -> list[Face]:
-    """Returns the portraits' faces.
-
-    One by one: in a batch, the last bits of a vector depend on what is beside it, and a run that goes on where
-    another stopped must choose the same voices.
-    """
-    vectors = (encoder.embed([portrait.crop])[0] for portrait in portraits)
-    return [Face(p.uri, p.sha256, p.face_index, p.faces, v) for p, v in zip(portraits, vectors, strict=True)]
-
-
-def face_encoder_spec(model: Association, config: Config) -> str:
-    """Returns the spec of the face encoder that a model needs; the configured one only where the model tells none."""
-    return spec_of_space(model.face_space, model.encoders, config.encoders.face)
-
-
-def open_encoder(spec: str, space: str) -> FaceEncoder:
-    """Returns the face encoder of a spec; raises SpaceError if its space is another than the model's."""
-    encoder = open_face_encoder(spec)
-    if encoder.space != space:
-        raise SpaceError(encoder.space, space, f"face encoder '{spec}'")
-    return encoder
-
-
-# Of the form of a prompt, and saying nothing of what the person looks like.
-NEUTRAL = ("a person", "a person with a voice", "somebody", "somebody who speaks", "a face", "the face of a person")
-
-
-class Subject(Protocol):
-    """What an utterance is made for; `Face` is one too."""
-
-    called: str  # in the notice of a file
-    key: str  # equal for equal ones
-    vectors: np.ndarray  # (n, d_face) float32, of the association model's face space; all of one person
-    told: Mapping[str, Any]  # of it in the provenance
+def face_key(provenance: Mapping[str, Any]) -> str:
+    """Returns the identifier of the face that a speech file was made for, equal for equal faces."""
+    return f"{provenance['face_sha256'] or provenance['face']}/{provenance['face_index']}"
 
 
 @dataclass(frozen=True)
-class Person:
-    """One person on several photos, who counts as the mean of their directions."""
+class TargetPerson:
+    """One person on several photos, represented by the mean of the faces' directions."""
 
-    faces: tuple[Face, ...]
-    called = Face.called
+    faces: tuple[TargetFace, ...]
+    noun = TargetFace.noun
 
     @property
     def key(self) -> str:
@@ -148,17 +111,20 @@ class Person:
         return np.concatenate([face.vectors for face in self.faces])
 
     @property
-    def told(self) -> dict[str, Any]:
-        return {"face": ", ".join(face.uri for face in self.faces), "photos": [face.told for face in self.faces]}
+    def provenance(self) -> dict[str, Any]:
+        return {
+            "face": ", ".join(face.uri for face in self.faces),
+            "photos": [face.provenance for face in self.faces],
+        }
 
 
 @dataclass(frozen=True)
-class Description:
-    """A prompt, put where a face that it fits might lie."""
+class TargetDescription:
+    """A prompt with the face vector that stands for it."""
 
     prompt: str
     vector: np.ndarray  # (d_face,) float32
-    called = "description (experimental)"
+    noun = "description (experimental)"
 
     @property
     def key(self) -> str:
@@ -169,25 +135,94 @@ class Description:
         return self.vector[None]
 
     @property
-    def told(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         return {"prompt": self.prompt}
 
 
-def described(prompts: Sequence[str], encoder: FaceEncoder, model: Association) -> list[Description]:
-    """Returns prompts as faces: mean of the training faces + text - mean of neutral texts.
-
-    CLIP's texts lie elsewhere than its pictures (Liang et al., Mind the gap, 2022); the shift puts a text that says
-    nothing at the mean face. It is a heuristic: that what a text differs by from others is what faces differ by is
-    assumed. Not normed, as the mean face is not.
+def read_photo_faces(paths: Sequence[Path], detector: FaceDetector, index: int | None) -> list[PhotoFace]:
+    """Returns the chosen face of each photo, and says on stderr which was used where a photo has several.
 
     Raises:
-        InputError: the face encoder reads no text, or a prompt is empty.
+        InputError: a photo is unreadable, has no face, or none of this index; names the file.
+    """
+    found = []
+    for path in paths:
+        face = cut_face(read_photo(path), str(path), detector, index)
+        if face.faces > 1:
+            used = f"{face.faces} faces, used number {face.face_index} from the left"
+            say(f"photo {path}: {used}; choose with --face-index")
+        found.append(face)
+    return found
+
+
+def cut_face(photo: bytes, uri: str, detector: FaceDetector, index: int | None) -> PhotoFace:
+    """Returns the chosen face of a photo, cut out for the face encoder.
+
+    Args:
+        photo: the content of an image file.
+        uri: the name of the photo, for provenance and errors.
+        detector: the face detector.
+        index: which face, counted from the left from 0; None takes the largest.
+
+    Raises:
+        InputError: not an image, no face in it, or none of this index; names the photo.
+    """
+    try:
+        image = decoded(photo)
+        face, used, count = face_in_photo(image, detector, index)
+    except InputError as error:
+        raise InputError(f"photo {uri}: {error}") from None
+    return PhotoFace(uri, hashlib.sha256(photo).hexdigest(), used, count, crop_face(image, face.landmarks))
+
+
+def encode_faces(faces: Sequence[PhotoFace], encoder: FaceEncoder) -> list[TargetFace]:
+    """Returns the faces with their vectors.
+
+    They are encoded one by one: in a batch, the last bits of a vector depend on its neighbours, and a run that
+    resumes another must choose the same voices.
+    """
+    vectors = (encoder.embed([face.crop])[0] for face in faces)
+    return [
+        TargetFace(face.uri, face.sha256, face.face_index, face.faces, vector)
+        for face, vector in zip(faces, vectors, strict=True)
+    ]
+
+
+def encode_prompts(prompts: Sequence[str], encoder: FaceEncoder, model: Association) -> list[TargetDescription]:
+    """Returns a face vector for each prompt: mean training face + text - mean of neutral texts.
+
+    CLIP puts texts elsewhere than images (Liang et al., Mind the gap, 2022); the shift puts a neutral text at the
+    mean face. This is a heuristic: it assumes that texts differ from each other as the faces do that they describe.
+    The vectors are not normalised, because the mean face is not.
+
+    Args:
+        prompts: descriptions of people.
+        encoder: the face encoder; must read texts.
+        model: the association model, whose mean training face is used.
+
+    Raises:
+        InputError: the face encoder does not read texts, or a prompt is empty.
     """
     if any(not prompt.strip() for prompt in prompts):
         raise InputError('--prompt: found an empty text, expected a description, as in "an old man"')
     vectors = embed_texts(encoder, prompts) - embed_texts(encoder, NEUTRAL).mean(axis=0)
-    say("--prompt is experimental: no trained weights were at hand to measure whether such voices fit")
-    return [
-        Description(prompt, vector)
-        for prompt, vector in zip(prompts, vectors + model.face_input.mean.numpy(force=True), strict=True)
-    ]
+    say("--prompt is experimental: whether such voices fit the description has not been measured")
+    mean_face = torch.as_tensor(model.face_input.mean).numpy(force=True)
+    return [TargetDescription(prompt, vector) for prompt, vector in zip(prompts, vectors + mean_face, strict=True)]
+
+
+def face_encoder_spec(model: Association, config: Config) -> str:
+    """Returns the spec of a model's face encoder; the configured one only where the model records none."""
+    return spec_of_space(model.face_space, model.encoders, config.encoders.face)
+
+
+def open_encoder(spec: str, space: str) -> FaceEncoder:
+    """Returns the face encoder that a spec opens.
+
+    Raises:
+        SpaceError: its vectors are not in `space`, the model's.
+    """
+    encoder = open_face_encoder(spec)
+    if encoder.space != space:
+        raise SpaceError(encoder.space, space, f"face encoder '{spec}'")
+    return encoder

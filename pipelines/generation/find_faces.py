@@ -11,7 +11,7 @@ from pipelines.config import Config
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.files.download import local_copy
 from pipelines.files.remote import unreadable
-from pipelines.generation.faces import Face, Portrait, encoded, open_encoder, portrait_in
+from pipelines.generation.faces import PhotoFace, TargetFace, cut_face, encode_faces, open_encoder
 from pipelines.generation.manifest import Photo
 from pipelines.ingest.embed import decode_image
 from pipelines.progress import step
@@ -23,12 +23,12 @@ PHOTOS = 16  # to a task
 IDS = 1000  # to one query
 
 # A face, or why there is none.
-Found = Face | str
+FaceOrReason = TargetFace | str
 
 
 def find_faces(
     photos: Iterable[Photo], spec: str, space: str, store: Store | None, config: Config
-) -> dict[Photo, Found]:
+) -> dict[Photo, FaceOrReason]:
     """Returns the face of each photo, or why it cannot be had; tells how far it is.
 
     Args:
@@ -43,7 +43,7 @@ def find_faces(
     photos = sorted(photos, key=repr)  # in one order, so that another run sees the same
     from_store = [photo for photo in photos if photo.face_id]
     files = [photo for photo in photos if photo.uri]
-    found: dict[Photo, Found] = dict(_stored(from_store, spec, space, store))
+    found: dict[Photo, FaceOrReason] = dict(_stored(from_store, spec, space, store))
     batches = [files[start : start + PHOTOS] for start in range(0, len(files), PHOTOS)]
     with step("find faces", len(files), "photos") as progress:
         for photo, face in in_tasks(batches, _Finder(spec, space, config), "find_faces", config.batch.task_cpus):
@@ -59,27 +59,29 @@ class _Finder:
         self._spec, self._space, self._config = spec, space, config
         self._opened: tuple[Any, Any] | None = None
 
-    def __call__(self, photos: Sequence[Photo], again: bool) -> list[Found]:
+    def __call__(self, photos: Sequence[Photo], again: bool) -> list[FaceOrReason]:
         if self._opened is None:
             detector = open_detector(self._config.extraction.tracks.detector)
             self._opened = detector, open_encoder(self._spec, self._space)
         return [self._find(photo, *self._opened) for photo in photos]
 
-    def _find(self, photo: Photo, detector: Any, encoder: Any) -> Found:
+    def _find(self, photo: Photo, detector: Any, encoder: Any) -> FaceOrReason:
         try:
             with local_copy(photo.uri, self._config.remote) as path, open(path, "rb") as file:
                 content = file.read()
         except OSError as error:
             return f"photo {photo}: {unreadable(error)}"
         try:
-            return encoded([portrait_in(content, str(photo), detector, photo.index)], encoder)[0]
+            return encode_faces([cut_face(content, str(photo), detector, photo.index)], encoder)[0]
         except InputError as error:
             return str(error)
         except Exception as error:  # one picture that trips a defect must not end a job
             return f"photo {photo}: internal error: {type(error).__name__}: {error}".splitlines()[0]
 
 
-def _stored(photos: Sequence[Photo], spec: str, space: str, store: Store | None) -> Iterator[tuple[Photo, Found]]:
+def _stored(
+    photos: Sequence[Photo], spec: str, space: str, store: Store | None
+) -> Iterator[tuple[Photo, FaceOrReason]]:
     """Yields the faces of a store: by their vectors in the model's space, else by their pictures."""
     if store is None:
         yield from ((photo, f"{photo}: found no store to look in, give --store") for photo in photos)
@@ -101,10 +103,10 @@ def _stored(photos: Sequence[Photo], spec: str, space: str, store: Store | None)
                 yield photo, f"face_index {photo.index}: a face of the store is one face"
             elif has_vectors:
                 vector = np.array(row[vector_column(space)], np.float32)
-                yield photo, Face(uri, sha256, 0, 1, vector)
+                yield photo, TargetFace(uri, sha256, 0, 1, vector)
             elif not row["image"]:
                 yield photo, f"{photo}: the store {store.uri} has neither its picture nor its vector in '{space}'"
             else:
                 encoder = encoder or open_encoder(spec, space)
                 crop = decode_image(row["image"])
-                yield photo, encoded([Portrait(uri, sha256, 0, 1, crop)], encoder)[0]
+                yield photo, encode_faces([PhotoFace(uri, sha256, 0, 1, crop)], encoder)[0]

@@ -15,8 +15,7 @@ from vclip.encoders import VOICE_ENCODERS, open_voice_encoder
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, bank_of_utterances
 from vclip.speakers.generator import KIND as GENERATOR
-from vclip.speakers.generator import SpeakerGenerator, fit_generator
-from vclip.speakers.signature import TTSSignature
+from vclip.speakers.generator import fit_generator
 from vclip.tts import open_tts
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
@@ -64,7 +63,7 @@ def bank_of_store(uri: str) -> SpeakerBank:
     store = Store.open(uri)
     pairs = read_pairs(store)
     gender = dict(zip(pairs.identity, pairs.gender, strict=True))
-    speaker = pairs.identity[pairs.voice_clip]
+    speaker = pairs.identity[pairs.voice_clip].tolist()
     return bank_of_utterances(store.voice_space, speaker, pairs.voices, [gender[name] for name in speaker])
 
 
@@ -129,27 +128,3 @@ def list_speech(folder: Path) -> list[tuple[Path, str, str]]:
     if any(path.parent == folder for path in files):
         say(f"speech {folder}: no CSV and no folder per speaker, so each file counts as another speaker")
     return [(path, path.relative_to(folder).parts[0], "") for path in files]
-
-
-def load_speakers(folder: Path, score: str) -> tuple[SpeakerGenerator, TTSSignature | None]:
-    """Returns the generator of a folder, and its signature; None where there is none and the score is naive.
-
-    Raises:
-        InputError: one of them is missing.
-    """
-    generator = SpeakerGenerator.load(Path(folder) / "generator")
-    if not (Path(folder) / "signature").is_dir():
-        if score == "naive":
-            return generator, None
-        raise InputError(
-            f"speakers {folder}: found no TTS signature, which the {score} score needs; run "
-            f"`vclip distill --speakers {folder} --out {folder}`, or give --set generate.score=naive"
-        )
-    return generator, TTSSignature.load(Path(folder) / "signature")
-
-
-def check_space(generator: SpeakerGenerator, space: str, tts: str) -> None:
-    from vclip.errors import SpaceError
-
-    if generator.space != space:
-        raise SpaceError(generator.space, space, f"speakers for the TTS '{tts}'")

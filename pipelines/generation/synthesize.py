@@ -1,117 +1,154 @@
-"""Utterances spoken in the workers of a cluster, and those that an earlier run has spoken."""
+"""Speech of utterances, in this process or in the workers of a cluster, and the files that a batch writes of it."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from pipelines.config import Config, GenerateConfig
 from pipelines.files.output_store import Output
-from pipelines.generation.utterances import Judge, Spoken, Utterance, provenance, speak, store_row
-from stores import Store
+from pipelines.generation.faces import Target
+from pipelines.generation.utterances import Provenance, Spoken, Utterance
 from vclip.association.base import Association
+from vclip.audio import prepare_speech
+from vclip.encoders import open_voice_encoder, spec_of_space
 from vclip.errors import InputError
 from vclip.marking.provenance import speech_file
+from vclip.speakers.metrics import f2v
 from vclip.tts import TTS
+from vclip.tts.wav import StreamedSpeech
 
 FOLDER = "speech"
 READERS = 16  # threads that read sidecars
-JUDGED = ("f2v",)  # the scores that speech is needed for
+EVALUATED_S = 60.0  # of long speech, its beginning is evaluated
+MEASURED = ("f2v",)  # the scores that are measured on the speech itself
 
 OpenTTS = Callable[[str], TTS]
-# What became of an utterance: it was spoken, or why not.
-Fate = Spoken | str
+# The measurements on an utterance's speech, or the reason why there is none.
+Outcome = Spoken | str
+
+
+class Evaluator:
+    """Measures how well speech suits a face, by an association model that did not choose the voice."""
+
+    def __init__(self, model: Association):
+        self._model = model
+        self._encoder = open_voice_encoder(spec_of_space(model.voice_space, model.encoders), "cpu")
+
+    def f2v(self, target: Target, speech: StreamedSpeech) -> float:
+        """Returns the cosine of a target with the first EVALUATED_S of speech, under the evaluator."""
+        samples = prepare_speech(speech.head(EVALUATED_S), speech.sample_rate_hz, self._encoder.sample_rate_hz)
+        voices = self._encoder.embed([samples])
+        return float(f2v(self._model, target.vectors, voices, [0] * len(target.vectors))[0])
+
+
+class Synthesizer:
+    """Speaks utterances. The TTS and the evaluator's encoder open at the first one, in whichever process that is.
+
+    Args:
+        provenance: of the run; its settings name the TTS.
+        open_tts: opens the TTS.
+        evaluator: an association model that measures the speech, or None.
+    """
+
+    def __init__(self, provenance: Provenance, open_tts: OpenTTS, evaluator: Association | None):
+        self._provenance, self._open_tts, self._model = provenance, open_tts, evaluator
+        self._opened: tuple[TTS, Evaluator | None] | None = None
+
+    def open(self) -> tuple[TTS, Evaluator | None]:
+        """Returns the TTS and the evaluator, opened once; raises InputError where one cannot be opened."""
+        if self._opened is None:
+            evaluator = Evaluator(self._model) if self._model else None
+            self._opened = self._open_tts(self._provenance.settings.tts), evaluator
+        return self._opened
+
+    def speak(self, utterance: Utterance) -> tuple[StreamedSpeech, Spoken, dict[str, Any]]:
+        """Returns the speech, the measurements on it, and its provenance record.
+
+        Raises:
+            InputError: the TTS cannot be opened, or cannot speak the text.
+        """
+        tts, evaluator = self.open()
+        speech = StreamedSpeech(tts.parts(utterance.text, utterance.voice.speaker), tts.sample_rate_hz)
+        scores = {"f2v": evaluator.f2v(utterance.target, speech)} if evaluator else {}
+        spoken = Spoken(speech.seconds, scores)
+        return speech, spoken, self._provenance.record(utterance, spoken)
 
 
 def files_of(utterance: Utterance) -> tuple[str, str]:
-    """Returns the names of the utterance's WAV file and sidecar. By two digits of their ids, no folder gets full."""
+    """Returns the names of an utterance's WAV file and sidecar, in 256 folders by the first digits of its id."""
     name = utterance.generation_id
     return f"{FOLDER}/{name[:2]}/{name}.wav", f"{FOLDER}/{name[:2]}/{name}.json"
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What all utterances of a run have in common."""
+class SpeechFiles:
+    """The speech files of a batch: a WAV file and a sidecar for each utterance, the sidecar written last."""
 
-    settings: GenerateConfig
-    models: Mapping[str, Any]  # as provenance names them
     output: Output
+    provenance: Provenance
 
-    def provenance(self, utterance: Utterance, spoken: Spoken) -> dict[str, Any]:
-        """Returns what the utterance's file says of itself."""
-        return provenance(utterance, spoken, self.settings, self.models)
+    def address(self, utterance: Utterance) -> str:
+        """Returns the path or address of an utterance's WAV file."""
+        return self.output.address(files_of(utterance)[0])
 
-    def already_spoken(self, utterances: Sequence[Utterance]) -> Iterator[tuple[Utterance, Spoken]]:
-        """Yields those whose sidecars are there and tell of the same models and settings, with their measurements.
+    def write(self, utterance: Utterance, wav: Iterator[bytes], sidecar: bytes) -> None:
+        """Writes both files; raises InputError where they cannot be written."""
+        for name, content in zip(files_of(utterance), (wav, [sidecar]), strict=True):
+            self.output.write(name, content)
 
-        A sidecar is written last, so it vouches for the WAV file beside it.
-        """
+    def written(self, utterances: Sequence[Utterance]) -> Iterator[tuple[Utterance, Spoken]]:
+        """Yields the utterances whose sidecars name the same models and settings, with their measurements."""
         with ThreadPoolExecutor(READERS) as pool:
-            for utterance, spoken in zip(utterances, pool.map(self._found, utterances), strict=True):
+            for utterance, spoken in zip(utterances, pool.map(self._read, utterances), strict=True):
                 if spoken:
                     yield utterance, spoken
 
-    def _found(self, utterance: Utterance) -> Spoken | None:
+    def _read(self, utterance: Utterance) -> Spoken | None:
         try:
-            said = json.loads(self.output.read(files_of(utterance)[1]))
-            scores = {name: value for name, value in said["scores"].items() if name in JUDGED}
-            settings = {**self.settings.model_dump(), "seed": utterance.voice.seed}
-            same = said["generate"] == settings and _versions(said["models"]) == _versions(self.models)
-            return Spoken(said["seconds"], scores) if same else None
+            record = json.loads(self.output.read(files_of(utterance)[1]))
+            scores = {name: value for name, value in record["scores"].items() if name in MEASURED}
+            return Spoken(record["seconds"], scores) if self.provenance.made(utterance, record) else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None  # not there, or not ours: it is spoken, and takes that place
+            return None  # missing, or not a sidecar of ours: the utterance is spoken and replaces it
 
 
-class Speaking:
-    """Speaks and writes the utterances of a task; stays in a worker, and keeps the TTS for its next task.
+class SpeechTask:
+    """Speaks and writes the utterances of one task; stays in its worker, where the TTS remains open."""
 
-    Args:
-        recipe: what the utterances have in common.
-        open_tts: opens the TTS that the settings name.
-        evaluator: judges what was spoken; may be None.
-    """
+    def __init__(self, files: SpeechFiles, synthesizer: Synthesizer):
+        self._files, self._synthesizer = files, synthesizer
 
-    def __init__(self, recipe: Recipe, open_tts: OpenTTS, evaluator: Association | None):
-        self._recipe, self._open_tts, self._evaluator = recipe, open_tts, evaluator
-        self._opened: tuple[TTS, Judge | None] | None = None
-
-    def __call__(self, utterances: Sequence[Utterance], again: bool) -> list[Fate]:
-        """Returns what became of each utterance; if `again`, what a worker that died has spoken is not spoken twice.
+    def __call__(self, utterances: Sequence[Utterance], again: bool) -> list[Outcome]:
+        """Returns the outcome of each utterance; if `again`, files that a worker wrote before it died are kept.
 
         Raises:
             InputError: a file cannot be written, or the TTS cannot be opened.
         """
-        found = self._recipe.already_spoken(utterances) if again else ()
-        there = {utterance.generation_id: spoken for utterance, spoken in found}
-        return [there.get(utterance.generation_id) or self._speak(utterance) for utterance in utterances]
+        self._synthesizer.open()
+        written = {u.generation_id: spoken for u, spoken in self._files.written(utterances)} if again else {}
+        return [written.get(utterance.generation_id) or self._speak(utterance) for utterance in utterances]
 
-    def _speak(self, utterance: Utterance) -> Fate:
-        if self._opened is None:
-            judge = Judge(self._evaluator) if self._evaluator else None
-            self._opened = self._open_tts(self._recipe.settings.tts), judge
-        tts, judge = self._opened
+    def _speak(self, utterance: Utterance) -> Outcome:
         try:
-            speech, spoken = speak(utterance, tts, judge)
-            wav, said = speech_file(speech, self._recipe.provenance(utterance, spoken))
+            speech, spoken, record = self._synthesizer.speak(utterance)
+            wav, sidecar = speech_file(speech, record)
         except InputError as error:
             return str(error)
         except Exception as error:  # one text that trips a defect must not end a job
             return f"internal error: {type(error).__name__}: {error}".splitlines()[0]
-        for name, content in zip(files_of(utterance), (wav, [said]), strict=True):
-            self._recipe.output.write(name, content)
+        self._files.write(utterance, wav, sidecar)
         return spoken
 
 
 def batches_of(utterances: Sequence[Utterance], most: int, tasks: int) -> Iterator[list[Utterance]]:
-    """Yields the utterances of one task each: a text's voices together, because a TTS remembers what it analysed.
+    """Yields the utterances of each task. The voices of one text stay together, because a TTS caches its analysis.
 
     Args:
         utterances: in any order.
-        most: to a task.
-        tasks: how many there should be, if there are enough utterances; then a text may be divided.
+        most: utterances per task.
+        tasks: how many there should be at least, if there are enough utterances; then a text may be divided.
     """
     size = max(1, min(most, -(-len(utterances) // tasks)))
     batch: list[Utterance] = []
@@ -126,66 +163,3 @@ def batches_of(utterances: Sequence[Utterance], most: int, tasks: int) -> Iterat
             batch = batch[size:]
     if batch:
         yield batch
-
-
-def _versions(models: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the models without their folders, which say nothing of what is in them."""
-    return {
-        name: {key: value for key, value in of.items() if key != "folder"} if isinstance(of, Mapping) else of
-        for name, of in models.items()
-    }
-
-
-class Recorder:
-    """Collects what was spoken; without a store it does nothing."""
-
-    def __init__(self, store: Store | None, recipe: Recipe, space: str, every: int):
-        self.run_id = ""
-        self.summary: Mapping[str, Any] = {}  # for the store's record of the run
-        self._store, self._recipe, self._space, self._every = store, recipe, space, every
-        names = store.query("generations", ["generation_id", "audio_uri"]).to_pylist() if store else []
-        self._known = {(row["generation_id"], row["audio_uri"]) for row in names}
-        self._rows: list[dict[str, Any]] = []
-
-    def add(self, utterance: Utterance, fate: Fate, new: bool) -> None:
-        """Takes an utterance; one that is not new only if the store lacks its row."""
-        if self._store is None or not isinstance(fate, Spoken):
-            return
-        wav = self._recipe.output.address(files_of(utterance)[0])
-        if new or (utterance.generation_id, wav) not in self._known:
-            said = self._recipe.provenance(utterance, fate)
-            self._rows.append(store_row(said, self.run_id, self._space, wav))
-        if len(self._rows) >= self._every:
-            self.flush()
-
-    def flush(self) -> None:
-        """Writes the rows that wait."""
-        if self._store:
-            self._store.add_generations(self._rows)
-        self._rows = []
-
-
-@contextmanager
-def recording(
-    store: Store | None, command: Mapping[str, Any], config: Config, recipe: Recipe, space: str
-) -> Iterator[Recorder]:
-    """Gives a recorder whose run the store has on record.
-
-    Args:
-        store: may be None.
-        command: what the job is.
-        config: resolved.
-        recipe: what the utterances have in common.
-        space: of the speaker vectors.
-
-    Raises:
-        StoreUnavailable: the store cannot be written now; a second run writes what it lacks.
-    """
-    recorder = Recorder(store, recipe, space, config.batch.record_every)
-    if store is None:
-        yield recorder
-        return
-    with store.run(command, config.model_dump()) as run:
-        recorder.run_id = run.run_id
-        yield recorder
-        run.summary = dict(recorder.summary)

@@ -1,11 +1,11 @@
-"""Voices for faces: what does not depend on the face is done once; each face gets the best that differ."""
+"""The choice of voices for faces: the k candidates that suit a face best, differ, and are nobody's own voice."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.config import Config, GenerateConfig
+from pipelines.config import GenerateConfig
 from pipelines.progress import say
 from vclip.association.base import Association
 from vclip.speakers.bank import known_similarity_limit, nearest_known
@@ -19,24 +19,24 @@ class Voice:
     """One voice chosen for a face."""
 
     speaker: np.ndarray  # (dim,) float32, the vector given to the TTS
-    expected: np.ndarray  # (d_voice,) float32, what it will sound like
+    expected: np.ndarray  # (d_voice,) float32, the voice embedding that its speech is expected to have
     score: float  # cosine with the face
     log_likelihood: float  # under the speaker generator
-    nearest_known: float  # cosine with the nearest speaker of the bank
+    nearest_known: float  # cosine with the nearest known speaker
     seed: int  # of the draw
 
 
-class Casting:
-    """Finds voices that suit faces, none of which a known person could be taken for.
+class VoiceChooser:
+    """Chooses voices that suit faces and cannot be taken for a known speaker's. The candidates are drawn once.
 
     Args:
-        model: scores them.
-        generator: draws them.
+        model: the association model that scores candidates.
+        generator: the speaker generator that candidates are drawn from.
         signature: of the TTS; the naive score needs none.
-        settings: how they are found, and the bound of the guard.
+        settings: the search, its seed and the bound of the known-speaker guard.
 
     Raises:
-        InputError: the spaces do not fit, or the guard leaves none.
+        InputError: the spaces do not fit, or the guard leaves no candidate.
     """
 
     def __init__(
@@ -50,15 +50,16 @@ class Casting:
         bound = known_similarity_limit(generator.bank) if bound is None else bound
         self._model, self._bank, self._seed = model, generator.bank, settings.seed
         self._search = Search(model, generator, signature, settings, bound)
-        self.refused = self._search.refused
+        if refused := self._search.refused:
+            say(f"{refused} of {settings.candidates} candidates are too near to a known speaker and were not used")
 
-    def voices(self, faces: np.ndarray, k: int, person: Sequence[int] | None = None) -> list[list[Voice]]:
+    def choose(self, faces: np.ndarray, k: int, person: Sequence[int] | None = None) -> list[list[Voice]]:
         """Returns k voices for each person, the best first.
 
         Args:
             faces: (n, d_face) face vectors.
-            k: how many.
-            person: (n,) whose face each is, as `face_directions` takes it; each is another person where None.
+            k: voices per person.
+            person: (n,) the person, 0..m - 1, whom each face shows; None: each face shows another person.
 
         Raises:
             InputError: there are fewer than k candidates.
@@ -74,24 +75,3 @@ class Casting:
             ]
             for rows in zip(*columns, strict=True)
         ]
-
-
-def choose_voices(
-    faces: np.ndarray,
-    model: Association,
-    generator: SpeakerGenerator,
-    signature: TTSSignature | None,
-    config: Config,
-    k: int,
-    person: Sequence[int] | None = None,
-) -> list[list[Voice]]:
-    """Returns k voices for each person, as `Casting.voices`; tells what the guard left out."""
-    casting = Casting(model, generator, signature, config.generate)
-    tell(config.generate, casting.refused)
-    return casting.voices(faces, k, person)
-
-
-def tell(settings: GenerateConfig, refused: int) -> None:
-    """Says how many candidates were not used."""
-    if refused:
-        say(f"{refused} of {settings.candidates} candidates are too near to a known speaker and were not used")

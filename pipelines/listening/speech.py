@@ -18,7 +18,7 @@ from pipelines.extraction.faces.detectors import FaceDetector, open_detector
 from pipelines.files.download import local_copy
 from pipelines.files.remote import unreadable
 from pipelines.generation.batch import RESULTS
-from pipelines.generation.faces import portrait_in
+from pipelines.generation.faces import cut_face
 from pipelines.ingest.embed import decode_image
 from stores import Store
 from stores.sql import quoted
@@ -93,7 +93,7 @@ class Pictures:
             where = "expected it where it was when the speech was made"
             raise InputError(f"photo {uri}: {unreadable(error)}; {where}") from None
         _check(photo, said)
-        return portrait_in(photo, uri, self._detector, said["face_index"]).crop
+        return cut_face(photo, uri, self._detector, said["face_index"]).crop
 
     def _stored(self, said: Mapping[str, Any]) -> np.ndarray:
         store, _, face_id = said["face"].rpartition("#")

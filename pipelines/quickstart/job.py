@@ -15,7 +15,7 @@ from pipelines.association.train import cross_validated, read_pairs, train
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.generation.distill import distill
-from pipelines.generation.faces import read_portraits
+from pipelines.generation.faces import read_photo_faces
 from pipelines.generation.fit_speakers import fit_speakers
 from pipelines.generation.generate import generate
 from pipelines.html.plots import plot_folds
@@ -76,7 +76,7 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
     if face:
         if face.resolve().is_relative_to(out.resolve()):
             raise InputError(f"--out {out}: found the photo in it, expected another folder; it is cleared first")
-        read_portraits([face], open_detector(config.extraction.tracks.detector), None)
+        read_photo_faces([face], open_detector(config.extraction.tracks.detector), None)
     _clear(out)
     diary, labels, synthetic = Diary(), None, videos is None
     if videos is None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import open_detector
-from pipelines.generation.faces import encoded, open_encoder, portrait_in, read_portraits
+from pipelines.generation.faces import cut_face, encode_faces, open_encoder, read_photo_faces
 from stores import Store
 from stores.schema import KEYS, spaces_of, vector_column
 from stores.sql import quoted
@@ -73,8 +73,8 @@ class Encoders:
 
     def face_in(self, picture: bytes, name: str, index: int | None = None) -> Probe:
         """Returns the face in the content of a picture file; raises InputError, naming it, where there is none."""
-        portrait = portrait_in(picture, name, self._detector(), index)
-        return Probe(FACE, encoded([portrait], self._face())[0].vector, name)
+        portrait = cut_face(picture, name, self._detector(), index)
+        return Probe(FACE, encode_faces([portrait], self._face())[0].vector, name)
 
     def voice_vector(self, speech: str | bytes) -> np.ndarray:
         """Returns the vector (dim,) of an audio file, or of the content of one."""
@@ -97,7 +97,7 @@ class Encoders:
         return [Probe(kind, row, f"{name}[{number}]") for number, row in enumerate(rows)]
 
     def _face_file(self, path: Path, index: int | None) -> np.ndarray:
-        return encoded(read_portraits([path], self._detector(), index), self._face())[0].vector
+        return encode_faces(read_photo_faces([path], self._detector(), index), self._face())[0].vector
 
     def _of_store(self, kind: str, name: str) -> Probe:
         table, space = TABLES[kind], self._spaces[kind]

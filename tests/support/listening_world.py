@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from pipelines.config import GenerateConfig
-from pipelines.generation.faces import Face
+from pipelines.generation.faces import TargetFace
 from pipelines.generation.synthesize import files_of
-from pipelines.generation.utterances import Spoken, Utterance, provenance
+from pipelines.generation.utterances import Provenance, Spoken, Utterance
 from pipelines.generation.voices import Voice
 from pipelines.listening.page import QUESTIONS
 from pipelines.quickstart.sample import draw_people, portrait_of
@@ -36,13 +36,13 @@ def say(folder: Path, score: str, faces: list[Path], batch: bool = False) -> Pat
     tts = Beeper(folder.with_suffix(".journal"), 0.0)
     for number, path in enumerate(faces):
         speaker = np.random.default_rng([number, len(score)]).random(256)
-        face = Face(str(path), _sha256(path), 0, 1, np.zeros(4, np.float32))
+        face = TargetFace(str(path), _sha256(path), 0, 1, np.zeros(4, np.float32))
         for text in TEXTS:
             utterance = Utterance(face, Voice(speaker, speaker, 0.5, 1.0, 0.4, 0), 1, text)
             wave = tts.synthesize(text, speaker)
-            said = provenance(utterance, Spoken(0.6, {}), settings, {"tts": {"name": score}})
+            record = Provenance(settings, {"tts": {"name": score}}).record(utterance, Spoken(0.6, {}))
             name = files_of(utterance)[0] if batch else f"{path.stem}_{utterance.generation_id[:8]}.wav"
-            write_speech(folder / name, StreamedSpeech([wave], tts.sample_rate_hz), said)
+            write_speech(folder / name, StreamedSpeech([wave], tts.sample_rate_hz), record)
             lines.append({"state": "done", "wav": f"s3://elsewhere/batch/{name}"})
     if batch:
         lines.append({"state": "failed", "reason": "no face"})

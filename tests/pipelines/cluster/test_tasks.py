@@ -7,14 +7,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipelines.generation.faces import Face
+from pipelines.generation.faces import TargetFace
 from pipelines.generation.synthesize import batches_of
 from pipelines.generation.utterances import Utterance
 from pipelines.generation.voices import Voice
 
 
 def _utterances(voices_of_text):
-    face = Face("a.jpg", "0" * 64, 0, 1, np.zeros(4, np.float32))
+    face = TargetFace("a.jpg", "0" * 64, 0, 1, np.zeros(4, np.float32))
     rng = np.random.default_rng(0)
     return [
         Utterance(face, Voice(rng.normal(size=4), np.zeros(4), 0.0, 0.0, 0.0, 0), 1, text)

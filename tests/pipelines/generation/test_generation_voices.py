@@ -1,10 +1,10 @@
-"""Candidates for faces: the known-speaker guard, and what is said of it."""
+"""Voices for faces: the best candidates, and the guard against voices of known speakers."""
 
 import numpy as np
 import pytest
 
-from pipelines.config import Config, GenerateConfig
-from pipelines.generation.voices import Casting, choose_voices
+from pipelines.config import GenerateConfig
+from pipelines.generation.voices import VoiceChooser
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, known_similarity_limit
 
@@ -45,35 +45,39 @@ class Copies:
         return np.zeros(len(vectors))
 
 
-def _config(**settings):
-    return Config(generate=GenerateConfig(candidates=80, score="naive", diversity=0, **settings))
+def _settings(**settings):
+    return GenerateConfig(candidates=80, score="naive", diversity=0, **settings)
+
+
+def _choose(faces, generator, settings, k):
+    return VoiceChooser(Cosine(), generator, None, settings).choose(faces, k)
 
 
 def test_a_known_speaker_is_not_chosen_even_for_a_face_that_it_suits_best(capsys):
     generator = Copies()
     faces = generator.bank.vectors[:10]  # each is best suited by a known speaker
-    voices = choose_voices(faces, Cosine(), generator, None, _config(known_similarity=0.999), 3)
+    voices = _choose(faces, generator, _settings(known_similarity=0.999), 3)
     chosen = np.array([voice.speaker for row in voices for voice in row])
     assert (chosen @ generator.bank.vectors.T).max() < 0.999
     assert all(voice.nearest_known < 0.999 for row in voices for voice in row)
     assert "40 of 80 candidates are too near to a known speaker" in capsys.readouterr().err
-    by_default = choose_voices(faces, Cosine(), generator, None, _config(), 1)
+    by_default = _choose(faces, generator, _settings(), 1)
     assert max(row[0].nearest_known for row in by_default) <= known_similarity_limit(generator.bank)
-    unguarded = choose_voices(faces, Cosine(), generator, None, _config(known_similarity=1), 1)
+    unguarded = _choose(faces, generator, _settings(known_similarity=1), 1)
     assert np.array([row[0].speaker for row in unguarded]) == pytest.approx(faces)
 
 
 def test_the_best_are_those_of_all_that_are_left():
     generator, faces = Copies(), _unit(np.random.default_rng(3).normal(size=(4, 16)))
-    casting = Casting(Cosine(), generator, None, _config(known_similarity=0.99).generate)
+    chooser = VoiceChooser(Cosine(), generator, None, _settings(known_similarity=0.99))
     scores = faces @ generator.fresh.T
-    for row, voices in zip(scores, casting.voices(faces, 3), strict=True):
+    for row, voices in zip(scores, chooser.choose(faces, 3), strict=True):
         assert [voice.score for voice in voices] == pytest.approx(np.sort(row)[::-1][:3], abs=1e-6)
         assert [voice.nearest_known for voice in voices] == pytest.approx(
             [(voice.speaker @ generator.bank.vectors.T).max() for voice in voices], abs=1e-6
         )
 
 
-def test_a_bound_that_leaves_none_is_told():
+def test_a_bound_that_leaves_no_candidate_is_an_error():
     with pytest.raises(InputError, match="known_similarity"):
-        Casting(Cosine(), Copies(), None, _config(known_similarity=0.01).generate)
+        VoiceChooser(Cosine(), Copies(), None, _settings(known_similarity=0.01))

@@ -125,7 +125,7 @@ def test_every_face_speaks_every_text(asked, two_faces, vclip, tmp_path):
 def test_several_photos_of_one_person_get_voices_together(asked, two_faces, vclip, tmp_path):
     """For which both photos count: what is chosen scores the mean of the two directions."""
     from pipelines.extraction.faces.detectors import open_detector
-    from pipelines.generation.faces import read_portraits
+    from pipelines.generation.faces import read_photo_faces
     from vclip.encoders import open_face_encoder
 
     photos = [asked["--face"], two_faces]
@@ -135,7 +135,7 @@ def test_several_photos_of_one_person_get_voices_together(asked, two_faces, vcli
     assert [photo["face_sha256"] for photo in row["photos"]] == [
         hashlib.sha256(photo.read_bytes()).hexdigest() for photo in photos
     ]
-    portraits = read_portraits(photos, open_detector("centerface"), None)
+    portraits = read_photo_faces(photos, open_detector("centerface"), None)
     model = AssociationModel.load(asked["--model"])
     directions = model.embed_faces(open_face_encoder("dlib").embed([portrait.crop for portrait in portraits]))
     mean = directions.sum(axis=0) / np.linalg.norm(directions.sum(axis=0))
@@ -165,12 +165,12 @@ def test_of_several_faces_the_largest_is_used_and_said(asked, two_faces, vclip, 
 def test_the_score_is_what_the_sidecar_says_it_is(asked, vclip, tmp_path):
     """cos(phi_v(s(e)), phi_i(f_i(x))), recomputed; and the naive one without s."""
     from pipelines.extraction.faces.detectors import open_detector
-    from pipelines.generation.faces import read_portraits
+    from pipelines.generation.faces import read_photo_faces
     from vclip.encoders import open_face_encoder
 
     model = AssociationModel.load(asked["--model"])
     signature = TTSSignature.load(asked["--speakers"] / "signature")
-    portrait = read_portraits([asked["--face"]], open_detector("centerface"), None)[0]
+    portrait = read_photo_faces([asked["--face"]], open_detector("centerface"), None)[0]
     face = open_face_encoder("dlib").embed([portrait.crop])
     for score in ("informed", "naive"):
         said = _generate(vclip, asked, tmp_path / score, "-k", 1, "--set", f"generate.score={score}", "--json")

@@ -1,4 +1,4 @@
-"""Whom voices are made for: several photos as one person, words as a face."""
+"""What voices are made for: several photos of one person, and prompts as face vectors."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.generation.faces import NEUTRAL, Face, Person, described
+from pipelines.generation.faces import NEUTRAL, TargetFace, TargetPerson, encode_prompts
 from vclip.errors import InputError
 
 MEAN = np.arange(4, dtype=np.float32)
@@ -30,27 +30,27 @@ class Reader:
 
 @pytest.mark.parametrize("gap", [(0, 0, 0, 0), (3, -1, 0, 2)])
 def test_a_prompt_lies_off_the_mean_face_as_it_lies_off_neutral_texts(gap, capsys):
-    found = described(list(LOOKS), Reader(gap), MODEL)
+    found = encode_prompts(list(LOOKS), Reader(gap), MODEL)
     for description, (prompt, looks) in zip(found, LOOKS.items(), strict=True):
         np.testing.assert_allclose(description.vectors, [MEAN + looks], atol=1e-5)
         assert description.vectors.dtype == np.float32
-        assert description.told == {"prompt": prompt}
+        assert description.provenance == {"prompt": prompt}
     assert found[0].key != found[1].key
     assert "experimental" in capsys.readouterr().err
 
 
 def test_what_reads_no_text_and_what_is_none_are_told():
     with pytest.raises(InputError, match=r"'an old man'.*'dlib/128'.*open_clip") as error:
-        described(["an old man"], SimpleNamespace(space="dlib/128"), MODEL)
+        encode_prompts(["an old man"], SimpleNamespace(space="dlib/128"), MODEL)
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="empty"):
-        described(["an old man", " "], Reader([0, 0, 0, 0]), MODEL)
+        encode_prompts(["an old man", " "], Reader([0, 0, 0, 0]), MODEL)
 
 
 def test_a_person_is_all_their_photos_in_whatever_order():
-    ann, bob = (Face(f"{name}.jpg", name, 0, 1, np.full(4, ord(name), np.float32)) for name in "ab")
-    person = Person((ann, bob))
+    ann, bob = (TargetFace(f"{name}.jpg", name, 0, 1, np.full(4, ord(name), np.float32)) for name in "ab")
+    person = TargetPerson((ann, bob))
     np.testing.assert_array_equal(person.vectors, [ann.vector, bob.vector])
-    assert person.key == Person((bob, ann)).key
+    assert person.key == TargetPerson((bob, ann)).key
     assert len({person.key, ann.key, bob.key}) == 3
-    assert person.told == {"face": "a.jpg, b.jpg", "photos": [ann.told, bob.told]}
+    assert person.provenance == {"face": "a.jpg, b.jpg", "photos": [ann.provenance, bob.provenance]}

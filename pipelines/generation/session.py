@@ -1,0 +1,196 @@
+"""The speech session: what `generate`, its batch and the page of `vclip browse` have in common.
+
+model folders -> `Models`, checked against each other -> + TTS -> `SpeechSession` -> voices, speech, rows of a store
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import vclip.tts
+from pipelines.config import Config
+from pipelines.generation.synthesize import OpenTTS, Synthesizer
+from pipelines.generation.utterances import Provenance, generation_row
+from pipelines.generation.voices import VoiceChooser
+from pipelines.progress import say
+from stores import Store
+from vclip import __version__, checkpoint
+from vclip.association.base import Association
+from vclip.association.methods import load as load_association
+from vclip.errors import InputError, SpaceError
+from vclip.speakers.generator import SpeakerGenerator
+from vclip.speakers.signature import TTSSignature
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models that choose voices, and the one that evaluates them."""
+
+    association: Association
+    generator: SpeakerGenerator
+    signature: TTSSignature | None  # None for the naive score
+    evaluator: Association | None
+    provenance: Mapping[str, Any]  # name -> folder and SHA-256; and the spaces
+
+
+def open_models(model_folder: Path, speakers_folder: Path, evaluator_folder: Path | None, score: str) -> Models:
+    """Returns the models of these folders.
+
+    Args:
+        model_folder: association model, made by `train`.
+        speakers_folder: generator and signature, made by `fit-speakers` and `distill`.
+        evaluator_folder: another association model, or None.
+        score: `generate.score`; the naive score needs no signature.
+
+    Raises:
+        InputError: a model is missing or damaged, or they do not fit each other.
+    """
+    model = load_association(model_folder)
+    generator, signature = load_speakers(speakers_folder, score)
+    evaluator = load_association(evaluator_folder) if evaluator_folder else None
+    if evaluator and evaluator_folder:
+        check_evaluator(evaluator, evaluator_folder, model, model_folder)
+    folders = {"association": model_folder, "generator": Path(speakers_folder) / "generator"}
+    folders |= {"signature": Path(speakers_folder) / "signature"} if signature else {}
+    folders |= {"evaluator": evaluator_folder} if evaluator_folder else {}
+    provenance = {
+        "vclip": __version__,
+        **{name: {"folder": str(folder), "sha256": checkpoint.digest(folder)} for name, folder in folders.items()},
+        "face_space": model.face_space,
+        "voice_space": model.voice_space,
+    }
+    return Models(model, generator, signature, evaluator, provenance)
+
+
+def load_speakers(folder: Path, score: str) -> tuple[SpeakerGenerator, TTSSignature | None]:
+    """Returns the generator and the signature of a folder; no signature where it has none and the score is naive.
+
+    Raises:
+        InputError: the generator is missing, or the signature and the score needs it.
+    """
+    generator = SpeakerGenerator.load(Path(folder) / "generator")
+    if not (Path(folder) / "signature").is_dir():
+        if score == "naive":
+            return generator, None
+        raise InputError(
+            f"speakers {folder}: found no TTS signature, which the {score} score needs; run "
+            f"`vclip distill --speakers {folder} --out {folder}`, or give --set generate.score=naive"
+        )
+    return generator, TTSSignature.load(Path(folder) / "signature")
+
+
+def check_evaluator(evaluator: Association, folder: Path, model: Association, model_folder: Path) -> None:
+    """Checks that an evaluator is another model of the same spaces; says where some training people are the same.
+
+    Raises:
+        InputError: it is the model itself, or its spaces differ.
+    """
+    if (evaluator.face_space, evaluator.voice_space) != (model.face_space, model.voice_space):
+        found, expected = (f"{m.face_space} and {m.voice_space}" for m in (evaluator, model))
+        raise SpaceError(found, expected, f"evaluator {folder}")
+    if checkpoint.digest(folder) == checkpoint.digest(model_folder):
+        raise InputError(f"--evaluator {folder}: found the model itself, expected another to judge it")
+    if np.isin(evaluator.seen, model.seen).any():
+        say(f"evaluator {folder}: was trained on some of the same people as {model_folder}")
+
+
+def check_speaker_space(generator: SpeakerGenerator, space: str, tts: str) -> None:
+    """Raises SpaceError unless the generator draws speaker vectors of the TTS' space."""
+    if generator.space != space:
+        raise SpaceError(generator.space, space, f"speakers for the TTS '{tts}'")
+
+
+class SpeechSession:
+    """Models and a TTS that fit each other, opened once.
+
+    Args:
+        models: see `open_models`.
+        config: its section `generate` says how voices are chosen and names the TTS.
+        open_tts: opens that TTS, here and in the workers of a cluster.
+
+    Raises:
+        InputError: the TTS cannot be opened, or takes speaker vectors of another space than the generator draws.
+    """
+
+    def __init__(self, models: Models, config: Config, open_tts: OpenTTS = vclip.tts.open_tts):
+        self.models, self.config = models, config
+        self.tts, self._open_tts = open_tts(config.generate.tts), open_tts
+        check_speaker_space(models.generator, self.tts.space, self.tts.name)
+        named = {**models.provenance, "tts": {"name": self.tts.name, **self.tts.made_of}}
+        self.provenance = Provenance(config.generate, named)
+        self.synthesizer = Synthesizer(self.provenance, lambda _: self.tts, models.evaluator)
+        self._chooser: tuple[int, VoiceChooser] | None = None  # of the last seed
+
+    def worker_synthesizer(self) -> Synthesizer:
+        """Returns a synthesizer that opens its own TTS in the worker that it is sent to."""
+        return Synthesizer(self.provenance, self._open_tts, self.models.evaluator)
+
+    def chooser(self, seed: int | None = None) -> VoiceChooser:
+        """Returns the chooser of voices; that of the last seed is kept.
+
+        Args:
+            seed: of the draw of candidates; None: `generate.seed`.
+
+        Raises:
+            InputError: the spaces of models and speakers do not fit, or no candidate is left.
+        """
+        settings = self.config.generate
+        seed = settings.seed if seed is None else seed
+        if self._chooser is None or self._chooser[0] != seed:
+            models, settings = self.models, settings.model_copy(update={"seed": seed})
+            self._chooser = seed, VoiceChooser(models.association, models.generator, models.signature, settings)
+        return self._chooser[1]
+
+    @contextmanager
+    def recording(self, store: Store | None, command: Mapping[str, Any]) -> Iterator["Recorder"]:
+        """Gives a recorder of utterances while the block lasts; the store records the run.
+
+        Args:
+            store: None records nothing.
+            command: the job and its inputs, as JSON.
+
+        Raises:
+            StoreUnavailable: the store cannot be written now; a second run writes what it lacks.
+        """
+        every, space = self.config.batch.record_every, self.tts.space
+        if store is None:
+            yield Recorder(None, "", space, every)
+            return
+        with store.run(command, self.config.model_dump()) as run:
+            recorder = Recorder(store, run.run_id, space, every)
+            yield recorder
+            recorder.flush()
+            run.summary = dict(recorder.summary)
+
+
+class Recorder:
+    """Writes utterances to the table `generations` of a store, a batch at a time; without a store it does nothing."""
+
+    def __init__(self, store: Store | None, run_id: str, space: str, every: int):
+        self.summary: Mapping[str, Any] = {}  # of the job, for the store's record of the run
+        self._store, self._run_id, self._space, self._every = store, run_id, space, every
+        rows = store.query("generations", ["generation_id", "audio_uri"]).to_pylist() if store else []
+        self._recorded = {(row["generation_id"], row["audio_uri"]) for row in rows}
+        self._rows: list[dict[str, Any]] = []
+
+    def lacks(self, generation_id: str, audio_uri: str) -> bool:
+        """Returns whether there is a store that has no row of this utterance and file."""
+        return self._store is not None and (generation_id, audio_uri) not in self._recorded
+
+    def add(self, record: Mapping[str, Any], audio_uri: str) -> None:
+        """Takes an utterance, given the provenance record of its speech file and the file's path or address."""
+        if self._store is None:
+            return
+        self._rows.append(generation_row(record, self._run_id, self._space, audio_uri))
+        if len(self._rows) >= self._every:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the rows that wait."""
+        if self._store and self._rows:
+            self._store.add_generations(self._rows)
+        self._rows = []
