@@ -1,11 +1,12 @@
-"""Manifests of speech: a row is a face and a text, with options; csv, jsonl or parquet.
+"""Manifests of speech: each row is a face and a text, with options; csv, jsonl or parquet.
 
     face,text                           a photo: relative to the manifest's folder, absolute, or an address
     ann.jpg,Hello there.
     s3://photos/bob.png,"Good night, Bob."
 
-`face_id` instead of `face` names a face of the store. Options, each a column: `id` (the row's own name, handed
-through), `voices`, `face_index`, `seed`. Other columns are an error of the row: a misspelt option must not pass.
+`face_id` instead of `face` names a face of the store. Optional columns: `id` (the row's own name, repeated in the
+results), `voices`, `face_index`, `seed`. Other columns are an error of the row, so that a misspelt option does not
+pass.
 """
 
 import difflib
@@ -27,7 +28,7 @@ FORMATS = (".csv", ".jsonl", ".parquet")
 
 @dataclass(frozen=True)
 class Photo:
-    """Which face: one of a photo, or one of a store. Exactly one of `uri` and `face_id` is given."""
+    """A face to make voices for: one in a photo, or one of a store. Exactly one of `uri` and `face_id` is given."""
 
     uri: str = ""  # a path or an address
     face_id: str = ""
@@ -39,7 +40,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Job:
-    """One row. `reason` says why it cannot be done, where that is to be seen in the row itself."""
+    """One row. `reason` says why it cannot be done, where the row itself shows that."""
 
     row: int  # from 1, the header not counted
     id: str
@@ -50,71 +51,70 @@ class Job:
     reason: str = ""
 
 
-def read_jobs(given: str, voices: int, face_index: int | None, seed: int, config: RemoteConfig) -> list[Job]:
+def read_jobs(manifest: str, voices: int, face_index: int | None, seed: int, config: RemoteConfig) -> list[Job]:
     """Returns the rows of a manifest.
 
     Args:
-        given: its path or address.
-        voices, face_index, seed: of rows that do not say.
+        manifest: its path or address.
+        voices, face_index, seed: the values for rows that do not give them.
         config: how remote files are read.
 
     Raises:
-        InputError: it cannot be read, or no row of it can be used; names the first.
+        InputError: the manifest cannot be read, or none of its rows can be used; gives the reason of the first.
     """
-    name = given.partition("?")[0]
+    name = manifest.partition("?")[0]
     if os.path.splitext(name)[1].lower() not in FORMATS:
-        raise InputError(f"manifest {recorded(given)}: expected a name that ends in {', '.join(FORMATS)}")
-    folder = os.path.dirname(name if scheme_of(given) in WEB else given)
-    defaults = {"voices": voices, "face_index": face_index, "seed": seed}
+        raise InputError(f"manifest {recorded(manifest)}: expected a name that ends in {', '.join(FORMATS)}")
+    folder = os.path.dirname(name if scheme_of(manifest) in WEB else manifest)
+    defaults = Job(0, "", Photo(index=face_index), "", voices, seed)
     try:
-        with local_copy(given, config) as path:
-            jobs = [_job(number, row, folder, defaults) for number, row in read_rows(path, recorded(given))]
+        with local_copy(manifest, config) as path:
+            jobs = [_job(number, row, folder, defaults) for number, row in read_rows(path, recorded(manifest))]
     except OSError as error:
-        raise InputError(f"manifest {recorded(given)}: {unreadable(error)}") from None
+        raise InputError(f"manifest {recorded(manifest)}: {unreadable(error)}") from None
     if all(job.reason for job in jobs):
-        raise InputError(f"manifest {recorded(given)}: none of {len(jobs)} rows can be used; row 1: {jobs[0].reason}")
+        raise InputError(
+            f"manifest {recorded(manifest)}: none of {len(jobs)} rows can be used; row 1: {jobs[0].reason}"
+        )
     return jobs
 
 
-def _job(number: int, row: Mapping[str, Any], folder: str, defaults: Mapping[str, int | None]) -> Job:
-    given = {str(name): value for name, value in row.items() if not _missing(value)}
-    face, text = str(given.get("face", "")), str(given.get("text", ""))
-    told = {"id": str(given.get("id", "")), "text": text}
+def _job(number: int, row: Mapping[str, Any], folder: str, defaults: Job) -> Job:
+    values = {str(name): value for name, value in row.items() if not _missing(value)}
+    face, face_id = str(values.get("face", "")), str(values.get("face_id", ""))
+    row_id, text = str(values.get("id", "")), str(values.get("text", ""))
     try:
-        _check(given)
-        uri = resolved(face, folder) if face else ""
-        photo = Photo(uri, str(given.get("face_id", "")), _number(given, "face_index", 0, defaults["face_index"]))
-        voices = _number(given, "voices", 1, defaults["voices"])
-        return Job(number, photo=photo, voices=voices, seed=_number(given, "seed", 0, defaults["seed"]), **told)
+        _check(values)
+        index = _number(values, "face_index", 0) if "face_index" in values else defaults.photo.index
+        voices = _number(values, "voices", 1) if "voices" in values else defaults.voices
+        seed = _number(values, "seed", 0) if "seed" in values else defaults.seed
+        return Job(number, row_id, Photo(resolved(face, folder) if face else "", face_id, index), text, voices, seed)
     except InputError as error:
-        return Job(number, photo=Photo(face, str(given.get("face_id", ""))), reason=str(error), **told)
+        return Job(number, row_id, Photo(face, face_id), text, reason=str(error))
 
 
-def _check(given: Mapping[str, Any]) -> None:
-    for name in given:
+def _check(values: Mapping[str, Any]) -> None:
+    """Raises InputError where a row has an unknown column, no face or two, or no text."""
+    for name in values:
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, n=1)
-            raise InputError(f"unknown option '{name}'; {_meant(near)}")
-    faces = [name for name in ("face", "face_id") if name in given]
+            expected = f"did you mean '{near[0]}'?" if near else f"expected {', '.join(COLUMNS)}"
+            raise InputError(f"unknown option '{name}'; {expected}")
+    faces = [name for name in ("face", "face_id") if name in values]
     if len(faces) != 1:
         raise InputError(f"found {' and '.join(faces) or 'neither face nor face_id'}, expected one of the two")
-    if not str(given.get("text", "")).strip():
+    if not str(values.get("text", "")).strip():
         raise InputError("found an empty text, expected something to say")
 
 
-def _meant(near: list[str]) -> str:
-    return f"did you mean '{near[0]}'?" if near else f"expected {', '.join(COLUMNS)}"
-
-
-def _number(given: Mapping[str, Any], name: str, least: int, default: int | None) -> int | None:
-    if name not in given:
-        return default
+def _number(values: Mapping[str, Any], name: str, least: int) -> int:
+    """Returns the whole number in a column; raises InputError where it is none, or less than `least`."""
     try:
-        number = float(given[name])
+        number = float(values[name])
     except (TypeError, ValueError):
         number = math.nan
     if not number.is_integer() or number < least:
-        raise InputError(f"{name} = {given[name]!r}: expected a whole number, {least} or more")
+        raise InputError(f"{name} = {values[name]!r}: expected a whole number, {least} or more")
     return int(number)
 
 
