@@ -93,7 +93,7 @@ def test_every_row_is_done_or_says_why_not(desk, run, ingested, tmp_path):
     assert [len(by_row[number]) for number in by_row] == [2] + 14 * [1]
     assert {line["id"] for line in by_row[1]} == {"a"}
     reasons = (
-        *("No such file", "no face", "not a picture", "face 2", "no such face"),
+        *("No such file", "no face", "not an image", "face 2", "no such face"),
         *("empty text", "201 voices", "nothing to speak", "IndexError"),
     )
     for number, reason in enumerate(reasons, start=7):

@@ -240,7 +240,7 @@ def wrong(tmp_path_factory, model, speakers, ingested, other_store):
 FLAG = object()  # in place of a value
 GENERATE = {
     "no face": ({"--face": "nobody.png"}, ("nobody.png", "no face")),
-    "unreadable picture": ({"--face": "text.jpg"}, ("text.jpg", "not a picture", "JPEG")),
+    "unreadable picture": ({"--face": "text.jpg"}, ("text.jpg", "not an image", "JPEG")),
     "missing picture": ({"--face": "missing.jpg"}, ("missing.jpg", "No such file")),
     "empty text": ({"--text": " \n"}, ("--text", "empty")),
     "unspeakable text": ({"--text": "?!"}, ("?!",)),
@@ -262,7 +262,7 @@ GENERATE = {
     "prompt beside a face": ({"--prompt": "an old man"}, ("--prompt", "--face")),
     "manifest beside a face": ({"--manifest": "jobs.csv"}, ("--manifest", "--face")),
     "address": ({"--out": "s3://bucket/out"}, ("s3://bucket/out", "--manifest")),
-    "no configuration": ({"--config": "missing.yaml"}, ("missing.yaml", "YAML")),
+    "no configuration": ({"--config": "missing.yaml"}, ("missing.yaml", "no such file", "preset")),
 }
 
 
