@@ -19,5 +19,10 @@ WORDS = {
 
 
 def in_words(outcome: str) -> str:
-    """Returns an outcome in words, or its own name with spaces where it has no words yet."""
+    """Returns an outcome in words, or its own name with spaces where it has no words yet.
+
+    Example:
+        >>> in_words("low_snr")
+        'too noisy'
+    """
     return WORDS.get(outcome, outcome.replace("_", " "))

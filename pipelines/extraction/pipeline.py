@@ -89,7 +89,7 @@ def extract(
         InputError: the configuration names a detector or weights that cannot be opened. A bad file never raises.
     """
     config = config or ExtractionConfig()
-    steps = _Steps(hook or KeepAnalysis())
+    steps = _Steps(hook or _no_hook)
     detector, backend = open_detector(config.tracks.detector), open_backend(config.speaking)
     duration_s = 0.0
     try:
@@ -104,6 +104,10 @@ def extract(
     except MediaError as error:
         extraction = Extraction("failed", str(error), duration_s)
     return replace(extraction, seconds=steps.end())
+
+
+def _no_hook(name: str, artifact: object = None, total: float | None = None, completed: float | None = None) -> None:
+    """A hook that ignores everything."""
 
 
 class _Steps:

@@ -69,30 +69,31 @@ def inspect(video: Path, config: ExtractionConfig, out: Path | None = None, shee
         _check(path, suffixes, video)
     try:
         probe = probe_media(video, config.media)
-        kept = KeepAnalysis()
         with step("extract", probe.duration_s, "s of video") as progress:
-            extraction = extract(video, config, _Progress(progress, kept))
-        if kept.analysis is None:
+            hook = _ShowProgress(progress)
+            extraction = extract(video, config, hook)
+        if hook.analysis is None:
             raise InputError(f"{video}: nothing to draw: {extraction.reason}")
         if out or sheet:
-            _draw(View(video, extraction, kept.analysis, config), probe, out, sheet)
+            _draw(View(video, extraction, hook.analysis, config), probe, out, sheet)
     except MediaError as error:
         raise InputError(f"{video}: {error}") from None
     return Inspection(video, extraction, out, sheet)
 
 
-class _Progress:
-    """A hook that shows how much of the video is decoded (later steps are quick) and hands on each report."""
+class _ShowProgress(KeepAnalysis):
+    """A hook that also shows how much of the video is decoded; the steps after that are quick."""
 
-    def __init__(self, shown: Step, hook: KeepAnalysis):
-        self._shown, self._hook = shown, hook
+    def __init__(self, shown: Step):
+        super().__init__()
+        self._shown = shown
 
     def __call__(
         self, name: str, artifact: object = None, total: float | None = None, completed: float | None = None
     ) -> None:
+        super().__call__(name, artifact, total, completed)
         seconds = completed if name == "decode" and completed is not None else self._shown.done
         self._shown.set(round(seconds, 1), name)
-        self._hook(name, artifact, total, completed)
 
 
 def _check(path: Path | None, suffixes: tuple[str, ...], video: Path) -> None:

@@ -215,7 +215,12 @@ def _meet(a: Track, b: Track) -> bool:
 
 
 def clock(time_s: float, step_s: float = 1.0) -> str:
-    """Returns a time as `0:05`, with a decimal where the steps are smaller than a second."""
+    """Returns a time as minutes and seconds, with a decimal where the steps are smaller than a second.
+
+    Example:
+        >>> clock(65.04), clock(65.04, 0.1), clock(3725)
+        ('1:05', '1:05.0', '1:02:05')
+    """
     minutes, seconds = divmod(round(time_s, 3), 60)
     hours, minutes = divmod(int(minutes), 60)
     digits = f"{seconds:04.1f}" if step_s < 1 else f"{int(seconds):02d}"

@@ -140,7 +140,12 @@ def follow_faces(
 
 
 def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    """Returns the intersection over union of two boxes (x0, y0, x1, y1)."""
+    """Returns the intersection over union of two boxes (x0, y0, x1, y1).
+
+    Example:
+        >>> overlap((0, 0, 2, 1), (1, 0, 3, 1))
+        0.3333333333333333
+    """
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:

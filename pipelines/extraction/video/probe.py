@@ -38,7 +38,12 @@ _CANONICAL = {code: group[0] for group in _GROUPS for code in group}
 
 
 def same_language(a: str, b: str) -> bool:
-    """Returns whether two tags name the same language, whatever their regions and scripts (`de-AT`)."""
+    """Returns whether two tags name the same language, whatever their regions and scripts.
+
+    Example:
+        >>> same_language("ger", "de-AT")
+        True
+    """
     return _canonical(a) == _canonical(b)
 
 
