@@ -22,6 +22,10 @@ def fit_speakers(
         str | None, typer.Option("--store", help="Or a store, whose own voices are the speakers.")
     ] = None,
     tts: Annotated[str | None, typer.Option("--tts", help="Or a TTS, whose known speakers they are.")] = None,
+    record: Annotated[
+        str | None,
+        typer.Option("--record", help="With --tts: a store whose table `speakers` receives the known speakers."),
+    ] = None,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
@@ -29,11 +33,13 @@ def fit_speakers(
     """Fit the speaker generator (PCA and a Gaussian mixture) to known speakers.
 
     Example: `vclip fit-speakers --speech LibriSpeech/train-clean-100 --out work/speakers`
+
+    Example: `vclip fit-speakers --tts morph --record work/store --out work/speakers`
     """
     from pipelines.generation.fit_speakers import fit_speakers
 
     print_result(
-        fit_speakers(out, config_of(config, set, "encoders.voice", "speakers"), speech, store, tts),
+        fit_speakers(out, config_of(config, set, "encoders.voice", "speakers"), speech, store, tts, record),
         as_json,
         f"speaker generator {out}",
     )

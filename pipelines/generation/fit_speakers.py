@@ -24,7 +24,12 @@ TTS_SPEAKERS = 500  # asked of a TTS that has no end of them
 
 
 def fit_speakers(
-    out: Path, config: Config, speech: Path | None = None, store_uri: str | None = None, tts: str | None = None
+    out: Path,
+    config: Config,
+    speech: Path | None = None,
+    store_uri: str | None = None,
+    tts: str | None = None,
+    record: str | None = None,
 ) -> dict[str, Any]:
     """Fits the speaker generator to known speakers; writes `out`/generator and returns its metrics.
 
@@ -34,10 +39,15 @@ def fit_speakers(
         speech: a folder of speech,
         store_uri: or a store, whose own voices are the speakers,
         tts: or a TTS, whose known speakers they are. Exactly one of the three.
+        record: a store whose table `speakers` receives the known speakers of the TTS.
 
     Raises:
-        InputError, StoreError: none or several are given, nothing readable in them, or too few speakers.
+        InputError, StoreError: none or several are given, nothing readable in them, or too few speakers; `record`
+            without `tts`, or not a store.
     """
+    if record and not tts:
+        raise InputError("fit-speakers: found --record without --tts; a store records the known speakers of a TTS")
+    recording = Store.open(record) if record else None
     checkpoint.check_free(Path(out) / "generator", GENERATOR)
     given = [source for source in (speech, store_uri, tts) if source]
     if len(given) != 1:
@@ -53,7 +63,31 @@ def fit_speakers(
     generator, metrics = fit_generator(bank, config.speakers)
     made_by = {"encoders": encoders, "config": config.model_dump(), "speakers": str(given[0])}
     generator.save(Path(out) / "generator", metrics, made_by)
+    if recording and tts:
+        record_speakers(recording, tts, bank)
     return metrics
+
+
+def record_speakers(store: Store, tts: str, bank: SpeakerBank) -> None:
+    """Writes the known speakers of a TTS to the store's table `speakers`, in place of those with the same ids.
+
+    Args:
+        store: the store.
+        tts: the spec that opens the TTS; with the speaker's name it makes the id `TTS/NAME`.
+        bank: its known speakers.
+    """
+    with store.run({"job": "fit-speakers", "tts": tts}, {}) as run:
+        shared = {"run_id": run.run_id, "tts": tts, "space": bank.space}
+        store.add_speakers(
+            [
+                shared | {"speaker_id": f"{tts}/{name}", "gender": gender or None, "vector": vector}
+                for name, gender, vector in zip(
+                    bank.speaker_id.tolist(), bank.gender.tolist(), bank.vectors, strict=True
+                )
+            ]
+        )
+        run.summary = {"speakers": len(bank)}
+    say(f"store {store.uri}: recorded {len(bank)} speakers of {tts}")
 
 
 def bank_of_store(uri: str) -> SpeakerBank:
