@@ -41,7 +41,7 @@ _COLUMNS = ("video_id", "video_uri", "start_s", "end_s", "identity")
 
 
 @dataclass(frozen=True)
-class PairScores:
+class ClipScores:
     """How well the face and the voice of each of C clips match."""
 
     cosine: np.ndarray  # (C,) float32, the model's
@@ -107,7 +107,7 @@ def find_outliers(
         clips = clips_with(snapshot, ("faces", "voices"), _COLUMNS, where)
         faces = directions(snapshot, "faces", model.face_space, clips, model.embed_faces)
         voices = directions(snapshot, "voices", model.voice_space, clips, model.embed_voices)
-        scores = score_pairs(faces, voices, _people(clips), seed, fewest_people)
+        scores = score_clips(faces, voices, _people(clips), seed, fewest_people)
         seen, order = seen_by(model, clips), np.argsort(scores.score, kind="stable")
         result = OutliersResult(
             out=str(out),
@@ -132,14 +132,14 @@ def find_outliers(
     return result
 
 
-def score_pairs(
+def score_clips(
     faces: np.ndarray,
     voices: np.ndarray,
     person: np.ndarray,
     seed: int = 0,
     fewest_people: int = FEWEST_PEOPLE,
     rows: int = ROWS,
-) -> PairScores:
+) -> ClipScores:
     """The scores of the face and the voice of each clip.
 
     Args:
@@ -177,7 +177,7 @@ def score_pairs(
         np.searchsorted(impostors, own, "left") + np.searchsorted(impostors, own, "right")
     ) / 2  # ties count half
     percentile = (below / len(impostors)).astype(np.float32)
-    return PairScores(_cosines(faces, voices, each, each, rows), own, percentile)
+    return ClipScores(_cosines(faces, voices, each, each, rows), own, percentile)
 
 
 def seen_by(model: Association, clips: pa.Table) -> np.ndarray:
@@ -214,7 +214,7 @@ def _people(clips: pa.Table) -> np.ndarray:
     return np.unique([f"i{name}" if name else f"v{video}" for name, video in names], return_inverse=True)[1]
 
 
-def _write(folder: Path, clips: pa.Table, scores: PairScores, seen: np.ndarray, order: np.ndarray) -> None:
+def _write(folder: Path, clips: pa.Table, scores: ClipScores, seen: np.ndarray, order: np.ndarray) -> None:
     columns: Mapping[str, list] = {name: clips[name].to_pylist() for name in clips.column_names}
     with (folder / "outliers.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -224,7 +224,7 @@ def _write(folder: Path, clips: pa.Table, scores: PairScores, seen: np.ndarray, 
             writer.writerow((*figures, int(seen[i]), *(values[i] for values in columns.values())))
 
 
-def _page(snapshot: Snapshot, shown: list[dict[str, Any]], scores: PairScores, result: OutliersResult) -> str:
+def _page(snapshot: Snapshot, shown: list[dict[str, Any]], scores: ClipScores, result: OutliersResult) -> str:
     media = {item.clip["clip_id"]: item for item in media_of(snapshot, [row["clip_id"] for row in shown])}
     spread = Histogram(evenly(0, 1, 20))
     spread.add_all(scores.percentile)

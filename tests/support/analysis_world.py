@@ -12,26 +12,39 @@ from tests.support.store_world import FACES, LATER, VOICES, crashed_commit, unit
 PEOPLE, VIDEOS = 8, 24
 
 
-def made(uri: str) -> Store:
-    """A store of 24 videos with two clips each, a failed one, and one whose commit crashed."""
+def made(uri: str, name: str = "") -> Store:
+    """A store of 24 videos with two clips each, a failed one, and one whose commit crashed.
+
+    Args:
+        uri: of the new store.
+        name: a text that every name and label holds.
+    """
     store = Store.create(uri, FACES, VOICES)
-    with store.run({"job": "ingest", "inputs": ["/data"]}, {"extraction": {"rate_hz": 25}}) as run:
-        videos = [_whole(number, run.run_id) for number in range(VIDEOS)]
+    with store.run({"job": "ingest", "inputs": [f"/data{name}"]}, {"extraction": {"rate_hz": 25}}) as run:
+        videos = [_whole(number, run.run_id, name) for number in range(VIDEOS)]
         lost = video(900, run.run_id, clips=0)
-        store.commit([*videos, VideoRows(lost.video | {"state": "failed", "reason": "cut off at 17 s"})])
+        store.commit([*videos, VideoRows(lost.video | {"state": "failed", "reason": f"cut off at 17 s{name}"})])
     store.add_uris({"video0001": ["/copies/of/1.mp4"]})
     crashed_commit(store, [video(950, LATER)])
     return store
 
 
-def _whole(number: int, run: str) -> VideoRows:
+def _whole(number: int, run: str, name: str) -> VideoRows:
     rows = video(number, run)
     rng = np.random.default_rng(number)
     person = number % PEOPLE
     clips = [
-        {**clip, "identity": f"person{person}" if number % 4 else None, "split": "train" if person % 2 else "test"}
-        | {"labels": {"gender": "f" if person % 2 else "m", "camera": "left"}}
-        | ({"language": "en"} if number % 3 == 0 else {})
+        {
+            **clip,
+            "video_uri": clip["video_uri"] + name,
+            "identity": f"person{person}{name}" if number % 4 else None,
+            "split": "train" if person % 2 else "test",
+        }
+        | {
+            "labels": {"gender": "f" if person % 2 else "m", "camera": "left"}
+            | ({"nationality": name} if name else {})
+        }
+        | ({"language": f"en{name}"} if number % 3 == 0 else {})
         for clip in rows.clips
     ]
     faces = [

@@ -109,7 +109,7 @@ def test_swapped_voices_score_lowest_and_have_any_percentile():
     faces, voices, person = planted_pairs(600, 64)
     swapped = np.arange(0, 600, 6)
     voices[swapped] = voices[np.roll(swapped, 1)]
-    scores = outliers.score_pairs(faces, voices, person)
+    scores = outliers.score_clips(faces, voices, person)
     bad = np.isin(person, swapped)
     assert scores.score[bad].mean() < 0.5 < scores.score[~bad].mean()
     assert bad[np.argsort(scores.score)[:80]].mean() > 0.95
@@ -125,7 +125,7 @@ def test_swapped_voices_score_lowest_and_have_any_percentile():
 def test_the_score_is_that_of_a_loop_over_other_people():
     faces, voices, person = planted_pairs(60)
     person = person // 2
-    scores = outliers.score_pairs(faces, voices, person, rows=7)
+    scores = outliers.score_clips(faces, voices, person, rows=7)
     for i in range(60):
         others = person != person[i]
         by_face, by_voice = voices[others] @ faces[i], faces[others] @ voices[i]
@@ -160,7 +160,7 @@ def test_outliers_of_a_store_are_listed_and_shown(world, tmp_path):
 def test_outliers_need_people_to_compare_with():
     faces, voices, person = planted_pairs(60)
     with pytest.raises(InputError, match="found 3 people, expected at least 20"):
-        outliers.score_pairs(faces, voices, person // 20)
+        outliers.score_clips(faces, voices, person // 20)
 
 
 def test_the_map_is_scikit_learns_pca(world, tmp_path):
