@@ -26,6 +26,11 @@ FEWEST_BINS = 12
 # What a chart's colours are called in style.css.
 _VARIABLES = {INK: "var(--ink)", ACCENT: "var(--accent)", FAINT: "var(--faint)", LINE: "var(--line)",
               LIMIT: "var(--limit)"}  # fmt: skip
+# What an SVG of matplotlib holds that a page does not need, or that two charts on a page would both name.
+_UNWANTED = (
+    r"<metadata>.*?</metadata>", r"<defs>.*?</defs>", r'(?<=<g) id="[^"]*"', r"<!--.*?-->", r" font-family: [^;]*;",
+    r' xmlns(:xlink)?="[^"]*"', r'(?<=<svg) width="[^"]*" height="[^"]*"',
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -294,8 +299,7 @@ def _svg(figure: Figure) -> Markup:
         figure.savefig(drawn, format="svg", transparent=True)
     svg = drawn.getvalue()
     svg = svg[svg.index("<svg") :].rstrip()
-    for unwanted in (r"<metadata>.*?</metadata>", r"<defs>.*?</defs>", r'(?<=<g) id="[^"]*"', r"<!--.*?-->",
-                     r' xmlns(:xlink)?="[^"]*"', r'(?<=<svg) width="[^"]*" height="[^"]*"'):  # fmt: skip
+    for unwanted in _UNWANTED:
         svg = re.sub(unwanted, "", svg, flags=re.DOTALL)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, variable)

@@ -1,13 +1,14 @@
-"""`vclip quickstart`: the whole way once, on a sample that the project makes or on the user's own videos.
+"""`vclip quickstart`: the whole way once, on a synthetic sample or on the user's own videos.
 
-sample -> ingest -> train (cross-validated) -> evaluate -> fit-speakers -> distill -> generate -> index.html
+sample -> ingest -> train -> evaluate (cross-validated) -> fit-speakers -> distill -> generate -> index.html
 """
 
 import json
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pipelines.ingest.videos import ingest_videos
 from pipelines.progress import say, step
 from pipelines.quickstart.page import write_page
 from pipelines.quickstart.sample import make_sample
+from pipelines.wording import count, seconds
 from stores import Store
 from vclip.errors import InputError
 from vclip.speakers.generator import MIN_SPEAKERS
@@ -34,25 +36,18 @@ SAMPLE_PEOPLE = 40
 FOLDS = 5
 MIN_PEOPLE = 8  # each fold must leave enough to train on and to stop by
 VOICES = 3
-MARK = ".vclip-quickstart"  # in a folder that may be cleared
+MARK = ".vclip-quickstart"  # a file in a folder that a quickstart made and may clear
 # Enough for a first impression in minutes; the defaults of `distill` are for real use.
 QUICK_SIGNATURE = SignatureConfig(speakers=200, sentences=2, predicted=10_000)
 
 
 @dataclass
-class Diary:
-    """What each step did and how long it took."""
+class StepReport:
+    """One step of the quickstart."""
 
-    steps: list[dict[str, Any]] = field(default_factory=list)
-
-    def run(self, title: str, work: Callable[[], Any], tell: Callable[[Any], str]) -> Any:
-        say(f"\n== {title}")
-        started_s = time.monotonic()
-        result = work()
-        entry = {"step": title, "result": tell(result), "seconds": time.monotonic() - started_s}
-        self.steps.append(entry)
-        say(f"   {entry['result']}")
-        return result
+    step: str
+    result: str = ""
+    seconds: float = 0.0
 
 
 def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config) -> None:
@@ -61,49 +56,82 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
     Args:
         out: the folder; what an earlier quickstart left in it is replaced.
         videos: the user's videos; the synthetic sample where None.
-        face: the user's photo; one of the sample where None.
+        face: the user's photo; a photo of the sample where None.
         config: the resolved configuration.
 
     Raises:
         InputError: the inputs cannot be used.
     """
-    if videos and not face:
-        raise InputError("quickstart: found --videos without --face; give a photo to speak for as well")
-    if videos:
-        list_videos([videos])
-        if videos.resolve().is_relative_to(out.resolve()):
-            raise InputError(f"--out {out}: found the videos in it, expected another folder; it is cleared first")
-    if face:
-        if face.resolve().is_relative_to(out.resolve()):
-            raise InputError(f"--out {out}: found the photo in it, expected another folder; it is cleared first")
-        read_photo_faces([face], open_detector(config.extraction.tracks.detector), None)
-    _clear(out)
-    diary, labels, synthetic = Diary(), None, videos is None
-    if videos is None:
-        videos, photo = diary.run("sample", lambda: _sample(out / "videos"), lambda _: _SAMPLE_NOTE)
-        labels, face = videos / "labels.csv", face or photo
+    check_inputs(out, videos, face, config)
+    clear(out)
+    store, model, speakers = str(out / "store"), out / "model", out / "speakers"
+    steps: list[StepReport] = []
+    labels, synthetic = None, videos is None
     if config.signature == SignatureConfig():
         config = config.model_copy(update={"signature": QUICK_SIGNATURE})
-    store, model, speakers = str(out / "store"), out / "model", out / "speakers"
-    summary = diary.run("ingest", lambda: ingest_videos([videos], store, config, labels), _tell_ingest)
-    metrics = diary.run("train", lambda: train(store, model, config), _tell_train)
-    evaluation = diary.run("evaluate", lambda: _evaluate(store, out / "evaluation", config), _tell_evaluation)
-    diary.run("fit-speakers", lambda: _fit_speakers(speakers, store, metrics["people"], config), _tell_speakers)
-    diary.run("distill", lambda: distill(speakers, speakers, config), _tell_signature)
-    speech = diary.run(
-        "generate",
-        lambda: generate([face], TEXTS, model, speakers, out / "speech", config, VOICES),
-        lambda rows: f"{len(rows)} files, scores " + ", ".join(f"{row['score']:.2f}" for row in rows),
-    )
-    page = write_page(out, store, face, summary, evaluation, speech, diary.steps, synthetic)
-    _finish(diary, page, synthetic)
+
+    if videos is None:
+        with _step("sample", steps) as report:
+            videos, photo = _make_sample(out / "videos")
+            labels, face = videos / "labels.csv", face or photo
+            report.result = f"{SAMPLE_PEOPLE} synthetic people from one portrait, with silent and voice-over videos"
+    assert face is not None  # given with --videos, else made with the sample
+
+    with _step("ingest", steps) as report:
+        summary = ingest_videos([videos], store, config, labels)
+        states = ", ".join(f"{number:,} {state}" for state, number in sorted(summary.videos.items()))
+        rows = ", ".join(count(summary.rows[f"{noun}s"], noun) for noun in ("clip", "face", "voice"))
+        report.result = f"{states}; {rows}"
+
+    with _step("train", steps) as report:
+        metrics = train(store, model, config)
+        clips, people = count(metrics["clips"], "clip"), count(metrics["people"], "person", "people")
+        report.result = f"{clips} of {people}, dev AUC {metrics['dev_auc']:.3f}"
+
+    with _step("evaluate", steps) as report:
+        evaluation = cross_validate(store, out / "evaluation", config)
+        report.result = in_words(evaluation)
+
+    with _step("fit-speakers", steps) as report:
+        generator = _fit_speakers(speakers, store, metrics["people"], config)
+        components = count(generator["mixture_components"], "mixture component")
+        report.result = f"{count(generator['speakers'], 'known speaker')}, {components}"
+
+    with _step("distill", steps) as report:
+        signature = distill(speakers, speakers, config)
+        report.result = (
+            f"held-out cosine {signature['cosine_held_out']:.3f} "
+            f"(of the requested vector itself: {signature['cosine_identity']:.3f})"
+        )
+
+    with _step("generate", steps) as report:
+        speech = generate([face], TEXTS, model, speakers, out / "speech", config, VOICES)
+        scores = ", ".join(f"{row['score']:.2f}" for row in speech)
+        report.result = f"{count(len(speech), 'file')}, scores {scores}"
+
+    page = write_page(out, store, face, summary, evaluation, speech, steps, synthetic)
+    _print(steps, page, synthetic)
 
 
-_SAMPLE_NOTE = f"{SAMPLE_PEOPLE} made-up people from one portrait, with silent and voice-over videos among them"
+def check_inputs(out: Path, videos: Path | None, face: Path | None, config: Config) -> None:
+    """Raises InputError where the inputs cannot be used, or lie in the folder that is cleared."""
+    if videos and not face:
+        raise InputError("quickstart: found --videos without --face; give a photo to generate speech for as well")
+    if videos:
+        list_videos([videos])
+    for path, what in ((videos, "the videos"), (face, "the photo")):
+        if path and path.resolve().is_relative_to(out.resolve()):
+            raise InputError(f"--out {out}: found {what} in it, expected another folder; it is cleared first")
+    if face:
+        read_photo_faces([face], open_detector(config.extraction.tracks.detector), None)
 
 
-def _clear(out: Path) -> None:
-    """Removes what an earlier quickstart made, and nothing else."""
+def clear(out: Path) -> None:
+    """Removes what an earlier quickstart made, and nothing else.
+
+    Raises:
+        InputError: a file, or a folder that no quickstart made.
+    """
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: found a file, expected a folder")
     if out.exists() and any(out.iterdir()) and not (out / MARK).is_file():
@@ -114,26 +142,27 @@ def _clear(out: Path) -> None:
     (out / MARK).write_text("Made by `vclip quickstart`; the next one replaces what is in this folder.\n")
 
 
-def _sample(folder: Path) -> tuple[Path, Path]:
-    with step("make videos", 0, "videos") as progress:
+def cross_validate(store_uri: str, out: Path, config: Config) -> dict[str, Any]:
+    """The figures of a cross-validation over people; also written to `out`, with ROC curves.
 
-        def show(done: int, total: int) -> None:
-            progress.total = total
-            progress.set(done)
+    Each person is scored by a model that neither trained nor stopped on them. One held-out part decides when to stop,
+    not folds within folds: five times as fast, on a sample that proves nothing.
 
-        return make_sample(folder, SAMPLE_PEOPLE, on_video=show)
+    Args:
+        store_uri: the store.
+        out: the folder for evaluation.json and roc.png.
+        config: the resolved configuration.
 
-
-def _evaluate(store_uri: str, out: Path, config: Config) -> dict[str, Any]:
-    """Cross-validates over people: each is judged by a model whose training and stopping never saw them.
-
-    A part of the others says when to stop, not folds of them: five times as fast, on a sample that proves nothing.
+    Returns:
+        The metrics of `cross_validated`; or only `skipped`, the reason, where the store has fewer than MIN_PEOPLE.
     """
     store = Store.open(store_uri)
     pairs = read_pairs(store)
     people = len(set(pairs.identity))
     if people < MIN_PEOPLE:
-        return {"skipped": f"skipped: {people} people are too few to hold some out, expected {MIN_PEOPLE} or more"}
+        return {
+            "skipped": f"skipped: {count(people, 'person', 'people')} in the store, expected {MIN_PEOPLE} or more"
+        }
     spaces = (store.face_space, store.voice_space)
     quick = config.model_copy(update={"train": config.train.model_copy(update={"cross_fit_below": 0})})
     metrics = cross_validated(pairs, spaces, quick, min(FOLDS, people // 2))
@@ -143,49 +172,54 @@ def _evaluate(store_uri: str, out: Path, config: Config) -> dict[str, Any]:
     return metrics
 
 
-def _fit_speakers(folder: Path, store: str, people: int, config: Config) -> dict[str, Any]:
-    if people >= MIN_SPEAKERS:
-        return fit_speakers(folder, config, store_uri=store)
-    say(f"{people} people are too few for a speaker generator; taking the known voices of '{config.generate.tts}'")
-    return fit_speakers(folder, config, tts=config.generate.tts)
-
-
-def _tell_ingest(summary: Any) -> str:
-    states = ", ".join(f"{count} {state}" for state, count in sorted(summary.videos.items()))
-    return f"{states}; {summary.rows['clips']} clips, {summary.rows['faces']} faces, {summary.rows['voices']} voices"
-
-
-def _tell_train(metrics: dict[str, Any]) -> str:
-    return f"{metrics['clips']} clips of {metrics['people']} people, dev AUC {metrics['dev_auc']:.3f}"
-
-
-def _tell_evaluation(metrics: dict[str, Any]) -> str:
+def in_words(metrics: dict[str, Any]) -> str:
+    """The result of `cross_validate` in one line."""
     if "skipped" in metrics:
         return metrics["skipped"]
     mean, spread = metrics["cross_validated_auc"], metrics["cross_validated_auc_std"]
     folds = len(metrics["cross_validation"])
-    return f"AUC {mean:.3f} (±{spread:.3f} over {folds} folds) on people unseen by training and by its stopping"
+    return f"AUC {mean:.3f} (±{spread:.3f} over {folds} folds) on people unseen in training and stopping"
 
 
-def _tell_speakers(metrics: dict[str, Any]) -> str:
-    return f"{metrics['speakers']} known speakers, {metrics['mixture_components']} mixture components"
+def _make_sample(folder: Path) -> tuple[Path, Path]:
+    with step("make videos", 0, "videos") as progress:
+
+        def show(done: int, total: int) -> None:
+            progress.total = total
+            progress.set(done)
+
+        return make_sample(folder, SAMPLE_PEOPLE, on_video=show)
 
 
-def _tell_signature(metrics: dict[str, Any]) -> str:
-    return (
-        f"held-out cosine {metrics['cosine_held_out']:.3f} "
-        f"(the asked vector itself: {metrics['cosine_identity']:.3f})"
+def _fit_speakers(folder: Path, store: str, people: int, config: Config) -> dict[str, Any]:
+    if people >= MIN_SPEAKERS:
+        return fit_speakers(folder, config, store_uri=store)
+    say(
+        f"{count(people, 'person', 'people')} in the store, expected {MIN_SPEAKERS} or more for a speaker generator: "
+        f"using the known voices of '{config.generate.tts}' instead"
     )
+    return fit_speakers(folder, config, tts=config.generate.tts)
 
 
-def _finish(diary: Diary, page: Path, synthetic: bool) -> None:
+@contextmanager
+def _step(name: str, steps: list[StepReport]) -> Iterator[StepReport]:
+    """Announces a step, takes its time and adds its report to `steps`; the block sets the report's result."""
+    say(f"\n== {name}")
+    started_s, report = time.monotonic(), StepReport(name)
+    yield report
+    report.seconds = time.monotonic() - started_s
+    steps.append(report)
+    say(f"   {report.result}")
+
+
+def _print(steps: list[StepReport], page: Path, synthetic: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("step", "result", "seconds", title="quickstart", title_justify="left")
-    for entry in diary.steps:
-        table.add_row(entry["step"], entry["result"], f"{entry['seconds']:.0f}")
-    Console().print(table)
+    table = Table("step", "result", "time", title="quickstart", title_justify="left")
+    for report in steps:
+        table.add_row(report.step, report.result, seconds(report.seconds))
+    Console(markup=False, emoji=False).print(table)
     if synthetic:
-        print("The sample is synthetic: its people, voices and the relation between them are made up.")
+        print("The sample is synthetic: its people, their voices and the relation between them are made up.")
     print(f"Open {page} to see the faces and hear the voices.")

@@ -9,11 +9,11 @@ One public-domain portrait (NASA's photo of Eileen Collins, in scikit-image) is 
     tone     colour and brightness         breathiness and spectral shape
 
 All else about face and voice varies on its own. Beside the speaking videos lie "silent" ones (a moving mouth, no
-sound) and "voice-over" ones (a drifting still under a voice), which must give no clip.
+audio) and "voice-over" ones (a drifting still under a voice), which must give no clip.
 """
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from vclip.tts.morph.controls import Controls
 
 FPS, SIDE_PX, RATE_HZ = 25, 320, 16_000
 # The part of the portrait that is used, and in it, as fractions of the side: middle of the face, of the mouth.
-CROP = (124, 5, 324, 205)  # x0, y0, x1, y1 pixels of the 512x512 picture
+CROP = (124, 5, 324, 205)  # x0, y0, x1, y1 pixels of the 512x512 image
 FACE = np.array([0.50, 0.56])
 MOUTH = np.array([0.500, 0.694])
 OPENINGS = 16  # a mouth is drawn at so many openings
@@ -57,14 +57,14 @@ class Person:
 
 
 def draw_people(count: int, seed: int) -> list[Person]:
-    """Returns made-up people with independent traits."""
+    """Made-up people with independent traits."""
     rng = np.random.default_rng(seed)
     sizes = (len(TRAITS), 4, 4)
     return [Person(f"person-{i:03d}", *(rng.uniform(-1, 1, n) for n in sizes)) for i in range(count)]
 
 
 def controls_of(person: Person) -> Controls:
-    """Returns the voice that belongs to the person's traits."""
+    """The controls of the voice that belongs to the person's traits."""
     build, length, tone = person.traits
     own = person.voice_own
     return Controls(
@@ -79,13 +79,14 @@ def controls_of(person: Person) -> Controls:
 
 
 def portrait_of(person: Person) -> np.ndarray:
-    """Returns the person's face at rest, (SIDE_PX, SIDE_PX, 3) uint8 RGB."""
+    """The person's face at rest, (SIDE_PX, SIDE_PX, 3) uint8 RGB."""
     x0, y0, x1, y1 = CROP
     base = cv2.resize(skimage.data.astronaut()[y0:y1, x0:x1], (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
-    return _coloured(_warped(base, person), person)
+    return _coloured(warped(base, person), person)
 
 
-def _warped(picture: np.ndarray, person: Person) -> np.ndarray:
+def warped(image: np.ndarray, person: Person) -> np.ndarray:
+    """An image (SIDE_PX, SIDE_PX, 3) uint8, warped to the shape of the person's face."""
     build, length, _ = person.traits
     eyes_apart, nose, brow, _ = person.face_own
     y, x = np.mgrid[0:SIDE_PX, 0:SIDE_PX].astype(np.float32) / SIDE_PX
@@ -97,22 +98,22 @@ def _warped(picture: np.ndarray, person: Person) -> np.ndarray:
     shift = 0.011 * nose * np.exp(-((dx / 0.07) ** 2 + (dy / 0.10) ** 2))
     source_x, source_y = FACE[0] + dx / width, FACE[1] + dy / height + shift
     to = [(s * SIDE_PX).astype(np.float32) for s in (source_x, source_y)]
-    return cv2.remap(picture, *to, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(image, *to, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _coloured(picture: np.ndarray, person: Person) -> np.ndarray:
+def _coloured(image: np.ndarray, person: Person) -> np.ndarray:
     tone, own = person.traits[2], person.face_own[3]
     gain = np.exp(np.array([0.10, -0.02, -0.16]) * tone + np.array([-0.03, 0.0, 0.03]) * own)
-    light = (picture / 255.0) ** np.exp(-0.45 * tone) * gain
+    light = (image / 255.0) ** np.exp(-0.45 * tone) * gain
     return np.clip(np.rint(light * 255), 0, 255).astype(np.uint8)
 
 
 def speaking_frames(person: Person, opening: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Returns frames (n, SIDE_PX, SIDE_PX, 3) uint8 RGB of the head drifting while its mouth opens by `opening`.
+    """Frames (n, SIDE_PX, SIDE_PX, 3) uint8 RGB of the head drifting while its mouth opens by `opening`.
 
     Args:
         person: whose face.
-        opening: (n,) in 0..1, a value a frame.
+        opening: (n,) in 0..1, one value per frame.
         rng: draws the drift and the grain.
     """
     rest = portrait_of(person)
@@ -126,13 +127,13 @@ def speaking_frames(person: Person, opening: np.ndarray, rng: np.random.Generato
         angle, zoom = 1.6 * np.sin(0.9 * t + phase[0]), 1.02 + 0.015 * np.sin(0.6 * t + phase[1])
         matrix = cv2.getRotationMatrix2D((SIDE_PX / 2, SIDE_PX / 2), angle, zoom)
         matrix[:, 2] += 3 * np.sin(1.1 * t + phase[2]), 3 * np.sin(1.4 * t + phase[3])
-        picture = mouths[round(float(amount) * (OPENINGS - 1))]
-        moved = cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REFLECT)
+        image = mouths[round(float(amount) * (OPENINGS - 1))]
+        moved = cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REFLECT)
         frames[i] = cv2.add(moved, grain[i % 8], dtype=cv2.CV_8U)
     return frames
 
 
-def _mouth_open(picture: np.ndarray, person: Person, amount: float) -> np.ndarray:
+def _mouth_open(image: np.ndarray, person: Person, amount: float) -> np.ndarray:
     """Pulls lower lip and jaw down by up to 8 % of the side and shows the dark between the lips."""
     # Where the warp has moved the mouth to.
     length = person.traits[1]
@@ -144,7 +145,7 @@ def _mouth_open(picture: np.ndarray, person: Person, amount: float) -> np.ndarra
     below = np.where(dy > 0, np.exp(-((np.maximum(dy - drop, 0) / 0.14) ** 2)), 0) * side
     source_y = y - np.minimum(drop * below, np.maximum(dy, 0))
     to = (x * SIDE_PX, (source_y * SIDE_PX).astype(np.float32))
-    pulled = cv2.remap(picture, *to, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    pulled = cv2.remap(image, *to, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     ellipse = (dx / 0.081) ** 2 + ((dy - drop / 2) / max(drop / 2, 1e-3)) ** 2
     inside = 1 / (1 + np.exp(np.clip((ellipse - 1) * 6, -50, 50)))
     inside = (inside * min(1.0, amount * 3))[..., None]
@@ -152,7 +153,7 @@ def _mouth_open(picture: np.ndarray, person: Person, amount: float) -> np.ndarra
 
 
 def opening_of(speech: np.ndarray) -> np.ndarray:
-    """Returns how far a mouth opens (n,) in 0..1 with speech (samples,) at RATE_HZ, a value a frame."""
+    """How far a mouth opens with speech (samples,) at RATE_HZ: (n,) in 0..1, one value per frame."""
     hop = RATE_HZ // FPS
     n = len(speech) // hop
     level = np.sqrt(np.mean(np.square(speech[: n * hop]).reshape(n, hop), axis=1))
@@ -160,7 +161,11 @@ def opening_of(speech: np.ndarray) -> np.ndarray:
 
 
 def make_sample(
-    folder: str | Path, people: int = 40, seed: int = 0, on_video: Callable[[int, int], None] | None = None
+    folder: str | Path,
+    people: int = 40,
+    seed: int = 0,
+    on_video: Callable[[int, int], None] | None = None,
+    sentences: Sequence[str] = SENTENCES,
 ) -> tuple[Path, Path]:
     """Writes the videos, `labels.csv` and a photo of one more person; returns the folder and the photo.
 
@@ -171,6 +176,7 @@ def make_sample(
         people: how many speak.
         seed: of everything that is drawn.
         on_video: called with (videos done, videos in all).
+        sentences: what people say, two of them in each video.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -181,7 +187,7 @@ def make_sample(
     rows = []
     for i, kind in enumerate(kinds):
         person = everyone[i % people]
-        speech = _say(voice, person, i)
+        speech = _say(voice, person, [sentences[(i + k) % len(sentences)] for k in range(2)])
         frames = speaking_frames(person, opening_of(speech) if kind != "voice_over" else _still(speech), rng)
         name = f"{i:03d}_{kind}.mp4"
         _write_video(folder / name, frames, speech if kind != "silent" else np.zeros_like(speech))
@@ -197,9 +203,8 @@ def make_sample(
     return folder, photo
 
 
-def _say(voice: Morph, person: Person, number: int) -> np.ndarray:
-    text = " ".join(SENTENCES[(number + i) % len(SENTENCES)] for i in range(2))
-    speech = resample(voice.speak(text, controls_of(person)), voice.sample_rate_hz, RATE_HZ)
+def _say(voice: Morph, person: Person, sentences: Sequence[str]) -> np.ndarray:
+    speech = resample(voice.speak(" ".join(sentences), controls_of(person)), voice.sample_rate_hz, RATE_HZ)
     pad = np.zeros(RATE_HZ // 5, np.float32)
     return np.concatenate([pad, speech / np.abs(speech).max() * 0.6, pad])
 
@@ -219,7 +224,7 @@ def _write_video(path: Path, frames: np.ndarray, speech: np.ndarray) -> None:
         for frame in frames:
             out.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         out.mux(video.encode())
-        sound = av.AudioFrame.from_ndarray(speech[None].astype(np.float32), format="fltp", layout="mono")
-        sound.sample_rate = RATE_HZ
-        out.mux(audio.encode(sound))
+        samples = av.AudioFrame.from_ndarray(speech[None].astype(np.float32), format="fltp", layout="mono")
+        samples.sample_rate = RATE_HZ
+        out.mux(audio.encode(samples))
         out.mux(audio.encode())

@@ -249,11 +249,11 @@ def test_few_people_are_all_trained_on_unless_asked_otherwise(pairs_store, vclip
 
 
 def test_the_quickstart_judges_its_model_by_folds(pairs_store, tmp_path):
-    from pipelines.quickstart.job import _evaluate, _tell_evaluation
+    from pipelines.quickstart.job import cross_validate, in_words
 
     config = load(Config, None, ["train.max_steps=5", "train.cross_fit_below=0"])
-    metrics = _evaluate(pairs_store, tmp_path / "evaluation", config)
+    metrics = cross_validate(pairs_store, tmp_path / "evaluation", config)
     assert len(metrics["cross_validation"]) >= 2
     assert 0 <= metrics["cross_validated_auc"] <= 1
-    assert "on people unseen" in _tell_evaluation(metrics)
+    assert "on people unseen" in in_words(metrics)
     assert (tmp_path / "evaluation" / "roc.png").is_file()

@@ -11,7 +11,7 @@ import pytest
 from pipelines.config import Config
 from pipelines.html.plots import plot_folds, plot_training
 from pipelines.ingest.job import Summary
-from pipelines.quickstart.job import MARK, _clear, quickstart
+from pipelines.quickstart.job import MARK, clear, quickstart
 from pipelines.quickstart.page import write_page
 from vclip.errors import InputError
 
@@ -99,11 +99,11 @@ def test_the_quickstart_never_clears_what_it_did_not_make(mine):
 
 def test_the_quickstart_clears_what_it_made(tmp_path):
     out = tmp_path / "quickstart"
-    _clear(out)
+    clear(out)
     (out / "videos").mkdir()
     (out / "videos" / "old.mp4").write_text("of the last time")
     (out / "notes.txt").write_text("mine")
-    _clear(out)
+    clear(out)
     assert {path.name for path in out.iterdir()} == {MARK, "notes.txt"}
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from pipelines.extraction.faces.detectors import open_detector
-from pipelines.quickstart import sample as sample_corpus
 from pipelines.quickstart.sample import (
     FACE,
     FPS,
@@ -24,6 +23,7 @@ from pipelines.quickstart.sample import (
     opening_of,
     portrait_of,
     speaking_frames,
+    warped,
 )
 from vclip.tts.morph.backend import Morph
 from vclip.tts.morph.controls import RANGES
@@ -93,7 +93,7 @@ def test_the_face_shows_the_shape_of_a_trait(trait, axis):
     cv2.circle(marked, jaw.tolist(), 4, (255, 255, 255), -1)
     seen = []
     for value in STEPS:
-        y, x = np.nonzero(sample_corpus._warped(marked, _person(trait, value))[..., 0] > 127)
+        y, x = np.nonzero(warped(marked, _person(trait, value))[..., 0] > 127)
         seen.append((x.mean(), y.mean()))
     along, across = np.array(seen)[:, axis], np.array(seen)[:, 1 - axis]
     assert (np.diff(along) > 1).all()
@@ -140,10 +140,7 @@ def test_the_opening_follows_the_level():
 # The files
 
 
-@pytest.fixture
-def short(monkeypatch):
-    """Sentences of a word, so that a sample is made in seconds."""
-    monkeypatch.setattr(sample_corpus, "SENTENCES", ("Hello.", "Goodbye."))
+SHORT = ("Hello.", "Goodbye.")  # so that a sample is made in seconds
 
 
 def _decoded(path) -> tuple[np.ndarray, np.ndarray]:
@@ -180,7 +177,7 @@ def test_the_traps_are_traps(sample):
 def test_one_seed_gives_one_sample_and_another_seed_another(short, tmp_path):
     seen = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        folder, photo = make_sample(tmp_path / name, people=1, seed=seed)
+        folder, photo = make_sample(tmp_path / name, people=1, seed=seed, sentences=SHORT)
         assert photo == folder / "photo.jpg"
         seen.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
     assert seen[0] == seen[1]
@@ -197,9 +194,9 @@ def test_the_labels_name_who_speaks_and_nobody_where_nobody_does(sample):
     assert {row["identity"] for row in rows if row["kind"] != "speaking"} == {""}
 
 
-def test_progress_is_told(short, tmp_path):
+def test_progress_is_reported(tmp_path):
     told = []
-    make_sample(tmp_path, people=1, on_video=lambda done, total: told.append((done, total)))
+    make_sample(tmp_path, people=1, on_video=lambda done, total: told.append((done, total)), sentences=SHORT)
     assert told == [(number, 5) for number in range(1, 6)]
 
 
