@@ -113,7 +113,7 @@ def test_the_quickstart_clears_what_it_made(tmp_path):
         ("work/videos", None, "--face"),
         ("missing", "face.jpg", "missing"),
         ("work/videos", "missing.jpg", "missing.jpg"),
-        ("work/videos", "face.jpg", "not a picture"),
+        ("work/videos", "face.jpg", "not an image"),
     ],
 )
 def test_the_quickstart_checks_its_input_before_it_writes(mine, videos, face, named):

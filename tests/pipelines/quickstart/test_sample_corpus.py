@@ -174,7 +174,7 @@ def test_the_traps_are_traps(sample):
     assert min(motion["speaking"] + motion["silent"]) > 1.5 * max(motion["voice_over"])
 
 
-def test_one_seed_gives_one_sample_and_another_seed_another(short, tmp_path):
+def test_one_seed_gives_one_sample_and_another_seed_another(tmp_path):
     seen = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         folder, photo = make_sample(tmp_path / name, people=1, seed=seed, sentences=SHORT)
