@@ -1,8 +1,8 @@
 """Makes the calibration of the `morph` voice: `python -m tools.calibrate_morph`.
 
-Draws voices from the ranges of the controls, lets each speak, embeds what it said, fits the network that predicts
-the embedding from the controls, and measures it on voices and sentences that were held out. Only synthetic speech is
-involved. Seven to nine draws a second on one core, so five minutes at the default size.
+Draws voices from the ranges of the controls, lets each speak, embeds the speech, fits the network that predicts
+the embedding from the controls, and measures it on held-out voices and sentences. Only synthetic speech is involved.
+ Seven to nine draws a second on one core, so five minutes at the default size.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import qmc
 from torch import nn
 
 from vclip.audio import prepare_speech
@@ -23,7 +22,7 @@ from vclip.tts.morph import controls as morph_controls
 from vclip.tts.morph import inverse_map
 from vclip.tts.morph.base_voice import SAMPLE_RATE_HZ, BaseVoice
 from vclip.tts.morph.controls import Controls, from_unit
-from vclip.tts.morph.inverse_map import Calibration, MorphMap, VoiceModel
+from vclip.tts.morph.inverse_map import Calibration, MorphMap, VoiceModel, sobol
 from vclip.tts.morph.synthesis import speak
 from vclip.tts.sentences import whole
 
@@ -80,7 +79,7 @@ def calibrate(draws: int, held_out: int, sentences_per_draw: int, seed: int) -> 
     """Returns a fitted map with its measured figures."""
     voice, encoder = BaseVoice(), GE2E("cpu")
     n_controls = len(morph_controls.NAMES)
-    units = qmc.Sobol(n_controls, seed=seed).random_base2(int(np.ceil(np.log2(draws))))[:draws]
+    units = sobol(n_controls, seed).random_base2(int(np.ceil(np.log2(draws))))[:draws]
     tests = np.random.default_rng(seed).random((held_out, n_controls))
     spoken = _embed(voice, encoder, units, SENTENCES, sentences_per_draw, seed)
     print(f"fitting on {draws} voices", flush=True)
@@ -125,7 +124,9 @@ def _fit(units: np.ndarray, embeddings: np.ndarray, seed: int) -> VoiceModel:
     inputs, targets = torch.from_numpy(units).float(), torch.from_numpy(embeddings)
     model = VoiceModel(inputs.shape[1], targets.shape[1])
     with torch.no_grad():
-        model.layers[-1].bias.copy_(targets.mean(0))
+        last = model.layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.copy_(targets.mean(0))
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
     steps = EPOCHS * -(-len(inputs) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
@@ -143,10 +144,11 @@ def _fit(units: np.ndarray, embeddings: np.ndarray, seed: int) -> VoiceModel:
 def _figures(
     fitted: MorphMap, voice: BaseVoice, encoder: GE2E, units: np.ndarray, mean: np.ndarray
 ) -> dict[str, float]:
-    """Returns what is measured when held-out voices, speaking held-out sentences, are asked for.
+    """Returns metrics on held-out voices that speak held-out sentences.
 
-    `predicted`: of the network, against the voice it predicts; `obtained`: of the voice made for the asked embedding,
-    which says other sentences. `centred`: after removing the mean of the morph voices, so that 0 is chance.
+    `predicted`: cosine of the network's prediction with the voice. `obtained`: cosine of the requested embedding with
+    the voice made for it, which speaks other sentences. `centred`: after removing the mean of the morph voices, so
+    that 0 is chance.
     """
     asked = _embed_spoken(voice, encoder, [from_unit(u) for u in units], [ASKING] * len(units))
     predicted = fitted.model(torch.from_numpy(units).float()).numpy()

@@ -32,8 +32,8 @@ class DirectMapping:
         of_faces, _, between = moments.covariances()
         penalty = strength * of_faces.diagonal().mean() * torch.eye(len(of_faces), dtype=of_faces.dtype)
         weights = torch.linalg.solve(of_faces + penalty, between)
-        means = ((total / moments.count).numpy() for total in (moments.face, moments.voice))
-        return cls(*means, weights.numpy())
+        face_mean, voice_mean = ((total / moments.count).numpy() for total in (moments.face, moments.voice))
+        return cls(face_mean, voice_mean, weights.numpy())
 
     def __call__(self, faces: np.ndarray) -> np.ndarray:
         """Returns voices (n, d_voice) of faces (n, d_face); not yet on the encoder's range, see `on_range`."""

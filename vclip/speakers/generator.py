@@ -242,13 +242,14 @@ def fit_mixture(
     from sklearn.mixture import GaussianMixture
 
     pca = PCA(n_components=None if config.variance == 1 else config.variance, svd_solver="full").fit(bank.vectors)
-    z = (bank.vectors - bank.vectors.mean(axis=0)) @ pca.components_.T
+    basis = np.asarray(pca.components_)  # (kept, dim)
+    z = (bank.vectors - bank.vectors.mean(axis=0)) @ basis.T
     # The floor under the variances keeps a component from closing on a single known speaker.
     mixture = GaussianMixture(
         components, covariance_type="diag", reg_covar=float(0.01 * z.var(axis=0).mean()), random_state=config.seed
     ).fit(z if rows is None else z[rows])
     arrays = {"weights": mixture.weights_, "means": mixture.means_, "variances": mixture.covariances_}
-    return SpeakerGenerator(bank, pca.components_, {k: v.astype(np.float64) for k, v in arrays.items()})
+    return SpeakerGenerator(bank, basis, {k: v.astype(np.float64) for k, v in arrays.items()})
 
 
 def statistics(generator: SpeakerGenerator, seed: int = 0) -> dict[str, Any]:

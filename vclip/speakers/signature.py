@@ -1,13 +1,13 @@
-"""The TTS signature: what a TTS makes of a speaker vector, predicted without speaking.
+"""The TTS signature: predicts the voice that a TTS makes of a speaker vector, without speaking.
 
-s(e) ~ f_v(tts(e)),    loss 1 - cos(s(e), mean over sentences of f_v(tts(e, sentence)))     (Vclip, section 2.4)
+    s(e) ~ f_v(tts(e)),    loss 1 - cos(s(e), mean over sentences of f_v(tts(e, sentence)))     (Vclip, section 2.4)
 
-A TTS that can predict a voice without speaking (`tts.base.PredictsVoices`) teaches the network that first, on as
-many speakers as one likes; what it spoke then corrects it.
+Where the TTS itself can predict a voice without speaking (`tts.base.PredictsVoices`), the network first learns from
+such predictions, which cost little, and is then corrected by speech.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,25 +59,48 @@ class SignatureConfig(Settings):
 
 
 class TTSSignature(nn.Module):
-    """A feedforward network from a TTS' speaker space to the space of the voice encoder."""
+    """A feedforward network from a TTS' speaker space to the space of the voice encoder.
+
+    Args:
+        tts: the spec of the TTS.
+        speaker_space, voice_space: the spaces of its input and of its output.
+        d_in, d_out: their dimensions.
+        hidden: width of the two hidden layers.
+        dropout: after each hidden layer, in training.
+        encoders: the spec that opens the encoder of a space, by the space's name; checkpoints record it.
+    """
+
+    mean: Tensor  # (d_in,) of the speakers that it was fitted to
+    scale: Tensor  # (), their standard deviation over all dimensions
 
     def __init__(
-        self, tts: str, speaker_space: str, voice_space: str, d_in: int, d_out: int, hidden: int, dropout: float
+        self,
+        tts: str,
+        speaker_space: str,
+        voice_space: str,
+        d_in: int,
+        d_out: int,
+        hidden: int,
+        dropout: float,
+        encoders: Mapping[str, str] | None = None,
     ):
         super().__init__()
         self.tts, self.speaker_space, self.voice_space = tts, speaker_space, voice_space
         self.shape = {"d_in": d_in, "d_out": d_out, "hidden": hidden, "dropout": dropout}
         self.register_buffer("mean", torch.zeros(d_in))
         self.register_buffer("scale", torch.ones(()))
-        self.encoders: dict[str, str] = {}  # space -> the spec that opens its encoder, as a checkpoint records it
+        self.encoders = dict(encoders or {})
         self.net = nn.Sequential(
             nn.Linear(d_in, hidden), nn.GELU(), nn.Dropout(dropout),
             nn.Linear(hidden, hidden), nn.GELU(), nn.Dropout(dropout),
             nn.Linear(hidden, d_out),
         )  # fmt: skip
 
+    def extra_repr(self) -> str:
+        return f"tts='{self.tts}', '{self.speaker_space}' -> '{self.voice_space}'"
+
     def standardize(self, e: Tensor) -> None:
-        """Fits what is done to the speakers (n, d_in) before all else."""
+        """Sets the mean and scale of the input to those of speakers (n, d_in)."""
         self.mean.copy_(e.mean(0))
         self.scale.copy_((e - self.mean).square().mean().sqrt().clamp_min(1e-8))
 
@@ -87,29 +110,33 @@ class TTSSignature(nn.Module):
 
     @torch.inference_mode()
     def predict(self, speakers: np.ndarray, space: str | None = None) -> np.ndarray:
-        """Returns (n, d_out) float32, unit norm, of speaker vectors (n, d_in).
+        """Returns the expected voice embeddings (n, d_out) float32, unit norm, of speaker vectors (n, d_in).
 
         Raises:
-            SpaceError: `space`, where given, is not that of this TTS' speakers.
+            SpaceError: `space`, where given, is not the speaker space of this TTS.
         """
         if space is not None and space != self.speaker_space:
             raise SpaceError(space, self.speaker_space, f"signature of the TTS '{self.tts}'")
         return self.eval()(torch.as_tensor(np.asarray(speakers, np.float32), device=self.mean.device)).cpu().numpy()
 
     def save(self, folder: str | Path, metrics: dict[str, Any], made_by: dict[str, Any] | None = None) -> Path:
-        """Writes the checkpoint folder."""
+        """Writes the checkpoint folder and returns its path; `made_by` records the configuration and the data."""
         names = {"tts": self.tts, "speaker_space": self.speaker_space, "voice_space": self.voice_space}
         config = {**names, "model": self.shape, "made_by": checkpoint.with_encoders(self.encoders, made_by)}
         return checkpoint.save(folder, KIND, self.state_dict(), config, metrics, ABOUT)
 
     @classmethod
     def load(cls, folder: str | Path) -> "TTSSignature":
-        """Returns the signature of a checkpoint folder; raises InputError if it is none."""
+        """Returns the signature of a checkpoint folder, ready to use.
+
+        Raises:
+            InputError: the folder holds no signature, or a weight of one is missing.
+        """
         tensors, config, _ = checkpoint.load(folder, KIND)
         with checkpoint.as_it_was(folder):
-            model = cls(*(config[name] for name in ("tts", "speaker_space", "voice_space")), **config["model"])
+            spaces = (config[name] for name in ("tts", "speaker_space", "voice_space"))
+            model = cls(*spaces, **config["model"], encoders=checkpoint.encoders_of(config))
             model.load_state_dict(tensors)
-            model.encoders = checkpoint.encoders_of(config)
         return model.eval()
 
 
@@ -123,21 +150,38 @@ def fit_signature(
     on_epoch: Callable[[int, int, float], None] | None = None,
     predicted: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[TTSSignature, dict[str, Any]]:
-    """Returns the signature, and the figures of its like on speakers that neither training nor stopping saw.
+    """Returns the signature, and metrics of one fitted alike without the speakers that are held out, JSON-ready.
 
-    What is returned is then fitted to all speakers, for as many epochs as were best: so it is rather better than the
-    one that was measured.
+    The metrics are measured on speakers that neither training nor early stopping saw. The returned signature is then
+    fitted to all speakers for the best number of epochs, so it is rather better than the measured one. The caller's
+    random number generators are left as they were; the seed alone decides the result.
 
     Args:
-        tts, speaker_space, voice_space: names of the TTS and of the spaces on its two sides.
+        tts: the spec of the TTS.
+        speaker_space, voice_space: the spaces of the speaker vectors and of the voice embeddings.
         speakers: (n, d_in) the vectors given to the TTS.
-        spoken: (n, d_out) mean embeddings of what it said.
+        spoken: (n, d_out) mean embeddings of the speech that it made of them.
         config: defaults to SignatureConfig().
-        on_epoch: called with (epoch, max_epochs, dev cosine) while the one that is measured is fitted.
+        on_epoch: called with (epoch, max_epochs, dev cosine) while the measured signature is fitted.
         predicted: other speakers (m, d_in), and the voices (m, d_out) that the TTS predicts for them.
     """
     config = config or SignatureConfig()
-    torch.manual_seed(config.seed)
+    arguments = (tts, speaker_space, voice_space, speakers, spoken, config, on_epoch, predicted)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(config.seed)
+        return _fit(*arguments)
+
+
+def _fit(
+    tts: str,
+    speaker_space: str,
+    voice_space: str,
+    speakers: np.ndarray,
+    spoken: np.ndarray,
+    config: SignatureConfig,
+    on_epoch: Callable[[int, int, float], None] | None,
+    predicted: tuple[np.ndarray, np.ndarray] | None,
+) -> tuple[TTSSignature, dict[str, Any]]:
     e, target = torch.as_tensor(speakers, dtype=torch.float32), torch.as_tensor(spoken, dtype=torch.float32)
     target = F.normalize(target, dim=1)
     order = torch.as_tensor(np.random.default_rng(config.seed).permutation(len(e)))
@@ -155,7 +199,8 @@ def fit_signature(
     )
     start.standardize(e[rest])
     if predicted:
-        _learn_predicted(start, *(torch.as_tensor(x, dtype=torch.float32) for x in predicted), config)
+        drawn, voices = (torch.as_tensor(x, dtype=torch.float32) for x in predicted)
+        _learn_predicted(start, drawn, voices, config)
     rate = config.correction_rate if predicted else config.learning_rate
     model, best, best_epoch, state = copy.deepcopy(start), -1.0, 0, {}
     for epoch in _epochs(model, e[rest], target[rest], config, config.max_epochs, rate):

@@ -182,7 +182,9 @@ def suitability(model: Association, faces: np.ndarray, voices: np.ndarray) -> np
     return model.embed_faces(faces) @ model.embed_voices(voices).T
 
 
-def face_directions(model: Association, faces: np.ndarray, person: Sequence[int] | None = None) -> np.ndarray:
+def face_directions(
+    model: Association, faces: np.ndarray, person: Sequence[int] | np.ndarray | None = None
+) -> np.ndarray:
     """Returns the directions (m, d) float32, unit norm, that voices are scored against: phi_i of faces (n, d_face).
 
     Args:
@@ -194,7 +196,7 @@ def face_directions(model: Association, faces: np.ndarray, person: Sequence[int]
     directions = model.embed_faces(faces)
     if person is None:
         return directions
-    return mean_direction(directions, np.asarray(person), int(max(person)) + 1).astype(np.float32)
+    return mean_direction(directions, np.asarray(person), int(np.max(person)) + 1).astype(np.float32)
 
 
 def top_k(

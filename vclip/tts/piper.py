@@ -27,7 +27,8 @@ from vclip.tts.speaker_table import SpeakerTable
 SPEAKER, NUMBER = "speaker_vector", "sid"
 NOISE = "vclip_noise"
 NOISE_SAMPLES = 2**19  # at 192 channels half a minute before it comes again; sentences are shorter
-CHANCE = {"RandomNormal", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+INSTALL = "install the extra: pip install 'vclip[piper]'"
+RANDOM_OPERATIONS = {"RandomNormal", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def read_graph(path: Path) -> VoiceGraph:
         raise InputError(f"piper voice {path}: unreadable ({error}); expected an ONNX file") from None
     graph = model.graph
     speakers = _take_look_up(graph, path)
-    if chance := sorted({node.op_type for node in graph.node} & CHANCE):
+    if chance := sorted({node.op_type for node in graph.node} & RANDOM_OPERATIONS):
         raise InputError(f"piper voice {path}: found the operation {chance[0]}, expected RandomNormalLike alone")
     _fix_noise(graph)
     return VoiceGraph(model.SerializeToString(), speakers)
@@ -110,9 +111,6 @@ def _fix_noise(graph: onnx.GraphProto) -> None:
         graph.initializer.extend(numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items())
 
 
-INSTALL = "install the extra: pip install 'vclip[piper]'"
-
-
 class Piper:
     """Speaks with a Piper voice; obeys `vclip.tts.base.TTS`.
 
@@ -129,8 +127,6 @@ class Piper:
             import onnxruntime
             from piper.config import PiperConfig
             from piper.voice import PiperVoice
-
-            from vclip.tts.piper import read_graph
         except ImportError as error:
             raise InputError(f"tts '{self.name}': needs the package {error.name}; {INSTALL}") from None
         settings, model = Path(f"{path}.json"), Path(path)
@@ -201,6 +197,6 @@ class Piper:
             "input": np.array([ids], np.int64),
             "input_lengths": np.array([len(ids)], np.int64),
             "scales": np.array([config.noise_scale, config.length_scale, config.noise_w_scale], np.float32),
-            "speaker_vector": row[None],
+            SPEAKER: row[None],
         }
-        return self._session.run(None, feeds)[0].reshape(-1)
+        return np.asarray(self._session.run(None, feeds)[0]).reshape(-1)

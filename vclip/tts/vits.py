@@ -1,14 +1,16 @@
 """The `vits` backend: multi-speaker VITS checkpoints of `transformers` (Kim et al., 2021), by folder or hub name.
 
-`vits:kakao-enterprise/vits-vctk` speaks in the 109 voices of VCTK and in all that lie between them: the model's
+`vits:kakao-enterprise/vits-vctk` speaks in the 109 voices of VCTK and in all voices between them: the model's
 speaker table is the space (`speaker_table`). Noise is drawn from a fixed seed, so equal requests give equal samples.
 
-Tried with small models of random weights; published ones could not be had where this was written.
+Tested with small models of random weights; published weights were not available where this was written.
 """
 
 import hashlib
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,17 +38,15 @@ class Vits:
 
     def __init__(self, source: str):
         self.name = f"vits:{source}"
-        self._model, self._tokenizer = _opened(source)
+        model, self._tokenizer = _opened(source)
+        self._model: Any = model  # transformers' own annotations do not cover what follows
         if self._model.config.num_speakers < 2:
             raise InputError(f"tts '{self.name}': found a checkpoint of one speaker, expected several")
-        rows = self._model.embed_speaker.weight.detach().numpy()
+        rows = self._speakers().detach().numpy().copy()
         self._table = SpeakerTable(self.name, "vits", rows, [f"{source}#{i}" for i in range(len(rows))])
         self.space, self.dim = self._table.space, self._table.dim
         self.sample_rate_hz = int(self._model.config.sampling_rate)
         self.made_of = {"vits": source, "vits_sha256": _digest(self._model)}
-        self._asked = torch.zeros(1, self.dim)
-        # The model looks a speaker up by number; whichever is asked for, it finds this vector.
-        self._model.embed_speaker.register_forward_hook(lambda *_: self._asked)
 
     def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
         """Returns (samples,) float32 at `sample_rate_hz` and -23 LUFS.
@@ -63,15 +63,15 @@ class Vits:
 
     def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
         """Yields the same speech in parts, before its loudness is set; raises as `synthesize` does."""
-        asked = torch.from_numpy(self._table.row(speaker))[None]
-        return speak(text, self._ids, lambda ids: self._say(ids, asked), self.sample_rate_hz, self.name)
+        row = torch.from_numpy(self._table.row(speaker))
+        return speak(text, self._ids, lambda ids: self._say(ids, row), self.sample_rate_hz, self.name)
 
     def known_speakers(self, count: int) -> SpeakerBank:
         """Returns the first `count` speakers of the checkpoint, or all."""
         return self._table.bank(count)
 
     def _ids(self, sentence: str) -> list[int]:
-        """Returns the model's input of a sentence; empty where it holds nothing that the model knows."""
+        """Returns the model's input for a sentence, empty where no letter or digit of it is known to the model."""
         tokenizer = self._tokenizer
         if tokenizer.phonemize:  # transformers reads all text as English
             expect_known(sentence, not_english(sentence), self.name)
@@ -82,50 +82,64 @@ class Vits:
         known = [c for c in LANGUAGE_FLAG.sub("", prepared) if c in tokenizer.encoder]
         if not any(c.isalnum() for c in known):
             return []
-        return tokenizer.convert_tokens_to_ids(tokenizer._tokenize("".join(known)))
+        ids = tokenizer.convert_tokens_to_ids(known)
+        if not tokenizer.add_blank:
+            return ids
+        with_blanks = [0] * (2 * len(ids) + 1)
+        with_blanks[1::2] = ids
+        return with_blanks
 
-    def _say(self, ids: list[int], asked: torch.Tensor) -> np.ndarray:
-        self._asked = asked
+    def _speakers(self) -> torch.Tensor:
+        """Returns the model's table of speakers.
+
+        transformers offers no way to speak with a vector, so the vector is written into row 0 and speaker 0 speaks.
+        `VitsModel.embed_speaker` is an `nn.Embedding` in all versions from 4.48 to 5.23.
+        """
+        return self._model.embed_speaker.weight
+
+    def _say(self, ids: list[int], row: torch.Tensor) -> np.ndarray:
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            self._speakers()[0] = row
+            torch.default_generator.manual_seed(0)
             return self._model(input_ids=torch.tensor([ids]), speaker_id=0).waveform[0].numpy()
 
 
-def _opened(source: str) -> tuple[torch.nn.Module, object]:
+def _opened(source: str) -> tuple[Any, Any]:
     tts = f"vits:{source}"
     try:
         from transformers import VitsModel, VitsTokenizer
-        from transformers.utils import is_phonemizer_available, is_uroman_available, logging
+        from transformers.utils import logging
     except ImportError:
         raise InputError(f"tts '{tts}': needs the package transformers; {INSTALL}") from None
     logging.disable_progress_bar()
     try:
-        model, told = VitsModel.from_pretrained(source, output_loading_info=True)
+        loaded: Any = VitsModel.from_pretrained(source, output_loading_info=True)
+        model, info = loaded
         tokenizer = VitsTokenizer.from_pretrained(source)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         reason = str(error).splitlines()[0][:200]
         raise InputError(f"tts '{tts}': {reason}; expected a VITS checkpoint of transformers") from None
-    if told["missing_keys"]:
-        missing = sorted(told["missing_keys"])
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
         raise InputError(f"tts '{tts}': {len(missing)} weights are missing, as {missing[0]}; expected all of them")
     if tokenizer.phonemize:
-        if not is_phonemizer_available():
+        if find_spec("phonemizer") is None:
             raise InputError(f"tts '{tts}': reads phonemes, which needs the package phonemizer; {INSTALL}")
         _find_espeak(tts)
-    if tokenizer.is_uroman and not is_uroman_available():
+    if tokenizer.is_uroman and find_spec("uroman") is None:
         raise InputError(f"tts '{tts}': reads romanised text, which needs the package uroman; pip install uroman")
     return model.eval(), tokenizer
 
 
 def _find_espeak(tts: str) -> None:
     """Points phonemizer at the system's espeak-ng, else at the one of the package espeakng-loader."""
-    from phonemizer.backend import EspeakBackend
-    from phonemizer.backend.espeak.wrapper import EspeakWrapper
+    from phonemizer.backend import EspeakBackend  # pyright: ignore[reportMissingImports] (an extra)
+    from phonemizer.backend.espeak.wrapper import EspeakWrapper  # pyright: ignore[reportMissingImports]
 
     if EspeakBackend.is_available():
         return
     try:
-        import espeakng_loader
+        import espeakng_loader  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise InputError(f"tts '{tts}': reads phonemes, which needs espeak-ng; {INSTALL}") from None
     EspeakWrapper.set_library(espeakng_loader.get_library_path())

@@ -1,7 +1,10 @@
 """The density is scikit-learn's and scipy's, samples lie on the encoder's range, and a generator survives disk."""
 
+import json
+
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
@@ -166,3 +169,23 @@ def test_the_reason_for_the_number_of_components_is_told():
     _, metrics = fit_generator(_bank(60))
     assert metrics["mixture_components"] == 3
     assert metrics["mixture_rule"] == "60 speakers, one component per 20 of them, 1 to 100"
+
+
+def test_a_generator_that_lacks_a_part_does_not_load_and_one_of_version_0_1_does(generator, tmp_path):
+    folder = generator.save(tmp_path / "generator", {})
+    config = json.loads((folder / "config.json").read_text())
+    old = {name: config[name] for name in ("kind", "vclip", "space", "speaker_id", "gender")}
+    (folder / "config.json").write_text(json.dumps(old | {"made_by": {}}))
+    opened = SpeakerGenerator.load(folder)
+    np.testing.assert_array_equal(opened.sample(5), generator.sample(5))
+    assert not opened.length_counts
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["means"]
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(InputError, match=r"not of the form that vclip .* reads .*means"):
+        SpeakerGenerator.load(folder)
+
+
+def test_bank_and_generator_print_a_summary(generator):
+    assert repr(generator.bank) == "SpeakerBank(200 speakers, 12-d, space 'test-voices', gender: 200 f)"
+    assert repr(generator).startswith("SpeakerGenerator(10 mixture components over ")

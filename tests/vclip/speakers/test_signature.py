@@ -1,7 +1,11 @@
 """The signature learns what a TTS makes of a speaker vector, and says which spaces it joins."""
 
+import json
+
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from vclip.config import load
 from vclip.errors import InputError, SpaceError
@@ -130,3 +134,45 @@ def test_the_option_names_of_version_0_1_are_still_read(tmp_path):
     assert (config.predicted, config.predicted_epochs) == (7, 3)
     assert load(SignatureConfig, None, ["foretold=0"]).predicted == 0
     assert config.model_dump()["predicted"] == 7
+
+
+def test_fitting_leaves_the_callers_random_numbers_alone():
+    speakers = _speakers(60)
+    quick = QUICK.model_copy(update={"max_epochs": 2, "dropout": 0.5})
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    fits = []
+    for seed in (3, 4):  # the caller's own seed changes nothing
+        torch.manual_seed(seed)
+        fits.append(fit_signature("made-up", "v", "v", speakers, _tts(speakers), quick)[0].predict(speakers))
+        if seed == 3:
+            assert torch.equal(torch.rand(3), expected)
+    np.testing.assert_array_equal(*fits)
+
+
+def test_a_signature_that_lacks_a_weight_does_not_load(fitted, tmp_path):
+    folder = fitted[0].save(tmp_path / "signature", {})
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["net.3.bias"]
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(InputError, match=r"not of the form that vclip .* reads"):
+        TTSSignature.load(folder)
+
+
+def test_a_folder_of_version_0_1_opens(fitted, tmp_path):
+    """`config.json` as it was written then: the former option names, no encoders."""
+    signature, _ = fitted
+    folder = signature.save(tmp_path / "signature", {"foretold_speakers": 0})
+    config = json.loads((folder / "config.json").read_text())
+    settings = {"speakers": 500, "foretold": 0, "foretold_epochs": 10}
+    old = {name: config[name] for name in ("kind", "vclip", "tts", "speaker_space", "voice_space", "model")}
+    made_by = {"config": {"signature": settings}, "speakers": "speakers"}
+    (folder / "config.json").write_text(json.dumps(old | {"made_by": made_by}))
+    opened = TTSSignature.load(folder)
+    np.testing.assert_array_equal(opened.predict(_speakers(5)), signature.predict(_speakers(5)))
+    assert opened.encoders == {}
+    assert SignatureConfig(**settings).predicted == 0
+
+
+def test_a_signature_says_what_it_joins(fitted):
+    assert "tts='made-up', 'voices' -> 'voices'" in repr(fitted[0])

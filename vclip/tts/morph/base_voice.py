@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hibari import Hibari, dsp
@@ -76,7 +77,8 @@ class BaseVoice:
 
     def _run_network(self, phonemes: str) -> Frames:
         feeds = {"ids": np.asarray([self._hibari.ids(phonemes)], np.int64), "speed": np.ones(1, np.float32)}
-        outputs = (output[0] for output in self._hibari.sess.run(None, feeds))
+        network: Any = self._hibari.sess
+        outputs = (output[0] for output in network.run(None, feeds))
         harmonic_log, _, noise_log, residual_log, _, pitch_hz = outputs  # (N_BINS, frames) each, (frames,)
         pulses = np.abs(dsp.stft(dsp.pulses(pitch_hz), len(pitch_hz))).T
         harmonic = (pulses * dsp.ex(harmonic_log.T)) ** 2

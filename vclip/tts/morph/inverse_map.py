@@ -2,7 +2,7 @@
 
 A regression from embeddings to controls, learned on morph voices, would have to extrapolate to people. The other way
 round it need not: a small network learns which embedding given controls yield (`VoiceModel`), and the controls are
-climbed, by gradient, to where that embedding's cosine with the asked one is highest.
+moved along the gradient to where that embedding's cosine with the requested one is highest.
 
 Removing the mean of the morph voices from both sides, or its own mean from each, so that people do not all fall on
 the same nearest corner, was tried with 261 LibriSpeech speakers and was not needed: the cosine of asked and obtained
@@ -82,13 +82,19 @@ class VoiceModel(nn.Module):
         return nn.functional.normalize(torch.relu(self.layers(2 * unit - 1)), dim=-1)
 
 
+def sobol(dimensions: int, seed: int) -> qmc.Sobol:
+    """Returns a scrambled Sobol sequence. scipy 1.15 renamed `seed` to `rng`, which draws other points."""
+    options: dict[str, Any] = {"seed": seed}
+    return qmc.Sobol(dimensions, **options)
+
+
 class MorphMap:
-    """A fitted VoiceModel, asked backwards."""
+    """A fitted VoiceModel, inverted by climbing its gradient."""
 
     def __init__(self, model: VoiceModel, calibration: Calibration):
         self.model = model.eval().requires_grad_(False)
         self.calibration = calibration
-        guesses = qmc.Sobol(len(calibration.ranges), seed=0).random_base2(GUESSES_LOG2)
+        guesses = sobol(len(calibration.ranges), 0).random_base2(GUESSES_LOG2)
         self._guesses = torch.from_numpy(guesses).float().clamp(0.02, 0.98)
         self._embeddings = self.model(self._guesses)
 
@@ -98,12 +104,12 @@ class MorphMap:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the network's weights and ranges; another one makes other voices of the same embeddings."""
+        """The hash of the network's weights and ranges, which decide the voice that an embedding gets."""
         weights = safetensors.torch.save(self.model.state_dict())
         return hashlib.sha256(weights + json.dumps(self.calibration.ranges).encode()).hexdigest()
 
     def embeddings(self, controls: Sequence[Controls]) -> np.ndarray:
-        """Returns the embeddings (n, dim) float32, unit norm, >= 0, that n voices are predicted to have."""
+        """Returns the embeddings (n, dim) float32, unit norm, >= 0, that the network predicts for n voices."""
         units = np.array([morph_controls.to_unit(c) for c in controls]).reshape(-1, len(morph_controls.NAMES))
         return self.model(torch.from_numpy(units).float()).numpy()
 
@@ -113,12 +119,12 @@ class MorphMap:
         return morph_controls.from_unit(unit[0].numpy())
 
     def predict_voices(self, embeddings: np.ndarray) -> np.ndarray:
-        """Returns the embeddings (n, dim) float32 predicted of the voices nearest to embeddings (n, dim)."""
+        """Returns the embeddings (n, dim) float32 predicted for the voices nearest to embeddings (n, dim)."""
         asked = torch.from_numpy(np.array(embeddings, dtype=np.float32))
         return torch.cat([self._nearest(some)[1] for some in asked.split(AT_ONCE)]).numpy()
 
     def _nearest(self, asked: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns controls (n, n_controls) on the unit cube, and what they are predicted to sound like (n, dim)."""
+        """Returns the nearest controls (n, n_controls) on the unit cube, and their predicted embeddings (n, dim)."""
         nearest = (asked @ self._embeddings.T).topk(CLIMBERS, dim=1).indices
         logits = torch.logit(self._guesses[nearest]).requires_grad_(True)  # (n, CLIMBERS, n_controls)
         optimizer = torch.optim.Adam([logits], lr=STEP_SIZE)
@@ -151,7 +157,8 @@ def load(folder: Path = HERE, *, hibari_sha256: str) -> MorphMap:
     path = folder / "morph.json"
     try:
         read: dict[str, Any] = json.loads(path.read_text())
-        calibration = Calibration(**read | {"ranges": {k: tuple(v) for k, v in read["ranges"].items()}})
+        ranges = {name: (low, high) for name, (low, high) in read.pop("ranges").items()}
+        calibration = Calibration(**read, ranges=ranges)
         weights = safetensors.torch.load((folder / "morph.safetensors").read_bytes())
         model = VoiceModel(len(calibration.ranges))
         model.load_state_dict({k: v.float() for k, v in weights.items()})

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -106,7 +107,8 @@ def _minimum_phase(log_magnitude: np.ndarray) -> np.ndarray:
     The causal half of the cepstrum, doubled (Oppenheim and Schafer, Discrete-Time Signal Processing). Spreading the
     pulses further, by group delays of 0.5 to 2 ms, was tried: peaks changed by less than 1.5 dB either way.
     """
-    cepstrum = scipy.fft.irfft(log_magnitude, dsp.N_FFT, axis=1)
+    cepstrum: Any = scipy.fft.irfft(log_magnitude, dsp.N_FFT, axis=1)  # scipy.fft has no types
     cepstrum[:, 1 : N_BINS - 1] *= 2
     cepstrum[:, N_BINS:] = 0
-    return np.exp(scipy.fft.rfft(cepstrum, axis=1, overwrite_x=True))
+    spectrum: Any = scipy.fft.rfft(cepstrum, axis=1, overwrite_x=True)
+    return np.exp(spectrum)
