@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from vclip import __version__
 from vclip.errors import InputError
@@ -131,6 +131,29 @@ def load(folder: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
     if config.get("kind") != kind:
         raise InputError(f"checkpoint {folder}: found kind '{config.get('kind')}', expected '{kind}'")
     return tensors, config, metrics
+
+
+def load_weights(folder: str | Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Puts the weights of a checkpoint into a model that was built for them.
+
+    Raises:
+        InputError: a weight is missing, unknown or of another shape; names the first few.
+    """
+    expected = model.state_dict()
+    lacking = [name for name in expected if name not in tensors]
+    unknown = [name for name in tensors if name not in expected]
+    shapes = [name for name in expected if name in tensors and tensors[name].shape != expected[name].shape]
+    for what, names in (
+        ("lacks weights", lacking),
+        ("has unknown weights", unknown),
+        ("has other shapes", shapes),
+    ):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise InputError(
+                f"checkpoint {folder}: {what} {', '.join(names[:3])}{more}; copy the folder again, or train again"
+            )
+    model.load_state_dict(dict(tensors))
 
 
 def encoders_of(config: Mapping[str, Any]) -> dict[str, str]:

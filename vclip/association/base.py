@@ -1,32 +1,47 @@
-"""What evaluation and search ask of a model: two embeddings, and a cosine between them."""
+"""What an association model is: two embeddings in one space, whose cosine says how well a voice suits a face.
 
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+`Association` is what evaluation and search ask of any model; `TwoSidedModel` is the base of those that come with the
+toolkit: it embeds arrays, keeps the calibration and the training people, and reads and writes checkpoints.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vclip import checkpoint
 from vclip.association.calibration import ScoreCalibration
+from vclip.association.metrics.scored_trials import ScoredTrials
 from vclip.association.projections import Standardize
+from vclip.errors import InputError, SpaceError
+
+KIND = "association"
+_SEEN = "seen"  # the tensor of a checkpoint that holds the hashes of the training people
 
 
 class Association(Protocol):
-    """Which voices suit which faces: the cosine of `embed_faces` and `embed_voices` says how well."""
+    """A face-voice association model: the cosine of `embed_faces` and `embed_voices` is its score."""
 
     face_space: str  # of the vectors that `embed_faces` takes
-    voice_space: str  # of those that `embed_voices` takes
-    face_input: Standardize  # its mean is that of the training faces
-    calibration: ScoreCalibration | None  # of its cosines, where they were calibrated
+    voice_space: str  # of the vectors that `embed_voices` takes
+    face_input: Standardize  # its mean is the mean of the training faces
+    calibration: ScoreCalibration | None  # from cosines to probabilities; None where it was not calibrated
     encoders: Mapping[str, str]  # space -> the spec that opens its encoder; empty where none is recorded
-    seen: np.ndarray  # (n,) int64, `Pairs.hashes` of everyone who had a part in training or in stopping it
+    # (n,) int64, `Pairs.hashes` of everyone who had a part in training or early stopping. Evaluation leaves these
+    # people out. Empty means unknown: test people may have been trained on, and every figure says so.
+    seen: np.ndarray
 
     def embed_faces(self, x: np.ndarray) -> np.ndarray:
-        """Returns (n, dim) float32, unit norm, of face vectors (n, d_face)."""
+        """Returns embeddings (n, dim) float32, unit norm, of face vectors (n, d_face)."""
         ...
 
     def embed_voices(self, e: np.ndarray) -> np.ndarray:
-        """Returns (n, dim) float32, unit norm, of voice vectors (n, d_voice)."""
+        """Returns embeddings (n, dim) float32, unit norm, of voice vectors (n, d_voice)."""
         ...
 
 
@@ -43,3 +58,144 @@ def device_of(model: Association) -> torch.device:
     """Returns the device of a torch model; other models are scored on the CPU."""
     parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
     return next((parameter.device for parameter in parameters), torch.device("cpu"))
+
+
+def training_people(model: Any) -> np.ndarray:
+    """Returns the hashes (n,) int64 of the people that a model records as its training people; empty if unknown."""
+    seen = getattr(model, "seen", None)
+    return np.zeros(0, np.int64) if seen is None else np.asarray(seen)
+
+
+class TwoSidedModel(nn.Module):
+    """Base of the association models: standardised inputs, embeddings of arrays, calibration, checkpoints.
+
+    Args:
+        face_space, voice_space: the spaces of the vectors.
+        d_face, d_voice: their dimensions.
+        seen: (n,) int64, `Pairs.hashes` of everyone in training or early stopping; empty means unknown.
+    """
+
+    about = ""  # one paragraph for a checkpoint's README
+    keys: tuple[str, ...] = ()  # of config.json, which only a checkpoint of this class has
+
+    def __init__(self, face_space: str, voice_space: str, d_face: int, d_voice: int, seen: np.ndarray | None = None):
+        super().__init__()
+        self.face_space, self.voice_space = face_space, voice_space
+        self.face_input, self.voice_input = Standardize(d_face), Standardize(d_voice)
+        self.seen = np.zeros(0, np.int64) if seen is None else seen
+        self.calibration: ScoreCalibration | None = None
+        self.encoders: dict[str, str] = {}
+
+    @abstractmethod
+    def project_faces(self, x: Tensor) -> Tensor:
+        """Returns embeddings (n, dim), unit norm, of face vectors (n, d_face)."""
+
+    @abstractmethod
+    def project_voices(self, e: Tensor) -> Tensor:
+        """Returns embeddings (n, dim), unit norm, of voice vectors (n, d_voice). Differentiable in e."""
+
+    @abstractmethod
+    def shape(self) -> dict[str, Any]:
+        """Returns the part of config.json that rebuilds the networks."""
+
+    @classmethod
+    @abstractmethod
+    def rebuilt(cls, config: Mapping[str, Any]) -> Self:
+        """Returns an untrained model with the shape that a config.json states."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.face_input.mean.device
+
+    def embed_faces(self, x: np.ndarray, space: str | None = None) -> np.ndarray:
+        """Returns embeddings (n, dim) float32, unit norm, of face vectors (n, d_face).
+
+        Raises:
+            SpaceError: `space`, where given, is not the face space that this model was trained on.
+        """
+        return self._embed(self.project_faces, x, space, self.face_space)
+
+    def embed_voices(self, e: np.ndarray, space: str | None = None) -> np.ndarray:
+        """Returns embeddings (n, dim) float32, unit norm, of voice vectors (n, d_voice).
+
+        Raises:
+            SpaceError: `space`, where given, is not the voice space that this model was trained on.
+        """
+        return self._embed(self.project_voices, e, space, self.voice_space)
+
+    @torch.inference_mode()
+    def _embed(
+        self, project: Callable[[Tensor], Tensor], x: np.ndarray, space: str | None, expected: str
+    ) -> np.ndarray:
+        if space is not None and space != expected:
+            raise SpaceError(space, expected, "association model")
+        self.eval()
+        vectors = torch.as_tensor(np.asarray(x, dtype=np.float32), device=self.device)
+        with torch.autocast(self.device.type, enabled=False):  # one precision, inside a bf16 training step too
+            return project(vectors).cpu().numpy()
+
+    def calibrate(self, trials: Sequence[ScoredTrials], seed: int = 0) -> None:
+        """Fits `calibration` to trials of people that the model was not trained on; see `ScoreCalibration.fit`."""
+        self.calibration = ScoreCalibration.fit(trials, seed)
+
+    def save(self, folder: str | Path, metrics: dict[str, Any], made_by: dict[str, Any] | None = None) -> Path:
+        """Writes a checkpoint folder and returns it.
+
+        Args:
+            folder: where to; see `checkpoint.save`.
+            metrics: JSON-ready measurements.
+            made_by: the resolved configuration and the data of the run.
+        """
+        config = {
+            "face_space": self.face_space,
+            "voice_space": self.voice_space,
+            **self.shape(),
+            "calibration": self.calibration and asdict(self.calibration),
+            "made_by": checkpoint.with_encoders(self.encoders, made_by),
+        }
+        return checkpoint.save(folder, KIND, {**self.tensors(), _SEEN: self.seen}, config, metrics, self.about)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> Self:
+        """Returns the model of a checkpoint folder, in evaluation mode.
+
+        Raises:
+            InputError: not a checkpoint, one of another kind of model, or one that lacks weights.
+        """
+        tensors, config, _ = checkpoint.load(folder, KIND)
+        method = recorded_method(config)
+        if method and not all(key in config for key in cls.keys):
+            raise InputError(
+                f"checkpoint {folder}: holds a model of the method '{method}', expected one of the class "
+                f"{cls.__name__}; vclip.load_association loads the models of all methods"
+            )
+        with checkpoint.as_it_was(folder):
+            model = cls.rebuilt(config)
+            model.seen = tensors.pop(_SEEN).numpy()
+            model.calibration = ScoreCalibration.of(config)
+            model.encoders = checkpoint.encoders_of(config)
+        checkpoint.load_weights(folder, model, model.completed(tensors))
+        return model.eval().to(device)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the weights to write."""
+        return self.state_dict()
+
+    def completed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the weights of a checkpoint with those that `tensors` left out."""
+        return dict(tensors)
+
+    def __repr__(self) -> str:
+        people = f"{len(self.seen):,} hashes of training people and clips" if len(self.seen) else "unknown"
+        return (
+            f"{type(self).__name__}({self.face_space!r} ({len(self.face_input.mean)}) with {self.voice_space!r} "
+            f"({len(self.voice_input.mean)}); {sum(p.numel() for p in self.parameters()):,} weights; "
+            f"{'calibrated' if self.calibration else 'not calibrated'}; trained on: {people})"
+        )
+
+
+def recorded_method(config: Mapping[str, Any]) -> str:
+    """Returns the spec of the method in a checkpoint's config.json; "" where none is recorded."""
+    made_by = config.get("made_by")
+    found = (made_by if isinstance(made_by, dict) else {}).get("method") or config.get("method")
+    return found if isinstance(found, str) else ""

@@ -1,10 +1,10 @@
-"""From cosines to probabilities of a match: logistic (Platt) calibration on people who were held out.
+"""From cosines to probabilities of a match: logistic (Platt) calibration on held-out people.
 
 log P(s | match) / P(s | no match) = a s + b,    P(match | s) = 1 / (1 + exp(-(a s + b + log prior / (1 - prior))))
 
 The trials of one person and those of two weigh the same in the fit, whatever their numbers, so that a s + b is a log
-likelihood ratio, which any prior may be added to (Brummer and du Preez, Application-independent evaluation of speaker
-detection, 2006, whose `Cllr` is `cost` here).
+likelihood ratio, to which any prior may be added (Brummer and du Preez, Application-independent evaluation of speaker
+detection, 2006).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,28 +17,28 @@ from vclip.association.metrics.scored_trials import ScoredTrials
 from vclip.errors import InputError
 
 PRIOR = 0.5
-MOST_NEGATIVES = 1_000_000  # more say nothing new about two parameters
+MOST_NEGATIVES = 1_000_000  # more tell nothing new about two parameters
 
 
 @dataclass(frozen=True)
 class ScoreCalibration:
-    """What a cosine says of a match, in nats: `scale * cosine + offset`."""
+    """The log likelihood ratio of a match, in nats: `scale * cosine + offset`."""
 
     scale: float
     offset: float
-    positives: int  # trials of people held out, on which it was fitted
+    positives: int  # trials of held-out people that it was fitted to
     negatives: int
 
     @classmethod
     def fit(cls, trials: Sequence[ScoredTrials], seed: int = 0) -> "ScoreCalibration":
-        """Returns that of the least cost on trials.
+        """Returns the calibration with the least cost on trials.
 
         Args:
             trials: of people that the scoring model was not trained on.
             seed: draws the negatives where there are more than MOST_NEGATIVES.
 
         Raises:
-            InputError: there is no trial of one person, or none of two.
+            InputError: no trial is of one person, or none of two.
         """
         positive, negative = (
             np.concatenate([part.scores[part.same == same] for part in trials]) for same in (True, False)
@@ -52,7 +52,7 @@ class ScoreCalibration:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "ScoreCalibration | None":
-        """Returns that of a model's saved configuration; None where it was made before there were any."""
+        """Returns the calibration of a checkpoint's config.json, or None where it has none (very old models)."""
         return cls(**saved) if (saved := config.get("calibration")) else None
 
     def log_ratio(self, cosines: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ class ScoreCalibration:
 
         Args:
             cosines: of the model.
-            prior: that of a face and a voice before they are compared; 0.5 where as many match as do not.
+            prior: the probability of a match before comparing; 0.5 where as many pairs match as do not.
 
         Raises:
             InputError: the prior is not between 0 and 1.
@@ -76,44 +76,24 @@ class ScoreCalibration:
         return expit(self.log_ratio(cosines) + np.log(prior / (1 - prior)))
 
 
-def cost(ratio: np.ndarray, same: np.ndarray) -> float:
-    """Returns Cllr in bits: 0 is perfect, 1 what saying nothing costs, more is misleading.
-
-    Args:
-        ratio: (trials,) log likelihood ratios in nats.
-        same: (trials,) bool.
-    """
-    return float(np.logaddexp(0, -ratio[same]).mean() + np.logaddexp(0, ratio[~same]).mean()) / (2 * np.log(2))
-
-
 def _logistic(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
-    """Returns scale and offset of the least cost, both kinds of trials weighing the same, by Newton's method.
+    """Returns scale and offset of the least cost, both kinds of trials weighing the same.
 
-    As Platt (Probabilistic outputs for support vector machines, 1999) the targets are not quite 1 and 0, so that
-    scores that separate the two perfectly do not give an endless scale.
+    As in Platt (Probabilistic outputs for support vector machines, 1999) the targets are not quite 1 and 0, so that
+    scores that separate the two perfectly do not give an endless scale: each trial counts with both labels, weighted.
     """
-    from scipy.special import expit
+    from sklearn.linear_model import LogisticRegression  # slow to import
 
     scores = np.concatenate([positive, negative])
     weight = np.repeat([0.5 / len(positive), 0.5 / len(negative)], [len(positive), len(negative)])
     target = np.repeat([1 - 1 / (len(positive) + 2), 1 / (len(negative) + 2)], [len(positive), len(negative)])
     mean, spread = scores.mean(), max(float(scores.std()), 1e-12)
-    x = np.stack([(scores - mean) / spread, np.ones(len(scores))], 1)
-    beta = np.zeros(2)
-
-    def loss(beta: np.ndarray) -> float:
-        z = x @ beta
-        return float(weight @ (np.logaddexp(0, z) - target * z))
-
-    for _ in range(50):
-        probability = expit(x @ beta)
-        gradient = x.T @ (weight * (probability - target))
-        curvature = (x * (weight * probability * (1 - probability))[:, None]).T @ x + 1e-12 * np.eye(2)
-        step, size = np.linalg.solve(curvature, gradient), 1.0
-        while loss(beta - size * step) > loss(beta) and size > 1e-6:
-            size /= 2
-        beta = beta - size * step
-        if np.abs(gradient).max() < 1e-10:
-            break
-    scale = beta[0] / spread
-    return float(scale), float(beta[1] - scale * mean)
+    x = ((scores - mean) / spread)[:, None]
+    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10, max_iter=100)  # no penalty
+    model.fit(
+        np.concatenate([x, x]),
+        np.repeat([1, 0], len(x)),
+        np.concatenate([weight * target, weight * (1 - target)]),
+    )
+    scale = float(model.coef_[0, 0]) / spread
+    return scale, float(model.intercept_[0]) - scale * mean

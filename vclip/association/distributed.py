@@ -1,8 +1,8 @@
-"""Several processes that train one model as one would: each embeds its share of every batch.
+"""Distributed training: several processes train one model, each embedding its share of every batch.
 
-The loss is of the whole batch: embeddings are gathered across ranks, as CLIP does it, the gradient of each goes back
-to the rank that made it, and the gradients of the weights are summed. So any number of ranks takes the same steps,
-but for rounding and for what is drawn at random. Where `torch.distributed` was not set up, a process is alone.
+The loss is that of the whole batch: embeddings are gathered across ranks, as CLIP does, each gradient goes back to
+the rank that made the embedding, and the gradients of the weights are summed. So any number of ranks takes the same
+steps, up to rounding and random noise. Without `torch.distributed` a process is alone.
 """
 
 from collections.abc import Callable
@@ -18,30 +18,35 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Distributed:
-    """Which process this is, and of how many."""
+    """The place of this process in a distributed run.
 
-    number: int = 0
-    count: int = 1
+    Args:
+        rank: the number of this process, from 0 on.
+        world_size: the number of processes.
+    """
+
+    rank: int = 0
+    world_size: int = 1
 
     @classmethod
     def here(cls) -> "Distributed":
-        """Returns those that `torch.distributed` was set up with; Ray Train does that."""
+        """Returns the place that `torch.distributed` was set up with, as by Ray Train; alone without it."""
         if not (dist.is_available() and dist.is_initialized()):
             return cls()
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property
     def first(self) -> bool:
-        """Whether this process speaks for all."""
-        return self.number == 0
+        """Whether this is rank 0, which evaluates, writes and reports."""
+        return self.rank == 0
 
     def share(self, size: int) -> slice:
-        """Returns the rows of a batch of this size that are this rank's."""
-        return slice(size * self.number // self.count, size * (self.number + 1) // self.count)
+        """Returns this rank's rows of a batch of `size` rows."""
+        return slice(size * self.rank // self.world_size, size * (self.rank + 1) // self.world_size)
 
     def gathered(self, mine: Tensor, size: int) -> Tensor:
-        """Returns the rows (size, ...) of all ranks' shares, without a graph."""
-        if self.count == 1:
+        """Returns the rows (size, ...) of all ranks, given this rank's share; without a graph."""
+        if self.world_size == 1:
             return mine.detach()
         whole = mine.new_zeros(size, *mine.shape[1:])
         whole[self.share(size)] = mine.detach()
@@ -49,8 +54,8 @@ class Distributed:
         return whole
 
     def sum_gradients(self, model: nn.Module) -> None:
-        """Makes the gradients of all weights the sum of all ranks'."""
-        if self.count == 1:
+        """Replaces the gradients of all weights by their sums over the ranks."""
+        if self.world_size == 1:
             return
         weights = [p for p in model.parameters() if p.requires_grad]
         sums = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in weights])
@@ -59,14 +64,14 @@ class Distributed:
             weight.grad = total.view_as(weight)
 
     def share_weights(self, model: nn.Module) -> None:
-        """Gives all ranks the first one's weights and buffers."""
-        if self.count > 1:
+        """Copies the weights and buffers of rank 0 to all ranks."""
+        if self.world_size > 1:
             for tensor in model.state_dict().values():
                 dist.broadcast(tensor, 0)
 
-    def first_says(self, value: Callable[[], T]) -> T:
-        """Returns on all ranks what the first one finds; the others do not look."""
-        if self.count == 1:
+    def from_first(self, value: Callable[[], T]) -> T:
+        """Returns on all ranks what `value` returns on rank 0; the other ranks do not call it."""
+        if self.world_size == 1:
             return value()
         found = [value() if self.first else None]
         dist.broadcast_object_list(found, 0)

@@ -1,9 +1,8 @@
-"""The training loop that all methods share: AdamW, a running average of the weights, early stopping on people held
-out.
+"""The training loop of all methods: AdamW, a running average of the weights, early stopping on held-out people.
 
-The model kept is the best on those people, step 0 included. A run writes its state now and then and goes on from
-there to the very same result: what a step draws depends on the seed and the step alone. Several ranks
-(`vclip.association.distributed`) make one run.
+The model kept is the best on those people, step 0 included. A run saves its state regularly and resumes from it with
+exactly the same result: what a step draws depends on the seed and the step alone. The caller's random generators are
+left as they were. Several processes (`vclip.association.distributed`) make one run.
 """
 
 import copy
@@ -19,25 +18,27 @@ from pydantic import Field
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vclip.association.distributed import Distributed
 from vclip.association.pairs import Pairs
+from vclip.association.randomness import seed_all, seeded
 from vclip.config import Settings
 from vclip.errors import InputError
 
 
 class Batches:
-    """Rows of faces and voices that belong together.
+    """Batches of matching face and voice rows, a function of the seed and the step alone.
 
-    The people of a batch differ, so that nobody is their own negative; each stands for one clip, and each clip for
-    `views` of its faces and voices, drawn anew each time. An epoch has everybody once.
+    The people of a batch differ, so that nobody is their own negative. Each person is represented by one random clip,
+    and each clip by `views` random faces and voices. An epoch has everybody once.
 
     Args:
-        pairs: clips with known people.
+        pairs: clips with known identities.
         size: people in a batch; all of them where there are fewer.
-        seed: of the order and of what is drawn.
-        views: faces and voices of each.
-        among: clips (C,) bool, whole people, that are drawn from; all if None.
+        seed: of the order and the draws.
+        views: faces and voices drawn per person.
+        among: clips (C,) bool, whole people, to draw from; all if None.
     """
 
     def __init__(self, pairs: Pairs, size: int, seed: int, views: int = 1, among: np.ndarray | None = None):
@@ -51,11 +52,11 @@ class Batches:
 
     @property
     def epoch(self) -> int:
-        """Steps in which everybody is drawn once."""
+        """The number of steps in which everybody is drawn once."""
         return len(self._people) // self.size
 
     def at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the rows of faces and those of voices, each (size, views), of a step, from 1 on."""
+        """Returns the rows of faces and the rows of voices, each (size, views), of a step (from 1 on)."""
         epoch, number = divmod(step - 1, self.epoch)
         if epoch != self._epoch:
             self._epoch = epoch
@@ -69,7 +70,7 @@ class Batches:
 
 
 class _Groups:
-    """Rows by group number, for drawing a random row of each of many groups at once."""
+    """Rows by group number, to draw one random row of each of many groups at once."""
 
     def __init__(self, group: np.ndarray):
         self._rows = np.argsort(group, kind="stable")
@@ -83,11 +84,11 @@ class _Groups:
 Quality = Callable[[nn.Module], float]
 OnStep = Callable[[int, int, float], None]
 
-RANK_SEEDS = 1 << 40  # apart, so that no rank draws what another one drew
+RANK_SEEDS = 1 << 40  # between the seeds of two group, so that no two draw the same numbers
 
 
 class LoopConfig(Settings):
-    """How long and how fast a model is trained."""
+    """How long and how fast a model is trained, and where."""
 
     max_steps: int = Field(3000, ge=0)
     learning_rate: float = Field(3e-4, gt=0)
@@ -97,12 +98,12 @@ class LoopConfig(Settings):
     patience: int = Field(15, ge=1, description="evaluations without a better dev AUC before training stops")
     seed: int = Field(0, ge=0)
     device: str = Field("", pattern=r"^(|cpu|cuda(:\d+)?|mps)$", description="empty takes a GPU if there is one")
-    precision: str = Field("float32", pattern="^(float32|bf16)$", description="of the products in a step")
+    precision: str = Field("float32", pattern="^(float32|bf16)$", description="of the matrix products in a step")
 
 
 @dataclass
 class History:
-    """What training saw; one entry per evaluation."""
+    """The course of a training: one entry per evaluation on held-out people."""
 
     step: list[int] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)  # mean since the last evaluation; NaN at step 0
@@ -113,9 +114,15 @@ class History:
     def best_dev_auc(self) -> float:
         return max(self.dev_auc)
 
+    def __str__(self) -> str:
+        if not self.step:
+            return "no evaluation yet"
+        steps = f"{self.step[-1]} steps, {len(self.step)} evaluations"
+        return f"{steps}; best dev AUC {self.best_dev_auc:.3f} at step {self.best_step}"
+
 
 def mean_history(runs: Sequence[History]) -> History:
-    """Returns the mean of runs over the same steps; one that stopped early stays where it was."""
+    """Returns the mean of several runs; a run that stopped early keeps its last values."""
     steps = max((run.step for run in runs), key=len)
     curves = [[_lengthened(curve, len(steps)) for curve in (run.loss, run.dev_auc)] for run in runs]
     loss, dev_auc = np.mean(curves, axis=0).tolist()
@@ -127,7 +134,7 @@ def _lengthened(values: list[float], count: int) -> list[float]:
 
 
 def device_of(config: LoopConfig) -> torch.device:
-    """Returns the device that a configuration names, or the best there is."""
+    """Returns the device that a configuration names, or a GPU if there is one, else the CPU."""
     return torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
@@ -143,32 +150,45 @@ def run(
     """Returns the best model, in evaluation mode, and the history.
 
     Args:
-        model: on its device, as it starts.
-        backward: takes a step's number, from 1 on; leaves its gradients in the parameters, of several ranks each its
-            part, and returns its loss.
-        quality: judges a model on people held out, higher is better; None keeps the last model.
-        config: see there.
+        model: the initialised model, on its device.
+        backward: takes the number of a step (from 1 on), adds this rank's part of the gradients to the parameters,
+            and returns the loss.
+        quality: returns how good a model is on held-out people, higher is better; None keeps the last model.
+        config: steps, optimizer, averaging, early stopping.
         on_step: called with (step, max_steps, last quality).
-        state: a file for the state of the run, written at each evaluation and read where it is there; it is deleted
-            at the end.
-        epoch: steps in which everybody is seen once.
+        state: a file for the state of the run: read if it exists, written at each evaluation, deleted at the end.
+        epoch: steps in which everybody is drawn once.
 
     Raises:
-        InputError: `state` is of another run.
+        InputError: `state` is of another run (data or configuration).
     """
+    with seeded(config.seed, device_of(config)):
+        return _run(model, backward, quality, config, on_step, state, epoch)
+
+
+def _run(
+    model: nn.Module,
+    backward: Callable[[int], float],
+    quality: Quality | None,
+    config: LoopConfig,
+    on_step: OnStep | None,
+    state: Path | None,
+    epoch: int,
+) -> tuple[nn.Module, History]:
     run = _Run(model, config)
-    if kept := run.ranks.first_says(lambda: _read(state)):
+    if kept := run.group.from_first(lambda: _read(state)):
         run.load(kept, state)
     else:
         run.judge(0, float("nan"), quality)
     losses: list[float] = []
     every = config.evaluate_every or max(10, epoch // 2)
+    device = device_of(config)
     trainable = any(p.requires_grad for p in model.parameters())
     for step in range(run.history.step[-1] + 1, config.max_steps + 1 if trainable else 0):
         run.model.train()
-        torch.manual_seed(config.seed * 1_000_003 + step + run.ranks.number * RANK_SEEDS)
+        seed_all(config.seed * 1_000_003 + step + run.group.rank * RANK_SEEDS, device)
         run.optimizer.zero_grad()
-        with torch.autocast(device_of(config).type, torch.bfloat16, enabled=config.precision == "bf16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             losses.append(backward(step))
         run.advance()
         if step % every == 0:
@@ -176,39 +196,40 @@ def run(
             losses = []
             if quality and step - run.history.best_step >= config.patience * every:
                 break
-            if state is not None and run.ranks.first:
+            if state is not None and run.group.first:
                 run.save(state)
         if on_step:
             on_step(step, config.max_steps, run.history.dev_auc[-1])
     if not quality:
-        run.best = run.average  # the steps since the last evaluation count too
-    if state is not None and run.ranks.first:
+        run.best = run.average  # with the steps since the last evaluation
+    if state is not None and run.group.first:
         state.unlink(missing_ok=True)
     return run.best.eval(), run.history
 
 
 class _Run:
-    """The model as it is, its running average, the best average so far, the optimizer and the history."""
+    """The state of a run: the model, its running average, the best average so far, the optimizer and the history."""
 
     def __init__(self, model: nn.Module, config: LoopConfig):
-        self.ranks = Distributed.here()
-        self.ranks.share_weights(model)
+        self.group = Distributed.here()
+        self.group.share_weights(model)
         self.model, self.config, self.name = model, config, _name_of(model, config)
         self.average, self.best = copy.deepcopy(model), copy.deepcopy(model)
         self.optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self._update_average = get_ema_multi_avg_fn(config.average)
         self.history = History()
 
     @torch.no_grad()
     def advance(self) -> None:
-        self.ranks.sum_gradients(self.model)
+        self.group.sum_gradients(self.model)
         self.optimizer.step()
-        slow, fast = (list(m.parameters()) for m in (self.average, self.model))
-        torch._foreach_lerp_(slow, fast, 1 - self.config.average)
+        average, current = (list(m.parameters()) for m in (self.average, self.model))
+        self._update_average(average, current, 0)
         for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
             mine.copy_(theirs)
 
     def judge(self, step: int, loss: float, quality: Quality | None) -> None:
-        value = self.ranks.first_says(lambda: quality(self.average.eval())) if quality else float("nan")
+        value = self.group.from_first(lambda: quality(self.average.eval())) if quality else float("nan")
         if not quality or not self.history.dev_auc or value > self.history.best_dev_auc:
             self.history.best_step, self.best = step, copy.deepcopy(self.average)
         self.history.step.append(step)
@@ -233,7 +254,7 @@ class _Run:
         about, tensors = kept
         if about.get("run") != self.name:
             raise InputError(
-                f"training state {path}: of another run (data or configuration); delete it to start anew"
+                f"training state {path}: found another run (data or configuration); delete it to start anew"
             )
         device = next(self.model.parameters()).device
         tensors = {name: value.to(device) for name, value in tensors.items()}
@@ -253,7 +274,7 @@ class _Run:
 
 
 def _read(state: Path | None) -> tuple[dict[str, str], dict[str, Tensor]] | None:
-    """Returns what stands in the file of a state, if there is one: facts and tensors."""
+    """Returns the metadata and tensors of a state file, or None where there is none."""
     if state is None or not state.is_file():
         return None
     with safe_open(state, "pt") as file:
@@ -261,7 +282,7 @@ def _read(state: Path | None) -> tuple[dict[str, str], dict[str, Tensor]] | None
 
 
 def _name_of(model: nn.Module, config: LoopConfig) -> str:
-    """Equal for two runs only where they would go the same way: the weights at the start come of the data too."""
+    """Returns a digest of configuration and initial weights; equal only for runs that take the same course."""
     digest = hashlib.sha256(config.model_dump_json(exclude={"device", "max_steps"}).encode())
     for key, value in model.state_dict().items():
         digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -12,7 +13,7 @@ from vclip.errors import InputError
 PER_CLIP = ("clip_id", "video_id", "identity", "gender", "nationality", "age")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pairs:
     """C clips with one or more face vectors and one or more voice vectors each: views of one face-voice pair."""
 
@@ -24,23 +25,37 @@ class Pairs:
     video_id: np.ndarray  # (C,) str
     identity: np.ndarray  # (C,) str, "" where unknown
     gender: np.ndarray  # (C,) str, "" where unknown
-    nationality: np.ndarray = field(default=None)  # (C,) str, "" where unknown; all of them if not given
-    age: np.ndarray = field(default=None)  # (C,) str, as "34" or "30-39", "" where unknown; all of them if not given
+    nationality: np.ndarray = field(
+        default_factory=lambda: np.empty(0, str)
+    )  # (C,) str, "" where unknown; everywhere if not given
+    age: np.ndarray = field(
+        default_factory=lambda: np.empty(0, str)
+    )  # (C,) str such as "34" or "30-39", "" where unknown
     doubtful: csr_matrix | None = None  # (C, C) bool, symmetric: clips of two identities that may be one person
 
     def __post_init__(self) -> None:
         for name in ("nationality", "age"):
-            if getattr(self, name) is None:
+            if not len(getattr(self, name)):
                 object.__setattr__(self, name, np.full(len(self.clip_id), "", dtype=str))
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray]) -> "Pairs":
-        """Returns the pairs of named arrays, as `Store.pairs()` gives them; names that are no field are left out."""
-        needed = [f.name for f in fields(cls) if f.name in arrays or f.default is MISSING]
+    def of(cls, arrays: Mapping[str, Any]) -> "Pairs":
+        """Returns the pairs of named arrays, as `Store.pairs()` gives them; other names are ignored."""
+        needed = [
+            f.name for f in fields(cls) if f.name in arrays or (f.default is MISSING and f.default_factory is MISSING)
+        ]
         return cls(**{name: arrays[name] for name in needed})
 
     def __len__(self) -> int:
         return len(self.clip_id)
+
+    def __repr__(self) -> str:
+        people, unnamed = len(set(self.identity) - {""}), int(np.sum(self.identity == ""))
+        return (
+            f"Pairs({len(self):,} clips of {people:,} people{f', {unnamed:,} unnamed' if unnamed else ''}; "
+            f"{len(self.faces):,} face vectors ({self.faces.shape[1]}), "
+            f"{len(self.voices):,} voice vectors ({self.voices.shape[1]}))"
+        )
 
     def select(self, clips: np.ndarray) -> "Pairs":
         """Returns the clips of a boolean mask (C,), with their views."""
@@ -60,7 +75,7 @@ class Pairs:
         """Returns a person number (C,) for each clip: equal where the identity is.
 
         Raises:
-            InputError: a clip has no identity, so that nobody can tell who must not be on both sides of a split.
+            InputError: a clip has no identity, so nobody can tell who must not be on both sides of a split.
         """
         unknown = int(np.sum(self.identity == ""))
         if unknown:
@@ -70,17 +85,17 @@ class Pairs:
         return np.unique(self.identity, return_inverse=True)[1]
 
     def doubts_among(self, clips: np.ndarray) -> np.ndarray | None:
-        """Returns which pairs (batch, batch) bool of clips (batch,) may be of one person; None if none is known."""
+        """Returns which pairs (batch, batch) bool of the clips (batch,) may be of one person; None if unknown."""
         return None if self.doubtful is None else self.doubtful[clips][:, clips].toarray()
 
     def hashes(self) -> np.ndarray:
-        """Returns hashes (n,) int64 of all identities and all clips: by these a model knows whom it has seen."""
+        """Returns hashes (n,) int64 of all identities and clips, by which a model records its training people."""
         return np.unique(np.concatenate([hashes_of("identity", self.identity), hashes_of("clip", self.clip_id)]))
 
     def seen_in(self, hashes: np.ndarray) -> np.ndarray:
-        """Returns which clips (C,) bool are of people of whom the identity, or any clip, is among `hashes`.
+        """Returns which clips (C,) bool are of people whose identity, or any of whose clips, is among `hashes`.
 
-        The clips matter where identities were made up: another run may give the same person another name.
+        The clips matter for pseudo-identities: another run may give the same person another name.
         """
         seen = np.isin(hashes_of("identity", self.identity), hashes) | np.isin(
             hashes_of("clip", self.clip_id), hashes
@@ -106,7 +121,7 @@ class Pairs:
         return self.select(~dev), self.select(dev)
 
     def held_out(self, fraction: float, seed: int, most: int | None = None) -> np.ndarray:
-        """Returns which clips (C,) bool are of so large a fraction of the people, and of at most so many.
+        """Returns which clips (C,) bool belong to a random `fraction` of the people, at most `most` of them.
 
         Raises:
             InputError: too few people for two sides of two people each.
@@ -122,20 +137,20 @@ class Pairs:
 def clip_means(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
     """Returns the mean (n_clips, dim) float32 of the views (n, dim) of each clip; `clip` (n,) is their row."""
     if np.array_equal(clip, np.arange(n_clips)):
-        return views  # one each: a million of them need not be copied
+        return views  # one each: no copy of a million
     sums = np.zeros((n_clips, views.shape[1]), np.float32)
     np.add.at(sums, clip, views)
     return sums / np.maximum(np.bincount(clip, minlength=n_clips), 1)[:, None].astype(np.float32)
 
 
 def mean_direction(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
-    """Returns `clip_means`, normed."""
+    """Returns `clip_means` scaled to unit norm."""
     means = clip_means(views, clip, n_clips)
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
 
 
 def hashes_of(kind: str, names: np.ndarray) -> np.ndarray:
-    """Returns hashes (n,) int64 of names (n,) of a kind, "identity" or "clip"."""
+    """Returns hashes (n,) int64 of the names (n,) of one kind, "identity" or "clip"."""
     unique, row = np.unique(names, return_inverse=True)
     digests = (hashlib.blake2b(f"{kind}:{name}".encode(), digest_size=8).digest() for name in unique.tolist())
     return np.frombuffer(b"".join(digests), dtype="<i8")[row]

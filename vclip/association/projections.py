@@ -13,6 +13,9 @@ CHUNK = 65_536  # rows; a million at once would be held twice
 class Standardize(nn.Module):
     """Subtracts the training mean and divides by one scale, so that cosines are between deviations from the mean."""
 
+    mean: Tensor  # (dim,)
+    scale: Tensor  # ()
+
     def __init__(self, dim: int):
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))

@@ -1,37 +1,38 @@
-"""Training of the association model: vectors in memory, a contrastive loss, early stopping on the AUC of strangers.
+"""Training of the association model: vectors in memory, a contrastive loss, early stopping on held-out people.
 
-Notable: both projections start as linear maps in closed form, whose shrinkage is chosen by cross-validation over the
-training people. It says how far the data is from enough, so noise, dropout and label smoothing go by it too: full on
-hundreds of pairs, next to nothing on a million.
+Both projections start as closed-form linear maps, whose shrinkage is chosen by cross-validation over the training
+people. The shrinkage measures how far the data is from enough, so it also scales noise, dropout and label smoothing:
+full on hundreds of pairs, next to nothing on a million.
 
-Where people are few, nobody is held out for good: how long to train is found on folds, and the model is then trained
-on everybody for as long. The people held out also say what a cosine is worth (`calibration`). A step reads no disk,
-and one seed gives one result on one device. Every part can be switched off, which gives the paper's recipe as printed
-and its ablations (configs/).
+With few people, nobody is held out for good: the number of steps is found on folds, and the model is then trained on
+everybody for that long. The held-out people also calibrate the cosines (`calibration`). A step reads no disk, and one
+seed gives one result on one device; the caller's random generators are left as they were. Every part can be switched
+off, which gives the paper's recipe as printed and its ablations (configs/).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from vclip.association import linear
 from vclip.association.base import Association
-from vclip.association.calibration import ScoreCalibration
 from vclip.association.distributed import Distributed
 from vclip.association.evaluation import clip_scores
 from vclip.association.grad_cache import backward
 from vclip.association.loop import Batches, History, LoopConfig, OnStep, device_of, mean_history, run
-from vclip.association.losses import LOSSES, clip_loss
+from vclip.association.losses import LOSSES, Loss, clip_loss
 from vclip.association.metrics import ScoredTrials, all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.association.pairs import Pairs, clip_means
+from vclip.association.projections import Standardize
+from vclip.association.randomness import seeded
 from vclip.errors import InputError
 
 FOLDS = 5
@@ -59,7 +60,6 @@ class TrainConfig(LoopConfig):
         1.2, ge=0, description="standard deviation, in that of the standardized vectors; at full shrinkage"
     )
     label_smoothing: float = Field(0.13, ge=0, lt=1, description="at full shrinkage, as dropout")
-    compile: bool = Field(False, description="the networks by torch.compile; needs a C++ compiler")
     dev_fraction: float = Field(0.15, gt=0, lt=1, description="of the people, held out to know when to stop")
     dev_people: int = Field(2000, ge=2, description="of them, at most")
     cross_fit_below: int = Field(
@@ -76,15 +76,15 @@ def train(
     state: Path | None = None,
     fit_one: Callable[..., tuple[Any, History]] | None = None,
 ) -> tuple[Any, History]:
-    """Returns the model of the best dev AUC, and the history; with few people, the mean over folds of them.
+    """Returns the model with the best dev AUC and the history; with few people, the mean history over folds.
 
     Args:
         pairs: clips of at least four people; the dev people are split off here.
         face_space, voice_space: the spaces of the vectors in `pairs`; the model carries them.
         config: defaults to TrainConfig().
         on_step: called with (step, max_steps, last dev AUC); with folds, steps of all of them.
-        state: a file that the run goes on from where it was interrupted, see `loop.run`; not with folds.
-        fit_one: `fit` of another method.
+        state: a file from which an interrupted run resumes, see `loop.run`; not used with folds.
+        fit_one: the `fit` of another method.
 
     Raises:
         InputError: too few people.
@@ -98,9 +98,7 @@ def train(
             model, history = fit(pairs, dev, *spaces, config, on_step, state, among=~held_out)
         else:
             model, history = fit_one(pairs.select(~held_out), dev, *spaces, config, on_step, state)
-        model.calibration = ScoreCalibration.fit(
-            [trials_of(model, some_clips(dev, DEV_CLIPS, config.seed))], config.seed
-        )
+        _calibrate(model, [trials_of(model, some_clips(dev, DEV_CLIPS, config.seed))], config.seed)
         return model, history
     fold, runs, trials = pairs.folds(FOLDS, config.seed), [], []
     total = (FOLDS + 1) * config.max_steps
@@ -112,14 +110,20 @@ def train(
     history = mean_history(runs)
     whole = config.model_copy(update={"max_steps": history.best_step})
     model, _ = fit_one(pairs, None, *spaces, whole)
-    model.calibration = ScoreCalibration.fit(trials, config.seed)
+    _calibrate(model, trials, config.seed)
     if on_step:
         on_step(total, total, history.best_dev_auc)
     return model, history
 
 
+def _calibrate(model: Any, trials: Sequence[ScoredTrials], seed: int) -> None:
+    """Calibrates a model that can be calibrated; see `TwoSidedModel.calibrate`."""
+    if hasattr(model, "calibrate"):
+        model.calibrate(trials, seed)
+
+
 def trials_of(model: Association, dev: Pairs) -> ScoredTrials:
-    """Returns the trials of all faces with all voices of people held out."""
+    """Returns the trials of all faces with all voices of held-out people."""
     return all_trials(clip_scores(model, dev), dev.people())
 
 
@@ -137,10 +141,13 @@ def fit(
     state: Path | None = None,
     among: np.ndarray | None = None,
 ) -> tuple[AssociationModel, History]:
-    """As `train`, with the dev clips given; with none all steps are made, and the last model is kept.
+    """Returns the model trained on given clips, and the history: `train` for one split.
 
     Args:
-        among: clips (C,) bool of `pairs` that are trained on, whole people; all if None.
+        pairs: the clips to train on.
+        dev: the clips for early stopping; without them all steps are made and the last model is kept.
+        face_space, voice_space, config, on_step, state: as of `train`.
+        among: clips (C,) bool of `pairs` to train on, whole people; all if None.
 
     Raises:
         InputError: a person is on both sides, or the configuration contradicts itself.
@@ -154,52 +161,81 @@ def fit(
         )
     if config.start != "random" and not config.model.linear:
         raise InputError(f"train.start = '{config.start}' needs train.model.linear; without it start=random")
-    device = device_of(config)
-    torch.manual_seed(config.seed)
-    d_face, d_voice = pairs.faces.shape[1], pairs.voices.shape[1]
-    model = AssociationModel(face_space, voice_space, d_face, d_voice, config.model).to(device)
-    faces, voices = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (pairs.faces, pairs.voices))
+    with seeded(config.seed, device_of(config)):
+        return _fit(pairs, dev, face_space, voice_space, config, loss, on_step, state, among)
+
+
+def _fit(
+    pairs: Pairs,
+    dev: Pairs | None,
+    face_space: str,
+    voice_space: str,
+    config: TrainConfig,
+    loss: Loss,
+    on_step: OnStep | None,
+    state: Path | None,
+    among: np.ndarray | None,
+) -> tuple[AssociationModel, History]:
+    device, group = device_of(config), Distributed.here()
+    batches = Batches(pairs, config.batch_size, config.seed, config.views, among)
+    if batches.size < group.world_size:
+        raise InputError(f"a batch of {batches.size} people cannot be shared by {group.world_size} processes")
     known = some_clips(pairs, START_CLIPS, config.seed, among)
-    model.face_input.fit(torch.as_tensor(known.faces, dtype=torch.float32, device=device))
-    model.voice_input.fit(torch.as_tensor(known.voices, dtype=torch.float32, device=device))
-    model.seen = pairs.hashes() if dev is None else np.union1d(pairs.hashes(), dev.hashes())
-    need = start(model, known, config) if config.start != "random" else 1.0
-    regularisation = Regularisation.of(config, need)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = regularisation.dropout
-    batches, ranks = Batches(pairs, config.batch_size, config.seed, config.views, among), Distributed.here()
-    if batches.size < ranks.count:
-        raise InputError(f"a batch of {batches.size} people cannot be shared by {ranks.count} processes")
-    projects = [torch.compile(p) if config.compile else p for p in (model.project_faces, model.project_voices)]
+    inputs = _standardized(known, device)
+    start = None if config.start == "random" else LinearStart.of(*inputs, known, config)
+    regularisation = Regularisation.of(config, 1.0 if start is None else start.shrinkage)
+    sizes = pairs.faces.shape[1], pairs.voices.shape[1]
+    seen = hashes_of_both(pairs, dev)
+    model = AssociationModel(face_space, voice_space, *sizes, config.model, seen, regularisation.dropout).to(device)
+    for mine, fitted in zip((model.face_input, model.voice_input), inputs, strict=True):
+        mine.load_state_dict(fitted.state_dict())
+    if start is not None:
+        start.put_into(model, known, config.seed)
+    faces, voices = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (pairs.faces, pairs.voices))
+    noisy = [_Noisy(regularisation.feature_noise, put_in) for put_in in (model.face_input, model.voice_input)]
 
     def step(number: int) -> float:
         drawn = batches.at(number)
-        rows = (torch.as_tensor(r, device=device) for r in drawn)
+        rows = [torch.as_tensor(r, device=device) for r in drawn]
         doubtful = None
         if not loss.several_views:
-            rows = (r.flatten() for r in rows)
+            rows = [r.flatten() for r in rows]
             doubts = pairs.doubts_among(pairs.face_clip[drawn[0].ravel()])
             doubtful = None if doubts is None else torch.as_tensor(doubts, device=device)
-        noisy = (_Noisy(regularisation.feature_noise, put_in) for put_in in (model.face_input, model.voice_input))
         return backward(
             lambda x, e: loss.compute(x, e, model.log_scale, regularisation.label_smoothing, doubtful),
             [
-                lambda r, noise=noise, of=of, project=project: project(noise(of[r]))
-                for noise, of, project in zip(noisy, (faces, voices), projects, strict=True)
+                lambda r: model.project_faces(noisy[0](faces[r])),
+                lambda r: model.project_voices(noisy[1](voices[r])),
             ],
-            list(rows),
+            rows,
             config.chunk,
-            ranks,
+            group,
         )
 
     quality = None if dev is None else partial(dev_auc, dev=some_clips(dev, DEV_CLIPS, config.seed))
-    return run(model, step, quality, config, on_step, state, batches.epoch)
+    best, history = run(model, step, quality, config, on_step, state, batches.epoch)
+    return cast(AssociationModel, best), history
+
+
+def hashes_of_both(pairs: Pairs, dev: Pairs | None) -> np.ndarray:
+    """Returns the hashes (n,) int64 of everyone in training or early stopping, which a model carries as `seen`."""
+    return pairs.hashes() if dev is None else np.union1d(pairs.hashes(), dev.hashes())
+
+
+def _standardized(pairs: Pairs, device: torch.device) -> tuple[Standardize, Standardize]:
+    """Returns the input layers of faces and voices, fitted to the vectors of `pairs`."""
+    layers = []
+    for vectors in (pairs.faces, pairs.voices):
+        layer = Standardize(vectors.shape[1]).to(device)
+        layer.fit(torch.as_tensor(vectors, dtype=torch.float32, device=device))
+        layers.append(layer)
+    return layers[0], layers[1]
 
 
 @dataclass(frozen=True)
 class Regularisation:
-    """What keeps training from learning the training people by heart."""
+    """The regularisation of a run, scaled by how much the data needs."""
 
     feature_noise: float
     label_smoothing: float
@@ -207,12 +243,12 @@ class Regularisation:
 
     @classmethod
     def of(cls, config: TrainConfig, need: float) -> "Regularisation":
-        """Returns that of a configuration where the need, 0..1, is the shrinkage that strangers like best."""
+        """Returns the regularisation of a configuration, scaled by the shrinkage, 0..1, that folds chose."""
         return cls(config.feature_noise * need**0.5, config.label_smoothing * need, config.model.dropout * need)
 
 
 def check_apart(pairs: Pairs, dev: Pairs, among: np.ndarray | None = None) -> None:
-    """Raises InputError where a person is in both, or the dev people are too few to compare."""
+    """Raises InputError where a person is on both sides, or there are fewer than two dev people."""
     both = set(pairs.identity if among is None else pairs.identity[among]) & set(dev.identity)
     if both:
         raise InputError(f"identity '{min(both)}' is in both training and dev data; split them by person")
@@ -221,7 +257,7 @@ def check_apart(pairs: Pairs, dev: Pairs, among: np.ndarray | None = None) -> No
 
 
 def some_clips(pairs: Pairs, most: int, seed: int, among: np.ndarray | None = None) -> Pairs:
-    """Returns at most so many clips, drawn at random, of those among which they may be."""
+    """Returns at most `most` clips, drawn at random from those of `among` (C,) bool."""
     if among is None and len(pairs) <= most:
         return pairs
     rows = np.arange(len(pairs)) if among is None else np.flatnonzero(among)
@@ -230,37 +266,54 @@ def some_clips(pairs: Pairs, most: int, seed: int, among: np.ndarray | None = No
     return pairs.select(chosen)
 
 
-def dev_auc(model: nn.Module, dev: Pairs) -> float:
-    """Returns the verification AUC of a model on clips."""
+def dev_auc(model: Any, dev: Pairs) -> float:
+    """Returns the verification AUC of a model on the clips of held-out people."""
     return auc(trials_of(model, dev))
 
 
-@torch.no_grad()
-def start(model: AssociationModel, pairs: Pairs, config: TrainConfig) -> float:
-    """Sets the linear paths to closed-form maps; returns the shrinkage that was chosen, of a ridge 1."""
-    device = model.log_scale.device
-    # numpy's sums, for index_add on a GPU adds in no particular order and one seed would give many results.
-    x, y = (
-        put_in(torch.as_tensor(clip_means(views, clip, len(pairs)), device=device))
-        for put_in, views, clip in (
-            (model.face_input, pairs.faces, pairs.face_clip),
-            (model.voice_input, pairs.voices, pairs.voice_clip),
+@dataclass(frozen=True)
+class LinearStart:
+    """The closed-form maps of standardised vectors that the linear paths are set to, and how they were found."""
+
+    shrinkage: float  # 0..1, as chosen by cross-validation; 1 for a ridge regression
+    maps: linear.Maps
+    face_mean: Tensor  # (d_face,) float64, over clips
+    voice_mean: Tensor  # (d_voice,) float64
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, face_input: Standardize, voice_input: Standardize, pairs: Pairs, config: TrainConfig
+    ) -> "LinearStart":
+        """Returns the start that `config.start` names, fitted to clips."""
+        device = face_input.mean.device
+        # numpy's sums, for index_add on a GPU adds in no particular order and one seed would give many results.
+        x, y = (
+            put_in(torch.as_tensor(clip_means(views, clip, len(pairs)), device=device))
+            for put_in, views, clip in (
+                (face_input, pairs.faces, pairs.face_clip),
+                (voice_input, pairs.voices, pairs.voice_clip),
+            )
         )
-    )
-    need, maps = linear.fit(config.start, x, y, pairs.people(), config.seed)
-    for path, matrix, rows in (
-        (model.face_projection.linear, maps.face, x),
-        (model.voice_projection.linear, maps.voice, y),
-    ):
-        path.weight.copy_(matrix.T)
-        path.bias.copy_(maps.offset - rows.double().mean(0) @ matrix)
-        path.requires_grad_(False)
-    model.log_scale.copy_(_best_log_scale(model, pairs, config.seed))
-    return need
+        shrinkage, maps = linear.fit(config.start, x, y, pairs.people(), config.seed)
+        return cls(shrinkage, maps, x.double().mean(0), y.double().mean(0))
+
+    @torch.no_grad()
+    def put_into(self, model: AssociationModel, pairs: Pairs, seed: int) -> None:
+        """Sets the linear paths of an untrained model, which then stay fixed, and the temperature that suits them."""
+        for path, matrix, mean in (
+            (model.face_projection.linear, self.maps.face, self.face_mean),
+            (model.voice_projection.linear, self.maps.voice, self.voice_mean),
+        ):
+            assert path is not None, "fit refuses a start without linear paths"
+            path.weight.copy_(matrix.T)
+            path.bias.copy_(self.maps.offset - mean @ matrix)
+            path.requires_grad_(False)
+        model.log_scale.copy_(_best_log_scale(model, pairs, seed))
 
 
 def _best_log_scale(model: AssociationModel, pairs: Pairs, seed: int) -> float:
-    """Returns the logarithm of the inverse temperature that suits the start best."""
+    """Returns the logarithm of the inverse temperature with the least loss at the start."""
     some, device = some_clips(pairs, SCALE_CLIPS, seed), model.log_scale.device
     faces, voices = (
         torch.as_tensor(clip_means(rows, clip, len(some)), device=device)
@@ -271,9 +324,9 @@ def _best_log_scale(model: AssociationModel, pairs: Pairs, seed: int) -> float:
 
 
 class _Noisy:
-    """Adds noise to vectors in units of their standardized form."""
+    """Adds noise to vectors, in standard deviations of their standardised form."""
 
-    def __init__(self, scale: float, standardize: nn.Module):
+    def __init__(self, scale: float, standardize: Standardize):
         self.scale, self.standardize = scale, standardize
 
     def __call__(self, x: Tensor) -> Tensor:

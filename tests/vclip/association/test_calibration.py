@@ -1,11 +1,15 @@
 """Calibrated probabilities are those with which pairs match, on people whom neither model nor calibration saw."""
 
+import json
+
 import numpy as np
 import pytest
+from scipy.optimize import root
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.planted import FACE_SPACE, VOICE_SPACE, Planted
-from vclip.association.calibration import ScoreCalibration, cost
+from vclip.association.calibration import ScoreCalibration
 from vclip.association.evaluation import clip_scores
 from vclip.association.methods import METHODS, load
 from vclip.association.metrics.scored_trials import ScoredTrials, all_trials
@@ -30,6 +34,11 @@ def trained(world):
 def strangers(world, trained):
     pairs = world.pairs(PEOPLE, seed=2)
     return all_trials(clip_scores(trained, pairs), pairs.people())
+
+
+def cost(ratio, same):
+    """Returns Cllr in bits (Brummer and du Preez, 2006): 0 is perfect, 1 what saying nothing costs."""
+    return float(np.logaddexp(0, -ratio[same]).mean() + np.logaddexp(0, ratio[~same]).mean()) / (2 * np.log(2))
 
 
 def misses(probability, same, prior):
@@ -69,6 +78,25 @@ def test_the_fit_is_that_of_scikit_learn():
     assert (fitted.positives, fitted.negatives) == (400, 30_000)
 
 
+@pytest.mark.parametrize("counts", [(400, 30_000), (3, 5), (2000, 1)])
+def test_the_fit_is_the_least_cost_with_platts_targets(counts):
+    """Against a general minimiser of the weighted cross entropy."""
+    rng = np.random.default_rng(1)
+    scores = np.concatenate([rng.normal(0.3, 0.1, counts[0]), rng.normal(0.1, 0.1, counts[1])])
+    same = np.arange(sum(counts)) < counts[0]
+    target = np.where(same, 1 - 1 / (counts[0] + 2), 1 / (counts[1] + 2))
+    weight = np.where(same, 0.5 / counts[0], 0.5 / counts[1])
+
+    def gradient(scale_offset):
+        missed = weight * (expit(scale_offset[0] * scores + scale_offset[1]) - target)
+        return np.array([missed @ scores, missed.sum()])
+
+    best = root(gradient, [1.0, 0.0], tol=1e-14).x
+    fitted = ScoreCalibration.fit([ScoredTrials(scores, same)])
+    # Both solve a convex problem to gradients below 1e-10.
+    assert (fitted.scale, fitted.offset) == pytest.approx(tuple(best), rel=1e-6)
+
+
 def test_scores_that_separate_perfectly_give_no_certainty():
     fitted = ScoreCalibration.fit(
         [ScoredTrials(np.array([0.9, 0.8, 0.1, 0.2]), np.array([True, True, False, False]))]
@@ -80,9 +108,10 @@ def test_scores_that_separate_perfectly_give_no_certainty():
 def test_it_is_saved_with_the_model_and_older_models_have_none(trained, tmp_path):
     again = load(trained.save(tmp_path / "model", {}))
     assert again.calibration == trained.calibration
-    trained_without = load(trained.save(tmp_path / "model", {}))
-    trained_without.calibration = None
-    assert load(trained_without.save(tmp_path / "old", {})).calibration is None
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    del config["calibration"]
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    assert load(tmp_path / "model").calibration is None
 
 
 @pytest.mark.parametrize("prior", [0, 1, -1, float("nan")])

@@ -75,4 +75,4 @@ def test_alone_nothing_is_sent():
     torch.testing.assert_close(ranks.gathered(x, 3), x)
     ranks.sum_gradients(net)
     assert net.weight.grad is None
-    assert ranks.first_says(lambda: 5) == 5
+    assert ranks.from_first(lambda: 5) == 5

@@ -1,9 +1,14 @@
 """Every method finds the planted relation in strangers and keeps it in a checkpoint, and each loss is its formula."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+import vclip
 from vclip.association.evaluation import evaluate, unseen
 from vclip.association.losses import sge2e_loss
 from vclip.association.methods import METHODS, load, method_of
@@ -11,6 +16,7 @@ from vclip.association.methods.fop import orthogonal_loss
 from vclip.association.methods.pins import FIRST, HARDER_EVERY, LAST, MARGIN, STEP, curriculum_loss
 from vclip.association.methods.self_lifting import ALPHA, BASE, BETA, CLOSE, PseudoLabels, multi_similarity_loss
 from vclip.association.methods.towers import TwoTowers
+from vclip.association.model import AssociationModel
 from vclip.association.training import TrainConfig, train
 from vclip.errors import InputError, SpaceError
 
@@ -32,6 +38,47 @@ def test_a_method_finds_the_relation_and_its_checkpoint_keeps_it(planted, tmp_pa
     np.testing.assert_array_equal(again.embed_voices(strangers.voices), model.embed_voices(strangers.voices))
     with pytest.raises(SpaceError):
         again.embed_voices(strangers.voices, "faces")
+
+
+@pytest.fixture(scope="module")
+def checkpoints(planted, tmp_path_factory):
+    """A small checkpoint of each method, by name."""
+    folders = {}
+    for name in METHODS:
+        config = method_of(name).config(TrainConfig(device="cpu"))
+        config = config.model_copy(update={"max_steps": 0, "cross_fit_below": 0})
+        model, _ = train(planted(people=12), "faces", "voices", config, fit_one=method_of(name).fit)
+        made_by = {"method": name}
+        folders[name] = model.save(tmp_path_factory.mktemp("methods") / name, {}, made_by)
+    return folders
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_checkpoint_that_lacks_a_weight_is_refused_by_the_weights_name(checkpoints, tmp_path, name):
+    whole = load_file(checkpoints[name] / "model.safetensors")
+    for lost in set(whole) - {"seen"}:
+        folder = shutil.copytree(checkpoints[name], tmp_path / lost)
+        save_file({key: value for key, value in whole.items() if key != lost}, folder / "model.safetensors")
+        with pytest.raises(InputError, match=re.escape(lost)):
+            vclip.load_association(folder)
+
+
+def test_the_class_of_another_method_says_what_loads_a_checkpoint(checkpoints):
+    for loader, name in ((AssociationModel, "pins"), (TwoTowers, "vclip")):
+        with pytest.raises(InputError, match=f"a model of the method '{name}'.*vclip.load_association"):
+            loader.load(checkpoints[name])
+    assert AssociationModel.load(checkpoints["cca"]).face_space == "faces"
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_in_every_precision_on_a_cpu(planted, name, precision):
+    config = method_of(name).config(TrainConfig(device="cpu", precision=precision))
+    config = config.model_copy(update={"max_steps": min(config.max_steps, 3), "cross_fit_below": 0})
+    model, _ = train(planted(people=24), "faces", "voices", config, fit_one=method_of(name).fit)
+    embedded = model.embed_faces(planted(people=2, seed=1).faces)
+    assert embedded.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)  # float32
 
 
 def test_what_somebody_asks_for_counts_more_than_advice_and_less_than_what_a_method_is():

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vclip.association.loop import History, OnStep
+from vclip.association.loop import History, OnStep, device_of
 from vclip.association.methods.towers import TwoTowers, train_towers
 from vclip.association.pairs import Pairs
-from vclip.association.training import TrainConfig
+from vclip.association.randomness import seeded
+from vclip.association.training import TrainConfig, hashes_of_both
 
 ORTHOGONAL = 0.2  # weight of the orthogonal projection loss; of 0.1, 0.2, 0.5 and the published 1 the best on folds
 DIM = 128
@@ -28,16 +29,24 @@ def train(
     on_step: OnStep | None = None,
     state: Path | None = None,
 ) -> tuple[TwoTowers, History]:
-    """Trains the two towers; as `training.fit`."""
-    torch.manual_seed(config.seed)
-    model = TwoTowers("fop", face_space, voice_space, pairs.faces.shape[1], pairs.voices.shape[1], dim=DIM)
-    person = torch.as_tensor(pairs.people())
-    fusion = GatedFusion(DIM, int(person.max()) + 1)
+    """Returns the trained towers and the history; see `training.fit`."""
+    with seeded(config.seed, device_of(config)):
+        model = TwoTowers(
+            "fop",
+            face_space,
+            voice_space,
+            pairs.faces.shape[1],
+            pairs.voices.shape[1],
+            dim=DIM,
+            seen=hashes_of_both(pairs, dev),
+        )
+        person = torch.as_tensor(pairs.people())
+        fusion = GatedFusion(DIM, int(person.max()) + 1)
 
-    def loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
-        return fusion.loss(faces, voices, person.to(clips.device)[clips])
+        def loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
+            return fusion.loss(faces, voices, person.to(clips.device)[clips])
 
-    return train_towers(model, pairs, dev, config, on_step, state, loss, beside=fusion)
+        return train_towers(model, pairs, dev, config, on_step, state, loss, beside=fusion)
 
 
 class GatedFusion(nn.Module):

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vclip.association.loop import History, OnStep
+from vclip.association.loop import History, OnStep, device_of
 from vclip.association.methods.towers import TwoTowers, train_towers
 from vclip.association.pairs import Pairs
-from vclip.association.training import TrainConfig
+from vclip.association.randomness import seeded
+from vclip.association.training import TrainConfig, hashes_of_both
 
 MARGIN = 0.6  # a negative farther than this, in unit vectors, is far enough
 FIRST, LAST, HARDER_EVERY = 0.3, 0.8, 50  # share of the negatives that the chosen one is harder than; steps
@@ -27,10 +28,17 @@ def train(
     on_step: OnStep | None = None,
     state: Path | None = None,
 ) -> tuple[TwoTowers, History]:
-    """Trains the two towers; as `training.fit`."""
-    torch.manual_seed(config.seed)
-    model = TwoTowers("pins", face_space, voice_space, pairs.faces.shape[1], pairs.voices.shape[1])
-    return train_towers(model, pairs, dev, config, on_step, state, curriculum_loss)
+    """Returns the trained towers and the history; see `training.fit`."""
+    with seeded(config.seed, device_of(config)):
+        model = TwoTowers(
+            "pins",
+            face_space,
+            voice_space,
+            pairs.faces.shape[1],
+            pairs.voices.shape[1],
+            seen=hashes_of_both(pairs, dev),
+        )
+        return train_towers(model, pairs, dev, config, on_step, state, curriculum_loss)
 
 
 def curriculum_loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from vclip import checkpoint
-from vclip.association.base import Association
+from vclip.association.base import KIND, Association, recorded_method
 from vclip.association.loop import History
 from vclip.association.methods import fop, pins, self_lifting
-from vclip.association.methods.towers import KIND, TwoTowers
+from vclip.association.methods.towers import TwoTowers
 from vclip.association.model import AssociationModel
 from vclip.association.training import TrainConfig, fit
 from vclip.registry import Plugin, Registry
@@ -18,9 +18,10 @@ Fit = Callable[..., tuple[Any, History]]  # as `training.fit`
 
 
 def load_built_in(folder: str | Path, device: str = "cpu") -> AssociationModel | TwoTowers:
-    """Returns the model of a checkpoint folder that `AssociationModel.save` or `TwoTowers.save` wrote."""
+    """Returns the model of a checkpoint folder that a built-in method wrote."""
     _, config, _ = checkpoint.load(folder, KIND)
-    return (TwoTowers if "shape" in config else AssociationModel).load(folder, device)
+    model = TwoTowers if "shape" in config else AssociationModel
+    return model.load(folder, device)
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,13 @@ def method_of(spec: str) -> Method:
 
 
 def load(folder: str | Path, device: str = "cpu") -> Association:
-    """Returns the association model of a checkpoint folder, whatever method made it.
+    """Returns the association model of a checkpoint folder, of whatever method; public as `vclip.load_association`.
 
     Raises:
-        InputError: not such a checkpoint, or the package of its method is missing.
+        InputError: not a checkpoint, one that lacks weights, or the package of its method is missing.
     """
     _, config, _ = checkpoint.load(folder, KIND)
-    made_by = config.get("made_by")
-    spec = (made_by if isinstance(made_by, dict) else {}).get("method") or config.get("method")
-    if isinstance(spec, str) and spec not in METHODS:
+    spec = recorded_method(config)
+    if spec and spec not in METHODS:
         return method_of(spec).load(folder, device)
     return load_built_in(folder, device)

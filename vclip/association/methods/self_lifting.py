@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vclip.association.loop import History, OnStep
+from vclip.association.loop import History, OnStep, device_of
 from vclip.association.methods.towers import TwoTowers, train_towers
 from vclip.association.pairs import Pairs, mean_direction
-from vclip.association.training import TrainConfig
+from vclip.association.randomness import seeded
+from vclip.association.training import TrainConfig, hashes_of_both
 
 ALPHA, BETA, BASE, CLOSE = 2.0, 50.0, 1.0, 0.1  # of the multi-similarity loss
 CLIPS_A_CLUSTER = 10
@@ -30,17 +31,19 @@ def train(
     on_step: OnStep | None = None,
     state: Path | None = None,
 ) -> tuple[TwoTowers, History]:
-    """Trains the two towers; as `training.fit`."""
-    torch.manual_seed(config.seed)
-    sizes = pairs.faces.shape[1], pairs.voices.shape[1]
-    model = TwoTowers("self-lifting", face_space, voice_space, *sizes, shared=True)
-    labels = PseudoLabels(model, pairs, config.seed)
+    """Returns the trained towers and the history; see `training.fit`."""
+    with seeded(config.seed, device_of(config)):
+        sizes = pairs.faces.shape[1], pairs.voices.shape[1]
+        model = TwoTowers(
+            "self-lifting", face_space, voice_space, *sizes, shared=True, seen=hashes_of_both(pairs, dev)
+        )
+        labels = PseudoLabels(model, pairs, config.seed)
 
-    def loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
-        label = labels.at(step).to(clips.device)[clips]
-        return multi_similarity_loss(torch.cat([faces, voices]), torch.cat([label, label]))
+        def loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
+            label = labels.at(step).to(clips.device)[clips]
+            return multi_similarity_loss(torch.cat([faces, voices]), torch.cat([label, label]))
 
-    return train_towers(model, pairs, dev, config, on_step, state, loss)
+        return train_towers(model, pairs, dev, config, on_step, state, loss)
 
 
 class PseudoLabels:

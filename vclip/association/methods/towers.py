@@ -1,38 +1,35 @@
 """Two small networks of the same form, one for faces and one for voices: the shape of most published methods."""
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vclip import checkpoint
-from vclip.association.calibration import ScoreCalibration
+from vclip.association.base import TwoSidedModel
 from vclip.association.loop import Batches, History, OnStep, device_of, run
 from vclip.association.pairs import Pairs
-from vclip.association.projections import Standardize
 from vclip.association.training import DEV_CLIPS, TrainConfig, check_apart, dev_auc, some_clips
-from vclip.errors import SpaceError
-
-KIND = "association"
 
 
-class TwoTowers(nn.Module):
-    """Dropout and a layer of its own for each side, then two layers that both may share; ReLU between them.
+class TwoTowers(TwoSidedModel):
+    """Dropout and an own layer for each side, then two layers that both sides may share, with ReLU between them.
 
     Args:
         method: the name of the method that trains it.
-        face_space, voice_space: of the vectors.
-        d_face, d_voice: their dimensions.
-        hidden: of the layers between.
-        dim: of the embeddings.
-        dropout: of the vectors.
-        shared: whether faces and voices pass the same last two layers.
+        face_space, voice_space, d_face, d_voice, seen: as of `TwoSidedModel`.
+        hidden: width of the hidden layers.
+        dim: dimension of the embeddings.
+        dropout: dropout rate of the input vectors.
+        shared: whether faces and voices pass through the same last two layers.
     """
+
+    about = "A face-voice association model of a published method, made to compare with."
+    keys = ("shape",)
 
     def __init__(
         self,
@@ -45,74 +42,45 @@ class TwoTowers(nn.Module):
         dim: int = 128,
         dropout: float = 0.5,
         shared: bool = False,
+        seen: np.ndarray | None = None,
     ):
-        super().__init__()
-        self.method, self.face_space, self.voice_space = method, face_space, voice_space
-        self.shape = {
+        super().__init__(face_space, voice_space, d_face, d_voice, seen)
+        self.method = method
+        self._shape = {
             "d_face": d_face, "d_voice": d_voice, "hidden": hidden, "dim": dim, "dropout": dropout, "shared": shared,
         }  # fmt: skip
-        self.face_input, self.voice_input = Standardize(d_face), Standardize(d_voice)
         self.face_front, self.voice_front = (
             nn.Sequential(nn.Dropout(dropout), nn.Linear(d, hidden), nn.ReLU()) for d in (d_face, d_voice)
         )
         self.face_rear = _rear(hidden, dim)
         self.voice_rear = self.face_rear if shared else _rear(hidden, dim)
-        self.seen = np.zeros(0, np.int64)  # Pairs.hashes of everyone in training or stopping
-        self.encoders: dict[str, str] = {}  # space -> the spec that opens its encoder, as a checkpoint records it
-        self.calibration: ScoreCalibration | None = None  # of its cosines; `training.train` gives it one
 
     def project_faces(self, x: Tensor) -> Tensor:
-        """Returns (n, dim) unit norm of face vectors (n, d_face)."""
+        """Returns embeddings (n, dim), unit norm, of face vectors (n, d_face)."""
         return F.normalize(self.face_rear(self.face_front(self.face_input(x))), dim=-1)
 
     def project_voices(self, e: Tensor) -> Tensor:
-        """Returns (n, dim) unit norm of voice vectors (n, d_voice)."""
+        """Returns embeddings (n, dim), unit norm, of voice vectors (n, d_voice)."""
         return F.normalize(self.voice_rear(self.voice_front(self.voice_input(e))), dim=-1)
 
-    @torch.inference_mode()
-    def embed_faces(self, x: np.ndarray, space: str | None = None) -> np.ndarray:
-        """As `AssociationModel.embed_faces`."""
-        return self._embed(self.project_faces, x, space, self.face_space)
-
-    @torch.inference_mode()
-    def embed_voices(self, e: np.ndarray, space: str | None = None) -> np.ndarray:
-        """As `AssociationModel.embed_voices`."""
-        return self._embed(self.project_voices, e, space, self.voice_space)
-
-    def _embed(self, project: Any, x: np.ndarray, space: str | None, expected: str) -> np.ndarray:
-        if space is not None and space != expected:
-            raise SpaceError(space, expected, f"association model ({self.method})")
-        self.eval()
-        return project(torch.as_tensor(np.asarray(x, np.float32), device=self.face_input.mean.device)).cpu().numpy()
-
-    def save(self, folder: str | Path, metrics: dict[str, Any], made_by: dict[str, Any] | None = None) -> Path:
-        """Writes the checkpoint folder; `made_by` is the resolved configuration and the data of the run."""
-        config = {
-            "method": self.method,
-            "face_space": self.face_space,
-            "voice_space": self.voice_space,
-            "shape": self.shape,
-            "calibration": self.calibration and asdict(self.calibration),
-            "made_by": checkpoint.with_encoders(self.encoders, made_by),
-        }
-        about = f"A face-voice association model of the method '{self.method}', made to compare with."
-        return checkpoint.save(folder, KIND, {**self._tensors(), "seen": self.seen}, config, metrics, about)
-
-    def _tensors(self) -> dict[str, Tensor]:
-        shared = "voice_rear." if self.shape["shared"] else None
-        return {k: v for k, v in self.state_dict().items() if not (shared and k.startswith(shared))}
+    def shape(self) -> dict[str, Any]:
+        """Returns the method and the sizes of the layers."""
+        return {"method": self.method, "shape": self._shape}
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> "TwoTowers":
-        """Returns the model of a checkpoint folder; raises InputError if it is none."""
-        tensors, config, _ = checkpoint.load(folder, KIND)
-        with checkpoint.as_it_was(folder):
-            model = cls(config["method"], config["face_space"], config["voice_space"], **config["shape"])
-            model.seen = tensors.pop("seen").numpy()
-            model.calibration = ScoreCalibration.of(config)
-            model.encoders = checkpoint.encoders_of(config)
-            model.load_state_dict(tensors, strict=False)  # what is shared is written once
-        return model.eval().to(device)
+    def rebuilt(cls, config: Mapping[str, Any]) -> Self:
+        """Returns an untrained model with the shape that a config.json states."""
+        return cls(config["method"], config["face_space"], config["voice_space"], **config["shape"])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the weights; shared ones once, under the name that faces have for them."""
+        left_out = "voice_rear." if self._shape["shared"] else None
+        return {k: v for k, v in self.state_dict().items() if not (left_out and k.startswith(left_out))}
+
+    def completed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the weights with the shared ones under both names."""
+        shared = {k: v for k, v in tensors.items() if k.startswith("face_rear.")} if self._shape["shared"] else {}
+        return {**tensors, **{k.replace("face_rear.", "voice_rear.", 1): v for k, v in shared.items()}}
 
 
 def train_towers(
@@ -123,17 +91,16 @@ def train_towers(
     on_step: OnStep | None,
     state: Path | None,
     loss: Callable[[Tensor, Tensor, Tensor, int], Tensor],
-    batches: Batches | None = None,
     beside: nn.Module | None = None,
 ) -> tuple[TwoTowers, History]:
-    """Returns the trained model and its history.
+    """Returns the trained model and its history; to be called inside `randomness.seeded`.
 
     Args:
-        model: fresh.
+        model: untrained.
         pairs, dev, config, on_step, state: as of `training.fit`.
-        loss: of faces and voices (batch, dim), unit norm, the rows (batch,) of their clips in `pairs`, and the step.
-        batches: those of the training where None.
-        beside: what else is trained, as a classifier; it is left behind.
+        loss: takes faces and voices (batch, dim), unit norm, the rows (batch,) of their clips in `pairs`, and the
+            step from 1 on; returns a scalar.
+        beside: a further module that is trained along, such as a classifier; it is not part of the model.
     """
     if dev is not None:
         check_apart(pairs, dev)
@@ -142,22 +109,22 @@ def train_towers(
     faces, voices = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (pairs.faces, pairs.voices))
     model.face_input.fit(faces)
     model.voice_input.fit(voices)
-    batches = batches or Batches(pairs, config.batch_size, config.seed)
+    batches = Batches(pairs, config.batch_size, config.seed)
 
     def step(number: int) -> float:
         face_rows, voice_rows = (rows.flatten() for rows in batches.at(number))
         clips = torch.as_tensor(pairs.face_clip[face_rows], device=device)
-        x, e = whole["model"].project_faces(faces[face_rows]), whole["model"].project_voices(voices[voice_rows])
+        x, e = model.project_faces(faces[face_rows]), model.project_voices(voices[voice_rows])
         value = loss(x, e, clips, number)
         value.backward()
         return float(value.detach())
 
-    judges = None if dev is None else some_clips(dev, DEV_CLIPS, config.seed)
-    quality = None if dev is None else lambda candidate: dev_auc(candidate["model"], judges)
+    def judge(candidate: nn.Module, judges: Pairs) -> float:
+        return dev_auc(candidate.get_submodule("model"), judges)
+
+    quality = None if dev is None else partial(judge, judges=some_clips(dev, DEV_CLIPS, config.seed))
     best, history = run(whole, step, quality, config, on_step, state, batches.epoch)
-    trained = best["model"]
-    trained.seen = pairs.hashes() if dev is None else np.union1d(pairs.hashes(), dev.hashes())
-    return trained, history
+    return cast(TwoTowers, best.get_submodule("model")), history
 
 
 def _rear(hidden: int, dim: int) -> nn.Sequential:
