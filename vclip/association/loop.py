@@ -254,7 +254,7 @@ class _Run:
         about, tensors = kept
         if about.get("run") != self.name:
             raise InputError(
-                f"training state {path}: found another run (data or configuration); delete it to start anew"
+                f"training state {path}: of another run (data or configuration); delete it to start anew"
             )
         device = next(self.model.parameters()).device
         tensors = {name: value.to(device) for name, value in tensors.items()}
