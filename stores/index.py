@@ -6,7 +6,10 @@ configuration. A cell keeps four bits of each dimension (RaBitQ); the best rows 
 full.
 """
 
+from typing import cast
+
 import numpy as np
+from lancedb.query import LanceVectorQueryBuilder
 
 from stores import schema
 from stores.pairs import matrix
@@ -50,6 +53,7 @@ def search_one(
     key = schema.KEYS[table]
     with snapshot.reading(table):
         builder = snapshot.table(table).search(query, vector_column_name=column, query_type="vector")
+        builder = cast(LanceVectorQueryBuilder, builder)
         builder = builder.distance_type("cosine").limit(k).refine_factor(REFINE)
         # Without a filter, no upper limit (0) would look into every cell (lancedb 0.40).
         most = nprobes if where is None else 0

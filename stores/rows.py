@@ -76,7 +76,7 @@ def typed(table: str, rows: Sequence[Row], spaces: Mapping[str, int] | None = No
                 raise StoreError(f"{table} {row.get(KEYS[table])}: unknown column '{name}'; {nearest(name, known)}")
         if strange := set(row.get("vectors", ())) - set(spaces or ()):
             raise StoreError(
-                f"{table} {row.get(KEYS[table])}: vectors of {_list(strange)}, the store holds {_list(spaces)}; "
+                f"{table} {row.get(KEYS[table])}: vectors of {_list(strange)}, the store has {_list(spaces or ())}; "
                 "use the encoders that it was made with"
             )
     columns = [

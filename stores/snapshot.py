@@ -54,9 +54,9 @@ class Snapshot:
     ):
         self._tables = _newest(db) if versions is None else _checked_out(db, versions)
         self._raw = raw or "edits" not in self._tables
-        same = last is not None and last.version == self.version
-        self._uncommitted: dict[str, dict[str, list[str]]] = last._uncommitted if same else {}
-        self._corrections = last._corrections if same and last._raw == self._raw else None
+        same = last if last is not None and last.version == self.version else None
+        self._uncommitted: dict[str, dict[str, list[str]]] = same._uncommitted if same else {}
+        self._corrections = same._corrections if same and same._raw == self._raw else None
 
     def __repr__(self) -> str:
         return f"Snapshot: {self.summary()}"
@@ -135,8 +135,8 @@ class Snapshot:
         with self.reading(table):
             yield from self._builder(table, select, where).to_batches(rows)
             if self._corrected(table):
-                select = self._selected(table, select)
-                yield from _built(self.corrections.table, select, where and f"({where})").to_batches(rows)
+                columns = self._selected(table, select)
+                yield from _built(self.corrections.table, columns, where and f"({where})").to_batches(rows)
 
     def dataset(self, table: str) -> "LanceDataset":
         """Returns the table at this version as a Lance dataset.
@@ -151,10 +151,10 @@ class Snapshot:
         """Returns the rows of `query` with a column `_rowid`, by which `take` finds them again."""
         with self.reading(table):
             found = self._builder(table, select, where).with_row_id(True).to_arrow()
-            if not self._corrected(table):
+            rows = self.corrections.rows if table == "clips" else None
+            if rows is None:
                 return found
             wanted = _built(self.corrections.table, ["clip_id"], where and f"({where})").to_arrow()["clip_id"]
-            rows = self.corrections.rows
             rows = rows.filter(compute.is_in(rows["clip_id"], wanted.combine_chunks())).select(found.column_names)
             return pa.concat_tables([found, rows.cast(found.schema)])
 
@@ -277,7 +277,7 @@ def _built(
     limit: int | None = None,
     order: Sequence[ColumnOrdering] = (),
 ) -> LanceQueryBuilder:
-    builder = source.search().select(select)
+    builder = source.search().select(dict(select) if isinstance(select, Mapping) else list(select))
     if order:
         builder = builder.order_by(list(order))
         # Without a filter, lancedb 0.40 fails to order by a column that is not selected ("TakeExec requires").

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import pyarrow as pa
@@ -155,7 +155,7 @@ class Store:
             "spaces": {table: schema.spaces_of(snapshot.schema(table)) for table in EMBEDDED},
             "version": snapshot.version,
             "rows": {table: snapshot.count(table) for table in TABLES},
-            "bytes": {table: self.db.open_table(table).stats()["total_bytes"] for table in TABLES},
+            "bytes": {table: cast(Any, self.db.open_table(table).stats())["total_bytes"] for table in TABLES},
             "states": {entry["values"]: entry["counts"] for entry in states},
         }
 
@@ -269,12 +269,12 @@ class Store:
 
     # Versions with names
 
-    def tag(self, name: str, version: Mapping[str, int] | None = None) -> dict[str, int]:
+    def tag(self, name: str, version: Mapping[str, int] | str | None = None) -> dict[str, int]:
         """Names a version, which then stays readable whatever is compacted.
 
         Args:
             name: letters, digits, '.', '_' and '-'.
-            version: as `version()` returns it; the newest where left out.
+            version: as `version()` returns it, or another tag; the newest where left out.
 
         Returns:
             The version that was named.
@@ -282,9 +282,11 @@ class Store:
         Raises:
             StoreError: the name is taken or not allowed, or the version has been pruned.
         """
-        version = dict(version or self.version())
-        tags.add(self.db, name, version)
-        return version
+        if isinstance(version, str):
+            version = tags.version_of(self.db, version)
+        named = dict(version or self.version())
+        tags.add(self.db, name, named)
+        return named
 
     def tags(self) -> dict[str, dict[str, int]]:
         """Returns tag -> table -> version, sorted by tag."""

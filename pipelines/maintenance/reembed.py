@@ -154,7 +154,7 @@ def _embedded(part: Part, contents: Sequence[bytes], decode: Callable[[bytes], n
         except Exception as error:  # whatever a decoder trips over, the other rows go on
             failed[key] = f"{type(error).__name__}: {error}".splitlines()[0] if content else "no media"
     vectors = np.asarray(encoder.embed(decoded), np.float32) if decoded else np.empty((0, encoder.dim), np.float32)
-    finite = np.isfinite(vectors).all(axis=1)
+    finite = np.asarray(np.isfinite(vectors).all(axis=1))
     failed |= {key: "the encoder gave no finite vector" for key, good in zip(keys, finite, strict=True) if not good}
     return Embedded([key for key, good in zip(keys, finite, strict=True) if good], vectors[finite], failed)
 

@@ -189,12 +189,14 @@ def _contents(
     found = {kind: Problem(kind, table) for kind in ("not_finite", "not_unit", "no_media", "unreadable")}
     unit: dict[str, bool] = {}
     columns = [key, *spaces, *([media] if decoder else [])]
-    reading = {"batch_size": BATCH if decoder else WITHOUT_MEDIA, "batch_readahead": 4, "fragment_readahead": 1}
-    for batch in rows.to_batches(columns=columns, with_row_id=True, **reading):
+    batch_size = BATCH if decoder else WITHOUT_MEDIA
+    for batch in rows.to_batches(
+        columns=columns, with_row_id=True, batch_size=batch_size, batch_readahead=4, fragment_readahead=1
+    ):
         bad = np.zeros(batch.num_rows, bool)
         for column in spaces:
             vectors = matrix(pa.chunked_array([batch[column]]))
-            finite = np.isfinite(vectors).all(axis=1)
+            finite = np.asarray(np.isfinite(vectors).all(axis=1))
             near = np.abs(np.linalg.norm(np.where(finite[:, None], vectors, 0), axis=1) - 1) < UNIT
             # Not every encoder gives unit vectors: the majority of the first rows decides.
             unit.setdefault(column, bool(near[finite].mean() > 0.5) if finite.any() else False)

@@ -81,7 +81,7 @@ def build_index(
         if reached >= recall:
             break
     measured, query_ms = _recall(snapshot, table, column, queries[reported], exact[reported], nprobes)
-    key = {nprobes_key(column): str(nprobes)}
+    key: dict[str, str | None] = {nprobes_key(column): str(nprobes)}
     retry(store.db, "the index's settings", lambda: store.db.open_table(table).to_lance().update_config(key))
     return IndexReport(
         table=table,
