@@ -2,7 +2,7 @@
 
 Draws voices from the ranges of the controls, lets each speak, embeds the speech, fits the network that predicts
 the embedding from the controls, and measures it on held-out voices and sentences. Only synthetic speech is involved.
- Seven to nine draws a second on one core, so five minutes at the default size.
+Seven to nine draws a second on one core, so five minutes at the default size.
 """
 
 import argparse

@@ -27,9 +27,9 @@ from vclip.association.training import train as train_model
 from vclip.audio import prepare_speech
 from vclip.encoders import open_voice_encoder, spec_of_space
 from vclip.errors import InputError
-from vclip.speakers.baselines import DIRECT, DRAWN, REFERENCES, SYSTEMS, ask
+from vclip.speakers.baselines import DIRECT, DRAWN, REFERENCES, SYSTEMS, choose_speakers
 from vclip.speakers.generator import SpeakerGenerator
-from vclip.speakers.metrics import Heard
+from vclip.speakers.metrics import SpeechMetrics
 from vclip.speakers.signature import TTSSignature
 from vclip.speakers.voice_search import face_directions
 from vclip.tts import open_tts
@@ -160,7 +160,7 @@ def _some(pairs: Pairs, among: np.ndarray, people: int, seed: int) -> np.ndarray
 
 def _hear(
     trial: Trial, generator: SpeakerGenerator, signature: TTSSignature | None, config: Config, voices: int
-) -> dict[str, Heard]:
+) -> dict[str, SpeechMetrics]:
     """Lets every system choose, speaks it all, and returns what was heard; first of all the true pairs."""
     judged, evaluator = trial.judged, trial.evaluator
     tts, listener = (
@@ -175,7 +175,7 @@ def _hear(
     asked = {}
     with step("choose", len(REFERENCES + SYSTEMS), "systems") as progress:
         for name in REFERENCES + SYSTEMS:
-            choice = ask(
+            choice = choose_speakers(
                 name, judged, trial.others, trial.model, generator, signature, config.generate, voices
             )  # fmt: skip
             if choice is None:
@@ -184,7 +184,7 @@ def _hear(
                 asked[name] = choice
             progress.advance(note=name)
     unknown = np.full((m, 1), np.nan)
-    pair = Heard.of(true[:, None], unknown, unknown, faces, true, evaluator)
+    pair = SpeechMetrics.of(true[:, None], unknown, unknown, faces, true, evaluator)
     heard = {TRUE: replace(pair, v2v=unknown[:, 0])}  # a voice is itself
     with step("speak", sum(choice.log_likelihood.size for choice in asked.values()), "voices") as progress:
         for name, choice in asked.items():
@@ -196,5 +196,5 @@ def _hear(
                 progress.advance(note=name)
             shape = choice.log_likelihood.shape
             spoken, quality = np.stack(spoken).reshape(*shape, -1), np.reshape(quality, shape)
-            heard[name] = Heard.of(spoken, choice.log_likelihood, quality, faces, true, evaluator)
+            heard[name] = SpeechMetrics.of(spoken, choice.log_likelihood, quality, faces, true, evaluator)
     return heard

@@ -16,7 +16,10 @@ from vclip.speakers.voice_search import Search, SearchConfig, face_directions
 
 @dataclass(frozen=True)
 class DirectMapping:
-    """A fitted regression."""
+    """A fitted ridge regression from faces straight to speaker vectors, the baseline without retrieval.
+
+    e = mean_v + (f_i(x) - mean_i) W,    W = (C_ii + r I)^-1 C_iv
+    """
 
     face_mean: np.ndarray  # (d_face,)
     voice_mean: np.ndarray  # (d_voice,)
@@ -24,7 +27,7 @@ class DirectMapping:
 
     @classmethod
     def fit(cls, pairs: Pairs, seed: int = 0) -> "DirectMapping":
-        """Returns the regression of the voices of clips on their faces; its strength matches strangers best."""
+        """Returns the regression of the clips' voices on their faces, at the strength r that matches best."""
         faces = torch.as_tensor(clip_means(pairs.faces, pairs.face_clip, len(pairs)))
         voices = torch.as_tensor(clip_means(pairs.voices, pairs.voice_clip, len(pairs)))
         folds = Folds(faces, voices, pairs.people(), seed)
@@ -36,7 +39,7 @@ class DirectMapping:
         return cls(face_mean, voice_mean, weights.numpy())
 
     def __call__(self, faces: np.ndarray) -> np.ndarray:
-        """Returns voices (n, d_voice) of faces (n, d_face); not yet on the encoder's range, see `on_range`."""
+        """Returns voices (n, d_voice) for faces (n, d_face), before `SpeakerGenerator.on_range`."""
         return self.voice_mean + (faces - self.face_mean) @ self.weights
 
 
@@ -48,14 +51,14 @@ FEWEST_PEOPLE = 10  # that the direct mapping is fitted to
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The speakers that a system asks the TTS for."""
+class SpeakerChoice:
+    """The speakers that a system chooses for the TTS to speak with."""
 
     speakers: np.ndarray  # (m, k, dim) float32; references and systems that know but one voice have k = 1
     log_likelihood: np.ndarray  # (m, k) under the separate mixture
 
 
-def ask(
+def choose_speakers(
     name: str,
     judged: Pairs,
     others: Pairs,
@@ -64,16 +67,16 @@ def ask(
     signature: TTSSignature | None,
     config: SearchConfig,
     voices: int,
-) -> Asked | None:
-    """Returns what a system, or a reference, asks for; None where the TTS' own speaker space does not allow it.
+) -> SpeakerChoice | None:
+    """Returns the speakers that a system or a reference chooses, or None if the TTS' speaker space does not allow it.
 
     Args:
-        name: of REFERENCES or SYSTEMS.
-        judged: the m people whose faces are given; person i is that of `judged.people()`.
+        name: one of REFERENCES or SYSTEMS.
+        judged: pairs of the m people to choose voices for, numbered by `judged.people()`.
         others: people to fit the direct mapping to.
-        model, generator, signature: that choose.
+        model, generator, signature: what the search chooses with.
         config: of the search.
-        voices: k.
+        voices: k, the number of voices for each person.
     """
     person = judged.people()
     m = int(person.max()) + 1
@@ -81,7 +84,7 @@ def ask(
     same_space = generator.space == model.voice_space
     if name == KNOWN:  # each judged by a mixture that has not seen it
         row = np.random.default_rng(config.seed).integers(len(generator.bank), size=(m, voices))
-        return Asked(generator.bank.vectors[row], held_out_likelihood(generator.bank, config.seed)[row])
+        return SpeakerChoice(generator.bank.vectors[row], held_out_likelihood(generator.bank, config.seed)[row])
     if name == DRAWN:  # another draw than that of the candidates
         speakers = generator.sample(m * voices, config.seed + 1).reshape(m, voices, -1)
     elif name == CLONED and same_space:
@@ -95,4 +98,4 @@ def ask(
     else:
         return None
     prior = likelihood_model(generator.bank, config.seed)
-    return Asked(speakers, prior.log_likelihood(speakers.reshape(-1, speakers.shape[2])).reshape(m, -1))
+    return SpeakerChoice(speakers, prior.log_likelihood(speakers.reshape(-1, speakers.shape[2])).reshape(m, -1))

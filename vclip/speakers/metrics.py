@@ -1,4 +1,4 @@
-"""How generated voices are judged (Vclip, section 3.3): v2v, f2v under a separate evaluator, likelihood."""
+"""Metrics of generated voices (Vclip, section 3.3): v2v, f2v under a separate evaluator, likelihood."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -26,7 +26,7 @@ def f2v(
     """Returns the cosines (m,) of people with the voices generated for them.
 
     Args:
-        evaluator: another model than the one that chose the voices, trained on other people.
+        evaluator: an association model other than the one that chose the voices, trained on other people.
         faces: (n, d_face) vectors.
         generated: (m, d_voice) vectors of the voices, one for each person.
         person: (n,) 0..m - 1, as `face_directions` takes it; each face is another person's where None.
@@ -46,14 +46,14 @@ def held_out_likelihood(known: SpeakerBank, seed: int = 0) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What was measured on the voices of one system, per person; NaN where there is nothing to measure."""
+class SpeechMetrics:
+    """Measurements on the spoken voices of one system, per person; NaN where there is nothing to measure."""
 
     f2v: np.ndarray  # (m,)
     v2v: np.ndarray  # (m,)
-    log_likelihood: np.ndarray  # (m,) of the vectors asked for
-    alike: np.ndarray  # (m,) cosine between the voices of one person, as heard; NaN for one voice
-    quality: np.ndarray  # (m,) of the speech, 1 to 5 as listeners would rate it, predicted
+    log_likelihood: np.ndarray  # (m,) of the speaker vectors
+    alike: np.ndarray  # (m,) mean cosine between the spoken voices of one person; NaN for one voice
+    quality: np.ndarray  # (m,) predicted mean opinion score of the speech, 1 to 5
 
     @classmethod
     def of(
@@ -64,16 +64,16 @@ class Heard:
         faces: np.ndarray,
         true: np.ndarray,
         evaluator: Association,
-    ) -> "Heard":
-        """Returns the means over each person's voices.
+    ) -> "SpeechMetrics":
+        """Returns the measurements, each the mean over a person's voices.
 
         Args:
-            voices: (m, k, d_voice) embeddings of what was spoken.
+            voices: (m, k, d_voice) embeddings of the speech.
             log_likelihood: (m, k) of the speaker vectors.
-            quality: (m, k) of what was spoken.
+            quality: (m, k) predicted mean opinion scores of the speech.
             faces: (m, d) unit norm, the evaluator's phi_i of the faces.
             true: (m, d_voice) the true voices.
-            evaluator: another model than the one that chose.
+            evaluator: an association model other than the one that chose the voices.
         """
         m, k, _ = voices.shape
         flat, voices = voices.reshape(m * k, -1), _unit(voices)
@@ -89,12 +89,12 @@ class Heard:
             quality=quality.mean(1),
         )
 
-    def minus(self, other: "Heard") -> "Heard":
+    def minus(self, other: "SpeechMetrics") -> "SpeechMetrics":
         """Returns the differences, person by person."""
-        return Heard(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+        return SpeechMetrics(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
 
     def figures(self, times: np.ndarray) -> dict[str, Any]:
-        """Returns the mean of each measure with its interval; `times` (draws, m): how often each person is drawn."""
+        """Returns the mean of each metric with its interval; `times` (draws, m) counts people in each draw."""
         return {f.name: asdict(_figure(getattr(self, f.name), times)) for f in fields(self)}
 
 

@@ -9,7 +9,7 @@ from vclip.speakers.bank import SpeakerBank
 
 
 class TTS(Protocol):
-    """Speaks any text in the voice that a speaker vector asks for."""
+    """Speaks any text in the voice that a speaker vector describes."""
 
     name: str  # the spec that opens it, as in "morph"
     space: str  # of the speaker vectors that it takes; vectors of two spaces cannot be compared

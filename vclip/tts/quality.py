@@ -1,4 +1,4 @@
-"""How well speech sounds: what DNSMOS predicts that listeners would say (Reddy et al., 2022, ITU-T P.835).
+"""How well speech sounds: the mean opinion score that DNSMOS predicts (Reddy et al., 2022, ITU-T P.835).
 
 It was made to judge noise suppression: it hears noise and distortion, and knows little of whether a voice is lively.
 The weights ship in the PyPI package `speechmos`. Its own function judges short speech as often as it fits, repeated,

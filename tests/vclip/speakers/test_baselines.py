@@ -6,9 +6,9 @@ import pytest
 from tests.support.speakers_world import D_FACE, D_VOICE, random_model
 from vclip.association.metrics import draw_people
 from vclip.association.pairs import Pairs
-from vclip.speakers.baselines import CLONED, DIRECT, KNOWN, REFERENCES, SYSTEMS, DirectMapping, ask
+from vclip.speakers.baselines import CLONED, DIRECT, KNOWN, REFERENCES, SYSTEMS, DirectMapping, choose_speakers
 from vclip.speakers.guided_search import GuidedConfig
-from vclip.speakers.metrics import Heard, held_out_likelihood, likelihood_model
+from vclip.speakers.metrics import SpeechMetrics, held_out_likelihood, likelihood_model
 from vclip.speakers.signature import TTSSignature
 from vclip.speakers.voice_search import SearchConfig
 
@@ -35,7 +35,7 @@ JUDGED, OTHERS = _pairs(6, 1), _pairs(60, 2)
 def _ask(name, world, **changed):
     generator, model, signature = world
     arguments = {"others": OTHERS, "generator": generator, "signature": signature, **changed}
-    return ask(name, JUDGED, model=model, config=QUICK, voices=3, **arguments)
+    return choose_speakers(name, JUDGED, model=model, config=QUICK, voices=3, **arguments)
 
 
 @pytest.mark.parametrize("name", REFERENCES + SYSTEMS)
@@ -80,7 +80,7 @@ def test_figures_are_means_over_people_and_a_difference_is_paired():
     evaluator, k = random_model(4), 3
     voices, true = rng.random((8, k, D_VOICE)).astype(np.float32), rng.random((8, D_VOICE)).astype(np.float32)
     faces = evaluator.embed_faces(rng.normal(size=(8, D_FACE)))
-    heard = Heard.of(voices, rng.normal(size=(8, k)), rng.normal(size=(8, k)), faces, true, evaluator)
+    heard = SpeechMetrics.of(voices, rng.normal(size=(8, k)), rng.normal(size=(8, k)), faces, true, evaluator)
     for person in range(8):
         unit = voices[person] / np.linalg.norm(voices[person], axis=1, keepdims=True)
         assert heard.f2v[person] == pytest.approx(
@@ -97,7 +97,7 @@ def test_figures_are_means_over_people_and_a_difference_is_paired():
     assert shown["low"] < shown["value"] < shown["high"]
     same = heard.minus(heard).figures(times)["f2v"]
     assert (same["value"], same["low"], same["high"]) == (0, 0, 0)
-    alone = Heard.of(voices[:, :1], np.zeros((8, 1)), np.zeros((8, 1)), faces, true, evaluator).figures(times)[
-        "alike"
-    ]
+    nothing = np.zeros((8, 1))
+    single = SpeechMetrics.of(voices[:, :1], nothing, nothing, faces, true, evaluator)
+    alone = single.figures(times)["alike"]
     assert alone == {"value": None, "low": None, "high": None}
