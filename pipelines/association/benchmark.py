@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.association.train import read_pairs
+from pipelines.association.train import pair_spaces, read_pairs
 from pipelines.config import Config
 from pipelines.progress import step
 from stores import Store
@@ -65,8 +65,8 @@ def benchmark(
     chosen = [method_of(name) for name in methods or METHODS]
     store = Store.open(store_uri)
     snapshot = store.snapshot()
-    pairs = read_pairs(store, where, snapshot, doubts=True)
-    spaces = store.face_space, store.voice_space
+    spaces = pair_spaces(store)
+    pairs = read_pairs(store, where, snapshot, doubts=True, spaces=spaces)
     splits = [(seed, number, pairs.folds(folds, seed)) for seed in range(seeds) for number in range(folds)]
     rows = []
     with step("benchmark", len(chosen) * len(splits), "models") as progress:

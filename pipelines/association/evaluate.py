@@ -128,7 +128,7 @@ def store_pairs(model: Association, store_uri: str, where: str | None = None, at
     for expected, found in ((model.face_space, store.spaces("faces")), (model.voice_space, store.spaces("voices"))):
         if expected not in found:
             raise SpaceError(", ".join(found), expected, f"store {store_uri} with this model")
-    return read_pairs(store, where, store.snapshot(at))
+    return read_pairs(store, where, store.snapshot(at), spaces=(model.face_space, model.voice_space))
 
 
 def unseen_pairs(model: Association, pairs: Pairs, store_uri: str, model_folder: Path) -> Pairs:

@@ -29,7 +29,11 @@ from vclip.errors import InputError
 
 
 def read_pairs(
-    store: Store, where: str | None = None, snapshot: Snapshot | None = None, doubts: bool = False
+    store: Store,
+    where: str | None = None,
+    snapshot: Snapshot | None = None,
+    doubts: bool = False,
+    spaces: tuple[str | None, str | None] = (None, None),
 ) -> Pairs:
     """Returns a store's clips as pairs, with pseudo-identities where it has none.
 
@@ -39,29 +43,52 @@ def read_pairs(
         store: the store.
         where: an SQL filter over clips.
         snapshot: the state to read; the newest if None.
-        doubts: also tell which clips of two people may be of one, where identities are made up; for training.
+        doubts: with pseudo-identities, also find which clips of two people may be of one; for training.
+        spaces: the face space and the voice space; None where the store has but one.
 
     Raises:
-        InputError: no clip has both a face and a voice.
+        InputError: no clip has both a face and a voice, or a space must be named.
     """
     snapshot = snapshot or store.snapshot()
-    pairs = Pairs.of(read_arrays(snapshot, where=where))
+    spaces = pair_spaces(store, *spaces)
+    pairs = Pairs.of(read_arrays(snapshot, *spaces, where))
     if not len(pairs):
         filtered = f" where {where}" if where else ""
         raise InputError(f"store {store.uri}: found no face-voice pair{filtered}; ingest or import some first")
     if (pairs.identity != "").all():
         return _without_aliases(pairs)
     wanted = pairs.clip_id
-    everyone = Pairs.of(read_arrays(snapshot)) if where else pairs
-    everyone, made_up = group_people(everyone, store.face_space, store.voice_space, _at_once(snapshot, everyone))
+    everyone = Pairs.of(read_arrays(snapshot, *spaces)) if where else pairs
+    everyone, made_up = group_people(everyone, *spaces, _at_once(snapshot, everyone))
     people = len(set(everyone.identity))
-    for space in (store.face_space, store.voice_space):
+    for space in spaces:
         if not is_measured(space):
             say(f"how alike two people are in space '{space}' is not known: taken from the store, which finds fewer")
     say(f"{made_up} of {len(everyone)} clips name nobody; face and voice together tell {people} people")
     if doubts:
-        everyone = replace(everyone, doubtful=doubtful_pairs(everyone, store.face_space, store.voice_space))
+        everyone = replace(everyone, doubtful=doubtful_pairs(everyone, *spaces))
     return _without_aliases(everyone.select(np.isin(everyone.clip_id, wanted)))
+
+
+def pair_spaces(store: Store, face_space: str | None = None, voice_space: str | None = None) -> tuple[str, str]:
+    """Returns the face space and the voice space to read: the given ones, else the only ones of the store.
+
+    Raises:
+        InputError: the store lacks the space, or has several and none is given.
+    """
+    found = []
+    for table, space, option in (("faces", face_space, "--face-space"), ("voices", voice_space, "--voice-space")):
+        known = list(store.spaces(table))
+        if space is None and len(known) == 1:
+            space = known[0]
+        if space not in known:
+            given = f"no {option}" if space is None else f"{option} '{space}'"
+            raise InputError(
+                f"store {store.uri}: has {table} in {', '.join(map(repr, known)) or 'no space'}, found {given}; "
+                f"name one of these with {option}"
+            )
+        found.append(space)
+    return found[0], found[1]
 
 
 def _at_once(snapshot: Snapshot, pairs: Pairs) -> np.ndarray:
@@ -75,7 +102,7 @@ def _without_aliases(pairs: Pairs) -> Pairs:
     pairs, copies = join_copies(pairs)
     if copies:
         example = f"clips '{copies[0].first}' and '{copies[0].second}'"
-        say(f"{len(copies)} clips stand there under two identities, as {example}; each is taken for one person")
+        say(f"{len(copies)} clips appear under two identities, such as {example}; each pair is taken for one person")
     return pairs
 
 
@@ -88,6 +115,8 @@ def train(
     method: str = "vclip",
     version: str | Mapping[str, int] | None = None,
     workers: int = 1,
+    face_space: str | None = None,
+    voice_space: str | None = None,
 ) -> dict[str, Any]:
     """Trains on a store, writes the checkpoint folder `out`, and returns its metrics.
 
@@ -100,6 +129,7 @@ def train(
         method: by name, see `vclip.association.methods`.
         version: a tag or version of the store; the newest if None.
         workers: processes that train the model together, on a GPU each where there are any.
+        face_space, voice_space: the spaces to train on; None where the store has but one of a kind.
 
     Raises:
         InputError, StoreError: no store, no pairs, too few people, or `out` holds something else than a model.
@@ -111,8 +141,8 @@ def train(
     config = config.model_copy(update={"train": chosen.config(config.train)})
     store = Store.open(store_uri)
     snapshot = store.snapshot(version)
-    pairs = read_pairs(store, where, snapshot, doubts=True)
-    spaces = (store.face_space, store.voice_space)
+    spaces = pair_spaces(store, face_space, voice_space)
+    pairs = read_pairs(store, where, snapshot, doubts=True, spaces=spaces)
     crossed = cross_validated(pairs, spaces, config, folds, chosen) if folds else {}
     state = Path(out).with_name(f".{Path(out).name}.training")
     with step("train", config.train.max_steps, "steps") as progress:

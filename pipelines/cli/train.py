@@ -24,6 +24,12 @@ def train(
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that train it together through Ray, on a GPU each if there are any.")
     ] = 1,
+    face_space: Annotated[
+        str | None, typer.Option(help="Space of the face vectors, if the store has several.")
+    ] = None,
+    voice_space: Annotated[
+        str | None, typer.Option(help="Space of the voice vectors, if the store has several.")
+    ] = None,
     tag: Tag = None,
     version: Version = None,
     config: ConfigFile = None,
@@ -39,7 +45,18 @@ def train(
     """
     from pipelines.association.train import train
 
-    done = train(store, out, config_of(config, set, "train"), where, folds, method, at_of(tag, version), workers)
+    done = train(
+        store,
+        out,
+        config_of(config, set, "train"),
+        where,
+        folds,
+        method,
+        at_of(tag, version),
+        workers,
+        face_space,
+        voice_space,
+    )
     print_result(done, as_json, f"model {out}")
 
 

@@ -45,9 +45,9 @@ def train_on(
         InputError: the cluster is too small, or as `training.train`.
     """
     import ray
+    import ray.train
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.config import LoggingConfig
 
     config = config or TrainConfig()
     start_ray()
@@ -73,11 +73,17 @@ def train_on(
             run_config=RunConfig(
                 storage_path=folder,
                 failure_config=FailureConfig(max_failures=MOST_DEATHS),
-                logging_config=LoggingConfig(log_level="ERROR"),
+                **_quiet(ray.train),
             ),
         )
         trainer.fit()
         return _outcome(ray.get(desk.outcome.remote()))
+
+
+def _quiet(ray_train: Any) -> dict[str, Any]:
+    """Returns the options of a RunConfig that log only errors; `LoggingConfig` is not in Ray 2.50."""
+    logging_config = getattr(ray_train, "LoggingConfig", None)
+    return {"logging_config": logging_config(log_level="ERROR")} if logging_config else {}
 
 
 def _train_rank(job: dict[str, Any]) -> None:
@@ -86,7 +92,7 @@ def _train_rank(job: dict[str, Any]) -> None:
 
     one_thread()
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # they are only read
-    ranks, desk = Distributed.here(), job["desk"]
+    group, desk = Distributed.here(), job["desk"]
 
     def on_step(*done: float) -> None:
         desk.at.remote(done)
@@ -96,14 +102,14 @@ def _train_rank(job: dict[str, Any]) -> None:
             ray.get(job["pairs"]),
             *job["spaces"],
             job["config"],
-            on_step if ranks.first else None,
+            on_step if group.first else None,
             job["state"],
             job["fit_one"],
         )
         outcome = model.cpu(), history
     except InputError as error:  # all ranks meet the same one, and trying again would not help
         outcome = error
-    if ranks.first:
+    if group.first:
         ray.get(desk.put.remote(outcome))
 
 

@@ -372,3 +372,23 @@ def test_compare_leaves_out_whom_either_has_seen_and_refuses_other_spaces(world,
     assert (said.code, said.out) == (2, "")
     assert "'elsewhere', expected 'made-up/faces'" in said.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_store_of_two_face_spaces_is_trained_on_and_evaluated_in_one(vclip, tmp_path):
+    both = {**FACES, "made-up/others": 10}
+    rng = np.random.default_rng(0)
+    for name, people in (("train", 30), ("test", 20)):
+        store = Store.create(str(tmp_path / name), both, VOICES)
+        batch = _people(people, people, name)
+        for rows in batch:
+            for face in rows.faces:
+                face["vectors"]["made-up/others"] = rng.normal(size=10).astype(np.float32)
+        store.commit(batch)
+    given = ("train", "--store", tmp_path / "train", "--out", tmp_path / "m", "--set", "train.max_steps=2")
+    said = vclip(*given)
+    assert said.code == 2
+    assert "'made-up/faces', 'made-up/others', found no --face-space; name one of these with --face-space" in said.err
+    assert vclip(*given, "--face-space", "made-up/faces").code == 0
+    assert AssociationModel.load(tmp_path / "m").face_space == "made-up/faces"
+    result = _json(vclip("evaluate", "--store", tmp_path / "test", "--model", tmp_path / "m", "--json"))
+    assert result["people"] == 20
