@@ -1,27 +1,27 @@
-"""How well generated voices suit faces."""
+"""`vclip evaluate-generation`: how well generated voices suit faces."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.app import ConfigFile, Json, Overrides, Speakers, StoreUri, app, config_of
 from pipelines.cli.output import interval, print_json, print_line, print_table
 
+if TYPE_CHECKING:
+    from pipelines.generation.evaluate import GenerationEvaluation
+
 
 @app.command("evaluate-generation")
 def evaluate_generation(
     store: StoreUri,
     speakers: Speakers,
-    model: Annotated[Path | None, typer.Option("--model", "-m", help="The association model that chooses.")] = None,
+    model: Annotated[Path | None, typer.Option("--model", "-m", help="Association model that chooses.")] = None,
     evaluator: Annotated[
-        Path | None, typer.Option(help="Another one that judges; without both, both are trained for this.")
+        Path | None, typer.Option(help="Another one that evaluates them; without both, both are trained for this.")
     ] = None,
-    people: Annotated[int, typer.Option(min=2, help="How many people of the store are judged, at most.")] = 100,
-    voices: Annotated[
-        int, typer.Option("-k", "--voices", min=1, help="How many voices of each system per face.")
-    ] = 3,
+    people: Annotated[int, typer.Option(min=2, help="People of the store to evaluate on, at most.")] = 100,
+    voices: Annotated[int, typer.Option("-k", "--voices", min=1, help="Voices of each system per face.")] = 3,
     where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"split = 'test'\".")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for generation.json and generation.png.")
@@ -30,7 +30,7 @@ def evaluate_generation(
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Measure how voices made for faces suit them, in the eyes of another model, beside baselines.
+    """Measure how well voices made for faces suit them, by another model, beside baselines.
 
     For people that neither model was trained on, every system chooses voices, the TTS speaks them, and what is heard
     is measured: f2v (with the face, by the evaluator), v2v (with the person's own voice), how alike one person's
@@ -52,17 +52,16 @@ def evaluate_generation(
         _print(result)
 
 
-def _print(result: Mapping[str, Any]) -> None:
+def _print(result: "GenerationEvaluation") -> None:
     measures = {"f2v": 3, "v2v": 3, "log_likelihood": 0, "alike": 3, "quality": 2}
     head = ("", "f2v", "v2v", "log-likelihood", "alike", "quality")
     rows = [
-        (row["system"], *(interval(row[name], digits) for name, digits in measures.items()))
-        for row in result["systems"]
+        (row["system"], *(interval(row[name], digits) for name, digits in measures.items())) for row in result.systems
     ]
-    print_table(f"{result['people']} people, {result['voices']} voices each", head, rows)
+    print_table(f"{result.people} people, {result.voices} voices each", head, rows)
     differences = [
-        (name, *(interval(found[measure], measures[measure], "+") for measure in ("f2v", "log_likelihood")))
-        for name, found in result["differences"].items()
+        (name, *(interval(difference[measure], measures[measure], "+") for measure in ("f2v", "log_likelihood")))
+        for name, difference in result.differences.items()
     ]
     print_table("", ("difference, the same people", "f2v", "log-likelihood"), differences)
-    print_line(f"below each figure its 95 % interval, from {result['draws']} draws of people")
+    print_line(f"below each figure: its 95 % interval, from {result.draws} draws of people")

@@ -1,13 +1,16 @@
-"""What people say of generated speech."""
+"""`vclip listening-test`: mean opinion scores of generated speech."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.app import ConfigFile, Json, Overrides, config_of, listening
 from pipelines.cli.output import interval, print_json, print_line, print_result, print_table
+from pipelines.wording import count
+
+if TYPE_CHECKING:
+    from pipelines.listening.read import Opinions
 
 
 @listening.command()
@@ -21,21 +24,22 @@ def make(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for test.html and key.json; new or empty.")],
     store: Annotated[
-        str | None, typer.Option("--store", help="Store whose people are shown with their own voices, and others'.")
+        str | None,
+        typer.Option("--store", help="Store whose people are shown with their own and other voices."),
     ] = None,
     where: Annotated[str | None, typer.Option(help="SQL filter over its clips, as in \"split = 'test'\".")] = None,
-    items: Annotated[int, typer.Option(min=1, help="How many of each system, at most.")] = 10,
-    pairs: Annotated[int, typer.Option(min=2, help="How many true and how many random pairs, at most.")] = 10,
-    seed: Annotated[int, typer.Option(help="Draws which.")] = 0,
+    items: Annotated[int, typer.Option(min=1, help="Items per system, at most.")] = 10,
+    pairs: Annotated[int, typer.Option(min=2, help="True pairs, and random pairs, at most.")] = 10,
+    seed: Annotated[int, typer.Option(help="Seed of the draw of items and pairs.")] = 0,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Make a page on which people rate how natural speech sounds, and how well the voices suit the faces.
 
-    OUT/test.html is to be handed out: one file, which needs no network, and does not say what made which sound. Each
-    listener gets an order of their own. OUT/key.json says what is what: keep it. Several systems get the same faces
-    and texts where they all have spoken them. With --store, true pairs and random ones are among the items.
+    Hand out OUT/test.html: one file, which needs no network and does not say which system made which audio. Each
+    listener gets the items in another order. OUT/key.json says which system made each item: keep it. Several systems
+    get the same faces and texts where all of them have spoken these. With --store, true and random pairs are added.
 
     Example: `vclip listening-test make informed=work/speech naive=work/naive --store work/pairs --out work/listening`
     """
@@ -55,13 +59,13 @@ def read(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for opinions.json, opinions.png and ratings.csv.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Draws listeners and faces, for the intervals.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws of listeners and faces, for the intervals.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Turn the answers to a listening test into mean opinion scores, with 95 % intervals.
 
-    Intervals are of a bootstrap that draws listeners and faces, both at once; so they hold for other listeners and
-    faces of the same kind. A damaged or incomplete file is an error, and nothing is left out silently.
+    The intervals come from a bootstrap that draws listeners and faces, so they hold for other listeners and faces of
+    the same kind. A damaged or incomplete file is an error; nothing is left out silently.
 
     Example: `vclip listening-test read work/answers/*.json --test work/listening --out work/opinions`
     """
@@ -88,19 +92,19 @@ def _systems(speech: list[str]) -> dict[str, Path]:
     return systems
 
 
-def _print(result: Mapping[str, Any]) -> None:
+def _print(result: "Opinions") -> None:
     questions = ("matching", "naturalness")
     rows = [
         (row["system"], *(interval(row[name], 2) for name in questions), str(row["items"]), str(row["faces"]))
-        for row in result["systems"]
+        for row in result.systems
     ]
-    title = f"mean opinion scores, 1 to 5, of {result['listeners']} listeners"
+    title = f"Mean opinion scores, 1 to 5, by {count(result.listeners, 'listener')}"
     print_table(title, ("", *questions, "items", "faces"), rows)
     differences = [
-        (name, *(interval(found[question], 2, "+") for question in questions))
-        for name, found in result["differences"].items()
+        (name, *(interval(difference[question], 2, "+") for question in questions))
+        for name, difference in result.differences.items()
     ]
     print_table("", ("difference", *questions), differences)
-    print_line(f"below each figure its 95 % interval, from {result['draws']} draws of listeners and faces")
-    if any(row[name]["low"] is None for row in result["systems"] for name in questions):
-        print_line("no interval where there is but one listener, or one face: it would say nothing of others")
+    print_line(f"below each figure: its 95 % interval, from {result.draws} draws of listeners and faces")
+    if any(row[name]["low"] is None for row in result.systems for name in questions):
+        print_line("no interval where there is only one listener or one face: it would say nothing about others")

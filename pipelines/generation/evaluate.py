@@ -1,12 +1,14 @@
-"""`vclip evaluate-generation`: do the voices that are chosen for faces suit them, in the eyes of another model?
+"""`vclip evaluate-generation`: how well voices chosen for faces suit them, measured by another model.
 
-All systems get the same people, whom neither model was trained on; what they choose is spoken by the TTS and embedded
-again, so that what is judged is what is heard. Per person the mean over the voices counts; people are bootstrapped.
+people of a store -> two models (given, or trained here) -> voices of every system -> speech -> f2v, v2v, likelihood
+
+All systems get the same people, whom neither model was trained on. What they choose is spoken by the TTS and embedded
+again, so the speech itself is evaluated. Each person counts by the mean over their voices; people are bootstrapped.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,12 @@ from vclip.association.training import train as train_model
 from vclip.audio import prepare_speech
 from vclip.encoders import open_voice_encoder, spec_of_space
 from vclip.errors import InputError
-from vclip.speakers.baselines import DIRECT, DRAWN, REFERENCES, SYSTEMS, choose_speakers
+from vclip.speakers.baselines import DIRECT, DRAWN, REFERENCES, SYSTEMS, SpeakerChoice, choose_speakers
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.metrics import SpeechMetrics
 from vclip.speakers.signature import TTSSignature
 from vclip.speakers.voice_search import face_directions
-from vclip.tts import open_tts
+from vclip.tts import TTS, open_tts
 from vclip.tts.quality import speech_quality
 
 TRUE = "true pair"
@@ -41,11 +43,23 @@ RIVALS = (("naive", DRAWN), ("informed", "naive"), ("guided", "informed"), ("inf
 
 
 @dataclass(frozen=True)
-class Trial:
-    """Who chooses, who judges, and whom it is about."""
+class GenerationEvaluation:
+    """The measures of all systems, each with its 95 % interval; generation.json holds the same."""
 
-    model: Association
-    evaluator: Association
+    people: int
+    voices: int  # of each system for each person
+    draws: int  # of people, for the intervals
+    systems: list[dict[str, Any]]  # system, reference, and each measure's value, low and high
+    differences: dict[str, dict[str, Any]]  # "a - b" -> each measure's value, low and high
+    made_by: dict[str, Any]  # store, models and settings
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The two models and the people of one evaluation."""
+
+    model: Association  # chooses voices
+    evaluator: Association  # evaluates them
     judged: Pairs  # people whom neither was trained on
     others: Pairs  # people to fit the direct mapping to: neither judged nor known to the evaluator
 
@@ -60,25 +74,26 @@ def evaluate_generation(
     voices: int = 3,
     where: str | None = None,
     out: Path | None = None,
-) -> dict[str, Any]:
-    """Returns the table of all systems, and writes it with a picture to `out` if given.
+) -> GenerationEvaluation:
+    """Returns the measures of all systems, and writes them with a chart to `out` if given.
 
     Args:
-        store_uri: whose people are judged.
+        store_uri: the store whose people are judged.
         speakers_folder: generator and signature, made by `fit-speakers` and `distill`.
         config: its section `generate` is that of the systems, `train` that of the models where they are not given.
-        model_folder, evaluator_folder: who chooses and who judges. Without them both are trained here, each on half
-            of the people who are not judged.
-        people: judged, at most; drawn by `generate.seed`.
+        model_folder, evaluator_folder: the model that chooses and the one that evaluates. Without them both are
+            trained here, each on half of the people who are not judged.
+        people: how many are judged, at most; drawn by `generate.seed`.
         voices: of each system for each person.
         where: SQL filter over clips.
         out: gets generation.json and generation.png.
 
     Raises:
-        InputError, StoreError: a model is missing or judges itself, nobody is left to judge, or encoders differ.
+        InputError, StoreError: a model is missing or evaluates itself, nobody is left to judge, or encoders differ.
     """
-    seed = config.generate.seed
     generator, signature = load_speakers(speakers_folder, "informed")
+    tts = open_tts(config.generate.tts)
+    check_speaker_space(generator, tts.space, tts.name)
     store = Store.open(store_uri)
     pairs = read_pairs(store, where)
     if model_folder and evaluator_folder:
@@ -87,20 +102,25 @@ def evaluate_generation(
         raise InputError("evaluate-generation: found one of --model and --evaluator, expected both or neither")
     else:
         trial = _trained(pairs, (store.face_space, store.voice_space), config, people)
-    heard = _hear(trial, generator, signature, config, voices)
-    people = len(set(trial.judged.identity))
-    times = draw_people(people, DRAWS, seed)
-    result = {
-        "people": people,
-        "voices": voices,
-        "draws": DRAWS,
-        "systems": [
-            {"system": name, "reference": name not in SYSTEMS, **row.figures(times)} for name, row in heard.items()
+    chosen = _choose(trial, generator, signature, config, voices)
+    measured = _measure(trial, chosen, tts, config)
+
+    judged = len(set(trial.judged.identity))
+    times = draw_people(judged, DRAWS, config.generate.seed)
+    result = GenerationEvaluation(
+        people=judged,
+        voices=voices,
+        draws=DRAWS,
+        systems=[
+            {"system": name, "reference": name not in SYSTEMS, **measures.figures(times)}
+            for name, measures in measured.items()
         ],
-        "differences": {
-            f"{a} - {b}": heard[a].minus(heard[b]).figures(times) for a, b in RIVALS if a in heard and b in heard
+        differences={
+            f"{a} - {b}": measured[a].minus(measured[b]).figures(times)
+            for a, b in RIVALS
+            if a in measured and b in measured
         },
-        "made_by": {
+        made_by={
             "store": store_uri,
             "where": where,
             "speakers": str(speakers_folder),
@@ -108,23 +128,14 @@ def evaluate_generation(
             "evaluator": str(evaluator_folder) if evaluator_folder else "trained here, on other people",
             "generate": config.generate.model_dump(),
         },
-    }
+    )
     if out:
-        write(out, result)
+        _write(out, result)
     return result
 
 
-def write(out: Path, result: Mapping[str, Any]) -> None:
-    """Writes generation.json and generation.png."""
-    from pipelines.html.plots import plot_systems
-
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "generation.json").write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
-    measures = {"f2v": "f2v", "v2v": "v2v", "log_likelihood": "log-likelihood"}
-    plot_systems(out / "generation.png", result["systems"], measures)
-
-
 def _given(pairs: Pairs, model_folder: Path, evaluator_folder: Path, config: Config, people: int) -> Trial:
+    """Returns the trial of two given models, on people whom neither was trained on."""
     model, evaluator = open_model(model_folder, config), open_model(evaluator_folder, config)
     check_evaluator(evaluator, evaluator_folder, model, model_folder)
     known = pairs.seen_in(np.union1d(model.seen, evaluator.seen))
@@ -135,6 +146,7 @@ def _given(pairs: Pairs, model_folder: Path, evaluator_folder: Path, config: Con
 
 
 def _trained(pairs: Pairs, spaces: tuple[str, str], config: Config, people: int) -> Trial:
+    """Returns the trial of two models that are trained here, each on half of the people who are not judged."""
     seed = config.generate.seed
     if len(set(pairs.identity)) < people + 8:
         raise InputError(
@@ -144,57 +156,71 @@ def _trained(pairs: Pairs, spaces: tuple[str, str], config: Config, people: int)
     judged = _some(pairs, np.ones(len(pairs), bool), people, seed)
     rest = pairs.select(~judged)
     half = rest.folds(2, seed) == 0
-    models = []
     with step("train", 2, "models") as progress:
-        for clips in (half, ~half):
-            models.append(train_model(rest.select(clips), *spaces, config.train)[0])
-            progress.advance()
-    return Trial(*models, pairs.select(judged), rest.select(half))
+        model = train_model(rest.select(half), *spaces, config.train)[0]
+        progress.advance()
+        evaluator = train_model(rest.select(~half), *spaces, config.train)[0]
+        progress.advance()
+    return Trial(model, evaluator, pairs.select(judged), rest.select(half))
 
 
 def _some(pairs: Pairs, among: np.ndarray, people: int, seed: int) -> np.ndarray:
-    """Returns which clips (C,) bool are of so many people, drawn from those of a mask."""
+    """Returns the mask (C,) bool of the clips of at most `people` people, drawn from those in the mask `among`."""
     names = np.unique(pairs.identity[among])
     return among & np.isin(pairs.identity, np.random.default_rng(seed).permutation(names)[:people])
 
 
-def _hear(
+def _choose(
     trial: Trial, generator: SpeakerGenerator, signature: TTSSignature | None, config: Config, voices: int
-) -> dict[str, SpeechMetrics]:
-    """Lets every system choose, speaks it all, and returns what was heard; first of all the true pairs."""
-    judged, evaluator = trial.judged, trial.evaluator
-    tts, listener = (
-        open_tts(config.generate.tts),
-        open_voice_encoder(spec_of_space(trial.model.voice_space, trial.model.encoders, config.encoders.voice)),
-    )
-    check_speaker_space(generator, tts.space, tts.name)
-    person = judged.people()
-    m = int(person.max()) + 1
-    faces = face_directions(evaluator, judged.faces, person[judged.face_clip])
-    true = mean_direction(judged.voices, person[judged.voice_clip], m)
-    asked = {}
+) -> dict[str, SpeakerChoice]:
+    """Returns the speakers that every reference and system chooses for the judged people."""
+    chosen = {}
     with step("choose", len(REFERENCES + SYSTEMS), "systems") as progress:
         for name in REFERENCES + SYSTEMS:
             choice = choose_speakers(
-                name, judged, trial.others, trial.model, generator, signature, config.generate, voices
-            )  # fmt: skip
+                name, trial.judged, trial.others, trial.model, generator, signature, config.generate, voices
+            )
             if choice is None:
-                say(f"{name}: left out; the TTS has a speaker space of its own, or there is nobody to fit it to")
+                say(f"{name}: left out; the TTS has a speaker space of its own, or nobody is left to fit it to")
             else:
-                asked[name] = choice
+                chosen[name] = choice
             progress.advance(note=name)
-    unknown = np.full((m, 1), np.nan)
+    return chosen
+
+
+def _measure(trial: Trial, chosen: Mapping[str, SpeakerChoice], tts: TTS, config: Config) -> dict[str, SpeechMetrics]:
+    """Returns the measures on the speech of all systems, those of the true pairs first."""
+    judged, model, evaluator = trial.judged, trial.model, trial.evaluator
+    encoder = open_voice_encoder(spec_of_space(model.voice_space, model.encoders, config.encoders.voice))
+    person = judged.people()
+    people = int(person.max()) + 1
+    faces = face_directions(evaluator, judged.faces, person[judged.face_clip].tolist())
+    true = mean_direction(judged.voices, person[judged.voice_clip], people)
+
+    unknown = np.full((people, 1), np.nan)
     pair = SpeechMetrics.of(true[:, None], unknown, unknown, faces, true, evaluator)
-    heard = {TRUE: replace(pair, v2v=unknown[:, 0])}  # a voice is itself
-    with step("speak", sum(choice.log_likelihood.size for choice in asked.values()), "voices") as progress:
-        for name, choice in asked.items():
-            spoken, quality = [], []
+    measured = {TRUE: replace(pair, v2v=unknown[:, 0])}  # a voice is itself
+    with step("speak", sum(choice.log_likelihood.size for choice in chosen.values()), "voices") as progress:
+        for name, choice in chosen.items():
+            voices, quality = [], []
             for speaker in choice.speakers.reshape(-1, choice.speakers.shape[2]):
                 wave = tts.synthesize(SENTENCES[0], speaker)
-                spoken.append(listener.embed([prepare_speech(wave, tts.sample_rate_hz, listener.sample_rate_hz)])[0])
+                voices.append(encoder.embed([prepare_speech(wave, tts.sample_rate_hz, encoder.sample_rate_hz)])[0])
                 quality.append(speech_quality(wave, tts.sample_rate_hz))
                 progress.advance(note=name)
             shape = choice.log_likelihood.shape
-            spoken, quality = np.stack(spoken).reshape(*shape, -1), np.reshape(quality, shape)
-            heard[name] = SpeechMetrics.of(spoken, choice.log_likelihood, quality, faces, true, evaluator)
-    return heard
+            embeddings = np.stack(voices).reshape(*shape, -1)
+            measured[name] = SpeechMetrics.of(
+                embeddings, choice.log_likelihood, np.reshape(quality, shape), faces, true, evaluator
+            )
+    return measured
+
+
+def _write(out: Path, result: GenerationEvaluation) -> None:
+    """Writes generation.json and generation.png."""
+    from pipelines.html.plots import plot_systems
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "generation.json").write_text(json.dumps(asdict(result), indent=2, allow_nan=False) + "\n")
+    labels = {"f2v": "f2v", "v2v": "v2v", "log_likelihood": "log-likelihood"}
+    plot_systems(out / "generation.png", result.systems, labels)

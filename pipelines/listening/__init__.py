@@ -1,6 +1,6 @@
-"""Listening tests: what people say of generated speech, where models only guess.
+"""Listening tests: mean opinion scores of generated speech, by people instead of models.
 
-folders of speech, pairs of a store -> stimuli      a face and a sound each
-stimuli -> test.html and key.json                   what listeners get, and what they must not see
-answers and key.json -> mean opinion scores         with intervals over listeners and faces
+speech files, pairs of a store -> stimuli       a face and audio each
+stimuli -> test.html and key.json               the page for listeners, and the key that they must not see
+answers and key.json -> mean opinion scores     with intervals over listeners and faces
 """

@@ -1,8 +1,13 @@
-"""The page that listeners get: one file, which asks nothing of any network and does not know what made its sounds."""
+"""The page for listeners: one file that loads nothing from a network and does not name the systems behind its audio.
 
-import json
+The page is `static/page.html`, a Jinja2 template; its data and script are JSON and JavaScript, escaped for HTML.
+"""
+
 from collections.abc import Mapping
 from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from pipelines.html.page import STYLE, data_uri
 
@@ -13,7 +18,7 @@ SCALE = (1, 2, 3, 4, 5)
 QUESTIONS = {
     "naturalness": {
         "asks": "How natural does this speech sound?",
-        "before": "You hear speech, without a picture. Some may be recorded, some made by a computer. Judge how "
+        "before": "You hear speech, without a face. Some may be recorded, some made by a computer. Judge how "
         "natural it sounds, not what is said.",
         "scale": [
             "Excellent: completely natural",
@@ -33,30 +38,29 @@ QUESTIONS = {
 
 
 def page(test: str, items: Mapping[str, tuple[bytes, bytes]]) -> str:
-    """Returns the page.
+    """Returns the HTML of the page.
 
     Args:
-        test: its name, which answers must bear.
-        items: name -> picture (JPEG) and sound (FLAC). They are written in the order of their names.
+        test: the name of the test, which answers must carry.
+        items: name -> image (JPEG) and audio (FLAC); written in the order of their names.
     """
-    told = {
+    data = {
         "test": test,
         "questions": QUESTIONS,
         "items": [
             {
                 "id": name,
                 "face": data_uri(items[name][0], "image/jpeg"),
-                "sound": data_uri(items[name][1], "audio/flac"),
+                "audio": data_uri(items[name][1], "audio/flac"),
             }
             for name in sorted(items)
         ],
     }
-    parts = {
-        "STYLE": STYLE + (STATIC / "page.css").read_text(encoding="utf-8"),
-        "DATA": json.dumps(told).replace("<", "\\u003c"),
-        "SCRIPT": (STATIC / "page.js").read_text(encoding="utf-8"),
-    }
-    whole = (STATIC / "page.html").read_text(encoding="utf-8")
-    for name, content in parts.items():
-        whole = whole.replace(f"@@{name}@@", content)
-    return whole
+    template = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True).from_string(
+        (STATIC / "page.html").read_text(encoding="utf-8")
+    )
+    return template.render(
+        style=Markup(STYLE + (STATIC / "page.css").read_text(encoding="utf-8")),
+        data=data,
+        script=Markup((STATIC / "page.js").read_text(encoding="utf-8")),
+    )

@@ -1,9 +1,16 @@
-"""`vclip listening-test read`: from answers and the key to a table, a picture and the ratings one by one."""
+"""`vclip listening-test read`: answers and the key into mean opinion scores, a chart and a table of all ratings.
+
+Ratings by one listener are correlated, and so are those of one face; intervals that took them as independent would be
+too narrow. So listeners and faces are both drawn with replacement, each by itself, and a rating counts as often as
+its listener times its face (the pigeonhole bootstrap: A. Owen, Annals of Applied Statistics 1 (2), 2007). With few
+listeners or faces the interval is a little too narrow (docs/listening.md). All systems share the draws, so effects
+that listeners and faces have in common cancel in the differences of systems.
+"""
 
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,14 +22,54 @@ from pipelines.listening.page import QUESTIONS, SCALE
 from vclip.association.metrics.bootstrap import Figure, draw_people
 from vclip.errors import InputError
 
+DRAWS = 2000
+FEWEST = 2  # listeners, and faces of a system; one alone gives no interval
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """Mean opinion scores of a test, with 95 % intervals; opinions.json holds the same."""
+
+    test: str
+    listeners: int
+    draws: int  # of listeners and faces, for the intervals
+    systems: list[dict[str, Any]]  # system, reference, items, faces, and each question's value, low and high
+    differences: dict[str, dict[str, dict[str, float | None]]]  # "a - b" -> question -> value, low and high
+
 
 @dataclass(frozen=True)
 class Answers:
-    """All ratings of a test; every listener rates every item."""
+    """All ratings of a test. Every listener rates every item."""
 
     listeners: list[str]
     items: list[str]
     ratings: Mapping[str, np.ndarray]  # question -> (listeners, items) in 1..5
+
+
+def read(paths: Sequence[Path], test: Path, out: Path | None = None, seed: int = 0) -> Opinions:
+    """Returns the mean opinion scores of each system and their differences, and writes them to `out` if given.
+
+    Args:
+        paths: the answers, one file per listener.
+        test: the folder that `make` wrote.
+        out: gets opinions.json, opinions.png and ratings.csv.
+        seed: of the draws of listeners and faces.
+
+    Raises:
+        InputError: the key or an answer cannot be used.
+    """
+    key = read_key(test)
+    answers = read_answers(paths, key)
+    result = opinions(answers, key, seed)
+    if out:
+        from pipelines.html.plots import plot_systems
+
+        out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asdict(result), indent=1, allow_nan=False) + "\n"
+        (out / "opinions.json").write_text(text, encoding="utf-8")
+        plot_systems(out / "opinions.png", result.systems, {name: name for name in QUESTIONS}, SCALE)
+        _write_ratings(out / "ratings.csv", answers, key["items"])
+    return result
 
 
 def read_key(folder: Path) -> dict[str, Any]:
@@ -44,37 +91,37 @@ def read_answers(paths: Sequence[Path], key: Mapping[str, Any]) -> Answers:
     """Returns the ratings of all listeners.
 
     Args:
-        paths: the files that the page gave for download.
+        paths: the files that listeners downloaded from the page.
         key: of the test.
 
     Raises:
-        InputError: a file is damaged, of another test, not complete, or of a listener who is there already.
+        InputError: a file is damaged, of another test, incomplete, or of a listener who has another file.
     """
     items = sorted(key["items"])
     by_listener: dict[str, Path] = {}
     rows = []
     for path in paths:
-        told = _read(path, key["test"])
-        listener = told["listener"]
+        content = _read(path, key["test"])
+        listener = content["listener"]
         if listener in by_listener:
-            raise InputError(f"answers {path}: listener {listener} is in {by_listener[listener]} already")
+            raise InputError(f"answers {path}: listener {listener} already answered in {by_listener[listener]}")
         by_listener[listener] = path
-        rows.append(_ratings(path, told["ratings"], items))
+        rows.append(_ratings(path, content["ratings"], items))
     return Answers(list(by_listener), items, {name: np.array([row[name] for row in rows]) for name in QUESTIONS})
 
 
 def _read(path: Path, test: str) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"answers {path}: {error.strerror or error}") from None
     except ValueError:
-        raise InputError(f"answers {path}: found no JSON, expected what the page gives for download") from None
-    if not isinstance(told, dict) or not isinstance(told.get("listener"), str) or not told["listener"]:
-        raise InputError(f"answers {path}: names no listener; expected what the page gives for download")
-    if told.get("test") != test:
-        raise InputError(f"answers {path}: are of test '{told.get('test')}', expected '{test}'")
-    return told
+        raise InputError(f"answers {path}: found no JSON, expected the file that the page downloads") from None
+    if not isinstance(content, dict) or not isinstance(content.get("listener"), str) or not content["listener"]:
+        raise InputError(f"answers {path}: names no listener; expected the file that the page downloads")
+    if content.get("test") != test:
+        raise InputError(f"answers {path}: are of test '{content.get('test')}', expected '{test}'")
+    return content
 
 
 def _ratings(path: Path, rows: Any, items: Sequence[str]) -> dict[str, list[int]]:
@@ -84,11 +131,9 @@ def _ratings(path: Path, rows: Any, items: Sequence[str]) -> dict[str, list[int]
         row = row if isinstance(row, dict) else {}
         cell, rating = (str(row.get("question")), str(row.get("item"))), row.get("rating")
         if cell not in expected:
-            raise InputError(
-                f"answers {path}, rating {number}: {cell[0]} of item {cell[1]} is nothing that the test asks"
-            )
+            raise InputError(f"answers {path}, rating {number}: {cell[0]} of item {cell[1]} is not in the test")
         if cell in found:
-            raise InputError(f"answers {path}, rating {number}: {cell[0]} of item {cell[1]} is there twice")
+            raise InputError(f"answers {path}, rating {number}: {cell[0]} of item {cell[1]} is rated twice")
         if type(rating) is not int or rating not in SCALE:
             raise InputError(f"answers {path}, rating {number}: found {rating!r}, expected a whole number of 1 to 5")
         found[cell] = rating
@@ -97,53 +142,13 @@ def _ratings(path: Path, rows: Any, items: Sequence[str]) -> dict[str, list[int]
     return {question: [found[question, item] for item in items] for question in QUESTIONS}
 
 
-def read(paths: Sequence[Path], test: Path, out: Path | None = None, seed: int = 0) -> dict[str, Any]:
-    """Returns the mean opinion scores of each system, with 95 % intervals, and the differences of systems.
-
-    Args:
-        paths: the answers, a file a listener.
-        test: the folder that `make` wrote.
-        out: gets opinions.json, opinions.png and ratings.csv.
-        seed: draws listeners and faces.
-
-    Raises:
-        InputError: the key or answers cannot be used.
-    """
-    key = read_key(test)
-    answers = read_answers(paths, key)
-    result = {"test": key["test"], **opinions(answers, key, seed)}
-    if out:
-        from pipelines.html.plots import plot_systems
-
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "opinions.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        plot_systems(out / "opinions.png", result["systems"], {name: name for name in QUESTIONS}, SCALE)
-        _write_ratings(out / "ratings.csv", answers, key["items"])
-    return result
-
-
-def _write_ratings(path: Path, answers: Answers, items: dict[str, Any]) -> None:
-    """Writes a line for each rating: what a mixed model elsewhere would be fitted to."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("listener", "question", "system", "face", "item", "rating"))
-        for question, ratings in answers.ratings.items():
-            for listener, row in zip(answers.listeners, ratings.tolist(), strict=True):
-                for name, rating in zip(answers.items, row, strict=True):
-                    writer.writerow((listener, question, items[name]["system"], items[name]["face"], name, rating))
-
-
-DRAWS = 2000
-FEWEST = 2  # listeners, and faces of a system; of one alone nothing is known of others
-
-
-def opinions(answers: Answers, key: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
+def opinions(answers: Answers, key: Mapping[str, Any], seed: int = 0) -> Opinions:
     """Returns the mean opinion scores of each system, and the differences of systems.
 
     Args:
         answers: of all listeners.
-        key: what the items are.
-        seed: of the draws.
+        key: of the test: which system and face each item is of.
+        seed: of the draws of listeners and faces.
     """
     items = [key["items"][name] for name in answers.items]
     system = np.array([item["system"] for item in items])
@@ -160,10 +165,11 @@ def opinions(answers: Answers, key: Mapping[str, Any], seed: int = 0) -> dict[st
                 draws = (drawn * faces)[:, of].sum(1) / faces[:, of].sum(1)
             enough = min(len(answers.listeners), len(set(face[of]))) >= FEWEST
             means[question, name] = float(ratings[:, of].mean()), draws if enough else np.array([])
-    return {
-        "listeners": len(answers.listeners),
-        "draws": DRAWS,
-        "systems": [
+    return Opinions(
+        test=key.get("test", ""),
+        listeners=len(answers.listeners),
+        draws=DRAWS,
+        systems=[
             {
                 "system": name,
                 "reference": name in REFERENCES,
@@ -173,13 +179,24 @@ def opinions(answers: Answers, key: Mapping[str, Any], seed: int = 0) -> dict[st
             }
             for name in order
         ],
-        "differences": {
+        differences={
             f"{a} - {b}": {question: _minus(means[question, a], means[question, b]) for question in QUESTIONS}
             for a, b in combinations(order, 2)
         },
-    }
+    )
 
 
 def _minus(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> dict[str, float | None]:
     both = len(a[1]) and len(b[1])
     return vars(Figure.of(a[0] - b[0], a[1] - b[1] if both else []))
+
+
+def _write_ratings(path: Path, answers: Answers, items: dict[str, Any]) -> None:
+    """Writes one line per rating, as a mixed model in other software takes them."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("listener", "question", "system", "face", "item", "rating"))
+        for question, ratings in answers.ratings.items():
+            for listener, row in zip(answers.listeners, ratings.tolist(), strict=True):
+                for name, rating in zip(answers.items, row, strict=True):
+                    writer.writerow((listener, question, items[name]["system"], items[name]["face"], name, rating))

@@ -1,4 +1,7 @@
-"""The speech of one system: what `vclip generate` wrote, with the faces that it was made for."""
+"""The stimuli of one system: speech files that `vclip generate` wrote, with the faces that they were made for.
+
+All images and all audio are brought to one form, because their form would tell which system made them.
+"""
 
 import hashlib
 import io
@@ -18,7 +21,7 @@ from pipelines.extraction.faces.detectors import FaceDetector, open_detector
 from pipelines.files.download import local_copy
 from pipelines.files.remote import unreadable
 from pipelines.generation.batch import RESULTS
-from pipelines.generation.faces import cut_face
+from pipelines.generation.faces import cut_face, face_key
 from pipelines.ingest.embed import decode_image
 from stores import Store
 from stores.sql import quoted
@@ -32,102 +35,97 @@ SIDE_PX = 256
 
 @dataclass(frozen=True)
 class Stimulus:
-    """One face with one sound."""
+    """One face with the audio of one voice."""
 
-    system: str  # which made the sound for the face
-    face: str  # whose ratings belong together; equal for equal faces
-    picture: np.ndarray  # (side, side, 3) uint8 RGB
-    sound: np.ndarray  # (samples,) float32
+    system: str  # that made the audio for the face
+    face: str  # equal for equal faces, whose ratings belong together
+    image: np.ndarray  # (side, side, 3) uint8 RGB
+    audio: np.ndarray  # (samples,) float32
     sample_rate_hz: int
-    told: Mapping[str, Any]  # for the key: files and texts
+    sources: Mapping[str, Any]  # for the key: files and texts, or ids of the store
 
 
-def picture_file(picture: np.ndarray) -> bytes:
-    """Returns a picture (side, side, 3) uint8 RGB as a JPEG of the size that all have."""
-    sized = cv2.resize(picture, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+def image_file(image: np.ndarray) -> bytes:
+    """Returns an image (side, side, 3) uint8 RGB as a JPEG of SIDE_PX x SIDE_PX."""
+    sized = cv2.resize(image, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", sized[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
-def sound_files(stimuli: Sequence[Stimulus]) -> list[bytes]:
-    """Returns the sounds as FLAC, all at the lowest rate among them, of one loudness, without provenance."""
+def audio_files(stimuli: Sequence[Stimulus]) -> list[bytes]:
+    """Returns the audio as FLAC files, all at the lowest rate among them, of one loudness, without provenance."""
     rate = min(stimulus.sample_rate_hz for stimulus in stimuli)
     files = []
     for stimulus in stimuli:
         file = io.BytesIO()
-        sound = normalised(resample(stimulus.sound, stimulus.sample_rate_hz, rate), rate)
-        soundfile.write(file, sound, rate, format="FLAC", subtype="PCM_16")
+        audio = normalised(resample(stimulus.audio, stimulus.sample_rate_hz, rate), rate)
+        soundfile.write(file, audio, rate, format="FLAC", subtype="PCM_16")
         files.append(file.getvalue())
     return files
 
 
-class Pictures:
-    """The faces that speech was made for, cut out as the face encoder saw them."""
+class FaceImages:
+    """The faces that speech was made for, cut out as for the face encoder; each is read once."""
 
     def __init__(self, config: Config):
         self._config = config
         self._found: dict[str, np.ndarray] = {}
 
-    def of(self, said: Mapping[str, Any]) -> np.ndarray:
-        """Returns the face (side, side, 3) uint8 RGB that provenance names.
+    def of(self, record: Mapping[str, Any]) -> np.ndarray:
+        """Returns the face (side, side, 3) uint8 RGB that a provenance record names.
 
         Raises:
-            InputError: the photo, or the face of the store, is not there, or is another one by now.
+            InputError: the photo, or the face of the store, is missing, or has changed since.
         """
-        key = face_key(said)
+        key = face_key(record)
         if key not in self._found:
-            uri = said["face"]
+            uri = record["face"]
             in_store = "#" in uri and not Path(uri).exists()
-            self._found[key] = self._stored(said) if in_store else self._cut(said)
+            self._found[key] = self._stored(record) if in_store else self._cut(record)
         return self._found[key]
 
     @cached_property
     def _detector(self) -> FaceDetector:
         return open_detector(self._config.extraction.tracks.detector)
 
-    def _cut(self, said: Mapping[str, Any]) -> np.ndarray:
-        uri = said["face"]
+    def _cut(self, record: Mapping[str, Any]) -> np.ndarray:
+        uri = record["face"]
         try:
             with local_copy(uri, self._config.remote) as path:
                 photo = Path(path).read_bytes()
         except OSError as error:
             where = "expected it where it was when the speech was made"
             raise InputError(f"photo {uri}: {unreadable(error)}; {where}") from None
-        _check(photo, said)
-        return cut_face(photo, uri, self._detector, said["face_index"]).crop
+        _check(photo, record)
+        return cut_face(photo, uri, self._detector, record["face_index"]).crop
 
-    def _stored(self, said: Mapping[str, Any]) -> np.ndarray:
-        store, _, face_id = said["face"].rpartition("#")
+    def _stored(self, record: Mapping[str, Any]) -> np.ndarray:
+        store, _, face_id = record["face"].rpartition("#")
         rows = Store.open(store).query("faces", ["image"], f"face_id = {quoted(face_id)}").to_pylist()
         if not rows or not rows[0]["image"]:
-            raise InputError(f"face {said['face']}: the store has no picture of it; listeners must see one")
-        _check(rows[0]["image"], said)
+            raise InputError(f"face {record['face']}: the store has no image of it; listeners must see one")
+        _check(rows[0]["image"], record)
         return decode_image(rows[0]["image"])
 
 
-def read_system(name: str, path: Path, most: int, seed: int, pictures: Pictures) -> list[Stimulus]:
-    """Returns what one system said, at most so much: drawn so that several systems get the same faces and texts.
+def read_system(name: str, path: Path, most: int, seed: int, images: FaceImages) -> list[Stimulus]:
+    """Returns stimuli of one system, drawn so that several systems get the same faces and texts.
 
     Args:
         name: of the system.
         path: a folder of WAV files by `vclip generate`, or of a batch, or a batch's results.jsonl.
-        most: stimuli.
+        most: stimuli, at most.
         seed: of the draw.
-        pictures: of the faces.
+        images: the images of faces.
 
     Raises:
-        InputError: nothing there, a file without or with another's provenance, or speech of several settings.
+        InputError: no speech there, a file without its own provenance, or speech of several settings.
     """
-    files = {wav: _said(wav) for wav in _wavs(path)}
-    settings = {json.dumps(said["generate"] | {"seed": None}, sort_keys=True) for said in files.values()}
+    files = {wav: _record(wav) for wav in _wavs(path)}
+    settings = {json.dumps(record["generate"] | {"seed": None}, sort_keys=True) for record in files.values()}
     if len(settings) > 1:
         raise InputError(f"system {name}, {path}: found speech by {len(settings)} settings, expected one a system")
-    chosen = sorted(files, key=lambda wav: _rank(files[wav], seed))[:most]
-    return [_stimulus(name, wav, files[wav], pictures) for wav in chosen]
-
-
-def face_key(said: Mapping[str, Any]) -> str:
-    """Returns the name of a face: equal for equal faces, whatever their files are called."""
-    return f"{said['face_sha256'] or said['face']}/{said['face_index']}"
+    chosen = sorted(files, key=lambda wav: _order(files[wav], seed))[:most]
+    return [_stimulus(name, wav, files[wav], images) for wav in chosen]
 
 
 def _wavs(path: Path) -> list[Path]:
@@ -135,7 +133,7 @@ def _wavs(path: Path) -> list[Path]:
     if results.is_file():
         try:
             lines = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-            # Files of equal name lie below the results, wherever these have been moved.
+            # The results may have been moved; the WAV files lie below them under the same names.
             wavs = [results.parent.joinpath(*Path(row["wav"]).parts[-3:]) for row in lines if row["state"] == "done"]
         except (ValueError, KeyError, TypeError, OSError):
             raise InputError(f"{results}: expected the {RESULTS} that `vclip generate --manifest` writes") from None
@@ -146,7 +144,7 @@ def _wavs(path: Path) -> list[Path]:
     return list(dict.fromkeys(wavs))
 
 
-def _said(wav: Path) -> dict[str, Any]:
+def _record(wav: Path) -> dict[str, Any]:
     found = verify(wav)
     needed = {"face", "face_sha256", "face_index", "text", "voice", "generate"}
     problems = [*found.problems, *(f"its provenance lacks '{name}'" for name in sorted(needed - {*found.provenance}))]
@@ -155,16 +153,16 @@ def _said(wav: Path) -> dict[str, Any]:
     return found.provenance
 
 
-def _rank(said: Mapping[str, Any], seed: int) -> str:
-    """The same for the same face, text and place of the voice, whichever system speaks."""
-    return hashlib.sha256(f"{seed}/{face_key(said)}/{said['voice']}/{said['text']}".encode()).hexdigest()
+def _order(record: Mapping[str, Any], seed: int) -> str:
+    """Returns a random key that is the same for the same face, text and rank of the voice in all systems."""
+    return hashlib.sha256(f"{seed}/{face_key(record)}/{record['voice']}/{record['text']}".encode()).hexdigest()
 
 
-def _stimulus(name: str, wav: Path, said: Mapping[str, Any], pictures: Pictures) -> Stimulus:
-    told = {"wav": str(wav), "photo": said["face"], "text": said["text"], "voice": said["voice"]}
-    return Stimulus(name, face_key(said), pictures.of(said), *read_audio(wav), told)
+def _stimulus(name: str, wav: Path, record: Mapping[str, Any], images: FaceImages) -> Stimulus:
+    sources = {"wav": str(wav), "photo": record["face"], "text": record["text"], "voice": record["voice"]}
+    return Stimulus(name, face_key(record), images.of(record), *read_audio(wav), sources)
 
 
-def _check(picture: bytes, said: Mapping[str, Any]) -> None:
-    if hashlib.sha256(picture).hexdigest() != said["face_sha256"]:
-        raise InputError(f"face {said['face']}: is another picture than the one that the speech was made for")
+def _check(image: bytes, record: Mapping[str, Any]) -> None:
+    if hashlib.sha256(image).hexdigest() != record["face_sha256"]:
+        raise InputError(f"face {record['face']}: is another image than the one that the speech was made for")

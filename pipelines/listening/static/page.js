@@ -50,7 +50,7 @@ function show() {
   get("asks").textContent = asks;
   get("face").hidden = trial.question !== "matching";
   get("face").src = trial.question === "matching" ? items[trial.item].face : "";
-  audio.src = items[trial.item].sound;
+  audio.src = items[trial.item].audio;
   get("heard").value = 0;
   for (const label of get("scale").querySelectorAll("label")) label.remove();
   scale.forEach((words, i) => get("scale").append(choice(scale.length - i, words, trial)));
@@ -72,7 +72,7 @@ function choice(rating, words, trial) {
 
 function open(heard) {
   get("scale").disabled = !heard;
-  get("legend").textContent = heard ? "Choose one" : "Hear it to the end first";
+  get("legend").textContent = heard ? "Choose one" : "Listen to the end first";
 }
 
 function rate(rating) {
@@ -104,9 +104,9 @@ function toggle() {
 
 function download() {
   const { test, listener, name, started, finished, trials } = state;
-  const told = { test, listener, name, started, finished, ratings: trials };
+  const answers = { test, listener, name, started, finished, ratings: trials };
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([JSON.stringify(told, null, 1)], { type: "application/json" }));
+  link.href = URL.createObjectURL(new Blob([JSON.stringify(answers, null, 1)], { type: "application/json" }));
   link.download = `answers_${listener}.json`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);

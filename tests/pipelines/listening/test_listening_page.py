@@ -36,7 +36,7 @@ def test_every_item_is_there_and_systems_have_the_same_faces_and_texts(made, key
 
 def test_nothing_in_the_page_tells_a_system(made, key, said):
     page = _page(made)
-    sounds = [_decoded(item["sound"]) for item in _items(page)]
+    sounds = [_decoded(item["audio"]) for item in _items(page)]
     pictures = {_decoded(item["face"]) for item in _items(page)}
     assert len(pictures) < len(sounds)  # one face, one file, whatever was said for it
     told = {*said, "secret_", "Beeper", "beeper", "vclip.tts", "generation_id"}
@@ -88,7 +88,7 @@ def test_true_and_random_pairs_of_a_store(said, pairs_store, vclip, tmp_path):
             assert own == (item["system"] == "true pair")
             heard.append(item["voice_id"])
     assert len(set(heard)) == 6  # nobody is heard twice
-    rates = {soundfile.info(io.BytesIO(_decoded(i["sound"]))).samplerate for i in _items(_page(tmp_path / "out"))}
+    rates = {soundfile.info(io.BytesIO(_decoded(i["audio"]))).samplerate for i in _items(_page(tmp_path / "out"))}
     assert len(rates) == 1
 
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_used_is_told_and_leaves_nothing(said, vclip, tmp_path):
         f"a={tmp_path / 'empty'}": "found no speech",
         f"a={tmp_path / 'nowhere'}": "found no speech",
         f"a={two}": "found speech by 2 settings",
-        f"a={moved}": "is another picture",
+        f"a={moved}": "is another image",
         f"a={edited}": "the samples or their rate are not those",
     }
     for given, expected in cases.items():
