@@ -14,7 +14,7 @@ from pathlib import Path
 from pipelines.config import Config
 from pipelines.extraction.types import Extraction
 from pipelines.ingest.sources.source import Source
-from pipelines.ingest.videos import extract_video
+from pipelines.ingest.workers import extract_video
 
 
 def run(files: list[Path], folder: Path, cpus: int, config: Config) -> dict:

@@ -54,8 +54,9 @@ def ingest(
 
     Example: `vclip ingest s3://corpus/manifest.parquet --store s3://corpus/store`
     """
+    from pipelines.ingest.dry_run import plan_videos
+    from pipelines.ingest.job import ingest_videos
     from pipelines.ingest.report import reported
-    from pipelines.ingest.videos import ingest_videos, plan_videos
 
     resolved = config_of(config, set, "encoders", "extraction", "ingest", "remote")
     if dry_run:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.cluster.session import one_thread, start_ray
+from pipelines.cluster.session import limit_threads, start_ray
 from vclip.association.distributed import Distributed
 from vclip.association.loop import History, OnStep
 from vclip.association.pairs import Pairs
@@ -90,7 +90,7 @@ def _train_rank(job: dict[str, Any]) -> None:
     """What each process does."""
     import ray
 
-    one_thread()
+    limit_threads()
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # they are only read
     group, desk = Distributed.here(), job["desk"]
 

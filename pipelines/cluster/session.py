@@ -1,6 +1,5 @@
 """The Ray cluster that a job runs on: one that is there already, or this machine; and its tasks' lives and deaths."""
 
-import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -43,23 +42,40 @@ def on_cluster() -> bool:
     return bool(os.environ.get("RAY_ADDRESS"))
 
 
-@functools.lru_cache(maxsize=1)
-def cpus(moment: int) -> float:
-    """Returns how many the cluster has; it is asked once in a `moment`."""
+def ray_is_running() -> bool:
+    """Returns whether this process has joined a cluster."""
+    return "ray" in sys.modules and sys.modules["ray"].is_initialized()
+
+
+def cluster_cpus() -> float:
+    """Returns how many CPUs the cluster has now; 0 where all its nodes that work are still to be started."""
     import ray
 
-    return ray.cluster_resources().get("CPU", 1)
+    return ray.cluster_resources().get("CPU", 0.0)
 
 
-def deaths() -> tuple[type[Exception], ...]:
-    """Returns what Ray raises where a worker, its node or what it made is gone."""
-    from ray import exceptions as of
+def cluster_gpus() -> int:
+    """Returns how many GPUs the cluster has now."""
+    import ray
 
-    return of.WorkerCrashedError, of.OutOfMemoryError, of.NodeDiedError, of.ObjectLostError, of.ActorUnavailableError
+    return int(ray.cluster_resources().get("GPU", 0))
 
 
-def one_thread() -> None:
-    """Keeps libraries to the one core that Ray gives a task; each would take them all."""
+def worker_deaths() -> tuple[type[Exception], ...]:
+    """Returns what Ray raises where a worker or its node is gone, or an object that was made there."""
+    from ray import exceptions
+
+    return (
+        exceptions.WorkerCrashedError,
+        exceptions.OutOfMemoryError,
+        exceptions.NodeDiedError,
+        exceptions.ObjectLostError,
+        exceptions.ActorUnavailableError,
+    )
+
+
+def limit_threads() -> None:
+    """Keeps OpenCV and torch to the one core that Ray gives a task; each would otherwise take every core."""
     import cv2
     import torch
 

@@ -10,16 +10,18 @@ that resumes a killed one reads the sidecars to see what is done; `results.jsonl
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import vclip.tts
-from pipelines.cluster.session import cpus, start_ray
-from pipelines.cluster.tasks import DIED, in_tasks
+from pipelines.cluster.failures import Failure, Tracebacks
+from pipelines.cluster.session import cluster_cpus, start_ray
+from pipelines.cluster.tasks import Work, run_tasks
 from pipelines.config import BatchConfig, Config
 from pipelines.files.addresses import recorded
 from pipelines.files.output_store import Output
@@ -32,9 +34,9 @@ from pipelines.generation.synthesize import (
     OpenTTS,
     Outcome,
     SpeechFiles,
-    SpeechTask,
     batches_of,
     files_of,
+    open_synthesis,
 )
 from pipelines.generation.utterances import Spoken, Utterance
 from pipelines.generation.voices import Voice
@@ -117,7 +119,8 @@ def generate_batch(
     files = SpeechFiles(output, session.provenance)
 
     start_ray()
-    faces = find_faces({job.photo for job in jobs if not job.reason}, spec, space, store, config)
+    tracebacks = Tracebacks(out, config.remote)
+    faces = find_faces({job.photo for job in jobs if not job.reason}, spec, space, store, config, tracebacks)
     rows = utterances_of(jobs, faces, session)
     utterances = {utterance.generation_id: utterance for row in rows for utterance in row.utterances}
 
@@ -131,7 +134,8 @@ def generate_batch(
         already_there = len(outcomes)
 
         left = [utterance for name, utterance in utterances.items() if name not in outcomes]
-        for utterance, outcome in _speak(left, SpeechTask(files, session.worker_synthesizer()), config.batch):
+        work = partial(open_synthesis, files, session.worker_synthesizer())
+        for utterance, outcome in _speak(left, work, config.batch, tracebacks):
             outcomes[utterance.generation_id] = outcome
             if isinstance(outcome, Spoken):
                 recorder.add(session.provenance.record(utterance, outcome), files.address(utterance))
@@ -204,14 +208,23 @@ def _already_spoken(utterances: Mapping[str, Utterance], files: SpeechFiles) -> 
     yield from files.written(found)
 
 
-def _speak(left: Sequence[Utterance], task: SpeechTask, batch: BatchConfig) -> Iterator[tuple[Utterance, Outcome]]:
-    tasks = TASKS_PER_CPU * max(1, int(cpus(round(time.monotonic()))))
+def _speak(
+    left: Sequence[Utterance],
+    open_work: Callable[[], Work[Utterance, Spoken | Failure]],
+    batch: BatchConfig,
+    tracebacks: Tracebacks,
+) -> Iterator[tuple[Utterance, Outcome]]:
+    tasks = TASKS_PER_CPU * max(1, int(cluster_cpus()))
     batches, seconds = batches_of(left, batch.task_utterances, tasks), 0.0
     with step("speak", len(left), "utterances") as progress:
-        for utterance, outcome in in_tasks(batches, task, "speak", batch.task_cpus):
+        for utterance, outcome in run_tasks(batches, open_work, "speak", batch.task_cpus):
             seconds += outcome.seconds if isinstance(outcome, Spoken) else 0.0
             progress.advance(note=f"{seconds / 60:.1f} min of speech")
-            yield utterance, DIED if outcome is None else outcome
+            if isinstance(outcome, Failure):
+                tracebacks.keep(outcome, f"utterance {utterance.generation_id}")
+                yield utterance, outcome.reason
+            else:
+                yield utterance, outcome
 
 
 def _write_results(

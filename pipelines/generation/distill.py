@@ -8,6 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -15,8 +16,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 import vclip.tts
-from pipelines.cluster.session import cpus, start_ray
-from pipelines.cluster.tasks import DIED, in_tasks
+from pipelines.cluster.failures import Failure, Tracebacks
+from pipelines.cluster.session import cluster_cpus, start_ray
+from pipelines.cluster.tasks import Work, run_tasks
 from pipelines.config import Config
 from pipelines.generation.session import check_speaker_space
 from pipelines.progress import say, step
@@ -78,8 +80,9 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
     known = shuffled[: settings.speakers // 2]
     vectors = np.concatenate([known, generator.sample(settings.speakers - len(known), settings.seed)])
     heard = Heard(out / "heard.npz", {"tts": {tts.name: dict(tts.made_of)}, "by": encoder.space, "said": sentences})
-    work = _Listening(config.generate.tts, config.encoders.voice, sentences, open_tts)
-    vectors, voices = _speak(vectors, heard, work, config.batch.task_cpus)
+    work = partial(_open_speaking, config.generate.tts, config.encoders.voice, sentences, open_tts)
+    tracebacks = Tracebacks(str(out), config.remote)
+    vectors, voices = _speak(vectors, heard, work, config.batch.task_cpus, tracebacks)
     predicted = predicted_voices(tts, encoder.space, generator, settings)
     with step("fit signature", settings.max_epochs, "epochs") as progress:
         signature, metrics = fit_signature(
@@ -157,28 +160,21 @@ class Heard:
         return hashlib.sha256(self._how + vector).hexdigest()[:32]
 
 
-class _Listening:
-    """Has speakers speak, and hears them; stays in a worker, and keeps TTS and encoder for its next task."""
+def _open_speaking(tts_spec: str, encoder_spec: str, sentences: Sequence[str], open_tts: OpenTTS) -> Work:
+    tts, encoder = open_tts(tts_spec), open_voice_encoder(encoder_spec)
 
-    def __init__(self, tts: str, encoder: str, sentences: Sequence[str], open_tts: OpenTTS):
-        self._asked, self._sentences, self._open_tts = (tts, encoder), sentences, open_tts
-        self._opened: tuple[TTS, VoiceEncoder] | None = None
+    def mean_voice(speaker: np.ndarray, again: bool) -> np.ndarray | Failure:
+        try:
+            return _mean_voice(tts, encoder, speaker, sentences)
+        except InputError as error:
+            return Failure(str(error))
 
-    def __call__(self, speakers: Sequence[np.ndarray], again: bool) -> list[np.ndarray | str]:
-        tts, encoder = self._opened = self._opened or (
-            self._open_tts(self._asked[0]),
-            open_voice_encoder(self._asked[1]),
-        )
-        voices: list[np.ndarray | str] = []
-        for speaker in speakers:
-            try:
-                voices.append(_mean_voice(tts, encoder, speaker, self._sentences))
-            except Exception as error:  # one speaker who trips a defect must not end a job
-                voices.append(f"{type(error).__name__}: {error}".splitlines()[0])
-        return voices
+    return mean_voice
 
 
-def _speak(vectors: np.ndarray, heard: Heard, work: _Listening, task_cpus: float) -> tuple[np.ndarray, np.ndarray]:
+def _speak(
+    vectors: np.ndarray, heard: Heard, open_work: Callable[[], Work], task_cpus: float, tracebacks: Tracebacks
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the speakers (n, dim) who gave a voice, and their voices (n, d_out).
 
     Raises:
@@ -190,16 +186,17 @@ def _speak(vectors: np.ndarray, heard: Heard, work: _Listening, task_cpus: float
     reasons: list[str] = []
     if left:
         start_ray()
-        tasks = TASKS_A_CPU * max(1, int(cpus(round(time.monotonic()))))
+        tasks = TASKS_A_CPU * max(1, int(cluster_cpus()))
         size = max(1, min(TASK_SPEAKERS, -(-len(left) // tasks)))
         batches = (left[start : start + size] for start in range(0, len(left), size))
         try:
             with step("speak", len(left), "speakers") as progress:
-                for speaker, voice in in_tasks(batches, work, "speak", task_cpus):
-                    if isinstance(voice, np.ndarray):
-                        heard.add(speaker, voice)
+                for speaker, voice in run_tasks(batches, open_work, "speak", task_cpus):
+                    if isinstance(voice, Failure):
+                        tracebacks.keep(voice, "a speaker")
+                        reasons.append(voice.reason)
                     else:
-                        reasons.append(voice or DIED)
+                        heard.add(speaker, voice)
                     progress.advance()
         finally:
             heard.keep()

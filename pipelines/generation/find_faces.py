@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 
-from pipelines.cluster.tasks import DIED, in_tasks
+from pipelines.cluster.failures import Failure, Tracebacks
+from pipelines.cluster.tasks import Work, run_tasks
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.files.download import local_copy
@@ -27,7 +28,7 @@ FaceOrReason = TargetFace | str
 
 
 def find_faces(
-    photos: Iterable[Photo], spec: str, space: str, store: Store | None, config: Config
+    photos: Iterable[Photo], spec: str, space: str, store: Store | None, config: Config, tracebacks: Tracebacks
 ) -> dict[Photo, FaceOrReason]:
     """Returns the face of each photo, or why it cannot be had; tells how far it is.
 
@@ -36,6 +37,7 @@ def find_faces(
         spec, space: the face encoder, and the space that its vectors must be in.
         store: where faces with an id are looked up.
         config: its sections `extraction`, `remote` and `batch`.
+        tracebacks: keeps those of defects.
 
     Raises:
         InputError: a detector or an encoder that cannot be opened.
@@ -46,37 +48,31 @@ def find_faces(
     found: dict[Photo, FaceOrReason] = dict(_stored(from_store, spec, space, store))
     batches = [files[start : start + PHOTOS] for start in range(0, len(files), PHOTOS)]
     with step("find faces", len(files), "photos") as progress:
-        for photo, face in in_tasks(batches, _Finder(spec, space, config), "find_faces", config.batch.task_cpus):
-            found[photo] = DIED if face is None else face
+        work = partial(_open_finder, spec, space, config)
+        for photo, face in run_tasks(batches, work, "find_faces", config.batch.task_cpus):
+            if isinstance(face, Failure):
+                tracebacks.keep(face, f"photo {photo}")
+                face = f"photo {photo}: {face.reason}"
+            found[photo] = face
             progress.advance()
     return found
 
 
-class _Finder:
-    """Reads photos in a worker, which keeps the detector and the encoder for its next task."""
+def _open_finder(spec: str, space: str, config: Config) -> Work[Photo, TargetFace | Failure]:
+    detector, encoder = open_detector(config.extraction.tracks.detector), open_encoder(spec, space)
 
-    def __init__(self, spec: str, space: str, config: Config):
-        self._spec, self._space, self._config = spec, space, config
-        self._opened: tuple[Any, Any] | None = None
-
-    def __call__(self, photos: Sequence[Photo], again: bool) -> list[FaceOrReason]:
-        if self._opened is None:
-            detector = open_detector(self._config.extraction.tracks.detector)
-            self._opened = detector, open_encoder(self._spec, self._space)
-        return [self._find(photo, *self._opened) for photo in photos]
-
-    def _find(self, photo: Photo, detector: Any, encoder: Any) -> FaceOrReason:
+    def find(photo: Photo, again: bool) -> TargetFace | Failure:
         try:
-            with local_copy(photo.uri, self._config.remote) as path, open(path, "rb") as file:
+            with local_copy(photo.uri, config.remote) as path, open(path, "rb") as file:
                 content = file.read()
         except OSError as error:
-            return f"photo {photo}: {unreadable(error)}"
+            return Failure(unreadable(error))
         try:
             return encode_faces([cut_face(content, str(photo), detector, photo.index)], encoder)[0]
         except InputError as error:
-            return str(error)
-        except Exception as error:  # one picture that trips a defect must not end a job
-            return f"photo {photo}: internal error: {type(error).__name__}: {error}".splitlines()[0]
+            return Failure(str(error).removeprefix(f"photo {photo}: "))
+
+    return find
 
 
 def _stored(

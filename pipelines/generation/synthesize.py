@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from pipelines.cluster.failures import Failure
+from pipelines.cluster.tasks import Work
 from pipelines.files.output_store import Output
 from pipelines.generation.faces import Target
 from pipelines.generation.utterances import Provenance, Spoken, Utterance
@@ -114,32 +116,29 @@ class SpeechFiles:
             return None  # missing, or not a sidecar of ours: the utterance is spoken and replaces it
 
 
-class SpeechTask:
-    """Speaks and writes the utterances of one task; stays in its worker, where the TTS remains open."""
+def open_synthesis(files: SpeechFiles, synthesizer: Synthesizer) -> Work[Utterance, Spoken | Failure]:
+    """Returns the function that speaks and writes one utterance; the TTS remains open in its worker.
 
-    def __init__(self, files: SpeechFiles, synthesizer: Synthesizer):
-        self._files, self._synthesizer = files, synthesizer
+    What a worker wrote before it died is kept. The function raises InputError where a file cannot be written.
 
-    def __call__(self, utterances: Sequence[Utterance], again: bool) -> list[Outcome]:
-        """Returns the outcome of each utterance; if `again`, files that a worker wrote before it died are kept.
+    Raises:
+        InputError: the TTS cannot be opened.
+    """
+    synthesizer.open()
 
-        Raises:
-            InputError: a file cannot be written, or the TTS cannot be opened.
-        """
-        self._synthesizer.open()
-        written = {u.generation_id: spoken for u, spoken in self._files.written(utterances)} if again else {}
-        return [written.get(utterance.generation_id) or self._speak(utterance) for utterance in utterances]
-
-    def _speak(self, utterance: Utterance) -> Outcome:
+    def synthesize(utterance: Utterance, again: bool) -> Spoken | Failure:
+        if again:
+            for _, spoken in files.written([utterance]):
+                return spoken
         try:
-            speech, spoken, record = self._synthesizer.speak(utterance)
+            speech, spoken, record = synthesizer.speak(utterance)
             wav, sidecar = speech_file(speech, record)
         except InputError as error:
-            return str(error)
-        except Exception as error:  # one text that trips a defect must not end a job
-            return f"internal error: {type(error).__name__}: {error}".splitlines()[0]
-        self._files.write(utterance, wav, sidecar)
+            return Failure(str(error))
+        files.write(utterance, wav, sidecar)
         return spoken
+
+    return synthesize
 
 
 def batches_of(utterances: Sequence[Utterance], most: int, tasks: int) -> Iterator[list[Utterance]]:

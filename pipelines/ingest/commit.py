@@ -1,4 +1,4 @@
-"""What came back from the cluster goes into the store in batches, each soon enough and none too large."""
+"""The store of an ingest: opened for its encoders, and written in batches, each soon enough and none too large."""
 
 import queue
 import threading
@@ -6,11 +6,35 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pipelines.config import IngestConfig
+from pipelines.cluster.failures import Failure
+from pipelines.config import Config, IngestConfig
+from pipelines.extraction.faces.detectors import open_detector
 from pipelines.ingest.embed import Ingested, failed_instead
 from stores import Store, StoreError, StoreUnavailable
+from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, open_face_encoder, open_voice_encoder
+from vclip.errors import InputError
 
 AHEAD = 16  # results that wait here while a commit is under way; more wait in the cluster
+
+
+def open_store(uri: str, config: Config, dry: bool = False) -> Store:
+    """Returns the store at `uri`, made for the encoders of `config`; if `dry`, an empty one where there is none."""
+    # Opened here first, so that missing weights are one clear line before a cluster is asked for anything.
+    open_detector(config.extraction.tracks.detector)
+    face, voice = open_face_encoder(config.encoders.face, "cpu"), open_voice_encoder(config.encoders.voice, "cpu")
+    make = Store.open_or_empty if dry else Store.open_or_create
+    specs = {
+        face.space: FACE_ENCODERS.record(config.encoders.face),
+        voice.space: VOICE_ENCODERS.record(config.encoders.voice),
+    }
+    store = make(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim}, encoders=specs)
+    for table, encoder in (("faces", face), ("voices", voice)):
+        if more := sorted(set(store.spaces(table)) - {encoder.space}):
+            raise InputError(
+                f"store {uri}: its {table} have vectors of '{more[0]}' as well, which new ones would lack; "
+                "`vclip embed --replace` drops it, or ingest into a new store and merge"
+            )
+    return store
 
 
 def committed(store: Store, results: Iterator[Ingested], config: IngestConfig) -> Iterator[tuple[Ingested, bool]]:
@@ -49,7 +73,7 @@ def _commit(store: Store, batch: list[Ingested]) -> Iterator[tuple[Ingested, boo
             return
         if batch[0].rows.video["state"] == "failed":
             raise
-        yield from _commit(store, [failed_instead(batch[0], error)])
+        yield from _commit(store, [failed_instead(batch[0], Failure.of_defect(error))])
         return
     for result in batch:
         yield result, result.rows.video["video_id"] in held

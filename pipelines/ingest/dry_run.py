@@ -3,10 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.ingest.job import open_store
+from pipelines.ingest.commit import open_store
+from pipelines.ingest.sources.labels import read_labels
+from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.resume import Ledger, split_known
 from pipelines.ingest.sources.source import Source
 from stores import Store, config_hash
@@ -30,6 +33,19 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def plan_videos(
+    inputs: Sequence[str | Path],
+    store_uri: str,
+    config: Config,
+    labels: str | Path | None = None,
+    retry_failed: bool = False,
+    limit: int | None = None,
+) -> Plan:
+    """Returns what `ingest_videos` would do with the same arguments; nothing is written."""
+    sources = list_videos(inputs, read_labels(labels) if labels else None, config.remote)
+    return plan(sources, store_uri, config, retry_failed, limit)
 
 
 def plan(

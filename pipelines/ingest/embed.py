@@ -9,15 +9,13 @@ import cv2
 import numpy as np
 import torch
 
+from pipelines.cluster.failures import Failure
 from pipelines.config import EncodersConfig
 from pipelines.extraction.types import Clip, Extraction
 from pipelines.ingest.sources.source import Source
 from stores import VideoRows, clip_id, face_id, voice_id
 from vclip.audio import prepare_speech, read_audio
 from vclip.encoders import FaceEncoder, VoiceEncoder, open_face_encoder, open_voice_encoder
-
-CLIPS_AT_ONCE = 32  # of one video, where it is handed over in parts
-MEDIA_AT_ONCE = 256  # crops, or segments, that lie decoded in memory
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,7 @@ class Ingested:
 
     rows: VideoRows
     extraction: Extraction
+    failure: Failure | None = None  # where a defect or the death of its worker came between
 
     @property
     def size_bytes(self) -> int:
@@ -50,43 +49,41 @@ class Embedder:
         encoders: which.
         run_id: of the rows.
         device: of torch; the first GPU where there is one, if it is left out.
+        clips_at_once: clips of one video, where it is handed over in parts.
+        media_at_once: crops, or segments, that lie decoded in memory.
     """
 
-    def __init__(self, encoders: EncodersConfig, run_id: str, device: str | None = None):
+    def __init__(
+        self,
+        encoders: EncodersConfig,
+        run_id: str,
+        device: str | None = None,
+        clips_at_once: int = 32,
+        media_at_once: int = 256,
+    ):
+        self._clips_at_once, self._media_at_once = clips_at_once, media_at_once
         self.face: FaceEncoder = open_face_encoder(encoders.face, device)
         self.voice: VoiceEncoder = open_voice_encoder(encoders.voice, device)
         self.run_id = run_id
         self.on_gpu = torch.cuda.is_available() and not (device or "").startswith("cpu")
 
-    def guarded(self, *batch: Extracted) -> list[Ingested]:
-        """As `embed`; a source whose clips cannot be embedded becomes a failed row, and the others go on."""
-        try:
-            return self.embed(batch)
-        except Exception as error:  # whatever it is, it must not end a job of a million files
-            if len(batch) > 1:
-                return [done for item in batch for done in self.guarded(item)]
-            return self.embed([Extracted(batch[0].source, internal_error(error))])
-
     def parts(self, item: Extracted) -> Iterator[Ingested]:
-        """As `guarded` for one source, some clips at a time (see `joined`), so that hours of talking are
-        never decoded or copied as a whole; what else was extracted goes with the last."""
+        """As `embed` of one source, some clips at a time (see `joined`), so that hours of talking are never
+        decoded or copied as a whole; what else was extracted goes with the last part."""
         clips = item.extraction.clips
-        for start in range(0, max(1, len(clips)), CLIPS_AT_ONCE):
-            part = replace(item.extraction, clips=clips[start : start + CLIPS_AT_ONCE])
-            if start + CLIPS_AT_ONCE < len(clips):
+        for start in range(0, max(1, len(clips)), self._clips_at_once):
+            part = replace(item.extraction, clips=clips[start : start + self._clips_at_once])
+            if start + self._clips_at_once < len(clips):
                 part = replace(part, candidates=())
-            (done,) = self.guarded(Extracted(item.source, part))
-            yield done
-            if done.extraction.state == "failed":
-                return
+            yield from self.embed([Extracted(item.source, part)])
 
     def embed(self, batch: Sequence[Extracted]) -> list[Ingested]:
         """Returns the store's rows of each extraction; their crops, and segments, go through together."""
         clips = [clip for item in batch for clip in item.extraction.clips]
         with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
             decode = partial(decode_speech, sample_rate_hz=self.voice.sample_rate_hz)
-            faces = _embedded(self.face, decode_image, [face.image for clip in clips for face in clip.faces])
-            voices = _embedded(self.voice, decode, [voice.audio for clip in clips for voice in clip.voices])
+            faces = self._embedded(self.face, decode_image, [face.image for clip in clips for face in clip.faces])
+            voices = self._embedded(self.voice, decode, [voice.audio for clip in clips for voice in clip.voices])
         face_vectors, voice_vectors = iter(faces), iter(voices)
         rows = [self._video(item, face_vectors, voice_vectors) for item in batch]
         return [Ingested(row, replace(item.extraction, clips=())) for row, item in zip(rows, batch, strict=True)]
@@ -107,27 +104,35 @@ class Embedder:
                 voices.append({"voice_id": name, **key, **asdict(voice), **vectors})
         return VideoRows(_video_row(source, self.run_id, extraction), clips, faces, voices)
 
+    def _embedded(
+        self, encoder: FaceEncoder | VoiceEncoder, decode: Callable[[bytes], np.ndarray], media: Sequence[bytes]
+    ) -> np.ndarray:
+        """Returns (media, dim) float32."""
+        starts = range(0, max(1, len(media)), self._media_at_once)
+        pieces = (media[start : start + self._media_at_once] for start in starts)
+        return np.concatenate([encoder.embed([decode(one) for one in piece]) for piece in pieces])
+
 
 def joined(parts: Sequence[Ingested]) -> Ingested:
-    """Returns one source as a whole, of its parts in order; if the last of them failed, it has."""
+    """Returns one source as a whole, of its parts in order."""
     whole = parts[-1]
-    if whole.extraction.state == "failed" or len(parts) == 1:
+    if len(parts) == 1:
         return whole
     rows = {of: [row for part in parts for row in getattr(part.rows, of)] for of in ("clips", "faces", "voices")}
     return replace(whole, rows=replace(whole.rows, **rows))
 
 
-def failed(source: Source, run_id: str, reason: str) -> Ingested:
-    """Returns the row of a source that could not even be read."""
-    extraction = Extraction("failed", reason, 0.0)
-    return Ingested(VideoRows(_video_row(source, run_id, extraction)), extraction)
+def failed(source: Source, run_id: str, failure: Failure) -> Ingested:
+    """Returns the row of a source that gave nothing: it cannot be read, its worker died, or a defect came between."""
+    extraction = Extraction("failed", failure.reason, 0.0)
+    return Ingested(VideoRows(_video_row(source, run_id, extraction)), extraction, failure)
 
 
-def failed_instead(done: Ingested, error: Exception) -> Ingested:
-    """Returns the row of a source whose rows tripped a defect of ours."""
-    extraction = internal_error(error)
+def failed_instead(done: Ingested, failure: Failure) -> Ingested:
+    """Returns the row of a source whose rows the store refused."""
+    extraction = Extraction("failed", failure.reason, 0.0)
     row = {"state": extraction.state, "reason": extraction.reason, "funnel": {}}
-    return Ingested(VideoRows({**done.rows.video, **row}), extraction)
+    return Ingested(VideoRows({**done.rows.video, **row}), extraction, failure)
 
 
 def _video_row(source: Source, run_id: str, extraction: Extraction) -> dict[str, Any]:
@@ -155,19 +160,6 @@ def _clip_row(source: Source, clip: Clip) -> dict[str, Any]:
         **{name: source.labels.get(name) for name in own},
         "labels": {name: value for name, value in source.labels.items() if name not in own},
     }
-
-
-def internal_error(error: Exception) -> Extraction:
-    """Returns what is recorded of a source that tripped a defect of a library or of ours."""
-    return Extraction("failed", f"internal error: {type(error).__name__}: {error}".splitlines()[0], 0.0)
-
-
-def _embedded(
-    encoder: FaceEncoder | VoiceEncoder, decode: Callable[[bytes], np.ndarray], media: Sequence[bytes]
-) -> np.ndarray:
-    """Returns (media, dim) float32."""
-    pieces = (media[start : start + MEDIA_AT_ONCE] for start in range(0, max(1, len(media)), MEDIA_AT_ONCE))
-    return np.concatenate([encoder.embed([decode(one) for one in piece]) for piece in pieces])
 
 
 def decode_image(data: bytes) -> np.ndarray:

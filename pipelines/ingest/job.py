@@ -1,7 +1,9 @@
-"""The ingest job: asks the ledger what is to be done, a window at a time, and commits what the cluster makes of it.
+"""`vclip ingest`: videos, wherever they are, into the store. The job reads from top to bottom in this file.
 
-The last videos of a window leave CPUs idle: little against the thousands of videos in it, and windows bound what the
-driver keeps in mind of a million.
+    inputs -> list the sources -> leave out what the store has (resume) -> extract and embed (workers) -> commit
+
+The sources go through it a window at a time. The last videos of a window leave CPUs idle: little against the
+thousands of videos in it, and windows bound what the driver remembers of a million.
 """
 
 import time
@@ -9,23 +11,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from pipelines.cluster.failures import Failure, Tracebacks, run_folder
 from pipelines.cluster.session import on_cluster, start_ray
 from pipelines.config import Config
-from pipelines.extraction.faces.detectors import open_detector
 from pipelines.extraction.types import Extraction
-from pipelines.ingest.commit import committed
+from pipelines.files.addresses import recorded
+from pipelines.ingest.commit import committed, open_store
 from pipelines.ingest.embed import Ingested, failed
+from pipelines.ingest.sources.labels import read_labels
+from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.resume import WINDOW, Work, split_known
 from pipelines.ingest.sources.source import Source
-from pipelines.ingest.telemetry import IngestMetrics, Pace
-from pipelines.ingest.workers import Extract, stream
+from pipelines.ingest.telemetry import IngestMetrics, Rate
+from pipelines.ingest.workers import Extract, extract_video, ingest_on_cluster
 from pipelines.progress import Step, say, step
 from stores import Store, VideoRows, config_hash
 from stores.maintenance.compact import sweep
-from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, open_face_encoder, open_voice_encoder
-from vclip.errors import InputError
 
 
 @dataclass
@@ -62,8 +66,45 @@ class Summary:
             self.reasons[rows.video["reason"]] += 1
 
 
-# Is told of each video that went into the store: its rows, its extraction without the clips, the summary so far.
+# Called with each video that went into the store: its rows, its extraction without the clips, the summary so far.
 Observe = Callable[[VideoRows, Extraction, Summary], None]
+
+
+def ingest_videos(
+    inputs: Sequence[str | Path],
+    store_uri: str,
+    config: Config,
+    labels: str | Path | None = None,
+    observe: Observe | None = None,
+    retry_failed: bool = False,
+    limit: int | None = None,
+) -> Summary:
+    """Extracts clips from all videos in `inputs`, embeds them, commits them to the store, and returns what was done.
+
+    Args:
+        inputs: folders, files, patterns, manifests or addresses; see `pipelines.ingest.sources.listing`.
+        store_uri: the store; created if there is none.
+        config: the resolved configuration.
+        labels: a table with a column `file`; see `read_labels`.
+        observe: called with each video that went into the store.
+        retry_failed: failed videos are done again.
+        limit: only the first so many of those still to do.
+
+    Raises:
+        InputError, StoreError: nothing to read, or nowhere to write.
+    """
+    sources = list_videos(inputs, read_labels(labels) if labels else None, config.remote)
+    given = [recorded(str(one)) for one in inputs]
+    return ingest(
+        sources,
+        store_uri,
+        config,
+        extract_video,
+        inputs=given,
+        retry_failed=retry_failed,
+        limit=limit,
+        observe=observe,
+    )
 
 
 def ingest(
@@ -82,14 +123,14 @@ def ingest(
 
     Args:
         sources: the inputs.
-        store_uri: the store; made if there is none.
-        config: `config.deciding()` decides what a source gives, and so what counts as known.
-        extract: what is done to one source.
+        store_uri: the store; created if there is none.
+        config: `config.deciding()` decides what a source gives, and so which sources the store has already.
+        extract: extracts the clips of one source, in a worker.
         unit: what a source is called in the progress.
         inputs: what the user gave, for the store's record of the run.
         retry_failed: failed sources are done again.
         limit: only the first so many of those still to do.
-        observe: told of each video that went into the store.
+        observe: called with each video that went into the store.
 
     Raises:
         InputError, StoreError: the encoders or the store cannot be opened. Nothing is written.
@@ -99,11 +140,12 @@ def ingest(
     store = open_store(store_uri, config)
     summary = Summary(store_uri, config=config.model_dump())
     if on_cluster():
-        start_ray()  # it also looks at the files
+        start_ray()  # its tasks also read the files for their content hashes
     command = {"job": "ingest", "unit": unit, "inputs": list(inputs), "sources": len(sources)}
     command |= {"retry_failed": retry_failed, "limit": limit}
     with ExitStack() as stack:
-        progress = None
+        count: Callable[[Ingested, bool], None] | None = None
+        progress: Step | None = None
         for work in _limited(_windows(sources, store, config, retry_failed, limit), limit):
             if work.todo or work.unreadable:
                 if progress is None:
@@ -111,10 +153,10 @@ def ingest(
                     stack.enter_context(_recorded(store, command, summary, started_s))
                     say(f"{unit} to do; run {summary.run_id}")
                     progress = stack.enter_context(step("ingest", len(sources), unit))
-                    told = _tell(summary, progress, observe)
+                    count = _counting(summary, progress, observe, config)
                 progress.total -= work.known + work.deleted + len(work.doubles)
                 for done, held in committed(store, _results(work, config, summary.run_id, extract), config.ingest):
-                    told(done, held)
+                    count(done, held)
             _record_names(store, work)
             summary.known += work.known
             summary.deleted += work.deleted
@@ -122,26 +164,6 @@ def ingest(
             summary.outdated += len(work.outdated)
         summary.took_s = time.monotonic() - started_s
     return summary
-
-
-def open_store(uri: str, config: Config, dry: bool = False) -> Store:
-    """Returns the store at `uri`, made for the encoders of `config`; if `dry`, an empty one where there is none."""
-    # Opened here first, so that missing weights are one clear line before a cluster is asked for anything.
-    open_detector(config.extraction.tracks.detector)
-    face, voice = open_face_encoder(config.encoders.face, "cpu"), open_voice_encoder(config.encoders.voice, "cpu")
-    make = Store.open_or_empty if dry else Store.open_or_create
-    specs = {
-        face.space: FACE_ENCODERS.record(config.encoders.face),
-        voice.space: VOICE_ENCODERS.record(config.encoders.voice),
-    }
-    store = make(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim}, encoders=specs)
-    for table, encoder in (("faces", face), ("voices", voice)):
-        if more := sorted(set(store.spaces(table)) - {encoder.space}):
-            raise InputError(
-                f"store {uri}: its {table} have vectors of '{more[0]}' as well, which new ones would lack; "
-                "`vclip embed --replace` drops it, or ingest into a new store and merge"
-            )
-    return store
 
 
 def _windows(
@@ -181,20 +203,25 @@ def _recorded(store: Store, command: Mapping[str, Any], summary: Summary, starte
 
 def _results(work: Work, config: Config, run_id: str, extract: Extract) -> Iterator[Ingested]:
     for source, reason in work.unreadable:
-        yield failed(source, run_id, reason)
+        yield failed(source, run_id, Failure(reason))
     if work.todo:
-        yield from stream(work.todo, config, run_id, extract)
+        yield from ingest_on_cluster(work.todo, config, run_id, extract)
 
 
-def _tell(summary: Summary, progress: Step, observe: Observe | None) -> Callable[[Ingested, bool], None]:
-    """Returns what is told of each video that was committed, and whether it was held."""
+def _counting(
+    summary: Summary, progress: Step, observe: Observe | None, config: Config
+) -> Callable[[Ingested, bool], None]:
+    """Returns the function that counts each video that was committed, and whether the store holds it so."""
     import ray.util.metrics
 
-    metrics, pace = IngestMetrics(ray.util.metrics), Pace()
+    metrics, rate = IngestMetrics(ray.util.metrics), Rate()
+    tracebacks = Tracebacks(f"{run_folder(summary.store)}/{summary.run_id}", config.remote)
 
-    def tell(done: Ingested, held: bool) -> None:
-        pace.add(done.rows.video["duration_s"])
+    def count(done: Ingested, held: bool) -> None:
+        rate.add(done.rows.video["duration_s"])
         if held:
+            if done.failure:
+                tracebacks.keep(done.failure, done.rows.video["uris"][0]["uri"])
             summary.count(done.rows)
             metrics.add(done.rows, done.extraction)
             if observe:
@@ -202,9 +229,9 @@ def _tell(summary: Summary, progress: Step, observe: Observe | None) -> Callable
         else:
             summary.elsewhere += 1
         states = [f"{summary.videos[state]} {state}" for state in ("empty", "failed") if summary.videos[state]]
-        progress.advance(note=", ".join(filter(None, [f"{summary.rows['clips']} clips", *states, str(pace)])))
+        progress.advance(note=", ".join(filter(None, [f"{summary.rows['clips']} clips", *states, str(rate)])))
 
-    return tell
+    return count
 
 
 def _record_names(store: Store, work: Work) -> None:

@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.cluster.failures import run_folder
 from pipelines.config import Config
 from pipelines.extraction.types import KEPT, Extraction
 from pipelines.extraction.video.decode import ffmpeg_binary
@@ -276,5 +277,4 @@ def report_folder(store_uri: str, run_id: str) -> Path | None:
     """Returns where the report of a run goes by default: beside a local store; None for one in an object store."""
     if "://" in store_uri:
         return None
-    store = Path(store_uri)
-    return store.with_name(f"{store.name}.runs") / run_id
+    return Path(run_folder(store_uri)) / run_id

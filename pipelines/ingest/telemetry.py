@@ -10,8 +10,8 @@ from stores import VideoRows
 LAST_S = 300.0
 
 
-class Pace:
-    """Counts what gets done; `add` it as it does."""
+class Rate:
+    """The rate of a job over its last minutes."""
 
     def __init__(self) -> None:
         self._done: deque[tuple[float, float]] = deque([(time.monotonic(), 0.0)])  # when, seconds of video

@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipelines.cluster.session import one_thread
+from pipelines.cluster.session import limit_threads
 from pipelines.progress import step
 from stores import Store
 from stores.maintenance.check import HARMLESS, MEANINGS
@@ -105,7 +105,7 @@ def decodes_audio(content: bytes) -> str:
 
 
 def _look(store: Store, rows: dict[str, int], media: bool) -> tuple[list[dict[str, Any]], Any]:
-    one_thread()  # the check has threads of its own
+    limit_threads()  # the check has threads of its own
     decoders = {"faces": decodes_image, "voices": decodes_audio} if media else {}
     with step("check", rows["faces"] + rows["voices"], "rows") as progress:
         report = check_rows(store, decoders, lambda table, count: progress.advance(count, table))

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.cluster.failures import Failure, Tracebacks, run_folder
 from pipelines.cluster.session import start_ray
-from pipelines.cluster.tasks import DIED, in_tasks
+from pipelines.cluster.tasks import Work, run_tasks
 from pipelines.config import Config
 from pipelines.ingest.embed import decode_image, decode_speech
 from pipelines.progress import say, step
@@ -45,7 +46,7 @@ class Embedded:
 
     keys: list[str]
     vectors: np.ndarray  # (n, dim) float32
-    failed: dict[str, str]  # key -> why there is no vector
+    failed: dict[str, Failure]  # key -> why there is no vector
 
 
 def embed(
@@ -100,7 +101,8 @@ def _embed(store: Store, table: str, spec: str, encoder: Any, config: Config) ->
 
 
 def _embed_rows(store: Store, table: str, spec: str, embedding: Embedding, todo: Todo, config: Config) -> int:
-    work = _Work(store.uri, table, todo.version, spec)
+    work = partial(_open_embedding, store.uri, table, todo.version, spec)
+    tracebacks = Tracebacks(f"{run_folder(store.uri)}/embed", config.remote)
     failed, keys, vectors, kept_s = {}, [], [], time.monotonic()
 
     def keep() -> None:
@@ -108,9 +110,12 @@ def _embed_rows(store: Store, table: str, spec: str, embedding: Embedding, todo:
             embedding.add(keys, np.concatenate(vectors))
 
     with step(f"embed {table}", len(todo.keys), "rows") as progress:
-        for part, done in in_tasks(([part] for part in _parts(todo)), work, "embed", config.batch.task_cpus):
-            done = done or Embedded([], np.empty((0, 0)), dict.fromkeys(part.keys, DIED))
+        for part, done in run_tasks(([part] for part in _parts(todo)), work, "embed", config.batch.task_cpus):
+            if isinstance(done, Failure):
+                done = Embedded([], np.empty((0, 0)), dict.fromkeys(part.keys, done))
             failed |= done.failed
+            for key, failure in done.failed.items():
+                tracebacks.keep(failure, f"{table} {key.partition('@')[0]}")
             if done.keys:
                 keys += done.keys
                 vectors.append(done.vectors)
@@ -121,41 +126,36 @@ def _embed_rows(store: Store, table: str, spec: str, embedding: Embedding, todo:
         keep()
     if failed:
         key, why = next(iter(failed.items()))
+        example = f"{key.partition('@')[0]} ({why.reason})"
         raise InputError(
-            f"embed: {len(failed)} of {len(todo.keys)} {table} gave no vector, as {key.partition('@')[0]} ({why}); "
+            f"embed: {len(failed)} of {len(todo.keys)} {table} gave no vector, as {example}; "
             "`vclip check --repair` removes what cannot be decoded; then embed again, what is done is kept"
         )
     return len(todo.keys)
 
 
-class _Work:
-    """Embeds rows in a worker, which keeps the store and the encoder for its next task."""
-
-    def __init__(self, uri: str, table: str, version: int, spec: str):
-        self._asked = uri, table, version, spec
-        self._opened: tuple[Store, Any] | None = None
-
-    def __call__(self, parts: Sequence[Part], again: bool) -> list[Embedded]:
-        uri, table, version, spec = self._asked
-        self._opened = self._opened or (Store.open(uri), _open(table, spec))
-        store, encoder = self._opened
-        decode = DECODE[table]
-        if table == "voices":
-            decode = partial(decode, sample_rate_hz=encoder.sample_rate_hz)
-        return [_embedded(part, media(store, table, version, part.places), decode, encoder) for part in parts]
+def _open_embedding(uri: str, table: str, version: int, spec: str) -> Work[Part, Embedded]:
+    store, encoder = Store.open(uri), _open(table, spec)
+    decode = DECODE[table]
+    if table == "voices":
+        decode = partial(decode, sample_rate_hz=encoder.sample_rate_hz)
+    return lambda part, again: _embedded(part, media(store, table, version, part.places), decode, encoder)
 
 
 def _embedded(part: Part, contents: Sequence[bytes], decode: Callable[[bytes], np.ndarray], encoder: Any) -> Embedded:
-    keys, decoded, failed = [], [], {}
+    keys: list[str] = []
+    decoded: list[np.ndarray] = []
+    failed: dict[str, Failure] = {}
     for key, content in zip(part.keys, contents, strict=True):
         try:
             decoded.append(decode(content))
             keys.append(key)
         except Exception as error:  # whatever a decoder trips over, the other rows go on
-            failed[key] = f"{type(error).__name__}: {error}".splitlines()[0] if content else "no media"
+            failed[key] = Failure.of_defect(error) if content else Failure("no media")
     vectors = np.asarray(encoder.embed(decoded), np.float32) if decoded else np.empty((0, encoder.dim), np.float32)
     finite = np.asarray(np.isfinite(vectors).all(axis=1))
-    failed |= {key: "the encoder gave no finite vector" for key, good in zip(keys, finite, strict=True) if not good}
+    not_finite = Failure("the encoder gave no finite vector")
+    failed |= {key: not_finite for key, good in zip(keys, finite, strict=True) if not good}
     return Embedded([key for key, good in zip(keys, finite, strict=True) if good], vectors[finite], failed)
 
 

@@ -20,8 +20,8 @@ from pipelines.generation.faces import read_photo_faces
 from pipelines.generation.fit_speakers import fit_speakers
 from pipelines.generation.generate import generate
 from pipelines.html.plots import plot_folds
+from pipelines.ingest.job import ingest_videos
 from pipelines.ingest.sources.listing import list_videos
-from pipelines.ingest.videos import ingest_videos
 from pipelines.progress import say, step
 from pipelines.quickstart.page import write_page
 from pipelines.quickstart.sample import make_sample

@@ -1,4 +1,4 @@
-"""Reads files once, for the hash of their content.
+"""The content hash of each file, which is what a video is known by.
 
 On a cluster that runs already the reading is done by tasks, because one driver cannot read a million files;
 elsewhere by threads. A remote file is read here, and once more when a worker copies it: what it holds decides whether
@@ -8,12 +8,14 @@ any work on it begins at all.
 import io
 import os
 import stat
-import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
+from pipelines.cluster.failures import Failure
+from pipelines.cluster.session import cluster_cpus, ray_is_running
+from pipelines.cluster.tasks import run_tasks
 from pipelines.files.addresses import is_remote
 from pipelines.files.remote import RemoteConfig, check_size, read, unreadable
 from pipelines.ingest.sources.source import Source
@@ -21,31 +23,37 @@ from pipelines.progress import step
 from stores import video_id
 
 THREADS = 8  # reading, not computing, is what takes the time
-CHUNK = 32  # files that one task reads; the last of a chunk is waited for
-FEW = 2 * CHUNK  # up to so many are read here: tasks would cost more than they save
+CHUNK = 32  # files that one task reads
 
 # The hash of a content, or of the name alone, and then why that could not be read.
 Content = tuple[str, str]
 
 
-def identify(sources: Sequence[Source], config: RemoteConfig) -> Iterator[tuple[Source, str]]:
-    """Yields the sources, in order, with the hash of their content; or with `name_id` and why it cannot be read."""
+def content_hashes(
+    sources: Sequence[Source], config: RemoteConfig, chunk: int = CHUNK, cpus: Callable[[], float] = cluster_cpus
+) -> Iterator[tuple[Source, str]]:
+    """Yields the sources, in order, with the hash of their content; or with `name_id` and why it cannot be read.
+
+    Args:
+        sources: the files.
+        config: the limits of remote files.
+        chunk: files that one task reads. Up to twice as many files are read here: tasks would cost more than they
+            save.
+        cpus: as in `run_tasks`.
+    """
     if not sources:
         return
-    contents = _by_tasks if len(sources) > FEW and _on_cluster() else _by_threads
-    with step("look at files", len(sources), "files") as progress:
-        for source, (content, reason) in zip(sources, contents(sources, config), strict=True):
+    on_cluster = len(sources) > 2 * chunk and ray_is_running()
+    contents = _by_tasks(sources, config, chunk, cpus) if on_cluster else _by_threads(sources, config)
+    with step("read files", len(sources), "files") as progress:
+        for source, (content, reason) in zip(sources, contents, strict=True):
             progress.advance()
             yield replace(source, video_id=content), reason
 
 
 def name_id(source: Source) -> str:
-    """Returns the id of a source that cannot be read: that of its name."""
+    """Returns the id of a source that cannot be read: the hash of its name."""
     return video_id(io.BytesIO(source.uri.encode()))
-
-
-def _on_cluster() -> bool:
-    return "ray" in sys.modules and sys.modules["ray"].is_initialized()
 
 
 def _by_threads(sources: Sequence[Source], config: RemoteConfig) -> Iterator[Content]:
@@ -53,33 +61,25 @@ def _by_threads(sources: Sequence[Source], config: RemoteConfig) -> Iterator[Con
         yield from pool.map(lambda source: _content(source, config), sources)
 
 
-def _by_tasks(sources: Sequence[Source], config: RemoteConfig) -> Iterator[Content]:
-    """As `_by_threads`; the chunks run at once on all of the cluster's CPUs and come back in order."""
-    import ray
-
-    task: Callable = ray.remote(num_cpus=1, max_retries=5)(_contents)
-    ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    running: deque = deque()
-    for start in range(0, len(sources), CHUNK):
-        chunk = sources[start : start + CHUNK]
-        running.append((chunk, task.remote(chunk, config)))
-        if len(running) >= ahead:
-            yield from _result(*running.popleft())
-    while running:
-        yield from _result(*running.popleft())
-
-
-def _contents(sources: Sequence[Source], config: RemoteConfig) -> list[Content]:
-    return list(_by_threads(sources, config))
+def _by_tasks(
+    sources: Sequence[Source], config: RemoteConfig, chunk: int, cpus: Callable[[], float]
+) -> Iterator[Content]:
+    """As `_by_threads`, on all of the cluster."""
+    numbered = list(enumerate(sources))
+    chunks = (numbered[start : start + chunk] for start in range(0, len(numbered), chunk))
+    results = run_tasks(chunks, partial(_open_reading, config), "content_hash", 1.0, threads=THREADS, cpus=cpus)
+    done: dict[int, Content] = {}
+    following = 0
+    for (number, source), content in results:
+        failed = isinstance(content, Failure)
+        done[number] = (name_id(source), f"cannot be read ({content.reason})") if failed else content
+        while following in done:
+            yield done.pop(following)
+            following += 1
 
 
-def _result(chunk: Sequence[Source], task: object) -> list[Content]:
-    import ray
-
-    try:
-        return ray.get(task)
-    except ray.exceptions.RayError as error:
-        return [(name_id(source), f"cannot be read (the worker died: {type(error).__name__})") for source in chunk]
+def _open_reading(config: RemoteConfig) -> Callable[[tuple[int, Source], bool], Content]:
+    return lambda numbered, again: _content(numbered[1], config)
 
 
 def _content(source: Source, config: RemoteConfig) -> Content:

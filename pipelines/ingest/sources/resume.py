@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.files.remote import RemoteConfig
-from pipelines.ingest.sources.content_hash import identify, name_id
+from pipelines.ingest.sources.content_hash import content_hashes, name_id
 from pipelines.ingest.sources.source import Source
 from stores import Store, config_hash, tombstone
 
@@ -173,7 +173,7 @@ def _identified(
 ) -> Iterator[tuple[Source, str, bool]]:
     """Yields each source with its content, why it cannot be read, and whether the ledger knows it by its name."""
     placed = [_by_name(source, entries.get(source.uri, ()), ledger) for source in batch]
-    read = identify([source for source in placed if not source.video_id], config)
+    read = content_hashes([source for source in placed if not source.video_id], config)
     for source in placed:
         if source.video_id:
             yield source, "", True

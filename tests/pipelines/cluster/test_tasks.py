@@ -2,15 +2,20 @@
 
 import os
 import signal
+import time
 from collections import Counter
 
 import numpy as np
 import pytest
 
+from pipelines.cluster.failures import Failure, Tracebacks
+from pipelines.cluster.tasks import DIED, Actors, run_tasks
+from pipelines.files.remote import RemoteConfig
 from pipelines.generation.faces import TargetFace
 from pipelines.generation.synthesize import batches_of
 from pipelines.generation.utterances import Utterance
 from pipelines.generation.voices import Voice
+from vclip.errors import InputError
 
 
 def _utterances(voices_of_text):
@@ -42,17 +47,125 @@ def test_a_texts_voices_stay_together_where_they_fit():
     assert list(batches_of([], 16, 4)) == []
 
 
-@pytest.mark.slow
-def test_an_item_that_kills_its_worker_is_told_and_the_others_are_done():
+@pytest.fixture(scope="module")
+def ray_here():
     from pipelines.cluster.session import start_ray
-    from pipelines.cluster.tasks import in_tasks
 
     start_ray()
 
-    def work(items, again):
-        if -1 in items:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return [(item, again) for item in items]
 
-    done = dict(in_tasks([[1, 2], [3, -1, 4], [5]], work, "work", 1.0))
-    assert done == {1: (1, False), 2: (2, False), 5: (5, False), 3: (3, True), 4: (4, True), -1: None}
+def _squares(items_that_die=(), items_that_raise=()):
+    """Returns how work is opened that gives (square, whether it may have been done before)."""
+
+    def open_work():
+        def work(item, again):
+            if item in items_that_die:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if item in items_that_raise:
+                raise IndexError(f"no square of {item}")
+            return item * item, again
+
+        return work
+
+    return open_work
+
+
+@pytest.mark.slow
+def test_an_item_that_kills_its_worker_fails_and_the_others_are_done(ray_here):
+    done = dict(run_tasks([[1, 2], [3, -1, 4], [5]], _squares(items_that_die=[-1]), "work", 1.0))
+    assert done == {1: (1, False), 2: (4, False), 5: (25, False), 3: (9, True), 4: (16, True), -1: DIED}
+
+
+@pytest.mark.slow
+def test_an_item_that_raises_is_a_failure_whose_traceback_is_kept(ray_here, tmp_path):
+    done = dict(run_tasks([[1, 2], [3, 4]], _squares(items_that_raise=[2, 3]), "work", 1.0))
+    assert (done[1], done[4]) == ((1, False), (16, False))
+    for item in (2, 3):
+        assert done[item].reason == f"internal error: IndexError: no square of {item} (see {done[item].file})"
+        assert "in work" in done[item].traceback
+        assert f"IndexError: no square of {item}" in done[item].traceback
+    assert done[2].file == done[3].file, "one defect, one file"
+    kept = Tracebacks(str(tmp_path / "out"), RemoteConfig())
+    for item in (2, 3):
+        kept.keep(done[item], f"item {item}")
+    (file,) = (tmp_path / "out").rglob("*.txt")
+    assert file == tmp_path / "out" / done[2].file
+    assert file.read_text().startswith("item 2\n")
+    assert done[2].traceback in file.read_text()
+
+
+@pytest.mark.slow
+def test_the_size_of_the_cluster_is_asked_while_it_runs(ray_here, tmp_path):
+    """A cluster whose head has no CPU grows once tasks are pending. With a window that is fixed at the start, two
+    tasks run at a time for ever."""
+    begun_s = time.monotonic()
+
+    def cpus():
+        return 0.0 if time.monotonic() < begun_s + 0.5 else 0.8
+
+    def open_work():
+        def work(item, again):
+            (tmp_path / str(item)).touch()
+            most = 0
+            for _ in range(40):
+                time.sleep(0.01)
+                most = max(most, len(list(tmp_path.iterdir())))
+            (tmp_path / str(item)).unlink()
+            return most
+
+        return work
+
+    together = dict(run_tasks(([i] for i in range(40)), open_work, "work", 0.1, cpus=cpus, size_every_s=0.1))
+    assert len(together) == 40
+    assert max(together.values()) > 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["task", "actor"])
+def test_a_node_that_lacks_weights_is_one_error_in_tasks_and_in_actors(ray_here, where):
+    def missing():
+        raise InputError("encoder 'open_clip:X': found no weights")
+
+    def fine():
+        return lambda items: items
+
+    actors = Actors(missing if where == "actor" else fine, count=1, gpus=0, at_once=2)
+    work = missing if where == "task" else _squares()
+    with pytest.raises(InputError, match="found no weights"):
+        list(run_tasks([[1], [2]], work, "work", 1.0, actors=actors))
+
+
+@pytest.mark.slow
+def test_actors_take_what_tasks_give_and_one_bad_item_fails_alone(ray_here):
+    def open_stage():
+        def stage(results):
+            if any(square == 9 for square, _ in results):
+                raise ValueError("nine")
+            return [square + 1 for square, _ in results]
+
+        return stage
+
+    actors = Actors(open_stage, count=1, gpus=0, at_once=4)
+    work = _squares(items_that_raise=[5])
+    done = dict(run_tasks(([i] for i in range(7)), work, "work", 0.5, actors=actors))
+    failed = {
+        item: result.reason.partition(" (see")[0] for item, result in done.items() if isinstance(result, Failure)
+    }
+    assert failed == {3: "internal error: ValueError: nine", 5: "internal error: IndexError: no square of 5"}
+    assert {item: result for item, result in done.items() if item not in failed} == {0: 1, 1: 2, 2: 5, 4: 17, 6: 37}
+
+
+@pytest.mark.slow
+def test_parts_come_as_one_result_and_a_defect_between_them_fails_the_item(ray_here):
+    def open_work():
+        def work(item, again):
+            for part in range(item):
+                if part == 7:
+                    raise ValueError("seven")
+                yield part
+
+        return work
+
+    done = dict(run_tasks([[0], [3], [9]], open_work, "work", 1.0, in_parts=True))
+    assert (done[0], done[3]) == ([], [0, 1, 2])
+    assert done[9].reason.startswith("internal error: ValueError: seven (see errors/")

@@ -11,7 +11,7 @@ import pytest
 from pipelines.files import buckets, download, remote
 from pipelines.files.addresses import Seen, is_remote, recorded
 from pipelines.files.remote import RemoteConfig, listed, look, read
-from pipelines.ingest.sources.content_hash import identify
+from pipelines.ingest.sources.content_hash import content_hashes
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.source import Source
 from tests.support.loopback import BODY, ETAG, bucket_service, web_server
@@ -176,7 +176,7 @@ def test_what_cannot_be_read_has_a_reason_and_the_others_go_on(server):
     names = ("missing.mp4", "good.mp4", "hang.mp4")
     sources = [Source((f"{server.root}/{name}",), name, None, None) for name in names]
     began_s = time.monotonic()
-    found = list(identify(sources, QUICK))
+    found = list(content_hashes(sources, QUICK))
     assert [bool(reason) for _, reason in found] == [True, False, True]
     assert found[0][1] == "cannot be read (HTTP 404 Not Found)"
     assert time.monotonic() - began_s < 30

@@ -9,7 +9,7 @@ from pipelines.config import GenerateConfig
 from pipelines.files.output_store import Output
 from pipelines.files.remote import RemoteConfig
 from pipelines.generation.faces import TargetFace
-from pipelines.generation.synthesize import SpeechFiles, SpeechTask, Synthesizer, files_of
+from pipelines.generation.synthesize import SpeechFiles, Synthesizer, files_of, open_synthesis
 from pipelines.generation.utterances import Provenance, Utterance
 from pipelines.generation.voices import Voice
 from tests.support.generation_world import asked, beeper
@@ -28,7 +28,8 @@ def files(place):
 
 
 def _task(files, journal):
-    return SpeechTask(files, Synthesizer(files.provenance, beeper(journal), None))
+    synthesize = open_synthesis(files, Synthesizer(files.provenance, beeper(journal), None))
+    return lambda utterances, again: [synthesize(utterance, again) for utterance in utterances]
 
 
 def _recognised(files, utterances, settings=None, models=MODELS):
@@ -42,7 +43,7 @@ def test_speech_is_recognised_only_by_a_run_of_the_same_models_and_settings(file
     outcomes = task(utterances, False)
     # One sample at 16 kHz is 0.06 ms.
     assert [getattr(outcome, "seconds", None) for outcome in outcomes] == [pytest.approx(0.53, abs=1e-3)] * 2 + [None]
-    assert "nothing to speak" in outcomes[2]
+    assert "nothing to speak" in outcomes[2].reason
     assert set(files.output.names("speech")) == {name for u in utterances[:2] for name in files_of(u)}
     assert _recognised(files, utterances) == ["one", "two"]
     assert [spoken for _, spoken in files.written(utterances)] == outcomes[:2]

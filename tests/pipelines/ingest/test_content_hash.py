@@ -6,8 +6,7 @@ import pytest
 
 from pipelines.cluster.session import start_ray
 from pipelines.files.remote import RemoteConfig
-from pipelines.ingest.sources import content_hash as module
-from pipelines.ingest.sources.content_hash import identify, name_id
+from pipelines.ingest.sources.content_hash import content_hashes, name_id
 from pipelines.ingest.sources.listing import list_videos
 from stores import video_id
 
@@ -33,23 +32,13 @@ def _check(sources, found):
 
 
 def test_threads_read_in_order(sources):
-    _check(sources, list(identify(sources, RemoteConfig())))
+    _check(sources, list(content_hashes(sources, RemoteConfig())))
 
 
 @pytest.mark.slow
-def test_tasks_read_in_order_and_one_that_dies_has_a_reason(sources, monkeypatch):
-    import ray
-
+def test_tasks_read_in_order_and_ask_for_the_clusters_size(sources):
     start_ray()
-    monkeypatch.setattr(module, "CHUNK", 4)
-    monkeypatch.setattr(module, "FEW", 8)
-    monkeypatch.setattr(module, "_by_threads", None)  # in the workers it is there
-    _check(sources, list(identify(sources, RemoteConfig())))
-
-    @ray.remote(max_retries=0)
-    def dies() -> None:
-        os._exit(1)
-
-    ((content, reason),) = module._result(sources[:1], dies.remote())
-    assert content == name_id(sources[0])
-    assert reason == "cannot be read (the worker died: WorkerCrashedError)"
+    asked = []
+    found = list(content_hashes(sources, RemoteConfig(), chunk=4, cpus=lambda: asked.append(1) or 2.0))
+    assert asked, "the threads of this process have read them"
+    _check(sources, found)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipelines.cluster.failures import Failure
 from pipelines.config import EXECUTION, Config, IngestConfig
 from pipelines.extraction.types import Extraction
 from pipelines.ingest import commit as committing
@@ -18,8 +19,7 @@ from pipelines.ingest.dry_run import plan
 from pipelines.ingest.embed import Ingested, failed
 from pipelines.ingest.sources.resume import Work
 from pipelines.ingest.sources.source import Source
-from pipelines.ingest.telemetry import IngestMetrics, Pace
-from pipelines.ingest.workers import guarded
+from pipelines.ingest.telemetry import IngestMetrics, Rate
 from stores import Store, StoreUnavailable, VideoRows, config_hash, run_id
 from tests.support.ingest_world import extract, offline, sources_in, write_files
 
@@ -28,7 +28,7 @@ RUN = run_id()
 
 def _done(number: int, size: int = 0) -> Ingested:
     source = Source((f"{number}.mp4",), f"{number}.mp4", 10, 1.0, video_id=f"v{number}", config_hash="c")
-    rows = failed(source, RUN, "no video").rows
+    rows = failed(source, RUN, Failure("no video")).rows
     faces = [{"image": bytes(size)}] if size else ()
     return Ingested(replace(rows, faces=faces), Extraction("failed", "no video", 0.0))
 
@@ -166,7 +166,7 @@ def test_metrics_count_videos_clips_drops_and_seconds():
 def test_the_pace_is_that_of_the_last_minutes(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    pace = Pace()
+    pace = Rate()
     assert str(pace) == ""
     now[0] = 1000.0  # starting up
     pace.add(60)
@@ -180,6 +180,7 @@ class Encoder:
     """Stands for both kinds: the mean and the spread of what it is given."""
 
     dim = 2
+    sample_rate_hz = 16_000
 
     def __init__(self, space: str):
         self.space = space
@@ -192,15 +193,18 @@ class Encoder:
 def here(monkeypatch):
     """A job without a cluster and without weights."""
 
-    def stream(sources, config, run, extract):
+    def in_this_process(sources, config, run, extract):
         embedder = embedding.Embedder(config.encoders, run)
         for source in sources:
-            yield from embedder.guarded(embedding.Extracted(source, guarded(extract, source, config)))
+            try:
+                yield from embedder.embed([embedding.Extracted(source, extract(source, config))])
+            except IndexError as error:
+                yield failed(source, run, Failure.of_defect(error))
 
-    for module in (job, embedding):
+    for module in (committing, embedding):
         monkeypatch.setattr(module, "open_face_encoder", lambda spec, device: Encoder("face"))
         monkeypatch.setattr(module, "open_voice_encoder", lambda spec, device: Encoder("voice"))
-    monkeypatch.setattr(job, "stream", stream)
+    monkeypatch.setattr(job, "ingest_on_cluster", in_this_process)
     monkeypatch.setattr(job, "start_ray", lambda: None)
 
 

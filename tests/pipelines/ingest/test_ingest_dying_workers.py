@@ -1,5 +1,8 @@
 """Workers that die: their videos end as rows, and the job goes on."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from pipelines.ingest.job import ingest
@@ -26,15 +29,27 @@ def outcome(tmp_path_factory):
     store, sources = str(folder / "store"), sources_in(folder / "videos")
     summary = ingest(sources, store, offline(), extract, observe=lambda *told: seen.append(told))
     assert (folder / "between").exists(), "nobody died between two parts"
+    assert summary.run_id
     return summary, {row["uris"][0]["uri"][-8:-4]: row for row in Store.open(store).query("videos").to_pylist()}, seen
 
 
 def test_a_file_that_kills_its_worker_is_a_failed_row_with_its_reason(outcome):
     summary, rows, _ = outcome
     assert rows["0090"]["state"] == "failed"
-    assert "the worker died while it was read" in rows["0090"]["reason"]
-    assert "internal error: IndexError" in rows["0092"]["reason"]
+    assert "the worker died three times" in rows["0090"]["reason"]
     assert summary.videos == {"done": 6, "empty": 2, "failed": 2}
+
+
+def test_a_defect_in_one_file_is_a_failed_row_that_says_where_its_traceback_is(outcome):
+    summary, rows, _ = outcome
+    found = re.fullmatch(
+        r"internal error: IndexError: out of range \(see (errors/\w+\.txt)\)", rows["0092"]["reason"]
+    )
+    assert found, rows["0092"]["reason"]
+    traceback = (Path(f"{summary.store}.runs") / summary.run_id / found[1]).read_text()
+    assert "in _do" in traceback
+    assert 'raise IndexError("out of range")' in traceback
+    assert "0092.mp4" in traceback
 
 
 def test_the_others_are_done_and_so_is_one_whose_worker_died_by_chance(outcome):

@@ -132,17 +132,3 @@ def test_another_extraction_configuration_does_the_video_again(ingested, vclip, 
     # How the cluster is used does not decide what a video gives.
     said = vclip("ingest", video, "--store", store, "--config", OFFLINE, *one_crop, "--set", "ingest.embed_batch=2")
     assert "nothing to do" in said.out
-
-
-def test_a_defect_in_one_file_does_not_end_the_job(tmp_path):
-    """What an extraction raises is that video's reason."""
-    from pipelines.config import Config
-    from pipelines.ingest.sources.source import Source
-    from pipelines.ingest.workers import guarded
-
-    def trips(source, config):
-        raise IndexError("out of\nrange")
-
-    extraction = guarded(trips, Source(("a.mp4",), "a.mp4", 1, 1.0), Config())
-    assert extraction.state == "failed"
-    assert extraction.reason == "internal error: IndexError: out of"

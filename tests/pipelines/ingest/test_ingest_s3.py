@@ -9,9 +9,9 @@ import pytest
 from pipelines.config import Config
 from pipelines.files import buckets
 from pipelines.files.remote import RemoteConfig
-from pipelines.ingest.sources.content_hash import identify
+from pipelines.ingest.sources.content_hash import content_hashes
 from pipelines.ingest.sources.listing import list_videos
-from pipelines.ingest.videos import extract_video
+from pipelines.ingest.workers import extract_video
 from stores import Store, run_id
 from tests.support import ROOT
 from tests.support.loopback import bucket_service
@@ -89,7 +89,7 @@ def test_an_object_that_vanishes_is_a_failed_row_with_a_reason(bucket):
     assert extract_video(source, Config()).reason == "cannot be read (has changed since it was listed)"
     bucket.delete_object(Bucket="in-here", Key="gone/a.mp4")
     assert extract_video(source, Config()).reason == "cannot be read (no such object)"
-    ((_, reason),) = identify([source], RemoteConfig())
+    ((_, reason),) = content_hashes([source], RemoteConfig())
     assert reason == "cannot be read (no such object)"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.config import Config
-from pipelines.ingest.job import open_store
+from pipelines.ingest.commit import open_store
 from pipelines.maintenance import reembed
 from stores import Store
 from stores.pairs import matrix
@@ -40,12 +40,13 @@ def here(monkeypatch) -> list[int]:
     """Runs tasks in this process, and counts their rows; the cluster has tests of its own."""
     counts: list[int] = []
 
-    def in_tasks(batches, work, name, cpus):
+    def run_tasks(batches, open_work, name, cpus):
+        work = open_work()
         for batch in batches:
             counts.append(sum(len(part.keys) for part in batch))
-            yield from zip(batch, work(batch, False), strict=True)
+            yield from ((part, work(part, False)) for part in batch)
 
-    monkeypatch.setattr(reembed, "in_tasks", in_tasks)
+    monkeypatch.setattr(reembed, "run_tasks", run_tasks)
     monkeypatch.setattr(reembed, "start_ray", lambda: None)
     monkeypatch.setattr(reembed, "_open", lambda table, spec: Encoder())
     monkeypatch.setattr(reembed, "DECODE", {"faces": _decode, "voices": _decode})
@@ -57,15 +58,16 @@ def here(monkeypatch) -> list[int]:
 def test_killed_half_way_it_goes_on(tmp_path, here, monkeypatch):
     store = Store.create(str(tmp_path / "s"), FACES, VOICES)
     store.commit([video(number) for number in range(10)])
-    work = reembed._Work.__call__
+    run_tasks = reembed.run_tasks
 
-    def dies(self, parts, again):
-        if sum(here) > 30:
-            raise KeyboardInterrupt
-        return work(self, parts, again)
+    def dies(*arguments):
+        for result in run_tasks(*arguments):
+            if sum(here) > 30:
+                raise KeyboardInterrupt
+            yield result
 
     with monkeypatch.context() as patch:
-        patch.setattr(reembed._Work, "__call__", dies)
+        patch.setattr(reembed, "run_tasks", dies)
         with pytest.raises(KeyboardInterrupt):
             reembed.embed(store.uri, Config(), ["faces"])
     assert Store.open(store.uri).spaces("faces") == FACES

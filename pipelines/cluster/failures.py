@@ -1,0 +1,87 @@
+"""Why one item of a job failed, and the tracebacks of defects, kept where the item's row says."""
+
+import hashlib
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.files.output_store import Output
+from pipelines.files.remote import RemoteConfig
+from pipelines.progress import say
+from vclip.errors import InputError
+
+FOLDER = "errors"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no result for an item of a job.
+
+    A defect in this package or in a library has a traceback as well. The reason then ends in the name of the file
+    that `Tracebacks` keeps it in, so it says "internal error: IndexError: out of range (see errors/3fa9c1d2.txt)".
+    Defects that are raised at the same place share one file, however many items trip over them.
+    """
+
+    reason: str  # one line
+    traceback: str = ""  # of a defect
+    file: str = ""  # where the traceback belongs in the output of the job
+
+    @classmethod
+    def of_defect(cls, error: Exception) -> "Failure":
+        """Returns the failure of an item that raised an error which nobody expects."""
+        places = [(type(error).__name__, *_places(error))]
+        digest = hashlib.sha256(repr(places).encode()).hexdigest()[:8]
+        summary = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
+        file = f"{FOLDER}/{digest}.txt"
+        return cls(f"{summary} (see {file})", "".join(traceback.format_exception(error)), file)
+
+
+def _places(error: BaseException) -> list[tuple[str, int | None]]:
+    """Returns file and line of every call on the way to an error and to what caused it."""
+    places: list[tuple[str, int | None]] = []
+    seen: BaseException | None = error
+    while seen is not None:
+        places += [(frame.filename, frame.lineno) for frame in traceback.extract_tb(seen.__traceback__)]
+        seen = seen.__cause__ or seen.__context__
+    return places
+
+
+class Tracebacks:
+    """Writes the tracebacks of a job's failures, one file for each place that raised.
+
+    Args:
+        where: the folder, or bucket prefix, of the job; it is made with the first traceback.
+        config: the limits of remote files.
+    """
+
+    def __init__(self, where: str, config: RemoteConfig):
+        self._where, self._config = where, config
+        self._kept: set[str] = set()
+
+    def keep(self, failure: Failure, item: str) -> None:
+        """Writes the traceback of a failure unless that of its place is kept already.
+
+        A traceback that cannot be written is printed on stderr; it does not end the job.
+
+        Args:
+            failure: one without a traceback is ignored.
+            item: the name of the item that failed, for the head of the file.
+        """
+        if not failure.traceback or failure.file in self._kept:
+            return
+        self._kept.add(failure.file)
+        text = f"{item}\n{failure.reason}\n\n{failure.traceback}"
+        try:
+            output = Output(self._where, self._config)
+            output.write(failure.file, [text.encode("utf-8", "backslashreplace")])
+            say(f"internal error at {item}: its traceback is in {output.address(failure.file)}")
+        except InputError as error:
+            say(f"{error}; the traceback that should be there:\n{text}")
+
+
+def run_folder(store_uri: str) -> str:
+    """Returns the folder, or bucket prefix, beside a store in which its jobs leave reports and tracebacks."""
+    if "://" in store_uri:
+        return f"{store_uri.rstrip('/')}.runs"
+    store = Path(store_uri)
+    return str(store.with_name(f"{store.name}.runs"))
