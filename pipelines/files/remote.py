@@ -29,11 +29,11 @@ T = TypeVar("T")
 class RemoteConfig(Settings):
     """How remote files are read: each is copied to a temporary folder while it is worked on, then deleted."""
 
-    folder: str = Field("", description="where the copies lie; '' takes TMPDIR, or /tmp")
-    max_gb: float = Field(50.0, gt=0, description="a larger file fails")
-    limit_s: float = Field(3600.0, gt=0, description="seconds that the reading of one file may take")
-    stall_s: float = Field(60.0, gt=0, description="seconds without a byte after which a connection counts as lost")
-    retries: int = Field(5, ge=0, description="lost connections in a row before a file fails")
+    folder: str = Field(default="", description="where the copies lie; '' takes TMPDIR, or /tmp")
+    max_gb: float = Field(default=50.0, gt=0, description="a larger file fails")
+    limit_s: float = Field(default=3600.0, gt=0, description="seconds that the reading of one file may take")
+    stall_s: float = Field(default=60.0, gt=0, description="seconds without a byte after which a connection is lost")
+    retries: int = Field(default=5, ge=0, description="lost connections in a row before a file fails")
 
 
 def look(address: str, config: RemoteConfig) -> Seen:

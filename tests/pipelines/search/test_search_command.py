@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,10 @@ def test_voices_that_suit_faces_are_those_that_the_evaluation_scores_highest(sea
         assert all(hit.face_id and hit.voice_id for hit in match.hits)
 
 
+def _unscored(hit):
+    return replace(hit, cosine=0.0, probability=None)
+
+
 @pytest.mark.parametrize("find", ["faces", "voices"])
 def test_what_does_not_fit_memory_is_found_all_the_same(searcher, find):
     probes = searcher.faces(face_ids(searcher, 4))
@@ -57,7 +62,12 @@ def test_what_does_not_fit_memory_is_found_all_the_same(searcher, find):
     for where in (None, "gender = 'm'"):
         answers = [one.find(find, probes, k=7, where=where) for one in (searcher, small)]
         assert [answer.by for answer in answers] == ["memory", "stream"]
-        assert answers[0].matches == answers[1].matches
+        for whole, streamed in zip(*(answer.matches for answer in answers), strict=True):
+            assert [_unscored(hit) for hit in whole.hits] == [_unscored(hit) for hit in streamed.hits]
+            for a, b in zip(whole.hits, streamed.hits, strict=True):
+                # The model projects other numbers of rows at a time; BLAS rounds them differently (1e-7 was seen).
+                assert a.cosine == pytest.approx(b.cosine, abs=1e-5)
+                assert a.probability == pytest.approx(b.probability, abs=1e-4)
     one_face = searcher.find(find, probes[:1], k=7)
     (alone,), (beside, *_) = one_face.matches, searcher.find(find, probes, k=7).matches
     assert [hit.clip_id for hit in alone.hits] == [hit.clip_id for hit in beside.hits]
