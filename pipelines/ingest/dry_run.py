@@ -10,7 +10,7 @@ from pipelines.config import Config
 from pipelines.ingest.commit import open_store
 from pipelines.ingest.sources.labels import read_labels
 from pipelines.ingest.sources.listing import list_videos
-from pipelines.ingest.sources.resume import Ledger, split_known
+from pipelines.ingest.sources.resume import Ledger, pending
 from pipelines.ingest.sources.source import Source
 from stores import Store, config_hash
 
@@ -59,15 +59,15 @@ def plan(
     store, result = open_store(store_uri, config, dry=True), Plan(store_uri)
     ledger = Ledger(store)
     # Failed videos are asked for always, and counted apart.
-    for work in split_known(sources, store, config_hash(config.deciding()), retry_failed=True, config=config.remote):
-        result.known += work.known
-        result.deleted += work.deleted
-        result.doubles += len(work.doubles)
-        result.unreadable += len(work.unreadable)
-        rows = ledger.by_content([source.video_id for source in work.todo])
-        for source in work.todo:
+    for window in pending(sources, store, config_hash(config.deciding()), retry_failed=True, config=config.remote):
+        result.known += window.already_stored
+        result.deleted += window.deleted
+        result.doubles += len(window.duplicates)
+        result.unreadable += len(window.unreadable)
+        rows = ledger.by_content([source.video_id for source in window.todo])
+        for source in window.todo:
             row = rows.get(source.video_id)
-            if ledger.vouches(row, source) and not retry_failed:
+            if ledger.is_done(row, source) and not retry_failed:
                 result.known += 1
                 result.failed += 1
             elif limit is None or result.new + result.again < limit:

@@ -138,7 +138,7 @@ def failed_instead(done: Ingested, failure: Failure) -> Ingested:
 def _video_row(source: Source, run_id: str, extraction: Extraction) -> dict[str, Any]:
     return {
         "video_id": source.video_id,
-        "uris": [source.seen_as],
+        "uris": [source.ledger_entry],
         "state": extraction.state,
         "reason": extraction.reason,
         "run_id": run_id,
@@ -163,10 +163,17 @@ def _clip_row(source: Source, clip: Clip) -> dict[str, Any]:
 
 
 def decode_image(data: bytes) -> np.ndarray:
-    """Returns (height, width, 3) uint8 RGB of a JPEG."""
-    return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    """Returns the pixels of a JPEG, (height, width, 3) uint8 RGB.
+
+    Raises:
+        ValueError: the bytes are not an image.
+    """
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"found {len(data)} bytes that are no image, expected a JPEG")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def decode_speech(data: bytes, sample_rate_hz: int = 16_000) -> np.ndarray:
-    """Returns (samples,) float32 of a FLAC file, ready for a voice encoder of that sample rate."""
+    """Returns the samples of a FLAC file, (samples,) float32, prepared for a voice encoder of that sample rate."""
     return prepare_speech(*read_audio(data), sample_rate_hz)

@@ -23,7 +23,7 @@ from pipelines.ingest.commit import committed, open_store
 from pipelines.ingest.embed import Ingested, failed
 from pipelines.ingest.sources.labels import read_labels
 from pipelines.ingest.sources.listing import list_videos
-from pipelines.ingest.sources.resume import WINDOW, Work, split_known
+from pipelines.ingest.sources.resume import WINDOW, Window, pending
 from pipelines.ingest.sources.source import Source
 from pipelines.ingest.telemetry import IngestMetrics, Rate
 from pipelines.ingest.workers import Extract, extract_video, ingest_on_cluster
@@ -144,46 +144,46 @@ def ingest(
     command = {"job": "ingest", "unit": unit, "inputs": list(inputs), "sources": len(sources)}
     command |= {"retry_failed": retry_failed, "limit": limit}
     with ExitStack() as stack:
-        count: Callable[[Ingested, bool], None] | None = None
         progress: Step | None = None
-        for work in _limited(_windows(sources, store, config, retry_failed, limit), limit):
-            if work.todo or work.unreadable:
-                if progress is None:
+        count: Callable[[Ingested, bool], None] | None = None
+        for window in _limited(_windows(sources, store, config, retry_failed, limit), limit):
+            if window.todo or window.unreadable:
+                if progress is None or count is None:
                     start_ray()
                     stack.enter_context(_recorded(store, command, summary, started_s))
                     say(f"{unit} to do; run {summary.run_id}")
                     progress = stack.enter_context(step("ingest", len(sources), unit))
                     count = _counting(summary, progress, observe, config)
-                progress.total -= work.known + work.deleted + len(work.doubles)
-                for done, held in committed(store, _results(work, config, summary.run_id, extract), config.ingest):
+                progress.total -= window.already_stored + window.deleted + len(window.duplicates)
+                for done, held in committed(store, _results(window, config, summary.run_id, extract), config.ingest):
                     count(done, held)
-            _record_names(store, work)
-            summary.known += work.known
-            summary.deleted += work.deleted
-            summary.doubles += len(work.doubles)
-            summary.outdated += len(work.outdated)
+            _record_names(store, window)
+            summary.known += window.already_stored
+            summary.deleted += window.deleted
+            summary.doubles += len(window.duplicates)
+            summary.outdated += len(window.outdated)
         summary.took_s = time.monotonic() - started_s
     return summary
 
 
 def _windows(
     sources: Sequence[Source], store: Store, config: Config, retry_failed: bool, limit: int | None
-) -> Iterator[Work]:
+) -> Iterator[Window]:
     window = min(WINDOW, max(limit or WINDOW, 256))  # of few to do, few more need be looked at
     deciding = config_hash(config.deciding())
-    return split_known(sources, store, deciding, window, retry_failed, config.remote)
+    return pending(sources, store, deciding, window, retry_failed, config.remote)
 
 
-def _limited(windows: Iterator[Work], limit: int | None) -> Iterator[Work]:
+def _limited(windows: Iterator[Window], limit: int | None) -> Iterator[Window]:
     """Passes windows on up to the first `limit` sources to do; other names of those left out stay out too."""
     room = limit
-    for work in windows:
+    for window in windows:
         if room is not None:
-            left_out = {source.video_id for source in work.todo[room:]}
-            work.todo = work.todo[:room]
-            work.doubles = [source for source in work.doubles if source.video_id not in left_out]
-            room -= len(work.todo)
-        yield work
+            left_out = {source.video_id for source in window.todo[room:]}
+            window.todo = window.todo[:room]
+            window.duplicates = [source for source in window.duplicates if source.video_id not in left_out]
+            room -= len(window.todo)
+        yield window
         if room == 0:
             return
 
@@ -201,11 +201,11 @@ def _recorded(store: Store, command: Mapping[str, Any], summary: Summary, starte
             run.summary = {name: value for name, value in summary.to_json().items() if name != "config"}
 
 
-def _results(work: Work, config: Config, run_id: str, extract: Extract) -> Iterator[Ingested]:
-    for source, reason in work.unreadable:
+def _results(window: Window, config: Config, run_id: str, extract: Extract) -> Iterator[Ingested]:
+    for source, reason in window.unreadable:
         yield failed(source, run_id, Failure(reason))
-    if work.todo:
-        yield from ingest_on_cluster(work.todo, config, run_id, extract)
+    if window.todo:
+        yield from ingest_on_cluster(window.todo, config, run_id, extract)
 
 
 def _counting(
@@ -234,11 +234,11 @@ def _counting(
     return count
 
 
-def _record_names(store: Store, work: Work) -> None:
+def _record_names(store: Store, window: Window) -> None:
     names: dict[str, list[dict[str, Any]]] = {}
-    for source in [*work.renamed, *work.doubles]:
-        names.setdefault(source.video_id, []).append(source.seen_as)
+    for source in [*window.renamed, *window.duplicates]:
+        names.setdefault(source.video_id, []).append(source.ledger_entry)
     if names:
         store.add_uris(names)
-    for content in work.outdated:
+    for content in window.outdated:
         store.delete_video(content)

@@ -27,6 +27,7 @@ from pipelines.ingest.report_html import page
 from pipelines.ingest.streaming_stats import Examples, Histogram, Kinds, Largest, OverTime, evenly
 from pipelines.progress import say
 from stores import VideoRows
+from stores.rows import Row
 from vclip.errors import InputError
 
 PACKAGES = (
@@ -115,7 +116,7 @@ class RunReport:
         if extraction:
             self._count_extraction(rows.video, extraction)
 
-    def _count_video(self, video: dict[str, Any]) -> None:
+    def _count_video(self, video: Row) -> None:
         funnel, uri = video["funnel"], video["uris"][0]["uri"]
         passed = (
             True,
@@ -138,7 +139,7 @@ class RunReport:
         self.videos_over_time.add(at_s, 1)
         self.video_s_over_time.add(at_s, video["duration_s"])
 
-    def _count_extraction(self, video: dict[str, Any], extraction: Extraction) -> None:
+    def _count_extraction(self, video: Row, extraction: Extraction) -> None:
         for candidate in extraction.candidates:
             self.candidates += 1
             if candidate.outcome != KEPT:
@@ -245,24 +246,24 @@ class _Run:
     def observe(self, rows: VideoRows, extraction: Extraction, summary: "Summary") -> None:
         self.summary = summary
         self.report.add(rows, extraction)
-        if self.report.draft_due and self._folder:
-            self._write("it was still running when this was written")
+        if self.report.draft_due and (folder := self._folder_of(summary)):
+            self._write(folder, summary, "it was still running when this was written")
 
     def end(self, ended: str = "") -> None:
         if self.summary is None:
             return
-        if self._folder is None:
-            say("no report: the store is remote; --report names a folder for it")
-        elif page := self._write(ended):
+        folder = self._folder_of(self.summary)
+        if folder is None:
+            say("no report: the store is remote; choose a folder with --report")
+        elif page := self._write(folder, self.summary, ended):
             say(f"report: {page}")
 
-    @property
-    def _folder(self) -> Path | None:
-        return self.folder or report_folder(self.store_uri, self.summary.run_id)
+    def _folder_of(self, summary: "Summary") -> Path | None:
+        return self.folder or report_folder(self.store_uri, summary.run_id)
 
-    def _write(self, ended: str) -> Path | None:
+    def _write(self, folder: Path, summary: "Summary", ended: str) -> Path | None:
         try:
-            return self.report.write(self._folder, self.summary, ended)
+            return self.report.write(folder, summary, ended)
         except InputError as error:
             say(f"no report: {error}")
             return None

@@ -9,6 +9,7 @@ talking are never copied as a whole. What is extracted for an actor goes from no
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from pipelines.files.download import local_copy
 from pipelines.files.remote import unreadable
 from pipelines.ingest.embed import Embedder, Extracted, Ingested, failed, joined
 from pipelines.ingest.sources.source import Source
+from stores.rows import Row
 from vclip.errors import InputError
 
 # Extracts the clips of one source; runs in a worker.
@@ -103,8 +105,12 @@ def _open_ingestion(extract: Extract, config: Config, run_id: str) -> Work[Sourc
 
 
 def _copied(done: Ingested | Failure) -> Ingested | Failure:
-    """Takes the vectors out of the object store, where they would keep all that came with them until a commit."""
-    if isinstance(done, Ingested):
-        for row in (*done.rows.faces, *done.rows.voices):
-            row["vectors"] = {space: vector.copy() for space, vector in row["vectors"].items()}
-    return done
+    """Copies the vectors out of Ray's object store: a view would keep the whole result there until the commit."""
+    if isinstance(done, Failure):
+        return done
+    faces, voices = ([_with_own_vectors(row) for row in rows] for rows in (done.rows.faces, done.rows.voices))
+    return replace(done, rows=replace(done.rows, faces=faces, voices=voices))
+
+
+def _with_own_vectors(row: Row) -> Row:
+    return {**row, "vectors": {space: vector.copy() for space, vector in row["vectors"].items()}}

@@ -183,11 +183,11 @@ def _unknown(
             uri = f"{os.path.abspath(where)}#{clip.name}"
             batch.append((Source((), uri, None, None, None, clip.labels, digest.hexdigest(), hash), clip))
         contents = [source.video_id for source, _ in batch]
-        rows, buried = ledger.by_content(contents), ledger.buried(contents)
+        rows, deleted = ledger.by_content(contents), ledger.deleted(contents)
         for source, clip in batch:
-            if source.video_id in buried:
+            if source.video_id in deleted:
                 summary.deleted += 1
-            elif ledger.vouches(rows.get(source.video_id), source):
+            elif ledger.is_done(rows.get(source.video_id), source):
                 summary.known += 1
             elif source.video_id not in met:
                 met.add(source.video_id)
@@ -227,7 +227,7 @@ def _rows(
     funnel = {"faces": len(clip.faces), "voices": len(clip.voices), "clips": int(whole)}
     video = {
         "video_id": source.video_id,
-        "uris": [source.seen_as],
+        "uris": [source.ledger_entry],
         "state": "done" if whole else "empty",
         "reason": f"no {lacks} belongs with it" if lacks else "",
         "run_id": run_id,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from typing import BinaryIO, cast
 
 from pipelines.cluster.failures import Failure
 from pipelines.cluster.session import cluster_cpus, ray_is_running
@@ -93,14 +94,14 @@ def _content(source: Source, config: RemoteConfig) -> Content:
 def _hash(path: str, source: Source, config: RemoteConfig) -> str:
     if is_remote(path):
         check_size(source.size_bytes, config)
-        return video_id(_Stream(read(path, config, source.etag)))
+        return video_id(cast(BinaryIO, _Stream(read(path, config, source.etag))))
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError("not a file")  # a pipe would keep us waiting
     return video_id(path)
 
 
 class _Stream:
-    """Pieces of bytes, to be read one by one."""
+    """A stream of which `video_id` needs `read` only: each call returns the next piece, whatever its size."""
 
     def __init__(self, pieces: Iterator[bytes]):
         self._pieces = pieces

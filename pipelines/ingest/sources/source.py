@@ -19,7 +19,7 @@ class Source:
     config_hash: str = ""  # of all that decides what it gives, its labels among it
 
     @property
-    def seen_as(self) -> dict:
+    def ledger_entry(self) -> dict:
         """The ledger's entry for this name."""
         return {"uri": self.uri, "size_bytes": self.size_bytes, "mtime_s": self.mtime_s, "etag": self.etag}
 

@@ -5,7 +5,7 @@ import pytest
 from pipelines.ingest.sources.labels import read_labels
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.manifest import read_csv
-from pipelines.ingest.sources.resume import Work, split_known
+from pipelines.ingest.sources.resume import Window, pending
 from pipelines.ingest.sources.source import source_of
 from stores import Store, VideoRows, run_id, video_id
 from vclip.errors import InputError
@@ -76,16 +76,16 @@ def test_a_table_that_is_none_is_named(tmp_path, content):
 
 def _split(*args, **more):
     """All windows in one."""
-    whole = Work()
-    for work in split_known(*args, **more):
-        for name, value in vars(work).items():
+    whole = Window()
+    for window in pending(*args, **more):
+        for name, value in vars(window).items():
             setattr(whole, name, getattr(whole, name) + value)
     return whole
 
 
 def _row(source, config):
     return {
-        "video_id": source.video_id or video_id(source.paths[0]), "uris": [source.seen_as], "state": "empty",
+        "video_id": source.video_id or video_id(source.paths[0]), "uris": [source.ledger_entry], "state": "empty",
         "reason": "no speech", "run_id": run_id(), "config_hash": config, "duration_s": 1.0, "funnel": {},
     }  # fmt: skip
 
@@ -99,25 +99,28 @@ def test_what_is_known_is_not_read_again(folder, tmp_path):
     sources = list_videos([folder])
     _committed(store, sources[0], "one")
 
-    work = _split(sources, store, "one")
-    assert ([source.uri for source in work.todo], work.known) == ([source.uri for source in sources[1:]], 1)
+    window = _split(sources, store, "one")
+    assert ([source.uri for source in window.todo], window.already_stored) == (
+        [source.uri for source in sources[1:]],
+        1,
+    )
     assert len(_split(sources, store, "another").todo) == 3
 
     # Known by name, size and time, so its content may even be out of reach; a touched file is hashed again.
     path = folder / "A/a.MOV"
     unreadable = source_of([path], {})
     path.write_text("A/b.MOV")
-    assert _split([unreadable], store, "one").known == 1
+    assert _split([unreadable], store, "one").already_stored == 1
     assert _split(list_videos([path]), store, "one").todo
 
 
 def test_doubles_are_done_once(folder, tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     (folder / "b_again.mp4").write_bytes((folder / "b.mp4").read_bytes())
-    work = _split(list_videos([folder / "b.mp4", folder / "b_again.mp4"]), store, "one")
-    assert [source.uri for source in work.todo] == [str(folder / "b.mp4")]
-    assert [source.uri for source in work.doubles] == [str(folder / "b_again.mp4")]
-    assert work.doubles[0].video_id == work.todo[0].video_id
+    window = _split(list_videos([folder / "b.mp4", folder / "b_again.mp4"]), store, "one")
+    assert [source.uri for source in window.todo] == [str(folder / "b.mp4")]
+    assert [source.uri for source in window.duplicates] == [str(folder / "b_again.mp4")]
+    assert window.duplicates[0].video_id == window.todo[0].video_id
 
 
 def test_other_labels_are_other_work_and_no_labels_are_not(folder, tmp_path):
@@ -125,8 +128,8 @@ def test_other_labels_are_other_work_and_no_labels_are_not(folder, tmp_path):
     path = folder / "b.mp4"
     (labelled,) = _split(list_videos([path], {"b.mp4": {"identity": "Ann"}}), store, "one").todo
     _committed(store, labelled, labelled.config_hash)
-    assert _split(list_videos([path], {"b.mp4": {"identity": "Ann"}}), store, "one").known == 1
-    assert _split(list_videos([path]), store, "one").known == 1
+    assert _split(list_videos([path], {"b.mp4": {"identity": "Ann"}}), store, "one").already_stored == 1
+    assert _split(list_videos([path]), store, "one").already_stored == 1
     assert len(_split(list_videos([path], {"b.mp4": {"identity": "Bob"}}), store, "one").todo) == 1
     assert len(_split(list_videos([path]), store, "two").todo) == 1
 
@@ -135,9 +138,9 @@ def test_a_file_that_cannot_be_read_is_a_row_not_the_end(folder, tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     sources = list(list_videos([folder]))
     (folder / "b.mp4").unlink()
-    work = _split(sources, store, "one")
-    assert len(work.todo) == 2
-    ((source, reason),) = work.unreadable
+    window = _split(sources, store, "one")
+    assert len(window.todo) == 2
+    ((source, reason),) = window.unreadable
     assert (source.uri, reason) == (str(folder / "b.mp4"), "cannot be read (No such file or directory)")
     assert source.video_id
 
@@ -149,10 +152,10 @@ def test_what_a_changed_file_held_is_outdated_unless_it_lives_on_elsewhere(folde
     _committed(store, before, "one")
     path.rename(folder / "moved.mp4")
     path.write_text("another film")
-    work = _split(list_videos([path, folder / "moved.mp4"]), store, "one")
-    assert (len(work.todo), work.known, work.outdated) == (1, 1, [])
-    (moved,) = work.renamed
-    store.add_uris({moved.video_id: [moved.seen_as]})
+    window = _split(list_videos([path, folder / "moved.mp4"]), store, "one")
+    assert (len(window.todo), window.already_stored, window.outdated) == (1, 1, [])
+    (moved,) = window.renamed
+    store.add_uris({moved.video_id: [moved.ledger_entry]})
     assert _split(list_videos([path]), store, "one").outdated == []  # the store knows the other name by now
 
     other = Store.create(str(tmp_path / "other"), {"face": 4}, {"voice": 4})
@@ -172,10 +175,12 @@ def test_doubles_are_found_across_windows_and_the_first_name_is_the_one_recorded
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     (tmp_path / "videos").mkdir()
     _copies(tmp_path / "videos", 10)
-    works = list(split_known(list_videos([tmp_path / "videos"]), store, "one", window=2))
-    names = [[source.uri[-7:-4] for source in work.todo] for work in works]
+    windows = list(pending(list_videos([tmp_path / "videos"]), store, "one", window=2))
+    names = [[source.uri[-7:-4] for source in window.todo] for window in windows]
     assert names == [["000", "001"], ["002"]]
-    assert [source.uri[-7:-4] for work in works for source in work.doubles] == [f"{n:03d}" for n in range(3, 10)]
+    assert [source.uri[-7:-4] for window in windows for source in window.duplicates] == [
+        f"{n:03d}" for n in range(3, 10)
+    ]
 
 
 def test_what_is_known_costs_no_window(tmp_path):
@@ -185,8 +190,8 @@ def test_what_is_known_costs_no_window(tmp_path):
     sources = list_videos([tmp_path / "videos"])
     for source in sources[:-1]:
         _committed(store, source, "one")
-    (work,) = split_known(sources, store, "one", window=2)
-    assert (work.known, [source.uri for source in work.todo]) == (11, [sources[-1].uri])
+    (window,) = pending(sources, store, "one", window=2)
+    assert (window.already_stored, [source.uri for source in window.todo]) == (11, [sources[-1].uri])
 
 
 def test_two_files_of_one_content_and_other_labels_settle(tmp_path):
@@ -195,12 +200,12 @@ def test_two_files_of_one_content_and_other_labels_settle(tmp_path):
     (tmp_path / "videos").mkdir()
     _copies(tmp_path / "videos", 2, of=1)
     sources = list_videos([tmp_path / "videos"], {"000.mp4": {"identity": "Ann"}, "001.mp4": {"identity": "Bob"}})
-    work = _split(sources, store, "one")
-    _committed(store, work.todo[0], work.todo[0].config_hash)
-    for source in work.doubles:
-        store.add_uris({source.video_id: [source.seen_as]})
-    work = _split(sources, store, "one")
-    assert (work.known, work.todo, work.doubles) == (2, [], [])
+    window = _split(sources, store, "one")
+    _committed(store, window.todo[0], window.todo[0].config_hash)
+    for source in window.duplicates:
+        store.add_uris({source.video_id: [source.ledger_entry]})
+    window = _split(sources, store, "one")
+    assert (window.already_stored, window.todo, window.duplicates) == (2, [], [])
 
 
 def test_another_configuration_needs_no_second_reading(folder, tmp_path):
@@ -219,9 +224,9 @@ def test_failed_videos_are_known_until_they_are_asked_for(folder, tmp_path):
     ((source, reason),) = _split(sources, store, "one").unreadable
     store.commit([VideoRows(_row(source, "one") | {"state": "failed", "reason": reason}, [], [], [])])
     (folder / "away").rename(folder / "b.mp4")
-    assert _split(sources, store, "one").known == 1
-    work = _split(sources, store, "one", retry_failed=True)
-    assert ([source.uri for source in work.todo], work.outdated) == ([source.uri], _ledger_ids(store))
+    assert _split(sources, store, "one").already_stored == 1
+    window = _split(sources, store, "one", retry_failed=True)
+    assert ([source.uri for source in window.todo], window.outdated) == ([source.uri], _ledger_ids(store))
 
 
 def test_a_file_that_is_gone_takes_nothing_away_from_what_it_gave(folder, tmp_path):
@@ -230,10 +235,10 @@ def test_a_file_that_is_gone_takes_nothing_away_from_what_it_gave(folder, tmp_pa
     (tmp_path / "set.csv").write_text("file\nvideos/b.mp4\nvideos/A/a.MOV\n")
     _committed(store, list_videos([folder / "b.mp4"])[0], "one")
     (folder / "b.mp4").unlink()
-    work = _split(list_videos([tmp_path / "set.csv"]), store, "one")
-    assert (work.known, len(work.todo), work.unreadable, work.outdated) == (1, 1, [], [])
-    work = _split(list_videos([tmp_path / "set.csv"]), store, "two")
-    assert ([source.uri for source, _ in work.unreadable], work.outdated) == ([str(folder / "b.mp4")], [])
+    window = _split(list_videos([tmp_path / "set.csv"]), store, "one")
+    assert (window.already_stored, len(window.todo), window.unreadable, window.outdated) == (1, 1, [], [])
+    window = _split(list_videos([tmp_path / "set.csv"]), store, "two")
+    assert ([source.uri for source, _ in window.unreadable], window.outdated) == ([str(folder / "b.mp4")], [])
 
 
 def _ledger_ids(store):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.ingest.sources.listing import list_videos
-from pipelines.ingest.sources.resume import split_known
+from pipelines.ingest.sources.resume import pending
 from stores import Store, video_id
 from stores.maintenance.delete import delete, plan_deletion
 from tests.support.store_world import FACES, LATER, VOICES, contents, video
@@ -169,7 +169,7 @@ def test_an_ingest_passes_over_what_was_deleted(tmp_path):
     rows = video(1)
     store.commit([replace(rows, video=rows.video | {"video_id": video_id(tmp_path / "theirs.mp4")})])
     delete(store, plan_deletion(store, videos=[video_id(tmp_path / "theirs.mp4")]))
-    (work,) = split_known(list_videos([str(tmp_path)]), store, "any")
-    assert work.deleted == 1
-    assert [source.uri for source in work.todo] == [str(tmp_path / "other.mp4")]
-    assert (work.known, work.renamed, work.doubles, work.outdated) == (0, [], [], [])
+    (window,) = pending(list_videos([str(tmp_path)]), store, "any")
+    assert window.deleted == 1
+    assert [source.uri for source in window.todo] == [str(tmp_path / "other.mp4")]
+    assert (window.already_stored, window.renamed, window.duplicates, window.outdated) == (0, [], [], [])
