@@ -1,6 +1,6 @@
-"""Configuration: pydantic models beside the code that uses them, overridden by YAML and by dotted options.
+"""Configuration: pydantic models beside the code that uses them, overridden by YAML files and dotted options.
 
-`Settings` is the base of every such model: unknown keys are errors and values do not change after loading.
+`Settings` is the base of every such model: unknown keys are errors, and values do not change after loading.
 `load` merges, in this order, the defaults that the code holds, a YAML file, and `a.b.c=value` overrides.
 """
 
@@ -25,7 +25,7 @@ T = TypeVar("T", bound=Settings)
 
 
 def load(model: type[T], path: str | Path | None = None, overrides: Sequence[str] = ()) -> T:
-    """Returns `model` with the values of a YAML file and of dotted overrides.
+    """Returns an instance of `model` with the values of a YAML file and of dotted overrides.
 
     Args:
         model: the Settings class.
@@ -33,7 +33,7 @@ def load(model: type[T], path: str | Path | None = None, overrides: Sequence[str
         overrides: `section.key=value` each; the value is read as YAML.
 
     Raises:
-        InputError: the file or a key or value is wrong; names it and the nearest known key.
+        InputError: the file cannot be read, or a key or value is wrong; names the key and the nearest known one.
     """
     values = _read(path) if path else {}
     for override in overrides:
@@ -50,8 +50,10 @@ def _read(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"configuration {path}: {error.strerror or error}; expected a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        reason = f"line {mark.line + 1}: {error.problem}" if mark else str(error).splitlines()[0]
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+            reason = f"line {error.problem_mark.line + 1}: {error.problem}"
+        else:
+            reason = str(error).splitlines()[0]
         raise InputError(f"configuration {path}: not YAML ({reason})") from None
     if not isinstance(values, dict):
         raise InputError(f"configuration {path}: found a {type(values).__name__}, expected `section: ...` keys")

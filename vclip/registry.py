@@ -13,8 +13,8 @@ in error messages alone. Packages register names as entry points, in the group o
     ecapa = "my_package.ecapa:Ecapa"
 
 A factory takes the argument, if there is one, as its first positional parameter, and options such as `device` as
-keywords where its signature has them. It returns an object of the kind. What needs no factory, as an association
-method, may be registered itself. Nothing is imported before it is opened.
+keywords where its signature has them. It returns an object of the kind. A ready object, such as an association
+method, may be registered without a factory. No plugin is imported before it is opened.
 """
 
 import difflib
@@ -24,7 +24,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from vclip.errors import InputError
 
@@ -39,21 +39,21 @@ class Plugin:
 
     name: str
     target: str  # module:attribute of the factory
-    argument: str = ""  # what the argument is, as in "MODEL/TAG"; empty where none is taken or it is not known
+    argument: str = ""  # the form of the argument, as in "MODEL/TAG"; empty where there is none or it is not known
     needs_argument: bool = False
     about: str = ""
-    install: str = ""  # what `pip install` takes to make it work, as in "vclip[vits]"
+    install: str = ""  # the requirement for `pip install` that the plugin needs, as in "vclip[vits]"
     package: str = ""  # the distribution that registered it; empty for a built-in
     version: str = ""  # of that distribution
 
     @property
     def source(self) -> str:
-        """Where the name comes from, for people."""
+        """The package and version that registered the name, or "built in"."""
         return f"{self.package} {self.version}" if self.package else "built in"
 
     @property
     def usage(self) -> str:
-        """How the spec is written."""
+        """The form of the spec, as in "open_clip:MODEL/TAG"."""
         if not self.argument:
             return self.name
         return f"{self.name}:{self.argument}" if self.needs_argument else f"{self.name}[:{self.argument}]"
@@ -67,7 +67,7 @@ class Registry(Generic[T]):
         group: the entry-point group in which packages register names.
         expected: the attributes that every object of the kind has.
         protocol: where the kind is described, as in "vclip.encoders.base.FaceEncoder".
-        builtin: the names that the toolkit brings along; no package can replace one.
+        builtin: the names of the toolkit itself; no package can replace one.
 
     Example:
         >>> registry = Registry("clock", "my.clocks", ("tick",), "my.Clock", [Plugin("sun", "suns:Sun")])
@@ -81,14 +81,14 @@ class Registry(Generic[T]):
         self._expected, self._builtin = tuple(expected), {plugin.name: plugin for plugin in builtin}
 
     def plugins(self) -> list[Plugin]:
-        """Returns the built-ins in their order, then what packages register, sorted by name; imports none of them."""
+        """Returns the built-in plugins in their order, then those of packages by name; imports none of them."""
         return [
             *self._builtin.values(),
             *sorted(self._registered(), key=lambda plugin: (plugin.name, plugin.package)),
         ]
 
     def names(self) -> list[str]:
-        """Returns the names of `plugins`."""
+        """Returns the names of all plugins, in the order of `plugins`."""
         return [plugin.name for plugin in self.plugins()]
 
     def open(self, spec: str, **options: Any) -> T:
@@ -99,8 +99,8 @@ class Registry(Generic[T]):
             options: passed to the factory where its signature has them, as `device`.
 
         Raises:
-            InputError: no such name, a package is missing, the argument is missing or too much, or the factory
-                returns something else; and whatever the factory raises.
+            InputError: the name is unknown, a package is missing, the argument is missing or not expected, or the
+                factory returns an object of another kind. Errors of the factory itself pass through.
         """
         plugin, argument = self.find(spec)
         target = self._load(plugin, spec)
@@ -110,7 +110,7 @@ class Registry(Generic[T]):
         """Returns the plugin and the argument of a spec; imports nothing.
 
         Raises:
-            InputError: no such name, a package is missing, or the argument is missing or too much.
+            InputError: the name is unknown, a package is missing, or the argument is missing or not expected.
         """
         spec, package = split_record(spec)
         name, _, argument = spec.partition(":")
@@ -131,7 +131,7 @@ class Registry(Generic[T]):
         return plugin, argument
 
     def record(self, spec: str) -> str:
-        """Returns a spec as it is recorded with what was made by it: with the package that registers its name.
+        """Returns a spec in the form that stores and models record: with the package that registers its name.
 
         Raises:
             InputError: as `find`.
@@ -222,7 +222,7 @@ class Registry(Generic[T]):
                 f"{self.kind} '{spec}': {plugin.target} returned a {type(made).__name__}{lacks}, expected a "
                 f"{self.kind} ({self.protocol})"
             )
-        return made
+        return cast("T", made)
 
     def _finished(self, target: Any, plugin: Plugin, argument: str, spec: str) -> T:
         if argument:

@@ -1,84 +1,142 @@
 """A third party's encoders, TTS, detector, active-speaker backend, method and loss do every job, by name and by path.
 
-Nothing here or in the toolkit imports the package: it is installed into a folder on PYTHONPATH, where the commands'
-processes and Ray's workers find its entry points.
+Nothing here or in the toolkit imports the package: it is installed into a folder on the PYTHONPATH of one process,
+which runs the commands, and of the Ray workers that it starts. The process of the tests does not have it.
 """
 
 import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from stores import Store
+from tests.support.command_session import CommandSession
 from tests.support.distributions import install_plugins, with_plugins
-from tests.support.vclip_command import OFFLINE, process
+from tests.support.vclip_command import OFFLINE
 from vclip import checkpoint
 
 pytestmark = pytest.mark.slow
 
-BY_NAME = {
-    "encoders.face": "tiny", "encoders.voice": "tiny:20", "extraction.tracks.detector": "tiny",
-    "extraction.speaking.backend": "tiny",
-}  # fmt: skip
-VOICE_SPACE = "tiny-voices/bands-20"
+FACE_SPACE, VOICE_SPACE = "tiny-faces/grey8/crop1", "tiny-voices/bands-20"
+
+
+@dataclass(frozen=True)
+class Specs:
+    """What names each plugin, and the package that an error names where it is missing."""
+
+    face: str
+    voice: str
+    tts: str
+    method: str
+    loss: str
+    detector: str
+    active_speaker: str
+    package: str
+
+    def settings(self) -> list[str]:
+        """Returns the options of `vclip ingest` and `vclip import`."""
+        return _set(
+            **{
+                "encoders.face": self.face,
+                "encoders.voice": self.voice,
+                "extraction.tracks.detector": self.detector,
+                "extraction.speaking.backend": self.active_speaker,
+            }
+        )
+
+
+BY_NAME = Specs("tiny", "tiny:20", "tiny", "tiny", "tiny:0.5", "tiny", "tiny", "tiny-plugins")
+PATH = "python:tiny_plugins:"
+BY_PATH = Specs(
+    f"{PATH}TinyFaces", f"{PATH}TinyVoices:20", f"{PATH}TinyTTS", f"{PATH}TINY_METHOD", f"{PATH}tiny_loss",
+    f"{PATH}tiny_detector", f"{PATH}tiny_active_speaker", "tiny_plugins",
+)  # fmt: skip
 
 
 def _set(**settings: object) -> list[str]:
     return [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
 
 
-@pytest.fixture(scope="module", params=[BY_NAME], ids=["name"])
-def specs(request):
+@pytest.fixture(scope="module", params=[BY_NAME, BY_PATH], ids=["name", "path"])
+def specs(request) -> Specs:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
-    """The environment in which the package is installed."""
-    return with_plugins(install_plugins(tmp_path_factory.mktemp("plugins")))
+def run(tmp_path_factory) -> Iterator[Callable[..., str]]:
+    """Runs a command where the package is installed, and returns what it printed."""
+    with CommandSession(with_plugins(install_plugins(tmp_path_factory.mktemp("plugins")))) as session:
+
+        def run(*args: object) -> str:
+            answer = session.run(*args)
+            assert answer.code == 0, answer.err
+            return answer.out
+
+        yield run
 
 
 @pytest.fixture(scope="module")
-def run(here):
-    """Runs a command where the package is installed; returns what it printed as JSON, or None."""
-
-    def run(*args: object):
-        answer = process(*args, env=here)
-        assert answer.code == 0, answer.err
-        return answer.out
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def trained(specs, run, pair_files, tmp_path_factory):
-    """A store of pairs, a model, and speakers with a signature, all by the package's plugins."""
-    folder = tmp_path_factory.mktemp("made")
-    store, model, speakers = folder / "store", folder / "model", folder / "speakers"
-    tts = method = "tiny"
-    voice = {"encoders.voice": specs["encoders.voice"], "generate.tts": tts}
+def speakers(run, tmp_path_factory) -> Path:
+    """Speakers with a signature: fitted to the TTS by path, distilled by name."""
+    folder = tmp_path_factory.mktemp("fitted") / "speakers"
     few = {"signature.speakers": 12, "signature.sentences": 1, "signature.max_epochs": 20}
-    run("import", "pairs", pair_files / "pairs.csv", "--store", store, "--config", OFFLINE, *_set(**specs))
-    run("train", "--store", store, "--out", model, "--method", method)
-    run("fit-speakers", "--tts", tts, "--out", speakers)
-    run("distill", "--speakers", speakers, "--out", speakers, *_set(**voice, **few))
-    return store, model, speakers, tts
+    run("fit-speakers", "--tts", BY_PATH.tts, "--out", folder)
+    settings = {"encoders.voice": BY_NAME.voice, "generate.tts": BY_NAME.tts, **few}
+    run("distill", "--speakers", folder, "--out", folder, *_set(**settings))
+    return folder
 
 
-def test_train_and_generate(trained, run, photo, tmp_path):
-    store, model, speakers, tts = trained
+@pytest.fixture(scope="module")
+def store(specs, run, pair_files, tmp_path_factory) -> Path:
+    """A store of pairs."""
+    folder = tmp_path_factory.mktemp("pairs") / "store"
+    run("import", "pairs", pair_files / "pairs.csv", "--store", folder, "--config", OFFLINE, *specs.settings())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(specs, run, store, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    run("train", "--store", store, "--out", folder, "--method", specs.method)
+    return folder
+
+
+def _names_what_is_missing(answer, specs: Specs) -> None:
+    assert answer.code == 2
+    assert specs.package in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_ingest_and_search_by_photo(specs, run, vclip, sample, photo, tmp_path):
+    store, videos = tmp_path / "store", tmp_path / "videos"
+    videos.mkdir()
+    (videos / "one.mp4").write_bytes((sample / "000_speaking.mp4").read_bytes())
+    run("ingest", videos, "--store", store, "--config", OFFLINE, *specs.settings())
+    assert Store.open(str(store)).spaces("faces") == {FACE_SPACE: 64}
+    assert Store.open(str(store)).encoders.keys() == {FACE_SPACE, VOICE_SPACE}
+    # No configuration names the encoder here: the store does.
+    search = ("search", "--find", "faces", "--face", photo, "--store", store, "--format", "json")
+    assert json.loads(run(*search))["matches"][0]["hits"]
+    _names_what_is_missing(vclip(*search), specs)
+
+
+def test_train_and_generate(specs, run, vclip, store, model, speakers, photo, tmp_path):
     assert checkpoint.encoders_of(json.loads((model / "config.json").read_text())) == Store.open(str(store)).encoders
     signature = json.loads((speakers / "signature" / "config.json").read_text())
     assert checkpoint.encoders_of(signature).keys() == {VOICE_SPACE}
-    given = ["--model", model, "--speakers", speakers, "--text", "Nobody knew his name.", "--out", tmp_path / "out"]
-    settings = {"generate.tts": tts, "generate.candidates": 200, "generate.known_similarity": 1}
-    said = json.loads(run("generate", "--face", photo, *given, "-k", 2, *_set(**settings), "--json"))
-    assert said
+    settings = {"generate.tts": specs.tts, "generate.candidates": 200, "generate.known_similarity": 1}
+    generate = (
+        "generate", "--face", photo, "--model", model, "--speakers", speakers, "--text", "Nobody knew his name.",
+        "--out", tmp_path / "out", "-k", 2, *_set(**settings), "--json",
+    )  # fmt: skip
+    _names_what_is_missing(vclip(*generate), specs)
+    assert json.loads(run(*generate))
     assert len(list((tmp_path / "out").glob("*.wav"))) == 2
 
 
-def test_a_loss_trains(trained, run, tmp_path):
-    store, *_ = trained
-    for name, loss in (("a", "tiny:0.5"), ("b", "python:tiny_plugins:tiny_loss")):
-        more = _set(**{"train.loss": loss, "train.max_steps": 5, "train.cross_fit_below": 0})
-        run("train", "--store", store, "--out", tmp_path / name, *more)
-        assert (tmp_path / name / "model.safetensors").is_file()
+def test_a_loss_trains(specs, run, store, tmp_path):
+    quick = {"train.loss": specs.loss, "train.max_steps": 5, "train.cross_fit_below": 0}
+    run("train", "--store", store, "--out", tmp_path / "model", *_set(**quick))
+    assert (tmp_path / "model" / "model.safetensors").is_file()

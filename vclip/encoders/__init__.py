@@ -1,11 +1,11 @@
 """Face and voice encoders, opened by a spec string (see `vclip.registry`).
 
 dlib                                     dlib's face-recognition ResNet, 128-d, no download
-open_clip:MODEL/TAG                      any open_clip model with a pretrained tag or a local checkpoint,
+open_clip:MODEL/TAG                      any open_clip model, with a pretrained tag or the path of a local checkpoint,
                                          as in open_clip:ViT-B-32-quickgelu/openai
 resemblyzer                              Resemblyzer's GE2E, 256-d, no download
 
-Packages add theirs in the entry-point groups `vclip.face_encoders` and `vclip.voice_encoders`.
+Other packages register encoders in the entry-point groups `vclip.face_encoders` and `vclip.voice_encoders`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vclip.encoders.base import FaceEncoder, VoiceEncoder
+from vclip.encoders.base import FaceEncoder, ReadsTexts, VoiceEncoder
 from vclip.errors import InputError
 from vclip.registry import Plugin, Registry
 
@@ -57,11 +57,11 @@ def open_face_encoder(spec: str, device: str | None = None) -> FaceEncoder:
     """Returns the face encoder that `spec` names.
 
     Args:
-        spec: see the module.
-        device: "cpu", "cuda", ...; None takes a GPU if there is one.
+        spec: one of the forms above.
+        device: "cpu", "cuda", ...; None selects a GPU if there is one.
 
     Raises:
-        InputError: no such name, or a package or the weights are missing.
+        InputError: the name is unknown, or a package or the weights are missing.
     """
     return FACE_ENCODERS.open(spec, device=device)
 
@@ -72,12 +72,12 @@ def open_voice_encoder(spec: str, device: str | None = None) -> VoiceEncoder:
 
 
 def embed_texts(encoder: FaceEncoder, texts: Sequence[str]) -> np.ndarray:
-    """Returns (n, dim) float32, unit norm, of n texts, by the encoder's text tower.
+    """Returns vectors (n, dim) float32, unit norm, for n texts, from the encoder's text tower.
 
     Raises:
-        InputError: it has none.
+        InputError: the encoder has no text tower.
     """
-    if not hasattr(encoder, "embed_texts"):
+    if not isinstance(encoder, ReadsTexts):
         raise InputError(
             f"text '{texts[0]}': the face encoder of '{encoder.space}' reads no text; expected faces embedded by "
             "open_clip (configs/default.yaml)"
@@ -90,13 +90,13 @@ def spec_of_space(space: str, recorded: Mapping[str, str] | None = None, configu
 
     Args:
         space: of face or voice vectors.
-        recorded: space -> spec, as a store or a model records it; the name of a space of ours tells by itself, as
-            those of stores and models that record nothing do.
-        configured: the spec to return where neither tells, and where the recorded one is a checkpoint file that is
-            not on this machine.
+        recorded: space -> spec, as a store or a model records it. Older stores and models record none; there the
+            name of a built-in encoder's space gives the spec.
+        configured: the spec to return where neither the record nor the name gives one, and where the recorded spec
+            is a checkpoint file that is not on this machine.
 
     Raises:
-        InputError: neither tells, and none is configured; the user must name the spec.
+        InputError: no spec is recorded, follows from the name or is configured; the user must give one.
     """
     if recorded and space in recorded:
         return configured if configured and _lost_file(space, recorded[space]) else recorded[space]
@@ -114,6 +114,6 @@ def spec_of_space(space: str, recorded: Mapping[str, str] | None = None, configu
 
 
 def _lost_file(space: str, spec: str) -> bool:
-    """Whether a spec names a local checkpoint of open_clip that is not here."""
+    """Returns whether a spec names a local open_clip checkpoint that is not on this machine."""
     kind, _, argument = spec.partition(":")
     return kind == "open_clip" and "/file-" in space and not Path(argument.partition("/")[2]).is_file()

@@ -1,7 +1,7 @@
-"""What an encoder is: a frozen map from crops or utterances to unit vectors of a named space."""
+"""The protocols of encoders: frozen maps from face crops or utterances to unit vectors in a named space."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,17 +13,33 @@ class FaceEncoder(Protocol):
     dim: int
 
     def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns (n, dim) float32, unit norm, of n crops (side, side, 3) uint8 RGB."""
+        """Returns vectors (n, dim) float32, unit norm, for n crops (side, side, 3) uint8 RGB."""
+        ...
+
+
+@runtime_checkable
+class ReadsTexts(Protocol):
+    """A face encoder with a text tower, whose texts and crops share one space."""
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns vectors (n, dim) float32, unit norm, for n texts."""
         ...
 
 
 class VoiceEncoder(Protocol):
     """Embeds utterances of one speaker each."""
 
-    space: str
+    space: str  # encoder, weights and preprocessing
     dim: int
     sample_rate_hz: int
 
     def embed(self, utterances: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns (n, dim) float32, unit norm, of n utterances (samples,) float32 in -1..1 at `sample_rate_hz`."""
+        """Returns vectors (n, dim) float32, unit norm, for n utterances (samples,) float32 at `sample_rate_hz`.
+
+        Args:
+            utterances: mono samples in -1..1.
+
+        Raises:
+            InputError: an utterance is empty, silent or not finite, and the encoder has no vector for it.
+        """
         ...

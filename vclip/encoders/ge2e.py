@@ -1,7 +1,8 @@
 """Resemblyzer's GE2E speaker encoder (Wan et al., 2018), batched over utterances.
 
-The weights are those of the installed distribution `resemblyzer`, which is never imported: its import needs
-`pkg_resources`, and its `embed_utterance` takes one utterance at a time. Equal to that function to 1e-4 (tested).
+The weights come from the installed distribution `resemblyzer`, which is never imported: its import needs
+`pkg_resources`, and its `embed_utterance` takes one utterance at a time. The vectors equal those of that function to
+1e-4 (tested).
 """
 
 from collections.abc import Sequence
@@ -19,14 +20,16 @@ SAMPLE_RATE_HZ = 16_000
 N_FFT, HOP, N_MELS = 400, 160, 40  # 25 ms windows, 10 ms steps
 PARTIAL_FRAMES = 160  # the network sees 1.6 s at a time,
 PARTIAL_STEP = 77  # 1.3 times a second,
-MIN_COVERAGE = 0.75  # the last time only if at least this much of it is sound
-MAX_BATCH = 512  # partials in one pass of the network
+MIN_COVERAGE = 0.75  # the last partial counts only if at least this share of it is audio
+MAX_BATCH = 512  # partials per pass of the network
 
 
 class GE2E(nn.Module):
-    """A three-layer LSTM over mel frames; embeddings are unit norm and non-negative, for it ends in a ReLU."""
+    """A three-layer LSTM over mel frames; embeddings are non-negative (the last layer is a ReLU) and of unit norm."""
 
     space, dim, sample_rate_hz = SPACE, 256, SAMPLE_RATE_HZ
+    filters: Tensor  # (N_MELS, N_FFT / 2 + 1)
+    window: Tensor  # (N_FFT,)
 
     def __init__(self, device: str | None = None):
         super().__init__()
@@ -40,16 +43,16 @@ class GE2E(nn.Module):
         self.eval().requires_grad_(False).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def forward(self, mels: Tensor) -> Tensor:
-        """Returns (batch, 256) unit norm of mel partials (batch, 160, 40)."""
+        """Returns embeddings (batch, 256), unit norm, of mel partials (batch, 160, 40)."""
         _, (hidden, _) = self.lstm(mels)
         return nn.functional.normalize(torch.relu(self.linear(hidden[-1])), dim=1)
 
     @torch.inference_mode()
     def embed(self, utterances: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns (n, 256) float32, unit norm, >= 0, of n utterances (samples,) float32 in -1..1 at 16 kHz.
+        """Returns vectors (n, 256) float32, unit norm, >= 0, for n utterances (samples,) float32 in -1..1 at 16 kHz.
 
-        An utterance's embedding is the normed mean over its partials. Silence gives NaN in the original; here it is
-        an error.
+        An utterance's vector is the mean over its partials, scaled to unit norm. Silence, which gives NaN in the
+        original, is an error here.
 
         Raises:
             InputError: an utterance is empty, silent or not finite.
@@ -77,9 +80,9 @@ class GE2E(nn.Module):
     @torch.inference_mode()
     def mel(self, samples: np.ndarray) -> Tensor:
         """Returns the mel frames (frames, 40), one every 10 ms, of samples (samples,) float32 in -1..1 at 16 kHz."""
-        sound = torch.from_numpy(samples).to(self.window.device)
+        audio = torch.from_numpy(samples).to(self.window.device)
         spectrum = torch.stft(
-            sound, N_FFT, HOP, window=self.window, center=True, pad_mode="constant", return_complex=True
+            audio, N_FFT, HOP, window=self.window, center=True, pad_mode="constant", return_complex=True
         )
         return (self.filters @ spectrum.abs().square()).T
 

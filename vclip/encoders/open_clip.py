@@ -1,6 +1,6 @@
-"""CLIP towers through open_clip: any model, a pretrained tag or a local checkpoint, its own preprocessing.
+"""CLIP models through open_clip: any architecture, pretrained tag or local checkpoint, with its own preprocessing.
 
-Random weights never stand in: what cannot be loaded is an error.
+Weights that cannot be loaded are an error; random weights never replace them.
 """
 
 import hashlib
@@ -8,6 +8,7 @@ import logging
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import open_clip
@@ -22,26 +23,32 @@ HUB_TIMEOUT_S = 10
 
 
 class OpenClip:
-    """The towers of an open_clip model, that of pictures and that of texts; bf16 on a GPU that has it."""
+    """The image tower and the text tower of an open_clip model; in bfloat16 on a GPU."""
 
     def __init__(self, model: str, weights: str, device: str | None = None):
-        """Loads `model` (as in open_clip.list_models()) with `weights`, a pretrained tag or the path of a checkpoint.
+        """Loads a model.
+
+        Args:
+            model: an architecture, as `open_clip.list_models` lists it.
+            weights: a pretrained tag, or the path of a checkpoint.
+            device: "cpu", "cuda", ...; None selects a GPU if there is one.
 
         Raises:
-            InputError: no such model, tag or file; no network; or a QuickGELU mismatch.
+            InputError: the model, tag or file does not exist, the hub cannot be reached, or the weights were trained
+                with QuickGELU and the model has none.
         """
         _check(model, weights)
         self._name = model
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:
-            self._model, self._transform = open_clip.create_model_from_pretrained(
-                model, pretrained=weights, device=self.device
-            )
+            loaded = open_clip.create_model_from_pretrained(model, pretrained=weights, device=self.device)
         except (RuntimeError, OSError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise InputError(
                 f"face encoder open_clip:{model}/{weights}: cannot load the weights ({reason})"
             ) from None
+        # open_clip's annotations say Module for the model and name no type for its transform.
+        self._model, self._transform = cast("tuple[Any, Any]", loaded)
         self._model.eval().requires_grad_(False)
         name = f"file-{_digest(weights)}" if Path(weights).is_file() else weights
         self.space = f"open_clip/{model}/{name}/{CROP_RULE}"
@@ -51,7 +58,7 @@ class OpenClip:
 
     @torch.inference_mode()
     def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns (n, dim) float32, unit norm, of n crops (side, side, 3) uint8 RGB."""
+        """Returns vectors (n, dim) float32, unit norm, for n crops (side, side, 3) uint8 RGB."""
         vectors = [np.zeros((0, self.dim), np.float32)]
         for start in range(0, len(crops), MAX_BATCH):
             batch = torch.stack([self._transform(Image.fromarray(c)) for c in crops[start : start + MAX_BATCH]])
@@ -62,7 +69,7 @@ class OpenClip:
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns (n, dim) float32, unit norm, of n texts; longer ones than the model reads are cut."""
+        """Returns vectors (n, dim) float32, unit norm, for n texts; texts beyond the model's context are cut."""
         tokens = open_clip.get_tokenizer(self._name)(list(texts)).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             features = self._model.encode_text(tokens)
@@ -70,7 +77,7 @@ class OpenClip:
 
 
 def _check(model: str, weights: str) -> None:
-    """Refuses, before anything is built or downloaded, what cannot work."""
+    """Raises InputError, before anything is built or downloaded, for a model and weights that cannot work."""
     spec = f"face encoder open_clip:{model}/{weights}"
     if model not in open_clip.list_models():
         raise InputError(f"{spec}: open_clip has no model '{model}'; see open_clip.list_models()")
@@ -80,15 +87,15 @@ def _check(model: str, weights: str) -> None:
     if weights not in tags:
         known = ", ".join(tags) or "none"
         raise InputError(f"{spec}: '{weights}' is neither a file nor a pretrained tag of that model (known: {known})")
-    # open_clip only warns where a model's activation is not the one that the weights were trained with.
+    # open_clip only warns where the model's activation differs from the one in training.
     trained = bool(open_clip.get_pretrained_cfg(model, weights).get("quick_gelu"))
-    if trained and not open_clip.get_model_config(model).get("quick_gelu"):
+    if trained and not (open_clip.get_model_config(model) or {}).get("quick_gelu"):
         raise InputError(f"{spec}: these weights need QuickGELU; use open_clip:{model}-quickgelu/{weights}")
     _check_hub(spec, open_clip.get_pretrained_cfg(model, weights).get("hf_hub", ""))
 
 
 def _check_hub(spec: str, repository: str) -> None:
-    """Asks the hub once: open_clip itself retries for 45 seconds and fills the screen."""
+    """Raises InputError where the hub is needed and does not answer: open_clip retries for 45 s."""
     import huggingface_hub
     from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -103,8 +110,8 @@ def _check_hub(spec: str, repository: str) -> None:
         raise InputError(
             f"{spec}: the weights are not on this machine and the hub '{repository}' cannot be reached "
             f"({type(error).__name__}); go online once, name a local checkpoint instead of the tag, "
-            f"or use --config configs/offline.yaml"
-        ) from None
+            f"or use --config offline"
+        ) from error
 
 
 def _digest(path: str) -> str:
@@ -113,7 +120,11 @@ def _digest(path: str) -> str:
 
 
 def open_clip_encoder(argument: str, device: str | None = None) -> OpenClip:
-    """Returns the encoder of `MODEL/TAG` or `MODEL/PATH`; raises InputError as `OpenClip` does."""
+    """Returns the encoder that `MODEL/TAG` or `MODEL/PATH` names.
+
+    Raises:
+        InputError: the argument has another form, or as `OpenClip`.
+    """
     model, _, weights = argument.partition("/")
     if not weights:
         raise InputError(f"face encoder 'open_clip:{argument}': expected open_clip:MODEL/TAG")
