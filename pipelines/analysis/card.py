@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 
 from pipelines.analysis.stats import StoreStatistics, counted
-from pipelines.files.whole import whole_file
 from pipelines.html.page import render
 from pipelines.wording import count, number, seconds
 from stores import Snapshot, Store
 from stores.schema import EMBEDDED, spaces_of
+from vclip.files import whole_file
 
 SHOWN_RUNS, SHOWN_REASONS, SHOWN_VALUES = 50, 10, 6
 LIMITS = (

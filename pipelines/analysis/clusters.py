@@ -20,7 +20,6 @@ import pyarrow as pa
 
 from pipelines.analysis.clip_media import media_of
 from pipelines.analysis.clip_vectors import clips_with, directions
-from pipelines.files.whole import whole_folder
 from pipelines.html.page import render
 from pipelines.html.thumbnails import thumbnail
 from pipelines.progress import step
@@ -31,6 +30,7 @@ from vclip.association.clustering.pseudo_identities import seen_at_once
 from vclip.association.leaks import near_bound, near_identical
 from vclip.association.pairs import Pairs
 from vclip.errors import InputError
+from vclip.files import whole_folder
 
 OF = ("both", "faces", "voices")
 METHODS = ("linkage", "hdbscan")

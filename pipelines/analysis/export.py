@@ -13,11 +13,11 @@ from pyarrow import parquet
 from pipelines.analysis.clip_media import ClipMedia, clip_media
 from pipelines.analysis.hugging_face import write_datasets
 from pipelines.analysis.query import answered, plain_rows, write_csv
-from pipelines.files.whole import whole_folder
 from pipelines.progress import step
 from stores import Snapshot, Store
 from stores.schema import MEDIA
 from vclip.errors import InputError
+from vclip.files import whole_folder
 
 
 def write_shards(folder: Path, clips: Iterator[ClipMedia], shard_bytes: int) -> dict[str, Any]:

@@ -10,12 +10,12 @@ import pyarrow as pa
 from pyarrow import compute
 
 from pipelines.analysis.clip_vectors import clips_with, directions
-from pipelines.files.whole import whole_file
 from pipelines.html.plots import plot_map
 from pipelines.progress import step
 from stores import Snapshot, Store
 from stores.errors import nearest
 from vclip.errors import InputError
+from vclip.files import whole_file
 
 OF = ("faces", "voices")
 METHODS = ("pca", "umap")

@@ -20,7 +20,6 @@ from pipelines.analysis.clip_media import media_of
 from pipelines.analysis.clip_vectors import clips_with, directions
 from pipelines.association.evaluate import open_model
 from pipelines.config import Config
-from pipelines.files.whole import whole_folder
 from pipelines.html.page import render
 from pipelines.html.plots import chart_histogram
 from pipelines.html.thumbnails import thumbnail
@@ -32,6 +31,7 @@ from vclip.association.base import Association
 from vclip.association.pairs import hashes_of
 from vclip.association.scores import Level
 from vclip.errors import InputError, SpaceError
+from vclip.files import whole_folder
 
 FACE_PX = 144
 BACKGROUND, FEWEST_PEOPLE = 1000, 20  # clips that each is compared with; fewer people than that say nothing

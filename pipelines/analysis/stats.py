@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from pipelines.analysis.query import connected
 from pipelines.extraction.drop_reasons import in_words
-from pipelines.files.whole import whole_file
 from pipelines.html.page import render
 from pipelines.html.plots import chart_histogram
 from pipelines.ingest.report import kind_of
@@ -19,6 +18,7 @@ from pipelines.ingest.streaming_stats import Histogram, evenly
 from pipelines.progress import step
 from stores import Snapshot, Store
 from stores.schema import EMBEDDED, LABELS, spaces_of, vector_column
+from vclip.files import whole_file
 
 
 @dataclass(frozen=True)

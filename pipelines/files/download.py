@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipelines.files.addresses import is_remote
 from pipelines.files.remote import RemoteConfig, check_size, read
-from pipelines.files.whole import alive
+from vclip.files import process_runs
 
 _OWNER = f"vclip-copy-{socket.gethostname()}-"
 
@@ -61,5 +61,5 @@ def _sweep(parent: str) -> None:
     """Removes, once per process, what killed workers of this machine left."""
     for folder in Path(parent).glob(f"{_OWNER}*"):
         pid = folder.name.removeprefix(_OWNER).partition("-")[0]
-        if pid.isdigit() and not alive(int(pid)):
+        if pid.isdigit() and not process_runs(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)

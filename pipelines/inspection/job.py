@@ -15,12 +15,12 @@ from pipelines.extraction.pipeline import KeepAnalysis, extract
 from pipelines.extraction.types import Extraction
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.probe import MediaError, MediaProbe, probe_media
-from pipelines.files.whole import whole_file
 from pipelines.inspection.sheet import ContactSheet
 from pipelines.inspection.video_writer import VideoWriter
 from pipelines.inspection.view import View
 from pipelines.progress import Step, step
 from vclip.errors import InputError
+from vclip.files import whole_file
 
 SHOWN_PX = 1280  # the longer side of the frames that are drawn on
 

@@ -16,7 +16,6 @@ import vclip
 from pipelines.analysis.clip_media import ClipMedia, media_of
 from pipelines.analysis.clip_vectors import clips_with
 from pipelines.config import Config
-from pipelines.files.whole import whole_folder
 from pipelines.ingest.embed import decode_image
 from pipelines.listening.page import page
 from pipelines.listening.speech import FaceImages, Stimulus, audio_files, image_file, read_system
@@ -24,6 +23,7 @@ from pipelines.progress import step
 from stores import Store
 from vclip.audio import read_audio
 from vclip.errors import InputError
+from vclip.files import whole_folder
 
 PAGE, KEY = "test.html", "key.json"
 TRUE, RANDOM = "true pair", "random pair"

@@ -25,6 +25,7 @@ from vclip.association.pairs import Pairs
 from vclip.association.randomness import seed_all, seeded
 from vclip.config import Settings
 from vclip.errors import InputError
+from vclip.files import whole_file
 
 
 class Batches:
@@ -245,10 +246,8 @@ class _Run:
         for number, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{key}": torch.as_tensor(value).cpu() for key, value in moments.items()}
         about = {"history": json.dumps(asdict(self.history)), "run": self.name}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".part")
-        save_file(tensors, draft, about)
-        draft.replace(path)
+        with whole_file(path) as draft:
+            save_file(tensors, draft, about)
 
     def load(self, kept: tuple[dict[str, str], dict[str, Tensor]], path: Path) -> None:
         about, tensors = kept

@@ -6,9 +6,8 @@ SHA-256 of the samples, by which `vclip.marking.verify` finds out whether label 
 
 import hashlib
 import json
-import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 import vclip
 from vclip.errors import InputError
+from vclip.files import whole_file
 from vclip.tts.wav import LONGEST_BYTES, StreamedSpeech, parse_wav, wav_parts
 
 SYNTHETIC = {"synthetic": True}
@@ -42,12 +42,9 @@ def write_speech(
     except InputError as error:
         raise InputError(f"speech file {path}: {error}") from None
     sidecar = path.with_suffix(".json")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, wav)
-        _write_whole(sidecar, [label])
-    except OSError as error:
-        raise InputError(f"speech file {path}: cannot be written ({error.strerror or error})") from error
+    for place, content in ((path, wav), (sidecar, [label])):
+        with whole_file(place) as draft, open(draft, "wb") as file:
+            file.writelines(content)
     return path, sidecar
 
 
@@ -110,13 +107,3 @@ def read_label(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _audio(sha256: str, sample_rate_hz: int) -> dict[str, Any]:
     return {"sha256": sha256, "sample_rate_hz": sample_rate_hz}
-
-
-def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(partial, "wb") as file:
-            file.writelines(parts)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

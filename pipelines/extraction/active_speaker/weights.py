@@ -1,9 +1,7 @@
 """Weights from a path or an address: downloaded once, checked against their SHA-256, read without executing code."""
 
 import hashlib
-import os
 import shutil
-import tempfile
 import urllib.request
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vclip.errors import InputError
+from vclip.files import whole_file
 
 DOWNLOAD_LIMIT_S = 60  # without receiving a byte
 
@@ -59,17 +58,13 @@ def weights_file(source: str, sha256: str = "") -> Path:
 
 
 def _download(address: str, sha256: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Downloaded beside its place and moved there whole: another process may be downloading it, too.
-    with tempfile.TemporaryDirectory(dir=path.parent) as draft:
-        part = Path(draft) / path.name
+    with whole_file(path) as draft:  # another process may be downloading it, too
         try:
-            with urllib.request.urlopen(address, timeout=DOWNLOAD_LIMIT_S) as answer, part.open("wb") as file:
+            with urllib.request.urlopen(address, timeout=DOWNLOAD_LIMIT_S) as answer, draft.open("wb") as file:
                 shutil.copyfileobj(answer, file)
         except (OSError, ValueError) as error:
             raise InputError(f"weights {address}: download failed ({error})") from None
-        _check(address, part, sha256)
-        os.replace(part, path)
+        _check(address, draft, sha256)
 
 
 def _check(source: str, path: Path, sha256: str) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from pipelines.files.output_store import Output
 from pipelines.files.remote import RemoteConfig
-from pipelines.files.whole import whole_file
 from vclip.errors import InputError
+from vclip.files import whole_file
 
 
 def test_what_is_written_is_listed_and_read(place):
@@ -33,7 +33,7 @@ def test_a_large_file_is_written_in_parts_and_is_whole(place):
 
 
 def test_drafts_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path):
-    code = "import os, sys, pathlib; from pipelines.files.whole import whole_file\n"
+    code = "import os, sys, pathlib; from vclip.files import whole_file\n"
     code += "with whole_file(pathlib.Path(sys.argv[1])) as draft: draft.write_text('half'); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code, tmp_path / "speech" / "a.wav"], env=os.environ, check=False)
     (left,) = (tmp_path / "speech").iterdir()
