@@ -1,7 +1,7 @@
 """`vclip benchmark-association`: all methods on one store, by the same cross-validation over people."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,19 +24,37 @@ DRAWS = 2  # of people for intervals, which come from the folds here
 
 @dataclass(frozen=True)
 class Row:
-    """A method's figures: of each the values of all folds, in order."""
+    """The figures of one method: the values of all folds, in order."""
 
     method: str
-    figures: Mapping[str, Sequence[float]]
+    figures: Mapping[str, Sequence[float | None]]  # None where the fold lacks the label
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the mean and the standard deviation over the folds of each figure, and the folds."""
+        """Returns the mean and the standard deviation of each figure over the folds, and the values of the folds."""
         found: dict[str, Any] = {"method": self.method, "about": METHODS[self.method].about}
         for name, values in self.figures.items():
             known = [value for value in values if value is not None]
             found[name] = float(np.mean(known)) if known else None
             found[f"{name}_std"] = float(np.std(known)) if known else None
         return found | {"folds": dict(self.figures)}
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """The figures of all methods on one store, best AUC first; association.json holds the same."""
+
+    store: str
+    store_version: Mapping[str, int]
+    clips: int
+    people: int
+    folds: int
+    seeds: int
+    methods: Sequence[Row]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields, each method as `Row.to_json` gives it."""
+        fields = ("store", "store_version", "clips", "people", "folds", "seeds")
+        return {name: getattr(self, name) for name in fields} | {"methods": [row.to_json() for row in self.methods]}
 
 
 def benchmark(
@@ -47,15 +65,15 @@ def benchmark(
     seeds: int = 1,
     where: str | None = None,
     out: Path | None = None,
-) -> dict[str, Any]:
+) -> BenchmarkResult:
     """Returns the figures of each method, the same people held out of each, best AUC first.
 
     Args:
         store_uri: the store.
-        config: its section `train` is the default's; every method puts its own settings over it.
-        methods: by name; all where empty.
-        folds: of people.
-        seeds: how often the folds are drawn anew.
+        config: its section `train` applies to all methods; each method puts its own settings over it.
+        methods: names of methods; all built-in ones if empty.
+        folds: the number of folds of people.
+        seeds: the number of times that the folds are drawn anew.
         where: SQL filter over clips.
         out: folder for association.json and association.png.
 
@@ -78,49 +96,46 @@ def benchmark(
                 model, _ = train_model(rest, *spaces, settings, fit_one=method.fit)
                 for name, value in _figures(model, rest, held_out).items():
                     figures[name].append(value)
-                progress.advance(note=f"{method.name} AUC {np.mean(figures['auc']):.3f}")
+                progress.advance(note=f"{method.name} AUC {_mean(figures['auc']):.3f}")
             rows.append(Row(method.name, figures))
-    rows.sort(key=lambda row: -float(np.mean(row.figures["auc"])))
-    result = {
-        "store": store_uri,
-        "store_version": snapshot.version,
-        "clips": len(pairs),
-        "people": len(set(pairs.identity)),
-        "folds": folds,
-        "seeds": seeds,
-        "methods": [row.to_json() for row in rows],
-    }
+    rows.sort(key=lambda row: -_mean(row.figures["auc"]))
+    result = BenchmarkResult(store_uri, snapshot.version, len(pairs), len(set(pairs.identity)), folds, seeds, rows)
     if out:
         from pipelines.html.plots import plot_methods
 
         out.mkdir(parents=True, exist_ok=True)
-        (out / "association.json").write_text(json.dumps(result, indent=2) + "\n")
-        plot_methods(out / "association.png", result["methods"])
+        (out / "association.json").write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
+        plot_methods(out / "association.png", [row.to_json() for row in rows])
     return result
 
 
 def _figures(model: Any, rest: Pairs, held_out: Pairs) -> dict[str, float | None]:
-    plain = evaluate(model, held_out, draws=DRAWS)
-    normalised = evaluate(model, held_out, draws=DRAWS, cohort=rest)
+    plain = evaluate(model, held_out, draws=DRAWS, held_out=True)
+    normalised = evaluate(model, held_out, draws=DRAWS, cohort=rest, held_out=True)
     return {
         "auc": plain.auc,
         "auc_s_norm": normalised.auc,
         "auc_same_gender": plain.auc_same_gender,
         "eer": plain.eer,
         **{direction: _one_of_two(plain, direction) for direction in ("v2f", "f2v")},
-        "map": float(np.mean([plain.retrieval[direction]["map"].value for direction in ("v2f", "f2v")])),
+        "map": _mean([plain.retrieval[direction]["map"].value for direction in ("v2f", "f2v")]),
     }
 
 
-def _one_of_two(evaluation: Evaluation, direction: str) -> float:
+def _mean(values: Sequence[float | None]) -> float:
+    return float(np.mean(np.array(values, float)))
+
+
+def _one_of_two(evaluation: Evaluation, direction: str) -> float | None:
     return evaluation.subgroups[UNRESTRICTED].matching[direction]["1:2"].value
 
 
-def table(methods: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """Returns the rows of a table of results, the head first; a dash where the store has no such label."""
+def table(result: BenchmarkResult) -> list[tuple[str, ...]]:
+    """Returns the rows of a table of the methods, the head first; a dash where the store lacks a label."""
 
     def cell(row: Mapping[str, Any], name: str) -> str:
         return "-" if row[name] is None else f"{row[name]:.3f} ± {row[name + '_std']:.3f}"
 
     head = ("method", "AUC", "AUC s-norm", "AUC same gender", "EER", "1:2 V2F", "1:2 F2V", "mAP")
-    return [head, *((row["method"], *(cell(row, name) for name in COLUMNS)) for row in methods)]
+    rows = [row.to_json() for row in result.methods]
+    return [head, *((row["method"], *(cell(row, name) for name in COLUMNS)) for row in rows)]

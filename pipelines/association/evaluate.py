@@ -1,4 +1,7 @@
-"""`vclip evaluate`: a model on people that it was not trained on, all against all or on a list of trials."""
+"""`vclip evaluate` and `vclip compare`: models on people that they were not trained on.
+
+test clips of a store, or a list of trials -> scores of the model -> figures -> evaluation.json, plots and a page
+"""
 
 import json
 from collections.abc import Mapping
@@ -12,40 +15,66 @@ from pipelines.config import Config
 from pipelines.html.plots import plot_matching, plot_roc, plot_scores
 from pipelines.progress import say
 from stores import Store
-from vclip.association.base import Association
+from vclip.association.base import Association, training_people
+from vclip.association.comparison import Comparison
 from vclip.association.comparison import compare as compare_models
+from vclip.association.evaluation import Evaluation, unseen
 from vclip.association.evaluation import evaluate as evaluate_model
-from vclip.association.evaluation import unseen
 from vclip.association.leaks import check_leaks
 from vclip.association.methods import load as load_model
 from vclip.association.pairs import Pairs
 from vclip.association.subgroups import UNRESTRICTED
-from vclip.association.trials.evaluation import evaluate_trials
+from vclip.association.trials.evaluation import TrialListEvaluation, evaluate_trials
 from vclip.association.trials.features import Features, read_features
 from vclip.association.trials.lists import read_trials
 from vclip.errors import InputError, SpaceError
 
 At = Mapping[str, int] | str | None  # a state of a store: a version, a tag, or the newest
+TRIAL_LIST = "trial list"  # the name of a list's trials beside the subgroups of an evaluation of all with all
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Against whom scores are normalised."""
+    """The cohort that scores are normalised with."""
 
-    cohort: str | None = None  # URI of a store of others; scores are plain cosines if None
+    cohort: str | None = None  # URI of a store of other people; scores are plain cosines if None
     where: str | None = None  # SQL filter over its clips
-    top: int | None = None  # only the so many highest scores with the cohort
+    top: int | None = None  # the number of highest cohort scores to normalise with; all if None
 
 
 @dataclass(frozen=True)
 class TrialFiles:
-    """A list of trials, and where the vectors of its names are."""
+    """A list of trials, and the files with the vectors of its names."""
 
     trials: Path
     metadata: Path | None = None  # table of VoxCeleb ids and VGGFace names
-    faces: Path | None = None  # vectors by name; of the store if None
+    faces: Path | None = None  # vectors by name; those of the store if None
     voices: Path | None = None
     partial: bool = False  # leaves out trials without vectors
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """The figures of a model and the inputs that they were measured on; evaluation.json holds both."""
+
+    figures: Evaluation | TrialListEvaluation
+    made_by: dict[str, Any]  # model, store, filters and files
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the keys of the figures, and `made_by`."""
+        return self.figures.to_json() | {"made_by": self.made_by}
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """The difference of two models and the inputs that it was measured on; comparison.json holds both."""
+
+    figures: Comparison
+    made_by: dict[str, Any]  # models, store and filter
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the keys of the comparison, and `made_by`."""
+        return self.figures.to_json() | {"made_by": self.made_by}
 
 
 def evaluate(
@@ -57,45 +86,45 @@ def evaluate(
     normalisation: Normalisation = Normalisation(),
     train_store: str | None = None,
     seen: bool = False,
-    listed: TrialFiles | None = None,
+    trial_files: TrialFiles | None = None,
     at: At = None,
-) -> dict[str, Any]:
-    """Returns the figures, and writes them with plots and a page to `out` if given.
+) -> EvaluationResult:
+    """Returns the figures of a model; writes them with plots and a page to `out` if given.
 
-    People that had a part in the model's training are left out, and it is said how many.
+    People of the model's training or early stopping are left out, and their clips are counted in a message.
 
     Args:
-        store_uri: whose clips; None only where `listed` has vectors of its own.
+        store_uri: the store with the test clips; None only where `trial_files` has vectors of its own.
         model_folder: the checkpoint.
-        config: its `train.seed` draws people for the intervals, `train.device` is where the model runs.
+        config: `train.seed` draws people for the intervals, `train.device` is where the model runs.
         where: SQL filter over clips.
         out: gets evaluation.json, report.html and the plots.
-        normalisation: against whom scores are normalised.
-        train_store: where the model was trained; its vectors are compared with those of the test.
-        seen: takes the people that the model was trained on instead of the others.
-        listed: scores these trials instead of all faces with all voices.
+        normalisation: the cohort that scores are normalised with.
+        train_store: the store that the model was trained on; its vectors are compared with those of the test.
+        seen: evaluates on the people that the model was trained on instead of the others.
+        trial_files: the trials to score instead of all faces with all voices.
         at: the state of the store to read, a tag or a version; the newest if None.
 
     Raises:
         InputError, StoreError: no model, no store, no pairs, a leak, other encoders, or bad trials.
     """
-    model = open_model(model_folder, config)
-    seed = config.train.seed
+    model, seed = open_model(model_folder, config), config.train.seed
     pairs = _test_pairs(model, store_uri, where, at, seen, model_folder) if store_uri else None
     if train_store:
         _check_training(model, train_store, pairs)
     cohort = store_pairs(model, normalisation.cohort, normalisation.where) if normalisation.cohort else None
-    if listed is None:
-        result = evaluate_model(model, pairs, seed, cohort, normalisation.top, seen).to_json()
-    else:
-        faces, voices = _vectors(listed, pairs, store_uri, at)
-        trials = read_trials(listed.trials, listed.metadata)
-        found = evaluate_trials(
-            model, trials, faces, voices, seed, cohort, normalisation.top, seen, listed.partial
+    if trial_files:
+        faces, voices = _vectors(trial_files, pairs, store_uri, at)
+        trials = read_trials(trial_files.trials, trial_files.metadata)
+        figures = evaluate_trials(
+            model, trials, faces, voices, seed, cohort, normalisation.top, seen, trial_files.partial
         )  # fmt: skip
-        if found.left_out:
-            say(f"left out {found.left_out} trials that lack a vector: {found.without_vectors}")
-        result = found.to_json()
+        if figures.left_out:
+            say(f"left out {figures.left_out} trials that lack a vector: {figures.without_vectors}")
+    elif pairs is not None:
+        figures = evaluate_model(model, pairs, seed, cohort, normalisation.top, seen)
+    else:
+        raise InputError("evaluate: found neither a store nor a list of trials, expected one of them")
     made_by = {
         "model": str(model_folder),
         "store": store_uri,
@@ -105,12 +134,48 @@ def evaluate(
         "cohort_where": normalisation.where,
         "cohort_top": normalisation.top,
         "train_store": train_store,
-        "trials_file": str(listed.trials) if listed else None,
+        "trials_file": str(trial_files.trials) if trial_files else None,
     }
-    result = {**result, "made_by": {name: value for name, value in made_by.items() if value is not None}}
+    result = EvaluationResult(figures, _given(made_by))
     if out:
         write(out, result)
     return result
+
+
+def compare(
+    a: Path, b: Path, store_uri: str, config: Config, where: str | None = None, out: Path | None = None, at: At = None
+) -> ComparisonResult:
+    """Returns the figures of two models on the same trials and their difference; writes them to `out` if given.
+
+    People of the training of either model are left out, and their clips are counted in a message.
+
+    Args:
+        a, b: checkpoint folders.
+        store_uri: the store with the test clips.
+        config: `train.seed` draws people, `train.device` is where the models run.
+        where: SQL filter over clips.
+        out: gets comparison.json.
+        at: the state of the store to read, a tag or a version; the newest if None.
+
+    Raises:
+        InputError, StoreError: no model, no store, no pairs, nobody unseen by both, or other encoders.
+    """
+    first, second = open_model(a, config), open_model(b, config)
+    for name in ("face_space", "voice_space"):
+        if getattr(first, name) != getattr(second, name):
+            raise SpaceError(getattr(second, name), getattr(first, name), f"models {a} and {b}")
+    pairs = store_pairs(first, store_uri, where, at)
+    for model, folder in ((first, a), (second, b)):
+        pairs = unseen_pairs(model, pairs, store_uri, folder)
+    made_by = {"a": str(a), "b": str(b), "store": store_uri, "store_at": at, "where": where}
+    result = ComparisonResult(compare_models(first, second, pairs, config.train.seed), _given(made_by))
+    if out:
+        _write_json(out / "comparison.json", result)
+    return result
+
+
+def _given(made_by: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in made_by.items() if value is not None}
 
 
 def open_model(folder: Path, config: Config) -> Association:
@@ -132,7 +197,7 @@ def store_pairs(model: Association, store_uri: str, where: str | None = None, at
 
 
 def unseen_pairs(model: Association, pairs: Pairs, store_uri: str, model_folder: Path) -> Pairs:
-    """Returns the clips of others than those the model was trained on, and says how many those are.
+    """Returns the clips of people that the model was not trained on; a message counts the others.
 
     Raises:
         InputError: nobody is left.
@@ -140,7 +205,7 @@ def unseen_pairs(model: Association, pairs: Pairs, store_uri: str, model_folder:
     others = unseen(model, pairs)
     if not len(others):
         raise InputError(
-            f"store {store_uri}: everyone in it had a part in the training of {model_folder}; use another"
+            f"store {store_uri}: everyone in it had a part in the training of {model_folder}; use another store"
         )
     if len(others) < len(pairs):
         left_out = len(pairs) - len(others)
@@ -154,7 +219,7 @@ def _test_pairs(
     pairs = store_pairs(model, store_uri, where, at)
     if not seen:
         return unseen_pairs(model, pairs, store_uri, model_folder)
-    known = pairs.select(pairs.seen_in(model.seen))
+    known = pairs.select(pairs.seen_in(training_people(model)))
     if not len(known):
         raise InputError(f"store {store_uri}: nobody in it had a part in the training of {model_folder}; drop --seen")
     say(f"measuring {len(known)} of {len(pairs)} clips: their people HAD a part in the training of {model_folder}")
@@ -165,47 +230,51 @@ def _check_training(model: Association, train_store: str, pairs: Pairs | None) -
     if pairs is None:
         raise InputError("--train-store: found no --store, expected one whose vectors can be compared")
     training = store_pairs(model, train_store)
-    training = training.select(training.seen_in(model.seen))
+    training = training.select(training.seen_in(training_people(model)))
     if not len(training):
         raise InputError(f"--train-store {train_store}: the model has seen nobody in it; it was trained elsewhere")
     check_leaks(training, pairs, "the training", "the test")
 
 
-def _vectors(listed: TrialFiles, pairs: Pairs | None, store_uri: str | None, at: At) -> tuple[Features, Features]:
-    """Returns the vectors of faces and of voices: of files where given, else of the store's clips."""
-    files = (listed.faces, listed.voices)
-    if None in files and pairs is None:
+def _vectors(
+    trial_files: TrialFiles, pairs: Pairs | None, store_uri: str | None, at: At
+) -> tuple[Features, Features]:
+    """Returns the vectors of faces and of voices: those of the files where given, else those of the store's clips."""
+    faces, voices = (read_features(file) if file else None for file in (trial_files.faces, trial_files.voices))
+    if faces and voices:
+        return faces, voices
+    if pairs is None or store_uri is None:
         raise InputError("--trials: found no vectors; give --store, or --face-features and --voice-features")
-    row_of = _clip_names(store_uri, at, pairs) if None in files else {}
-    of_store = () if pairs is None else ((pairs.faces, pairs.face_clip), (pairs.voices, pairs.voice_clip))
-    return tuple(
-        read_features(file) if file else Features(row_of, *of_store[side]) for side, file in enumerate(files)
+    row_of = _clip_names(store_uri, at, pairs)
+    return (
+        faces or Features(row_of, pairs.faces, pairs.face_clip),
+        voices or Features(row_of, pairs.voices, pairs.voice_clip),
     )
 
 
 def _clip_names(store_uri: str, at: At, pairs: Pairs) -> dict[str, int]:
-    """Returns the row of each clip by its id, and by the files that it was read from, where no other clip was."""
+    """Returns the row of each clip under its id, and under its source files where no other clip has them."""
     row_of_id = {name: row for row, name in enumerate(pairs.clip_id.tolist())}
     rows = dict(row_of_id)
     shared = set()
     for clip in Store.open(store_uri).snapshot(at).query("clips", ["clip_id", "video_uri"]).to_pylist():
         if clip["clip_id"] in row_of_id:
-            for name in clip["video_uri"].split(" + "):  # a picture and its sound, see `Source`
+            for name in clip["video_uri"].split(" + "):  # an image and its audio, see `Source`
                 row = row_of_id[clip["clip_id"]]
                 if rows.setdefault(name, row) != row:
                     shared.add(name)
     return {name: row for name, row in rows.items() if name not in shared}
 
 
-def write(out: Path, result: Mapping[str, Any]) -> None:
+def write(out: Path, evaluation: EvaluationResult) -> None:
     """Writes evaluation.json, the plots that the result has figures for, and report.html."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "evaluation.json").write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
-    whole = result["subgroups"][UNRESTRICTED] if "subgroups" in result else result
-    drawn = {}
+    _write_json(out / "evaluation.json", evaluation)
+    result = evaluation.to_json()
+    subgroups = result.get("subgroups") or {TRIAL_LIST: result}
+    whole = subgroups[UNRESTRICTED if "subgroups" in result else TRIAL_LIST]
     verification, matching = whole["verification"], whole["matching"]
+    drawn = {}
     if verification:
-        subgroups = result.get("subgroups") or {"listed trials": result}
         curves = {
             name: {**subgroup["verification"], "auc": subgroup["verification"]["auc"]["value"]}
             for name, subgroup in subgroups.items()
@@ -220,35 +289,6 @@ def write(out: Path, result: Mapping[str, Any]) -> None:
     (out / "report.html").write_text(page(result, drawn), encoding="utf-8")
 
 
-def compare(
-    a: Path, b: Path, store_uri: str, config: Config, where: str | None = None, out: Path | None = None, at: At = None
-) -> dict[str, Any]:
-    """Returns the figures of two models on the same trials, and of their difference; writes them to `out` if given.
-
-    People that had a part in the training of either are left out, and it is said how many.
-
-    Args:
-        a, b: checkpoint folders.
-        store_uri: whose clips.
-        config: its `train.seed` draws people.
-        where: SQL filter over clips.
-        out: gets comparison.json.
-        at: the state of the store to read, a tag or a version; the newest if None.
-
-    Raises:
-        InputError, StoreError: no model, no store, no pairs, nobody unseen by both, or other encoders.
-    """
-    first, second = open_model(a, config), open_model(b, config)
-    for name in ("face_space", "voice_space"):
-        if getattr(first, name) != getattr(second, name):
-            raise SpaceError(getattr(second, name), getattr(first, name), f"models {a} and {b}")
-    pairs = store_pairs(first, store_uri, where, at)
-    for model, folder in ((first, a), (second, b)):
-        pairs = unseen_pairs(model, pairs, store_uri, folder)
-    made_by = {"a": str(a), "b": str(b), "store": store_uri, "store_at": at, "where": where}
-    made_by = {name: value for name, value in made_by.items() if value is not None}
-    result = {**compare_models(first, second, pairs, config.train.seed).to_json(), "made_by": made_by}
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "comparison.json").write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
-    return result
+def _write_json(path: Path, result: EvaluationResult | ComparisonResult) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How well voices and faces are matched: evaluate and compare."""
+"""Evaluation of association models: evaluate and compare."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ import typer
 
 from pipelines.cli.app import ConfigFile, Json, Model, Overrides, StoreUri, Tag, Version, app, at_of, config_of
 from pipelines.cli.output import interval, print_json, print_line, print_table
+from pipelines.wording import count
 
 
 @app.command()
@@ -22,21 +23,19 @@ def evaluate(
     ] = None,
     cohort: Annotated[
         str | None,
-        typer.Option(
-            help="Store of other people, to normalise scores against (s-norm); that of the training will do."
-        ),
+        typer.Option(help="Store of other people to normalise scores with (s-norm), such as the training store."),
     ] = None,
     cohort_where: Annotated[str | None, typer.Option(help="SQL filter over the cohort's clips.")] = None,
     cohort_top: Annotated[
         int | None,
-        typer.Option(min=2, help="Take only the so many highest scores with the cohort (adaptive s-norm)."),
+        typer.Option(min=2, help="Number of highest cohort scores to normalise with (adaptive s-norm)."),
     ] = None,
     train_store: Annotated[
         str | None,
-        typer.Option(help="Store that the model was trained on: no face or voice of it may be in the test."),
+        typer.Option(help="Store that the model was trained on; the test must share no face and no voice with it."),
     ] = None,
     seen: Annotated[
-        bool, typer.Option("--seen", help="Measure on the people of the training instead of all others.")
+        bool, typer.Option("--seen", help="Evaluate on the people of the training instead of all others.")
     ] = False,
     trials: Annotated[
         Path | None,
@@ -60,10 +59,11 @@ def evaluate(
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a model on people that it was not trained on.
+    """Evaluate a model on people that it was not trained on.
 
-    Verification (AUC, EER), 1:N matching and retrieval, given a voice and given a face; among all people, and among
-    those of one gender, nationality and age where the store knows it. Intervals hold 95 % of draws of people.
+    Reports verification (AUC, EER), 1:N matching and retrieval, from voice to face and from face to voice: among all
+    people, and within one gender, nationality and age band where the store has these labels. The 95 % intervals are
+    bootstrapped over people.
 
     Example: `vclip evaluate --store work/test --model work/model --out work/evaluation`
 
@@ -82,11 +82,11 @@ def evaluate(
         raise InputError("evaluate: found neither --store nor --trials; expected one of them")
     if cohort is None and (cohort_where or cohort_top):
         raise InputError("evaluate: found --cohort-where or --cohort-top without --cohort; expected both")
-    listed = TrialFiles(trials, trials_meta, face_features, voice_features, partial) if trials else None
+    trial_files = TrialFiles(trials, trials_meta, face_features, voice_features, partial) if trials else None
     normalisation = Normalisation(cohort, cohort_where, cohort_top)
     result = evaluate(
-        store, model, resolved, where, out, normalisation, train_store, seen, listed, at_of(tag, version)
-    )
+        store, model, resolved, where, out, normalisation, train_store, seen, trial_files, at_of(tag, version)
+    ).to_json()
     if as_json:
         print_json(result)
     else:
@@ -96,7 +96,7 @@ def evaluate(
 @app.command()
 def compare(
     a: Annotated[Path, typer.Argument(help="Folder of an association model.")],
-    b: Annotated[Path, typer.Argument(help="Folder of another.")],
+    b: Annotated[Path, typer.Argument(help="Folder of another association model.")],
     store: StoreUri,
     where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"split = 'test'\".")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for comparison.json.")] = None,
@@ -108,7 +108,7 @@ def compare(
 ) -> None:
     """Test whether one model is better than another, on the same trials of people that neither was trained on.
 
-    The difference of AUC and EER, with its 95 % interval and p-value by a paired bootstrap over people.
+    Reports the difference of AUC and EER with its 95 % interval and p-value, by a paired bootstrap over people.
 
     Example: `vclip compare work/model work/other-model --store work/test`
     """
@@ -116,7 +116,7 @@ def compare(
 
     result = compare(
         a, b, store, config_of(config, set, "train.device", "train.seed"), where, out, at_of(tag, version)
-    )
+    ).to_json()
     if as_json:
         print_json(result)
         return
@@ -133,11 +133,13 @@ def compare(
             )
         )
     print_table(f"{a} and {b} on {store}", ("", "a", "b", "b - a", "p"), rows)
-    print_line(f"{result['clips']} clips, {result['people']} people; {result['draws']} draws of people")
+    clips, people = count(result["clips"], "clip"), count(result["people"], "person", "people")
+    print_line(f"{clips} of {people}; intervals and p from {count(result['draws'], 'draw')} of people")
+    _print_warning(result)
 
 
 def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
-    subgroups = result.get("subgroups") or {"listed trials": result}
+    subgroups = result.get("subgroups") or {"trial list": result}
     title += ": people SEEN in training" if result["seen"] else ""
     rows = []
     for name, subgroup in subgroups.items():
@@ -154,7 +156,13 @@ def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
             print_table("", (kind, "V2F", "F2V"), rows)
     for name, why in result.get("missing", {}).items():
         print_line(f"not measured, {name}: {why}")
-    counts = f"{result['clips']:,} clips" if "clips" in result else f"{result['trials']:,} trials"
+    counts = count(result["clips"], "clip") if "clips" in result else count(result["trials"], "trial")
     drawn = f" (drawn from {result['of_clips']:,})" if result.get("of_clips", 0) > result.get("clips", 0) else ""
-    print_line(f"{counts}{drawn} of {result['people']:,} people")
-    print_line(f"below each figure its 95 % interval, from {result['draws']} draws of people")
+    print_line(f"{counts}{drawn} of {count(result['people'], 'person', 'people')}")
+    print_line(f"below each figure: its 95 % interval, from {count(result['draws'], 'draw')} of people")
+    _print_warning(result)
+
+
+def _print_warning(result: Mapping[str, Any]) -> None:
+    if result["warning"]:
+        print_line(f"WARNING: {result['warning']}")

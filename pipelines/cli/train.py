@@ -1,4 +1,4 @@
-"""Which voices suit which faces: training, and all methods side by side."""
+"""Training of association models, and all methods side by side: train and benchmark-association."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +16,14 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model to write.")],
     where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"split = 'train'\".")] = None,
     folds: Annotated[
-        int, typer.Option(min=0, help="Also cross-validate over people with so many folds (0: no).")
+        int, typer.Option(min=0, help="Number of folds of a cross-validation over people, made first (0: none).")
     ] = 0,
     method: Annotated[
-        str, typer.Option(help="vclip, or to compare: paper, sge2e, ridge, cca, pins, self-lifting, fop.")
+        str, typer.Option(help="Method: vclip; to compare with it paper, sge2e, ridge, cca, pins, self-lifting, fop.")
     ] = "vclip",
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes that train it together through Ray, on a GPU each if there are any.")
+        int,
+        typer.Option(min=1, help="Processes that train one model through Ray, each on a GPU if there are any."),
     ] = 1,
     face_space: Annotated[
         str | None, typer.Option(help="Space of the face vectors, if the store has several.")
@@ -38,8 +39,8 @@ def train(
 ) -> None:
     """Train the association model on a store's face-voice pairs.
 
-    People held out say when to stop; where people are few, folds of them do, and then everybody is trained on. An
-    interrupted run goes on where it was when it is started again.
+    Training stops early by the AUC on people held out; with few people, folds find when to stop, and the model is
+    then trained on everybody. An interrupted run resumes when it is started again.
 
     Example: `vclip train --store work/pairs --out work/model --set train.seed=1`
     """
@@ -64,10 +65,10 @@ def train(
 def benchmark_association(
     store: StoreUri,
     methods: Annotated[
-        list[str] | None, typer.Option("--method", help="Only this one; may be repeated. All are the default.")
+        list[str] | None, typer.Option("--method", help="Method to train; may be repeated. Default: all.")
     ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Folds of people.")] = 5,
-    seeds: Annotated[int, typer.Option(min=1, help="How often the folds are drawn anew.")] = 1,
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds of people.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of times that the folds are drawn anew.")] = 1,
     where: Annotated[str | None, typer.Option(help='SQL filter over clips, as in "age > 17".')] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for association.json and association.png.")
@@ -76,9 +77,9 @@ def benchmark_association(
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Compare the methods on a store, the same people held out of each.
+    """Compare the methods on a store by cross-validation, with the same people held out of each.
 
-    Mean and standard deviation over the folds. Normalised scores are against the people trained on.
+    Figures are means and standard deviations over the folds. Scores are normalised with the training people.
 
     Example: `vclip benchmark-association --store work/pairs --seeds 3 --out work/methods`
     """
@@ -86,7 +87,7 @@ def benchmark_association(
 
     result = benchmark(store, config_of(config, set, "train"), methods or (), folds, seeds, where, out)
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
         return
-    head, *rows = table(result["methods"])
-    print_table(f"{count(result['clips'], 'clip')} of {count(result['people'], 'person', 'people')}", head, rows)
+    head, *rows = table(result)
+    print_table(f"{count(result.clips, 'clip')} of {count(result.people, 'person', 'people')}", head, rows)

@@ -1,7 +1,7 @@
-"""Training on several GPUs of a machine or a cluster: Ray Train runs a process on each, and they train as one.
+"""Distributed training on several GPUs of a machine or a cluster: Ray Train runs one process per GPU.
 
-Every process holds all vectors and takes its share of each batch (`vclip.association.distributed`). The first
-one reports and hands the model over. A process or node that dies is replaced, and the training goes on from its last
+Every process holds all vectors and takes its share of each batch (`vclip.association.distributed`). Rank 0 reports
+its progress and hands the model over. A process or node that dies is replaced, and training resumes from the last
 state.
 """
 
@@ -34,15 +34,15 @@ def train_on(
     state: Path | None = None,
     fit_one: Callable[..., tuple[Any, History]] | None = None,
 ) -> tuple[Any, History]:
-    """As `training.train`, on so many processes, each with a GPU where the cluster has any.
+    """Returns the model and the history of `training.train`, run by several processes.
 
     Args:
-        workers: processes.
-        pairs, face_space, voice_space, config, on_step, fit_one: see there.
-        state: where all nodes see it, if the training is to go on from it when the first one's node dies.
+        workers: the number of processes, each with a GPU where the cluster has GPUs.
+        pairs, face_space, voice_space, config, on_step, fit_one: as of `training.train`.
+        state: as of `training.train`; on a path that all nodes share, training resumes even if rank 0's node dies.
 
     Raises:
-        InputError: the cluster is too small, or as `training.train`.
+        InputError: the cluster is too small, or as of `training.train`.
     """
     import ray
     import ray.train
@@ -56,16 +56,16 @@ def train_on(
     kind = "GPU" if use_gpu else "CPU"
     if has.get(kind, 0) < workers:
         raise InputError(f"{workers} workers asked for, but the cluster has {has.get(kind, 0):g} {kind}s")
-    desk = ray.remote(num_cpus=0)(_Desk).remote()
+    mailbox: Any = ray.remote(num_cpus=0)(_Mailbox).remote()
     job = {
         "pairs": ray.put(pairs),
         "spaces": (face_space, voice_space),
         "config": config.model_copy(update={"device": "cuda" if use_gpu else config.device}),
         "state": state and state.absolute(),
         "fit_one": fit_one,
-        "desk": desk,
+        "mailbox": mailbox,
     }
-    with tempfile.TemporaryDirectory() as folder, _Watched(desk, on_step):
+    with tempfile.TemporaryDirectory() as folder, _ProgressRelay(mailbox, on_step):
         trainer = TorchTrainer(
             _train_rank,
             train_loop_config=job,
@@ -77,7 +77,7 @@ def train_on(
             ),
         )
         trainer.fit()
-        return _outcome(ray.get(desk.outcome.remote()))
+        return _model_or_error(ray.get(mailbox.outcome.remote()))
 
 
 def _quiet(ray_train: Any) -> dict[str, Any]:
@@ -87,40 +87,42 @@ def _quiet(ray_train: Any) -> dict[str, Any]:
 
 
 def _train_rank(job: dict[str, Any]) -> None:
-    """What each process does."""
+    """Trains in one process of the run; rank 0 puts model and history, or the InputError, into the mailbox."""
     import ray
 
     limit_threads()
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # they are only read
-    group, desk = Distributed.here(), job["desk"]
+    group, mailbox = Distributed.here(), job["mailbox"]
+    face_space, voice_space = job["spaces"]
 
     def on_step(*done: float) -> None:
-        desk.at.remote(done)
+        mailbox.at.remote(done)
 
     try:
         model, history = train_model(
             ray.get(job["pairs"]),
-            *job["spaces"],
+            face_space,
+            voice_space,
             job["config"],
             on_step if group.first else None,
             job["state"],
             job["fit_one"],
         )
         outcome = model.cpu(), history
-    except InputError as error:  # all ranks meet the same one, and trying again would not help
+    except InputError as error:  # all ranks raise the same one, and a retry would not help
         outcome = error
     if group.first:
-        ray.get(desk.put.remote(outcome))
+        ray.get(mailbox.put.remote(outcome))
 
 
-def _outcome(found: Any) -> tuple[Any, History]:
+def _model_or_error(found: Any) -> tuple[Any, History]:
     if isinstance(found, InputError):
         raise found
     return found
 
 
-class _Desk:
-    """Where the first process says how far it is, and leaves what it has made."""
+class _Mailbox:
+    """The actor through which rank 0 reports its progress and hands over the outcome."""
 
     def __init__(self) -> None:
         self._at, self._outcome = None, None
@@ -136,12 +138,12 @@ class _Desk:
         return self._outcome
 
 
-class _Watched:
-    """Tells, while the block runs, how far the work is."""
+class _ProgressRelay:
+    """Calls `on_step` with the progress in the mailbox, while the block runs."""
 
-    def __init__(self, desk: Any, on_step: OnStep | None):
-        self._desk, self._on_step, self._over = desk, on_step, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+    def __init__(self, mailbox: Any, on_step: OnStep | None):
+        self._mailbox, self._on_step, self._over = mailbox, on_step, threading.Event()
+        self._thread = threading.Thread(target=self._relay, args=(on_step,), daemon=True)
 
     def __enter__(self) -> None:
         if self._on_step:
@@ -152,9 +154,9 @@ class _Watched:
         if self._on_step:
             self._thread.join()
 
-    def _watch(self) -> None:
+    def _relay(self, on_step: OnStep) -> None:
         import ray
 
         while not self._over.wait(LOOK_EVERY_S):
-            if at := ray.get(self._desk.at.remote()):
-                self._on_step(*at)
+            if at := ray.get(self._mailbox.at.remote()):
+                on_step(*at)

@@ -22,6 +22,9 @@ from vclip.errors import InputError, SpaceError
 
 KIND = "association"
 _SEEN = "seen"  # the tensor of a checkpoint that holds the hashes of the training people
+UNKNOWN_TRAINING_PEOPLE = (
+    "unknown training people: the test may contain people that the model was trained on, which raises every figure"
+)
 
 
 class Association(Protocol):
@@ -61,9 +64,18 @@ def device_of(model: Association) -> torch.device:
 
 
 def training_people(model: Any) -> np.ndarray:
-    """Returns the hashes (n,) int64 of the people that a model records as its training people; empty if unknown."""
+    """Returns the hashes (n,) int64 of the people that a model records as its training people; empty if unknown.
+
+    Args:
+        model: the model; its attribute `seen` may be missing or None.
+    """
     seen = getattr(model, "seen", None)
     return np.zeros(0, np.int64) if seen is None else np.asarray(seen)
+
+
+def warning_of(*models: Any) -> str | None:
+    """Returns UNKNOWN_TRAINING_PEOPLE where a model does not record its training people, else None."""
+    return None if all(len(training_people(model)) for model in models) else UNKNOWN_TRAINING_PEOPLE
 
 
 class TwoSidedModel(nn.Module):
@@ -84,7 +96,7 @@ class TwoSidedModel(nn.Module):
         self.face_input, self.voice_input = Standardize(d_face), Standardize(d_voice)
         self.seen = np.zeros(0, np.int64) if seen is None else seen
         self.calibration: ScoreCalibration | None = None
-        self.encoders: dict[str, str] = {}
+        self.encoders: Mapping[str, str] = {}
 
     @abstractmethod
     def project_faces(self, x: Tensor) -> Tensor:

@@ -95,5 +95,6 @@ def _logistic(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]
         np.repeat([1, 0], len(x)),
         np.concatenate([weight * target, weight * (1 - target)]),
     )
-    scale = float(model.coef_[0, 0]) / spread
-    return scale, float(model.intercept_[0]) - scale * mean
+    (slope,), (intercept,) = np.ravel(model.coef_), np.ravel(model.intercept_)
+    scale = float(slope) / spread
+    return scale, float(intercept) - scale * float(mean)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vclip.association.base import Association
+from vclip.association.base import Association, training_people, warning_of
 from vclip.association.evaluation import expect_people, some_people
 from vclip.association.metrics import Crossing, Figure, draw_people
 from vclip.association.metrics.verification import differences
@@ -37,6 +37,7 @@ class Comparison:
     of_clips: int
     draws: int
     seed: int
+    warning: str | None = None  # what is unknown about the test, such as whom a model was trained on
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -61,14 +62,15 @@ def compare(
         InputError: fewer than two people, or one that a model was trained on; names it.
     """
     for name, model in (("first", a), ("second", b)):
-        seen = pairs.seen_in(model.seen)
+        seen = pairs.seen_in(training_people(model))
         if seen.any():
             raise InputError(f"identity '{pairs.identity[seen][0]}' was in the {name} model's training; use others")
     some = some_people(pairs, seed)
     expect_people(some)
     people = some.people()
     times = draw_people(int(people.max()) + 1, draws, seed)
-    figures = differences(*(Crossing(Scores.of(model, some), people) for model in (a, b)), times, seed)
+    of_a, of_b = (Crossing(Scores.of(model, some), people) for model in (a, b))
+    figures = differences(of_a, of_b, times, seed)
     return Comparison(
         _difference(figures["auc"]),
         _difference(figures["eer"]),
@@ -77,6 +79,7 @@ def compare(
         len(pairs),
         draws,
         seed,
+        warning_of(a, b),
     )
 
 

@@ -7,7 +7,7 @@ steps, up to rounding and random noise. Without `torch.distributed` a process is
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -75,4 +75,4 @@ class Distributed:
             return value()
         found = [value() if self.first else None]
         dist.broadcast_object_list(found, 0)
-        return found[0]
+        return cast(T, found[0])

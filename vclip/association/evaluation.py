@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vclip.association.base import Association
+from vclip.association.base import Association, training_people, warning_of
 from vclip.association.leaks import check_leaks
 from vclip.association.metrics import (
     Crossing,
@@ -50,11 +50,11 @@ class Evaluation:
     """How well faces and voices were matched. Rates are 0..1; `low` and `high` are 95 % intervals over people."""
 
     auc: float
-    auc_low: float
-    auc_high: float
+    auc_low: float | None  # the bounds are None where no draw of people has a figure
+    auc_high: float | None
     eer: float
-    eer_low: float
-    eer_high: float
+    eer_low: float | None
+    eer_high: float | None
     auc_same_gender: float | None  # trials within one gender only; None where the data has too few
     clips: int
     people: int
@@ -69,14 +69,18 @@ class Evaluation:
     seed: int
     roc_false_alarm: list[float] = field(repr=False)
     roc_hit: list[float] = field(repr=False)
+    warning: str | None = None  # what is unknown about the test, such as whom the model was trained on
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def unseen(model: Association, pairs: Pairs) -> Pairs:
-    """Returns the clips of people who had no part in the model's training or its stopping."""
-    return pairs.select(~pairs.seen_in(model.seen))
+    """Returns the clips of people who had no part in the model's training or its early stopping.
+
+    A model that does not record its training people leaves all clips; evaluation then warns.
+    """
+    return pairs.select(~pairs.seen_in(training_people(model)))
 
 
 def evaluate(
@@ -87,23 +91,26 @@ def evaluate(
     top: int | None = None,
     seen: bool = False,
     draws: int = DRAWS,
+    held_out: bool = False,
 ) -> Evaluation:
     """Returns the figures of all faces against all voices of `pairs`.
 
     Args:
-        model: whom to ask.
+        model: the association model that scores the pairs.
         pairs: clips of at least two people; beyond MAX_CLIPS clips whole people are drawn.
         seed: draws people, for the intervals and beyond MAX_CLIPS.
         cohort: clips of others, against which scores are normalised if given; see `vclip.association.scores`.
-        top: takes only the so many highest scores with the cohort (adaptive).
+        top: the number of highest cohort scores to normalise with (adaptive s-norm); all if None.
         seen: the people are those that the model was trained on, and the result says so.
         draws: of people, for the intervals.
+        held_out: the caller held these people out of the training, as `cross_validate` does. Without it the result
+            carries a warning where the model does not record its training people.
 
     Raises:
         InputError: fewer than two people; one that the model was trained on (names it; see `unseen`), or with `seen`
             one that it was not; a leak from the cohort; vectors that hold no numbers.
     """
-    known = pairs.seen_in(model.seen)
+    known = pairs.seen_in(training_people(model))
     if seen and not known.all():
         raise InputError(f"identity '{pairs.identity[~known][0]}' had no part in the model's training, expected one")
     if not seen and known.any():
@@ -114,9 +121,8 @@ def evaluate(
     expect_people(some)
     scores = Scores.of(model, some, cohort, top)
     cohort_clips = 0 if cohort is None else len(cohort)
-    return evaluate_scores(
-        scores, some, seed, draws, seen=seen, cohort_clips=cohort_clips, of_clips=len(pairs)
-    )  # fmt: skip
+    warning = None if held_out else warning_of(model)
+    return evaluate_scores(scores, some, seed, draws, seen, cohort_clips, len(pairs), warning)
 
 
 def evaluate_scores(
@@ -127,6 +133,7 @@ def evaluate_scores(
     seen: bool = False,
     cohort_clips: int = 0,
     of_clips: int | None = None,
+    warning: str | None = None,
 ) -> Evaluation:
     """Returns the figures of scores that come from anywhere.
 
@@ -134,7 +141,7 @@ def evaluate_scores(
         score: rows of clips (n,), (m,) -> the scores (n, m) of the faces of the first with the voices of the second.
         pairs: the clips; only their labels are read.
         seed, draws: of the intervals.
-        seen, cohort_clips, of_clips: what the result shall say of these.
+        seen, cohort_clips, of_clips, warning: recorded in the result.
 
     Raises:
         InputError: fewer than two people, or a clip without identity.
@@ -159,11 +166,14 @@ def evaluate_scores(
             }
             found[name] = _subgroup(crossing, within, times, seed)
     whole, gender = found[UNRESTRICTED].verification, found.get(SUBGROUPS[0])
+    auc, eer = whole.auc.value, whole.eer.value
+    assert auc is not None, "two people give trials of both kinds"
+    assert eer is not None, "two people give trials of both kinds"
     return Evaluation(
-        auc=whole.auc.value,
+        auc=auc,
         auc_low=whole.auc.low,
         auc_high=whole.auc.high,
-        eer=whole.eer.value,
+        eer=eer,
         eer_low=whole.eer.low,
         eer_high=whole.eer.high,
         auc_same_gender=gender.verification.auc.value if gender else None,
@@ -180,6 +190,7 @@ def evaluate_scores(
         seed=seed,
         roc_false_alarm=whole.roc_false_alarm,
         roc_hit=whole.roc_hit,
+        warning=warning,
     )
 
 
@@ -200,7 +211,7 @@ def cross_validate(
     results = []
     for number in range(folds):
         model = train_one(pairs.select(fold != number), number)
-        results.append(evaluate(model, pairs.select(fold == number), seed))
+        results.append(evaluate(model, pairs.select(fold == number), seed, held_out=True))
     return results
 
 

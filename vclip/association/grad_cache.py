@@ -6,6 +6,7 @@ with its share of that gradient. In a distributed run each process embeds its sh
 """
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ def backward(
     value = loss(*embedded)
     if group.first:
         value.backward()
-        gradients = [x.grad for x in embedded]
+        gradients = [cast(Tensor, x.grad) for x in embedded]
     else:  # parameters of the loss itself, such as a temperature, count once
         gradients = torch.autograd.grad(value, embedded)
     for side, gradient in zip(parts, gradients, strict=True):

@@ -15,7 +15,7 @@ What is free in them (how much to shrink, say) is found by cross-validation over
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import torch
@@ -73,12 +73,10 @@ class Moments:
     @classmethod
     def of(cls, faces: Tensor, voices: Tensor) -> "Moments":
         """Returns those of faces (n, d_face) and voices (n, d_voice)."""
-        total = None
-        for x, y in zip(faces.split(CHUNK), voices.split(CHUNK), strict=True):
-            x, y = x.double(), y.double()
-            part = cls(len(x), x.sum(0), y.sum(0), x.T @ x, y.T @ y, x.T @ y)
-            total = part if total is None else total._with(part, 1)
-        return total
+        rows = zip(faces.split(CHUNK), voices.split(CHUNK), strict=True)
+        doubles = ((x.double(), y.double()) for x, y in rows)
+        parts = (cls(len(x), x.sum(0), y.sum(0), x.T @ x, y.T @ y, x.T @ y) for x, y in doubles)
+        return reduce(lambda total, part: total._with(part, 1), parts)
 
     def without(self, part: "Moments") -> "Moments":
         """Returns those of the rows that are not in `part`."""

@@ -85,21 +85,21 @@ class _Groups:
 Quality = Callable[[nn.Module], float]
 OnStep = Callable[[int, int, float], None]
 
-RANK_SEEDS = 1 << 40  # between the seeds of two group, so that no two draw the same numbers
+RANK_SEEDS = 1 << 40  # between the seeds of two ranks, so that no two draw the same numbers
 
 
 class LoopConfig(Settings):
     """How long and how fast a model is trained, and where."""
 
-    max_steps: int = Field(3000, ge=0)
-    learning_rate: float = Field(3e-4, gt=0)
-    weight_decay: float = Field(0.05, ge=0)
-    average: float = Field(0.95, ge=0, lt=1, description="decay per step of the running average of the weights")
-    evaluate_every: int = Field(0, ge=0, description="steps; 0: ten, or half an epoch where that is more")
-    patience: int = Field(15, ge=1, description="evaluations without a better dev AUC before training stops")
-    seed: int = Field(0, ge=0)
-    device: str = Field("", pattern=r"^(|cpu|cuda(:\d+)?|mps)$", description="empty takes a GPU if there is one")
-    precision: str = Field("float32", pattern="^(float32|bf16)$", description="of the matrix products in a step")
+    max_steps: int = Field(default=3000, ge=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    average: float = Field(default=0.95, ge=0, lt=1, description="decay per step of the running mean of the weights")
+    evaluate_every: int = Field(default=0, ge=0, description="steps; 0: ten, or half an epoch where that is more")
+    patience: int = Field(default=15, ge=1, description="evaluations without a better dev AUC before training stops")
+    seed: int = Field(default=0, ge=0)
+    device: str = Field(default="", pattern=r"^(|cpu|cuda(:\d+)?|mps)$", description="empty: a GPU if there is one")
+    precision: str = Field(default="float32", pattern="^(float32|bf16)$", description="of a step's matrix products")
 
 
 @dataclass
@@ -177,7 +177,7 @@ def _run(
     epoch: int,
 ) -> tuple[nn.Module, History]:
     run = _Run(model, config)
-    if kept := run.group.from_first(lambda: _read(state)):
+    if state is not None and (kept := run.group.from_first(lambda: _read(state))):
         run.load(kept, state)
     else:
         run.judge(0, float("nan"), quality)
@@ -224,7 +224,8 @@ class _Run:
     def advance(self) -> None:
         self.group.sum_gradients(self.model)
         self.optimizer.step()
-        average, current = (list(m.parameters()) for m in (self.average, self.model))
+        average: list[Tensor] = list(self.average.parameters())
+        current: list[Tensor] = list(self.model.parameters())
         self._update_average(average, current, 0)
         for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
             mine.copy_(theirs)
@@ -272,9 +273,9 @@ class _Run:
         return {"model": self.model, "average": self.average, "best": self.best}
 
 
-def _read(state: Path | None) -> tuple[dict[str, str], dict[str, Tensor]] | None:
+def _read(state: Path) -> tuple[dict[str, str], dict[str, Tensor]] | None:
     """Returns the metadata and tensors of a state file, or None where there is none."""
-    if state is None or not state.is_file():
+    if not state.is_file():
         return None
     with safe_open(state, "pt") as file:
         return file.metadata() or {}, load_file(state)

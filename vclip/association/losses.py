@@ -60,10 +60,10 @@ def clip_loss(
     logits = log_scale.exp() * faces @ voices.T  # (batch, batch)
     if doubtful is None:
         target = torch.arange(len(logits), device=logits.device)
-        losses = (F.cross_entropy(rows, target, label_smoothing=label_smoothing) for rows in (logits, logits.T))
+        losses = [F.cross_entropy(rows, target, label_smoothing=label_smoothing) for rows in (logits, logits.T)]
     else:
-        losses = (_without(doubtful, rows, label_smoothing) for rows in (logits, logits.T))
-    return sum(losses) / 2
+        losses = [_without(doubtful, rows, label_smoothing) for rows in (logits, logits.T)]
+    return (losses[0] + losses[1]) / 2
 
 
 def _without(doubtful: Tensor, logits: Tensor, label_smoothing: float) -> Tensor:

@@ -22,13 +22,13 @@ __all__ = ["KIND", "AssociationConfig", "AssociationModel"]
 class AssociationConfig(Settings):
     """The shape of the model."""
 
-    linear: bool = Field(True, description="a linear path beside the face MLP, and one before the voice flow")
-    hidden: int = Field(512, ge=0, description="width of the face MLP; 0: the linear path alone")
-    couplings: int = Field(4, ge=0, description="coupling layers of the voice flow; 0: no flow")
-    coupling_hidden: int = Field(256, ge=1, description="width of the networks in the couplings")
-    dropout: float = Field(0.6, ge=0, lt=1, description="dropout at full shrinkage, see TrainConfig")
+    linear: bool = Field(default=True, description="a linear path beside the face MLP, and one before the voice flow")
+    hidden: int = Field(default=512, ge=0, description="width of the face MLP; 0: the linear path alone")
+    couplings: int = Field(default=4, ge=0, description="coupling layers of the voice flow; 0: no flow")
+    coupling_hidden: int = Field(default=256, ge=1, description="width of the networks in the couplings")
+    dropout: float = Field(default=0.6, ge=0, lt=1, description="dropout at full shrinkage, see TrainConfig")
     # CLIP's 14 drowns the start in confident errors: face-voice cosines are weak.
-    initial_scale: float = Field(4.0, gt=0, description="inverse temperature to start from")
+    initial_scale: float = Field(default=4.0, gt=0, description="inverse temperature to start from")
 
 
 class AssociationModel(TwoSidedModel):
@@ -83,4 +83,4 @@ class AssociationModel(TwoSidedModel):
     def rebuilt(cls, config: Mapping[str, Any]) -> Self:
         """Returns an untrained model with the shape that a config.json states."""
         names = ("face_space", "voice_space", "d_face", "d_voice")
-        return cls(*(config[name] for name in names), AssociationConfig(**config["model"]))
+        return cls(**{name: config[name] for name in names}, config=AssociationConfig(**config["model"]))

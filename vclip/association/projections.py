@@ -4,6 +4,8 @@ Both start as something simple: the MLP adds nothing to its linear path, the flo
 it is. On hundreds of pairs that start is already good, and training only departs from it where the data says so.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -24,8 +26,10 @@ class Standardize(nn.Module):
     def fit(self, x: Tensor) -> None:
         """Takes mean and scale from x (n, dim); afterwards the mean square of an entry is one."""
         self.mean.copy_(x.mean(0))
-        parts = [(part - self.mean).square().sum(dtype=torch.float64) for part in x.split(CHUNK)]
-        self.scale.copy_((sum(parts) / x.numel()).sqrt().clamp_min(1e-8))
+        total = torch.zeros((), dtype=torch.float64, device=x.device)
+        for part in x.split(CHUNK):
+            total += (part - self.mean).square().sum(dtype=torch.float64)
+        self.scale.copy_((total / x.numel()).sqrt().clamp_min(1e-8))
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.scale
@@ -51,10 +55,11 @@ class FaceProjection(nn.Module):
                 nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.mlp is None or self.linear is None:
-            return (self.linear or self.mlp)(x)
-        straight = self.linear(x)
-        return straight + self.mlp(straight)
+        straight = x if self.linear is None else self.linear(x)
+        if self.mlp is None:
+            return straight
+        learned = self.mlp(straight)
+        return learned if self.linear is None else straight + learned
 
 
 class VoiceProjection(nn.Module):
@@ -64,7 +69,7 @@ class VoiceProjection(nn.Module):
         super().__init__()
         self.linear = nn.Linear(dim, dim) if linear else None
         self.flow = RealNVP(dim, couplings, hidden, dropout)
-        if linear:
+        if self.linear is not None:
             nn.init.eye_(self.linear.weight)
             nn.init.zeros_(self.linear.bias)
 
@@ -77,11 +82,10 @@ class AffineCoupling(nn.Module):
 
     def __init__(self, kept: int, changed: int, hidden: int, dropout: float):
         super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(kept, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 2 * changed)
-        )
-        nn.init.zeros_(self.net[-1].weight)
-        nn.init.zeros_(self.net[-1].bias)
+        first, last = nn.Linear(kept, hidden), nn.Linear(hidden, 2 * changed)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.net = nn.Sequential(first, nn.ReLU(), nn.Dropout(dropout), last)
 
     def _scale_and_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
         log_scale, shift = self.net(kept).chunk(2, dim=-1)
@@ -121,7 +125,7 @@ class RealNVP(nn.Module):
     def inverse(self, y: Tensor) -> Tensor:
         halves = _halves(y)
         for i, coupling in reversed(list(enumerate(self.couplings))):
-            halves[1 - i % 2] = coupling.inverse(halves[i % 2], halves[1 - i % 2])
+            halves[1 - i % 2] = cast(AffineCoupling, coupling).inverse(halves[i % 2], halves[1 - i % 2])
         return _whole(halves)
 
 

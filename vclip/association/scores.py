@@ -93,7 +93,7 @@ class Scores:
     def __call__(self, faces: np.ndarray, voices: np.ndarray) -> np.ndarray:
         """Returns (n, m) float32 of rows of faces (n,) with rows of voices (m,)."""
         scores = self.faces[faces] @ self.voices[voices].T
-        if self.face_level is None:
+        if self.face_level is None or self.voice_level is None:
             return scores
         return normalise(scores, self.face_level[faces], self.voice_level[voices])
 
@@ -103,7 +103,7 @@ class Scores:
         parts = (slice(i, i + 8192) for i in range(0, len(faces), 8192))
         scores = [np.einsum("nd,nd->n", self.faces[faces[part]], self.voices[voices[part]]) for part in parts]
         scores = np.concatenate([np.empty(0, np.float32), *scores])
-        if self.face_level is None:
+        if self.face_level is None or self.voice_level is None:
             return scores
         face, voice = self.face_level[faces], self.voice_level[voices]
         return ((scores - face.mean) / face.std + (scores - voice.mean) / voice.std) / 2

@@ -46,24 +46,28 @@ class TrainConfig(LoopConfig):
     """How the association model is trained."""
 
     model: AssociationConfig = AssociationConfig()
-    learning_rate: float = Field(1e-3, gt=0, description="the linear paths stay as they start, the rest learns fast")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="of what is trained: the linear paths stay as they start"
+    )
     start: str = Field(
-        "gaussian",
+        default="gaussian",
         pattern="^(gaussian|cca|ridge|random)$",
         description="of the linear paths: closed forms, or random weights",
     )
-    loss: str = Field("clip", description="clip (contrastive), sge2e (supervised GE2E), or another by its spec")
-    batch_size: int = Field(1024, ge=2, description="people in a batch; all of them where there are fewer")
-    views: int = Field(1, ge=1, description="faces and voices of each person in a batch; CLIP's loss takes one")
-    chunk: int = Field(0, ge=0, description="rows embedded at a time, with the same gradients; 0: the whole batch")
+    loss: str = Field(default="clip", description="clip (contrastive), sge2e (supervised GE2E), or a spec")
+    batch_size: int = Field(default=1024, ge=2, description="people in a batch; all of them where there are fewer")
+    views: int = Field(default=1, ge=1, description="faces and voices per person in a batch; the loss clip takes one")
+    chunk: int = Field(default=0, ge=0, description="rows embedded at a time, same gradients; 0: the whole batch")
     feature_noise: float = Field(
-        1.2, ge=0, description="standard deviation, in that of the standardized vectors; at full shrinkage"
+        default=1.2, ge=0, description="standard deviation, relative to the standardised vectors, at full shrinkage"
     )
-    label_smoothing: float = Field(0.13, ge=0, lt=1, description="at full shrinkage, as dropout")
-    dev_fraction: float = Field(0.15, gt=0, lt=1, description="of the people, held out to know when to stop")
-    dev_people: int = Field(2000, ge=2, description="of them, at most")
+    label_smoothing: float = Field(default=0.13, ge=0, lt=1, description="at full shrinkage, as dropout")
+    dev_fraction: float = Field(default=0.15, gt=0, lt=1, description="share of people held out for early stopping")
+    dev_people: int = Field(default=2000, ge=2, description="people held out, at most")
     cross_fit_below: int = Field(
-        3000, ge=0, description="with fewer people, folds of them say when to stop, and then all are trained on"
+        default=3000,
+        ge=0,
+        description="with fewer people, folds find when to stop; then all are trained on",
     )
 
 
@@ -309,7 +313,7 @@ class LinearStart:
             path.weight.copy_(matrix.T)
             path.bias.copy_(self.maps.offset - mean @ matrix)
             path.requires_grad_(False)
-        model.log_scale.copy_(_best_log_scale(model, pairs, seed))
+        model.log_scale.fill_(_best_log_scale(model, pairs, seed))
 
 
 def _best_log_scale(model: AssociationModel, pairs: Pairs, seed: int) -> float:

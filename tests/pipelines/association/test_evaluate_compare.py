@@ -184,6 +184,24 @@ def test_seen_people_are_measured_when_asked_and_marked(world, vclip, tmp_path):
     assert "nobody in it had a part in the training" in said.err
 
 
+def test_unknown_training_people_are_a_warning_wherever_figures_are_shown(world, vclip, tmp_path):
+    model = AssociationModel.load(world["model"])
+    model.seen = np.zeros(0, np.int64)
+    unknown = model.save(tmp_path / "unknown", {})
+    warning = "unknown training people: the test may contain people that the model was trained on"
+    for folder, warned in ((unknown, True), (world["model"], False)):
+        command = ("evaluate", "--store", world["test"], "--model", folder, "--out", tmp_path / "out")
+        said = vclip(*command)
+        assert said.code == 0, said.err
+        assert (f"WARNING: {warning}" in said.out) == warned
+        assert (warning in (tmp_path / "out" / "report.html").read_text()) == warned
+        found = json.loads((tmp_path / "out" / "evaluation.json").read_text())["warning"]
+        assert (found or "").startswith(warning) == warned
+        command = ("compare", folder, world["poor"], "--store", world["test"])
+        assert (f"WARNING: {warning}" in vclip(*command).out) == warned
+        assert bool(_json(vclip(*command, "--json"))["warning"]) == warned
+
+
 @pytest.fixture(scope="module")
 def leaking(world):
     """A store of strangers by name, one of whom has the face vector of somebody of the training."""
@@ -274,7 +292,7 @@ def test_a_published_list_is_scored_by_features_or_by_the_store(world, vclip, tm
     )
     assert of_store["verification"]["auc"]["value"] == pytest.approx(better, abs=1e-4)
     said = vclip("evaluate", *listed, *files)
-    assert "listed trials" in said.out
+    assert "trial list" in said.out
     assert "600 trials" in said.out
 
 
@@ -358,7 +376,7 @@ def test_compare_tells_good_from_poor(world, vclip, tmp_path):
     assert result["auc"]["p"] < 0.05
     said = vclip(*command)
     assert f"{result['auc']['b']:.3f}" in said.out
-    assert "40 people; 2000 draws" in said.out
+    assert "40 people; intervals and p from 2,000 draws" in " ".join(said.out.split())
 
 
 def test_compare_leaves_out_whom_either_has_seen_and_refuses_other_spaces(world, vclip, tmp_path):

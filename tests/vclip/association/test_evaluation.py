@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vclip.association import evaluation
+from vclip.association.base import UNKNOWN_TRAINING_PEOPLE
 from vclip.association.comparison import compare
 from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
 from vclip.association.metrics import all_trials, auc
@@ -27,7 +28,7 @@ def labelled(planted):
     )
 
 
-def test_every_stratum_is_that_of_its_trials(planted, plain_model, labelled):
+def test_every_subgroup_is_that_of_its_trials(planted, plain_model, labelled):
     model = plain_model(planted(people=60, noise=0.8))
     result, scores, people = evaluate(model, labelled, draws=30), clip_scores(model, labelled), labelled.people()
     assert list(result.subgroups) == ["unrestricted", *SUBGROUPS]
@@ -80,6 +81,27 @@ def test_seen_people_are_measured_only_when_asked(planted, plain_model):
         evaluate(model, known)
     with pytest.raises(InputError, match="identity 'id1-0000' had no part in the model's training"):
         evaluate(model, strangers, seen=True)
+
+
+@pytest.mark.parametrize("seen", [np.zeros(0, np.int64), None, "missing"])
+def test_unknown_training_people_are_a_warning_on_every_result(planted, plain_model, seen):
+    """A model that records no training people may have been trained on the test: every result says so."""
+    pairs, known = planted(people=20, seed=1), plain_model(planted(people=20))
+    unknown = plain_model(planted(people=20))
+    if seen is None or not isinstance(seen, str):
+        unknown.seen = seen
+    else:
+        del unknown.seen
+    assert len(unseen(unknown, pairs)) == len(pairs)
+    for model, warning in ((known, None), (unknown, UNKNOWN_TRAINING_PEOPLE)):
+        assert evaluate(model, pairs, draws=5).warning == warning
+        assert evaluate(model, pairs, draws=5).to_json()["warning"] == warning
+        assert compare(known, model, pairs, draws=5).to_json()["warning"] == warning
+        assert compare(model, known, pairs, draws=5).warning == warning
+        # Cross-validation holds the people of each fold out itself.
+        assert {fold.warning for fold in cross_validate(pairs, lambda rest, number, m=unknown: m, folds=2)} == {None}
+    assert "unknown training people" in repr(evaluate(unknown, pairs, draws=5))
+    assert "raises every figure" in UNKNOWN_TRAINING_PEOPLE
 
 
 @pytest.mark.parametrize("side", ["faces", "voices"])

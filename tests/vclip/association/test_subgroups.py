@@ -19,7 +19,7 @@ def test_an_age_is_in_one_band_of_ten_years_or_in_none(text, band):
     assert age_band(text) == band
 
 
-def test_strata_are_the_labels_and_both_at_once(planted):
+def test_subgroups_are_the_labels_and_both_at_once(planted):
     pairs = planted(people=4, clips_each=1)
     pairs.gender[:] = ["f", "f", "m", ""]
     object.__setattr__(pairs, "nationality", np.array(["India", "", "USA", "USA"]))

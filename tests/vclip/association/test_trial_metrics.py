@@ -85,7 +85,7 @@ def test_all_trials_are_every_face_with_every_voice():
     assert set(zip(trials.scores, trials.same, strict=True)) == expected
 
 
-def test_a_stratum_keeps_the_trials_within_it_and_drops_the_unknown():
+def test_a_subgroup_keeps_the_trials_within_it_and_drops_the_unknown():
     scores, who = _scored(6, clips_each=1)
     gender = np.array(["f", "m", "f", "", "m", ""])
     trials = all_trials(scores, who, gender)
@@ -183,7 +183,7 @@ def test_verification_in_parts_is_that_of_all_trials_at_once(digits, monkeypatch
     assert (whole.auc.low, whole.auc.high) == pytest.approx(auc_interval(scores, who, draws=50, seed=3))
 
 
-def test_verification_within_groups_is_that_of_the_stratum():
+def test_verification_within_groups_is_that_of_the_subgroup():
     scores, who = _scored(20)
     gender = np.array(["f", "m", "", "m"])[np.arange(40) % 4]
     found = _verified(scores, who, rows_by_label(gender))

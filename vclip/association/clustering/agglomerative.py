@@ -138,7 +138,7 @@ class _Groups:
         self._apart: list[set[int]] = [set() for _ in group]
         self._age = np.zeros(len(group), np.int64)  # merges so far; -1 is a group that was merged into another
         for clip in np.flatnonzero(group != np.arange(len(group))):
-            self._take(group[clip], clip)
+            self._take(int(group[clip]), int(clip))
 
     def keep_apart(self, pairs: np.ndarray) -> None:
         for one, other in pairs.tolist():

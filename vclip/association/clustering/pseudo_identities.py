@@ -7,7 +7,7 @@ likely two clips are of one person (`pair_scores`), and average linkage clusters
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import csr_matrix
 
 from vclip.association.clustering.agglomerative import cluster, likely_edges
 from vclip.association.clustering.pair_scores import score_pairs
@@ -82,7 +82,7 @@ def doubtful_pairs(pairs: Pairs, face_space: str, voice_space: str, false_each: 
     edges = edges[people[edges[:, 0]] != people[edges[:, 1]]]
     both = np.concatenate([edges, edges[:, ::-1]])
     shape = (len(pairs), len(pairs))
-    return coo_matrix((np.ones(len(both), bool), (both[:, 0], both[:, 1])), shape=shape).tocsr()
+    return csr_matrix((np.ones(len(both), bool), (both[:, 0], both[:, 1])), shape=shape)
 
 
 def _numbers(names: np.ndarray) -> np.ndarray:

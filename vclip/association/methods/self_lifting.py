@@ -6,6 +6,7 @@ loss is the multi-similarity loss (Wang et al., 2019).
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +69,8 @@ class PseudoLabels:
         voices = mean_direction(self.model.embed_voices(pairs.voices), pairs.voice_clip, len(pairs))
         self.model.train(training)
         count = max(2, len(pairs) // CLIPS_A_CLUSTER)
-        means = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=self.seed)
+        restarts: Any = 3  # scikit-learn documents 'auto' or an int, but declares a str
+        means = MiniBatchKMeans(count, batch_size=4096, n_init=restarts, random_state=self.seed)
         return torch.as_tensor(means.fit_predict(np.hstack([faces, voices])).astype(np.int64))
 
 

@@ -85,7 +85,7 @@ def matching(ranks: RetrievalRanks, times: np.ndarray, choices: Sequence[int] = 
     drawn = (
         _mean(right, weights) for right in _beats(ranks.drawn_below, ranks.drawn_tied, ranks.drawn_others, choices)
     )
-    figures = {n: Figure.of(*pair) for n, *pair in zip(choices, values, drawn, strict=True)}
+    figures = {n: Figure.of(float(value), draws) for n, value, draws in zip(choices, values, drawn, strict=True)}
     return {n: figure for n, figure in figures.items() if figure.value is not None}
 
 

@@ -25,6 +25,16 @@ class ScoredTrials:
     def negatives(self) -> int:
         return int(np.sum(~self.same))
 
+    def persons(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns `face_person` and `voice_person`.
+
+        Raises:
+            ValueError: the trials were made without them, as `all_trials` makes them.
+        """
+        if self.face_person is None or self.voice_person is None:
+            raise ValueError("trials without people have no intervals over people; give face_person and voice_person")
+        return self.face_person, self.voice_person
+
 
 class TrialSource(Protocol):
     """ScoredTrials in parts that fit in memory, the same each time."""

@@ -137,7 +137,7 @@ class _Drawn:
     @classmethod
     def of(cls, source: TrialSource, seed: int = 0) -> "_Drawn":
         share = min(1.0, MAX_DRAWN_NEGATIVES / max(1, source.negatives))
-        own = [(part.scores[part.same], part.face_person[part.same]) for part in source]
+        own = [(part.scores[part.same], part.persons()[0][part.same]) for part in source]
         own_scores, own_person = (np.concatenate(parts) for parts in zip(*own, strict=True))
         thresholds = np.unique(own_scores)
         alarms = np.zeros(2 * len(thresholds) + 1)
@@ -147,7 +147,7 @@ class _Drawn:
             alarms += _counts(part.scores[chosen], thresholds)
             if share < 1:
                 chosen &= rng.random(len(chosen)) < share
-            others.append((part.scores[chosen], part.face_person[chosen], part.voice_person[chosen]))
+            others.append((part.scores[chosen], *(person[chosen] for person in part.persons())))
         other, face_person, voice_person = (np.concatenate(parts) for parts in zip(*others, strict=True))
         cell, own_cell = _cells(other, thresholds), _cells(own_scores, thresholds)
         order = np.argsort(cell, kind="stable")  # a draw then sums slices, 2.6 times as fast as a bincount
@@ -179,8 +179,10 @@ def _curve(source: TrialSource) -> _Curve:
     own = np.concatenate([part.scores[part.same] for part in source])
     thresholds = np.unique(own)
     hits = np.bincount(_cells(own, thresholds), minlength=2 * len(thresholds) + 1)
-    alarms = sum(_counts(part.scores[~part.same], thresholds) for part in source)
-    return _Curve(hits.astype(float), alarms.astype(float))
+    alarms = np.zeros(len(hits))
+    for part in source:
+        alarms += _counts(part.scores[~part.same], thresholds)
+    return _Curve(hits.astype(float), alarms)
 
 
 def _cells(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vclip.association.base import Association
+from vclip.association.base import Association, training_people, warning_of
 from vclip.association.leaks import near_identical
 from vclip.association.metrics import (
     Crossing,
@@ -43,6 +43,7 @@ class TrialListEvaluation:
     cohort_clips: int
     draws: int
     seed: int
+    warning: str | None = None  # what is unknown about the test, such as whom the model was trained on
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -153,11 +154,12 @@ def evaluate_trials(
         cohort_clips=0 if cohort is None else len(cohort),
         draws=draws,
         seed=seed,
+        warning=warning_of(model),
     )
 
 
 def _check_people(model: Association, identity: np.ndarray, seen: bool) -> None:
-    known = np.isin(hashes_of("identity", identity), model.seen)
+    known = np.isin(hashes_of("identity", identity), training_people(model))
     if seen and not known.all():
         raise InputError(f"identity '{identity[~known][0]}' had no part in the model's training, expected one")
     if not seen and known.any():

@@ -7,7 +7,7 @@ numpy arrays of numbers or text, rebuilds those with its own code, and refuses a
 import pickle
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def _dtype(name: str, *_: Any) -> _DType:
     return _DType(name)
 
 
-def _array(data: Any, dtype: _DType, shape: tuple, order: str) -> np.ndarray:
+def _array(data: Any, dtype: _DType, shape: tuple, order: Literal["C", "F"]) -> np.ndarray:
     data = data.encode("latin1") if isinstance(data, str) else data
     kind = dtype.dtype()
     # A copy, for what is read out of bytes can be neither written to nor freed of them.
@@ -110,7 +110,7 @@ _MAKERS = {
 }
 _ENCODE = _Maker(_encoded)
 _DICT = _Maker(lambda *args: dict(args[0]) if args and isinstance(args[0], list | tuple) else {})
-_BUILTINS = {kind.__name__: kind for kind in (set, frozenset, list, dict, int, float, complex, str)}
+_BUILTINS: dict[str, Any] = {kind.__name__: kind for kind in (set, frozenset, list, dict, int, float, complex, str)}
 _BUILTINS["bytes"] = _Maker(lambda: b"")  # the empty ones, in old protocols
 
 
