@@ -1,11 +1,11 @@
-"""`vclip import features`: ready-made vectors into a store, with no pictures and no sound.
+"""`vclip import features`: imports precomputed vectors, without images and audio.
 
-A file holds vectors by name: .npz, .pkl (as of Self-Lifting) or .parquet. Which face belongs with which voice is told
-by a table (the columns of `import pairs`, with names of vectors for files), or else by the names themselves: a name
-that both files hold, or names like those of VoxCeleb's files, IDENTITY/VIDEO/FILE.
+A file holds vectors by name: .npz, .pkl (as Self-Lifting publishes them) or .parquet. A table says which face belongs
+to which voice (the columns of `import pairs`, with names of vectors instead of files). Without a table the names
+themselves do: a name that both files have, or names like those of VoxCeleb's files, IDENTITY/VIDEO/FILE.
 
-Such a store is like any other, but its `image` and `audio` are empty bytes: there is nothing to see or hear in it,
-nor to embed anew.
+The store differs from others in one point: its `image` and `audio` are empty bytes, so there is nothing to look at,
+to listen to or to embed again.
 """
 
 import hashlib
@@ -32,13 +32,13 @@ from vclip.association.trials.features import Features, features_of, read_featur
 from vclip.errors import InputError
 
 NO_MEDIA = b""
-WHOLE = (0.0, 0.0, 1.0, 1.0)  # where nobody knows the box
+WHOLE = (0.0, 0.0, 1.0, 1.0)  # the box of the face is unknown
 BATCH = 2048  # clips in one commit
 
 
 @dataclass
-class Clip:
-    """One clip to be: rows of the two files, and what is known of it."""
+class FeatureClip:
+    """One clip to import: its rows in the two files of vectors, and its labels."""
 
     name: str
     faces: list[int] = field(default_factory=list)
@@ -55,36 +55,41 @@ def import_features(
     table: str | Path | None = None,
     metadata: str | Path | None = None,
 ) -> Summary:
-    """Imports vectors by name; a clip without a face or a voice is an empty row.
+    """Imports vectors by name and returns the summary of the run.
+
+    A clip without a face or without a voice becomes an empty row.
 
     Args:
-        faces, voices: the files of vectors.
-        store_uri: made if there is none.
-        face_space, voice_space: what the vectors are vectors of; stores and models of other spaces refuse them.
-        table: CSV of id, identity, gender, face, voice, the last two names of vectors; others become labels.
-        metadata: VoxCeleb's, for names like those of its files.
+        faces, voices: the files of vectors; see `read_vectors`.
+        store_uri: the store; created if there is none.
+        face_space, voice_space: the names of the embedding spaces; stores and models of other spaces refuse them.
+        table: a CSV with the columns id, identity, gender, face and voice, the last two being names of vectors. Its
+            other columns become labels.
+        metadata: vox1_meta.csv or vox2_meta.csv, for names like those of VoxCeleb's files.
 
     Raises:
-        InputError, StoreError: a file is not as expected, a name is missing, nothing belongs together, or the store
-            is of other spaces. Nothing is written.
+        InputError: a file is not as expected, a name is missing, or no face belongs to a voice; nothing is written.
+        StoreError: the store has other spaces, or cannot be written.
     """
     if table and metadata:
-        raise InputError("import features: found both --table and --meta; expected one, each says who is who")
+        raise InputError(
+            "import features: found both --table and --meta; expected one of them, because both give the labels"
+        )
     started_s = time.monotonic()
     face, voice = read_vectors(faces), read_vectors(voices)
-    known = read_metadata(metadata) if metadata else Metadata({}, {})
-    clips = clips_of_table(table, face, voice) if table else clips_of_names(face, voice, known)
+    meta = read_metadata(metadata) if metadata else Metadata({}, {})
+    clips = clips_of_table(table, face, voice) if table else clips_of_names(face, voice, meta)
     if not any(clip.faces and clip.voices for clip in clips):
         firsts = " and ".join(f"'{next(iter(features.row_of))}'" for features in (face, voice))
         raise InputError(
-            f"{faces}, {voices}: no name of a face belongs with one of a voice (the first are {firsts}); "
-            "give --table, or --meta for VoxCeleb's"
+            f"{faces}, {voices}: no face has the name of a voice (the first names are {firsts}); "
+            "give --table, or --meta for VoxCeleb's names"
         )
     spaces = {"faces": {face_space: face.vectors.shape[1]}, "voices": {voice_space: voice.vectors.shape[1]}}
     store = Store.open_or_create(store_uri, **spaces)
     made_by = {"import": "features", "face_space": face_space, "voice_space": voice_space}
     summary = Summary(store_uri, config=made_by)
-    todo = list(_unknown(clips, face, voice, str(faces), made_by, store, summary))
+    todo = list(_pending(clips, face, voice, str(faces), made_by, store, summary))
     if todo:
         _commit(todo, store, (face, face_space), (voice, voice_space), [str(faces), str(voices)], summary)
     summary.took_s = time.monotonic() - started_s
@@ -92,10 +97,10 @@ def import_features(
 
 
 def read_vectors(path: str | Path) -> Features:
-    """Returns the vectors of a file, by name.
+    """Returns the vectors of a file by name.
 
     Args:
-        path: as `read_features` says; or .parquet with the columns `name` and `vector`.
+        path: a file for `read_features`, or a .parquet file with the columns `name` and `vector`.
 
     Raises:
         InputError: as `read_features`; or a vector is all zero.
@@ -104,7 +109,7 @@ def read_vectors(path: str | Path) -> Features:
     zero = ~found.vectors.any(axis=1)
     if zero.any():
         name = list(found.row_of)[int(np.argmax(zero))]
-        raise InputError(f"{path}: vector '{name}' is all zero, expected a direction ({zero.sum()} in all)")
+        raise InputError(f"{path}: vector '{name}' is all zero ({zero.sum()} in all), expected a direction")
     return found
 
 
@@ -119,15 +124,15 @@ def _of_parquet(path: Path) -> Features:
         raise InputError(f"{path}: no column '{missing[0]}' (found {found}); expected name, vector")
     names, vectors = table["name"].to_pylist(), table["vector"].to_pylist()
     if len(set(names)) < len(names):
-        raise InputError(f"{path}: a name stands there twice, expected each once")
+        raise InputError(f"{path}: a name appears twice, expected each name once")
     return features_of(dict(zip(names, vectors, strict=True)), str(path))
 
 
-def clips_of_table(table: str | Path, faces: Features, voices: Features) -> list[Clip]:
-    """Returns the clips that a table names.
+def clips_of_table(table: str | Path, faces: Features, voices: Features) -> list[FeatureClip]:
+    """Returns the clips that a table lists.
 
     Raises:
-        InputError: not such a table, or it names what the files do not hold.
+        InputError: the table cannot be read, or names a vector that the files do not have.
     """
     rows = read_pair_table(table)
     found = []
@@ -138,42 +143,44 @@ def clips_of_table(table: str | Path, faces: Features, voices: Features) -> list
             raise InputError(f"table {table}, id '{row['id']}': no vector '{row[kind]}' among the {kind}s")
         found.append(places.tolist())
     return [
-        Clip(row["id"], [face], [voice], {k: v for k, v in row.items() if k not in ("face", "voice") and k and v})
+        FeatureClip(
+            row["id"], [face], [voice], {k: v for k, v in row.items() if k not in ("face", "voice") and k and v}
+        )
         for row, face, voice in zip(rows, *found, strict=True)
     ]
 
 
-def clips_of_names(faces: Features, voices: Features, known: Metadata) -> list[Clip]:
-    """Returns the clips that names tell: of one name, or of one identity and video; sorted by name."""
-    clips: dict[str, Clip] = {}
+def clips_of_names(faces: Features, voices: Features, meta: Metadata) -> list[FeatureClip]:
+    """Returns the clips by name: all vectors of one name, or of one identity and video, are one clip."""
+    clips: dict[str, FeatureClip] = {}
     for kind, features in (("faces", faces), ("voices", voices)):
         for name, row in features.row_of.items():
             who, video = _place(name)
-            who = known.identity_of(who)
+            who = meta.identity_of(who)
             key = f"{who}/{video}" if who else name
-            labels = {"identity": who, **known.labels.get(who, {}), "video": video} if who else {}
-            getattr(clips.setdefault(key, Clip(key, labels=labels)), kind).append(row)
+            labels = {"identity": who, **meta.labels.get(who, {}), "video": video} if who else {}
+            getattr(clips.setdefault(key, FeatureClip(key, labels=labels)), kind).append(row)
     return [clips[key] for key in sorted(clips)]
 
 
 def _place(name: str) -> tuple[str, str]:
-    """Returns identity and video of IDENTITY/VIDEO/FILE or IDENTITY/1.6/VIDEO/FILE; two empty ones of other names."""
+    """Returns the identity and video of IDENTITY/VIDEO/FILE or IDENTITY/1.6/VIDEO/FILE, else two empty strings."""
     above = [part for part in os.path.dirname(name).split("/") if part and not SCALE.fullmatch(part)]
     return (above[-2], above[-1]) if len(above) >= 2 else ("", "")
 
 
-def _unknown(
-    clips: Sequence[Clip],
+def _pending(
+    clips: Sequence[FeatureClip],
     faces: Features,
     voices: Features,
     where: str,
     made_by: Mapping,
     store: Store,
     summary: Summary,
-) -> Iterator[tuple[Source, Clip]]:
-    """Yields what the store does not hold yet, and counts what it does."""
+) -> Iterator[tuple[Source, FeatureClip]]:
+    """Yields the clips that are not in the store yet, and counts the others in the summary."""
     ledger = Ledger(store)
-    met: set[str] = set()
+    seen: set[str] = set()
     for start in range(0, len(clips), BATCH):
         batch = []
         for clip in clips[start : start + BATCH]:
@@ -189,13 +196,13 @@ def _unknown(
                 summary.deleted += 1
             elif ledger.is_done(rows.get(source.video_id), source):
                 summary.known += 1
-            elif source.video_id not in met:
-                met.add(source.video_id)
+            elif source.video_id not in seen:
+                seen.add(source.video_id)
                 yield source, clip
 
 
 def _commit(
-    todo: Sequence[tuple[Source, Clip]],
+    todo: Sequence[tuple[Source, FeatureClip]],
     store: Store,
     faces: tuple[Features, str],
     voices: tuple[Features, str],
@@ -220,7 +227,7 @@ def _commit(
 
 
 def _rows(
-    source: Source, clip: Clip, faces: tuple[Features, str], voices: tuple[Features, str], run_id: str
+    source: Source, clip: FeatureClip, faces: tuple[Features, str], voices: tuple[Features, str], run_id: str
 ) -> VideoRows:
     whole = bool(clip.faces and clip.voices)
     lacks = "" if whole else "voice" if clip.faces else "face"
@@ -229,7 +236,7 @@ def _rows(
         "video_id": source.video_id,
         "uris": [source.ledger_entry],
         "state": "done" if whole else "empty",
-        "reason": f"no {lacks} belongs with it" if lacks else "",
+        "reason": f"no {lacks} of the same clip" if lacks else "",
         "run_id": run_id,
         "config_hash": source.config_hash,
         "duration_s": 0.0,
@@ -255,7 +262,7 @@ def _vector(features: Features, space: str, row: int) -> dict[str, np.ndarray]:
 
 
 def _face(clip: str, number: int, vectors: dict[str, Any]) -> dict[str, Any]:
-    """A face of which only the vector is known; its time is its number."""
+    """A face of which only the vector is known; its number serves as its time."""
     judged = dict.fromkeys(("size_px", "sharpness", "frontality", "exposure", "quality"), 0.0)
     name = face_id(clip, float(number))
     return {"face_id": name, "time_s": float(number), "box": WHOLE, **judged, "image": NO_MEDIA, "vectors": vectors}

@@ -1,6 +1,6 @@
-"""`vclip import pairs`: pictures with their speech into the store, as clips of one face and one voice.
+"""`vclip import pairs`: imports images with speech as clips of one face and one voice.
 
-They go the way of a video: the face is found and cut by the same rule, the speech is stored and embedded alike.
+Faces are cut out, and faces and speech are embedded and stored, by the rules for videos.
 """
 
 from collections import Counter
@@ -18,12 +18,19 @@ COLUMNS = ("id", "identity", "gender", "face", "voice")
 
 
 def import_pairs(table: str | Path, store_uri: str, config: Config) -> Summary:
-    """Imports a CSV of pairs: columns id, identity, gender, face, voice; paths are relative to the CSV.
+    """Imports the pairs of a CSV and returns the summary of the run.
 
-    Other columns become labels. A pair whose picture has no face is a failed row, one without a sound an empty one.
+    A pair whose image has no face becomes a failed row, and one without speech an empty row.
+
+    Args:
+        table: a CSV with the columns id, identity, gender, face and voice; paths are relative to it. Its other
+            columns become labels.
+        store_uri: the store; created if there is none.
+        config: the resolved configuration.
 
     Raises:
-        InputError, StoreError: not such a CSV, or nowhere to write.
+        InputError: the table is not such a CSV, or a file that it names is missing; nothing is imported.
+        StoreError: the store cannot be opened or written.
     """
     folder = Path(table).parent
     sources = []
@@ -41,16 +48,16 @@ def read_pair_table(table: str | Path) -> list[dict[str, str]]:
     """Returns the rows of a CSV with COLUMNS.
 
     Raises:
-        InputError: as `read_csv`; or an id stands there twice.
+        InputError: as `read_csv`; or an id appears twice.
     """
     rows = read_csv(table, COLUMNS)
     name, count = Counter(row["id"] for row in rows).most_common(1)[0]
     if count > 1:
-        raise InputError(f"table {table}: id '{name}' stands there {count} times; expected each once")
+        raise InputError(f"table {table}: id '{name}' appears {count} times; expected each id once")
     return rows
 
 
 def read_pair(source: Source, config: Config) -> Extraction:
-    """Returns one clip of one face and one voice: the largest face of the picture, and all of the speech."""
+    """Returns an extraction with one clip: the largest face of the image and all of the speech."""
     face, voice = source.paths
     return one_clip([face], [voice], config)

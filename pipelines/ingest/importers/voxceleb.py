@@ -1,12 +1,12 @@
-"""`vclip import voxceleb`: directory trees of VoxCeleb1 and VoxCeleb2 into the store.
+"""`vclip import voxceleb`: imports folder trees of VoxCeleb1 and VoxCeleb2.
 
-    wav/id10001/Y8hIVOBuels/00001.wav                            VoxCeleb1: sound
-    unzippedFaces/A.J._Buckley/1.6/Y8hIVOBuels/0005175.jpg       VoxCeleb1: pictures, in folders by name
-    dev/aac/id00012/21Uxsk56VDQ/00001.m4a                        VoxCeleb2: sound
-    dev/mp4/id00012/21Uxsk56VDQ/00001.mp4                        VoxCeleb2: tracks of the face
+    wav/id10001/Y8hIVOBuels/00001.wav                            VoxCeleb1: audio
+    unzippedFaces/A.J._Buckley/1.6/Y8hIVOBuels/0005175.jpg       VoxCeleb1: images, in folders named after the person
+    dev/aac/id00012/21Uxsk56VDQ/00001.m4a                        VoxCeleb2: audio
+    dev/mp4/id00012/21Uxsk56VDQ/00001.mp4                        VoxCeleb2: face tracks
 
-Whatever lies above, a file's folder is its video and the one above that its identity; a folder between that is a
-number is the scale of the crop. All files of one identity in one video make one clip.
+A file's folder is its video, and the folder above is its identity; a number between the two is the scale of the
+crop. Folders further up do not matter. All files of one identity in one video make one clip.
 """
 
 import csv
@@ -19,32 +19,32 @@ from pathlib import Path
 from pipelines.config import Config
 from pipelines.extraction.types import Extraction
 from pipelines.files.folders import walk
-from pipelines.ingest.importers.media import PICTURES, SOUNDS, VIDEOS, one_clip
+from pipelines.ingest.importers.media import AUDIO, IMAGES, VIDEOS, one_clip
 from pipelines.ingest.job import Summary, ingest
 from pipelines.ingest.sources.source import Source
 from pipelines.progress import say, step
 from vclip.errors import InputError
 
-SPLITS = {"dev": "train", "test": "test"}  # VoxCeleb's dev set is the one to train on
+SPLITS = {"dev": "train", "test": "test"}  # VoxCeleb's dev set is its training set
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """Who is who: labels of each identity, and the identity of each name that stands for it."""
+    """A metadata table of VoxCeleb: the labels of each identity, and the identity that each name means."""
 
     labels: Mapping[str, Mapping[str, str]]  # VoxCeleb id -> gender, nationality, split, name
     identity: Mapping[str, str]  # VoxCeleb id, VGGFace id or name -> VoxCeleb id
 
     def identity_of(self, folder: str) -> str:
-        """Returns the VoxCeleb id of a folder's name; the name itself where the table does not know it."""
+        """Returns the VoxCeleb id of a folder's name, or the name itself if the table does not have it."""
         return self.identity.get(folder) or self.identity.get(folder.rstrip("."), folder)
 
 
 def read_metadata(path: str | Path) -> Metadata:
-    """Returns what a metadata table says.
+    """Returns the contents of vox1_meta.csv or vox2_meta.csv.
 
     Raises:
-        InputError: no such table, or not one of VoxCeleb's.
+        InputError: the table cannot be read, or is not one of VoxCeleb's.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -67,7 +67,7 @@ def read_metadata(path: str | Path) -> Metadata:
         values = dict(zip(header, row, strict=True))
         who = values[key]
         if who in labels:
-            raise InputError(f"metadata {path}, row {number}: '{who}' stands there twice; expected each id once")
+            raise InputError(f"metadata {path}, row {number}: '{who}' appears twice; expected each id once")
         named = [values[name] for name in header if name.startswith("vggface") or name == "name"]
         found = {"name": named[0] if named else "", "split": SPLITS.get(values.get("set", ""), "")}
         found |= {name: values.get(name, "") for name in ("gender", "nationality")}
@@ -76,7 +76,7 @@ def read_metadata(path: str | Path) -> Metadata:
     return Metadata(labels, identity)
 
 
-KINDS = {"pictures": PICTURES, "videos": VIDEOS, "sounds": SOUNDS}
+KINDS = {"images": IMAGES, "videos": VIDEOS, "audio": AUDIO}
 SCALE = re.compile(r"\d+(\.\d+)?")
 
 # (identity, video) -> kind -> paths
@@ -90,39 +90,42 @@ def import_voxceleb(
     metadata: str | Path | None = None,
     files: int = 8,
 ) -> Summary:
-    """Imports all identities' videos that a tree holds; one without a picture or a sound is a failed row.
+    """Imports the clips of all identities and videos in folder trees, and returns the summary of the run.
+
+    A video without images or without audio becomes a failed row.
 
     Args:
-        folders: roots of trees; what lies in them together makes the clips.
-        store_uri: made if there is none.
-        config: the resolved configuration; of a video track, `extraction.clips.crops` pictures are taken.
+        folders: roots of trees; the files of all of them together make the clips.
+        store_uri: the store; created if there is none.
+        config: the resolved configuration; `extraction.clips.crops` frames are taken from each face track.
         metadata: vox1_meta.csv or vox2_meta.csv: identity, gender, nationality, split and name become labels.
-        files: pictures and sound files of a clip, at most so many of each, evenly spread over those that there are.
+        files: the most images, and the most audio files, of one clip; they are evenly spaced among its files.
 
     Raises:
-        InputError, StoreError: no such folder, nothing in it, pictures and sound of nobody, or nowhere to write.
+        InputError: a folder is missing, no file fits, or no video has both images and audio.
+        StoreError: the store cannot be opened or written.
     """
-    known = read_metadata(metadata) if metadata else Metadata({}, {})
-    found = find_files(folders, known)
+    meta = read_metadata(metadata) if metadata else Metadata({}, {})
+    found = find_files(folders, meta)
     listed = ", ".join(map(str, folders))
     if not found:
         raise InputError(f"voxceleb {listed}: found no file IDENTITY/VIDEO/FILE of {_endings()}")
     whole = sum(_is_whole(kinds) for kinds in found.values())
     if not whole:
-        hint = "" if metadata else "; folders of pictures by name want --meta vox1_meta.csv"
-        raise InputError(f"voxceleb {listed}: none of {len(found)} videos has both pictures and sound{hint}")
-    say(f"{whole} of {len(found)} videos have both pictures and sound")
-    if metadata and (strange := sorted({who for who, _ in found} - set(known.labels))):
-        say(f"{len(strange)} identities are not in {metadata}, the first '{strange[0]}': they get no labels of it")
-    sources = list(_sources(found, known, files))
+        hint = "" if metadata else "; folders of images named after people need --meta vox1_meta.csv"
+        raise InputError(f"voxceleb {listed}: none of {len(found)} videos has both images and audio{hint}")
+    say(f"{whole} of {len(found)} videos have both images and audio")
+    if metadata and (strange := sorted({who for who, _ in found} - set(meta.labels))):
+        say(f"{len(strange)} identities are not in {metadata} and get no labels; the first: '{strange[0]}'")
+    sources = list(_sources(found, meta, files))
     return ingest(sources, store_uri, config, read_voxceleb, inputs=[str(folder) for folder in folders])
 
 
-def find_files(folders: Sequence[str | Path], known: Metadata) -> Found:
+def find_files(folders: Sequence[str | Path], meta: Metadata) -> Found:
     """Returns the files of each identity in each video, sorted by name.
 
     Raises:
-        InputError: one of the folders is none.
+        InputError: one of the folders does not exist.
     """
     kind_of = {ending: kind for kind, endings in KINDS.items() for ending in endings}
     found: Found = {}
@@ -132,11 +135,11 @@ def find_files(folders: Sequence[str | Path], known: Metadata) -> Found:
         root = os.path.abspath(folder)
         for inside in walk(root):
             kind = kind_of.get(os.path.splitext(inside)[1].lower())
-            # Above the folder that was given too: that may be one identity's.
+            # Of the absolute path, because the given folder itself may be the folder of one identity.
             *_, third, second, video = ["", "", *os.path.dirname(os.path.join(root, inside)).split("/")]
             who = third if SCALE.fullmatch(second) else second
             if kind and who:
-                files = found.setdefault((known.identity_of(who), video), {})
+                files = found.setdefault((meta.identity_of(who), video), {})
                 files.setdefault(kind, []).append(os.path.join(root, inside))
     for files in found.values():
         for kind, paths in files.items():
@@ -145,43 +148,46 @@ def find_files(folders: Sequence[str | Path], known: Metadata) -> Found:
 
 
 def read_voxceleb(source: Source, config: Config) -> Extraction:
-    """Returns one clip of all pictures and sounds of a source; its videos are both, where it has none of a kind."""
+    """Returns an extraction with one clip of all images and audio files of a source.
+
+    Its face tracks are read in place of images, or of audio files, that it does not have.
+    """
     by_kind = {
         kind: [path for path in source.paths if path.lower().endswith(endings)] for kind, endings in KINDS.items()
     }
     videos = by_kind["videos"]
-    return one_clip(by_kind["pictures"] or videos, by_kind["sounds"] or videos, config)
+    return one_clip(by_kind["images"] or videos, by_kind["audio"] or videos, config)
 
 
-def _sources(found: Found, known: Metadata, most: int) -> Iterator[Source]:
+def _sources(found: Found, meta: Metadata, most: int) -> Iterator[Source]:
     with step("list the files", len(found), "videos") as progress:
         for (who, video), kinds in sorted(found.items()):
             paths = [path for kind in KINDS for path in _spread(kinds.get(kind, []), most)]
             stats = [os.stat(path) for path in paths]
-            # The name of the whole: that of its first file would change with the number of files.
+            # A name for all files: the name of the first file would change with the number of files.
             above = os.path.commonpath([os.path.dirname(path) for path in paths])
             yield Source(
                 paths=tuple(paths),
                 uri=f"{above}#{who}/{video}",
                 size_bytes=sum(stat.st_size for stat in stats),
                 mtime_s=max(stat.st_mtime for stat in stats),
-                labels={"identity": who, **known.labels.get(who, {}), "video": video},
+                labels={"identity": who, **meta.labels.get(who, {}), "video": video},
             )
             progress.advance()
 
 
 def _once(paths: list[str]) -> list[str]:
-    """Returns the paths, sorted by name; of those of one name (a .wav made of an .m4a, two scales) the last alone."""
+    """Returns the paths, sorted by name; only the last of one name (a .wav made of an .m4a, two scales)."""
     named = {os.path.splitext(os.path.basename(path))[0]: path for path in paths}
     return [named[name] for name in sorted(named)]
 
 
 def _is_whole(kinds: dict[str, list[str]]) -> bool:
-    return bool(kinds.get("videos")) or ("pictures" in kinds and "sounds" in kinds)
+    return bool(kinds.get("videos")) or ("images" in kinds and "audio" in kinds)
 
 
 def _spread(paths: list[str], most: int) -> list[str]:
-    """Returns at most so many of the paths, evenly spread, the first and the last among them."""
+    """Returns at most `most` of the paths, evenly spaced, the first and the last among them."""
     if len(paths) <= most:
         return paths
     return [paths[round(i * (len(paths) - 1) / max(most - 1, 1))] for i in range(most)]

@@ -58,9 +58,9 @@ def files(vectors, tmp_path):
 @pytest.mark.parametrize("ending", [".pkl", ".npz", ".parquet"])
 def test_names_of_voxceleb_make_clips_of_identity_and_video(files, vectors, vclip, tmp_path, ending):
     store = tmp_path / "store"
-    said = vclip("import", "features", *files(ending), "--store", store, *SPACES, "--json")
-    assert said.code == 0, said.err
-    summary = json.loads(said.out)
+    answer = vclip("import", "features", *files(ending), "--store", store, *SPACES, "--json")
+    assert answer.code == 0, answer.err
+    summary = json.loads(answer.out)
     assert summary["videos"] == {"done": 2, "empty": 1}
     assert summary["funnel"]["drop:no_voice"] == 1
     opened = Store.open(str(store))
@@ -87,8 +87,8 @@ def test_it_goes_on_where_it_stopped_and_again_is_no_work(files, vclip, tmp_path
     before = {row["clip_id"] for row in opened.query("clips").to_pylist()}
     gone = opened.query("videos", ["video_id"], "state = 'done'").to_pylist()[0]["video_id"]
     opened.delete_video(gone)
-    said = vclip("import", "features", *given, "--store", store, *SPACES, "--json")
-    assert (json.loads(said.out)["videos"], json.loads(said.out)["known"]) == ({"done": 1}, 2)
+    answer = vclip("import", "features", *given, "--store", store, *SPACES, "--json")
+    assert (json.loads(answer.out)["videos"], json.loads(answer.out)["known"]) == ({"done": 1}, 2)
     assert {row["clip_id"] for row in Store.open(str(store)).query("clips").to_pylist()} == before
     version = Store.open(str(store)).version()
     assert "has all 3 inputs" in vclip("import", "features", *given, "--store", store, *SPACES).out
@@ -117,11 +117,11 @@ def test_vectors_of_one_name_are_a_clip_and_a_store_of_them_trains(vclip, tmp_pa
     given = ["--faces", _write(tmp_path / "f.npz", faces), "--voices", _write(tmp_path / "v.parquet", voices)]
     store = tmp_path / "store"
     assert vclip("import", "features", *given, "--store", store, *SPACES).code == 0
-    said = vclip("train", "--store", store, "--out", tmp_path / "model", "--set", "train.max_steps=10", "--json")
-    assert said.code == 0, said.err
-    assert json.loads(said.out)["clips"] == 80
-    assert "80 of 80 clips name nobody" in said.err
-    assert "space 'ecapa/vox2' is not known: taken from the store" in said.err
+    answer = vclip("train", "--store", store, "--out", tmp_path / "model", "--set", "train.max_steps=10", "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["clips"] == 80
+    assert "80 of 80 clips name nobody" in answer.err
+    assert "space 'ecapa/vox2' is not known: taken from the store" in answer.err
     assert vclip("query", "--store", store, "--table", "faces", "--limit", 2).code == 0
 
 
@@ -200,16 +200,16 @@ def test_a_store_of_other_spaces_is_refused_by_both_names(files, other_store, vc
 
 
 def test_spaces_must_be_named(files, vclip, tmp_path):
-    said = vclip("import", "features", *files(), "--store", tmp_path / "store")
-    assert said.code == 2
-    assert "--face-space" in said.err
+    answer = vclip("import", "features", *files(), "--store", tmp_path / "store")
+    assert answer.code == 2
+    assert "--face-space" in answer.err
 
 
 def _refused(vclip, folder, given, named):
     before = tree(folder)
-    said = vclip("import", "features", *given)
-    assert (said.code, said.out) == (2, ""), said.err
-    assert said.err.count("\n") == 1, said.err
+    answer = vclip("import", "features", *given)
+    assert (answer.code, answer.out) == (2, ""), answer.err
+    assert answer.err.count("\n") == 1, answer.err
     for word in named:
-        assert word in said.err
+        assert word in answer.err
     assert tree(folder) == before

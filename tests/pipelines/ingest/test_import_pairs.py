@@ -34,9 +34,9 @@ def test_a_picture_without_a_face_is_a_failed_row_and_the_job_goes_on(pairs_stor
 
 def test_the_same_table_again_is_no_work(pair_files, pairs_store, vclip):
     before = Store.open(pairs_store).version()
-    said = vclip("import", "pairs", pair_files / "pairs.csv", "--store", pairs_store, "--config", OFFLINE)
-    assert (said.code, said.err) == (0, "")
-    assert "has all 25 inputs" in said.out
+    answer = vclip("import", "pairs", pair_files / "pairs.csv", "--store", pairs_store, "--config", OFFLINE)
+    assert (answer.code, answer.err) == (0, "")
+    assert "has all 25 inputs" in answer.out
     assert Store.open(pairs_store).version() == before
 
 
@@ -49,8 +49,8 @@ def broken(pair_files, tmp_path):
         shutil.copytree(pair_files, folder)
         (folder / "pairs.csv").write_text(edit((folder / "pairs.csv").read_text()))
         before = tree(tmp_path)
-        said = vclip("import", "pairs", folder / "pairs.csv", "--store", tmp_path / "store", "--config", OFFLINE)
-        return said, tree(tmp_path) != before
+        answer = vclip("import", "pairs", folder / "pairs.csv", "--store", tmp_path / "store", "--config", OFFLINE)
+        return answer, tree(tmp_path) != before
 
     return run
 
@@ -67,25 +67,25 @@ def broken(pair_files, tmp_path):
     ids=["missing column", "missing file", "empty cell", "no rows", "empty file"],
 )
 def test_a_table_that_cannot_be_used_is_one_line_and_nothing_written(broken, vclip, edit, named):
-    said, written = broken(vclip, edit)
-    assert (said.code, said.out) == (2, "")
-    assert said.err.count("\n") == 1
+    answer, written = broken(vclip, edit)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.count("\n") == 1
     for word in named:
-        assert word in said.err
+        assert word in answer.err
     assert not written
 
 
 def test_speech_that_is_none_is_a_failed_row(pair_files, vclip, tmp_path):
-    """A file that is no sound must not end the job either."""
+    """An unreadable audio file must not end the job either."""
     shutil.copytree(pair_files, tmp_path / "pairs")
     table = tmp_path / "pairs" / "pairs.csv"
     header, first, second, *_ = table.read_text().splitlines()
     table.write_text("\n".join([header, first, second]) + "\n")
     (tmp_path / "pairs" / "reader-001" / "speech.wav").write_text("no sound")
     store = tmp_path / "store"
-    said = vclip("import", "pairs", table, "--store", store, "--config", OFFLINE, "--json")
-    assert said.code == 0, said.err
-    assert json.loads(said.out)["videos"] == {"done": 1, "failed": 1}
+    answer = vclip("import", "pairs", table, "--store", store, "--config", OFFLINE, "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["videos"] == {"done": 1, "failed": 1}
     (failed,) = Store.open(store).query("videos", where="state = 'failed'").to_pylist()
     assert "speech.wav" in failed["reason"]
     assert "internal error" not in failed["reason"]

@@ -13,7 +13,7 @@ import pytest
 from pipelines.config import Config
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.decode import ffmpeg_binary
-from pipelines.ingest.importers.media import one_clip, read_sound
+from pipelines.ingest.importers.media import one_clip, read_samples
 from pipelines.ingest.importers.voxceleb import Metadata, find_files, read_metadata
 from stores import Store
 from tests.support.small_world import no_face, people_in_pairs
@@ -86,9 +86,9 @@ def vox2(people, tmp_path_factory):
 def test_pictures_by_name_meet_sound_by_id(vox1, vclip, tmp_path):
     store, meta = tmp_path / "store", vox1 / "vox1_meta.csv"
     given = ["import", "voxceleb", vox1, "--meta", meta, "--store", store, "--config", OFFLINE]
-    said = vclip(*given, "--json")
-    assert said.code == 0, said.err
-    summary = json.loads(said.out)
+    answer = vclip(*given, "--json")
+    assert answer.code == 0, answer.err
+    summary = json.loads(answer.out)
     assert summary["videos"] == {"done": 2, "failed": 1}
     assert summary["funnel"]["drop:no_face"] == 1
     assert (summary["rows"]["clips"], summary["rows"]["faces"]) == (2, 6)
@@ -101,7 +101,7 @@ def test_pictures_by_name_meet_sound_by_id(vox1, vclip, tmp_path):
     assert json.loads(clips["id10001"]["labels"]) == {"name": "A.J._Buckley", "video": "Y8hIVOBuels"}
     assert clips["id10001"]["video_uri"].endswith("#id10001/Y8hIVOBuels")
     (failed,) = opened.query("videos", where="state = 'failed'").to_pylist()
-    assert failed["reason"] == "no picture"
+    assert failed["reason"] == "no image"
     voices = opened.query("voices", where=f"clip_id = '{clips['id10001']['clip_id']}'", order="start_s").to_pylist()
     both_s = 2 * len(read_audio(vox1 / "wav/id10001/Y8hIVOBuels/00000.wav")[0]) / 16_000
     assert voices[-1]["end_s"] == pytest.approx(both_s, abs=1e-3)
@@ -114,9 +114,9 @@ def test_pictures_by_name_meet_sound_by_id(vox1, vclip, tmp_path):
 def test_tracks_of_the_face_with_their_sound_beside_or_inside(vox2, vclip, tmp_path):
     store = tmp_path / "store"
     meta = vox2 / "vox2_meta.csv"
-    said = vclip("import", "voxceleb", vox2, "--meta", meta, "--store", store, "--config", OFFLINE, "--json")
-    assert said.code == 0, said.err
-    summary = json.loads(said.out)
+    answer = vclip("import", "voxceleb", vox2, "--meta", meta, "--store", store, "--config", OFFLINE, "--json")
+    assert answer.code == 0, answer.err
+    summary = json.loads(answer.out)
     assert summary["videos"] == {"done": 2}
     assert summary["rows"]["faces"] == 2 * Config().extraction.clips.crops
     clips = Store.open(str(store)).query("clips").to_pylist()
@@ -130,9 +130,9 @@ def test_files_are_found_in_every_layout(vox1, vox2):
     known = read_metadata(vox1 / "vox1_meta.csv")
     found = find_files([vox1], known)
     assert {key: {kind: len(paths) for kind, paths in kinds.items()} for key, kinds in found.items()} == {
-        ("id10001", "Y8hIVOBuels"): {"pictures": 3, "sounds": 2},
-        ("id10002", "0w0kkZSDzwI"): {"pictures": 4, "sounds": 2},
-        ("id10002", "xxxxxxxxxxx"): {"sounds": 1},
+        ("id10001", "Y8hIVOBuels"): {"images": 3, "audio": 2},
+        ("id10002", "0w0kkZSDzwI"): {"images": 4, "audio": 2},
+        ("id10002", "xxxxxxxxxxx"): {"audio": 1},
     }
     assert find_files([vox1 / "wav", vox1 / "unzippedFaces"], known) == found
     one = find_files([vox1 / "wav" / "id10001"], Metadata({}, {}))  # its identity is the folder that was given
@@ -145,8 +145,8 @@ def test_a_file_in_two_forms_counts_once(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
     (found,) = find_files([tmp_path], Metadata({}, {})).values()
-    assert {kind: len(paths) for kind, paths in found.items()} == {"sounds": 1, "pictures": 1}
-    assert found["sounds"] == [str(tmp_path / "wav/id1/v/00001.wav")]
+    assert {kind: len(paths) for kind, paths in found.items()} == {"audio": 1, "images": 1}
+    assert found["audio"] == [str(tmp_path / "wav/id1/v/00001.wav")]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_metadata_is_read_in_the_forms_that_are_about(tmp_path, text, who, label
         ("", "found columns nothing"),
         ("id,gender\nx,f\n", "found columns id, gender; expected 'VoxCeleb1 ID'"),
         (VOX1 + "id10003\tX\n", "row 3: found 2 values, expected 5"),
-        (VOX1 + VOX1.splitlines()[1] + "\n", "row 3: 'id10001' stands there twice"),
+        (VOX1 + VOX1.splitlines()[1] + "\n", "row 3: 'id10001' appears twice"),
     ],
     ids=["missing", "empty", "another table", "short row", "twice"],
 )
@@ -206,10 +206,10 @@ def test_a_tree_that_cannot_be_used_is_refused_and_nothing_written(tmp_path, vcl
     make(tmp_path / "vox")
     before = tree(tmp_path)
     store = tmp_path / "store"
-    said = vclip("import", "voxceleb", tmp_path / "vox", "--store", store, "--config", OFFLINE, *options)
-    assert (said.code, said.out) == (2, "")
-    assert re.search(named, said.err)
-    assert "Traceback" not in said.err
+    answer = vclip("import", "voxceleb", tmp_path / "vox", "--store", store, "--config", OFFLINE, *options)
+    assert (answer.code, answer.out) == (2, "")
+    assert re.search(named, answer.err)
+    assert "Traceback" not in answer.err
     assert tree(tmp_path) == before
 
 
@@ -222,7 +222,7 @@ def _touch(root, *names):
 def test_sound_of_m4a_is_that_of_the_wav(people, tmp_path):
     speech = people[0][1]
     _ffmpeg("-i", speech, "-c:a", "aac", "-b:a", "128k", tmp_path / "a.m4a")
-    wav, m4a = (read_sound(str(path), MediaConfig()).astype(float) for path in (speech, tmp_path / "a.m4a"))
+    wav, m4a = (read_samples(str(path), MediaConfig()).astype(float) for path in (speech, tmp_path / "a.m4a"))
     assert abs(len(wav) - len(m4a)) < 3200
     shift = np.argmax(np.correlate(m4a[:48_000], wav[2000:40_000], "valid")) - 2000
     assert abs(shift) < 2048
@@ -234,22 +234,22 @@ def test_sound_that_is_none_says_so(tmp_path):
     path = tmp_path / "a.m4a"
     path.write_text("ffconcat version 1.0\nfile /etc/passwd\n")
     with pytest.raises(InputError, match=r"audio .*a\.m4a: .*; expected speech in M4A"):
-        read_sound(str(path), MediaConfig())
+        read_samples(str(path), MediaConfig())
 
 
 def test_what_cannot_be_used_is_a_drop_and_the_rest_makes_the_clip(people, tmp_path):
     picture, speech = map(str, people[0])
     broken, nobody, silent = tmp_path / "a.jpg", tmp_path / "b.png", tmp_path / "c.wav"
-    broken.write_text("no picture")
+    broken.write_text("no image")
     cv2.imwrite(str(nobody), no_face())
     _ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", 2, silent)
     config = Config()
     found = one_clip([str(broken), str(nobody), picture], [str(broken), str(silent), speech], config)
     assert found.state == "done"
     drops = {name: count for name, count in found.funnel.items() if name.startswith("drop:")}
-    assert drops == {f"drop:{why}": 1 for why in ("unreadable_picture", "no_face", "unreadable_sound", "silent")}
+    assert drops == {f"drop:{why}": 1 for why in ("unreadable_image", "no_face", "unreadable_audio", "silent")}
     assert found.clips[0].voices[0].start_s >= 2  # after the silent one
     assert one_clip([str(nobody)], [speech], config).reason.startswith("no face")
     assert one_clip([picture], [str(broken)], config).state == "failed"
     nothing = one_clip([picture], [str(silent)], config)
-    assert (nothing.state, nothing.reason) == ("empty", f"no sound in {silent}")
+    assert (nothing.state, nothing.reason) == ("empty", f"no speech in {silent}")

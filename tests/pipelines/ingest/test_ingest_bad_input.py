@@ -52,21 +52,21 @@ def _arguments(desk, case):
 @pytest.mark.parametrize("case", CASES)
 def test_one_line_says_what_is_wrong_and_nothing_is_written(desk, vclip, case):
     before = tree(desk)
-    said = vclip(*_arguments(desk, case))
-    assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("vclip: ")
-    assert said.err.count("\n") == 1, said.err
+    answer = vclip(*_arguments(desk, case))
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("vclip: ")
+    assert answer.err.count("\n") == 1, answer.err
     for word in CASES[case][1]:
-        assert word in said.err
+        assert word in answer.err
     assert tree(desk) == before
 
 
 @pytest.mark.slow
 def test_the_installed_command_says_no_more(desk):
     """Without the test's process around it: no traceback, no warning of a library."""
-    said = process(*_arguments(desk, "empty folder"))
-    assert (said.code, said.out) == (2, "")
-    assert said.err.count("\n") == 1, said.err
+    answer = process(*_arguments(desk, "empty folder"))
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.count("\n") == 1, answer.err
 
 
 @pytest.mark.parametrize("command", ["query", "train", "evaluate"])
@@ -74,9 +74,9 @@ def test_a_store_that_is_none_is_named(desk, model, vclip, command):
     more = {"query": (), "train": ("--out", desk / "m"), "evaluate": ("--model", model)}[command]
     before = tree(desk)
     for name in ("filled", "empty", "nowhere"):
-        said = vclip(command, "--store", desk / name, *more)
-        assert (said.code, said.out) == (2, "")
-        assert said.err.count("\n") == 1
-        assert str(desk / name) in said.err
-        assert "expected a vclip store" in said.err
+        answer = vclip(command, "--store", desk / name, *more)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.count("\n") == 1
+        assert str(desk / name) in answer.err
+        assert "expected a vclip store" in answer.err
     assert tree(desk) == before

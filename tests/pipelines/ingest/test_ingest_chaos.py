@@ -131,11 +131,11 @@ def test_two_jobs_at_once_lose_and_double_nothing(start, tmp_path):
     mine, yours = write_files(tmp_path / "mine", 10, first=100), write_files(tmp_path / "yours", 10, first=200)
     store = str(tmp_path / "store")
     one, other = start(store, common, mine), start(store, common, yours)
-    said = [_finished(one), _finished(other)]
+    answer = [_finished(one), _finished(other)]
     alone = str(tmp_path / "alone")
     _finished(start(alone, common, mine, yours))
     assert_same(contents(store), contents(alone))
-    assert len(contents(store)["videos"]) == 30, said
+    assert len(contents(store)["videos"]) == 30, answer
     _nothing_is_left_over(store)
 
 

@@ -92,10 +92,10 @@ def test_one_content_under_two_names_is_ingested_once(ingested):
 
 def test_a_second_run_does_no_work_and_says_so(ingested, vclip):
     before = Store.open(ingested.store).version()
-    said = vclip(*_arguments(ingested))
-    assert said.code == 0
-    assert said.out == (f"nothing to do: the store {ingested.store} has all 14 inputs under this configuration\n")
-    assert said.err == ""
+    answer = vclip(*_arguments(ingested))
+    assert answer.code == 0
+    assert answer.out == (f"nothing to do: the store {ingested.store} has all 14 inputs under this configuration\n")
+    assert answer.err == ""
     assert Store.open(ingested.store).version() == before
     summary = json.loads(vclip(*_arguments(ingested, "--json")).out)
     assert (summary["known"], summary["videos"], summary["rows"]) == (14, {}, {})
@@ -105,9 +105,9 @@ def test_a_known_content_under_a_new_name_only_has_the_name_recorded(ingested, v
     store = shutil.copytree(ingested.store, tmp_path / "store")
     renamed = shutil.copy(ingested.folder / "001_speaking.mp4", tmp_path / "renamed.mp4")
     clips = Store.open(store).query("clips", order="clip_id")
-    said = vclip("ingest", renamed, "--store", store, "--config", OFFLINE)
-    assert said.code == 0
-    assert "nothing to do" in said.out
+    answer = vclip("ingest", renamed, "--store", store, "--config", OFFLINE)
+    assert answer.code == 0
+    assert "nothing to do" in answer.out
     videos = _videos(str(store))
     assert videos["renamed.mp4"] == videos["001_speaking.mp4"]
     assert Store.open(store).query("clips", order="clip_id") == clips
@@ -119,9 +119,9 @@ def test_another_extraction_configuration_does_the_video_again(ingested, vclip, 
     before = _videos(str(store))
     assert Store.open(store).count("faces", f"video_id = '{before[video.name]['video_id']}'") > 1
     one_crop = ("--set", "extraction.clips.crops=1")
-    said = vclip("ingest", video, text, "--store", store, "--config", OFFLINE, *one_crop, "--json")
-    assert said.code == 0, said.err
-    assert json.loads(said.out)["videos"] == {"done": 1, "failed": 1}
+    answer = vclip("ingest", video, text, "--store", store, "--config", OFFLINE, *one_crop, "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["videos"] == {"done": 1, "failed": 1}
     after = _videos(str(store))
     again = {"002_speaking.mp4", "text.mp4"}
     assert {name for name in after if after[name]["run_id"] != before[name]["run_id"]} == again
@@ -130,5 +130,5 @@ def test_another_extraction_configuration_does_the_video_again(ingested, vclip, 
     clips = after[video.name]["n_clips"]
     assert Store.open(store).count("faces", f"video_id = '{after[video.name]['video_id']}'") == clips
     # How the cluster is used does not decide what a video gives.
-    said = vclip("ingest", video, "--store", store, "--config", OFFLINE, *one_crop, "--set", "ingest.embed_batch=2")
-    assert "nothing to do" in said.out
+    answer = vclip("ingest", video, "--store", store, "--config", OFFLINE, *one_crop, "--set", "ingest.embed_batch=2")
+    assert "nothing to do" in answer.out

@@ -43,8 +43,8 @@ def ingested_bucket(bucket, service, sample):
     """Two of the sample's videos and a broken file, ingested."""
     for name in ("000_speaking.mp4", "zz_copy_of_000.mp4", "001_speaking.mp4", "broken/text.mp4"):
         bucket.upload_file(str(sample / name), "in-here", f"videos/{name}")
-    said = process("ingest", "s3://in-here/videos", *TO_BUCKET, env=service[0])
-    assert said.code == 0, said.err
+    answer = process("ingest", "s3://in-here/videos", *TO_BUCKET, env=service[0])
+    assert answer.code == 0, answer.err
     return Store.open("s3://out-there/store")
 
 
@@ -73,9 +73,9 @@ def test_rows_carry_the_addresses_and_nothing_is_left_behind(ingested_bucket):
 @pytest.mark.slow
 def test_a_second_run_reads_no_object_and_writes_nothing(ingested_bucket, service, vclip):
     before, asked = ingested_bucket.version(), len(service[1].lines)
-    said = vclip("ingest", "s3://in-here/videos", *TO_BUCKET)
-    assert said.code == 0, said.err
-    assert "nothing to do" in said.out
+    answer = vclip("ingest", "s3://in-here/videos", *TO_BUCKET)
+    assert answer.code == 0, answer.err
+    assert "nothing to do" in answer.out
     assert Store.open("s3://out-there/store").version() == before
     new = service[1].lines[asked:]
     assert [path for _, path in new if path.startswith("/in-here/")] == ["/in-here/videos"]  # HEAD: is it an object?
