@@ -1,13 +1,17 @@
-"""Keeping a store in order: smaller, checked, embedded again, without those who do not want to be in it."""
+"""Maintenance of a store: compact, tag, embed again, delete, check, merge, migrate."""
 
 import json
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Version, app, at_of, config_of, tags
-from pipelines.cli.output import print_json, print_line, print_result, print_table
+from pipelines.cli.output import examples, print_json, print_line, print_result, print_table
 from pipelines.wording import count
+
+if TYPE_CHECKING:
+    from pipelines.maintenance.delete import DeletionResult
 
 
 @app.command()
@@ -21,19 +25,19 @@ def optimize(
 ) -> None:
     """Merge small fragments, and free the bytes of deleted rows and old versions.
 
-    Tagged versions stay, whatever their age. Others may write and read meanwhile; who reads a version that is pruned
-    must read a newer one. What crashed commits have left is swept as well.
+    Tagged versions stay, whatever their age. Other jobs may read and write meanwhile; a reader of a version that is
+    pruned must open a newer one. Rows of crashed commits are removed as well.
 
     Example: `vclip optimize --store work/store --keep-days 1`
 
     Example: `vclip optimize --store work/store --index`
     """
-    from pipelines.maintenance.check import optimize
+    from pipelines.maintenance.optimize import optimize
 
     result = optimize(store, keep_days, index)
-    print_result(result, as_json, f"store {store}")
+    print_result(result.to_json(), as_json, f"store {store}")
     if not as_json:
-        for built in result["indices"]:
+        for built in result.indices:
             print_result(built, False, "index")
 
 
@@ -74,8 +78,8 @@ def tag_list(store: StoreUri, as_json: Json = False) -> None:
 
 
 @tags.command("remove")
-def tag_remove(name: Annotated[str, typer.Argument(help="Of the tag.")], store: StoreUri) -> None:
-    """Remove a tag; the version that it named goes with the next `optimize`, once it is old enough.
+def tag_remove(name: Annotated[str, typer.Argument(help="Name of the tag.")], store: StoreUri) -> None:
+    """Remove a tag; the next `optimize` prunes the tagged version once it is old enough.
 
     Example: `vclip tag remove paper-v1 --store work/store`
     """
@@ -88,28 +92,25 @@ def tag_remove(name: Annotated[str, typer.Argument(help="Of the tag.")], store: 
 @app.command()
 def embed(
     store: StoreUri,
-    only: Annotated[str | None, typer.Option(help="faces or voices; both where left out.")] = None,
+    only: Annotated[str | None, typer.Option(help="faces or voices; both by default.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Drop the vectors of other spaces afterwards.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Embed anew what is in this space already.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Embed rows again that have vectors of this space.")] = False,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Embed the media of a store with other encoders; it gains their spaces.
+    """Embed the media of a store with other encoders, and add the vectors as a further space.
 
-    Runs on Ray. Killed, it goes on where it stopped; until all rows have their vectors, readers see none of them. No
-    other job may write meanwhile. A store of several spaces takes no ingest, and training must be told which to use,
-    so `--replace` is the usual way.
+    Runs on Ray. A killed run continues where it stopped. Readers see the new vectors once all rows have them. No
+    other job may write meanwhile. A store of several spaces takes no ingest, and training needs `--face-space` or
+    `--voice-space`, so `--replace` is the usual way.
 
     Example: `vclip embed --store work/store --only faces --replace --set encoders.face=dlib`
     """
     from pipelines.maintenance.reembed import embed, tables_of
 
-    print_result(
-        embed(store, config_of(config, set, "encoders", "batch.task_cpus"), tables_of(only), replace, again),
-        as_json,
-        f"store {store}",
-    )
+    resolved = config_of(config, set, "encoders", "batch.task_cpus")
+    print_result(embed(store, resolved, tables_of(only), replace, again).to_json(), as_json, f"store {store}")
 
 
 @app.command()
@@ -123,15 +124,15 @@ def delete(
         list[str] | None,
         typer.Option(help="Folder or prefix of generated speech, whose provenance is searched; may be repeated."),
     ] = None,
-    prove: Annotated[bool, typer.Option(help="Search all files of the store for them, before and after.")] = True,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only what would be is told.")] = False,
+    prove: Annotated[bool, typer.Option(help="Scan the bytes of all files of the store, before and after.")] = True,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only show what would be deleted.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove people, videos or clips from a store: every row, and every byte of them.
+    """Remove people, videos or clips from a store: every row, and every byte.
 
-    Old versions of the store go, and tags of those that held them. Their videos leave tombstones without personal
-    data, by which later ingests pass them over. Files that were generated from their faces are listed, not deleted;
-    neither are models changed that were trained on them.
+    Old versions of the store are pruned, and tags of versions that held deleted rows are removed. Deleted videos
+    leave tombstones without personal data, so that later ingests skip them. Files that were generated from deleted
+    faces are listed, not deleted. Models that were trained on deleted rows are not changed.
 
     Example: `vclip delete --store work/store --person id10270 --generated work/speech`
 
@@ -141,22 +142,22 @@ def delete(
 
     result = delete(store, person or (), video or (), clip or (), where, generated or (), prove, yes)
     _show_deletion(result, as_json)
-    if result.get("found_after"):
+    if result.found_after:
         raise typer.Exit(1)
 
 
 @app.command()
 def check(
     store: StoreUri,
-    media: Annotated[bool, typer.Option(help="Decode every picture and every sound.")] = True,
+    media: Annotated[bool, typer.Option(help="Decode every image and all audio.")] = True,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what is wrong; see docs/store.md for what goes.")
+        bool, typer.Option("--repair", help="Repair the store; docs/store.md says which rows are deleted.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Look for what is wrong in a store: ids twice, rows without theirs, torn media, vectors that are none.
+    """Check a store: duplicate ids, rows without their clip, media that cannot be decoded, invalid vectors.
 
-    Exit code 1 if something is, and is not repaired.
+    The exit code is 1 if a problem is left.
 
     Example: `vclip check --store work/store`
 
@@ -166,16 +167,15 @@ def check(
 
     result = check(store, media, repair)
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
     else:
-        lines = [(p["kind"], p["table"], f"{p['count']:,}", "\n".join(p["examples"][:2]), p["meaning"])
-                 for p in result["problems"]]  # fmt: skip
-        print_table(f"store {store}", ("what", "table", "rows", "as", ""), lines)
-        print_line(f"{sum(result['rows'].values()):,} rows: " + ("sound" if not result["problems"] else "see above"))
-        if result["repaired"] is not None:
-            mended = ", ".join(f"{what}: {count}" for what, count in result["repaired"].items())
-            print_line(f"repaired: {mended or 'nothing'}; {'sound now' if result['sound'] else 'some is left'}")
-    if not result["sound"]:
+        rows = [(p.kind, p.table, f"{p.count:,}", "\n".join(p.examples[:2]), p.meaning) for p in result.problems]
+        print_table(f"store {store}", ("problem", "table", "rows", "examples", "meaning"), rows)
+        print_line(f"{count(sum(result.rows.values()), 'row')}: {'see above' if result.problems else 'valid'}")
+        if result.repaired is not None:
+            repaired = ", ".join(f"{table}: {number:,}" for table, number in result.repaired.items())
+            print_line(f"repaired: {repaired or 'nothing'}; {'now valid' if result.valid else 'problems are left'}")
+    if not result.valid:
         raise typer.Exit(1)
 
 
@@ -185,10 +185,10 @@ def merge(
     store: StoreUri,
     as_json: Json = False,
 ) -> None:
-    """Merge stores into one, which is made if there is none. All must hold vectors of the same spaces.
+    """Merge stores into one, which is created if it does not exist. All must hold vectors of the same spaces.
 
-    Of a video that both have, the one in --store stays, unless it failed there. Run it again to go on where it
-    stopped.
+    Where two stores hold the same video, the one in --store stays, unless it failed there. Run the command again to
+    continue after an interruption.
 
     Example: `vclip merge work/monday s3://bucket/tuesday --store work/all`
     """
@@ -196,15 +196,15 @@ def merge(
 
     result = merge(others, store)
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
         return
-    for uri, done in result["merged"].items():
-        print_result({name: _counted(value) for name, value in done.items()}, False, f"{uri} into {store}")
+    for uri, merged in result.merged.items():
+        print_result({name: _short(value) for name, value in asdict(merged).items()}, False, f"{uri} into {store}")
 
 
 @app.command()
 def migrate(store: StoreUri, as_json: Json = False) -> None:
-    """Bring a store of an older schema to the one that this vclip reads.
+    """Migrate a store of an older schema version to the one that this vclip reads.
 
     Example: `vclip migrate --store work/store`
     """
@@ -214,42 +214,42 @@ def migrate(store: StoreUri, as_json: Json = False) -> None:
     if as_json:
         print_json({"store": store, "versions": passed})
     elif len(passed) == 1:
-        print_line(f"nothing to do: store {store} is of schema version {passed[0]}")
+        print_line(f"nothing to do: store {store} has schema version {passed[0]}")
     else:
         print_line(f"store {store}: schema version {' -> '.join(map(str, passed))}")
 
 
-def _counted(value: Any) -> Any:
-    """Returns a list of ids as people want it: how many, and the first few."""
-    if not isinstance(value, list):
-        return value
-    return f"{len(value)}: {', '.join(value[:3])}{' ...' if len(value) > 3 else ''}" if value else None
+def _short(value: Any) -> Any:
+    """Returns a value of a result for people: of a list of ids, how many there are and the first few."""
+    return (examples(value) or None) if isinstance(value, list) else value
 
 
-def _show_deletion(result: dict[str, Any], as_json: bool) -> None:
+def _show_deletion(result: "DeletionResult", as_json: bool) -> None:
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
         return
-    rows = {table: count for table, count in result["rows"].items() if count}
-    if result["unfinished"]:
-        how = "freed now" if result["deleted"] else "free them with --yes"
-        print_line(f"an earlier deletion was killed before all bytes had gone: {how}")
+    rows = {table: number for table, number in result.rows.items() if number}
+    if result.unfinished:
+        how = "they are freed now" if result.deleted else "free them with --yes"
+        print_line(f"an earlier deletion was killed before all bytes were freed; {how}")
     if not rows:
-        print_line(f"store {result['store']}: nothing of theirs is there")
+        print_line(f"store {result.store}: nothing to delete")
         return
-    told: dict[str, Any] = {"deleted" if result["deleted"] else "would be deleted": rows}
-    told |= {name.replace("_", " "): _counted(result[name]) for name in ("videos", "shared_videos")}
-    if result["deleted"]:
-        told |= {"tags removed": _counted(result["tags"]), "indices dropped": _counted(result["indices"])}
-        for name in ("found_before", "found_after"):
-            if (found := result[name]) is not None:
-                counts = {kind: f"{sum(files.values())} in {len(files)} files" for kind, files in found.items()}
-                told[name.replace("_", " ")] = counts or "nothing"
-    print_result(told, False, f"store {result['store']}")
-    for file in result["files"]:
-        print_line(f"generated from them: {file}")
-    if result.get("found_after"):
-        where = sorted({file for files in result["found_after"].values() for file in files})
-        print_line(f"NOT gone from: {', '.join(where)}; run it again, and see that nobody writes")
-    if not result["deleted"]:
-        print_line("nothing was written; add --yes to delete")
+    shown: dict[str, Any] = {"deleted" if result.deleted else "would be deleted": rows}
+    shown |= {"videos": examples(result.videos), "shared videos": examples(result.shared_videos)}
+    if result.deleted:
+        shown |= {"tags removed": examples(result.tags), "indices dropped": examples(result.indices)}
+        for name, found in (("found before", result.found_before), ("found after", result.found_after)):
+            if found is not None:
+                counts = {
+                    kind: f"{sum(files.values()):,} in {count(len(files), 'file')}" for kind, files in found.items()
+                }
+                shown[name] = counts or "nothing"
+    print_result(shown, False, f"store {result.store}")
+    for file in result.files:
+        print_line(f"generated from deleted faces: {file}")
+    if result.found_after:
+        where = sorted({file for files in result.found_after.values() for file in files})
+        print_line(f"still found in: {', '.join(where)}; run the command again while no other job writes")
+    if not result.deleted:
+        print_line("Dry run: nothing was written; add --yes to delete")

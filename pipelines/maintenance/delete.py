@@ -1,9 +1,10 @@
-"""`vclip delete`: what a deletion would remove, or did, and which files were generated from it."""
+"""`vclip delete`: remove people, videos or clips from a store, and list the files that were generated from them."""
 
 import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from pipelines.files.output_store import Output
@@ -17,6 +18,28 @@ from stores.sql import in_lists
 _ID = re.compile(r"[0-9a-f]{24,}")
 
 
+@dataclass(frozen=True)
+class DeletionResult:
+    """What a deletion would remove, or has removed, and the proof that it is gone."""
+
+    store: str
+    deleted: bool  # whether the deletion was carried out
+    rows: dict[str, int]  # table -> rows
+    videos: list[str]  # ids of videos that are deleted as a whole
+    shared_videos: list[str]  # ids of videos that keep clips of others
+    files: list[str]  # generated from the deleted faces; they are listed, not deleted
+    unfinished: bool  # an earlier deletion was killed before all bytes were freed; this one finishes it
+    tags: list[str] = field(default_factory=list)  # removed, because their versions held deleted rows
+    indices: list[str] = field(default_factory=list)  # dropped, because they held deleted vectors
+    found_before: dict[str, dict[str, int]] | None = None  # kind -> file -> matches in its bytes; None without proof
+    found_after: dict[str, dict[str, int]] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `vclip delete --json` prints: the last four fields only once the deletion is carried out."""
+        names = [each.name for each in fields(self)]
+        return {name: getattr(self, name) for name in (names if self.deleted else names[:-4])}
+
+
 def delete(
     store_uri: str,
     people: Sequence[str],
@@ -26,72 +49,72 @@ def delete(
     generated: Sequence[str] = (),
     prove: bool = True,
     carry_out: bool = False,
-) -> dict[str, Any]:
-    """Returns what is to be deleted, and, once that is carried out, the proof that it is gone.
+) -> DeletionResult:
+    """Plans a deletion, and carries it out if asked to.
 
     Args:
         store_uri: the store.
         people, videos, clips, where: as `stores.maintenance.delete.plan_deletion` takes them.
-        generated: folders or prefixes with generated speech, whose provenance is asked.
-        prove: look into every file of the store, before and after.
+        generated: folders or prefixes of generated speech, whose provenance is searched.
+        prove: scan the bytes of all files of the store, before and after.
         carry_out: delete; otherwise nothing is written.
 
-    Returns:
-        store, deleted (whether), rows: table -> count, videos and shared_videos (ids), files: generated from them,
-        unfinished: whether an earlier deletion was killed before the bytes had gone, which this one makes good;
-        and if it was carried out: tags and indices that went, found_before and found_after: kind -> {file: count}.
-
     Raises:
-        StoreError: nothing was asked for, no SQL, or a job is writing.
+        StoreError: nothing is selected, `where` is not valid SQL, or a job is writing.
         InputError: a folder of generated speech cannot be listed.
     """
     store = Store.open(store_uri)
     plan = plan_deletion(store, people, videos, clips, where)
     files = sorted({*_recorded(plan), *_of_provenance(store, plan, generated)})
-    result: dict[str, Any] = {"store": store_uri, "deleted": False, "rows": plan.rows}
-    result |= {"videos": plan.ids["videos"], "shared_videos": plan.shared, "files": files}
-    result["unfinished"] = is_deletion_unfinished(store)
-    if not carry_out or not (plan or result["unfinished"]):
-        return result
+    unfinished = is_deletion_unfinished(store)
+    planned = DeletionResult(store_uri, False, plan.rows, plan.ids["videos"], plan.shared, files, unfinished)
+    if not carry_out or not (plan or unfinished):
+        return planned
     with step("delete", sum(plan.rows.values()), "rows") as progress:
         done = delete_rows(store, plan, prove)
         progress.set(sum(done.rows.values()))
-    result |= {"deleted": True, "tags": done.tags, "indices": done.indices}
-    return result | {"found_before": done.before, "found_after": done.after}
+    return replace(
+        planned,
+        deleted=True,
+        tags=done.tags,
+        indices=done.indices,
+        found_before=done.before,
+        found_after=done.after,
+    )
 
 
 def _recorded(plan: DeletionPlan) -> Iterator[str]:
-    """Yields the files of generations that the store has on record."""
+    """Yields the files of the generations that the store records."""
     for row in plan.generations:
         yield row["audio_uri"]
         yield str(row["audio_uri"]).removesuffix(".wav") + ".json"
 
 
 def _of_provenance(store: Store, plan: DeletionPlan, folders: Sequence[str]) -> Iterator[str]:
-    """Yields the files whose sidecar names one of their faces, or the very picture."""
+    """Yields the generated files whose sidecar names a deleted face, or the content hash of its image."""
     if not folders:
         return
-    faces, pictures = set(plan.ids["faces"]), set()
+    faces, hashes = set(plan.ids["faces"]), set()
     for part in in_lists(faces):
         images = store.query("faces", ["image"], f"face_id IN ({part})")["image"].to_pylist()
-        pictures |= {hashlib.sha256(image).hexdigest() for image in images if image}
+        hashes |= {hashlib.sha256(image).hexdigest() for image in images if image}
     for folder in folders:
         output = Output(folder, RemoteConfig())
         names = list(output.names())
         say(f"{folder}: {sum(name.endswith('.json') for name in names)} sidecars to read")
         for name in (name for name in names if name.endswith(".json")):
             try:
-                said = json.loads(output.read(name))
+                sidecar = json.loads(output.read(name))
             except (OSError, ValueError):
                 continue
-            photos = _photos(said)
-            if any(p["face_sha256"] in pictures or not faces.isdisjoint(_ID.findall(p["face"])) for p in photos):
+            photos = _photos(sidecar)
+            if any(p["face_sha256"] in hashes or not faces.isdisjoint(_ID.findall(p["face"])) for p in photos):
                 wav = name.removesuffix(".json") + ".wav"
                 yield from (output.address(found) for found in (name, wav) if found in names)
 
 
-def _photos(said: Any) -> list[dict[str, str]]:
-    """Returns the photos that a sidecar names: one, or several of a person; none of a prompt or of another file."""
-    named = said.get("photos", [said]) if isinstance(said, dict) else []
+def _photos(sidecar: Any) -> list[dict[str, str]]:
+    """Returns the photos that a sidecar names: one, or several of a person; none for a prompt or another file."""
+    named = sidecar.get("photos", [sidecar]) if isinstance(sidecar, dict) else []
     found = [photo for photo in named if isinstance(photo, dict)] if isinstance(named, list) else []
     return [{"face": str(p.get("face", "")), "face_sha256": p["face_sha256"]} for p in found if "face_sha256" in p]

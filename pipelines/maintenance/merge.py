@@ -1,19 +1,33 @@
-"""`vclip merge`: adds the rows of other stores to one."""
+"""`vclip merge`: add the rows of other stores to one store."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.progress import step
 from stores import Store, StoreError
+from stores.maintenance.merge import Merged
 from stores.maintenance.merge import merge as merge_stores
 
 
-def merge(others: Sequence[str], store_uri: str) -> dict[str, Any]:
-    """Adds the rows of other stores to one, which is created if needed.
+@dataclass(frozen=True)
+class MergeResult:
+    """What a merge added to a store."""
 
-    Returns:
-        store; merged: other store -> the fields of `stores.maintenance.merge.Merged`.
+    store: str
+    merged: dict[str, Merged]  # URI of the other store -> what was done with its rows
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields, as `vclip merge --json` prints them."""
+        return asdict(self)
+
+
+def merge(others: Sequence[str], store_uri: str) -> MergeResult:
+    """Adds the rows of other stores to one store, which is created if it does not exist.
+
+    Args:
+        others: the stores to read; they stay as they are.
+        store_uri: the store to write.
 
     Raises:
         StoreError: a store does not exist, has other spaces, or is merged into itself. Nothing is written.
@@ -27,11 +41,10 @@ def merge(others: Sequence[str], store_uri: str) -> dict[str, Any]:
         if (found := {table: other.spaces(table) for table in spaces}) != spaces:
             raise StoreError(f"merge: {others[0]} holds vectors of {spaces}, {uri} of {found}; expected the same")
     store = Store.open_or_create(store_uri, spaces["faces"], spaces["voices"], encoders=first.encoders)
-    done: dict[str, Any] = {"store": store_uri, "merged": {}}
+    result = MergeResult(store_uri, {})
     with store.run({"job": "merge", "inputs": list(others)}, {}) as run:
         for uri, other in opened:
             with step(f"merge {uri}", other.count("videos"), "videos") as progress:
-                merged = merge_stores(store, other, run.run_id, progress.advance)
-            done["merged"][uri] = asdict(merged)
-        run.summary = done
-    return done
+                result.merged[uri] = merge_stores(store, other, run.run_id, progress.advance)
+        run.summary = result.to_json()
+    return result

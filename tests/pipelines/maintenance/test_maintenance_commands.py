@@ -93,7 +93,7 @@ def test_nothing_is_deleted_until_yes_and_then_all_of_it(uri, vclip, tmp_path):
     assert sorted(path.name for path in speech.iterdir()) == [
         "foreign.json", "foreign.wav", "notes.json", "other.json", "other.wav", *theirs, "words.json", "words.wav",
     ]  # fmt: skip
-    assert "nothing of theirs" in vclip("delete", "--store", uri, "--person", PERSON).out
+    assert "nothing to delete" in vclip("delete", "--store", uri, "--person", PERSON).out
     assert "found no person" in vclip("delete", "--store", uri).err
 
 

@@ -1,109 +1,139 @@
 """`vclip embed`: the vectors are those that an ingest would have made, killed or not, and bad media are named."""
 
+import io
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+import soundfile
 
 from pipelines.config import Config
 from pipelines.ingest.commit import open_store
-from pipelines.maintenance import reembed
-from stores import Store
+from pipelines.ingest.embed import decode_image, decode_speech
+from pipelines.maintenance.reembed import embed
+from stores import Store, VideoRows
 from stores.pairs import matrix
 from tests.support.store_world import FACES, VOICES, video
 from tests.support.vclip_command import OFFLINE
 from vclip.config import load
 from vclip.errors import InputError
 
-FAKE = "vector_fake_net"
+CONFIG = load(
+    Config,
+    None,
+    (f"encoders.face=python:{__name__}:FaceStatistics", f"encoders.voice=python:{__name__}:AudioStatistics"),
+)
 
 
-class Encoder:
-    """Makes a vector of the first bytes of a file; refuses one that begins with 'torn'."""
+class FaceStatistics:
+    """Describes an array by four of its statistics."""
 
-    space, dim, sample_rate_hz = "fake/net", 4, 16_000
+    space, dim = "fake/face", 4
+
+    def __init__(self, device: str | None = None):
+        pass
 
     def embed(self, media: list[np.ndarray]) -> np.ndarray:
         """Returns (n, 4) float32."""
-        return np.stack(media)
+        return np.array([[one.mean(), one.std(), one.max(), one.size] for one in media], np.float32)
 
 
-def _decode(content: bytes, sample_rate_hz: int = 16_000) -> np.ndarray:
-    if content.startswith(b"torn"):
-        raise ValueError("torn")
-    return np.frombuffer(content[:4], np.uint8).astype(np.float32) + 1
+class AudioStatistics(FaceStatistics):
+    """Describes samples likewise."""
+
+    space, sample_rate_hz = "fake/voice", 16_000
 
 
-@pytest.fixture
-def here(monkeypatch) -> list[int]:
-    """Runs tasks in this process, and counts their rows; the cluster has tests of its own."""
-    counts: list[int] = []
+class Engine:
+    """Runs tasks in this process, and counts their rows; the cluster has tests of its own.
 
-    def run_tasks(batches, open_work, name, cpus):
+    Args:
+        dies_after: number of rows after which the job is killed; None for never.
+    """
+
+    def __init__(self, dies_after: int | None = None):
+        self.rows, self._dies_after = 0, dies_after
+
+    def __call__(self, batches, open_work, name, task_cpus):
         work = open_work()
-        for batch in batches:
-            counts.append(sum(len(part.keys) for part in batch))
-            yield from ((part, work(part, False)) for part in batch)
-
-    monkeypatch.setattr(reembed, "run_tasks", run_tasks)
-    monkeypatch.setattr(reembed, "start_ray", lambda: None)
-    monkeypatch.setattr(reembed, "_open", lambda table, spec: Encoder())
-    monkeypatch.setattr(reembed, "DECODE", {"faces": _decode, "voices": _decode})
-    monkeypatch.setattr(reembed, "ROWS", 6)
-    monkeypatch.setattr(reembed, "KEEP_EVERY", 12)
-    return counts
-
-
-def test_killed_half_way_it_goes_on(tmp_path, here, monkeypatch):
-    store = Store.create(str(tmp_path / "s"), FACES, VOICES)
-    store.commit([video(number) for number in range(10)])
-    run_tasks = reembed.run_tasks
-
-    def dies(*arguments):
-        for result in run_tasks(*arguments):
-            if sum(here) > 30:
+        for part in (part for batch in batches for part in batch):
+            self.rows += len(part.keys)
+            result = work(part, False)
+            if self._dies_after is not None and self.rows > self._dies_after:
                 raise KeyboardInterrupt
-            yield result
+            yield part, result
 
-    with monkeypatch.context() as patch:
-        patch.setattr(reembed, "run_tasks", dies)
-        with pytest.raises(KeyboardInterrupt):
-            reembed.embed(store.uri, Config(), ["faces"])
+
+def _decodable(number: int) -> VideoRows:
+    """A video whose images and audio can be decoded."""
+    rows, rng = video(number), np.random.default_rng(number)
+    images = [_jpeg(rng) for _ in rows.faces]
+    audio = [_flac(rng) for _ in rows.voices]
+    faces = [face | {"image": image} for face, image in zip(rows.faces, images, strict=True)]
+    voices = [voice | {"audio": flac} for voice, flac in zip(rows.voices, audio, strict=True)]
+    return replace(rows, faces=faces, voices=voices)
+
+
+def _jpeg(rng: np.random.Generator) -> bytes:
+    return cv2.imencode(".jpg", rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))[1].tobytes()
+
+
+def _flac(rng: np.random.Generator) -> bytes:
+    stream = io.BytesIO()
+    soundfile.write(stream, rng.normal(0, 0.1, 1600), 16_000, format="FLAC")
+    return stream.getvalue()
+
+
+def test_a_killed_job_continues_where_it_stopped(tmp_path):
+    store = Store.create(str(tmp_path / "s"), FACES, VOICES)
+    store.commit([_decodable(number) for number in range(10)])
+    sizes = {"task_rows": 6, "write_rows": 12}
+    with pytest.raises(KeyboardInterrupt):
+        embed(store.uri, CONFIG, ["faces"], engine=Engine(dies_after=30), **sizes)
     assert Store.open(store.uri).spaces("faces") == FACES
     assert Store.open(store.uri).count("faces") == 40
-    here.clear()
-    done = reembed.embed(store.uri, Config(), ["faces", "voices"], replace=True)
-    assert sum(here) == (40 - 24) + 20  # what was kept is not done again
-    assert done["dropped"] == [*FACES, *VOICES]
+    engine = Engine()
+    done = embed(store.uri, CONFIG, ["faces", "voices"], replace=True, engine=engine, **sizes)
+    assert engine.rows == (40 - 24) + 20  # the vectors that were written are not made again
+    assert done.embedded == {"fake/face": 16, "fake/voice": 20}
+    assert done.dropped == [*FACES, *VOICES]
     after = Store.open(store.uri)
-    assert (after.face_space, after.voice_space) == ("fake/net", "fake/net")
-    for table, media in (("faces", "image"), ("voices", "audio")):
-        rows = after.query(table, [media, FAKE])
-        expected = np.stack([_decode(content) for content in rows[media].to_pylist()])
-        assert np.array_equal(matrix(rows[FAKE]), expected)
-    here.clear()
-    assert reembed.embed(store.uri, Config(), ["faces"])["embedded"] == {}
-    assert here == []
+    assert (after.face_space, after.voice_space) == ("fake/face", "fake/voice")
+    for table, media, column, decode in (
+        ("faces", "image", "vector_fake_face", decode_image),
+        ("voices", "audio", "vector_fake_voice", decode_speech),
+    ):
+        rows = after.query(table, [media, column])
+        expected = FaceStatistics().embed([decode(content) for content in rows[media].to_pylist()])
+        assert np.array_equal(matrix(rows[column]), expected)  # the same computation, row by row
+    engine = Engine()
+    assert embed(store.uri, CONFIG, ["faces"], engine=engine).embedded == {}
+    assert engine.rows == 0
 
 
-def test_media_that_cannot_be_decoded_are_named_and_the_store_stays(tmp_path, here):
+def test_rows_whose_media_cannot_be_decoded_are_named_with_a_traceback_and_the_store_stays(tmp_path):
     store = Store.create(str(tmp_path / "s"), FACES, VOICES)
-    good, bad = video(1), video(2)
+    good, bad = _decodable(1), _decodable(2)
     torn = bad.faces[0] | {"image": b"torn"}
     store.commit([good, replace(bad, faces=[torn, *bad.faces[1:]])])
-    with pytest.raises(InputError, match=f"1 of 8 faces gave no vector, as {torn['face_id']} .*torn"):
-        reembed.embed(store.uri, Config(), ["faces"])
+    with pytest.raises(InputError, match=f"1 of 8 faces have no vector, such as {torn['face_id']} ") as raised:
+        embed(store.uri, CONFIG, ["faces"], engine=Engine())
     assert Store.open(store.uri).spaces("faces") == FACES
+    (kept,) = (tmp_path / "s.runs" / "embed" / "errors").iterdir()
+    assert f"errors/{kept.name}" in str(raised.value)
+    assert "decode_image" in kept.read_text()
 
 
-def test_a_store_of_vectors_alone_is_told_so(tmp_path, here):
+def test_a_store_of_vectors_without_media_is_refused(tmp_path):
     store = Store.create(str(tmp_path / "s"), FACES, VOICES)
     rows = video(1)
     store.commit([replace(rows, faces=[face | {"image": b""} for face in rows.faces])])
+    engine = Engine()
     with pytest.raises(InputError, match="vectors without media"):
-        reembed.embed(store.uri, Config(), ["faces"])
-    assert here == []
+        embed(store.uri, CONFIG, ["faces"], engine=engine)
+    assert engine.rows == 0
 
 
 @pytest.mark.slow
@@ -136,4 +166,5 @@ def test_the_vectors_are_those_of_an_ingest_and_ingest_refuses_two_spaces(pairs_
         key = after.snapshot().schema(table).names[0]
         new, old = (store.query(table, [key, column], order=key) for store in (after, made))
         assert new[key].equals(old[key])
+        # The encoders take batches of other sizes, whose products round differently.
         assert np.allclose(matrix(new[column]), matrix(old[column]), atol=1e-5)
