@@ -1,8 +1,8 @@
-"""Recognises, creates and opens what lies at a URI. Nothing is written where it fails.
+"""Recognise, create and open the store at a URI. A failure writes nothing.
 
-`lancedb.connect` creates the folder it is given, so a local path is looked at before anything is connected.
+`lancedb.connect` creates the folder that it is given, so a local path is checked before the connection.
 
-A store in a bucket (`s3://bucket/folder`) finds its account and service in the environment: AWS_ACCESS_KEY_ID,
+A store in a bucket (`s3://bucket/folder`) reads its account and service from the environment: AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL; storage options override them.
 """
 
@@ -23,10 +23,10 @@ Options = Mapping[str, str] | None  # LanceDB's storage options: credentials, re
 
 
 def connect(uri: str, options: Options = None) -> DBConnection:
-    """Returns a connection to the store at `uri`, of whatever schema version.
+    """Returns a connection to the store at `uri`, of any schema version.
 
     Raises:
-        StoreError: there is no store; says what is there instead.
+        StoreError: there is no store; the message says what was found instead.
     """
     path = local_path(uri)
     if path is not None:
@@ -47,10 +47,10 @@ def connect(uri: str, options: Options = None) -> DBConnection:
 
 
 def open_current(uri: str, spaces: Spaces | None = None, options: Options = None) -> DBConnection:
-    """Returns a connection to the store at `uri`, made for `spaces` if they are given.
+    """Returns a connection to the store at `uri`, which must hold `spaces` if they are given.
 
     Raises:
-        StoreError: there is no store, its schema is of another version, or it was made for other spaces.
+        StoreError: there is no store, its schema has another version, or it holds other spaces.
     """
     db = connect(uri, options)
     migrations.check(uri, schemas.version_of(_schema(uri, db, "videos")))
@@ -75,7 +75,7 @@ def create(
     `encoders` maps space -> the spec that opens its encoder, which the store records.
 
     Raises:
-        StoreError: something else is there already, or the spaces cannot be stored.
+        StoreError: the folder holds something else, or the spaces cannot be stored.
     """
     if not all(spaces.get(table) for table in EMBEDDED) or set(spaces) - set(EMBEDDED):
         raise StoreError(
@@ -104,9 +104,12 @@ def create(
 
 
 def exists(uri: str, options: Options = None) -> bool:
-    """Returns whether a finished store, of any schema version, is at `uri`; raises StoreError if anything else is.
+    """Returns whether a complete store, of any schema version, is at `uri`.
 
-    An empty or missing folder and an interrupted creation are "not yet".
+    Returns False for a missing or empty folder and for an interrupted creation.
+
+    Raises:
+        StoreError: the folder holds something else.
     """
     path = local_path(uri)
     if path is not None and (not path.exists() or (path.is_dir() and not any(path.iterdir()))):
@@ -128,7 +131,7 @@ def local_path(uri: str) -> Path | None:
 
 
 def plain_http() -> bool:
-    """Returns whether the environment names a service of objects without TLS, which libraries refuse unless told."""
+    """Returns whether the environment names an object store without TLS, which libraries refuse by default."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     return endpoint.startswith("http://")
 
@@ -173,7 +176,7 @@ def _schema(uri: str, db: DBConnection, table: str) -> pa.Schema:
 
 
 def _schema_if_made(uri: str, db: DBConnection, table: str) -> pa.Schema | None:
-    """Returns the schema, or None where its creation was killed, or is under way, with only a folder there."""
+    """Returns the schema, or None for a bare folder, whose creation was killed or is under way."""
     try:
         return db.open_table(table).schema
     except (ValueError, RuntimeError) as error:

@@ -1,15 +1,15 @@
-"""The one error of the store: one line that says what was found, what was expected and what to do."""
+"""Errors of the store; the message is one line: what was found, what was expected and what to do."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class StoreError(ValueError):
-    """The store, or what was asked of it, cannot be used. The command line prints its one line and exits with 2."""
+    """The store or a request cannot be used. The command line prints the message and exits with code 2."""
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be written now, for a full disk or a lost connection; the rows may be right."""
+    """The store cannot be written now, because the disk is full or the connection is lost; the rows may be valid."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -20,7 +20,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Returns what LanceDB said in one line, without the paths of the machine that it was built on."""
+    """Returns LanceDB's message in one line, without paths of its build machine."""
     line = str(error).strip().splitlines()[0]
     for built in (", /home/", ", /root/", ", rust/", ", src/"):
         line = line.partition(built)[0]

@@ -1,6 +1,6 @@
 """Deterministic ids: the same content at the same place has the same id in every run, so commits can be repeated.
 
-Only `run_id` differs between calls: it names one job, sorts by time and tells when the job began.
+Only `run_id` differs between calls: it names one job, sorts by time and contains the job's start time.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _STAMP = "%Y%m%dT%H%M%S%f"  # 21 characters; sorts as text by time
 
 
 def video_id(source: str | Path | BinaryIO) -> str:
-    """Returns the id of a video: 32 hex digits of its content, whatever its name.
+    """Returns the id of a video: 32 hex digits, a hash of its content alone.
 
     Args:
         source: a local file, or a binary stream at its start (of an object store, say).
@@ -35,7 +35,7 @@ def video_id(source: str | Path | BinaryIO) -> str:
 
 
 def tombstone(video_id: str) -> str:
-    """Returns the id under which the ledger remembers a deleted video; it does not tell which one that was."""
+    """Returns the id of a deleted video's tombstone: a one-way hash of the video's id."""
     return hashlib.blake2b(video_id.encode(), digest_size=16, person=b"vclip deleted").hexdigest()
 
 
@@ -71,7 +71,7 @@ def run_id() -> str:
 
 
 def edit_id() -> str:
-    """Returns a new id for one correction by hand, as `run_id`: it sorts by time."""
+    """Returns a new id for one manual correction; like `run_id`, it sorts by time."""
     return run_id()
 
 

@@ -1,6 +1,6 @@
-"""What one video brings to the store, and how it becomes the rows of four tables.
+"""The rows of one video, and their conversion to Arrow tables of the store's schema.
 
-Everything that can be wrong with the values is found here, before anything is written.
+All values are checked here, before anything is written.
 """
 
 import json
@@ -29,9 +29,9 @@ Row = Mapping[str, Any]
 class VideoRows:
     """One video: its ledger row, and the rows of its clips, faces and voices as dicts of column -> value.
 
-    `video_id` and `run_id` need only stand in `video`; counts and times are filled in. Faces and voices carry
+    Only `video` needs `video_id` and `run_id`; counts and times are filled in. Faces and voices carry
     `vectors`: space -> (dim,) float32, one for every space of the store. `labels` of a clip and `funnel` of a video
-    are dicts; labels that have a column of their own go there.
+    are dicts; labels with a column of their own are stored there.
     """
 
     video: Row
@@ -41,15 +41,15 @@ class VideoRows:
 
 
 def tables_of(batch: Sequence[VideoRows], spaces: schemas.Spaces) -> dict[str, pa.Table]:
-    """Returns table -> rows of all videos of the batch, typed as the store's.
+    """Returns table -> rows of all videos of the batch, in the types of the store's schema.
 
     Args:
         batch: the videos, each once.
         spaces: table -> space -> dimension.
 
     Raises:
-        StoreError: a column is unknown, missing or mistyped, an id is doubled or dangling, a vector is of another
-            dimension or not finite; names the row.
+        StoreError: a column is unknown, missing or mistyped, an id is duplicate or dangling, a vector has another
+            dimension or is not finite; the message names the row.
     """
     rows: dict[str, list[dict]] = {"videos": [], "clips": [], "faces": [], "voices": []}
     for item in batch:

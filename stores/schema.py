@@ -1,15 +1,17 @@
 """The eight tables, column by column.
 
 Notable:
-- Every row carries the `run_id` of the job that wrote it; `runs` tells how that was made, and whether it still lives.
+- Every row carries the `run_id` of the job that wrote it; `runs` records the job's command and configuration, and
+  whether it still runs.
 - `videos` is the ledger: a row of `clips`, `faces` or `voices` counts only if `videos` names its video and its run.
-- A vector column is named `vector_<space>` in letters that SQL takes unquoted; the space's full name stands in the
-  column's metadata, which survives add, merge, delete and compaction (lancedb 0.40; see test_store_maintenance.py).
+- A vector column is named `vector_<space>` in characters that SQL accepts unquoted; the column's metadata holds the
+  full name of the space. It survives add, merge, delete and compaction (lancedb 0.40; see
+  test_store_maintenance.py).
 - Ids of tables that are merged into are declared primary keys. Without that, two processes that merge the same new
   id at once both insert it (measured: 124 rows for 120 ids).
-- Media are plain large_binary. Lance's blob encoding did not prove itself (pylance 14, 10k faces): compaction
-  rewrites blobs just the same (141 of 141 MB), and ordinary reads return descriptors instead of bytes. What bounds
-  the rewriting is the fragment size that `stores.maintenance.compact.compact` aims at.
+- Media are plain large_binary. Lance's blob encoding brought nothing (pylance 14, 10k faces): compaction
+  rewrites blobs as well (141 of 141 MB), and ordinary reads return descriptors instead of bytes. The target
+  fragment size of `stores.maintenance.compact.compact` bounds how much is rewritten.
 """
 
 import re
@@ -56,7 +58,7 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("n_faces", _i64),
         _need("n_voices", _i64),
         _need("created_at", _time),
-        _need("revision", _i64),  # of this row; who writes the next one must have seen this one
+        _need("revision", _i64),  # of this row; a writer of the next revision must have read this one
     ],
     "clips": [  # one visible person speaking
         _need("clip_id", _text),
@@ -139,9 +141,9 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _id("run_id"),
         _need("command", _text),  # JSON object: the job and its inputs
         _need("config", _text),  # JSON object: the resolved configuration
-        _need("summary", _text),  # JSON object: what it did; of one that did not end well, `ended_by`
+        _need("summary", _text),  # JSON object: what it did; `ended_by` if it failed or was killed
         _need("started_at", _time),
-        _need("heartbeat_at", _time),  # when it was last heard of
+        _need("heartbeat_at", _time),  # last sign of life
         pa.field("finished_at", _time),  # null while it runs
     ],
 }
@@ -188,7 +190,7 @@ def vector_column(space: str) -> str:
 
 
 def spaces_of(schema: pa.Schema) -> dict[str, int]:
-    """Returns the spaces that a table's schema holds vectors of, with their dimensions."""
+    """Returns space -> dimension of the vector columns in a table's schema."""
     marked = [field for field in schema if SPACE_KEY in (field.metadata or {})]
     return {field.metadata[SPACE_KEY].decode(): field.type.list_size for field in marked}
 
@@ -200,7 +202,7 @@ def encoders_of(schema: pa.Schema) -> dict[str, str]:
 
 
 def version_of(schema: pa.Schema) -> int | None:
-    """Returns the schema version that a table carries, or None if it is not a table of ours."""
+    """Returns the schema version that a table carries, or None if vclip did not create the table."""
     text = (schema.metadata or {}).get(VERSION_KEY, b"")
     return int(text) if text.isdigit() else None
 

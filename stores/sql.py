@@ -1,4 +1,4 @@
-"""Pieces of the SQL that LanceDB takes as filters."""
+"""Parts of SQL filters for LanceDB."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -8,14 +8,14 @@ _IN_LIST = 1000  # names to one list
 
 
 def rows_of(runs: Mapping[str, Sequence[str]]) -> str:
-    """Returns the SQL of the rows of these runs' (run_id ->) video_ids."""
+    """Returns the SQL filter of the rows of these videos: run_id -> video_ids."""
     return " OR ".join(
         f"(run_id = {quoted(run)} AND video_id IN ({', '.join(map(quoted, videos))}))" for run, videos in runs.items()
     )
 
 
 def in_lists(names: Iterable[str]) -> Iterator[str]:
-    """Yields the insides of SQL lists, of as many names each as a query takes well."""
+    """Yields the contents of SQL lists, with at most 1,000 quoted names each."""
     names = list(names)
     for start in range(0, len(names), _IN_LIST):
         yield ", ".join(map(quoted, names[start : start + _IN_LIST]))
@@ -27,11 +27,11 @@ def quoted(text: str) -> str:
 
 
 def explained(error: Exception, names: Sequence[str]) -> str:
-    """Returns what is wrong with a filter, of which LanceDB says it in its own way.
+    """Returns why LanceDB refused a filter, in words for the user.
 
     Args:
-        error: LanceDB's.
-        names: the table's columns.
+        error: the error that LanceDB raised.
+        names: the columns of the table.
     """
     text = reason(error)
     _, found, rest = text.partition("No field named ")
@@ -42,7 +42,7 @@ def explained(error: Exception, names: Sequence[str]) -> str:
 
 
 def check_brackets(table: str, where: str) -> None:
-    """Raises StoreError if brackets or quotes of a filter do not match: Lance ignores what follows a stray one."""
+    """Raises StoreError if brackets or quotes of a filter do not match; Lance ignores the text after a stray one."""
     depth, quote = 0, ""
     for character in where:
         if quote:
