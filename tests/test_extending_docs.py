@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.support import ROOT
-from vclip import Pairs
+from vclip import InputError, Pairs, evaluate
 from vclip.encoders import FaceEncoder, VoiceEncoder
 from vclip.tts import TTS
 
@@ -59,7 +59,14 @@ def test_the_association_method_is_evaluated():
         faces, voices = (rng.standard_normal((30, dim)).astype(np.float32) for dim in (12, 10))
         return Pairs(faces, rows, voices, rows, ids, ids, ids, np.full(30, ""))
 
-    assert 0 < _run("Projection")["auc"](pairs(0), pairs(100)) < 1
+    names = _run("Projection")
+    assert 0 < names["auc"](pairs(0), pairs(100)) < 1
+    model = names["Projection"](pairs(0))
+    assert evaluate(model, pairs(100)).warning is None
+    with pytest.raises(InputError, match="was in the model's training"):
+        evaluate(model, pairs(0))
+    model.seen = np.zeros(0, np.int64)  # as the page says of an empty `seen`
+    assert evaluate(model, pairs(100)).warning
 
 
 def test_the_conformance_suite_takes_two_lines():
