@@ -1,6 +1,6 @@
 """A checkpoint is a folder: `model.safetensors`, `config.json`, `metrics.json`, `README.md`; no pickle.
 
-`config.json` holds what rebuilds the model and how it was made; `metrics.json` what was measured on it.
+`config.json` holds what is needed to rebuild the model, and how it was made; `metrics.json` holds its measurements.
 """
 
 import hashlib
@@ -37,20 +37,20 @@ def save(
     metrics: Mapping[str, Any],
     about: str,
 ) -> Path:
-    """Writes a checkpoint folder in one step: a reader finds the old one or the new one, never a half.
+    """Writes a checkpoint folder in one step and returns it: a reader finds the old one or the new one, never a part.
 
-    Where anything fails the old one stays. Only between two renames is there, for an instant, none.
+    Where writing fails, the old checkpoint stays. For an instant between two renames there is none.
 
     Args:
-        folder: where to; an existing checkpoint is replaced.
-        kind: what it is, as in "association"; `load` insists on it.
+        folder: the folder to write; an existing checkpoint of the same kind is replaced.
+        kind: the kind of model, as in "association"; `load` requires it.
         tensors: the weights.
-        config: JSON-ready; must suffice to rebuild the model.
+        config: JSON-ready; all that is needed to rebuild the model.
         metrics: JSON-ready measurements.
-        about: one paragraph for its README.
+        about: one paragraph for the checkpoint's README.
 
     Raises:
-        InputError: the folder holds something else than a checkpoint of this kind.
+        InputError: the folder holds anything but a checkpoint of this kind.
     """
     folder = Path(folder)
     check_free(folder, kind)
@@ -79,10 +79,7 @@ def save(
 
 
 def check_free(folder: str | Path, kind: str) -> None:
-    """Raises InputError unless `save` may put a checkpoint there: it replaces its folder as a whole.
-
-    So nothing is replaced but an empty folder or a checkpoint of the same kind.
-    """
+    """Raises InputError unless the folder is new, empty or a checkpoint of this kind, which `save` replaces."""
     folder = Path(folder)
     if folder.is_file():
         raise InputError(
@@ -102,7 +99,7 @@ def check_free(folder: str | Path, kind: str) -> None:
 
 
 def digest(folder: str | Path) -> str:
-    """Returns the SHA-256 of a checkpoint's weights, by which provenance names it."""
+    """Returns the SHA-256 of a checkpoint's weights, which identifies the model in provenance records."""
     with open(Path(folder) / "model.safetensors", "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -111,7 +108,7 @@ def load(folder: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
     """Returns the tensors, the config and the metrics of a checkpoint folder.
 
     Raises:
-        InputError: not a checkpoint, or one of another kind.
+        InputError: the folder is no checkpoint, is damaged or is of another kind.
     """
     folder = Path(folder)
     missing = [name for name in ("model.safetensors", "config.json") if not (folder / name).is_file()]
@@ -134,7 +131,7 @@ def load(folder: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
 
 
 def load_weights(folder: str | Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Puts the weights of a checkpoint into a model that was built for them.
+    """Loads the weights of a checkpoint into a model of the same shape.
 
     Raises:
         InputError: a weight is missing, unknown or of another shape; names the first few.
@@ -157,14 +154,14 @@ def load_weights(folder: str | Path, model: nn.Module, tensors: Mapping[str, Ten
 
 
 def encoders_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """Returns space -> the spec that opens its encoder, of a checkpoint's config; empty where none are recorded."""
+    """Returns the encoders that a checkpoint's config records, space -> spec; empty where it records none."""
     made_by = config.get("made_by")
     found = made_by.get("encoders") if isinstance(made_by, dict) else None
     return dict(found) if isinstance(found, dict) else {}
 
 
 def with_encoders(encoders: Mapping[str, str], made_by: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns what a checkpoint records of its making, with the encoders that the model knew of unless given anew.
+    """Returns the `made_by` record of a checkpoint, with the model's encoders where `made_by` has none.
 
     Args:
         encoders: space -> the spec that opens its encoder.
@@ -175,7 +172,7 @@ def with_encoders(encoders: Mapping[str, str], made_by: Mapping[str, Any] | None
 
 @contextmanager
 def as_it_was(folder: str | Path) -> Iterator[None]:
-    """Around the making of a model from what `load` gave: raises InputError where other code wrote it."""
+    """Raises InputError where rebuilding a model from `load` fails because other code wrote the checkpoint."""
     try:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -1,12 +1,12 @@
-"""The errors that are the user's to mend: one line each, with what was found, what was expected, what to do."""
+"""Errors that the user can correct: one line each, with what was found, what was expected and what to do."""
 
 
 class InputError(ValueError):
-    """Something that the user gave cannot be used. The command line prints its one line and exits with 2."""
+    """An input of the user cannot be used. The command line prints the one-line message and exits with 2."""
 
 
 class SpaceError(InputError):
-    """Vectors of two embedding spaces met."""
+    """Vectors of two different embedding spaces were mixed."""
 
     def __init__(self, found: str, expected: str, where: str):
         super().__init__(

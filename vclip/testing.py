@@ -6,7 +6,7 @@
         spec = "mine"                              # or python:my_package.module:Factory
 
 The suites open the plugin by its spec, as the pipelines do, and import neither pytest nor any weights. Tolerances:
-float32 sums in another order differ by some 1e-6; 1e-4 is what the toolkit calls the same vector.
+float32 sums in another order differ by about 1e-6; vectors within 1e-4 count as equal throughout the toolkit.
 """
 
 import functools
@@ -28,7 +28,7 @@ TEXT = "The old man walked along the river, and nobody knew his name."
 
 
 def crops(count: int, seed: int = 0) -> list[np.ndarray]:
-    """Returns face crops (side, side, 3) uint8 RGB of several sizes: smooth noise, each of another picture."""
+    """Returns face crops (side, side, 3) uint8 RGB of several sizes: smooth noise, different in each crop."""
     rng, made = np.random.default_rng(seed), []
     for number in range(count):
         side = (48, 96, 150, 256)[number % 4]
@@ -56,7 +56,7 @@ def utterances(count: int, sample_rate_hz: int, seed: int = 0) -> list[np.ndarra
 
 
 class _EncoderSuite:
-    """What face and voice encoders have in common."""
+    """The tests that face and voice encoders share."""
 
     spec: ClassVar[str] = ""
     registry: ClassVar[Registry[Any]]
@@ -124,7 +124,7 @@ class _EncoderSuite:
 
 
 class FaceEncoderSuite(_EncoderSuite):
-    """What every face encoder must do; set `spec`."""
+    """The tests of a face encoder; set `spec`."""
 
     registry = FACE_ENCODERS
 
@@ -145,7 +145,7 @@ class FaceEncoderSuite(_EncoderSuite):
 
 
 class VoiceEncoderSuite(_EncoderSuite):
-    """What every voice encoder must do; set `spec`."""
+    """The tests of a voice encoder; set `spec`."""
 
     registry = VOICE_ENCODERS
 
@@ -160,8 +160,8 @@ class VoiceEncoderSuite(_EncoderSuite):
         assert isinstance(encoder.sample_rate_hz, int)
         assert 8_000 <= encoder.sample_rate_hz <= 48_000
 
-    def test_what_is_no_speech_is_an_error_or_a_vector(self) -> None:
-        """Silence, nothing and NaN raise InputError or give unit vectors: NaN would poison a store."""
+    def test_input_without_speech_is_an_error_or_a_vector(self) -> None:
+        """Silence, no samples and NaN raise InputError or give finite vectors: NaN would spoil a store."""
         rate = self.encoder.sample_rate_hz
         for samples in (np.zeros(rate), np.zeros(0), np.full(rate, np.nan)):
             try:
@@ -172,11 +172,11 @@ class VoiceEncoderSuite(_EncoderSuite):
 
 
 class TTSSuite:
-    """What every TTS backend must do; set `spec`, and `text` where it does not speak English."""
+    """The tests of a TTS backend; set `spec`, and `text` where the backend does not speak English."""
 
     spec: ClassVar[str] = ""
     text: ClassVar[str] = TEXT
-    shortest_s: ClassVar[float] = 0.2  # that `text` may take
+    shortest_s: ClassVar[float] = 0.2  # limits of the duration of `text`
     longest_s: ClassVar[float] = 30.0
 
     @property
