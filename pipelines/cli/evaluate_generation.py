@@ -23,6 +23,12 @@ def evaluate_generation(
     people: Annotated[int, typer.Option(min=2, help="People of the store to evaluate on, at most.")] = 100,
     voices: Annotated[int, typer.Option("-k", "--voices", min=1, help="Voices of each system per face.")] = 3,
     where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"split = 'test'\".")] = None,
+    face_space: Annotated[
+        str | None, typer.Option(help="Space of the face vectors, if the store has several and no model is given.")
+    ] = None,
+    voice_space: Annotated[
+        str | None, typer.Option(help="Space of the voice vectors, if the store has several and no model is given.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for generation.json and generation.png.")
     ] = None,
@@ -45,7 +51,9 @@ def evaluate_generation(
     from pipelines.generation.evaluate import evaluate_generation
 
     resolved = config_of(config, set, "generate", "train")
-    result = evaluate_generation(store, speakers, resolved, model, evaluator, people, voices, where, out)
+    result = evaluate_generation(
+        store, speakers, resolved, model, evaluator, people, voices, where, out, face_space, voice_space
+    )
     if as_json:
         print_json(result)
     else:
@@ -65,3 +73,5 @@ def _print(result: "GenerationEvaluation") -> None:
     ]
     print_table("", ("difference, the same people", "f2v", "log-likelihood"), differences)
     print_line(f"below each figure: its 95 % interval, from {result.draws} draws of people")
+    if result.warning:
+        print_line(f"WARNING: {result.warning}")

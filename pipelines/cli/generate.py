@@ -26,6 +26,12 @@ def fit_speakers(
         str | None,
         typer.Option("--record", help="With --tts: a store whose table `speakers` receives the known speakers."),
     ] = None,
+    face_space: Annotated[
+        str | None, typer.Option(help="Space of the face vectors, if the store has several.")
+    ] = None,
+    voice_space: Annotated[
+        str | None, typer.Option(help="Space of the voice vectors, if the store has several.")
+    ] = None,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
@@ -38,11 +44,9 @@ def fit_speakers(
     """
     from pipelines.generation.fit_speakers import fit_speakers
 
-    print_result(
-        fit_speakers(out, config_of(config, set, "encoders.voice", "speakers"), speech, store, tts, record),
-        as_json,
-        f"speaker generator {out}",
-    )
+    resolved = config_of(config, set, "encoders.voice", "speakers")
+    metrics = fit_speakers(out, resolved, speech, store, tts, record, face_space, voice_space)
+    print_result(metrics, as_json, f"speaker generator {out}")
 
 
 @app.command()

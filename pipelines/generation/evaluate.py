@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.association.evaluate import open_model
-from pipelines.association.train import read_pairs
+from pipelines.association.evaluate import open_model, store_pairs
+from pipelines.association.train import pair_spaces, read_pairs
 from pipelines.config import Config
 from pipelines.generation.distill import SENTENCES
 from pipelines.generation.session import check_evaluator, check_speaker_space, load_speakers
 from pipelines.progress import say, step
 from stores import Store
-from vclip.association.base import Association
+from vclip.association.base import Association, training_people, warning_of
 from vclip.association.metrics import draw_people
 from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.pairs import Pairs, mean_direction
@@ -52,6 +52,7 @@ class GenerationEvaluation:
     systems: list[dict[str, Any]]  # system, reference, and each measure's value, low and high
     differences: dict[str, dict[str, Any]]  # "a - b" -> each measure's value, low and high
     made_by: dict[str, Any]  # store, models and settings
+    warning: str | None = None  # where it is unknown whom the given models were trained on
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Trial:
     evaluator: Association  # evaluates them
     judged: Pairs  # people whom neither was trained on
     others: Pairs  # people to fit the direct mapping to: neither judged nor known to the evaluator
+    warning: str | None = None  # where it is unknown whom the given models were trained on
 
 
 def evaluate_generation(
@@ -74,6 +76,8 @@ def evaluate_generation(
     voices: int = 3,
     where: str | None = None,
     out: Path | None = None,
+    face_space: str | None = None,
+    voice_space: str | None = None,
 ) -> GenerationEvaluation:
     """Returns the measures of all systems, and writes them with a chart to `out` if given.
 
@@ -87,6 +91,8 @@ def evaluate_generation(
         voices: of each system for each person.
         where: SQL filter over clips.
         out: gets generation.json and generation.png.
+        face_space, voice_space: the spaces to train models in; None where the store has one of a kind. Given models
+            have their own.
 
     Raises:
         InputError, StoreError: a model is missing or evaluates itself, nobody is left to judge, or encoders differ.
@@ -95,13 +101,17 @@ def evaluate_generation(
     tts = open_tts(config.generate.tts)
     check_speaker_space(generator, tts.space, tts.name)
     store = Store.open(store_uri)
-    pairs = read_pairs(store, where)
     if model_folder and evaluator_folder:
-        trial = _given(pairs, model_folder, evaluator_folder, config, people)
+        if face_space or voice_space:
+            raise InputError(
+                "evaluate-generation: found --face-space or --voice-space with --model, which has its own"
+            )
+        trial = _given(store_uri, where, model_folder, evaluator_folder, config, people)
     elif model_folder or evaluator_folder:
         raise InputError("evaluate-generation: found one of --model and --evaluator, expected both or neither")
     else:
-        trial = _trained(pairs, (store.face_space, store.voice_space), config, people)
+        spaces = pair_spaces(store, face_space, voice_space)
+        trial = _trained(read_pairs(store, where, spaces=spaces), spaces, config, people)
     chosen = _choose(trial, generator, signature, config, voices)
     measured = _measure(trial, chosen, tts, config)
 
@@ -128,21 +138,27 @@ def evaluate_generation(
             "evaluator": str(evaluator_folder) if evaluator_folder else "trained here, on other people",
             "generate": config.generate.model_dump(),
         },
+        warning=trial.warning,
     )
     if out:
         _write(out, result)
     return result
 
 
-def _given(pairs: Pairs, model_folder: Path, evaluator_folder: Path, config: Config, people: int) -> Trial:
+def _given(
+    store_uri: str, where: str | None, model_folder: Path, evaluator_folder: Path, config: Config, people: int
+) -> Trial:
     """Returns the trial of two given models, on people whom neither was trained on."""
     model, evaluator = open_model(model_folder, config), open_model(evaluator_folder, config)
     check_evaluator(evaluator, evaluator_folder, model, model_folder)
-    known = pairs.seen_in(np.union1d(model.seen, evaluator.seen))
+    pairs = store_pairs(model, store_uri, where)
+    seen = training_people(evaluator)
+    known = pairs.seen_in(np.union1d(training_people(model), seen))
     if known.all():
         raise InputError(f"everyone in the store had a part in the training of {model_folder} or {evaluator_folder}")
     judged = _some(pairs, ~known, people, config.generate.seed)
-    return Trial(model, evaluator, pairs.select(judged), pairs.select(~judged & ~pairs.seen_in(evaluator.seen)))
+    others = pairs.select(~judged & ~pairs.seen_in(seen))
+    return Trial(model, evaluator, pairs.select(judged), others, warning_of(model, evaluator))
 
 
 def _trained(pairs: Pairs, spaces: tuple[str, str], config: Config, people: int) -> Trial:

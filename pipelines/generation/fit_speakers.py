@@ -30,6 +30,8 @@ def fit_speakers(
     store_uri: str | None = None,
     tts: str | None = None,
     record: str | None = None,
+    face_space: str | None = None,
+    voice_space: str | None = None,
 ) -> dict[str, Any]:
     """Fits the speaker generator to known speakers; writes `out`/generator and returns its metrics.
 
@@ -40,11 +42,15 @@ def fit_speakers(
         store_uri: or a store, whose own voices are the speakers,
         tts: or a TTS, whose known speakers they are. Exactly one of the three.
         record: a store whose table `speakers` receives the known speakers of the TTS.
+        face_space, voice_space: of the vectors of `store_uri`; None where it has one of a kind. The voices become the
+            speakers; faces help to find who is who where clips name nobody.
 
     Raises:
         InputError, StoreError: none or several are given, nothing readable in them, or too few speakers; `record`
             without `tts`, or not a store.
     """
+    if (face_space or voice_space) and not store_uri:
+        raise InputError("fit-speakers: found --face-space or --voice-space without --store; they choose its vectors")
     if record and not tts:
         raise InputError("fit-speakers: found --record without --tts; a store records the known speakers of a TTS")
     recording = Store.open(record) if record else None
@@ -56,7 +62,7 @@ def fit_speakers(
         bank = bank_of_folder(speech, config)
         encoders = {bank.space: VOICE_ENCODERS.record(config.encoders.voice)}
     elif store_uri:
-        bank = bank_of_store(store_uri)
+        bank = bank_of_store(store_uri, face_space, voice_space)
         encoders = {space: spec for space, spec in Store.open(store_uri).encoders.items() if space == bank.space}
     else:
         bank, encoders = open_tts(tts or "").known_speakers(TTS_SPEAKERS), {}
@@ -90,15 +96,24 @@ def record_speakers(store: Store, tts: str, bank: SpeakerBank) -> None:
     say(f"store {store.uri}: recorded {len(bank)} speakers of {tts}")
 
 
-def bank_of_store(uri: str) -> SpeakerBank:
-    """Returns the people of a store as known speakers, each the mean of their segments."""
-    from pipelines.association.train import read_pairs
+def bank_of_store(uri: str, face_space: str | None = None, voice_space: str | None = None) -> SpeakerBank:
+    """Returns the people of a store as known speakers, each the mean of their segments.
+
+    Args:
+        uri: the store.
+        face_space, voice_space: the spaces to read; None where the store has one of a kind.
+
+    Raises:
+        InputError, StoreError: no store, no pairs, or a space must be named.
+    """
+    from pipelines.association.train import pair_spaces, read_pairs
 
     store = Store.open(uri)
-    pairs = read_pairs(store)
+    spaces = pair_spaces(store, face_space, voice_space)
+    pairs = read_pairs(store, spaces=spaces)
     gender = dict(zip(pairs.identity, pairs.gender, strict=True))
     speaker = pairs.identity[pairs.voice_clip].tolist()
-    return bank_of_utterances(store.voice_space, speaker, pairs.voices, [gender[name] for name in speaker])
+    return bank_of_utterances(spaces[1], speaker, pairs.voices, [gender[name] for name in speaker])
 
 
 def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:

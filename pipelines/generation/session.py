@@ -19,7 +19,7 @@ from pipelines.generation.voices import VoiceChooser
 from pipelines.progress import say
 from stores import Store
 from vclip import __version__, checkpoint
-from vclip.association.base import Association
+from vclip.association.base import Association, training_people
 from vclip.association.methods import load as load_association
 from vclip.errors import InputError, SpaceError
 from vclip.speakers.generator import SpeakerGenerator
@@ -94,7 +94,7 @@ def check_evaluator(evaluator: Association, folder: Path, model: Association, mo
         raise SpaceError(found, expected, f"evaluator {folder}")
     if checkpoint.digest(folder) == checkpoint.digest(model_folder):
         raise InputError(f"--evaluator {folder}: found the model itself, expected another to judge it")
-    if np.isin(evaluator.seen, model.seen).any():
+    if np.isin(training_people(evaluator), training_people(model)).any():
         say(f"evaluator {folder}: was trained on some of the same people as {model_folder}")
 
 

@@ -11,10 +11,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -100,6 +101,12 @@ class LoopConfig(Settings):
     seed: int = Field(default=0, ge=0)
     device: str = Field(default="", pattern=r"^(|cpu|cuda(:\d+)?|mps)$", description="empty: a GPU if there is one")
     precision: str = Field(default="float32", pattern="^(float32|bf16)$", description="of a step's matrix products")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_old_keys(cls, values: Any) -> Any:
+        """Drops `compile`, an option of older versions that stands in configurations that users have."""
+        return {k: v for k, v in values.items() if k != "compile"} if isinstance(values, dict) else values
 
 
 @dataclass

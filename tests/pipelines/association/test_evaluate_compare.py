@@ -410,3 +410,11 @@ def test_a_store_of_two_face_spaces_is_trained_on_and_evaluated_in_one(vclip, tm
     assert AssociationModel.load(tmp_path / "m").face_space == "made-up/faces"
     result = _json(vclip("evaluate", "--store", tmp_path / "test", "--model", tmp_path / "m", "--json"))
     assert result["people"] == 20
+    fitted = ("fit-speakers", "--store", tmp_path / "train")
+    said = vclip(*fitted, "--out", tmp_path / "none")
+    assert said.code == 2
+    assert "name one of these with --face-space" in said.err
+    said = vclip(*fitted, "--out", tmp_path / "speakers", "--face-space", "made-up/faces")
+    assert said.code == 0, said.err
+    said = vclip("fit-speakers", "--tts", "morph", "--out", tmp_path / "no", "--voice-space", "made-up/voices")
+    assert "found --face-space or --voice-space without --store" in said.err

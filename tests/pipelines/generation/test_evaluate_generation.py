@@ -56,6 +56,15 @@ def test_given_models_judge_whom_they_have_not_seen_and_never_themselves(asked, 
         ("--model", model, "--evaluator", tmp_path / "other"): "ecapa/192",
         ("--model", model, "--evaluator", tmp_path / "judge"): "everyone in the store had a part in the training",
         ("--people", 20): "expected at least 28",
+        ("--face-space", "elsewhere"): "name one of these with --face-space",
+        (
+            "--model",
+            model,
+            "--evaluator",
+            tmp_path / "judge",
+            "--voice-space",
+            "v",
+        ): "with --model, which has its own",
     }
     for more, expected in cases.items():
         said = vclip("evaluate-generation", *asked, *more, "--out", tmp_path / "out")

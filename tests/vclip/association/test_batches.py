@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from vclip.association.loop import Batches
+from vclip.association.training import TrainConfig
+from vclip.config import load
 
 
 @pytest.fixture
@@ -58,3 +60,8 @@ def test_only_the_people_among_whom_it_may_draw_take_part(pairs):
     faces, voices = batches.at(4)
     assert set(pairs.identity[pairs.face_clip[faces[:, 0]]]) == set(pairs.identity[among])
     assert among[pairs.voice_clip[voices]].all()
+
+
+def test_a_configuration_of_an_older_version_still_opens(tmp_path):
+    (tmp_path / "old.yaml").write_text("compile: true\nmax_steps: 7\n")
+    assert load(TrainConfig, tmp_path / "old.yaml") == TrainConfig(max_steps=7)

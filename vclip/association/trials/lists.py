@@ -24,8 +24,8 @@ import numpy as np
 from vclip.association.trials.plain_pickle import load_plain_pickle
 from vclip.errors import InputError
 
-SOUNDS = (".wav", ".m4a", ".flac", ".mp3", ".ogg")
-PICTURES = (".jpg", ".jpeg", ".png")
+AUDIO = (".wav", ".m4a", ".flac", ".mp3", ".ogg")
+IMAGES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ def _read_text(path: str | Path, names: Mapping[str, str]) -> TrialList:
         with opened(path, "rt", encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 voice, face = words if len(words := line.split()) == 2 else ("", "")
-                if voice.lower().endswith(PICTURES):
+                if voice.lower().endswith(IMAGES):
                     voice, face = face, voice
-                if not (voice.lower().endswith(SOUNDS) and face.lower().endswith(PICTURES)):
+                if not (voice.lower().endswith(AUDIO) and face.lower().endswith(IMAGES)):
                     found = line.strip()[:80]
-                    raise InputError(f"{path}, line {number}: found '{found}', expected a sound and a picture")
+                    raise InputError(f"{path}, line {number}: found '{found}', expected an audio file and an image")
                 rows.append((voices.row(voice), faces.row(face)))
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise InputError(f"{path}: cannot read this list of trials ({error})") from None

@@ -75,7 +75,7 @@ def test_the_same_list_in_other_writing(files, kind):
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ("id1/v/1.wav Ann_A/1.jpg\nnonsense\n", "line 2: found 'nonsense', expected a sound and a picture"),
+        ("id1/v/1.wav Ann_A/1.jpg\nnonsense\n", "line 2: found 'nonsense', expected an audio file and an image"),
         ("a.wav b.wav\n", "line 1"),
         ("a.wav b.jpg c.jpg\n", "line 1"),
         ("\n", "line 1: found ''"),
