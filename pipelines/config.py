@@ -125,7 +125,7 @@ def preset(given: str | Path | None) -> Path | None:
     if Path(given).name == str(given) and shipped.is_file():
         return shipped
     names = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
-    raise InputError(f"configuration {given}: found no such YAML file; expected one, or a preset: {names}")
+    raise InputError(f"configuration {given}: no such file; expected a YAML file, or a preset: {names}")
 
 
 def _leaves(model: type[BaseModel], prefix: str = "") -> list[str]:

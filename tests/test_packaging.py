@@ -23,6 +23,7 @@ OWN = {"vclip", "stores", "pipelines"}
 OPTIONAL = {"vclip": EXTRAS["vits"] + EXTRAS["piper"], "pipelines": ["umap-learn"], "stores": []}
 # Modules that the metadata of their distribution does not list, or that come with another one.
 PROVIDERS = {"dlib": ["dlib-bin"], "umap": ["umap-learn"], "starlette": ["fastapi"], "markupsafe": ["jinja2"]}
+PROVIDERS |= {"lance_namespace": ["pylance"]}
 
 
 def _names(requirements):
@@ -64,7 +65,7 @@ def test_every_data_file_is_in_the_wheel():
         for path in (ROOT / package).rglob("*"):
             name = str(path.relative_to(ROOT / package))
             if path.is_file() and path.suffix not in (".py", ".pyc"):
-                assert any(fnmatch.fnmatch(name, pattern) for pattern in patterns[package]), path
+                assert any(fnmatch.fnmatch(name, pattern) for pattern in patterns.get(package, [])), path
 
 
 def test_every_package_of_the_tree_is_one_for_setuptools():

@@ -57,7 +57,7 @@ def test_photos_are_limited_in_size_and_must_show_a_face(page):
     for content in (b"", b"no picture"):
         found = page.ask("/api/photo", "POST", content, page.token)
         assert found.status == 400
-        assert "not a picture" in found.json["error"]
+        assert "not an image" in found.json["error"]
 
 
 def test_who_hears_is_loopback_unless_told():
