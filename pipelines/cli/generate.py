@@ -8,7 +8,7 @@ import typer
 from pipelines.cli.app import ConfigFile, Json, Model, Overrides, Speakers, app, config_of
 from pipelines.cli.output import print_json, print_line, print_result
 
-DISTILL = ("signature", "encoders.voice", "generate.tts", "batch.task_cpus")  # keys of the configuration
+DISTILL = ("signature", "encoders.voice", "generate.tts", "batch.task_cpus", "remote")  # keys of the configuration
 GENERATE = ("generate", "encoders.face", "extraction.tracks.detector", "batch", "remote")
 
 
@@ -63,7 +63,8 @@ def distill(
     """
     from pipelines.generation.distill import distill
 
-    print_result(distill(speakers, out, config_of(config, set, *DISTILL)), as_json, f"TTS signature {out}")
+    metrics = distill(speakers, out, config_of(config, set, *DISTILL)).to_json()
+    print_result(metrics, as_json, f"TTS signature {out}")
 
 
 @app.command()

@@ -1,13 +1,16 @@
-"""`vclip distill`: many speakers speak, on Ray, and a network learns what the TTS makes of their vectors.
+"""`vclip distill`: measures the voices that a TTS makes of speaker vectors, on Ray, and fits a signature to them.
 
-What was heard of them is kept beside the signature, in `heard.npz`, as it comes: a job that was killed goes on, and
-another fit, or one of more speakers, asks nobody to speak again.
+speaker vectors -> speech and its mean voice embedding (tasks) -> heard.npz -> signature (driver)
+
+The measured voices are cached beside the signature, in `heard.npz`, while they arrive. A killed job resumes from
+there, and a fit with other settings or more speakers synthesises only what is missing.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,9 +25,10 @@ from pipelines.cluster.tasks import Work, run_tasks
 from pipelines.config import Config
 from pipelines.generation.session import check_speaker_space
 from pipelines.progress import say, step
+from pipelines.wording import count
 from vclip import checkpoint
 from vclip.audio import prepare_speech
-from vclip.encoders import VOICE_ENCODERS, VoiceEncoder, open_voice_encoder
+from vclip.encoders import VOICE_ENCODERS, open_voice_encoder
 from vclip.errors import InputError
 from vclip.files import whole_file
 from vclip.speakers.generator import SpeakerGenerator
@@ -33,12 +37,12 @@ from vclip.tts import TTS
 from vclip.tts.base import PredictsVoices
 
 TASK_SPEAKERS = 16
-TASKS_A_CPU = 4  # at least, so that the last ones end together
-KEEP_EVERY_S = 30.0
-MOST_FAILED = 0.1  # of the speakers
+TASKS_PER_CPU = 4  # at least, so that the last tasks end together
+SAVE_EVERY_S = 30.0
+MAX_FAILED = 0.1  # of the speakers
 PREDICTED_AT_ONCE = 2000
 
-# Everyday sentences that between them hold most sounds of English, for what a TTS makes of a speaker.
+# Everyday sentences that together contain most phonemes of English. The voice of a speaker is measured on them.
 SENTENCES = (
     "Please call Stella and ask her to bring these things with her from the store.",
     "The birch canoe slid on the smooth planks while the boy watched from the shore.",
@@ -53,18 +57,41 @@ SENTENCES = (
 OpenTTS = Callable[[str], TTS]
 
 
-def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip.tts.open_tts) -> dict[str, Any]:
-    """Speaks with many speakers, learns what comes out, and writes `out`/signature; returns its metrics.
+@dataclass(frozen=True)
+class Distilled:
+    """The metrics of a signature, measured on speakers that were held out (see `fit_signature`)."""
+
+    speakers: int  # whose voices were measured
+    held_out_speakers: int
+    cosine_held_out: float  # of the predicted and the measured voice
+    cosine_mean_voice: float  # of the mean voice and the measured one
+    best_epoch: int
+    predicted_speakers: int  # whose voices the TTS predicted
+    cosine_identity: float | None = (
+        None  # of the speaker vector itself and the measured voice, where spaces are equal
+    )
+    gap_closed: float | None = None  # between `cosine_identity` and 1, by the signature
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the metrics that were measured, as metrics.json holds them."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip.tts.open_tts) -> Distilled:
+    """Measures the voices of many speaker vectors, fits the signature to them and writes it to `out`/signature.
 
     Args:
-        speakers: a folder with the generator.
-        out: the folder to write, often the same.
-        config: its sections `signature`, `generate.tts`, `encoders.voice` and `batch.task_cpus`.
+        speakers: a folder with a speaker generator.
+        out: the folder to write; may be the same.
+        config: its sections `signature`, `generate.tts`, `encoders.voice`, `batch.task_cpus` and `remote`.
         open_tts: opens the TTS that `generate.tts` names, here and in the workers.
 
+    Returns:
+        The metrics of the signature.
+
     Raises:
-        InputError: no generator in `speakers`, its space is not the one that the TTS takes, or the TTS fails for many
-            of them. What was heard stays.
+        InputError: `speakers` has no generator, the generator's space is not the speaker space of the TTS, or the TTS
+            fails for more than a tenth of the speakers. The voices measured so far remain in `heard.npz`.
     """
     out = Path(out)
     checkpoint.check_free(out / "signature", KIND)
@@ -76,14 +103,17 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
     check_speaker_space(generator, tts.space, tts.name)
     encoder = open_voice_encoder(config.encoders.voice)
     sentences = SENTENCES[: settings.sentences]
-    # At most half are known speakers: retrieval will ask about drawn ones only.
+    # At most half are known speakers, because a search predicts the voices of drawn ones only.
     shuffled = np.random.default_rng(settings.seed).permutation(generator.bank.vectors)
     known = shuffled[: settings.speakers // 2]
     vectors = np.concatenate([known, generator.sample(settings.speakers - len(known), settings.seed)])
-    heard = Heard(out / "heard.npz", {"tts": {tts.name: dict(tts.made_of)}, "by": encoder.space, "said": sentences})
-    work = partial(_open_speaking, config.generate.tts, config.encoders.voice, sentences, open_tts)
+    # The keys of `settings` are part of the hashes in heard.npz: renaming one would discard the measured voices.
+    measured = MeasuredVoices(
+        out / "heard.npz", {"tts": {tts.name: dict(tts.made_of)}, "by": encoder.space, "said": sentences}
+    )
+    work = partial(_open_measurement, config.generate.tts, config.encoders.voice, sentences, open_tts)
     tracebacks = Tracebacks(str(out), config.remote)
-    vectors, voices = _speak(vectors, heard, work, config.batch.task_cpus, tracebacks)
+    vectors, voices = _measure_voices(vectors, measured, work, config.batch.task_cpus, tracebacks)
     predicted = predicted_voices(tts, encoder.space, generator, settings)
     with step("fit signature", settings.max_epochs, "epochs") as progress:
         signature, metrics = fit_signature(
@@ -93,116 +123,134 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
     encoders = {encoder.space: VOICE_ENCODERS.record(config.encoders.voice)}
     made_by = {"encoders": encoders, "config": config.model_dump(), "speakers": str(speakers)}
     signature.save(out / "signature", metrics, made_by)
-    return metrics
-
-
-def _mean_voice(tts: TTS, encoder: VoiceEncoder, speaker: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
-    """Returns the mean embedding (dim,) of what a TTS says with one speaker vector."""
-    spoken = (tts.synthesize(text, speaker) for text in sentences)
-    waves = [prepare_speech(wave, tts.sample_rate_hz, encoder.sample_rate_hz) for wave in spoken]
-    return encoder.embed(waves).mean(axis=0)
+    return Distilled(**metrics)
 
 
 def predicted_voices(
     tts: TTS, voice_space: str, generator: SpeakerGenerator, settings: SignatureConfig
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns drawn speakers (m, dim) and the voices (m, d_out) that a TTS predicts for them; None if it cannot."""
+    """Returns drawn speakers and the voices that a TTS predicts for them without synthesising speech.
+
+    Args:
+        tts: the TTS.
+        voice_space: the space that the voices must be in.
+        generator: draws the speakers.
+        settings: `predicted` is the number of speakers; 0 for none.
+
+    Returns:
+        Speaker vectors (m, d_in) and voices (m, d_out), both float32 of unit norm; None where the TTS predicts no
+        voices in this space.
+    """
     if not settings.predicted or not isinstance(tts, PredictsVoices) or tts.predicted_space != voice_space:
         return None
     drawn = generator.sample(settings.predicted, settings.seed + 1)
-    told = []
+    voices = []
     with step("predict", len(drawn), "speakers") as progress:
         for part in np.array_split(drawn, max(1, len(drawn) // PREDICTED_AT_ONCE)):
-            told.append(tts.predict_voices(part))
+            voices.append(tts.predict_voices(part))
             progress.advance(len(part))
-    return drawn, np.concatenate(told)
+    return drawn, np.concatenate(voices)
 
 
-class Heard:
-    """The mean voices of speakers who have spoken, in a file.
+class MeasuredVoices:
+    """A file of the mean voices of speakers, by a hash of everything that decides them.
 
     Args:
-        path: of the file.
-        how: what decides the voices, but for the speaker: those of another TTS or of other sentences are others.
+        path: the file; read where it exists.
+        settings: the TTS, the encoder and the sentences. With other settings the same speakers have other hashes.
+
+    Raises:
+        InputError: the file is damaged.
     """
 
-    def __init__(self, path: Path, how: dict[str, Any]):
-        self._path, self._how, self._kept_s = path, json.dumps(how, sort_keys=True).encode(), time.monotonic()
+    def __init__(self, path: Path, settings: Mapping[str, Any]):
+        self._path, self._settings = path, json.dumps(settings, sort_keys=True).encode()
+        self._saved_s = time.monotonic()
         self._voices: dict[str, np.ndarray] = {}
         if path.is_file():
             try:
                 with np.load(path, allow_pickle=False) as file:
                     self._voices = dict(zip(file["of"].tolist(), file["voices"], strict=True))
             except (OSError, ValueError, KeyError, BadZipFile) as error:
-                raise InputError(f"{path}: unreadable ({error}); delete it, and all speakers speak again") from None
+                raise InputError(f"{path}: unreadable ({error}); delete it to measure all voices again") from None
 
     def of(self, speaker: np.ndarray) -> np.ndarray | None:
-        """Returns the voice (d_out,) of a speaker (d_in,), if it was heard."""
-        return self._voices.get(self._name(speaker))
+        """Returns the voice (d_out,) of a speaker (d_in,), or None where it was not measured."""
+        return self._voices.get(self._hash(speaker))
 
     def add(self, speaker: np.ndarray, voice: np.ndarray) -> None:
-        """Notes a voice; now and then all are written."""
-        self._voices[self._name(speaker)] = voice
-        if time.monotonic() - self._kept_s > KEEP_EVERY_S:
-            self.keep()
+        """Adds the voice (d_out,) of a speaker (d_in,), and saves the file every SAVE_EVERY_S."""
+        self._voices[self._hash(speaker)] = voice
+        if time.monotonic() - self._saved_s > SAVE_EVERY_S:
+            self.save()
 
-    def keep(self) -> None:
-        """Writes the file, whole or not at all."""
+    def save(self) -> None:
+        """Writes the file atomically; does nothing where no voice was measured."""
         if not self._voices:
             return
         with whole_file(self._path) as draft:
             np.savez(draft, of=np.array(list(self._voices), str), voices=np.stack(list(self._voices.values())))
-        self._kept_s = time.monotonic()
+        self._saved_s = time.monotonic()
 
-    def _name(self, speaker: np.ndarray) -> str:
+    def _hash(self, speaker: np.ndarray) -> str:
         vector = np.ascontiguousarray(speaker, np.float32).tobytes()
-        return hashlib.sha256(self._how + vector).hexdigest()[:32]
+        return hashlib.sha256(self._settings + vector).hexdigest()[:32]
 
 
-def _open_speaking(tts_spec: str, encoder_spec: str, sentences: Sequence[str], open_tts: OpenTTS) -> Work:
+def _open_measurement(
+    tts_spec: str, encoder_spec: str, sentences: Sequence[str], open_tts: OpenTTS
+) -> Work[np.ndarray, np.ndarray | Failure]:
+    """Returns the function that measures the mean voice (d_out,) of one speaker vector (d_in,)."""
     tts, encoder = open_tts(tts_spec), open_voice_encoder(encoder_spec)
 
     def mean_voice(speaker: np.ndarray, again: bool) -> np.ndarray | Failure:
         try:
-            return _mean_voice(tts, encoder, speaker, sentences)
+            speech = (tts.synthesize(text, speaker) for text in sentences)
+            waves = [prepare_speech(wave, tts.sample_rate_hz, encoder.sample_rate_hz) for wave in speech]
+            return encoder.embed(waves).mean(axis=0)
         except InputError as error:
             return Failure(str(error))
 
     return mean_voice
 
 
-def _speak(
-    vectors: np.ndarray, heard: Heard, open_work: Callable[[], Work], task_cpus: float, tracebacks: Tracebacks
+def _measure_voices(
+    vectors: np.ndarray,
+    measured: MeasuredVoices,
+    open_work: Callable[[], Work[np.ndarray, np.ndarray | Failure]],
+    task_cpus: float,
+    tracebacks: Tracebacks,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the speakers (n, dim) who gave a voice, and their voices (n, d_out).
+    """Returns the speakers (n, d_in) whose voices could be measured, and their voices (n, d_out).
 
     Raises:
-        InputError: it failed for many.
+        InputError: the TTS failed for more than MAX_FAILED of the speakers.
     """
-    left = [vector for vector in vectors if heard.of(vector) is None]
-    if len(left) < len(vectors):
-        say(f"{len(vectors) - len(left)} of {len(vectors)} speakers have spoken already")
+    missing = [vector for vector in vectors if measured.of(vector) is None]
+    if len(missing) < len(vectors):
+        say(f"resuming: the voices of {len(vectors) - len(missing)} of {len(vectors)} speakers are already measured")
     reasons: list[str] = []
-    if left:
+    if missing:
         start_ray()
-        tasks = TASKS_A_CPU * max(1, int(cluster_cpus()))
-        size = max(1, min(TASK_SPEAKERS, -(-len(left) // tasks)))
-        batches = (left[start : start + size] for start in range(0, len(left), size))
+        tasks = TASKS_PER_CPU * max(1, int(cluster_cpus()))
+        size = max(1, min(TASK_SPEAKERS, -(-len(missing) // tasks)))
+        batches = (missing[start : start + size] for start in range(0, len(missing), size))
         try:
-            with step("speak", len(left), "speakers") as progress:
+            with step("speak", len(missing), "speakers") as progress:
                 for speaker, voice in run_tasks(batches, open_work, "speak", task_cpus):
                     if isinstance(voice, Failure):
                         tracebacks.keep(voice, "a speaker")
                         reasons.append(voice.reason)
                     else:
-                        heard.add(speaker, voice)
+                        measured.add(speaker, voice)
                     progress.advance()
         finally:
-            heard.keep()
-    if len(reasons) > MOST_FAILED * len(vectors):
-        raise InputError(f"distill: {len(reasons)} of {len(vectors)} speakers gave no voice, the first: {reasons[0]}")
+            measured.save()
+    failed = count(len(reasons), "speaker")
+    if len(reasons) > MAX_FAILED * len(vectors):
+        raise InputError(f"distill: no speech for {failed} of {len(vectors)}; the first: {reasons[0]}")
     if reasons:
-        say(f"{len(reasons)} speakers gave no voice and are left out, the first: {reasons[0]}")
-    voices = [heard.of(vector) for vector in vectors]
-    there = [voice is not None for voice in voices]
-    return vectors[there], np.stack([voice for voice in voices if voice is not None])
+        say(f"no speech for {failed}, left out; the first: {reasons[0]}")
+    voices = [measured.of(vector) for vector in vectors]
+    usable = [voice is not None for voice in voices]
+    return vectors[usable], np.stack([voice for voice in voices if voice is not None])

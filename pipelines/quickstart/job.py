@@ -99,10 +99,9 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
 
     with _step("distill", steps) as report:
         signature = distill(speakers, speakers, config)
-        report.result = (
-            f"held-out cosine {signature['cosine_held_out']:.3f} "
-            f"(of the requested vector itself: {signature['cosine_identity']:.3f})"
-        )
+        report.result = f"held-out cosine {signature.cosine_held_out:.3f}"
+        if signature.cosine_identity is not None:
+            report.result += f" (of the requested vector itself: {signature.cosine_identity:.3f})"
 
     with _step("generate", steps) as report:
         speech = generate([face], TEXTS, model, speakers, out / "speech", config, VOICES)

@@ -1,4 +1,4 @@
-"""The speech behind a signature is collected on Ray, kept as it comes, and never spoken twice."""
+"""The voices behind a signature are measured on Ray, saved while they arrive, and never measured twice."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.config import Config
-from pipelines.generation.distill import Heard, distill
+from pipelines.generation.distill import MeasuredVoices, distill
 from tests.support.generation_world import Beeper, asked, beeper
 from vclip.config import load
 from vclip.errors import InputError
@@ -42,30 +42,30 @@ def folder(speakers, tmp_path):
     return tmp_path / "speakers"
 
 
-def test_interrupted_it_goes_on_and_nobody_speaks_twice(folder, tmp_path, monkeypatch):
+def test_an_interrupted_job_resumes_and_measures_nobody_twice(folder, tmp_path, monkeypatch):
     expected = distill(folder, tmp_path / "undisturbed", _config(), beeper(tmp_path / "all"))
     assert len(set(asked(tmp_path / "all"))) == len(asked(tmp_path / "all")) == SPEAKERS * SENTENCES
 
-    heard, add = [], Heard.add
+    measured, add = [], MeasuredVoices.add
 
     def interrupted(self, speaker, voice):
         add(self, speaker, voice)
-        heard.append(speaker)
-        if len(heard) == 5:
+        measured.append(speaker)
+        if len(measured) == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Heard, "add", interrupted)
+    monkeypatch.setattr(MeasuredVoices, "add", interrupted)
     with pytest.raises(KeyboardInterrupt):
         distill(folder, folder, _config(), beeper(tmp_path / "first"))
     assert not (folder / "signature").exists()
-    monkeypatch.setattr(Heard, "add", add)
+    monkeypatch.setattr(MeasuredVoices, "add", add)
 
     metrics = distill(folder, folder, _config(), beeper(tmp_path / "second"))
     assert len(asked(tmp_path / "second")) == (SPEAKERS - 5) * SENTENCES
     assert set(asked(tmp_path / "second")) <= set(asked(tmp_path / "all"))
-    assert metrics == pytest.approx(expected)
+    assert metrics.to_json() == pytest.approx(expected.to_json())
     signatures = [TTSSignature.load(where / "signature") for where in (folder, tmp_path / "undisturbed")]
-    again, whole = (signature.predict(np.stack(heard)) for signature in signatures)
+    again, whole = (signature.predict(np.stack(measured)) for signature in signatures)
     np.testing.assert_allclose(again, whole, atol=1e-5)
 
     distill(folder, folder, _config("hidden=8"), beeper(tmp_path / "other fit"))
@@ -87,21 +87,27 @@ def test_a_speaker_whom_the_tts_cannot_speak_is_left_out(folder, tmp_path, capsy
             return super().synthesize(text, speaker)
 
     metrics = distill(folder, folder, _config(), lambda spec: Picky(Path(tmp_path / "picky"), 0.0))
-    assert metrics["speakers"] == SPEAKERS - 1
-    assert "1 speakers gave no voice and are left out, the first: IndexError: out of range" in capsys.readouterr().err
+    assert metrics.speakers == SPEAKERS - 1
+    assert "no speech for 1 speaker, left out; the first: internal error: IndexError: out of range (see errors/" in (
+        capsys.readouterr().err
+    )
+    (kept,) = (folder / "errors").iterdir()
+    assert 'raise IndexError("out of range")' in kept.read_text()
 
 
-def test_a_tts_that_fails_for_all_is_an_error_and_nothing_is_written(folder, tmp_path):
+def test_a_tts_that_fails_for_all_is_an_error_and_only_the_traceback_is_written(folder, tmp_path):
     class Mute(Beeper):
         def synthesize(self, text, speaker):
             raise IndexError("out of range")
 
-    with pytest.raises(InputError, match=r"12 of 12 speakers gave no voice, the first: IndexError: out of range"):
+    with pytest.raises(
+        InputError, match=r"no speech for 12 speakers of 12; the first: internal error: IndexError: out of"
+    ):
         distill(folder, folder, _config(), lambda spec: Mute(tmp_path / "mute", 0.0))
-    assert {path.name for path in folder.iterdir()} == {"generator"}
+    assert {path.name for path in folder.iterdir()} == {"generator", "errors"}
 
 
-def test_a_damaged_file_of_what_was_heard_is_named(folder, tmp_path):
+def test_a_damaged_file_of_measured_voices_is_named(folder, tmp_path):
     (folder / "heard.npz").write_bytes(b"PK\x03\x04 no more")
     with pytest.raises(InputError, match=r"heard\.npz: unreadable .* delete it"):
         distill(folder, folder, _config(), beeper(tmp_path / "journal"))
