@@ -30,15 +30,17 @@ class EncodersConfig(Settings):
 class IngestConfig(Settings):
     """How the ingest job uses its cluster."""
 
-    extract_cpus: float = Field(1.0, gt=0, description="CPUs that one extraction task asks Ray for")
-    embed_actors: int = Field(0, ge=0, description="embedding actors; 0: one per GPU; without GPUs tasks embed too")
-    embed_batch: int = Field(8, ge=1, description="videos that one call of an embedding actor takes")
-    commit_every: int = Field(256, ge=1, description="videos in one commit, at most")
-    commit_mb: float = Field(128.0, gt=0, description="crops and speech in one commit, in megabytes, at most")
-    commit_every_s: float = Field(30.0, gt=0, description="seconds after which a smaller commit is made")
+    extract_cpus: float = Field(default=1.0, gt=0, description="CPUs that one extraction task asks Ray for")
+    embed_actors: int = Field(
+        default=0, ge=0, description="embedding actors; 0: one per GPU; without GPUs tasks embed too"
+    )
+    embed_batch: int = Field(default=8, ge=1, description="videos that one call of an embedding actor takes")
+    commit_every: int = Field(default=256, ge=1, description="videos in one commit, at most")
+    commit_mb: float = Field(default=128.0, gt=0, description="crops and speech in one commit, in megabytes, at most")
+    commit_every_s: float = Field(default=30.0, gt=0, description="seconds after which a smaller commit is made")
 
 
-# What decides how a video is read, but not what it gives: a store does not do its videos again for these.
+# Settings of how a video is read that do not change its clips: a store does not process its videos again for these.
 EXECUTION = {
     "extraction": {
         "media": {"threads", "open_limit_s", "stall_limit_s", "slow_limit_s", "slow_limit_ratio", "memory_limit_mb"}
@@ -51,7 +53,7 @@ class GenerateConfig(SearchConfig):
 
     tts: str = "morph"
     known_similarity: float | None = Field(
-        None,
+        default=None,
         gt=0,
         le=1,
         description="cosine to a known speaker, at most; unset: what 90 % of them keep from each other",
@@ -61,13 +63,15 @@ class GenerateConfig(SearchConfig):
 class BatchConfig(Settings):
     """How a manifest is spoken on the cluster."""
 
-    task_cpus: float = Field(1.0, gt=0, description="CPUs that one task asks Ray for")
-    task_utterances: int = Field(64, ge=1, description="utterances of one task, at most; all of a text's together")
-    record_every: int = Field(1024, ge=1, description="utterances in one commit to the store, at most")
+    task_cpus: float = Field(default=1.0, gt=0, description="CPUs that one task asks Ray for")
+    task_utterances: int = Field(
+        default=64, ge=1, description="utterances of one task, at most; all of a text's together"
+    )
+    record_every: int = Field(default=1024, ge=1, description="utterances in one commit to the store, at most")
 
 
 class Config(Settings):
-    """All of it."""
+    """The configuration of every job, a section each."""
 
     encoders: EncodersConfig = EncodersConfig()
     extraction: ExtractionConfig = ExtractionConfig()
@@ -80,7 +84,7 @@ class Config(Settings):
     batch: BatchConfig = BatchConfig()
 
     def deciding(self) -> dict[str, Any]:
-        """Returns what decides what a video gives, and so which videos of a store are done: all but EXECUTION."""
+        """Returns the settings that decide which clips a video gives, and so what is done: all but EXECUTION."""
         values = self.model_dump(include={"encoders", "extraction"}, exclude=EXECUTION)
         if not self.extraction.speaking.backend:  # a key that older stores do not know
             del values["extraction"]["speaking"]["backend"]
@@ -91,7 +95,7 @@ PRESETS = Path(__file__).parent / "presets"  # links to the files of configs/, w
 
 
 def resolve(given: str | Path | None, overrides: Sequence[str], keys: Sequence[str]) -> Config:
-    """The configuration of one job: the defaults, a preset or file over them, overrides over both.
+    """Returns the configuration of one job: the defaults, a preset or file over them, overrides over both.
 
     Args:
         given: the name of a preset, as "offline", or a YAML file. It may have sections that the job does not use: one
@@ -114,7 +118,7 @@ def resolve(given: str | Path | None, overrides: Sequence[str], keys: Sequence[s
 
 
 def preset(given: str | Path | None) -> Path | None:
-    """The YAML file of a preset, or the file that was given; None for none.
+    """Returns the YAML file of a preset, or the file that was given; None where none was given.
 
     Raises:
         InputError: it is neither a preset nor a file.
@@ -132,6 +136,8 @@ def _leaves(model: type[BaseModel], prefix: str = "") -> list[str]:
     names = []
     for name, field in model.model_fields.items():
         kind = field.annotation
-        nested = isinstance(kind, type) and issubclass(kind, BaseModel)
-        names += _leaves(kind, f"{prefix}{name}.") if nested else [prefix + name]
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names += _leaves(kind, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
     return names

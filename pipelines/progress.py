@@ -80,8 +80,10 @@ def step(title: str, total: float, unit: str = "") -> Iterator[Step]:
     )
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
-        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        # Titles and notes hold names of files, in which rich would read markup.
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}", markup=False), TimeElapsedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
     )  # fmt: skip
     # A step within a step has its bar below the other's, while it lasts.
     bars = _shown[-1] if _shown else Progress(*columns, console=Console(stderr=True))

@@ -1,40 +1,101 @@
-"""The Ray cluster that a job runs on: one that is there already, or this machine; and its tasks' lives and deaths."""
+"""The Ray cluster of a job: one that runs already, or one that is started on this machine; and how workers die."""
 
 import os
+import socket
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from vclip.errors import InputError
+
+REACH_S = 5.0  # for a cluster that does not answer; Ray itself would try for minutes
+SHOWN_LINES = 5  # of what Ray printed before it failed
 
 
 def start_ray(cpus: int | None = None) -> None:
     """Joins the cluster that RAY_ADDRESS names (as in `ray job submit`) or that runs here, else starts one here.
 
     Args:
-        cpus: of the one that is started here; all there are if None.
+        cpus: the number of CPUs of a cluster that is started here; None for all CPUs of this machine.
+
+    Raises:
+        InputError: the cluster cannot be reached, or Ray cannot start; with Ray's own reason.
     """
     import logging
     import warnings
 
     import ray
 
-    # Ray forks and at once executes its servers; lancedb fears for forks that go on in Python.
+    # Ray forks and at once executes its servers; lancedb warns of forks that go on in Python.
     warnings.filterwarnings("ignore", message="lancedb fork support")
     if ray.is_initialized():
         return
-    # Ray's core would warn of its issue 53727: an actor may not start again once its arguments are lost. They lie
-    # on the driver's node, as the job does.
+    # Ray's core would warn of its issue 53727: an actor may not start again once its arguments are lost. They are
+    # on the driver's node, as the job is.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # they are handled
-    quietly = {"log_to_driver": False, "logging_level": logging.ERROR}
-    with _silent():
-        if on_cluster():
-            ray.init(**quietly)
-            return
+    quietly: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address:
+        _check_reachable(address)
+    with tempfile.TemporaryFile() as printed:
         try:
-            # The dashboard would take as much of a core as the job's own bookkeeping.
-            ray.init(include_dashboard=False, num_cpus=cpus, **quietly)
-        except ValueError:  # that cannot be asked of a cluster that runs here already
-            ray.init(**quietly)
+            with _stderr_to(printed):
+                _init(cpus, quietly)
+        except Exception as error:  # Ray raises anything from ValueError to Exception itself
+            what = f"the cluster at RAY_ADDRESS={address} cannot be joined" if address else "cannot start here"
+            raise InputError(f"Ray: {what} ({_reason(error)}){_last_lines(printed)}") from error
+
+
+def _init(cpus: int | None, quietly: dict[str, Any]) -> None:
+    import ray
+
+    if on_cluster():
+        ray.init(**quietly)
+        return
+    try:
+        # The dashboard would take as much of a core as the job's own bookkeeping.
+        ray.init(include_dashboard=False, num_cpus=cpus, **quietly)
+    except ValueError:  # these options are refused where a cluster runs here already
+        ray.init(**quietly)
+
+
+def _check_reachable(address: str) -> None:
+    """Raises InputError unless something listens at the address of a cluster, `host:port` or `ray://host:port`."""
+    try:
+        parts = urlsplit(address if "://" in address else f"ray://{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise InputError(f"RAY_ADDRESS={address}: {error}; expected host:port") from None
+    if not host or not port:
+        return  # "auto" and "local", which Ray resolves
+    until_s = time.monotonic() + REACH_S
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=REACH_S).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until_s:
+                raise InputError(
+                    f"RAY_ADDRESS={address}: nothing answers there ({error.strerror or error}); start that cluster, "
+                    "or unset RAY_ADDRESS to use this machine"
+                ) from None
+        time.sleep(0.5)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _last_lines(printed: IO[bytes]) -> str:
+    """Returns the end of what Ray printed, each line on a line of its own; empty where it printed nothing."""
+    printed.seek(0)
+    lines = [line for line in printed.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    return "".join(f"\n  {line}" for line in lines[-SHOWN_LINES:])
 
 
 def on_cluster() -> bool:
@@ -48,7 +109,7 @@ def ray_is_running() -> bool:
 
 
 def cluster_cpus() -> float:
-    """Returns how many CPUs the cluster has now; 0 where all its nodes that work are still to be started."""
+    """Returns how many CPUs the cluster has now; 0 where no node that takes tasks has started yet."""
     import ray
 
     return ray.cluster_resources().get("CPU", 0.0)
@@ -62,7 +123,7 @@ def cluster_gpus() -> int:
 
 
 def worker_deaths() -> tuple[type[Exception], ...]:
-    """Returns what Ray raises where a worker or its node is gone, or an object that was made there."""
+    """Returns the errors that Ray raises where a worker, its node or an object that was made there is lost."""
     from ray import exceptions
 
     return (
@@ -85,14 +146,14 @@ def limit_threads() -> None:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Keeps what Ray's core says of its log level off stderr; errors are raised."""
+def _stderr_to(file: IO[bytes]) -> Iterator[None]:
+    """Sends stderr, that of Ray's core too, to a file; the core always prints its log level there."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    kept = os.dup(2)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(file.fileno(), 2)
         yield
     finally:
+        sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)

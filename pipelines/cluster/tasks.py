@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 from pipelines.cluster.failures import Failure
 from pipelines.cluster.session import cluster_cpus, limit_threads, worker_deaths
 from pipelines.progress import say
+from pipelines.wording import count
 from vclip.errors import InputError
 
 T = TypeVar("T")
@@ -92,7 +93,7 @@ def run_tasks(
     try:
         died = yield from engine.run(batches, 1, ATTEMPTS_AMONG_OTHERS)
         if died:
-            say(f"{len(died)} items did not come back, their workers died; trying them one at a time")
+            say(f"{count(len(died), 'item')} did not come back because the worker died; trying again one at a time")
             alone = ATTEMPTS_AMONG_OTHERS + 1
             died = yield from engine.run(([item] for item in died), alone, alone, alone=True)
     finally:
@@ -131,8 +132,8 @@ class _Engine(Generic[T, R]):
         self._task_cpus, self._stage, self._in_parts, self._received = task_cpus, actors, in_parts, received
         self._cpus, self._size_every_s = cpus, size_every_s
         self._window, self._sized_s = 0, float("-inf")
-        # Ray has no public option that bounds what a streaming task yields ahead of its reader. This one is known to
-        # work from Ray 2.9 to 2.60.
+        # Ray has no public option that bounds what a streaming task yields ahead of its reader. The option is still
+        # private in Ray 2.60.0, with which this was tested.
         streaming = {"num_returns": "streaming", "_generator_backpressure_num_objects": PARTS_WAITING}
         function = _streaming_task(open_work) if in_parts else _task(open_work, threads)
         self._task: Any = ray.remote(function).options(
@@ -142,13 +143,7 @@ class _Engine(Generic[T, R]):
             scheduling_strategy="SPREAD",
             **(streaming if in_parts else {"num_returns": 2}),
         )
-        actor: Any = ray.remote(_Actor)
-        self._actors = [
-            actor.options(
-                num_gpus=actors.gpus, num_cpus=0, max_restarts=-1, max_task_retries=ACTOR_RETRIES
-            ).remote(actors.open)
-            for _ in range(actors.count if actors else 0)
-        ]  # fmt: skip
+        self._actors = _start_actors(actors) if actors else []
         self._running: dict[Any, _Call[T]] = {}  # by the reference, or stream of them, that is waited for
         self._for_actors: deque[_Call[T]] = deque()
 
@@ -214,8 +209,7 @@ class _Engine(Generic[T, R]):
         load.update(call.actor for call in self._running.values() if call.actor is not None)
         while self._for_actors and self._stage and min(load.values()) < AHEAD:
             actor = min(load, key=load.__getitem__)
-            count = min(len(self._for_actors), self._stage.at_once)
-            calls = [self._for_actors.popleft() for _ in range(count)]
+            calls = [self._for_actors.popleft() for _ in range(min(len(self._for_actors), self._stage.at_once))]
             ref = actor.work.remote(*(call.value for call in calls))
             self._running[ref] = _Call([batch for call in calls for batch in call.batches], actor=actor)
             load[actor] += 1
@@ -259,6 +253,14 @@ class _Engine(Generic[T, R]):
             return [self._received(result) for result in ray.get(call.value)]
         self._for_actors.append(call)
         return None
+
+
+def _start_actors(actors: Actors) -> list[Any]:
+    import ray
+
+    actor: Any = ray.remote(_Actor)
+    options = {"num_gpus": actors.gpus, "num_cpus": 0, "max_restarts": -1, "max_task_retries": ACTOR_RETRIES}
+    return [actor.options(**options).remote(actors.open) for _ in range(actors.count)]
 
 
 def _task(open_work: Callable[[], Work[T, R]], threads: int) -> Callable[[Sequence[T], bool], Any]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import (
@@ -24,6 +24,10 @@ from obstore.store import GCSStore, ObjectStore, S3Store
 
 from pipelines.files.addresses import Seen, scheme_of
 from stores.connection import plain_http
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from obstore.store import ClientConfig, RetryConfig
 
 AT_ONCE_BYTES = 8 << 20  # what is larger is sent in parts
 
@@ -44,7 +48,11 @@ def listed(prefix: str, stall_s: float) -> list[tuple[str, Seen]]:
 
 def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[str | None, Iterator[bytes]]:
     """Returns the etag of an object, the one that is wanted if any, and its bytes from an offset on."""
-    options = {**({"if_match": etag} if etag else {}), **({"range": {"offset": offset}} if offset else {})}
+    options: GetOptions = {}
+    if etag:
+        options["if_match"] = etag
+    if offset:
+        options["range"] = {"offset": offset}
     with _explained():
         found = obstore.get(_bucket(address, stall_s), _key(address), options=options)
         return found.meta["e_tag"], _pieces(found)
@@ -84,8 +92,8 @@ def _bucket(address: str, stall_s: float) -> ObjectStore:
 @lru_cache(maxsize=256)
 def _opened(scheme: str, bucket: str, stall_s: float) -> ObjectStore:
     # The limit on the whole of a file is kept by the caller; the library's own of 30 s would end every long one.
-    client = {"timeout": "24h", "connect_timeout": "10s", "read_timeout": timedelta(seconds=stall_s)}
-    retry = {"max_retries": 2, "retry_timeout": timedelta(seconds=stall_s)}
+    client: ClientConfig = {"timeout": "24h", "connect_timeout": "10s", "read_timeout": timedelta(seconds=stall_s)}
+    retry: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=stall_s)}
     if scheme == "gs":
         return GCSStore(bucket, client_options=client, retry_config=retry)
     return S3Store(bucket, client_options={**client, "allow_http": plain_http()}, retry_config=retry)

@@ -41,7 +41,7 @@ def local_copy(
     os.makedirs(parent, exist_ok=True)
     _sweep(parent)
     check_size(size_bytes, config)
-    if (size_bytes or 0) > (free := shutil.disk_usage(parent).free):
+    if size_bytes and size_bytes > (free := shutil.disk_usage(parent).free):
         raise OSError(f"{size_bytes / 1e9:.1f} GB do not fit into {parent}, {free / 1e9:.1f} GB are free")
     with tempfile.TemporaryDirectory(prefix=f"{_OWNER}{os.getpid()}-", dir=parent) as folder:
         path = Path(folder) / f"video{_suffix(name)}"

@@ -76,6 +76,10 @@ def test_on_a_terminal_it_is_a_bar_on_stderr(monkeypatch, capsys):
             shown.advance(note="fine")
     assert "3/3" in terminal.getvalue()
     assert "fine" in terminal.getvalue()
+    with step("read [bold].mp4", 1, "[x]") as shown:
+        shown.advance(note="[/] at a[1].wav")
+    for text in ("read [bold].mp4", "[x]", "[/] at a[1].wav"):  # no markup
+        assert text in terminal.getvalue()
     assert capsys.readouterr().out == ""
 
 
