@@ -1,7 +1,7 @@
-"""New speakers and their speech."""
+"""Commands that fit speakers and TTS signatures, generate speech and verify it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,9 @@ def fit_speakers(
         Path | None, typer.Option(help="Folder of speech: a CSV (file, speaker, gender), or a folder per speaker.")
     ] = None,
     store: Annotated[
-        str | None, typer.Option("--store", help="Or a store, whose own voices are the speakers.")
+        str | None, typer.Option("--store", help="Or a store; the voices in it are the speakers.")
     ] = None,
-    tts: Annotated[str | None, typer.Option("--tts", help="Or a TTS, whose known speakers they are.")] = None,
+    tts: Annotated[str | None, typer.Option("--tts", help="Or a TTS; its known speakers are used.")] = None,
     record: Annotated[
         str | None,
         typer.Option("--record", help="With --tts: a store whose table `speakers` receives the known speakers."),
@@ -36,7 +36,7 @@ def fit_speakers(
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Fit the speaker generator (PCA and a Gaussian mixture) to known speakers.
+    """Fit the speaker generator (PCA and a Gaussian mixture) to known speakers, from one of --speech, --store, --tts.
 
     Example: `vclip fit-speakers --speech LibriSpeech/train-clean-100 --out work/speakers`
 
@@ -57,7 +57,7 @@ def distill(
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Learn the TTS signature: what the TTS makes of a speaker vector, so that candidates need not be spoken.
+    """Learn the TTS signature: it predicts the voice that the TTS makes of a speaker vector, without synthesis.
 
     Example: `vclip distill --speakers work/speakers --out work/speakers`
     """
@@ -79,22 +79,23 @@ def generate(
         list[Path] | None, typer.Option("--face", "-f", help="Photo with a face; may be repeated.")
     ] = None,
     same_person: Annotated[
-        bool, typer.Option("--same-person", help="All photos show one person; else each shows another.")
+        bool, typer.Option("--same-person", help="All photos show one person; else each shows a different one.")
     ] = False,
     prompt: Annotated[
         list[str] | None,
-        typer.Option("--prompt", help="Experimental: a description, not a photo, where the face encoder is CLIP."),
+        typer.Option("--prompt", help="Experimental: words instead of a photo; needs a model of CLIP faces."),
     ] = None,
-    text: Annotated[list[str] | None, typer.Option("--text", "-t", help="What to say; may be repeated.")] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", "-t", help="Text to speak; may be repeated.")] = None,
     manifest: Annotated[
-        str | None, typer.Option("--manifest", help="Or a table of faces and texts: .csv, .jsonl, .parquet; on Ray.")
+        str | None,
+        typer.Option("--manifest", help="Or a table of faces and texts (.csv, .jsonl, .parquet), run on Ray."),
     ] = None,
-    voices: Annotated[int, typer.Option("-k", "--voices", min=1, help="How many different voices per person.")] = 3,
+    voices: Annotated[int, typer.Option("-k", "--voices", min=1, help="Number of different voices per person.")] = 3,
     face_index: Annotated[
-        int | None, typer.Option(help="Which face of a photo with several, from the left, from 0; else the largest.")
+        int | None, typer.Option(help="Face of a photo, counted from the left from 0; default: the largest.")
     ] = None,
     evaluator: Annotated[
-        Path | None, typer.Option(help="Another association model, to judge the spoken voices by (f2v).")
+        Path | None, typer.Option(help="Another association model, which scores the speech (f2v).")
     ] = None,
     store: Annotated[str | None, typer.Option("--store", help="Also record the generations in this store.")] = None,
     config: ConfigFile = None,
@@ -103,16 +104,17 @@ def generate(
 ) -> None:
     """Speak text in new voices that suit a face.
 
-    Every file says that it is synthetic, from which models and for which face (`vclip verify` reads it). A voice that
-    suits a face is not that person's voice, and candidates too near to a known speaker are not used.
+    Every file carries its provenance: that it is synthetic, which models made it and for which face (`vclip verify`
+    shows it). A voice that suits a face is not that person's voice. Candidates too similar to a known speaker
+    are refused.
 
-    A manifest has a row for each face and text, and is spoken on Ray: on this machine, or on the cluster that
-    `ray job submit` or RAY_ADDRESS names. `face` is a photo, relative to the manifest's folder, absolute or an
-    address (s3://, gs://, http://, https://); or `face_id` names a face of --store. Further columns are optional:
-    `id` is handed through; `voices`, `face_index` and `seed` go before those of the command.
+    A manifest has a row for each face and text. It runs on Ray: on this machine, or on the cluster that
+    `ray job submit` or RAY_ADDRESS names. `face` is a photo: a path relative to the manifest's folder, an absolute
+    path or an address (s3://, gs://, http://, https://). `face_id` names a face of --store instead. Further columns
+    are optional: `id` is copied to the results; `voices`, `face_index` and `seed` override the command's options.
 
-    `--prompt` is experimental: CLIP takes the words for a face, so they can tell what somebody looks like, hardly how
-    they sound, and it is not tested with trained weights.
+    `--prompt` is experimental and was not tested with trained weights. CLIP embeds the words in place of a face, so
+    they can describe what somebody looks like, but hardly a voice.
 
     ```
     face,text,voices,id
@@ -120,8 +122,8 @@ def generate(
     s3://photos/bob.png,Good night.,3,
     ```
 
-    Run it again to go on where it stopped: nothing is spoken twice. OUT/results.jsonl, written at the end, has a line
-    for each row and voice, with scores and the WAV file; of rows that cannot be done, the reason.
+    Run a manifest again to resume; no speech is made twice. OUT/results.jsonl, written at the end, has a line for
+    each row and voice with its scores and WAV file, or the reason why the row failed.
 
     Example: `vclip generate --face photo.jpg --text "Hello there." --model work/model --speakers work/speakers -k 3
     --out work/speech`
@@ -176,40 +178,42 @@ def verify(
     files: Annotated[list[Path], typer.Argument(help="WAV files that `generate` wrote.")],
     as_json: Json = False,
 ) -> None:
-    """Tell what speech files say of themselves, and whether sound and provenance still belong together.
+    """Show the provenance that speech files carry, and check that their audio still matches it.
 
-    A file without provenance, or whose sound has changed, is told, and makes the exit code 2. Provenance is a label
-    and no signature: it can be removed, and a false one can be written.
+    The exit code is 2 if a file carries no provenance or its audio was changed. Provenance is a label, not a
+    cryptographic signature: anybody can remove it or write a false one.
 
     Example: `vclip verify work/speech/photo_voice1_0a1b2c3d.wav`
     """
     from vclip.errors import InputError
     from vclip.marking.verify import verify
 
-    told, wrong = [], []
+    verified, problems = [], []
     for file in files:
         try:
             found = verify(file)
         except InputError as error:
-            wrong.append(str(error))
+            problems.append(str(error))
             continue
-        wrong += [f"speech file {file}: {problem}" for problem in found.problems]
-        told.append({"file": str(file), "holds": not found.problems, "problems": found.problems} | found.provenance)
+        problems += [f"speech file {file}: {problem}" for problem in found.problems]
+        verified.append(
+            {"file": str(file), "holds": not found.problems, "problems": found.problems} | found.provenance
+        )
     if as_json:
-        print_json({"files": told})
+        print_json({"files": verified})
     else:
-        for row in told:
-            print_result(_told(row), False, row["file"])
-    if wrong:
-        raise InputError(wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""))
+        for row in verified:
+            print_result(_summary(row), False, row["file"])
+    if problems:
+        raise InputError(problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""))
 
 
-def _told(row: dict) -> dict:
-    """What of a file's provenance people read."""
+def _summary(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns the entries of a file's provenance that are printed for people."""
     models = {
         name: of.get("sha256", of.get("name")) for name, of in row.get("models", {}).items() if isinstance(of, dict)
     }
     names = ("synthetic", "notice", "text", "prompt", "face", "face_sha256", "voice", "score", "seed",
              "nearest_known_cosine")  # fmt: skip
-    told = {"sound and provenance": "belong together" if row["holds"] else "; ".join(row["problems"])}
-    return told | {name: row[name] for name in names if name in row} | {"models": models}
+    check = {"audio and provenance": "match" if row["holds"] else "; ".join(row["problems"])}
+    return check | {name: row[name] for name in names if name in row} | {"models": models}

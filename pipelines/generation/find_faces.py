@@ -1,4 +1,4 @@
-"""The faces of a manifest, each found once: photos by tasks on the cluster, faces of a store from there."""
+"""Finds each face of a manifest once: photos in Ray tasks, faces with an id in the store."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,35 +20,35 @@ from stores import Store
 from stores.schema import vector_column
 from vclip.errors import InputError
 
-PHOTOS = 16  # to a task
-IDS = 1000  # to one query
+TASK_PHOTOS = 16
+QUERY_IDS = 1000
 
-# A face, or why there is none.
+# A face, or the reason why there is none.
 FaceOrReason = TargetFace | str
 
 
 def find_faces(
     photos: Iterable[Photo], spec: str, space: str, store: Store | None, config: Config, tracebacks: Tracebacks
 ) -> dict[Photo, FaceOrReason]:
-    """Returns the face of each photo, or why it cannot be had; tells how far it is.
+    """Returns the face of each photo, or the reason why there is none; shows progress.
 
     Args:
-        photos: each once.
-        spec, space: the face encoder, and the space that its vectors must be in.
-        store: where faces with an id are looked up.
+        photos: the photos and face ids, without duplicates.
+        spec, space: the spec of the face encoder, and the space that its vectors must be in.
+        store: looks up faces with an id; None where no store was given.
         config: its sections `extraction`, `remote` and `batch`.
-        tracebacks: keeps those of defects.
+        tracebacks: writes the tracebacks of defects.
 
     Raises:
-        InputError: a detector or an encoder that cannot be opened.
+        InputError: the face detector or the face encoder cannot be opened.
     """
-    photos = sorted(photos, key=repr)  # in one order, so that another run sees the same
+    photos = sorted(photos, key=repr)  # a second run makes the same tasks
     from_store = [photo for photo in photos if photo.face_id]
     files = [photo for photo in photos if photo.uri]
-    found: dict[Photo, FaceOrReason] = dict(_stored(from_store, spec, space, store))
-    batches = [files[start : start + PHOTOS] for start in range(0, len(files), PHOTOS)]
+    found: dict[Photo, FaceOrReason] = dict(_stored_faces(from_store, spec, space, store))
+    batches = [files[start : start + TASK_PHOTOS] for start in range(0, len(files), TASK_PHOTOS)]
     with step("find faces", len(files), "photos") as progress:
-        work = partial(_open_finder, spec, space, config)
+        work = partial(_open_search, spec, space, config)
         for photo, face in run_tasks(batches, work, "find_faces", config.batch.task_cpus):
             if isinstance(face, Failure):
                 tracebacks.keep(face, f"photo {photo}")
@@ -58,7 +58,7 @@ def find_faces(
     return found
 
 
-def _open_finder(spec: str, space: str, config: Config) -> Work[Photo, TargetFace | Failure]:
+def _open_search(spec: str, space: str, config: Config) -> Work[Photo, TargetFace | Failure]:
     detector, encoder = open_detector(config.extraction.tracks.detector), open_encoder(spec, space)
 
     def find(photo: Photo, again: bool) -> TargetFace | Failure:
@@ -75,33 +75,33 @@ def _open_finder(spec: str, space: str, config: Config) -> Work[Photo, TargetFac
     return find
 
 
-def _stored(
+def _stored_faces(
     photos: Sequence[Photo], spec: str, space: str, store: Store | None
 ) -> Iterator[tuple[Photo, FaceOrReason]]:
-    """Yields the faces of a store: by their vectors in the model's space, else by their pictures."""
+    """Yields the faces of a store: their vectors in the model's space, or else embeddings of their images."""
     if store is None:
-        yield from ((photo, f"{photo}: found no store to look in, give --store") for photo in photos)
+        yield from ((photo, f"{photo}: found a face_id without a store; give --store") for photo in photos)
         return
     has_vectors = space in store.spaces("faces")
     columns = ["face_id", "image"] + ([vector_column(space)] if has_vectors else [])
     encoder = None
-    for start in range(0, len(photos), IDS):
-        part = photos[start : start + IDS]
+    for start in range(0, len(photos), QUERY_IDS):
+        part = photos[start : start + QUERY_IDS]
         listed = ", ".join("'" + photo.face_id.replace("'", "''") + "'" for photo in part)
         rows = {r["face_id"]: r for r in store.query("faces", columns, f"face_id IN ({listed})").to_pylist()}
         for photo in part:
             row, uri = rows.get(photo.face_id), f"{store.uri}#{photo.face_id}"
-            # A store of vectors alone has no pictures.
+            # A store of vectors alone has no images.
             sha256 = hashlib.sha256(row["image"]).hexdigest() if row and row["image"] else ""
             if row is None:
                 yield photo, f"{photo}: the store {store.uri} has no such face"
             elif photo.index:
-                yield photo, f"face_index {photo.index}: a face of the store is one face"
+                yield photo, f"face_index {photo.index}: expected none beside face_id, which names a single face"
             elif has_vectors:
                 vector = np.array(row[vector_column(space)], np.float32)
                 yield photo, TargetFace(uri, sha256, 0, 1, vector)
             elif not row["image"]:
-                yield photo, f"{photo}: the store {store.uri} has neither its picture nor its vector in '{space}'"
+                yield photo, f"{photo}: the store {store.uri} has neither its image nor its vector in '{space}'"
             else:
                 encoder = encoder or open_encoder(spec, space)
                 crop = decode_image(row["image"])

@@ -1,4 +1,4 @@
-"""`vclip fit-speakers`: the speaker generator, of known speakers; and generator and signature as others load them."""
+"""`vclip fit-speakers`: fits the speaker generator to the known speakers of speech files, a store or a TTS."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from vclip.tts import open_tts
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
 EMBED_BATCH = 16
-TTS_SPEAKERS = 500  # asked of a TTS that has no end of them
+TTS_SPEAKERS = 500  # requested from a TTS whose speakers are unlimited
 
 
 def fit_speakers(
@@ -33,21 +33,26 @@ def fit_speakers(
     face_space: str | None = None,
     voice_space: str | None = None,
 ) -> dict[str, Any]:
-    """Fits the speaker generator to known speakers; writes `out`/generator and returns its metrics.
+    """Fits the speaker generator to known speakers and writes it to `out`/generator.
+
+    Exactly one of `speech`, `store_uri` and `tts` names the known speakers.
 
     Args:
-        out: the folder.
+        out: the folder to write.
         config: its sections `speakers` and `encoders`.
-        speech: a folder of speech,
-        store_uri: or a store, whose own voices are the speakers,
-        tts: or a TTS, whose known speakers they are. Exactly one of the three.
-        record: a store whose table `speakers` receives the known speakers of the TTS.
+        speech: a folder of speech.
+        store_uri: a store; the people in it are the speakers.
+        tts: the spec of a TTS that has known speakers.
+        record: with `tts`, a store whose table `speakers` receives these speakers.
         face_space, voice_space: of the vectors of `store_uri`; None where it has one of a kind. The voices become the
             speakers; faces help to find who is who where clips name nobody.
 
+    Returns:
+        The metrics of the generator.
+
     Raises:
-        InputError, StoreError: none or several are given, nothing readable in them, or too few speakers; `record`
-            without `tts`, or not a store.
+        InputError, StoreError: none or several sources are given, a source has nothing readable or too few speakers,
+            or `record` is given without `tts` or is not a store.
     """
     if (face_space or voice_space) and not store_uri:
         raise InputError("fit-speakers: found --face-space or --voice-space without --store; they choose its vectors")
@@ -79,8 +84,8 @@ def record_speakers(store: Store, tts: str, bank: SpeakerBank) -> None:
 
     Args:
         store: the store.
-        tts: the spec that opens the TTS; with the speaker's name it makes the id `TTS/NAME`.
-        bank: its known speakers.
+        tts: the spec of the TTS; speakers get the id `TTS/NAME`.
+        bank: the known speakers of the TTS.
     """
     with store.run({"job": "fit-speakers", "tts": tts}, {}) as run:
         shared = {"run_id": run.run_id, "tts": tts, "space": bank.space}
@@ -97,7 +102,7 @@ def record_speakers(store: Store, tts: str, bank: SpeakerBank) -> None:
 
 
 def bank_of_store(uri: str, face_space: str | None = None, voice_space: str | None = None) -> SpeakerBank:
-    """Returns the people of a store as known speakers, each the mean of their segments.
+    """Returns the people of a store as known speakers; the vector of each is the mean direction of their voices.
 
     Args:
         uri: the store.
@@ -117,51 +122,51 @@ def bank_of_store(uri: str, face_space: str | None = None, voice_space: str | No
 
 
 def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:
-    """Returns the speakers of a folder of speech.
+    """Returns the speakers of a folder of speech. Unusable files are left out and reported.
 
     Raises:
-        InputError: no such folder, or no speech in it that can be read. Single bad files are left out, and named.
+        InputError: the folder is missing or has no usable speech.
     """
     files = list_speech(folder)
     encoder = open_voice_encoder(config.encoders.voice)
-    vectors, read, refused = [], [], []
+    vectors, used, unusable = [], [], []
     with step("embed speech", len(files), "utterances") as progress:
         for start in range(0, len(files), EMBED_BATCH):
             batch = files[start : start + EMBED_BATCH]
-            speech = [(file, _speech_of(file[0], encoder.sample_rate_hz, refused)) for file in batch]
-            heard = [(file, samples) for file, samples in speech if samples is not None]
-            read += [file for file, _ in heard]
-            vectors.append(encoder.embed([samples for _, samples in heard]))
+            read = [(file, _read_speech(file[0], encoder.sample_rate_hz, unusable)) for file in batch]
+            speech = [(file, samples) for file, samples in read if samples is not None]
+            used += [file for file, _ in speech]
+            vectors.append(encoder.embed([samples for _, samples in speech]))
             progress.advance(len(batch))
-    if refused:
-        say(f"speech {folder}: left out {len(refused)} of {len(files)} files; the first: {refused[0]}")
-    if not read:
-        raise InputError(f"speech {folder}: none of {len(files)} files can be used; the first: {refused[0]}")
-    _, speaker, gender = zip(*read, strict=True)
+    if unusable:
+        say(f"speech {folder}: left out {len(unusable)} of {len(files)} files; the first: {unusable[0]}")
+    if not used:
+        raise InputError(f"speech {folder}: none of {len(files)} files can be used; the first: {unusable[0]}")
+    _, speaker, gender = zip(*used, strict=True)
     return bank_of_utterances(encoder.space, speaker, np.concatenate(vectors), gender)
 
 
-def _speech_of(path: Path, sample_rate_hz: int, refused: list[str]) -> np.ndarray | None:
-    """Returns the speech of a file (samples,) at a sample rate, or None and its reason in `refused`."""
+def _read_speech(path: Path, sample_rate_hz: int, unusable: list[str]) -> np.ndarray | None:
+    """Returns the samples (n,) of a file at a sample rate; None, with the reason added to `unusable`."""
     try:
         samples = prepare_speech(*read_audio(path), sample_rate_hz)
     except InputError as error:
-        refused.append(str(error))
+        unusable.append(str(error))
         return None
     if not samples.any() or not np.isfinite(samples).all():
-        refused.append(f"audio {path}: found silence, expected speech")
+        unusable.append(f"audio {path}: found silence, expected speech")
         return None
     return samples
 
 
 def list_speech(folder: Path) -> list[tuple[Path, str, str]]:
-    """Returns (file, speaker, gender) of all speech in a folder.
+    """Returns (file, speaker, gender) for all speech in a folder.
 
-    Who speaks is said by a CSV in it with the columns `file` and `speaker` (and `gender`, if known); without one, by
-    the first folder below it; a file that lies in no folder is a speaker of its own.
+    A CSV in the folder names the speakers, in the columns `file`, `speaker` and optionally `gender`. Without a CSV,
+    each subfolder is a speaker, and so is each file outside of subfolders.
 
     Raises:
-        InputError: no such folder, or no speech in it.
+        InputError: the folder is missing or has no audio files.
     """
     if not folder.is_dir():
         raise InputError(f"speech {folder}: no such folder; expected audio files in a folder per speaker, or a CSV")
@@ -175,5 +180,5 @@ def list_speech(folder: Path) -> list[tuple[Path, str, str]]:
     if not files:
         raise InputError(f"speech {folder}: found no audio; expected {', '.join(sorted(AUDIO_SUFFIXES))}")
     if any(path.parent == folder for path in files):
-        say(f"speech {folder}: no CSV and no folder per speaker, so each file counts as another speaker")
+        say(f"speech {folder}: found no CSV and no folder per speaker; each file counts as a speaker of its own")
     return [(path, path.relative_to(folder).parts[0], "") for path in files]
