@@ -30,7 +30,7 @@ CASES = {
     "store of other encoders": ({"--store": "other"}, ("open_clip/elsewhere", "dlib", "encoders")),
     "missing labels": ({"--labels": "nowhere.csv"}, ("nowhere.csv", "expected a CSV")),
     "labels without files": ({"--labels": "labels.csv"}, ("labels.csv", "'file'", "video, identity")),
-    "missing configuration": ({"--config": "nowhere.yaml"}, ("nowhere.yaml", "found no such YAML file")),
+    "missing configuration": ({"--config": "nowhere.yaml"}, ("nowhere.yaml", "expected a YAML")),
     "unknown key": ({"--config": "mine.yaml"}, ("mine.yaml", "encoders.fase", "encoders.face")),
     "unknown override": ({"--set": "extraction.clip.crops=1"}, ("extraction.clip", "extraction.clips")),
     "unknown face encoder": ({"--set": "encoders.face=arcface"}, ("arcface", "dlib", "open_clip")),

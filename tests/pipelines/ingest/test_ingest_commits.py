@@ -17,7 +17,7 @@ from pipelines.ingest import job
 from pipelines.ingest.commit import committed
 from pipelines.ingest.dry_run import plan
 from pipelines.ingest.embed import Ingested, failed
-from pipelines.ingest.sources.resume import Work
+from pipelines.ingest.sources.resume import Window
 from pipelines.ingest.sources.source import Source
 from pipelines.ingest.telemetry import IngestMetrics, Rate
 from stores import Store, StoreUnavailable, VideoRows, config_hash, run_id
@@ -121,13 +121,13 @@ def test_how_a_job_runs_does_not_decide_what_is_done():
 def test_a_limit_leaves_out_the_rest_and_their_other_names():
     sources = [Source((), str(number), 1, 1.0, video_id=f"v{number}") for number in range(9)]
     windows = [
-        Work(todo=sources[:3], doubles=[replace(sources[1], uri="again")]),
-        Work(todo=sources[3:6], doubles=[replace(sources[3], uri="a"), replace(sources[5], uri="b")]),
-        Work(todo=sources[6:]),
+        Window(todo=sources[:3], duplicates=[replace(sources[1], uri="again")]),
+        Window(todo=sources[3:6], duplicates=[replace(sources[3], uri="a"), replace(sources[5], uri="b")]),
+        Window(todo=sources[6:]),
     ]
     limited = list(job._limited(iter(windows), 4))
-    assert [source.uri for work in limited for source in work.todo] == ["0", "1", "2", "3"]
-    assert [source.uri for work in limited for source in work.doubles] == ["again", "a"]
+    assert [source.uri for window in limited for source in window.todo] == ["0", "1", "2", "3"]
+    assert [source.uri for window in limited for source in window.duplicates] == ["again", "a"]
 
 
 class Registry:
