@@ -82,8 +82,7 @@ def import_features(
 
     A .npz file holds the arrays `names` (n,) and `vectors` (n, dim), or one array per name; a .pkl file a dictionary
     of names and vectors, with plain data only; a .parquet file the columns `name` and `vector`. Without a table, a
-    face and a voice of the same name form a clip, and so do those named like
-    VoxCeleb files of one identity and video.
+    face and a voice of the same name form a clip, and so do those of one VoxCeleb identity and video.
 
     Example: `vclip import features --faces face_input.pkl --voices voice_input.pkl --meta vox1_meta.csv
     --store work/features --face-space inception-v1/vggface2 --voice-space ecapa/vox2`

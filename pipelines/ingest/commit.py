@@ -1,4 +1,4 @@
-"""The store of an ingest: opened for its encoders, and written in batches, each soon enough and none too large."""
+"""The store of an ingest: opening it for the encoders, and committing results in batches of limited size and age."""
 
 import queue
 import threading
@@ -9,17 +9,27 @@ from typing import Any
 from pipelines.cluster.failures import Failure
 from pipelines.config import Config, IngestConfig
 from pipelines.extraction.faces.detectors import open_detector
-from pipelines.ingest.embed import Ingested, failed_instead
+from pipelines.ingest.embed import Ingested, refused
 from stores import Store, StoreError, StoreUnavailable
 from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, open_face_encoder, open_voice_encoder
 from vclip.errors import InputError
 
-AHEAD = 16  # results that wait here while a commit is under way; more wait in the cluster
+QUEUED = 16  # results that wait here during a commit; more wait in the cluster
 
 
 def open_store(uri: str, config: Config, dry: bool = False) -> Store:
-    """Returns the store at `uri`, made for the encoders of `config`; if `dry`, an empty one where there is none."""
-    # Opened here first, so that missing weights are one clear line before a cluster is asked for anything.
+    """Returns the store at `uri`, created for the encoders of `config` if there is none.
+
+    Args:
+        uri: the store.
+        config: the resolved configuration.
+        dry: create nothing; if there is no store, return an empty one in memory.
+
+    Raises:
+        InputError: weights are missing, or the store has vectors of further encoders.
+        StoreError: the store is of other encoders, or cannot be opened.
+    """
+    # The models are opened here first, so that missing weights are one clear line before a cluster is started.
     open_detector(config.extraction.tracks.detector)
     face, voice = open_face_encoder(config.encoders.face, "cpu"), open_voice_encoder(config.encoders.voice, "cpu")
     make = Store.open_or_empty if dry else Store.open_or_create
@@ -31,23 +41,23 @@ def open_store(uri: str, config: Config, dry: bool = False) -> Store:
     for table, encoder in (("faces", face), ("voices", voice)):
         if more := sorted(set(store.spaces(table)) - {encoder.space}):
             raise InputError(
-                f"store {uri}: its {table} have vectors of '{more[0]}' as well, which new ones would lack; "
-                "`vclip embed --replace` drops it, or ingest into a new store and merge"
+                f"store {uri}: its {table} also have vectors of '{more[0]}', which new rows would lack; "
+                "drop them with `vclip embed --replace`, or ingest into a new store and merge"
             )
     return store
 
 
 def committed(store: Store, results: Iterator[Ingested], config: IngestConfig) -> Iterator[tuple[Ingested, bool]]:
-    """Passes results on once they are in the store, with whether they are those that it holds.
+    """Commits results in batches, and yields each once it is committed, with whether the store holds these rows.
 
-    It does not hold those of a video that another run has done meanwhile.
+    Where another run has committed the same video meanwhile, the store holds the rows of that run.
 
     Raises:
-        StoreUnavailable: the store cannot be written now.
+        StoreUnavailable: the store cannot be reached or written.
     """
     batch: list[Ingested] = []
     size, oldest_s = 0, 0.0
-    for result in _punctual(results, config.commit_every_s / 4):
+    for result in _with_pauses(results, config.commit_every_s / 4):
         if result is not None:
             oldest_s = oldest_s if batch else time.monotonic()
             batch.append(result)
@@ -73,21 +83,21 @@ def _commit(store: Store, batch: list[Ingested]) -> Iterator[tuple[Ingested, boo
             return
         if batch[0].rows.video["state"] == "failed":
             raise
-        yield from _commit(store, [failed_instead(batch[0], Failure.of_defect(error))])
+        yield from _commit(store, [refused(batch[0], Failure.of_defect(error))])
         return
     for result in batch:
         yield result, result.rows.video["video_id"] in held
 
 
-def _punctual(results: Iterable[Ingested], every_s: float) -> Iterator[Ingested | None]:
-    """Passes results on, and None whenever there was none for `every_s`: what is done must not wait for the rest."""
+def _with_pauses(results: Iterable[Ingested], every_s: float) -> Iterator[Ingested | None]:
+    """Yields the results, and None whenever none came for `every_s`, so that a batch is committed in time."""
     done, over = object(), threading.Event()
-    waiting: queue.Queue[Any] = queue.Queue(AHEAD)
+    results_queue: queue.Queue[Any] = queue.Queue(QUEUED)
 
     def put(item: Any) -> bool:
         while not over.is_set():
             try:
-                waiting.put(item, timeout=1)
+                results_queue.put(item, timeout=1)
                 return True
             except queue.Full:
                 continue
@@ -104,7 +114,7 @@ def _punctual(results: Iterable[Ingested], every_s: float) -> Iterator[Ingested 
     try:
         while True:
             try:
-                item = waiting.get(timeout=every_s)
+                item = results_queue.get(timeout=every_s)
             except queue.Empty:
                 yield None
                 continue

@@ -1,4 +1,4 @@
-"""`vclip ingest --dry-run`: what would be done, and how long that may take."""
+"""`vclip ingest --dry-run`: what an ingest would do, and how long it may take."""
 
 import json
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from stores import Store, config_hash
 
 @dataclass
 class Plan:
-    """What an ingest would do."""
+    """What an ingest would do. The names of the fields are the keys of `--json`."""
 
     store: str
     new: int = 0  # videos that the store does not have
-    again: int = 0  # videos that it has, but otherwise configured or labelled, or failed with --retry-failed
+    again: int = 0  # videos that it has under another configuration or labels, or failed ones with --retry-failed
     known: int = 0  # inputs that it has, failed ones among them
-    failed: int = 0  # of these: have failed, and would be done with --retry-failed
-    deleted: int = 0  # inputs that were deleted from it on request, and stay out
+    failed: int = 0  # of these: failed videos, which --retry-failed would do again
+    deleted: int = 0  # inputs that were deleted from it on request, and stay deleted
     doubles: int = 0  # other names of the videos to do
     unreadable: int = 0
-    size_bytes: int = 0  # of the files to do, as far as known
-    estimate_s: float | None = None  # None where no earlier run tells
+    size_bytes: int = 0  # total of the files to do; files of unknown size count as 0
+    estimate_s: float | None = None  # None without an earlier run to estimate it from
     estimated_from: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def plan_videos(
     retry_failed: bool = False,
     limit: int | None = None,
 ) -> Plan:
-    """Returns what `ingest_videos` would do with the same arguments; nothing is written."""
+    """Returns the plan of `ingest_videos` with the same arguments; nothing is written."""
     sources = list_videos(inputs, read_labels(labels) if labels else None, config.remote)
     return plan(sources, store_uri, config, retry_failed, limit)
 
@@ -51,14 +51,14 @@ def plan_videos(
 def plan(
     sources: Sequence[Source], store_uri: str, config: Config, retry_failed: bool = False, limit: int | None = None
 ) -> Plan:
-    """Returns what `ingest` would do with the same arguments. Files are read where it would read them.
+    """Returns the plan of `ingest` with the same arguments. Files new to the store are read for their content hash.
 
     Raises:
         InputError, StoreError: as `ingest`.
     """
     store, result = open_store(store_uri, config, dry=True), Plan(store_uri)
     ledger = Ledger(store)
-    # Failed videos are asked for always, and counted apart.
+    # Failed videos are always looked up, and counted separately below.
     for window in pending(sources, store, config_hash(config.deciding()), retry_failed=True, config=config.remote):
         result.known += window.already_stored
         result.deleted += window.deleted
@@ -79,7 +79,7 @@ def plan(
 
 
 def _estimate(result: Plan, store: Store) -> None:
-    """By the time that earlier runs took for a byte, starting up included."""
+    """Estimates the time from the bytes per second of earlier runs, start-up included."""
     runs = [json.loads(text) for text in store.query("runs", ["summary"])["summary"].to_pylist()]
     runs = [run for run in runs if run.get("size_bytes") and run.get("took_s")]
     if not runs:

@@ -1,4 +1,4 @@
-"""From clips to rows of the store: decode crops and segments, embed them, name and number everything."""
+"""From clips to rows of the store: decodes and embeds crops and segments, and gives each row its id."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +20,7 @@ from vclip.encoders import FaceEncoder, VoiceEncoder, open_face_encoder, open_vo
 
 @dataclass(frozen=True)
 class Extracted:
-    """One source and what was extracted from it: a row between the stages of a job."""
+    """One source with its extraction: the item between the two stages of a job."""
 
     source: Source
     extraction: Extraction
@@ -28,29 +28,29 @@ class Extracted:
 
 @dataclass(frozen=True)
 class Ingested:
-    """One source as it comes back: its rows for the store, and the rest of its extraction, without the clips."""
+    """The result for one source: its rows for the store, and its extraction without the clips."""
 
     rows: VideoRows
     extraction: Extraction
-    failure: Failure | None = None  # where a defect or the death of its worker came between
+    failure: Failure | None = None  # set where it failed by a defect, an unreadable file or the death of its worker
 
     @property
     def size_bytes(self) -> int:
-        """Of the media."""
+        """The total size of its images and audio."""
         return sum(len(face["image"]) for face in self.rows.faces) + sum(len(v["audio"]) for v in self.rows.voices)
 
 
 class Embedder:
     """Embeds batches of extractions; an actor of the ingest job, with both encoders loaded once.
 
-    On a CUDA device the encoders run in bfloat16 where autocast deems it safe. No test here has such a device.
+    On a CUDA device the encoders run under bfloat16 autocast. The tests do not cover such a device.
 
     Args:
-        encoders: which.
-        run_id: of the rows.
-        device: of torch; the first GPU where there is one, if it is left out.
-        clips_at_once: clips of one video, where it is handed over in parts.
-        media_at_once: crops, or segments, that lie decoded in memory.
+        encoders: the section `encoders` of the configuration.
+        run_id: the id of the run, for the rows.
+        device: a torch device; by default the first GPU, or the CPU if there is none.
+        clips_at_once: clips in one part of a video.
+        media_at_once: crops, or segments, that are decoded in memory at once.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Embedder:
         self.on_gpu = torch.cuda.is_available() and not (device or "").startswith("cpu")
 
     def parts(self, item: Extracted) -> Iterator[Ingested]:
-        """As `embed` of one source, some clips at a time (see `joined`), so that hours of talking are never
-        decoded or copied as a whole; what else was extracted goes with the last part."""
+        """Yields the result for one source in parts of a few clips each, so that hours of speech are never decoded or
+        copied at once. `joined` puts them together; the last part carries the rest of the extraction."""
         clips = item.extraction.clips
         for start in range(0, max(1, len(clips)), self._clips_at_once):
             part = replace(item.extraction, clips=clips[start : start + self._clips_at_once])
@@ -78,7 +78,7 @@ class Embedder:
             yield from self.embed([Extracted(item.source, part)])
 
     def embed(self, batch: Sequence[Extracted]) -> list[Ingested]:
-        """Returns the store's rows of each extraction; their crops, and segments, go through together."""
+        """Returns the rows of each extraction; the crops of all are embedded together, and so are the segments."""
         clips = [clip for item in batch for clip in item.extraction.clips]
         with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
             decode = partial(decode_speech, sample_rate_hz=self.voice.sample_rate_hz)
@@ -107,14 +107,14 @@ class Embedder:
     def _embedded(
         self, encoder: FaceEncoder | VoiceEncoder, decode: Callable[[bytes], np.ndarray], media: Sequence[bytes]
     ) -> np.ndarray:
-        """Returns (media, dim) float32."""
+        """Returns the vectors, (media, dim) float32."""
         starts = range(0, max(1, len(media)), self._media_at_once)
         pieces = (media[start : start + self._media_at_once] for start in starts)
         return np.concatenate([encoder.embed([decode(one) for one in piece]) for piece in pieces])
 
 
 def joined(parts: Sequence[Ingested]) -> Ingested:
-    """Returns one source as a whole, of its parts in order."""
+    """Returns the result for one source, joined from its parts in order."""
     whole = parts[-1]
     if len(parts) == 1:
         return whole
@@ -123,13 +123,13 @@ def joined(parts: Sequence[Ingested]) -> Ingested:
 
 
 def failed(source: Source, run_id: str, failure: Failure) -> Ingested:
-    """Returns the row of a source that gave nothing: it cannot be read, its worker died, or a defect came between."""
+    """Returns the failed row of a source: it cannot be read, its worker died, or it met a defect."""
     extraction = Extraction("failed", failure.reason, 0.0)
     return Ingested(VideoRows(_video_row(source, run_id, extraction)), extraction, failure)
 
 
-def failed_instead(done: Ingested, failure: Failure) -> Ingested:
-    """Returns the row of a source whose rows the store refused."""
+def refused(done: Ingested, failure: Failure) -> Ingested:
+    """Returns the failed row that replaces rows which the store refused."""
     extraction = Extraction("failed", failure.reason, 0.0)
     row = {"state": extraction.state, "reason": extraction.reason, "funnel": {}}
     return Ingested(VideoRows({**done.rows.video, **row}), extraction, failure)

@@ -1,9 +1,9 @@
-"""`vclip ingest`: videos, wherever they are, into the store. The job reads from top to bottom in this file.
+"""`vclip ingest`: local and remote videos into the store. This file shows the job from top to bottom.
 
     inputs -> list the sources -> leave out what the store has (resume) -> extract and embed (workers) -> commit
 
-The sources go through it a window at a time. The last videos of a window leave CPUs idle: little against the
-thousands of videos in it, and windows bound what the driver remembers of a million.
+The sources are processed one window at a time, which bounds the driver's memory for a million of them. The last
+videos of a window leave CPUs idle, but only briefly compared to the thousands of videos in it.
 """
 
 import time
@@ -34,22 +34,22 @@ from stores.maintenance.compact import sweep
 
 @dataclass
 class Summary:
-    """What a run did."""
+    """What a run did. The names of the fields are the keys of summary.json and `--json`."""
 
     store: str
-    run_id: str = ""  # empty while there was nothing to do
+    run_id: str = ""  # empty if there was nothing to do
     known: int = 0  # inputs that the store had already; nothing was done for them
     deleted: int = 0  # inputs that were deleted from the store on request; nothing was done for them
     videos: Counter = field(default_factory=Counter)  # state -> count
-    doubles: int = 0  # other names of videos of this run
-    elsewhere: int = 0  # videos that another run has done meanwhile
-    outdated: int = 0  # videos removed, because their files have changed
+    doubles: int = 0  # inputs with the content of another input of this run
+    elsewhere: int = 0  # videos that another run committed first
+    outdated: int = 0  # videos removed because their files have changed
     rows: Counter = field(default_factory=Counter)  # clips, faces, voices -> count
     funnel: Counter = field(default_factory=Counter)  # counts per stage and drops per reason, over all videos
     reasons: Counter = field(default_factory=Counter)  # why videos are empty or failed -> count
     config: dict[str, Any] = field(default_factory=dict)  # resolved
-    video_s: float = 0.0  # length of all videos
-    size_bytes: int = 0  # of all their files
+    video_s: float = 0.0  # total length of the videos
+    size_bytes: int = 0  # total size of their files
     took_s: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def ingest_videos(
     retry_failed: bool = False,
     limit: int | None = None,
 ) -> Summary:
-    """Extracts clips from all videos in `inputs`, embeds them, commits them to the store, and returns what was done.
+    """Extracts clips from all videos in `inputs`, embeds and commits them, and returns the summary of the run.
 
     Args:
         inputs: folders, files, patterns, manifests or addresses; see `pipelines.ingest.sources.listing`.
@@ -87,11 +87,11 @@ def ingest_videos(
         config: the resolved configuration.
         labels: a table with a column `file`; see `read_labels`.
         observe: called with each video that went into the store.
-        retry_failed: failed videos are done again.
-        limit: only the first so many of those still to do.
+        retry_failed: process failed videos again.
+        limit: process at most this many of the pending sources.
 
     Raises:
-        InputError, StoreError: nothing to read, or nowhere to write.
+        InputError, StoreError: there is nothing to read, or the store cannot be opened.
     """
     sources = list_videos(inputs, read_labels(labels) if labels else None, config.remote)
     given = [recorded(str(one)) for one in inputs]
@@ -119,7 +119,7 @@ def ingest(
     limit: int | None = None,
     observe: Observe | None = None,
 ) -> Summary:
-    """Extracts and embeds every source that the store does not have yet; returns what was done.
+    """Extracts and embeds every source that the store does not have yet, and returns the summary of the run.
 
     Args:
         sources: the inputs.
@@ -128,13 +128,13 @@ def ingest(
         extract: extracts the clips of one source, in a worker.
         unit: what a source is called in the progress.
         inputs: what the user gave, for the store's record of the run.
-        retry_failed: failed sources are done again.
-        limit: only the first so many of those still to do.
+        retry_failed: process failed sources again.
+        limit: process at most this many of the pending sources.
         observe: called with each video that went into the store.
 
     Raises:
         InputError, StoreError: the encoders or the store cannot be opened. Nothing is written.
-        StoreUnavailable: the disk is full or the connection did not come back; a second run goes on.
+        StoreUnavailable: the disk is full or the connection did not come back; the same call resumes.
     """
     started_s = time.monotonic()
     store = open_store(store_uri, config)
@@ -169,13 +169,13 @@ def ingest(
 def _windows(
     sources: Sequence[Source], store: Store, config: Config, retry_failed: bool, limit: int | None
 ) -> Iterator[Window]:
-    window = min(WINDOW, max(limit or WINDOW, 256))  # of few to do, few more need be looked at
+    window = min(WINDOW, max(limit or WINDOW, 256))  # with a small limit a small window will do
     deciding = config_hash(config.deciding())
     return pending(sources, store, deciding, window, retry_failed, config.remote)
 
 
 def _limited(windows: Iterator[Window], limit: int | None) -> Iterator[Window]:
-    """Passes windows on up to the first `limit` sources to do; other names of those left out stay out too."""
+    """Yields windows with the first `limit` sources to do; duplicates of those left out are left out too."""
     room = limit
     for window in windows:
         if room is not None:
@@ -190,7 +190,7 @@ def _limited(windows: Iterator[Window], limit: int | None) -> Iterator[Window]:
 
 @contextmanager
 def _recorded(store: Store, command: Mapping[str, Any], summary: Summary, started_s: float) -> Iterator[None]:
-    """Records the run in the store; before it, what dead runs have left behind goes."""
+    """Records the run in the store, after removing the remains of dead runs."""
     sweep(store)
     with store.run(command, summary.config) as run:
         summary.run_id = run.run_id
@@ -211,7 +211,7 @@ def _results(window: Window, config: Config, run_id: str, extract: Extract) -> I
 def _counting(
     summary: Summary, progress: Step, observe: Observe | None, config: Config
 ) -> Callable[[Ingested, bool], None]:
-    """Returns the function that counts each video that was committed, and whether the store holds it so."""
+    """Returns the function that counts each committed video, and whether the store holds these rows of it."""
     import ray.util.metrics
 
     metrics, rate = IngestMetrics(ray.util.metrics), Rate()

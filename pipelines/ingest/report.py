@@ -1,7 +1,7 @@
-"""The report of an ingest run: what came in, what was kept, what was dropped and why, and where the time went.
+"""The report of an ingest run: inputs, clips, drops with their reasons, and the time of each stage.
 
-It sees each video once and remembers counts, histograms and a few examples, so a million videos take no more memory
-than a hundred. It is written now and then while a run goes on, so that a killed one leaves its last word.
+It sees each video once and keeps counts, histograms and a few examples, so a million videos take no more memory than
+a hundred. Drafts are written while a run goes on, so that a killed run leaves a report too.
 """
 
 import json
@@ -44,22 +44,22 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    said = subprocess.run([ffmpeg_binary(), "-version"], capture_output=True, text=True, timeout=20).stdout
-    return found | {"ffmpeg": said.partition(" Copyright")[0].removeprefix("ffmpeg version ").strip()}
+    output = subprocess.run([ffmpeg_binary(), "-version"], capture_output=True, text=True, timeout=20).stdout
+    return found | {"ffmpeg": output.partition(" Copyright")[0].removeprefix("ffmpeg version ").strip()}
 
 
 if TYPE_CHECKING:
     from pipelines.ingest.job import Observe, Summary
 
 EVERY_S = 300.0  # between two drafts of the report of a run that goes on
-FATES, REASONS = 40, 200  # kinds told apart, at most
+DROP_REASONS, REASONS = 40, 200  # kinds counted separately, at most
 THUMBNAILS, FAILED, SLOWEST = 8, 50, 15  # shown, at most
-# The ways of a video: each holds for part of those of the one before.
+# The steps of a video through the pipeline; each is reached by some of the videos of the step before.
 STEPS = ("inputs", "readable", "with a face", "and with speech", "with candidates", "with clips")
 
 
 class RunReport:
-    """Collects what a run does; `add` each video's rows once they are stored, then `write`.
+    """Collects the statistics of a run: call `add` for each video that was stored, then `write`.
 
     Args:
         config: the resolved configuration.
@@ -70,7 +70,7 @@ class RunReport:
         self.config = config
         self.funnel = Counter({step: 0 for step in STEPS})  # videos
         self.candidates = 0
-        self.fates = Kinds(FATES, THUMBNAILS)  # of candidates, with thumbnails
+        self.drop_reasons = Kinds(DROP_REASONS, THUMBNAILS)  # of candidates, with thumbnails
         self.kept = Examples(2 * THUMBNAILS)  # thumbnails of clips
         self.reasons = {state: Kinds(REASONS, 3) for state in ("failed", "empty")}
         self.failed = Examples(FAILED)
@@ -93,23 +93,23 @@ class RunReport:
         self._started_s = self._drafted_s = time.monotonic()
 
     def add(self, rows: VideoRows, extraction: Extraction | None = None) -> None:
-        """Takes in one video.
+        """Adds one video.
 
         Args:
-            rows: as they went into the store.
-            extraction: its candidates and seconds are read; the clips need not be in it.
+            rows: the rows of the video, as stored.
+            extraction: the candidates and times of its extraction; its clips are not read.
         """
         self._count_video(rows.video)
         for face in rows.faces:
-            self._see("face size, px", face["size_px"])
+            self._observe("face size, px", face["size_px"])
             for name in ("sharpness", "frontality", "quality"):
-                self._see(f"face {name}", face[name])
+                self._observe(f"face {name}", face[name])
         for voice in rows.voices:
-            self._see("speech ratio", voice["speech_ratio"])
-            self._see("signal to noise, dB", voice["snr_db"])
+            self._observe("speech ratio", voice["speech_ratio"])
+            self._observe("signal to noise, dB", voice["snr_db"])
         for clip in rows.clips:
-            self._see("clip length, s", clip["end_s"] - clip["start_s"])
-            self._see("speaking score of clips", clip["speaking_score"])
+            self._observe("clip length, s", clip["end_s"] - clip["start_s"])
+            self._observe("speaking score of clips", clip["speaking_score"])
             self.clips_s += clip["end_s"] - clip["start_s"]
         if rows.faces:
             self.kept.add(max(rows.faces, key=lambda face: face["quality"])["image"])
@@ -143,29 +143,29 @@ class RunReport:
         for candidate in extraction.candidates:
             self.candidates += 1
             if candidate.outcome != KEPT:
-                self.fates.add(candidate.outcome, candidate.thumbnail or None)
-                self._see("speaking score of dropped candidates", candidate.score)
+                self.drop_reasons.add(candidate.outcome, candidate.thumbnail or None)
+                self._observe("speaking score of dropped candidates", candidate.score)
         self.stages_s.update(extraction.seconds)
         took_s = sum(extraction.seconds.values())
         row = {"uri": video["uris"][0]["uri"], "duration_s": video["duration_s"], "took_s": took_s}
         self.slowest.add(took_s, row | {"stages_s": dict(extraction.seconds)})
 
-    def _see(self, name: str, value: float | None) -> None:
+    def _observe(self, name: str, value: float | None) -> None:
         if value is not None:
             self.distributions[name].add(value)
 
     @property
     def draft_due(self) -> bool:
-        """Whether a run that goes on should write again."""
+        """Whether it is time to write another draft."""
         return time.monotonic() - self._drafted_s >= EVERY_S
 
     def write(self, folder: str | Path, summary: "Summary", ended: str = "") -> Path:
-        """Writes summary.json and report.html, each whole or not at all, and returns the latter's path.
+        """Writes summary.json and report.html, each whole or not at all, and returns the path of report.html.
 
         Args:
-            folder: made if it is missing.
-            summary: of the run, so far.
-            ended: why the run has not reached its end; empty where it has.
+            folder: the folder for both; created if it is missing.
+            summary: the summary of the run so far.
+            ended: why the run did not complete; empty if it did.
 
         Raises:
             InputError: the folder cannot be written.
@@ -181,10 +181,10 @@ class RunReport:
 
     def _page(self, result: dict[str, Any]) -> str:
         reasons = {state: kinds.most_common() for state, kinds in self.reasons.items()}
-        return page(result, self.config, self.kept.items, self.fates.most_common(), reasons)
+        return page(result, self.config, self.kept.items, self.drop_reasons.most_common(), reasons)
 
     def to_json(self, ended: str = "") -> dict[str, Any]:
-        """Everything but the images."""
+        """Returns the report without its images, for summary.json."""
         return {
             "ended": ended or "complete",
             "started": self.started.isoformat(timespec="seconds"),
@@ -193,7 +193,7 @@ class RunReport:
             "clips_s": self.clips_s,
             "videos_through": {step: self.funnel[step] for step in STEPS},
             "candidates": self.candidates,
-            "dropped": self.fates.to_json(),
+            "dropped": self.drop_reasons.to_json(),
             "reasons": {r: n for kinds in self.reasons.values() for r, n in kinds.to_json().items()},
             "failed_examples": self.failed.items,
             "distributions": {name: h.to_json() for name, h in self.distributions.items() if h.count},
@@ -207,17 +207,18 @@ class RunReport:
 
 @contextmanager
 def reported(store_uri: str, config: Config, folder: Path | None = None) -> Iterator["Observe"]:
-    """Gives what an ingest tells of its videos; writes the report now and then, and when the block ends, however.
+    """Yields the `observe` argument of an ingest; writes drafts of the report, and the report when the block ends.
 
-    A run that had nothing to do leaves none. A report that cannot be written is said, and ends no job.
+    A run that had nothing to do leaves no report. A report that cannot be written is a message and does not end the
+    job.
 
     Args:
-        store_uri: of the run.
+        store_uri: the store of the run.
         config: the resolved configuration.
-        folder: for the report; `report_folder` where None.
+        folder: the folder of the report; None for `report_folder`.
 
     Raises:
-        InputError: the folder cannot be made.
+        InputError: the folder cannot be created.
     """
     run = _Run(RunReport(config), store_uri, folder)
     if folder:
@@ -241,7 +242,7 @@ class _Run:
     report: RunReport
     store_uri: str
     folder: Path | None
-    summary: "Summary | None" = None  # the last that was told; None while nothing was done
+    summary: "Summary | None" = None  # as of the last video; None before the first
 
     def observe(self, rows: VideoRows, extraction: Extraction, summary: "Summary") -> None:
         self.summary = summary
@@ -270,12 +271,12 @@ class _Run:
 
 
 def kind_of(reason: str) -> str:
-    """Returns a reason without its figures, so that those of the same kind count as one."""
+    """Returns a reason without its numbers, so that reasons of the same kind are counted together."""
     return re.sub(r"\d+(\.\d+)?", "…", reason)
 
 
 def report_folder(store_uri: str, run_id: str) -> Path | None:
-    """Returns where the report of a run goes by default: beside a local store; None for one in an object store."""
+    """Returns the default folder of a run's report: beside a local store, or None for a store in a bucket."""
     if "://" in store_uri:
         return None
     return Path(run_folder(store_uri)) / run_id

@@ -1,4 +1,4 @@
-"""What an ingest shows on Ray's dashboard and to Prometheus, beside Ray's own: counted by the driver."""
+"""Telemetry of an ingest: its rate in the progress line, and metrics for Ray's dashboard and Prometheus."""
 
 import time
 from collections import deque
@@ -17,14 +17,14 @@ class Rate:
         self._done: deque[tuple[float, float]] = deque([(time.monotonic(), 0.0)])  # when, seconds of video
 
     def add(self, video_s: float) -> None:
-        """One more is done, of so much video."""
+        """Counts one more video, of this length."""
         now = time.monotonic()
         self._done.append((now, video_s))
         while now - self._done[0][0] > LAST_S:
             self._done.popleft()
 
     def __str__(self) -> str:
-        """Returns as in "1.4 videos/s, 52 h of video per hour"; nothing while there is nothing to say."""
+        """Returns the rate, as "1.4/s, 52 h of video per hour"; empty before the first video."""
         took_s = self._done[-1][0] - self._done[0][0]
         if not took_s:
             return ""
@@ -36,10 +36,10 @@ SECONDS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000]
 
 
 class IngestMetrics:
-    """Counters of one driver; Ray exports them as `ray_vclip_...`, and sums over drivers are the reader's.
+    """Counters of one driver, which Ray exports as `ray_vclip_...`; Prometheus queries add up several drivers.
 
     Args:
-        kinds: where Counter and Histogram are, with the signatures of `ray.util.metrics`.
+        kinds: the module with Counter and Histogram, `ray.util.metrics` or one like it.
     """
 
     def __init__(self, kinds: Any):

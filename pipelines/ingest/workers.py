@@ -1,10 +1,10 @@
-"""What the workers of the ingest do: they extract a source and embed what was found.
+"""The workers of an ingest: they extract the clips of a source and embed them.
 
     source -> extract, embed (tasks) -> driver                     where there are CPUs only
     source -> extract (tasks) -> embed (actors, a GPU each) -> driver
 
-Only paths go out, and only crops, segments and vectors come back: those of a long video in parts, so that hours of
-talking are never copied as a whole. What is extracted for an actor goes from node to node and not through the driver.
+Only paths are sent out, and only crops, segments and vectors come back, in parts for a long video, so that hours of
+speech are never copied at once. Extractions travel from a task's node to an actor's without passing the driver.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ Extract = Callable[[Source, Config], Extraction]
 
 
 def extract_video(source: Source, config: Config) -> Extraction:
-    """Returns the clips of one video; a remote one is copied to the worker's machine meanwhile."""
+    """Returns the extraction of one video; a remote one is copied to the worker's machine for the time being."""
     with ExitStack() as stack:
         try:
             copy = local_copy(source.paths[0], config.remote, source.size_bytes, source.etag)
@@ -46,9 +46,9 @@ def ingest_on_cluster(sources: Sequence[Source], config: Config, run_id: str, ex
     """Yields each source once, extracted and embedded, as the cluster (see `start_ray`) finishes it.
 
     Args:
-        sources: what to do, each with its content hash.
-        config: its sections `ingest`, `encoders`, and those that `extract` reads.
-        run_id: of the rows.
+        sources: the sources to do, each with its content hash.
+        config: the sections `ingest` and `encoders` are read, and those that `extract` reads.
+        run_id: the id of the run, for the rows.
         extract: extracts one source.
 
     Raises:
@@ -74,9 +74,8 @@ def ingest_on_cluster(sources: Sequence[Source], config: Config, run_id: str, ex
 
 
 def _open_extraction(extract: Extract, config: Config) -> Work[Source, Extracted | Failure]:
-    open_detector(
-        config.extraction.tracks.detector
-    )  # a node without weights ends the job, not one video after another
+    # Opened here so that a node without weights ends the job, instead of failing one video after another.
+    open_detector(config.extraction.tracks.detector)
 
     def work(source: Source, again: bool) -> Extracted | Failure:
         try:

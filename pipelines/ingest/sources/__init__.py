@@ -1,7 +1,7 @@
-"""What a job reads, from what the user gave to what is still to be done.
+"""The sources of a job, from the user's inputs to the videos that are still to be done.
 
-folders, manifests, labels -> listing    what was given, as `Source`s
-ledger, content_hashes -> known                of these, what the store does not have yet
-addresses, buckets, web -> remote        files that are elsewhere
-remote -> local_copy                     a local path for any file, while it is worked on
+    folders, manifests, labels -> listing      the inputs as `Source`s
+    content_hash, the store's ledger -> resume  the sources that the store does not have yet
+
+Remote files and local copies of them are in `pipelines.files`.
 """

@@ -1,8 +1,8 @@
-"""The content hash of each file, which is what a video is known by.
+"""The content hash of each file, which identifies a video in the store.
 
-On a cluster that runs already the reading is done by tasks, because one driver cannot read a million files;
-elsewhere by threads. A remote file is read here, and once more when a worker copies it: what it holds decides whether
-any work on it begins at all.
+On a cluster that already runs, tasks read the files, because one driver cannot read a million of them; elsewhere
+threads do. A remote file is read twice, here and when a worker copies it: its content decides whether it is processed
+at all.
 """
 
 import io
@@ -26,20 +26,20 @@ from stores import video_id
 THREADS = 8  # reading, not computing, is what takes the time
 CHUNK = 32  # files that one task reads
 
-# The hash of a content, or of the name alone, and then why that could not be read.
+# The content hash and "", or the hash of the name and the reason why the file cannot be read.
 Content = tuple[str, str]
 
 
 def content_hashes(
     sources: Sequence[Source], config: RemoteConfig, chunk: int = CHUNK, cpus: Callable[[], float] = cluster_cpus
 ) -> Iterator[tuple[Source, str]]:
-    """Yields the sources, in order, with the hash of their content; or with `name_id` and why it cannot be read.
+    """Yields the sources in order, each with its content hash and "", or with `name_id` and why it cannot be read.
 
     Args:
         sources: the files.
         config: the limits of remote files.
-        chunk: files that one task reads. Up to twice as many files are read here: tasks would cost more than they
-            save.
+        chunk: files that one task reads. Up to twice as many files are read here, because tasks would cost more than
+            they save.
         cpus: as in `run_tasks`.
     """
     if not sources:
@@ -65,7 +65,7 @@ def _by_threads(sources: Sequence[Source], config: RemoteConfig) -> Iterator[Con
 def _by_tasks(
     sources: Sequence[Source], config: RemoteConfig, chunk: int, cpus: Callable[[], float]
 ) -> Iterator[Content]:
-    """As `_by_threads`, on all of the cluster."""
+    """Yields the same as `_by_threads`, read by the whole cluster."""
     numbered = list(enumerate(sources))
     chunks = (numbered[start : start + chunk] for start in range(0, len(numbered), chunk))
     results = run_tasks(chunks, partial(_open_reading, config), "content_hash", 1.0, threads=THREADS, cpus=cpus)
@@ -96,7 +96,7 @@ def _hash(path: str, source: Source, config: RemoteConfig) -> str:
         check_size(source.size_bytes, config)
         return video_id(cast(BinaryIO, _Stream(read(path, config, source.etag))))
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError("not a file")  # a pipe would keep us waiting
+        raise OSError("not a file")  # reading a pipe could wait forever
     return video_id(path)
 
 

@@ -1,4 +1,4 @@
-"""A table of labels beside the inputs: which of its rows is which video's."""
+"""A table of labels beside the inputs, and which of its rows belongs to which video."""
 
 import os
 from collections import Counter
@@ -13,22 +13,22 @@ Labels = Mapping[str, str]
 
 
 def read_labels(path: str | Path) -> dict[str, dict[str, str]]:
-    """Returns file -> labels of a table, read as a manifest is: its column `file` names the videos.
+    """Returns file -> labels of a table, which is read like a manifest: its column `file` names the videos.
 
     `identity`, `split`, `gender`, `age`, `nationality`, `language`, `licence`, `consent` have columns in the store.
 
     Raises:
-        InputError: as of `read_manifest`.
+        InputError: as `read_manifest`.
     """
     return {row.file: row.labels for row in read_manifest(path)}
 
 
 def matched(videos: Sequence[tuple[str, str]], labels: Mapping[str, Labels]) -> dict[int, Labels]:
-    """Returns index of the video -> its labels. Rows that name no video are said.
+    """Returns index of a video -> its labels, and prints how many rows name no video.
 
     Args:
-        videos: each one's absolute path or address, and its path within the input; its bare name will do where only
-            one video has it.
+        videos: the absolute path or address of each, and its path within the input. A row may also name a video by
+            its bare file name, if only one video has it.
         labels: file -> labels.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which videos the given inputs are, and their labels.
+"""Lists the videos of the inputs, with their labels.
 
 An input is a folder (searched all the way down), a file, a pattern (`'videos/**/*.mp4'`), a manifest, or an address:
 an object or a prefix of a bucket (`s3://`, `gs://`), or a file on a web server.
@@ -24,19 +24,19 @@ VIDEO_SUFFIXES = {
     *(".flv", ".wmv", ".3gp", ".ogv"),
 }
 
-THREADS = 32  # that ask a file system or a service for sizes and times
-FIRST = 32  # rows of a manifest, of which one at least must name a file
+THREADS = 32  # that request sizes and times from a file system or a service
+FIRST = 32  # rows of a manifest; at least one of them must name an existing file
 NOTHING = Seen(None, None, None)
 
 
 class Entry(NamedTuple):
-    """One input, before it was looked at."""
+    """One input, before its size and time are read."""
 
     name: str  # absolute path or address
     inside: str  # its path within the input
-    seen: Seen | None = None  # where the listing says already
+    seen: Seen | None = None  # where the listing gave it already
     row: Row | None = None  # of a manifest
-    labels: Mapping[str, str] | None = None  # of a table of labels; they go before the manifest's
+    labels: Mapping[str, str] | None = None  # of a table of labels; they override those of the manifest
 
     @property
     def key(self) -> str:
@@ -49,9 +49,9 @@ class Entry(NamedTuple):
 
 
 class Listing(Sequence[Source]):
-    """The inputs in their order. Files are looked at as the sources are asked for, a thousand at a time, in threads.
+    """The inputs in their order. Sizes and times are read during iteration, a thousand files at a time, in threads.
 
-    A file that is not there is a source without a size; reading it will say why.
+    A missing file is a source without a size; reading it later gives the reason.
     """
 
     def __init__(self, entries: Sequence[Entry], config: RemoteConfig):
@@ -173,7 +173,7 @@ def _on_web(given: str, config: RemoteConfig) -> Iterator[Entry]:
 
 
 def _in_manifest(given: str, config: RemoteConfig) -> Iterator[Entry]:
-    """Yields what the rows name; raises InputError where none of the first names a file, as in a wrong folder."""
+    """Yields the entries of the rows; raises InputError if none of the first names a file, as in a wrong folder."""
     folder = os.path.dirname(given.partition("?")[0] if scheme_of(given) in WEB else given)
     try:
         with local_copy(given, config) as path:
@@ -213,7 +213,7 @@ def _look(name: str, config: RemoteConfig) -> Seen:
 
 
 def _fitting(entries: Iterable[Entry], pattern: Sequence[str]) -> Iterator[Entry]:
-    """Yields what fits; of any ending where the pattern spells it out, else videos only."""
+    """Yields the entries that match: of any suffix if the pattern spells it out, else videos only."""
     ending = os.path.splitext(pattern[-1])[1]
     spelt = bool(ending) and not is_pattern(ending)
     return (e for e in entries if (spelt or _is_video(e.inside)) and fits(e.inside.split("/"), pattern))

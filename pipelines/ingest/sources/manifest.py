@@ -1,9 +1,9 @@
-"""Manifests: tables that name videos, a row each, with labels in their further columns.
+"""Manifests: tables that name one video per row, with labels in the other columns.
 
     videos.csv      file,identity,language,licence      a header, then the rows
     videos.jsonl    {"file": "a.mp4", "identity": "Ann"}
     videos.parquet  columns of any plain type
-    videos.txt      a name a line, no labels
+    videos.txt      one name per line, no labels
 
 The column is `file`, else `uri`, else `path`: relative to the manifest's folder, absolute, or an address.
 """
@@ -71,7 +71,7 @@ class Row(NamedTuple):
 
 
 def is_manifest(name: str) -> bool:
-    """Returns whether a file is read as a manifest: its ending says so."""
+    """Returns whether a file is read as a manifest, by its suffix."""
     return os.path.splitext(name)[1].lower() in _READERS
 
 
@@ -79,11 +79,11 @@ def read_manifest(path: str | Path, name: str = "") -> Iterator[Row]:
     """Yields the rows of a local manifest.
 
     Args:
-        path: where it lies.
-        name: what it is called in errors, where that is not its path.
+        path: the local file.
+        name: its name in error messages; by default the path.
 
     Raises:
-        InputError: it cannot be read, or a row is not as expected; says which, what was found and what was expected.
+        InputError: it cannot be read, or a row is not as expected; the message names the row.
     """
     where = f"manifest {name or path}"
     shared: dict[Any, Any] = {}
@@ -95,8 +95,8 @@ def read_rows(path: str | Path, name: str = "") -> Iterator[tuple[int, dict[str,
     """Yields the rows of a local manifest with their numbers, column -> value; raises InputError as `read_manifest`.
 
     Args:
-        path: where it lies.
-        name: what it is called in errors, where that is not its path.
+        path: the local file.
+        name: its name in error messages; by default the path.
     """
     suffix = os.path.splitext(path)[1].lower()
     where = f"manifest {name or path}"
@@ -147,7 +147,7 @@ def _row(number: int, found: Mapping[str, Any], where: str, shared: dict[Any, An
 
 
 def _text(value: Any) -> str:
-    """Returns a label as text: whole numbers without a point, nested values as JSON, what is missing as ""."""
+    """Returns a label as text: whole numbers without a point, nested values as JSON, missing values as ""."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, str):
@@ -199,7 +199,7 @@ _READERS: dict[str, Callable[[Path, str], Iterator[dict[str, Any]]]] = {
 }
 _EXPECTED = {
     ".csv": "a CSV file with a header",
-    ".jsonl": "a JSON object a line",
+    ".jsonl": "a JSON object per line",
     ".parquet": "a Parquet file",
-    ".txt": "a name a line",
+    ".txt": "a name per line",
 }

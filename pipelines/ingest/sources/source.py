@@ -7,16 +7,16 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One input: the path or address of a video, or those of a picture and its speech."""
+    """One input: the path or address of a video, or those of images and their audio files."""
 
     paths: tuple[str, ...]
     uri: str  # the name under which it is recorded
-    size_bytes: int | None  # None where a server does not say, as with the next
+    size_bytes: int | None  # None, like the next, where a server does not give it
     mtime_s: float | None
-    etag: str | None = None  # of an object or a page: its version, better than its time
+    etag: str | None = None  # of a remote file: its version, more reliable than its time
     labels: Mapping[str, str] = field(default_factory=dict)
-    video_id: str = ""  # the hash of its content, once that was read
-    config_hash: str = ""  # of all that decides what it gives, its labels among it
+    video_id: str = ""  # the content hash, once the file was read
+    config_hash: str = ""  # of everything that decides its rows, its labels included
 
     @property
     def ledger_entry(self) -> dict:
@@ -24,7 +24,7 @@ class Source:
         return {"uri": self.uri, "size_bytes": self.size_bytes, "mtime_s": self.mtime_s, "etag": self.etag}
 
     def unchanged(self, entry: Mapping) -> bool:
-        """Returns whether the ledger's entry for this name is of this very file, as far as one sees from outside."""
+        """Returns whether the ledger's entry for this name fits the file, by its size and its etag or time."""
         if self.etag:
             return (entry["size_bytes"], entry["etag"]) == (self.size_bytes, self.etag)
         return self.mtime_s is not None and (entry["size_bytes"], entry["mtime_s"]) == (self.size_bytes, self.mtime_s)

@@ -1,4 +1,4 @@
-"""`vclip import pairs`: pictures with speech, through the same Ray job as videos."""
+"""`vclip import pairs`: images with speech, through the same Ray job as videos."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def test_a_pair_is_one_clip_of_one_face(pairs_store):
     assert set(pairs["voice_clip"]) == set(range(24))
 
 
-def test_a_picture_without_a_face_is_a_failed_row_and_the_job_goes_on(pairs_store):
+def test_an_image_without_a_face_is_a_failed_row_and_the_job_goes_on(pairs_store):
     failed = Store.open(pairs_store).query("videos", where="state != 'done'").to_pylist()
     assert ["nobody.png + " in row["uris"][0]["uri"] for row in failed] == [True]
     assert failed[0]["state"] == "failed"

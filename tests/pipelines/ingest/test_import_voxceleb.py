@@ -83,7 +83,7 @@ def vox2(people, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_pictures_by_name_meet_sound_by_id(vox1, vclip, tmp_path):
+def test_images_by_name_are_matched_with_audio_by_id(vox1, vclip, tmp_path):
     store, meta = tmp_path / "store", vox1 / "vox1_meta.csv"
     given = ["import", "voxceleb", vox1, "--meta", meta, "--store", store, "--config", OFFLINE]
     answer = vclip(*given, "--json")
@@ -111,7 +111,7 @@ def test_pictures_by_name_meet_sound_by_id(vox1, vclip, tmp_path):
 
 
 @pytest.mark.slow
-def test_tracks_of_the_face_with_their_sound_beside_or_inside(vox2, vclip, tmp_path):
+def test_face_tracks_with_their_audio_beside_or_inside(vox2, vclip, tmp_path):
     store = tmp_path / "store"
     meta = vox2 / "vox2_meta.csv"
     answer = vclip("import", "voxceleb", vox2, "--meta", meta, "--store", store, "--config", OFFLINE, "--json")
@@ -219,7 +219,7 @@ def _touch(root, *names):
         (root / name).touch()
 
 
-def test_sound_of_m4a_is_that_of_the_wav(people, tmp_path):
+def test_the_audio_of_an_m4a_is_that_of_the_wav(people, tmp_path):
     speech = people[0][1]
     _ffmpeg("-i", speech, "-c:a", "aac", "-b:a", "128k", tmp_path / "a.m4a")
     wav, m4a = (read_samples(str(path), MediaConfig()).astype(float) for path in (speech, tmp_path / "a.m4a"))
@@ -230,7 +230,7 @@ def test_sound_of_m4a_is_that_of_the_wav(people, tmp_path):
     assert np.corrcoef(np.roll(m4a[:48_000], -shift)[inside], wav[:48_000][inside])[0, 1] > 0.95
 
 
-def test_sound_that_is_none_says_so(tmp_path):
+def test_a_file_without_audio_is_an_error(tmp_path):
     path = tmp_path / "a.m4a"
     path.write_text("ffconcat version 1.0\nfile /etc/passwd\n")
     with pytest.raises(InputError, match=r"audio .*a\.m4a: .*; expected speech in M4A"):

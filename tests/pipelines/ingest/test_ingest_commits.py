@@ -93,7 +93,7 @@ def test_an_error_of_the_stream_ends_the_job_and_one_of_the_store_ends_the_strea
 
     with pytest.raises(StoreUnavailable):
         list(committed(Full(), endless(), IngestConfig(commit_every=1)))
-    assert len(asked) <= 2 * committing.AHEAD  # nobody goes on reading for a store that is full
+    assert len(asked) <= 2 * committing.QUEUED  # nobody goes on reading for a store that is full
 
 
 def test_rows_that_the_store_refuses_become_a_failed_row(tmp_path):

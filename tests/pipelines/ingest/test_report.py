@@ -20,7 +20,7 @@ from stores import VideoRows
 from vclip.errors import InputError
 
 NASTY = '<script>alert("&")</script>'
-PICTURE = cv2.imencode(".jpg", np.full((96, 96, 3), 127, np.uint8))[1].tobytes()
+IMAGE = cv2.imencode(".jpg", np.full((96, 96, 3), 127, np.uint8))[1].tobytes()
 
 
 class _Page(html.parser.HTMLParser):
@@ -38,27 +38,29 @@ class _Page(html.parser.HTMLParser):
 
 
 def _video(
-    number: int, state: str, reason: str = "", tracks: int = 1, speech: int = 1, fates: tuple[str, ...] = ()
+    number: int, state: str, reason: str = "", tracks: int = 1, speech: int = 1, outcomes: tuple[str, ...] = ()
 ) -> tuple[VideoRows, Extraction]:
-    candidates = tuple(Candidate(i, i + 2, (0, 0, 1, 1), 0, 0.25, f, PICTURE) for i, f in enumerate(fates))
-    kept = fates.count(KEPT)
-    funnel = {"tracks": tracks, "speech_stretches": speech, "candidates": len(fates)} if state != "failed" else {}
+    candidates = tuple(
+        Candidate(i, i + 2, (0, 0, 1, 1), 0, 0.25, outcome, IMAGE) for i, outcome in enumerate(outcomes)
+    )
+    kept = outcomes.count(KEPT)
+    funnel = {"tracks": tracks, "speech_stretches": speech, "candidates": len(outcomes)} if state != "failed" else {}
     duration_s = 0.0 if state == "failed" else 10.0
     video = {
         "uris": [{"uri": f"/films/{number}.mp4"}], "state": state, "reason": reason, "duration_s": duration_s,
         "funnel": funnel,
     }  # fmt: skip
     clip = {"start_s": 1.0, "end_s": 4.0, "speaking_score": 0.9}
-    face = {"size_px": 100.0, "sharpness": 0.6, "frontality": 0.7, "quality": 0.5, "image": PICTURE}
+    face = {"size_px": 100.0, "sharpness": 0.6, "frontality": 0.7, "quality": 0.5, "image": IMAGE}
     rows = VideoRows(video, [clip] * kept, [face] * 3 * kept, [{"speech_ratio": 0.8, "snr_db": 12.0}] * kept)
     seconds = {"decode": 1.0 + number % 7, "speech": 0.5}
     return rows, Extraction(state, reason, duration_s, (), funnel, candidates, seconds)
 
 
 VIDEOS = (
-    _video(0, "done", fates=(KEPT, KEPT, "not_speaking")),
-    _video(1, "done", fates=(KEPT, "small_face")),
-    _video(2, "empty", "no visible speaker", fates=("not_speaking",)),
+    _video(0, "done", outcomes=(KEPT, KEPT, "not_speaking")),
+    _video(1, "done", outcomes=(KEPT, "small_face")),
+    _video(2, "empty", "no visible speaker", outcomes=("not_speaking",)),
     _video(3, "empty", "no speech found", speech=0),
     _video(4, "empty", "no face found", tracks=0, speech=0),
     _video(5, "failed", "not a readable video (Invalid data, 17 bytes)"),
@@ -124,14 +126,14 @@ def test_the_report_is_two_whole_files(report, summary, tmp_path):
     assert all(link.startswith("data:") for link in seen.links)
     assert not re.search(r"https?://|url\(", text)
     words = " ".join(seen.words)
-    for said in (
+    for expected in (
         "the lips do not move with the speech",
         "/films/5.mp4",
         "min_face_px",
         "signal to noise, dB",
         "torch",
     ):
-        assert said in words
+        assert expected in words
 
 
 def test_a_run_that_did_not_end_says_so(report, summary, tmp_path):
@@ -149,7 +151,7 @@ def test_what_files_are_called_cannot_become_markup(summary, tmp_path):
     rows, extraction = _video(0, "failed", NASTY)
     rows.video["uris"][0]["uri"] = f"/films/{NASTY}.mp4"
     report.add(rows, extraction)
-    rows, extraction = _video(1, "done", fates=(KEPT, NASTY))
+    rows, extraction = _video(1, "done", outcomes=(KEPT, NASTY))
     rows.video["uris"][0]["uri"] = NASTY
     report.add(rows, Extraction("done", "", 1.0, (), {}, extraction.candidates, {NASTY: 3.0}))
     seen = _Page(report.write(tmp_path, summary, ended=NASTY).read_text())
@@ -164,8 +166,8 @@ def test_the_report_of_many_videos_is_no_larger(report, summary, tmp_path):
     tracemalloc.start()
     try:
         for number in range(11_000):
-            fates = (KEPT, "not_speaking", "low_snr", f"new reason {number}")
-            report.add(*_video(number, "done", fates=fates))
+            outcomes = (KEPT, "not_speaking", "low_snr", f"new reason {number}")
+            report.add(*_video(number, "done", outcomes=outcomes))
             report.add(*_video(number, "failed", f"ffmpeg said {chr(0x4E00 + number % 9000)} at {number}"))
             if number in (1000, 10_999):
                 gc.collect()
@@ -178,9 +180,10 @@ def test_the_report_of_many_videos_is_no_larger(report, summary, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"), [(None, ""), (KeyboardInterrupt(), "stopped by Ctrl-C"), (OSError("disk full"), "disk full")]
+    ("error", "expected"),
+    [(None, ""), (KeyboardInterrupt(), "stopped by Ctrl-C"), (OSError("disk full"), "disk full")],
 )
-def test_a_run_leaves_its_report_however_it_ends(summary, tmp_path, capsys, error, said):
+def test_a_run_leaves_its_report_however_it_ends(summary, tmp_path, capsys, error, expected):
     summary.store = str(tmp_path / "store")
 
     def run() -> None:
@@ -197,7 +200,7 @@ def test_a_run_leaves_its_report_however_it_ends(summary, tmp_path, capsys, erro
         run()
     folder = tmp_path / "store.runs" / summary.run_id
     result = json.loads((folder / "summary.json").read_text())
-    assert said in result["ended"]
+    assert expected in result["ended"]
     assert (result["ended"] == "complete") == (error is None)
     assert sum(result["videos"].values()) == result["videos_through"]["inputs"] == len(VIDEOS)
     assert f"report: {folder / 'report.html'}" in capsys.readouterr().err
@@ -233,22 +236,22 @@ def test_a_report_that_cannot_be_written_ends_no_job(summary, tmp_path, capsys):
 @pytest.mark.slow
 def test_an_ingest_leaves_its_report_beside_the_store(ingested):
     (folder,) = Path(f"{ingested.store}.runs").iterdir()
-    told, result = ingested.summary, json.loads((folder / "summary.json").read_text())
+    printed, result = ingested.summary, json.loads((folder / "summary.json").read_text())
     assert result["ended"] == "complete"
     assert {name: result[name] for name in ("run_id", "videos", "rows", "funnel")} == {
-        name: told[name] for name in ("run_id", "videos", "rows", "funnel")
+        name: printed[name] for name in ("run_id", "videos", "rows", "funnel")
     }
     assert list(result["videos_through"].values()) == sorted(result["videos_through"].values(), reverse=True)
-    assert result["videos_through"]["with clips"] == told["videos"]["done"]
-    assert result["candidates"] == told["funnel"]["candidates"]
-    drops = {k.removeprefix("drop:"): n for k, n in told["funnel"].items() if k.startswith("drop:")}
+    assert result["videos_through"]["with clips"] == printed["videos"]["done"]
+    assert result["candidates"] == printed["funnel"]["candidates"]
+    drops = {k.removeprefix("drop:"): n for k, n in printed["funnel"].items() if k.startswith("drop:")}
     assert result["dropped"] == drops
     assert {"decode", "speech", "crops"} <= result["stages_s"].keys()
-    assert result["distributions"]["clip length, s"]["count"] == told["rows"]["clips"]
+    assert result["distributions"]["clip length, s"]["count"] == printed["rows"]["clips"]
     page = (folder / "report.html").read_text()
     for name in ("text.mp4", "empty.mp4", "truncated.mp4"):
         assert name in page
-    assert page.count("data:image/jpeg") >= told["rows"]["clips"] > 0
+    assert page.count("data:image/jpeg") >= printed["rows"]["clips"] > 0
 
 
 def test_a_report_lies_beside_a_local_store():

@@ -94,7 +94,7 @@ def _committed(store, source, config):
     store.commit([VideoRows(_row(source, config), [], [], [])])
 
 
-def test_what_is_known_is_not_read_again(folder, tmp_path):
+def test_a_stored_file_is_not_read_again(folder, tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     sources = list_videos([folder])
     _committed(store, sources[0], "one")
@@ -114,7 +114,7 @@ def test_what_is_known_is_not_read_again(folder, tmp_path):
     assert _split(list_videos([path]), store, "one").todo
 
 
-def test_doubles_are_done_once(folder, tmp_path):
+def test_duplicates_are_done_once(folder, tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     (folder / "b_again.mp4").write_bytes((folder / "b.mp4").read_bytes())
     window = _split(list_videos([folder / "b.mp4", folder / "b_again.mp4"]), store, "one")
@@ -171,7 +171,7 @@ def _copies(folder, count, of=3):
         (folder / f"{number:03d}.mp4").write_text(f"film {number % of}")
 
 
-def test_doubles_are_found_across_windows_and_the_first_name_is_the_one_recorded(tmp_path):
+def test_duplicates_are_found_across_windows_and_the_first_name_is_the_one_recorded(tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     (tmp_path / "videos").mkdir()
     _copies(tmp_path / "videos", 10)
@@ -183,7 +183,7 @@ def test_doubles_are_found_across_windows_and_the_first_name_is_the_one_recorded
     ]
 
 
-def test_what_is_known_costs_no_window(tmp_path):
+def test_stored_files_do_not_fill_a_window(tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     (tmp_path / "videos").mkdir()
     _copies(tmp_path / "videos", 12, of=12)
@@ -217,7 +217,7 @@ def test_another_configuration_needs_no_second_reading(folder, tmp_path):
     assert again.video_id == _ledger_ids(store)[0]
 
 
-def test_failed_videos_are_known_until_they_are_asked_for(folder, tmp_path):
+def test_failed_videos_are_done_again_only_with_retry_failed(folder, tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     sources = list(list_videos([folder / "b.mp4"]))
     (folder / "b.mp4").rename(folder / "away")
