@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
+from vclip.errors import InputError
+
 EXAMPLES = 3  # ids shown of a list
+
+
+def check_format(format: str, known: Sequence[str]) -> None:
+    """Raises InputError for an output format that a command does not have."""
+    if format not in known:
+        raise InputError(f"format '{format}': expected one of {', '.join(known)}")
 
 
 def print_json(result: Any) -> None:

@@ -1,10 +1,19 @@
 """Rows of a store."""
 
-from typing import Annotated
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipelines.cli.app import StoreUri, Tag, Version, app, at_of
+from pipelines.cli.output import check_format, print_line, print_table
+from pipelines.wording import count
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS = ("table", "json", "jsonl", "csv")
 
 
 @app.command()
@@ -49,6 +58,45 @@ def query(
             raise InputError(
                 "query: found --sql beside --table, --select, --where, --order or --limit; expected it alone"
             )
-        query_sql(store, sql, format, at_of(tag, version), raw)
+        check_format(format, FORMATS)
+        with query_sql(store, sql, at_of(tag, version), raw) as reader:
+            _print(reader, format)
         return
-    query(store, table, select, where, order, limit, format, at_of(tag, version), raw)
+    check_format(format, FORMATS)
+    _print(query(store, table, _names(select), where, _names(order) or (), limit, at_of(tag, version), raw), format)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+
+
+def _print(reader: "pa.RecordBatchReader", format: str) -> None:
+    """Prints rows; JSON and CSV are streamed, a table is laid out as a whole."""
+    from pipelines.analysis.query import plain_rows, write_csv
+
+    rows = plain_rows(reader)
+    if format == "json":
+        lines = (json.dumps(row, ensure_ascii=False) for row in rows)
+        print(f"[{next(lines, '')}", end="")
+        for line in lines:
+            print(f", {line}", end="")
+        print("]")
+    elif format == "jsonl":
+        for row in rows:
+            print(json.dumps(row, ensure_ascii=False))
+    elif format == "csv":
+        write_csv(sys.stdout, reader.schema.names, rows)
+    else:
+        cells = [[_short(row[name]) for name in reader.schema.names] for row in rows]
+        print_table("", reader.schema.names, cells)
+        print_line(count(len(cells), "row"))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        shown = ", ".join(_short(v) for v in value[:4])
+        return f"[{shown}{f', ... {len(value)}' if len(value) > 4 else ''}]"
+    text = "" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.app import ConfigFile, Overrides, app, config_of
+from pipelines.cli.output import print_line, print_table
+from pipelines.wording import seconds
 
 
 @app.command()
@@ -23,4 +25,9 @@ def quickstart(
     from pipelines.config import Config
     from pipelines.quickstart.job import quickstart
 
-    quickstart(out, videos, face, config_of(config or "offline", set, *Config.model_fields))
+    result = quickstart(out, videos, face, config_of(config or "offline", set, *Config.model_fields))
+    rows = [(step.step, step.result, seconds(step.seconds)) for step in result.steps]
+    print_table("quickstart", ("step", "result", "time"), rows)
+    if result.synthetic:
+        print_line("The sample is synthetic: its people, their voices and the relation between them are made up.")
+    print_line(f"Open {result.page} to see the faces and hear the voices.")

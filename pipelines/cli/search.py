@@ -1,10 +1,26 @@
 """Searching a store."""
 
-from typing import Annotated
+import csv
+import json
+import sys
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.app import ConfigFile, Overrides, StoreUri, app, config_of
+from pipelines.cli.output import check_format, print_line, print_table
+from pipelines.wording import count
+
+if TYPE_CHECKING:
+    from pipelines.search import Answer
+
+FORMATS = ("table", "json", "csv")
+METHOD_TEXT = {
+    "memory": "exact, from memory",
+    "stream": "exact, by a pass over the table",
+    "index": "through the index, which may miss some",
+}
 
 
 @app.command()
@@ -53,8 +69,41 @@ def search(
     """
     from pipelines.search.job import search
 
-    asked, resolved = (
-        {"face": face, "voice": voice, "text": text},
-        config_of(config, set, "encoders", "extraction.tracks.detector"),
-    )
-    search(store, find, asked, model, resolved, k, where, media, exact, memory_gb, prior, face_index, format)
+    check_format(format, FORMATS)
+    resolved = config_of(config, set, "encoders", "extraction.tracks.detector")
+    queries = {"face": face, "voice": voice, "text": text}
+    answer = search(store, find, queries, model, resolved, k, where, media, exact, memory_gb, prior, face_index)
+    _print(answer, format)
+
+
+def _print(answer: "Answer", format: str) -> None:
+    from pipelines.search import Hit
+
+    if format == "json":
+        print(json.dumps(answer.to_json(), ensure_ascii=False))
+    elif format == "csv":
+        writer = csv.DictWriter(sys.stdout, ["probe", *(field.name for field in fields(Hit))])
+        writer.writeheader()
+        writer.writerows({"probe": match.probe, **asdict(hit)} for match in answer.matches for hit in match.hits)
+    else:
+        _print_tables(answer)
+
+
+def _print_tables(answer: "Answer") -> None:
+    own = "face_id" if answer.find == "faces" else "voice_id"
+    for match in answer.matches:
+        columns = {
+            "cosine": [f"{hit.cosine:.3f}" for hit in match.hits],
+            "match": ["" if hit.probability is None else f"{hit.probability:.0%}" for hit in match.hits],
+            own: [getattr(hit, own) or "" for hit in match.hits],
+            "identity": [hit.identity or "" for hit in match.hits],
+            "gender": [hit.gender or "" for hit in match.hits],
+            "seconds": [f"{hit.start_s:.1f}-{hit.end_s:.1f}" for hit in match.hits],
+            "video": [hit.video_uri.rpartition("/")[2] for hit in match.hits],
+        }
+        shown = {name: cells for name, cells in columns.items() if any(cells)}
+        title = f"{answer.find} {'for' if answer.across else 'like'} {match.probe}"
+        print_table(title, list(shown), list(zip(*shown.values(), strict=True)), whole=own)
+    hits = count(sum(len(match.hits) for match in answer.matches), answer.find.removesuffix("s"))
+    prior = "" if answer.prior is None else f"; match: of each pair by itself, at a prior of {answer.prior:g}"
+    print_line(f"{hits}, {METHOD_TEXT[answer.by]}{prior}")

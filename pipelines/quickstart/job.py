@@ -6,7 +6,7 @@ sample -> ingest -> train -> evaluate (cross-validated) -> fit-speakers -> disti
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from pipelines.ingest.sources.listing import list_videos
 from pipelines.progress import say, step
 from pipelines.quickstart.page import write_page
 from pipelines.quickstart.sample import make_sample
-from pipelines.wording import count, seconds
+from pipelines.wording import count
 from stores import Store
 from vclip.errors import InputError
 from vclip.speakers.generator import MIN_SPEAKERS
@@ -41,17 +41,26 @@ MARK = ".vclip-quickstart"  # a file in a folder that a quickstart made and may 
 QUICK_SIGNATURE = SignatureConfig(speakers=200, sentences=2, predicted=10_000)
 
 
-@dataclass
+@dataclass(frozen=True)
 class StepReport:
     """One step of the quickstart."""
 
     step: str
-    result: str = ""
-    seconds: float = 0.0
+    result: str  # for people
+    seconds: float
 
 
-def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config) -> None:
-    """Runs every job once, writes everything to `out`, and ends with a table and `out`/index.html.
+@dataclass(frozen=True)
+class QuickstartResult:
+    """The steps of a quickstart and the page that shows their results."""
+
+    steps: tuple[StepReport, ...]
+    page: Path
+    synthetic: bool  # whether the videos are the synthetic sample
+
+
+def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config) -> QuickstartResult:
+    """Runs every job once, writes everything to `out`, and returns the steps and the page `out`/index.html.
 
     Args:
         out: the folder; what an earlier quickstart left in it is replaced.
@@ -74,42 +83,42 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
         with _step("sample", steps) as report:
             videos, photo = _make_sample(out / "videos")
             labels, face = videos / "labels.csv", face or photo
-            report.result = f"{SAMPLE_PEOPLE} synthetic people from one portrait, with silent and voice-over videos"
+            report(f"{SAMPLE_PEOPLE} synthetic people from one portrait, with silent and voice-over videos")
     assert face is not None  # given with --videos, else made with the sample
 
     with _step("ingest", steps) as report:
         summary = ingest_videos([videos], store, config, labels)
         states = ", ".join(f"{number:,} {state}" for state, number in sorted(summary.videos.items()))
         rows = ", ".join(count(summary.rows[f"{noun}s"], noun) for noun in ("clip", "face", "voice"))
-        report.result = f"{states}; {rows}"
+        report(f"{states}; {rows}")
 
     with _step("train", steps) as report:
         metrics = train(store, model, config)
         clips, people = count(metrics["clips"], "clip"), count(metrics["people"], "person", "people")
-        report.result = f"{clips} of {people}, dev AUC {metrics['dev_auc']:.3f}"
+        report(f"{clips} of {people}, dev AUC {metrics['dev_auc']:.3f}")
 
     with _step("evaluate", steps) as report:
         evaluation = cross_validate(store, out / "evaluation", config)
-        report.result = in_words(evaluation)
+        report(in_words(evaluation))
 
     with _step("fit-speakers", steps) as report:
         generator = _fit_speakers(speakers, store, metrics["people"], config)
         components = count(generator["mixture_components"], "mixture component")
-        report.result = f"{count(generator['speakers'], 'known speaker')}, {components}"
+        report(f"{count(generator['speakers'], 'known speaker')}, {components}")
 
     with _step("distill", steps) as report:
         signature = distill(speakers, speakers, config)
-        report.result = f"held-out cosine {signature.cosine_held_out:.3f}"
-        if signature.cosine_identity is not None:
-            report.result += f" (of the requested vector itself: {signature.cosine_identity:.3f})"
+        of_requested = signature.cosine_identity
+        compared = "" if of_requested is None else f" (of the requested vector itself: {of_requested:.3f})"
+        report(f"held-out cosine {signature.cosine_held_out:.3f}{compared}")
 
     with _step("generate", steps) as report:
         speech = generate([face], TEXTS, model, speakers, out / "speech", config, VOICES)
         scores = ", ".join(f"{row['score']:.2f}" for row in speech)
-        report.result = f"{count(len(speech), 'file')}, scores {scores}"
+        report(f"{count(len(speech), 'file')}, scores {scores}")
 
     page = write_page(out, store, face, summary, evaluation, speech, steps, synthetic)
-    _print(steps, page, synthetic)
+    return QuickstartResult(tuple(steps), page, synthetic)
 
 
 def check_inputs(out: Path, videos: Path | None, face: Path | None, config: Config) -> None:
@@ -201,24 +210,13 @@ def _fit_speakers(folder: Path, store: str, people: int, config: Config) -> dict
 
 
 @contextmanager
-def _step(name: str, steps: list[StepReport]) -> Iterator[StepReport]:
-    """Announces a step, takes its time and adds its report to `steps`; the block sets the report's result."""
+def _step(name: str, steps: list[StepReport]) -> Iterator[Callable[[str], None]]:
+    """Announces a step; the block calls the yielded function with its result, which adds its report to `steps`."""
     say(f"\n== {name}")
-    started_s, report = time.monotonic(), StepReport(name)
+    started_s = time.monotonic()
+
+    def report(result: str) -> None:
+        steps.append(StepReport(name, result, time.monotonic() - started_s))
+        say(f"   {result}")
+
     yield report
-    report.seconds = time.monotonic() - started_s
-    steps.append(report)
-    say(f"   {report.result}")
-
-
-def _print(steps: list[StepReport], page: Path, synthetic: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("step", "result", "time", title="quickstart", title_justify="left")
-    for report in steps:
-        table.add_row(report.step, report.result, seconds(report.seconds))
-    Console(markup=False, emoji=False).print(table)
-    if synthetic:
-        print("The sample is synthetic: its people, their voices and the relation between them are made up.")
-    print(f"Open {page} to see the faces and hear the voices.")
