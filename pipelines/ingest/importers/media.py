@@ -44,7 +44,7 @@ def one_clip(images: Sequence[str], audio: Sequence[str], config: Config) -> Ext
         audio: audio files, or videos with an audio track.
         config: the configuration, of which the section `extraction` is read.
     """
-    funnel: Counter[str] = Counter(images=len(images), audio_files=len(audio))
+    funnel: Counter[str] = Counter(pictures=len(images), sounds=len(audio))  # keys of older stores
     faces, no_face = _faces(images, config, funnel)
     voices, duration_s, no_audio = _voices(audio, config, funnel)
     if not faces or no_audio:
@@ -62,7 +62,7 @@ def _faces(images: Sequence[str], config: Config, funnel: Counter[str]) -> tuple
     faces, reasons = [], []
     for image in _decoded(images, config):
         if isinstance(image, str):
-            funnel["drop:unreadable_image"] += 1
+            funnel["drop:unreadable_picture"] += 1
             reasons.append(image)
             continue
         try:
@@ -99,7 +99,7 @@ def _voices(files: Sequence[str], config: Config, funnel: Counter[str]) -> tuple
         try:
             samples = read_samples(file, config.extraction.media)
         except InputError as error:
-            funnel["drop:unreadable_audio"] += 1
+            funnel["drop:unreadable_sound"] += 1
             reasons.append(str(error))
             continue
         length_s = len(samples) / SAMPLE_RATE_HZ

@@ -247,7 +247,7 @@ def test_what_cannot_be_used_is_a_drop_and_the_rest_makes_the_clip(people, tmp_p
     found = one_clip([str(broken), str(nobody), picture], [str(broken), str(silent), speech], config)
     assert found.state == "done"
     drops = {name: count for name, count in found.funnel.items() if name.startswith("drop:")}
-    assert drops == {f"drop:{why}": 1 for why in ("unreadable_image", "no_face", "unreadable_audio", "silent")}
+    assert drops == {f"drop:{why}": 1 for why in ("unreadable_picture", "no_face", "unreadable_sound", "silent")}
     assert found.clips[0].voices[0].start_s >= 2  # after the silent one
     assert one_clip([str(nobody)], [speech], config).reason.startswith("no face")
     assert one_clip([picture], [str(broken)], config).state == "failed"
