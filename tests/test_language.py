@@ -66,8 +66,6 @@ LEFT = {
     "pipelines/browsing/static/photo.js": ("picture",),
     "pipelines/browsing/static/tile.js": ("picture",),
     "pipelines/cli/analysis.py": ("linkage",),
-    "pipelines/cli/evaluate_generation.py": ("sounds",),
-    "pipelines/cli/listening.py": ("sounds",),
     "pipelines/extraction/video/decode.py": ("picture",),
     "pipelines/extraction/video/probe.py": ("picture",),
     "pipelines/html/plots.py": ("ink",),

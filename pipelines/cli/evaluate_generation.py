@@ -40,7 +40,7 @@ def evaluate_generation(
 
     For people that neither model was trained on, every system chooses voices, the TTS speaks them, and what is heard
     is measured: f2v (with the face, by the evaluator), v2v (with the person's own voice), how alike one person's
-    voices are, how well the speech sounds (1 to 5, as DNSMOS predicts it), and the likelihood of the vectors under a
+    voices are, the quality of the speech (1 to 5, as DNSMOS predicts it), and the likelihood of the vectors under a
     mixture over known speakers; with 95 % intervals.
 
     Example: `vclip evaluate-generation --store work/pairs --speakers work/speakers --out work/generation`

@@ -35,7 +35,7 @@ def make(
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Make a page on which people rate how natural speech sounds, and how well the voices suit the faces.
+    """Make a page on which people rate the naturalness of speech and how well the voices suit the faces.
 
     Hand out OUT/test.html: one file, which needs no network and does not say which system made which audio. Each
     listener gets the items in another order. OUT/key.json says which system made each item: keep it. Several systems
