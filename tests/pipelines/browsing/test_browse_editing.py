@@ -59,7 +59,7 @@ def test_the_commands(untouched, vclip):
     said = vclip("edit", "reject", clip, *where, "--who", "bob", "--json")
     (edit,) = json.loads(said.out)["edits"]
     assert vclip("edit", "label", other, *where, "--name", "gender", "--value", "").code == 0
-    assert vclip("query", "--store", store.uri, "--where", "gender IS NULL").out.endswith("1 rows\n")
+    assert vclip("query", "--store", store.uri, "--where", "gender IS NULL").out.endswith("1 row\n")
     assert vclip("query", "--store", store.uri, "--where", "gender IS NULL", "--raw").out.endswith("0 rows\n")
     assert vclip("edit", "undo", edit, *where).code == 0
     rows = json.loads(vclip("edit", "list", "--store", store.uri, "--json").out)

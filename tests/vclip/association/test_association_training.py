@@ -233,7 +233,7 @@ def test_cross_validation_trains_on_nobody_it_tests(monkeypatch, planted):
 
     monkeypatch.setattr(
         "vclip.association.evaluation.evaluate",
-        lambda model, held_out, seed: tested_on.append(set(held_out.identity)),
+        lambda model, tested, seed, held_out: tested_on.append(set(tested.identity)),
     )
     cross_validate(pairs, train_one, folds=5)
     everybody = set(pairs.identity)
