@@ -154,7 +154,7 @@ def test_the_vectors_are_those_of_an_ingest_and_ingest_refuses_two_spaces(pairs_
         store.commit([type(video(1))(kept | own, **parts)])
     said = vclip("embed", "--store", store.uri, "--config", OFFLINE, "--json")
     assert said.code == 0, said.err
-    with pytest.raises(InputError, match="vectors of 'fake/f' as well"):
+    with pytest.raises(InputError, match="also have vectors of 'fake/f'"):
         open_store(store.uri, load(Config, OFFLINE, ()))
     said = vclip("embed", "--store", store.uri, "--config", OFFLINE, "--replace", "--json")
     assert sorted(json.loads(said.out)["dropped"]) == ["fake/f", "fake/v"]
