@@ -76,10 +76,10 @@ def test_filtered_search_equals_brute_force_over_the_filtered_rows(world, rows, 
 
 def test_the_two_exact_ways_give_the_same_table(world):
     probes = np.random.default_rng(5).normal(size=(3, 8))
-    resident, stream = (world.nearest("faces", probes, k=9, **options) for options in WAYS.values())
-    assert resident.rows.equals(stream.rows)
+    cached, stream = (world.nearest("faces", probes, k=9, **options) for options in WAYS.values())
+    assert cached.rows.equals(stream.rows)
     alone = world.nearest("faces", probes[1], k=9).rows
-    assert alone.drop(["query"]).equals(resident.rows.slice(9, 9).drop(["query"]))
+    assert alone.drop(["query"]).equals(cached.rows.slice(9, 9).drop(["query"]))
 
 
 @pytest.fixture(scope="module")
