@@ -1,10 +1,11 @@
 """`vclip clusters`: who is who by looks and voice alone, set against the names that are given, and near-duplicates.
 
-Two methods. Average linkage (`vclip.association.clustering`) is what `vclip train` names people by: face and voice
-together, with a bound that chance seldom passes. HDBSCAN (Campello et al. 2013; scikit-learn's) knows no bound, only
-density, and takes one kind of vector too. Where most people have one clip it makes people of strangers: on 850 real
-clips its pairs have a precision of .08 and a recall of 1.00, those of linkage .94 and .92. Where people have five
-clips each it does as well, and finds more of those whose clips differ much (docs/analysis.md).
+Two methods. `average` is the average-linkage clustering (`vclip.association.clustering`) by which `vclip train` finds
+pseudo-identities: face and voice together, with a bound that chance seldom passes. HDBSCAN (Campello et al. 2013;
+scikit-learn's) knows no bound, only density, and takes one kind of vector too. Where most people have one clip it
+makes people of strangers: on 850 real clips its pairs have a precision of .08 and a recall of 1.00, those of
+`average` .94 and .92. Where people have five clips each it does as well, and finds more of those whose clips differ
+much (docs/analysis.md).
 """
 
 import csv
@@ -33,7 +34,8 @@ from vclip.errors import InputError
 from vclip.files import whole_folder
 
 OF = ("both", "faces", "voices")
-METHODS = ("linkage", "hdbscan")
+METHODS = ("average", "hdbscan")
+OLD_NAMES = {"linkage": "average"}  # of methods, in scripts that users have
 MOST_HDBSCAN = 20_000  # clips: scikit-learn compares all with all
 SHOWN_CLUSTERS, SHOWN_FACES, SHOWN_DUPLICATES = 60, 8, 20  # on the page; faces of each cluster
 _COLUMNS = ("video_id", "start_s", "end_s", "identity", "gender", "nationality", "age")
@@ -64,7 +66,7 @@ class ClustersResult:
     store: str
     version: dict[str, int]
     of: str  # both | faces | voices
-    method: str  # linkage | hdbscan
+    method: str  # average | hdbscan
     where: str | None
     clips: int
     clusters: int
@@ -123,7 +125,7 @@ def clusters(
     store_uri: str,
     out: Path,
     of: str = "both",
-    method: str = "linkage",
+    method: str = "average",
     where: str | None = None,
     duplicates: bool = True,
     most_hdbscan: int = MOST_HDBSCAN,
@@ -134,7 +136,7 @@ def clusters(
         store_uri: the store.
         out: a new or empty folder.
         of: both, faces or voices.
-        method: linkage (of both only) or hdbscan.
+        method: average (of both only) or hdbscan.
         where: SQL filter over clips.
         duplicates: whether to look for clips that are near-identical in face and voice.
         most_hdbscan: clips that HDBSCAN may compare; its time and memory grow with their square.
@@ -142,6 +144,7 @@ def clusters(
     Raises:
         InputError, StoreError: no store, too few clips or too many, an unknown method, or `out` is not empty.
     """
+    method = OLD_NAMES.get(method, method)
     _check(of, method)
     store = Store.open(store_uri)
     snapshot = store.snapshot()
@@ -154,7 +157,7 @@ def clusters(
             if method == "hdbscan" and len(clips) > most_hdbscan:
                 raise InputError(
                     f"--method hdbscan: found {len(clips):,} clips, expected at most {most_hdbscan:,}, because it "
-                    "compares all with all; narrow them with --where, or use --method linkage"
+                    "compares all with all; narrow them with --where, or use --method average"
                 )
             group = _largest_first(_CLUSTERINGS[method](clips, vectors, spaces, of))
             grouping.set(len(clips))
@@ -171,11 +174,11 @@ def _check(of: str, method: str) -> None:
         raise InputError(f"--of '{of}': expected one of {', '.join(OF)}")
     if method not in METHODS:
         raise InputError(f"--method '{method}': expected one of {', '.join(METHODS)}")
-    if method == "linkage" and of != "both":
-        raise InputError(f"--method linkage weighs faces and voices together: found --of {of}; use --method hdbscan")
+    if method == "average" and of != "both":
+        raise InputError(f"--method average clusters by face and voice: found --of {of}; use --method hdbscan")
 
 
-def _linkage(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
+def _average(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
     video = np.unique(clips["video_id"].to_numpy().astype(str), return_inverse=True)[1]
     times = (clips[name].to_numpy() for name in ("start_s", "end_s"))
     return cluster(
@@ -202,7 +205,7 @@ def _hdbscan(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping
     return group
 
 
-_CLUSTERINGS: Mapping[str, Callable[..., np.ndarray]] = {"linkage": _linkage, "hdbscan": _hdbscan}
+_CLUSTERINGS: Mapping[str, Callable[..., np.ndarray]] = {"average": _average, "hdbscan": _hdbscan}
 
 
 def _pairs(clips: pa.Table, vectors: Mapping[str, np.ndarray]) -> Pairs:
