@@ -50,7 +50,7 @@ class Ledger:
         return {row["video_id"]: row for row in self._videos.select(ROW).filter(mask).to_pylist()}
 
     def deleted(self, video_ids: Sequence[str]) -> set[str]:
-        """Returns those of the video ids that have a tombstone: deleted on request, and not to be ingested again."""
+        """Returns the video ids that have a tombstone: videos deleted on request, which are not ingested again."""
         tombstones = {tombstone(video): video for video in video_ids}
         return {tombstones[name] for name in self.by_content(list(tombstones))}
 
