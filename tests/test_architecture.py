@@ -241,7 +241,7 @@ def test_help_loads_nothing_heavy_and_answers_at_once():
         app()
     except SystemExit as end:
         assert not end.code, end.code
-    heavy = {"torch", "ray", "lancedb", "lance", "pyarrow", "numpy", "cv2", "sklearn", "pandas", "stores"}
+    heavy = {"torch", "ray", "lancedb", "lance", "pyarrow", "numpy", "cv2", "sklearn", "pandas", "duckdb"}
     print("LOADED", sorted(heavy & set(sys.modules)))
     """
     start_s = time.monotonic()

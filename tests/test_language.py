@@ -45,13 +45,13 @@ ON_DISK = {
     "pipelines/extraction/video/decode.py": ("picture",),
     "pipelines/extraction/video/probe.py": ("picture",),
     "pipelines/maintenance/check.py": ("sound",),
+    "pipelines/quickstart/sample.py": ("film",),  # in a sentence that the sample speaks: another would be another sample
 }
 # Still to be rewritten: the list may only become shorter.
 LEFT = {
     "docs/analysis.md": ("picture",),
     "docs/browse.md": ("picture",),
     "docs/listening.md": ("picture", "pictures", "sound", "sounds"),
-    "docs/pictures.py": ("picture", "pictures"),
     "docs/search.md": ("picture",),
     "docs/speakers.md": ("picture", "sounds"),
     "pipelines/analysis/export.py": ("pictures", "sound", "sounds"),
@@ -67,7 +67,6 @@ LEFT = {
     "pipelines/html/plots.py": ("ink",),
     "pipelines/html/style.css": ("ink",),
     "pipelines/listening/page.py": ("sound", "sounds"),
-    "pipelines/quickstart/sample.py": ("film",),
     "pipelines/search/probes.py": ("picture", "pictures"),
     "pipelines/search/searcher.py": ("Returns those of", "pictures"),
     "vclip/association/leaks.py": ("film", "picture", "stands there"),

@@ -10,6 +10,8 @@ from typer.core import TyperGroup
 
 from pipelines.cli.extra import missing_extra
 from pipelines.cli.output import printable
+from stores.errors import StoreError
+from vclip.errors import InputError
 
 if TYPE_CHECKING:
     from pipelines.config import Config
@@ -34,13 +36,9 @@ class _OneLineErrors(TyperGroup):
         except ModuleNotFoundError as error:
             print(missing_extra(error), file=sys.stderr)
             raise SystemExit(2) from None
-        except ValueError as error:
-            # By name: importing the stores for this would cost every command a second.
-            names = {f"{cls.__module__}.{cls.__name__}" for cls in type(error).__mro__}
-            if names & {"vclip.errors.InputError", "stores.errors.StoreError"}:
-                print(f"vclip: {printable(str(error))}", file=sys.stderr)
-                raise SystemExit(2) from None
-            raise
+        except (InputError, StoreError) as error:
+            print(f"vclip: {printable(str(error))}", file=sys.stderr)
+            raise SystemExit(2) from None
 
 
 class _Grouped(_OneLineErrors):
@@ -143,8 +141,6 @@ def at_of(tag: str | None, version: str | None) -> "str | dict[str, int] | None"
     Raises:
         InputError: both are given, or the version is neither a version nor a model's folder.
     """
-    from vclip.errors import InputError
-
     if tag and version:
         raise InputError(f"--tag {tag} and --version {version}: expected one of them")
     if not version:

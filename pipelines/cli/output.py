@@ -8,6 +8,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from datetime import date, time
 from typing import Any
 
 from vclip.errors import InputError
@@ -42,8 +43,8 @@ def print_result(result: Any, as_json: bool, title: str) -> None:
     if as_json:
         print_json(result)
         return
-    fields = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    rows = [(name, _cell(value)) for name, value in fields.items() if not isinstance(value, list)]
+    values = result if isinstance(result, Mapping) else asdict(result)
+    rows = [(name, _cell(value)) for name, value in values.items() if not isinstance(value, list)]
     print_table(title, (), [row for row in rows if row[1]], box="ROUNDED")
 
 
@@ -127,6 +128,4 @@ def _cell(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    return str(value)
+    return value.isoformat() if isinstance(value, date | time) else str(value)

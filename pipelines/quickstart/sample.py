@@ -97,8 +97,8 @@ def warped(image: np.ndarray, person: Person) -> np.ndarray:
     height = np.exp((0.16 * length * jaw + 0.05 * brow * (1 - jaw)) * head)
     shift = 0.011 * nose * np.exp(-((dx / 0.07) ** 2 + (dy / 0.10) ** 2))
     source_x, source_y = FACE[0] + dx / width, FACE[1] + dy / height + shift
-    to = [(s * SIDE_PX).astype(np.float32) for s in (source_x, source_y)]
-    return cv2.remap(image, *to, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    map_x, map_y = ((source * SIDE_PX).astype(np.float32) for source in (source_x, source_y))
+    return cv2.remap(image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _coloured(image: np.ndarray, person: Person) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Makes the pictures of the documentation out of the project's own sample corpus; nobody real is in them.
+"""Makes the figures of the documentation from the project's own sample corpus; nobody real is in them.
 
-python docs/pictures.py inspect    # docs/images/inspect.jpg
-python docs/pictures.py report     # docs/images/report.png; needs chromium
-python docs/pictures.py browse     # docs/images/browse.png and browse_phone.png; needs chromium
-python docs/pictures.py stats      # docs/images/stats.png; likewise
+python docs/figures.py inspect    # docs/images/inspect.jpg
+python docs/figures.py report     # docs/images/report.png; needs chromium
+python docs/figures.py browse     # docs/images/browse.png and browse_phone.png; needs chromium
+python docs/figures.py stats      # docs/images/stats.png; likewise
 """
 
 import shutil
@@ -64,10 +64,10 @@ def stats(folder: Path) -> None:
     _photograph(folder / "stats.html", IMAGES / "stats.png", 1500)
 
 
-def _photograph(page: Path, picture: Path, height_px: int) -> None:
+def _photograph(page: Path, image: Path, height_px: int) -> None:
     browser = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
-    _run(*browser, f"--window-size=1080,{height_px}", f"--screenshot={picture}", page.as_uri())
-    Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
+    _run(*browser, f"--window-size=1080,{height_px}", f"--screenshot={image}", page.as_uri())
+    Image.open(image).convert("RGB").quantize(128).save(image, optimize=True)
 
 
 def browse(folder: Path) -> None:
@@ -81,7 +81,7 @@ def browse(folder: Path) -> None:
 
 
 def shoot(store: Path, model: Path) -> None:
-    """Takes the pictures of `vclip browse`."""
+    """Takes the screenshots of `vclip browse`."""
     from playwright.sync_api import sync_playwright
 
     command = ["vclip", "browse", "--store", str(store), "--model", str(model), "--port", "0"]
@@ -95,7 +95,7 @@ def shoot(store: Path, model: Path) -> None:
             server.terminate()
 
 
-def _shot(browser: Any, url: str, size: tuple[int, int], picture: Path, clip: bool) -> None:
+def _shot(browser: Any, url: str, size: tuple[int, int], image: Path, clip: bool) -> None:
     tab = browser.new_page(viewport={"width": size[0], "height": size[1]})
     tab.goto(url)
     tab.wait_for_selector("main .tile")
@@ -105,8 +105,8 @@ def _shot(browser: Any, url: str, size: tuple[int, int], picture: Path, clip: bo
     tab.mouse.move(0, 0)
     tab.evaluate("document.getElementById('store').textContent = 'work/store'")
     tab.wait_for_load_state("networkidle")
-    tab.screenshot(path=picture)
-    Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
+    tab.screenshot(path=image)
+    Image.open(image).convert("RGB").quantize(128).save(image, optimize=True)
 
 
 def _ffmpeg(*arguments: object) -> None:
@@ -119,7 +119,7 @@ def _run(*command: object) -> None:
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix="vclip-pictures-"))
+    work = Path(tempfile.mkdtemp(prefix="vclip-figures-"))
     try:
         {"inspect": inspect, "report": report, "stats": stats, "browse": browse}[sys.argv[1]](work)
     finally:
