@@ -45,7 +45,7 @@ ON_DISK = {
     "pipelines/extraction/video/decode.py": ("picture",),
     "pipelines/extraction/video/probe.py": ("picture",),
     "pipelines/maintenance/check.py": ("sound",),
-    "pipelines/quickstart/sample.py": ("film",),  # in a sentence that the sample speaks: another would be another sample
+    "pipelines/quickstart/sample.py": ("film",),  # in a sentence that the sample speaks
 }
 # Still to be rewritten: the list may only become shorter.
 LEFT = {

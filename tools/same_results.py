@@ -5,10 +5,11 @@
     python tools/same_results.py compare work/before work/after
     python tools/same_results.py reopen --checkout . --made work/before --out work/reopened
 
-    python tools/same_results.py reopen --checkout . --made work/before --out work/reopened
-the two side by side: rows of the store (ids, times and boxes equal, vectors within 1e-4), figures and weights of the
-model, speech by the sample. `reopen` lets the code of a checkout read, train, evaluate and generate from a store, a
-model and speakers that another checkout made.
+
+`make` runs the jobs with the code of one checkout. `compare` sets two such folders side by side: rows of the store
+(ids, times and boxes equal, vectors within 1e-4), figures and weights of the model, speech by the sample. `reopen`
+lets the code of a checkout read, train, evaluate and generate from a store, a model and speakers that another one
+made.
 """
 
 import argparse
