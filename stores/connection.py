@@ -104,13 +104,7 @@ def create(
 
 
 def exists(uri: str, options: Options = None) -> bool:
-    """Returns whether a complete store, of any schema version, is at `uri`.
-
-    Returns False for a missing or empty folder and for an interrupted creation.
-
-    Raises:
-        StoreError: the folder holds something else.
-    """
+    """Returns whether a complete store is at `uri`, as `Store.exists` does."""
     path = local_path(uri)
     if path is not None and (not path.exists() or (path.is_dir() and not any(path.iterdir()))):
         return False

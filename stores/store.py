@@ -1,7 +1,7 @@
 """The store: one class over LanceDB tables in a folder or an object store.
 
-    store = Store.open_or_create("work/store", faces={"dlib/resnet-v1-128/crop1": 128},
-                                 voices={"resemblyzer/ge2e-256": 256})
+    store = Store.create("work/store", faces={"dlib/resnet-v1-128/crop1": 128},
+                         voices={"resemblyzer/ge2e-256": 256}, exist_ok=True)
     with store.run({"job": "ingest"}, config={}) as run:
         store.commit([VideoRows(video | {"run_id": run.run_id}, clips, faces, voices)])
     store.query("clips", ["clip_id"], where="end_s - start_s > 2 AND gender = 'f'")
@@ -32,15 +32,11 @@ from stores.vector_cache import VectorCache
 
 
 class Store:
-    """An open store. Made by `create`, `open` or `open_or_create`.
+    """An open store. Made by `create` or `open`.
 
     Args:
         uri: the folder, or the address in an object store.
         db: the LanceDB connection; its tables also hold rows that no reader sees.
-
-    Throughout, spaces are given as space -> dimension, for the tables `faces` and `voices`. `encoders` (space -> the
-    spec that opens its encoder) are recorded in a new store. `options` are LanceDB's storage options for object
-    stores (region, endpoint, and credentials that the environment does not hold).
     """
 
     def __init__(self, uri: str, db: DBConnection):
@@ -60,13 +56,30 @@ class Store:
         voices: Mapping[str, int],
         options: Options = None,
         encoders: Mapping[str, str] | None = None,
+        *,
+        exist_ok: bool = False,
     ) -> Self:
         """Returns a new, empty store; completes one whose creation was interrupted.
+
+        Args:
+            uri: the folder, or the address in an object store; `memory://` keeps the store in memory.
+            faces, voices: the spaces, space -> dimension.
+            options: LanceDB's storage options for object stores: region, endpoint, credentials that the environment
+                does not hold.
+            encoders: space -> the spec that opens its encoder, which a new store records.
+            exist_ok: return the store that is at `uri` already, if there is one, as `open` does.
 
         Raises:
             StoreError: something is at `uri` already, or the spaces cannot be stored.
         """
-        return cls(str(uri), connection.create(str(uri), {"faces": faces, "voices": voices}, options, encoders))
+        uri = str(uri)
+        if not exist_ok or not connection.exists(uri, options):
+            try:
+                return cls(uri, connection.create(uri, {"faces": faces, "voices": voices}, options, encoders))
+            except StoreError:
+                if not exist_ok or not connection.exists(uri, options):  # another job was faster
+                    raise
+        return cls.open(uri, faces, voices, options)
 
     @classmethod
     def open(
@@ -79,42 +92,21 @@ class Store:
         """Returns the store at `uri`, after a check that it holds vectors of the given spaces.
 
         Raises:
-            StoreError: there is no store, it is of another schema version (see `migrate`), or of other spaces.
+            StoreError: there is no store, its schema version is another one (see `migrate`), or its spaces differ.
         """
         spaces = {"faces": faces or {}, "voices": voices or {}}
         return cls(str(uri), connection.open_current(str(uri), spaces, options))
 
-    @classmethod
-    def open_or_create(
-        cls,
-        uri: str,
-        faces: Mapping[str, int],
-        voices: Mapping[str, int],
-        options: Options = None,
-        encoders: Mapping[str, str] | None = None,
-    ) -> Self:
-        """Returns the store at `uri`, a new one if there was none; raises StoreError as `open` and `create` do."""
-        if not connection.exists(str(uri), options):
-            try:
-                return cls.create(uri, faces, voices, options, encoders)
-            except StoreError:
-                if not connection.exists(str(uri), options):  # another job was faster
-                    raise
-        return cls.open(uri, faces, voices, options)
+    @staticmethod
+    def exists(uri: str, options: Options = None) -> bool:
+        """Returns whether a complete store, of any schema version, is at `uri`.
 
-    @classmethod
-    def open_or_empty(
-        cls,
-        uri: str,
-        faces: Mapping[str, int],
-        voices: Mapping[str, int],
-        options: Options = None,
-        encoders: Mapping[str, str] | None = None,
-    ) -> Self:
-        """As `open_or_create`, except that a new store is in memory, and nothing is written to `uri`."""
-        if connection.exists(str(uri), options):
-            return cls.open(uri, faces, voices, options)
-        return cls.create("memory://", faces, voices, None, encoders)
+        Returns False for a missing or empty folder and for an interrupted creation.
+
+        Raises:
+            StoreError: the folder holds something else.
+        """
+        return connection.exists(str(uri), options)
 
     @staticmethod
     def migrate(uri: str, options: Options = None) -> list[int]:
@@ -383,9 +375,8 @@ class Store:
         """Returns the k rows of `faces` or `voices` most similar to each of m vectors, the most similar first.
 
         Filters act before the search: k rows come back if k rows match. Equally similar rows are sorted by id.
-            Vectors
-        that fit into `memory_bytes` are read once for each version of the table and kept; larger tables are searched
-        through their index (see `stores.maintenance.index`), or else read for each call.
+        Vectors that fit into `memory_bytes` are read once for each version of the table and kept; larger tables are
+        searched through their index (see `stores.maintenance.index`), or else read for each call.
 
         Args:
             table: faces or voices.
@@ -400,8 +391,8 @@ class Store:
         Raises:
             StoreError: the table has no such space, a vector does not fit it, or a filter is not SQL.
         """
-        query = search.query_of(self.snapshot(), table, vectors, space, k, where, clips)
-        return search.nearest(query, self._cache, exact, memory_bytes)
+        query = search.Query(self.snapshot(), table, np.asarray(vectors, np.float32), space, k, where, clips)
+        return query.nearest(self._cache, exact, memory_bytes)
 
     def speakers(self, tts: str | None = None, space: str | None = None) -> pa.Table:
         """Returns the known speakers (of one TTS, with vectors in one space), sorted by speaker_id."""

@@ -32,12 +32,12 @@ def open_store(uri: str, config: Config, dry: bool = False) -> Store:
     # The models are opened here first, so that missing weights are one clear line before a cluster is started.
     open_detector(config.extraction.tracks.detector)
     face, voice = open_face_encoder(config.encoders.face, "cpu"), open_voice_encoder(config.encoders.voice, "cpu")
-    make = Store.open_or_empty if dry else Store.open_or_create
     specs = {
         face.space: FACE_ENCODERS.record(config.encoders.face),
         voice.space: VOICE_ENCODERS.record(config.encoders.voice),
     }
-    store = make(uri, faces={face.space: face.dim}, voices={voice.space: voice.dim}, encoders=specs)
+    place = "memory://" if dry and not Store.exists(uri) else uri
+    store = Store.create(place, {face.space: face.dim}, {voice.space: voice.dim}, encoders=specs, exist_ok=True)
     for table, encoder in (("faces", face), ("voices", voice)):
         if more := sorted(set(store.spaces(table)) - {encoder.space}):
             raise InputError(

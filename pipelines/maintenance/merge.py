@@ -40,7 +40,7 @@ def merge(others: Sequence[str], store_uri: str) -> MergeResult:
             raise StoreError(f"merge: {uri} into itself; give another --store")
         if (found := {table: other.spaces(table) for table in spaces}) != spaces:
             raise StoreError(f"merge: {others[0]} holds vectors of {spaces}, {uri} of {found}; expected the same")
-    store = Store.open_or_create(store_uri, spaces["faces"], spaces["voices"], encoders=first.encoders)
+    store = Store.create(store_uri, spaces["faces"], spaces["voices"], encoders=first.encoders, exist_ok=True)
     result = MergeResult(store_uri, {})
     with store.run({"job": "merge", "inputs": list(others)}, {}) as run:
         for uri, other in opened:

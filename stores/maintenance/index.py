@@ -14,10 +14,10 @@ from lancedb.index import IvfFlat, IvfRq
 
 from stores import schema
 from stores.errors import StoreError, reason
-from stores.index import PROBES, nprobes_key, search_one
 from stores.pairs import matrix, space_column
 from stores.ranking import Ranking, unit
 from stores.retry import retry
+from stores.search import PROBES, nprobes_key, search_index
 from stores.snapshot import ROW_ID, Snapshot
 from stores.store import Store
 from stores.vector_cache import batches
@@ -127,7 +127,7 @@ def _recall(
     shares, took_ms = [], []
     for query, (own, nearest) in zip(queries, exact, strict=True):
         start_s = time.perf_counter()
-        row, _ = search_one(snapshot, table, column, query, 11, None, nprobes)
+        row, _ = search_index(snapshot, table, column, query, 11, None, nprobes)
         took_ms.append(1000 * (time.perf_counter() - start_s))
         shares.append(len(_others(row, own) & nearest) / max(len(nearest), 1))
     return float(np.mean(shares)), float(np.median(took_ms))

@@ -28,9 +28,9 @@ def test_the_specs_of_encoders_survive_add_delete_compaction_and_a_second_space(
 
 
 def test_a_store_that_records_none_opens(new_uri):
-    store = Store.open_or_create(new_uri(), FACES, VOICES)
+    store = Store.create(new_uri(), FACES, VOICES, exist_ok=True)
     store.commit([video(0)])
     assert store.encoders == {}
-    again = Store.open_or_create(store.uri, FACES, VOICES, encoders=ENCODERS)
+    again = Store.create(store.uri, FACES, VOICES, encoders=ENCODERS, exist_ok=True)
     assert again.encoders == {}  # what a store says of itself does not change
     assert again.count("clips") == 2

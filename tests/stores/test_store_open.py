@@ -65,7 +65,7 @@ def test_what_is_no_store_is_named_and_left_alone(tmp_path, lies_there, message)
     assert _tree(tmp_path) == before
     if lies_there not in (_missing, _empty):
         with pytest.raises(StoreError):
-            Store.open_or_create(str(path), FACES, VOICES)
+            Store.create(str(path), FACES, VOICES, exist_ok=True)
         with pytest.raises(StoreError):
             Store.create(str(path), FACES, VOICES)
         assert _tree(tmp_path) == before
@@ -75,8 +75,8 @@ def test_what_is_no_store_is_named_and_left_alone(tmp_path, lies_there, message)
 def test_a_store_is_created_once_and_opened_again(tmp_path, lies_there):
     lies_there(tmp_path / "place")
     uri = f"file://{tmp_path / 'place'}"
-    Store.open_or_create(uri, FACES, VOICES).commit([video(1)])
-    again = Store.open_or_create(tmp_path / "place", FACES, VOICES)
+    Store.create(uri, FACES, VOICES, exist_ok=True).commit([video(1)])
+    again = Store.create(tmp_path / "place", FACES, VOICES, exist_ok=True)
     assert again.count("clips") == 2
     assert again.spaces("faces") == FACES
     assert (again.face_space, again.voice_space) == (*FACES, *VOICES)
@@ -89,7 +89,7 @@ def test_an_interrupted_creation_is_finished(tmp_path):
     lancedb.connect(uri).create_table("generations", schema=schema.schema("generations"))
     with pytest.raises(StoreError, match="creation was interrupted"):
         Store.open(uri)
-    Store.open_or_create(uri, FACES, VOICES).commit([video(1)])
+    Store.create(uri, FACES, VOICES, exist_ok=True).commit([video(1)])
     assert Store.open(uri).count("clips") == 2
 
 
@@ -102,7 +102,7 @@ def test_a_table_whose_creation_was_interrupted_is_created_again(tmp_path, table
     (tmp_path / "place" / f"{table}.lance" / "_versions").mkdir(parents=True)
     with pytest.raises(StoreError, match="creation was interrupted"):
         Store.open(uri)
-    Store.open_or_create(uri, FACES, VOICES).commit([video(1)])
+    Store.create(uri, FACES, VOICES, exist_ok=True).commit([video(1)])
     assert Store.open(uri).count("clips") == 2
 
 
@@ -110,7 +110,7 @@ def test_other_encoders_are_an_error_that_names_both(store):
     with pytest.raises(StoreError, match=r"'dlib/resnet-v1-128/crop1' \(8-d\), asked for 'clip/x' \(512-d\)"):
         Store.open(store.uri, faces={"clip/x": 512})
     with pytest.raises(StoreError, match=r"\(6-d\), asked for 'resemblyzer/ge2e-256' \(256-d\)"):
-        Store.open_or_create(store.uri, FACES, {"resemblyzer/ge2e-256": 256})
+        Store.create(store.uri, FACES, {"resemblyzer/ge2e-256": 256}, exist_ok=True)
 
 
 def test_a_table_that_is_gone_is_named(store):

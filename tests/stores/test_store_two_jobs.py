@@ -99,7 +99,7 @@ def test_two_jobs_may_create_one_store(tmp_path):
 
     def make(number: int) -> None:
         ready.wait()
-        store = Store.open_or_create(uri, FACES, VOICES)
+        store = Store.create(uri, FACES, VOICES, exist_ok=True)
         store.commit([video(number)])
         made.append(number)
 

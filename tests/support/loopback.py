@@ -11,6 +11,7 @@ from urllib.request import Request, urlopen
 
 BODY = bytes(range(256)) * 2048  # 512 KiB
 ETAG = '"one"'
+MODIFIED = formatdate(1e9, usegmt=True)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -51,6 +52,11 @@ class Handler(BaseHTTPRequestHandler):
             self._body(cut=first, ranges=False)
         elif kind == "fickle":  # as `cut`, but then is another file
             self._body(cut=first, etag=ETAG if first else '"two"')
+        elif kind == "chunked":  # does not say how long it is
+            self._head(200, {"Transfer-Encoding": "chunked", "ETag": ETAG, "Last-Modified": MODIFIED})
+            if self.command == "GET":
+                for piece in (BODY[:1000], BODY[1000:], b""):
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         elif kind == "short":  # always ends early
             self._body(cut=True, ranges=False)
         elif kind in ("good", "nohead", "busy"):
@@ -64,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
         body = BODY[start:]
         self._head(
             206 if asked else 200,
-            {"Content-Length": str(len(body)), "ETag": etag, "Last-Modified": formatdate(1e9, usegmt=True)},
+            {"Content-Length": str(len(body)), "ETag": etag, "Last-Modified": MODIFIED},
         )
         if self.command == "GET":
             self.wfile.write(body[: len(body) // 2] if cut else body)

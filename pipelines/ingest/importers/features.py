@@ -86,7 +86,7 @@ def import_features(
             "give --table, or --meta for VoxCeleb's names"
         )
     spaces = {"faces": {face_space: face.vectors.shape[1]}, "voices": {voice_space: voice.vectors.shape[1]}}
-    store = Store.open_or_create(store_uri, **spaces)
+    store = Store.create(store_uri, **spaces, exist_ok=True)
     made_by = {"import": "features", "face_space": face_space, "voice_space": voice_space}
     summary = Summary(store_uri, config=made_by)
     todo = list(_pending(clips, face, voice, str(faces), made_by, store, summary))

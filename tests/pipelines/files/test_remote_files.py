@@ -63,6 +63,15 @@ def test_a_page_arrives_whole(server, path):
     assert _read(f"{server.root}/{path}", etag=ETAG) == BODY
 
 
+def test_a_page_of_unknown_length_and_a_signed_address_arrive_whole(server):
+    """What obstore's HTTP store cannot do."""
+    assert look(f"{server.root}/chunked.mp4", QUICK) == Seen(None, 1e9, ETAG)
+    assert _read(f"{server.root}/chunked.mp4", etag=ETAG) == BODY
+    server.seen.clear()
+    assert _read(f"{server.root}/good.mp4?key=a%2Fb&sig=c+d") == BODY
+    assert list(server.seen) == [("GET", "/good.mp4?key=a%2Fb&sig=c+d")]
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
