@@ -19,10 +19,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.analysis.clip_media import media_of
-from pipelines.analysis.clip_vectors import clips_with, directions
-from pipelines.html.page import render
-from pipelines.html.thumbnails import thumbnail
+from pipelines.analysis.clips import clips_with, directions, media_of
+from pipelines.html.page import render, thumbnail
 from pipelines.progress import step
 from stores import Snapshot, Store
 from vclip.association.clustering.agglomerative import cluster
@@ -199,7 +197,9 @@ def _hdbscan(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping
         points /= np.linalg.norm(points, axis=1, keepdims=True)
     else:
         points = vectors[of]
-    group = HDBSCAN(min_cluster_size=2, min_samples=1, copy=True).fit(points).labels_.astype(np.int64)
+    # Set apart, because the constructor is declared to take no bool.
+    model = HDBSCAN(min_cluster_size=2, min_samples=1).set_params(copy=True)
+    group = model.fit(points).labels_.astype(np.int64)
     alone = group < 0
     group[alone] = group.max(initial=-1) + 1 + np.arange(np.sum(alone))
     return group

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from pipelines.analysis.clip_media import ClipMedia, clip_media
+from pipelines.analysis.clips import ClipMedia, clip_media
 from pipelines.analysis.hugging_face import write_datasets
 from pipelines.analysis.query import answered, plain_rows, write_csv
 from pipelines.progress import step

@@ -15,7 +15,7 @@ import pyarrow as pa
 import yaml
 from pyarrow import parquet
 
-from pipelines.analysis.clip_media import UNSPLIT, ClipMedia
+from pipelines.analysis.clips import UNSPLIT, ClipMedia
 
 AT_A_TIME = 64  # clips to a row group, which a reader holds in memory
 SAMPLE_RATE_HZ = 16_000  # of the store's audio

@@ -1,33 +1,37 @@
-"""`vclip map`: the clips of a store on a plane by their faces or voices, coloured by what is known of them."""
+"""`vclip map`: the clips of a store on a plane, placed by their faces or voices and coloured by a column."""
 
 import csv
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import compute
+from sklearn.decomposition import PCA
 
-from pipelines.analysis.clip_vectors import clips_with, directions
+from pipelines.analysis.clips import clips_with, directions
 from pipelines.html.plots import plot_map
 from pipelines.progress import step
 from stores import Snapshot, Store
+from stores.arrow import compute
 from stores.errors import nearest
 from vclip.errors import InputError
 from vclip.files import whole_file
 
 OF = ("faces", "voices")
 METHODS = ("pca", "umap")
-ROWS = 1 << 14  # at a time
 
 
 @dataclass(frozen=True)
-class Plane:
-    """Where clips lie."""
+class MapResult:
+    """The files of a map, and what they show."""
 
-    points: np.ndarray  # (C, 2) float32
-    axes: tuple[str, str]  # what the coordinates are
+    out: str  # image
+    table: str  # CSV of the points
+    clips: int
+    of: str  # faces | voices
+    method: str  # pca | umap
+    axes: tuple[str, str]  # labels of the coordinates
 
 
 def draw_map(
@@ -37,15 +41,16 @@ def draw_map(
     method: str = "pca",
     colour: str | None = None,
     where: str | None = None,
-) -> dict[str, Any]:
-    """Writes a picture of the map to `out`, and its points beside it as .csv; returns what they are.
+) -> MapResult:
+    """Writes an image of the map to `out`, and its points to a .csv beside it.
 
     Args:
         store_uri: the store.
         out: a .png or .svg file.
-        of: faces or voices; a clip lies at the mean direction of its own.
-        method: pca, or umap where umap-learn is installed.
-        colour: a column of clips, or a number of the faces or voices, as quality or snr_db, whose mean is taken.
+        of: faces or voices; a clip is placed by the mean direction of its own.
+        method: pca, or umap if umap-learn is installed.
+        colour: a column of clips, or a numeric column of the faces or voices, such as quality or snr_db, which is
+            averaged over the clip.
         where: SQL filter over clips.
 
     Raises:
@@ -62,19 +67,41 @@ def draw_map(
     clips = clips_with(snapshot, (of,), ["identity", *([colour] if colour and own else [])], where)
     if len(clips) < 3:
         raise InputError(f"map: found {len(clips)} clips, expected at least 3")
-    values = clips[colour] if own else _means(snapshot, of, colour, clips) if colour else None
-    plane = (_pca if method == "pca" else _umap)(directions(snapshot, of, None, clips))
+    values = None if colour is None else clips[colour] if own else _means(snapshot, of, colour, clips)
+    points, axes = (_pca if method == "pca" else _umap)(directions(snapshot, of, None, clips))
     label = f"{of} of {len(clips):,} clips" + (f", coloured by {colour}" if colour else "")
     with whole_file(out) as part:
-        plot_map(part, plane.points, plane.axes, label, values)
+        plot_map(part, points, axes, label, values)
+    columns = {name: clips[name].to_pylist() for name in ("clip_id", "identity")}
+    columns = {"clip_id": columns["clip_id"], "x": points[:, 0].tolist(), "y": points[:, 1].tolist(), **columns}
+    if colour and values is not None:
+        columns[colour] = values.to_pylist()
     table = out.with_suffix(".csv")
     with whole_file(table) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("clip_id", "x", "y", "identity", *([colour] if colour and colour != "identity" else [])))
-        extra = [values.to_pylist()] if colour and colour != "identity" else []
-        columns = (clips["clip_id"].to_pylist(), *plane.points.T.tolist(), clips["identity"].to_pylist(), *extra)
-        writer.writerows(zip(*columns, strict=True))
-    return {"out": str(out), "table": str(table), "clips": len(clips), "of": of, "method": method, "axes": plane.axes}
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return MapResult(str(out), str(table), len(clips), of, method, axes)
+
+
+def principal_components(vectors: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
+    """The coordinates (n, 2) float32 of vectors along their first two principal axes, and each axis's share of the
+    variance.
+
+    The largest loading of each axis is positive (scikit-learn's convention), so the same vectors always give the same
+    map. Coordinates without variance are zero.
+
+    Args:
+        vectors: (n, d).
+    """
+    points, shares = np.zeros((len(vectors), 2), np.float32), np.zeros(2)
+    count = min(2, len(vectors) - 1, vectors.shape[1])
+    if count > 0:
+        pca = PCA(count, svd_solver="covariance_eigh")
+        with np.errstate(invalid="ignore"):  # vectors that are all the same have no variance to share
+            points[:, :count] = pca.fit_transform(vectors)
+        shares[:count] = np.nan_to_num(pca.explained_variance_ratio_)
+    return points, (float(shares[0]), float(shares[1]))
 
 
 def _check_colour(snapshot: Snapshot, of: str, colour: str | None) -> None:
@@ -82,45 +109,32 @@ def _check_colour(snapshot: Snapshot, of: str, colour: str | None) -> None:
     drawn = [name for name, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_floating(kind)]
     if colour is not None and colour not in drawn:
         raise InputError(
-            f"--colour '{colour}': not a column of clips or {of} with text or numbers; {nearest(colour, drawn)}"
+            f"--color '{colour}': not a column of clips or {of} with text or numbers; {nearest(colour, drawn)}"
         )
     if colour and colour not in snapshot.schema("clips").names and not pa.types.is_floating(kinds[colour]):
-        raise InputError(
-            f"--colour '{colour}': {of} have several for a clip; expected a column of clips, or a number"
-        )
+        raise InputError(f"--color '{colour}': {of} have several for a clip; expected a column of clips, or a number")
 
 
 def _means(snapshot: Snapshot, of: str, column: str, clips: pa.Table) -> pa.ChunkedArray:
-    """Returns the mean (C,) of a number over the faces or voices of each clip; null where all are."""
+    """The mean (C,) of a number over the faces or voices of each clip; null if all are."""
     means = snapshot.query(of, ["clip_id", column]).group_by("clip_id").aggregate([(column, "mean")])
     return means[f"{column}_mean"].take(compute.index_in(clips["clip_id"], means["clip_id"].combine_chunks()))
 
 
-def _pca(vectors: np.ndarray) -> Plane:
-    """Returns the two directions in which the vectors (C, d) differ most; a sign makes each largest part positive."""
-    mean = vectors.mean(axis=0, dtype=np.float64)
-    scatter = np.zeros((vectors.shape[1],) * 2)
-    for start in range(0, len(vectors), ROWS):
-        part = vectors[start : start + ROWS] - mean
-        scatter += part.T @ part
-    variance, axes = np.linalg.eigh(scatter)
-    axes = axes[:, ::-1][:, :2]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
-    shares = variance[::-1][:2] / max(variance.sum(), 1e-300)
-    points = np.vstack([(vectors[i : i + ROWS] - mean) @ axes for i in range(0, len(vectors), ROWS)])
-    first, second = (
-        f"{name} component, {share:.0%} of the variance"
-        for name, share in zip(("first", "second"), shares, strict=True)
+def _pca(vectors: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
+    points, (first, second) = principal_components(vectors)
+    return points, (
+        f"first component, {first:.0%} of the variance",
+        f"second component, {second:.0%} of the variance",
     )
-    return Plane(points.astype(np.float32), (first, second))
 
 
-def _umap(vectors: np.ndarray) -> Plane:
+def _umap(vectors: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
     try:
-        from umap import UMAP
+        umap = importlib.import_module("umap")
     except ImportError:
         raise InputError("--method umap: umap-learn is not installed; pip install umap-learn, or use pca") from None
     with step("umap", len(vectors), "clips") as drawing:
-        points = UMAP(metric="cosine", random_state=0).fit_transform(vectors)
+        points = umap.UMAP(metric="cosine", random_state=0).fit_transform(vectors)
         drawing.set(len(vectors))
-    return Plane(np.asarray(points, np.float32), ("UMAP 1", "UMAP 2"))
+    return np.asarray(points, np.float32), ("UMAP 1", "UMAP 2")

@@ -16,13 +16,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.analysis.clip_media import media_of
-from pipelines.analysis.clip_vectors import clips_with, directions
+from pipelines.analysis.clips import clips_with, directions, media_of
 from pipelines.association.evaluate import open_model
 from pipelines.config import Config
-from pipelines.html.page import render
+from pipelines.html.page import render, thumbnail
 from pipelines.html.plots import chart_histogram
-from pipelines.html.thumbnails import thumbnail
 from pipelines.ingest.streaming_stats import Histogram, evenly
 from pipelines.progress import Step, say, step
 from pipelines.wording import count

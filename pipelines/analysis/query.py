@@ -48,7 +48,7 @@ def answered(snapshot: Snapshot, sql: str, batch_rows: int = BATCH_ROWS) -> Iter
 @contextmanager
 def connected(snapshot: Snapshot, spill: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """Gives a DuckDB that sees the store's tables and no more; `spill` is a folder for what memory cannot hold."""
-    settings = {
+    settings: dict[str, str | bool | int | float | list[str]] = {
         "enable_external_access": "false",
         "python_enable_replacements": "false",
         "memory_limit": MEMORY,

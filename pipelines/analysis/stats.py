@@ -227,7 +227,7 @@ def _people(db: duckdb.DuckDBPyConnection) -> PeopleStatistics:
         "SELECT identity, count(*) AS clips, sum(end_s - start_s) AS seconds, count(DISTINCT video_id) AS videos "
         "FROM clips WHERE coalesce(identity, '') <> '' GROUP BY identity"
     )
-    figures = _one(
+    count, clips, clips_median, clips_most, seconds_median, in_several_videos = _one(
         db,
         "SELECT count(*), coalesce(sum(clips), 0)::BIGINT, median(clips), max(clips), median(seconds), "
         f"count(*) FILTER (videos > 1) FROM ({each})",
@@ -235,7 +235,17 @@ def _people(db: duckdb.DuckDBPyConnection) -> PeopleStatistics:
     sizes = f"SELECT clips::VARCHAR, count(*) FROM ({each}) GROUP BY clips ORDER BY clips LIMIT {MOST_VALUES}"
     largest = _pairs(db, f"SELECT identity, clips FROM ({each}) ORDER BY clips DESC, identity LIMIT {MOST_VALUES}")
     unknown = _one(db, "SELECT count(*) FROM clips WHERE coalesce(identity, '') = ''")[0]
-    return PeopleStatistics(*figures, unknown, _pairs(db, sizes), largest)
+    return PeopleStatistics(
+        count=count,
+        clips=clips,
+        clips_median=clips_median,
+        clips_most=clips_most,
+        seconds_median=seconds_median,
+        in_several_videos=in_several_videos,
+        clips_of_unknown=unknown,
+        people_by_clips=_pairs(db, sizes),
+        largest=largest,
+    )
 
 
 def _labels(db: duckdb.DuckDBPyConnection) -> dict[str, LabelStatistics]:

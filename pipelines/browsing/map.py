@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import compute
 
+from pipelines.analysis.maps import principal_components
 from stores import Snapshot
+from stores.arrow import compute
 from stores.corrections import ROW_ID
 from stores.errors import StoreError, nearest
 from stores.pairs import matrix, space_column
@@ -68,34 +69,20 @@ class Maps:
         }
 
 
-def laid_out(snapshot: Snapshot, table: str, space: str | None) -> Layout:
-    """Returns the layout of a table, of a sample drawn by a fixed seed where it is large."""
+def laid_out(snapshot: Snapshot, table: str, space: str | None, most: int = POINTS) -> Layout:
+    """The layout of a table; of a sample drawn with a fixed seed if the table has more than `most` rows."""
     column, key = space_column(snapshot, table, space), KEYS[table]
     row_ids = snapshot.query(table, [ROW_ID])[ROW_ID].to_numpy()
     total = len(row_ids)
-    if total > POINTS:
-        row_ids = np.sort(np.random.default_rng(0).choice(row_ids, POINTS, replace=False))
+    if total > most:
+        row_ids = np.sort(np.random.default_rng(0).choice(row_ids, most, replace=False))
     if not total:
         return Layout(np.zeros((0, 2), np.float32), row_ids, [], pa.array([], pa.string()), 0, 0.0)
     rows = snapshot.take(table, row_ids, [key, "clip_id", column])
-    xy, explained = principal(matrix(rows[column]))
-    return Layout(xy, row_ids, rows[key].to_pylist(), rows["clip_id"].combine_chunks(), total, explained)
-
-
-def principal(vectors: np.ndarray) -> tuple[np.ndarray, float]:
-    """Returns the first two principal components of vectors (n, d), scaled to -1..1, and their share of the variance.
-
-    The sign of each is such that its largest loading is positive, so that the same store has the same map.
-    """
-    centred = vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64)
-    variance, axes = np.linalg.eigh(centred.T @ centred)
-    first = axes[:, :-3:-1]
-    first = first * np.sign(first[np.abs(first).argmax(0), np.arange(first.shape[1])])
-    xy = np.zeros((len(vectors), 2))
-    xy[:, : first.shape[1]] = centred @ first
-    reach = np.abs(xy).max(0)
-    share = float(variance[-2:].sum() / variance.sum()) if variance.sum() > 0 else 0.0
-    return (xy / np.where(reach > 0, reach, 1)).astype(np.float32), share
+    points, shares = principal_components(matrix(rows[column]))
+    reach = np.abs(points).max(axis=0)
+    xy = points / np.where(reach > 0, reach, 1)
+    return Layout(xy, row_ids, rows[key].to_pylist(), rows["clip_id"].combine_chunks(), total, sum(shares))
 
 
 def _colours(snapshot: Snapshot, table: str, layout: Layout, colour: str) -> dict[str, Any]:
@@ -114,7 +101,7 @@ def _colours(snapshot: Snapshot, table: str, layout: Layout, colour: str) -> dic
         values = clips[colour].take(compute.index_in(layout.clip_ids, clips["clip_id"].combine_chunks()))
     if pa.types.is_floating(values.type):
         return {"colour": colour, "values": [None if v is None else round(v, 4) for v in values.to_pylist()]}
-    counts = compute.drop_null(values).value_counts().to_pylist()
+    counts = values.drop_null().value_counts().to_pylist()
     commonest = sorted(counts, key=lambda entry: (-entry["counts"], entry["values"]))
     shown = [entry["values"] for entry in commonest[:CATEGORIES]]
     places = {value: i for i, value in enumerate(shown)}

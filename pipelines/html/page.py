@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -33,6 +35,15 @@ def render(template: str, **values: Any) -> str:
 def data_uri(content: bytes, media_type: str) -> str:
     """The address that holds the content itself, as `data:image/jpeg;base64,...`."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def thumbnail(jpeg: bytes, side_px: int = 96) -> bytes:
+    """The image shrunk to a square JPEG; empty if it cannot be decoded."""
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
+    if image is None:
+        return b""
+    small = cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
 
 
 @cache

@@ -227,7 +227,7 @@ def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
 
 
 def plot_map(
-    path: str | Path, points: np.ndarray, axes: Sequence[str], title: str, values: pa.ChunkedArray | None
+    path: str | Path, points: np.ndarray, axes: tuple[str, str], title: str, values: pa.ChunkedArray | None
 ) -> Path:
     """Draws points on a plane, coloured by numbers or by the most frequent texts; unknown values are grey.
 
@@ -241,7 +241,6 @@ def plot_map(
     figure, drawn = _axes(*axes, (7.6, 6.0))
     drawn.set_title(title, color=INK, fontsize=11, loc="left")
     style = {"s": float(np.clip(2e4 / len(points), 0.5, 24)), "linewidths": 0, "rasterized": True, "alpha": 0.8}
-    rows = {"": np.arange(len(points))} if values is None else None
     if values is not None and pa.types.is_floating(values.type):
         numbers = values.to_numpy(zero_copy_only=False).astype(float)
         known = np.isfinite(numbers)
@@ -250,7 +249,8 @@ def plot_map(
         found = drawn.scatter(*points[known].T, c=numbers[known], cmap="viridis", vmin=low, vmax=high, **style)
         figure.colorbar(found, ax=drawn, shrink=0.7, extend="both").outline.set_visible(False)
     else:
-        rows = rows or _kinds(np.array(values.fill_null("").to_pylist()))
+        every = {"": np.arange(len(points))}
+        rows = every if values is None else _kinds(np.array(values.fill_null("").to_pylist()))
         for (name, row), colour in zip(rows.items(), cycle(COLOURS)):
             grey = name in ("unknown", "others")
             label = f"{name} ({len(row):,})" if name else None

@@ -8,9 +8,8 @@ import yaml
 
 from pipelines.config import Config
 from pipelines.extraction.drop_reasons import in_words
-from pipelines.html.page import render
+from pipelines.html.page import render, thumbnail
 from pipelines.html.plots import Chart, chart_histogram, chart_over_time
-from pipelines.html.thumbnails import thumbnail
 
 Kinds = Sequence[tuple[str, int, Sequence[Any]]]  # name, count and examples, the most frequent first
 EXAMPLES, SHOWN_REASONS = 3, 20

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import vclip
-from pipelines.analysis.clip_media import ClipMedia, media_of
-from pipelines.analysis.clip_vectors import clips_with
+from pipelines.analysis.clips import ClipMedia, clips_with, media_of
 from pipelines.config import Config
 from pipelines.ingest.embed import decode_image
 from pipelines.listening.page import page

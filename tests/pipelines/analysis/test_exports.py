@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import resource
 import tarfile
+from dataclasses import replace
 
 import pytest
 import soundfile
@@ -11,7 +13,10 @@ import yaml
 from PIL import Image
 from pyarrow import parquet
 
-from pipelines.analysis import clip_media, export
+from pipelines.analysis import export
+from pipelines.analysis.clips import ClipMedia, clip_media
+from stores import Store
+from tests.support.store_world import FACES, VOICES, video
 from vclip.errors import InputError
 
 
@@ -56,8 +61,7 @@ def test_a_query_and_media_can_be_exported(world, tmp_path):
     assert images == {row["face_id"]: row["image"] for row in found}
 
 
-def test_webdataset_shards_hold_each_clip_once_with_its_best_media(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(clip_media, "AT_A_TIME", 5)
+def test_webdataset_shards_hold_each_clip_once_with_its_best_media(world, tmp_path):
     result = export.export(world.uri, tmp_path / "shards", "webdataset", shard_mb=0.02)
     assert result["clips"] == {"test": 24, "train": 24}
     samples, files = {}, [name for name in result["files"] if name.startswith("train")]
@@ -110,28 +114,53 @@ def test_the_layout_of_datasets(world, tmp_path):
     assert soundfile.read(io.BytesIO(row["voice"]["bytes"]))[1] == 16_000
 
 
-def test_clips_without_any_split_are_train(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(clip_media.ClipMedia, "split", clip_media.UNSPLIT)
-    result = export.export(world.uri, tmp_path / "hf", "datasets")
+@pytest.mark.parametrize("at_a_time", [1, 5, 48, 100])
+def test_clips_are_read_a_few_at_a_time(world, at_a_time):
+    total, clips = clip_media(world.snapshot(), at_a_time=at_a_time)
+    found = {item.clip["clip_id"]: item for item in clips}
+    expected = best_by_a_loop(world)
+    assert total == len(found) == len(expected)
+    for clip_id, (clip, face, voice) in expected.items():
+        assert found[clip_id].clip == clip
+        assert (found[clip_id].face["face_id"], found[clip_id].face["image"]) == (face["face_id"], face["image"])
+        assert (found[clip_id].voice["voice_id"], found[clip_id].voice["audio"]) == (
+            voice["voice_id"],
+            voice["audio"],
+        )
+
+
+def test_clips_without_any_split_are_train(new_uri, tmp_path):
+    store, rows = Store.create(new_uri(), FACES, VOICES), video(1)
+    store.commit([replace(rows, clips=[{**clip, "split": None} for clip in rows.clips])])
+    result = export.export(store.uri, tmp_path / "hf", "datasets")
+    assert result["clips"] == {"train": 2}
     assert result["files"] == ["data/train-00000-of-00001.parquet"]
 
 
 def test_a_split_cannot_leave_the_folder():
-    assert clip_media.ClipMedia({"split": "../../etc/x y"}, {}, {}, 1, 1).split == "_etc_x_y"
+    assert ClipMedia({"split": "../../etc/x y"}, {}, {}, 1, 1).split == "_etc_x_y"
 
 
-def test_nothing_is_left_of_an_export_that_fails(world, tmp_path, monkeypatch):
-    written = []
+@pytest.fixture
+def full_disk():
+    """Files of this process cannot grow beyond 50 kB, so that a shard of 48 clips fails half-way."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    def torn(folder, clips, shard_bytes):
-        (folder / "train-000000.tar").write_bytes(b"half")
-        written.append(next(clips))
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(export.OF_CLIPS, "webdataset", torn)
-    with pytest.raises(InputError, match="No space left"):
-        export.export(world.uri, tmp_path / "out", "webdataset")
-    assert written
+@pytest.mark.parametrize("format", ["webdataset", "datasets"])
+def test_nothing_is_left_of_an_export_that_fails(world, tmp_path, format, full_disk):
+    with pytest.raises(InputError, match="File too large"):
+        export.export(world.uri, tmp_path / "out", format)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_query_that_fails_half_way(world, tmp_path):
+    sql = "SELECT CASE WHEN range = 9999 THEN error('late') END AS value FROM range(10000)"
+    with pytest.raises(InputError, match="late"):
+        export.export(world.uri, tmp_path / "out", "csv", sql=sql)
     assert list(tmp_path.iterdir()) == []
 
 

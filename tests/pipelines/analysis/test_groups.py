@@ -8,7 +8,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from pipelines.analysis import clusters, maps, outliers
-from pipelines.analysis.clip_vectors import clips_with, directions
+from pipelines.analysis.clips import clips_with, directions
 from pipelines.analysis.clusters import near_duplicates
 from tests.support.analysis_world import near
 from vclip.association.pairs import hashes_of
@@ -176,7 +176,25 @@ def test_the_map_is_scikit_learns_pca(world, tmp_path):
     snr = {row["clip_id"]: row["snr_db"] for row in world.query("voices").to_pylist()}  # one for each clip here
     assert [float(r["snr_db"]) if r["snr_db"] else None for r in rows] == [snr[row["clip_id"]] for row in rows]
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
-    assert result["clips"] == 48
+    assert result.clips == 48
+
+
+def test_principal_components_equal_the_singular_value_decomposition():
+    vectors = (np.random.default_rng(0).normal(size=(50, 7)) * np.arange(1, 8)).astype(np.float32)
+    points, shares = maps.principal_components(vectors)
+    left, values, axes = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
+    sign = np.sign(axes[[0, 1], np.abs(axes[:2]).argmax(axis=1)])  # the largest loading of an axis is positive
+    # Coordinates of up to 20 in float32, whose unit roundoff is 6e-8.
+    np.testing.assert_allclose(points, left[:, :2] * values[:2] * sign, atol=1e-4)
+    np.testing.assert_allclose(shares, (values**2 / (values**2).sum())[:2], atol=1e-5)
+
+
+@pytest.mark.parametrize("vectors", [np.ones((1, 4)), np.ones((5, 4)), np.arange(5)[:, None]], ids=str)
+def test_a_map_of_points_without_two_dimensions_is_finite(vectors):
+    points, shares = maps.principal_components(vectors.astype(np.float32))
+    assert points.shape == (len(vectors), 2)
+    assert not points[:, 1].any()  # nothing varies along a second axis
+    assert shares == (float(len(np.unique(vectors)) > 1), 0.0)
 
 
 def test_a_map_can_be_coloured_by_who_it_is_and_by_what_nobody_knows(world, tmp_path):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.browsing import cards
-from pipelines.browsing import map as map_file
-from pipelines.browsing.map import laid_out, principal
+from pipelines.browsing.map import laid_out
 from pipelines.browsing.media import ranged
 from pipelines.search import Searcher
 from vclip.audio import read_audio
@@ -109,19 +108,7 @@ def test_a_new_voice_says_that_it_is_synthetic(page, photo, tmp_path):
     assert page.ask(f"/api/speak?text={'x' * 301}", "POST", photo.read_bytes(), page.token).status == 400
 
 
-def test_principal_components_equal_the_singular_value_decomposition():
-    vectors = np.random.default_rng(0).normal(size=(50, 7)) * np.arange(1, 8)
-    xy, share = principal(vectors.astype(np.float32))
-    centred = vectors - vectors.mean(0)
-    left, values, _ = np.linalg.svd(centred, full_matrices=False)
-    expected = left[:, :2] * values[:2]
-    for axis in range(2):
-        assert abs(np.corrcoef(xy[:, axis], expected[:, axis])[0, 1]) == pytest.approx(1, abs=1e-5)
-    assert share == pytest.approx((values[:2] ** 2).sum() / (values**2).sum(), abs=1e-5)
-    assert np.abs(xy).max(0) == pytest.approx(1)
-
-
-def test_the_map_has_the_colour_of_each_points_clip(page, monkeypatch):
+def test_the_map_has_the_colour_of_each_points_clip(page):
     genders = dict(zip(*page.store.query("clips", ["clip_id", "gender"]).to_pydict().values(), strict=True))
     found = page.get("/api/map/faces", colour="gender")
     names = [entry["value"] for entry in found["categories"]]
@@ -131,8 +118,8 @@ def test_the_map_has_the_colour_of_each_points_clip(page, monkeypatch):
     found = page.get("/api/map/faces", colour="quality")
     assert found["values"] == pytest.approx([quality[face] for face in found["ids"]], abs=1e-4)
     assert page.ask("/api/map/faces?colour=video").status == 400
-    monkeypatch.setattr(map_file, "POINTS", 10)
-    few = laid_out(page.store.snapshot(), "voices", None)
+    few = laid_out(page.store.snapshot(), "voices", None, most=10)
+    assert np.abs(few.xy).max(axis=0) == pytest.approx(1)  # float32; each axis is scaled to its furthest point
     assert (len(few.ids), few.total) == (10, page.store.count("voices"))
 
 

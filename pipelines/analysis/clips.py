@@ -1,0 +1,149 @@
+"""Clips as analyses read them: rows, a mean direction for each clip, and the best face and speech of each clip."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.progress import step
+from stores import Snapshot, schema
+from stores.arrow import compute
+from stores.pairs import matrix, space_column
+from stores.sql import quoted
+from vclip.errors import InputError
+
+MEDIA_AT_A_TIME = 64  # clips whose media are in memory
+NORMALISED_AT_A_TIME = 1 << 14  # rows
+UNSPLIT = "unsplit"
+
+Embed = Callable[[np.ndarray], np.ndarray]  # (n, dim) -> (n, any)
+
+
+@dataclass(frozen=True)
+class ClipMedia:
+    """A clip with its face of the highest quality and its longest speech segment."""
+
+    clip: dict[str, Any]  # row of `clips`
+    face: dict[str, Any]  # id, measures and image (JPEG)
+    voice: dict[str, Any]  # id, times, measures and audio (FLAC)
+    n_faces: int
+    n_voices: int
+
+    @property
+    def split(self) -> str:
+        """The clip's split, fit for a file name."""
+        return re.sub(r"\W+", "_", self.clip["split"] or UNSPLIT)
+
+
+def clips_with(
+    snapshot: Snapshot, tables: Sequence[str], columns: Sequence[str], where: str | None = None
+) -> pa.Table:
+    """The clips that have a row in each of the tables, sorted by id.
+
+    Args:
+        snapshot: the state to read.
+        tables: faces, voices or both.
+        columns: columns of the clips, in addition to clip_id.
+        where: SQL filter over clips.
+
+    Raises:
+        InputError: no clip is left.
+    """
+    clips = snapshot.query("clips", list(dict.fromkeys(["clip_id", *columns])), where)
+    for table in tables:
+        clips = clips.filter(compute.is_in(clips["clip_id"], snapshot.query(table, ["clip_id"])["clip_id"].unique()))
+    if not len(clips):
+        filtered = f" where {where}" if where else ""
+        raise InputError(f"store: found no clip with {' and '.join(tables)}{filtered}; ingest or import some first")
+    return clips.sort_by("clip_id")
+
+
+def directions(
+    snapshot: Snapshot, table: str, space: str | None, clips: pa.Table, embed: Embed | None = None
+) -> np.ndarray:
+    """The normalised mean (C, d) float32 of the vectors of each clip; (C, 1) zeros if no clip has a vector.
+
+    Args:
+        snapshot: the state to read.
+        table: faces or voices.
+        space: of the vectors; None if the table has only one.
+        clips: C clips with a column clip_id.
+        embed: maps the vectors before they are averaged.
+
+    Raises:
+        StoreError: the table has no such space.
+    """
+    column, wanted = space_column(snapshot, table, space), clips["clip_id"].combine_chunks()
+    sums = np.zeros((len(clips), 1), np.float32)
+    with step(f"reading {table}", snapshot.count(table), "vectors") as reading:
+        for batch in snapshot.batches(table, ["clip_id", column]):
+            rows = pa.Table.from_batches([batch])
+            row = compute.index_in(rows["clip_id"], wanted).fill_null(-1).to_numpy()
+            vectors = matrix(rows[column])[row >= 0]
+            vectors = embed(vectors) if embed and len(vectors) else vectors
+            if len(vectors):
+                if sums.shape[1] != vectors.shape[1]:
+                    sums = np.zeros((len(clips), vectors.shape[1]), np.float32)
+                np.add.at(sums, row[row >= 0], vectors)
+            reading.advance(len(row))
+    for start in range(0, len(sums), NORMALISED_AT_A_TIME):
+        part = sums[start : start + NORMALISED_AT_A_TIME]
+        part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
+    return sums
+
+
+def clip_media(
+    snapshot: Snapshot, where: str | None = None, at_a_time: int = MEDIA_AT_A_TIME
+) -> tuple[int, Iterator[ClipMedia]]:
+    """The number of clips that have both a face and a voice, and an iterator over them; other clips are left out.
+
+    Args:
+        snapshot: the state to read.
+        where: SQL filter over clips.
+        at_a_time: clips whose media are in memory.
+    """
+    clips = snapshot.row_ids("clips", ["clip_id"], where).rename_columns(["clip_id", "clip_row"])
+    faces = snapshot.row_ids("faces", ["clip_id", "quality", "face_id"])
+    faces = _best(faces.append_column("rank", compute.negate(faces["quality"])), "face")
+    voices = snapshot.row_ids("voices", ["clip_id", "start_s", "end_s", "voice_id"])
+    voices = _best(voices.append_column("rank", compute.subtract(voices["start_s"], voices["end_s"])), "voice")
+    # In the order of the faces' rows: media lie together as they were committed, so each read is of neighbours.
+    plan = clips.join(faces, "clip_id", join_type="inner").join(voices, "clip_id", join_type="inner")
+    return len(plan), _read(snapshot, plan.sort_by("face_row"), at_a_time)
+
+
+def media_of(snapshot: Snapshot, clip_ids: Iterable[str]) -> Iterator[ClipMedia]:
+    """Yields the media of a few clips, such as those that a page shows."""
+    ids = ", ".join(map(quoted, clip_ids))
+    yield from clip_media(snapshot, f"clip_id IN ({ids})")[1] if ids else ()
+
+
+def _best(rows: pa.Table, name: str) -> pa.Table:
+    """For each clip_id: `name`_row, the row of lowest rank and id, and the number of rows as n_`name`s."""
+    key = f"{name}_id"
+    count = rows.group_by("clip_id").aggregate([([], "count_all")]).rename_columns(["clip_id", f"n_{name}s"])
+    ordered = rows.sort_by([("rank", "ascending"), (key, "ascending")])
+    first = ordered.group_by("clip_id", use_threads=False).aggregate([("_rowid", "first")])
+    return first.rename_columns(["clip_id", f"{name}_row"]).join(count, "clip_id")
+
+
+def _read(snapshot: Snapshot, plan: pa.Table, at_a_time: int) -> Iterator[ClipMedia]:
+    columns = snapshot.schema("clips").names
+    for start in range(0, len(plan), at_a_time):
+        part = plan.slice(start, at_a_time)
+        clips = snapshot.take("clips", part["clip_row"].to_pylist(), columns).to_pylist()
+        faces = snapshot.take("faces", part["face_row"].to_pylist(), _columns(snapshot, "faces")).to_pylist()
+        voices = snapshot.take("voices", part["voice_row"].to_pylist(), _columns(snapshot, "voices")).to_pylist()
+        counts = part.select(["n_faces", "n_voices"]).to_pylist()
+        for clip, face, voice, count in zip(clips, faces, voices, counts, strict=True):
+            yield ClipMedia(clip, face, voice, **count)
+
+
+def _columns(snapshot: Snapshot, table: str) -> list[str]:
+    """All columns but vectors and the ids of other tables."""
+    vectors = map(schema.vector_column, schema.spaces_of(snapshot.schema(table)))
+    left_out = {"clip_id", "video_id", "run_id", *vectors}
+    return [name for name in snapshot.schema(table).names if name not in left_out]
