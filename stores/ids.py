@@ -55,8 +55,16 @@ def voice_id(clip_id: str, start_s: float, end_s: float) -> str:
 
 
 def generation_id(face: str, text: str, speaker: Sequence[float]) -> str:
-    """Returns the id of one text spoken by one speaker vector for one face."""
+    """Returns the id of one text spoken by one speaker vector for one face, whichever files hold it."""
     return _digest(face, text, *(f"{value:.6g}" for value in speaker))
+
+
+def generated_file_id(generation_id: str, address: str) -> str:
+    """Returns the id of one file of an utterance: `generation_id`, a hyphen and a hash of the file's address.
+
+    Each copy of an utterance has its own row in `generations`, so that a deletion finds all of them.
+    """
+    return f"{generation_id}-{_digest(address)[:8]}"
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

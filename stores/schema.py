@@ -113,8 +113,8 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("vector", pa.list_(_f32)),
         _need("created_at", _time),
     ],
-    "generations": [  # one generated utterance
-        _id("generation_id"),
+    "generations": [  # one file of a generated utterance
+        _id("generation_id"),  # see ids.generated_file_id; rows of version 0.1 hold the utterance's id alone
         _need("run_id", _text),
         _need("face", _text),  # the file or face_id that it was made for
         _need("text", _text),

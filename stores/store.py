@@ -203,7 +203,7 @@ class Store:
         self._upsert("speakers", speakers)
 
     def add_generations(self, generations: Sequence[Row]) -> None:
-        """Inserts generated utterances, or replaces those of the same generation_id; columns as in `schema`.
+        """Inserts files of generated utterances, or replaces those of the same generation_id; columns as in `schema`.
 
         Raises:
             StoreError: a row does not fit the table; nothing is written.

@@ -3,6 +3,7 @@
 model folders -> `Models`, checked against each other -> + TTS -> `SpeechSession` -> voices, speech, rows of a store
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ import numpy as np
 
 import vclip.tts
 from pipelines.config import Config
+from pipelines.files.addresses import scheme_of
 from pipelines.generation.synthesize import OpenTTS, Synthesizer
 from pipelines.generation.utterances import Provenance, generation_row
 from pipelines.generation.voices import VoiceChooser
 from pipelines.progress import say
 from stores import Store
+from stores.ids import generated_file_id
 from vclip import __version__, checkpoint
 from vclip.association.base import Association, training_people
 from vclip.association.methods import load as load_association
@@ -162,35 +165,54 @@ class SpeechSession:
             return
         with store.run(command, self.config.model_dump()) as run:
             recorder = Recorder(store, run.run_id, space, every)
-            yield recorder
-            recorder.flush()
-            run.summary = dict(recorder.summary)
+            try:
+                yield recorder
+            finally:  # what a failing run has spoken is on disk, and a deletion must find it
+                recorder.flush()
+                run.summary = dict(recorder.summary)
 
 
 class Recorder:
-    """Writes utterances to the table `generations` of a store, a batch at a time; without a store it does nothing."""
+    """Writes a row of the table `generations` for each speech file, in batches; without a store it does nothing.
+
+    Args:
+        store: the store, or None.
+        run_id: the run that writes the rows.
+        space: the space of the speaker vectors.
+        every: rows in one commit, at most.
+    """
 
     def __init__(self, store: Store | None, run_id: str, space: str, every: int):
         self.summary: Mapping[str, Any] = {}  # of the job, for the store's record of the run
         self._store, self._run_id, self._space, self._every = store, run_id, space, every
         rows = store.query("generations", ["generation_id", "audio_uri"]).to_pylist() if store else []
-        self._recorded = {(row["generation_id"], row["audio_uri"]) for row in rows}
-        self._rows: list[dict[str, Any]] = []
+        # (utterance, file) -> id of its row. Rows of version 0.1 have the utterance's id alone and keep it.
+        self._row_ids = {
+            (row["generation_id"].partition("-")[0], row["audio_uri"]): row["generation_id"] for row in rows
+        }
+        self._rows: dict[str, dict[str, Any]] = {}
 
     def lacks(self, generation_id: str, audio_uri: str) -> bool:
         """Returns whether there is a store that has no row of this utterance and file."""
-        return self._store is not None and (generation_id, audio_uri) not in self._recorded
+        return self._store is not None and (generation_id, _absolute(audio_uri)) not in self._row_ids
 
     def add(self, record: Mapping[str, Any], audio_uri: str) -> None:
-        """Takes an utterance, given the provenance record of its speech file and the file's path or address."""
+        """Adds the row of a speech file, given its provenance record and its path or address."""
         if self._store is None:
             return
-        self._rows.append(generation_row(record, self._run_id, self._space, audio_uri))
+        utterance, uri = record["generation_id"], _absolute(audio_uri)
+        row_id = self._row_ids.setdefault((utterance, uri), generated_file_id(utterance, uri))
+        self._rows[row_id] = generation_row(record, row_id, self._run_id, self._space, uri)
         if len(self._rows) >= self._every:
             self.flush()
 
     def flush(self) -> None:
         """Writes the rows that wait."""
-        if self._store and self._rows:
-            self._store.add_generations(self._rows)
-        self._rows = []
+        rows, self._rows = self._rows, {}
+        if self._store and rows:
+            self._store.add_generations(list(rows.values()))
+
+
+def _absolute(audio_uri: str) -> str:
+    """Returns the name of a file that does not depend on the folder in which a command runs."""
+    return audio_uri if scheme_of(audio_uri) else os.path.abspath(audio_uri)

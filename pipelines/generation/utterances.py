@@ -81,17 +81,19 @@ def _without_folders(models: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def generation_row(record: Mapping[str, Any], run_id: str, space: str, audio_uri: str) -> dict[str, Any]:
-    """Returns the row of the table `generations` for an utterance.
+def generation_row(record: Mapping[str, Any], row_id: str, run_id: str, space: str, audio_uri: str) -> dict[str, Any]:
+    """Returns the row of the table `generations` for one file of an utterance.
 
     Args:
-        record: the provenance of its speech file.
-        run_id: of the job.
-        space: of the speaker vector.
-        audio_uri: path or address of the WAV file.
+        record: the provenance record of the file.
+        row_id: the id of the row.
+        run_id: the run that writes the row.
+        space: the space of the speaker vector.
+        audio_uri: the absolute path or the address of the WAV file.
     """
-    same = ("generation_id", "text", "speaker_vector", "score", "scores", "models")
+    same = ("text", "speaker_vector", "score", "scores", "models")
     return {name: record[name] for name in same} | {
+        "generation_id": row_id,
         "face": record["face"] if "face" in record else f"prompt: {record['prompt']}",
         "run_id": run_id,
         "tts": record["models"]["tts"]["name"],

@@ -113,11 +113,11 @@ def test_every_row_is_done_or_says_why_not(desk, run, ingested, tmp_path):
         assert found.provenance["generation_id"] == line["generation_id"]
         assert soundfile.info(line["wav"]).duration == pytest.approx(line["seconds"], abs=0.01)
     opened = Store.open(str(store))
-    rows = {row["generation_id"]: row for row in opened.query("generations").to_pylist()}
-    assert {name: row["audio_uri"] for name, row in rows.items()} == {
-        line["generation_id"]: line["wav"] for line in done
+    rows = {row["audio_uri"]: row for row in opened.query("generations").to_pylist()}
+    assert {wav: row["generation_id"].partition("-")[0] for wav, row in rows.items()} == {
+        line["wav"]: line["generation_id"] for line in done
     }
-    assert rows[by_row[6][0]["generation_id"]]["face"] == f"{store}#{known}"
+    assert rows[by_row[6][0]["wav"]]["face"] == f"{store}#{known}"
     (of_run,) = set(row["run_id"] for row in rows.values())
     assert of_run in opened.query("runs", ["run_id"])["run_id"].to_pylist()
 
