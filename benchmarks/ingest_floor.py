@@ -18,9 +18,8 @@ import torch
 
 from pipelines.config import Config
 from pipelines.extraction import extract
-from pipelines.extraction.active_speaker.base import open_backend
+from pipelines.extraction.active_speaker.base import active_speaker_scores, open_backend
 from pipelines.extraction.active_speaker.lip_motion import LipMotion
-from pipelines.extraction.active_speaker.scores import active_speaker_scores
 from pipelines.extraction.candidates import VideoAnalysis
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.extraction.pipeline import KeepAnalysis

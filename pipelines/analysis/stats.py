@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.analysis.query import connected
-from pipelines.extraction.drop_reasons import in_words
+from pipelines.extraction.types import outcome_in_words
 from pipelines.html.page import render
 from pipelines.html.plots import chart_histogram
 from pipelines.ingest.report import kind_of
@@ -118,7 +118,9 @@ class StoreStatistics:
     def drops(self) -> list[tuple[int, str]]:
         """How many candidates were dropped for each reason, in words; the most frequent first."""
         drops = {name.removeprefix("drop:"): n for name, n in self.funnel.items() if name.startswith("drop:")}
-        return [(count, in_words(reason)) for reason, count in sorted(drops.items(), key=lambda item: -item[1])]
+        return [
+            (count, outcome_in_words(reason)) for reason, count in sorted(drops.items(), key=lambda item: -item[1])
+        ]
 
 
 MOST_VALUES = 20  # of a label, and of reasons, that are counted apart

@@ -41,11 +41,11 @@ def inspect(
 
 
 def _show_candidates(result: "Inspection") -> None:
-    from pipelines.extraction.drop_reasons import in_words
+    from pipelines.extraction.types import outcome_in_words
 
     extraction = result.extraction
     rows = [
-        (f"{one.start_s:.2f}", f"{one.end_s:.2f}", f"#{one.track}", f"{one.score:.2f}", in_words(one.outcome))
+        (f"{one.start_s:.2f}", f"{one.end_s:.2f}", f"#{one.track}", f"{one.score:.2f}", outcome_in_words(one.outcome))
         for one in extraction.candidates
     ]
     print_table("candidates", ("start", "end", "face", "score", "outcome"), rows)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.faces.tracks import Track
-from pipelines.extraction.speech.vad import FRAME_S, Speech
+from pipelines.extraction.speech.vad import FRAME_S, Speech, runs_of
 from pipelines.extraction.types import Box, FaceCrop, box_of
 from pipelines.extraction.video.audio_file import SAMPLE_RATE_HZ
 
@@ -80,18 +80,14 @@ def _within(
     def segment(a: int, b: int, drop: str = "") -> TrackSegment:
         return TrackSegment(track, index, a, b, float(score[a - track.first : b - track.first].mean()), drop)
 
-    runs = _runs(score[first - track.first : end - track.first] >= config.speaking.threshold, first, least)
+    likely = score[first - track.first : end - track.first] >= config.speaking.threshold
+    runs = [(first + a, first + b) for a, b in runs_of(likely) if b - a >= least]
     if end - first < least:
         yield segment(first, end, "too_short")
     elif not runs:
         yield segment(first, end, "not_speaking")
     for a, b in runs:
         yield from (segment(*piece) for piece in _pieces(a, b, analysis, config))
-
-
-def _runs(mask: np.ndarray, offset: int, least: int) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))) + offset
-    return [(a, b) for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True) if b - a >= least]
 
 
 def _pieces(first: int, end: int, analysis: VideoAnalysis, config: ExtractionConfig) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pipelines.extraction.candidates import TrackSegment, VideoAnalysis
 from pipelines.extraction.config import ExtractionConfig
 
-Test = Callable[[TrackSegment, VideoAnalysis, ExtractionConfig], bool]
+Predicate = Callable[[TrackSegment, VideoAnalysis, ExtractionConfig], bool]
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Filter:
     """Drops the candidates for which `drops` returns true.
 
     Args:
-        reason: the drop reason, counted in the funnel as `drop:REASON`; `drop_reasons` has it in words.
+        reason: the drop reason, counted in the funnel as `drop:REASON`; `types.OUTCOME_WORDS` has it in words.
         drops: the test, of (segment, analysis, configuration).
         on_crops: whether the test looks at `segment.faces`. Such filters run after the crops are cut, the others
             before, so that no crop is cut for nothing.
     """
 
     reason: str
-    drops: Test
+    drops: Predicate
     on_crops: bool = False
 
 
@@ -67,15 +67,12 @@ FILTERS = (
 )
 
 
-def judge(
+def apply_filters(
     segments: Iterable[TrackSegment], filters: Sequence[Filter], analysis: VideoAnalysis, config: ExtractionConfig
 ) -> list[TrackSegment]:
     """Returns the segments in order, each with the reason of the first filter that drops it."""
-    return [segment if segment.drop else _judged(segment, filters, analysis, config) for segment in segments]
-
-
-def _judged(
-    segment: TrackSegment, filters: Sequence[Filter], analysis: VideoAnalysis, config: ExtractionConfig
-) -> TrackSegment:
-    reasons = (one.reason for one in filters if one.drops(segment, analysis, config))
-    return replace(segment, drop=next(reasons, ""))
+    judged = []
+    for segment in segments:
+        reasons = (one.reason for one in filters if not segment.drop and one.drops(segment, analysis, config))
+        judged.append(replace(segment, drop=next(reasons, segment.drop)))
+    return judged

@@ -13,16 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from pipelines.extraction.active_speaker.base import Backend, open_backend
-from pipelines.extraction.active_speaker.scores import active_speaker_scores
+from pipelines.extraction.active_speaker.base import Backend, active_speaker_scores, open_backend
 from pipelines.extraction.candidates import TrackSegment, VideoAnalysis, find_candidates
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.faces.crops import cut_crops
 from pipelines.extraction.faces.detectors import FaceDetector, open_detector
 from pipelines.extraction.faces.patches import FacePatchFile
 from pipelines.extraction.faces.shots import split_shots
-from pipelines.extraction.faces.tracks import follow_faces
-from pipelines.extraction.filters import FILTERS, Filter, judge
+from pipelines.extraction.faces.tracks import track_faces
+from pipelines.extraction.filters import FILTERS, Filter, apply_filters
 from pipelines.extraction.speech.segments import cut_segments
 from pipelines.extraction.speech.speaker_change import split_at_speaker_changes
 from pipelines.extraction.speech.vad import find_speech
@@ -147,9 +146,9 @@ def _extract(
     path, probe, rate_hz = decoder.path, decoder.probe, config.media.rate_hz
 
     steps.start("decode", probe.duration_s)
-    shot_frames = split_shots(_reported(decoder.frames(), rate_hz, steps), rate_hz, config.shots)
+    shot_frames = split_shots(_with_progress(decoder.frames(), rate_hz, steps), rate_hz, config.shots)
     keeping = patches if probe.side_px <= config.media.max_side_px else None
-    tracks, counts = follow_faces(shot_frames, detector, rate_hz, config.tracks, backend.observe, keeping)
+    tracks, counts = track_faces(shot_frames, detector, rate_hz, config.tracks, backend.observe, keeping)
     if not counts.frames:
         raise MediaError("no frame could be decoded")
     duration_s = counts.frames / rate_hz
@@ -165,14 +164,14 @@ def _extract(
     segments = find_candidates(analysis, config)
 
     steps.start("voices", duration_s)
-    segments = [part for segment in segments for part in _one_speaker_each(segment, analysis, config)]
+    segments = [part for segment in segments for part in _split_by_speaker(segment, analysis, config)]
 
     steps.start("crops", len(segments))
-    segments = judge(segments, [one for one in filters if not one.on_crops], analysis, config)
+    segments = apply_filters(segments, [one for one in filters if not one.on_crops], analysis, config)
     kept = [segment for segment in segments if not segment.drop]
     crops = iter(cut_crops(path, probe, kept, patches, detector, config, steps.at))
     segments = [segment if segment.drop else replace(segment, faces=next(crops)) for segment in segments]
-    segments = judge(segments, [one for one in filters if one.on_crops], analysis, config)
+    segments = apply_filters(segments, [one for one in filters if one.on_crops], analysis, config)
     clips = tuple(_clip(segment, analysis, config) for segment in segments if not segment.drop)
     steps.at(len(segments))
 
@@ -193,7 +192,7 @@ def _extract(
     return Extraction(state, reason, duration_s, clips, dict(funnel), _candidates(segments, rate_hz))
 
 
-def _one_speaker_each(
+def _split_by_speaker(
     segment: TrackSegment, analysis: VideoAnalysis, config: ExtractionConfig
 ) -> Iterator[TrackSegment]:
     """Yields a segment in parts of one speaker each, some with a reason to drop them."""
@@ -258,7 +257,7 @@ def _why_empty(funnel: Counter[str], config: ExtractionConfig) -> str:
     return f"every candidate was dropped, most often as {main} ({drops[main]} of {sum(drops.values())})"
 
 
-def _reported(frames: Iterable[Frame], rate_hz: float, steps: _Steps) -> Iterator[Frame]:
+def _with_progress(frames: Iterable[Frame], rate_hz: float, steps: _Steps) -> Iterator[Frame]:
     for number, frame in enumerate(frames):
         yield frame
         if number % round(rate_hz) == 0:

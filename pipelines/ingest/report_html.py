@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from pipelines.config import Config
-from pipelines.extraction.drop_reasons import in_words
+from pipelines.extraction.types import outcome_in_words
 from pipelines.html.page import render, thumbnail
 from pipelines.html.plots import Chart, chart_histogram, chart_over_time
 
@@ -45,7 +45,7 @@ def _outcomes(result: Mapping[str, Any], kept: Sequence[bytes], dropped: Kinds) 
         return []
     count = result["candidates"] - sum(number for _, number, _ in dropped)
     rows = [("kept", count, kept, True)]
-    rows += [(in_words(reason), number, images, False) for reason, number, images in dropped]
+    rows += [(outcome_in_words(reason), number, images, False) for reason, number, images in dropped]
     return [
         {"words": words, "count": number, "images": [thumbnail(image) for image in images], "kept": is_kept}
         for words, number, images, is_kept in rows

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.extraction.config import ExtractionConfig
-from pipelines.extraction.drop_reasons import in_words
 from pipelines.extraction.pipeline import KeepAnalysis, extract
-from pipelines.extraction.types import Extraction
+from pipelines.extraction.types import Extraction, outcome_in_words
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.probe import MediaError, MediaProbe, probe_media
 from pipelines.inspection.sheet import ContactSheet
@@ -39,7 +38,7 @@ class Inspection:
         candidates = []
         for candidate in self.extraction.candidates:
             row = {k: v for k, v in asdict(candidate).items() if k not in ("thumbnail", "outcome")}
-            candidates.append(row | {"fate": candidate.outcome, "why": in_words(candidate.outcome)})
+            candidates.append(row | {"fate": candidate.outcome, "why": outcome_in_words(candidate.outcome)})
         return {
             "video": str(self.video),
             "state": self.extraction.state,

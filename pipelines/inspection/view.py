@@ -9,8 +9,7 @@ import numpy as np
 
 from pipelines.extraction.candidates import VideoAnalysis
 from pipelines.extraction.config import ExtractionConfig
-from pipelines.extraction.drop_reasons import in_words
-from pipelines.extraction.types import KEPT, Box, Candidate, Extraction
+from pipelines.extraction.types import KEPT, Box, Candidate, Extraction, outcome_in_words
 
 PAGE = 256  # frames; tracks are looked up by page, so that hours of video need no search through all tracks
 
@@ -82,7 +81,7 @@ class View:
         """Returns the clip that a candidate has become, as `clip 1`, or the drop reason in words."""
         if candidate.outcome == KEPT:
             return f"clip {self._clip_numbers[id(candidate)]}"
-        return in_words(candidate.outcome)
+        return outcome_in_words(candidate.outcome)
 
     @functools.cached_property
     def _clip_numbers(self) -> dict[int, int]:

@@ -1,6 +1,14 @@
-"""Active-speaker backends: what one is, the registry of their names, and how one is opened."""
+"""Active-speaker detection: the backends, and the probability that each visible face is the active speaker.
 
-from collections.abc import Callable
+A backend gives each track a likelihood ratio per frame. The ratios of all tracks in view are then compared with each
+other and with nobody, by Bayes' rule over the hypotheses "track i is speaking" and "none of them is":
+
+    P(i) = r_i / (r_1 + ... + r_n + (1 - prior) / prior),      r_i = likelihood ratio of track i
+
+so a lone face needs evidence of its own, and of two faces only one can win.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +27,7 @@ class Backend:
     """An active-speaker backend.
 
     Args:
-        evidence: weighs one track, whatever other tracks are in view; `scores` compares them.
+        evidence: weighs one track, whatever other tracks are in view; `active_speaker_scores` compares them.
         observe: makes an observer for each new track, which sees the frames while they are decoded; what it returns
             is `Track.observed`. None where the track's own signals are enough.
     """
@@ -27,6 +35,9 @@ class Backend:
     evidence: Evidence
     observe: Callable[[], TrackObserver] | None = None
 
+
+# Beyond this a ratio says no more, and exp stays finite.
+MOST_LOG_RATIO = 20.0
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -49,3 +60,29 @@ def open_backend(config: ActiveSpeakerConfig) -> Backend:
         InputError: no such name, or a package or the weights are missing.
     """
     return ACTIVE_SPEAKER.open(config.backend or ("lr_asd" if config.lr_asd else "lip_sync"), config=config)
+
+
+def active_speaker_scores(
+    tracks: Sequence[Track], audio: np.ndarray, rate_hz: float, config: ActiveSpeakerConfig, evidence: Evidence
+) -> list[np.ndarray]:
+    """Returns, for each track, the probability 0..1 per frame that it is the active speaker; (frames,) float32.
+
+    Args:
+        tracks: all tracks of the video.
+        audio: (samples,) int16 at 16 kHz, of the whole video.
+        rate_hz: frames per second.
+        config: the prior, and what the evidence needs.
+        evidence: the backend's evidence of one track.
+    """
+    ratios = [np.exp(np.clip(evidence(t, audio, rate_hz, config), -MOST_LOG_RATIO, MOST_LOG_RATIO)) for t in tracks]
+    chance = (1 - config.prior) / config.prior
+    scores = []
+    for track, own in zip(tracks, ratios, strict=True):
+        everyone = np.zeros(len(track))
+        for other, theirs in zip(tracks, ratios, strict=True):
+            first, end = max(track.first, other.first), min(track.end, other.end)
+            if first < end:
+                theirs_here = theirs[first - other.first : end - other.first]
+                everyone[first - track.first : end - track.first] += theirs_here
+        scores.append((own / (everyone + chance)).astype(np.float32))
+    return scores

@@ -112,7 +112,7 @@ def sync_evidence(track: Track, audio: np.ndarray, rate_hz: float, config: Activ
     ratios = np.array([window_ratios(predicted[a:b], loudness[a : b + 2 * MARGIN]) for a, b in windows])
     active = 1 / (1 + np.exp(-1 - activity_evidence(track)))
     share = np.array([active[a:b].mean() for a, b in windows])
-    synced = CALIBRATION[0] * over_offsets(ratios, share, len(track) / width) + CALIBRATION[1]
+    synced = CALIBRATION[0] * average_over_offsets(ratios, share, len(track) / width) + CALIBRATION[1]
     total, weight = np.zeros(len(track)), np.full(len(track), 1e-9)
     for (start, end), value in zip(windows, synced, strict=True):
         # Nearer windows count more, each reaching half its width beyond itself: single windows err by chance.
@@ -153,7 +153,7 @@ def lip_signals(track: Track) -> np.ndarray:
     for before, this in itertools.pairwise(moved):
         if 1 < this - before <= LONGEST_FREEZE + 1:
             opening[before + 1 : this + 1] = opening[this] / (this - before)
-    return np.stack([np.nan_to_num(opening), without_slow(darkness[:, None].astype(float))[:, 0]], axis=1)
+    return np.stack([np.nan_to_num(opening), remove_slow_changes(darkness[:, None].astype(float))[:, 0]], axis=1)
 
 
 def band_loudness(audio: np.ndarray, first: int, end: int) -> np.ndarray:
@@ -170,7 +170,7 @@ def band_loudness(audio: np.ndarray, first: int, end: int) -> np.ndarray:
     count = frames * per_frame // HOP
     parts = [_bands(audio, start + i * HOP, min(SPECTRA, count - i)) for i in range(0, count, SPECTRA)]
     release_pages(audio)
-    return without_slow(np.concatenate(parts).reshape(frames, -1, len(BANDS_HZ)).mean(1))
+    return remove_slow_changes(np.concatenate(parts).reshape(frames, -1, len(BANDS_HZ)).mean(1))
 
 
 def _bands(audio: np.ndarray, start: int, count: int) -> np.ndarray:
@@ -184,7 +184,7 @@ def _bands(audio: np.ndarray, start: int, count: int) -> np.ndarray:
     return np.stack([np.log(power[:, (hz >= a) & (hz < b)].mean(1) + QUIET) for a, b in BANDS_HZ], axis=1)
 
 
-def without_slow(signal: np.ndarray) -> np.ndarray:
+def remove_slow_changes(signal: np.ndarray) -> np.ndarray:
     """Returns (frames, columns) less its moving average over SLOW frames."""
     return signal - np.stack([running_mean(column, SLOW) for column in signal.T], axis=1)
 
@@ -211,7 +211,7 @@ def window_ratios(predicted: np.ndarray, loudness: np.ndarray) -> np.ndarray:
     return window_correlations(predicted, loudness) @ WEIGHTS + INTERCEPT
 
 
-def over_offsets(ratios: np.ndarray, active: np.ndarray, lengths: float) -> np.ndarray:
+def average_over_offsets(ratios: np.ndarray, active: np.ndarray, lengths: float) -> np.ndarray:
     """Returns each window's log-likelihood ratio averaged over the offset, (windows,).
 
     All windows together determine the probability of each offset.

@@ -27,9 +27,7 @@ from torch import Tensor
 
 from pipelines.extraction.active_speaker.base import Backend
 from pipelines.extraction.active_speaker.lip_sync import activity_evidence, running_mean, sync_evidence
-from pipelines.extraction.active_speaker.lr_asd_network import Network, fill
-from pipelines.extraction.active_speaker.mfcc import mfcc
-from pipelines.extraction.active_speaker.weights import read_weights
+from pipelines.extraction.active_speaker.lr_asd_network import Network, load_checkpoint, mfcc, read_weights
 from pipelines.extraction.config import ActiveSpeakerConfig
 from pipelines.extraction.faces.tracks import Track
 from pipelines.extraction.video.audio_file import SAMPLE_RATE_HZ, release_pages
@@ -148,7 +146,7 @@ class LrAsd:
 
     def __init__(self, weights: str, sha256: str = "", device: str = "cpu", block: int = BLOCK, window: int = WINDOW):
         self.network = Network().eval().requires_grad_(False)
-        fill(self.network, read_weights(weights, sha256))
+        load_checkpoint(self.network, read_weights(weights, sha256))
         self.network.to(torch.device(device)).to(memory_format=torch.channels_last)
         self.device, self.block, self.window = device, block, window
 

@@ -8,9 +8,9 @@ import numpy as np
 from pipelines.extraction.candidates import TrackSegment
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.faces.detectors import DetectedFace, FaceDetector
-from pipelines.extraction.faces.patches import FacePatch, FacePatchFile, StoredPatch, surroundings, worth
+from pipelines.extraction.faces.patches import FacePatch, FacePatchFile, StoredPatch, patch_bounds, patch_score
 from pipelines.extraction.faces.quality import face_quality
-from pipelines.extraction.faces.tracks import overlap
+from pipelines.extraction.faces.tracks import iou
 from pipelines.extraction.types import FaceCrop, box_of
 from pipelines.extraction.video.decode import full_resolution_frames
 from pipelines.extraction.video.frame import jpeg
@@ -52,7 +52,7 @@ def cut_crops(
     """
     crops: list[list[FaceCrop]] = [[] for _ in segments]
     for i, number, patch in _patches(path, probe, segments, patches, config):
-        face = _found_again(patch, segments[i], number, detector)
+        face = _redetected(patch, segments[i], number, detector)
         crops[i].append(cut_crop(patch, face, number / config.media.rate_hz, config.clips.jpeg_quality))
         at(sum(map(bool, crops)))
     return [tuple(found) for found in crops]
@@ -75,37 +75,39 @@ def _patches(
     for number, frame in full_resolution_frames(path, probe, config.media, sorted(wanted)):
         size = frame.shape[1], frame.shape[0]
         for i in wanted[number]:
-            box, _ = _expected(segments[i], number, size)
-            left, top, right, bottom = surroundings(box.tolist(), size)
+            box, _ = _tracked_face(segments[i], number, size)
+            left, top, right, bottom = patch_bounds(box.tolist(), size)
             yield i, number, FacePatch(np.ascontiguousarray(frame[top:bottom, left:right]), left, top, size)
 
 
 def _best_of_parts(segment: TrackSegment, numbers: Sequence[int], count: int) -> list[int]:
     track = segment.track
     rows = np.array(numbers) - track.first
-    value = {row: worth(track.landmarks[row], float(track.sharpness[row]), track.boxes[row]) for row in rows.tolist()}
+    value = {
+        row: patch_score(track.landmarks[row], float(track.sharpness[row]), track.boxes[row]) for row in rows.tolist()
+    }
     parts = np.array_split(rows, min(count, len(rows)))
     return [track.first + max(part.tolist(), key=value.__getitem__) for part in parts]
 
 
-def _expected(segment: TrackSegment, number: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _tracked_face(segment: TrackSegment, number: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Returns the box (4,) and the landmarks (5, 2) of the track, in pixels of a frame of `size`."""
     track, row = segment.track, number - segment.track.first
     scale = np.array(size) / np.array(track.size)
     return track.boxes[row] * np.tile(scale, 2), track.landmarks[row] * scale
 
 
-def _found_again(patch: FacePatch, segment: TrackSegment, number: int, detector: FaceDetector) -> DetectedFace:
+def _redetected(patch: FacePatch, segment: TrackSegment, number: int, detector: FaceDetector) -> DetectedFace:
     """Returns the face in the patch, in pixels of the whole frame."""
-    box, landmarks = _expected(segment, number, patch.size)
+    box, landmarks = _tracked_face(segment, number, patch.size)
     x0, y0, x1, y1 = box.tolist()
     expected = DetectedFace((x0, y0, x1, y1), 0.0, landmarks)
-    found = [_moved(face, patch.left, patch.top) for face in detector(patch.image)]
-    best = max(found, key=lambda face: overlap(face.box, expected.box), default=expected)
-    return best if overlap(best.box, expected.box) >= SAME_FACE_OVERLAP else expected
+    found = [_translated(face, patch.left, patch.top) for face in detector(patch.image)]
+    best = max(found, key=lambda face: iou(face.box, expected.box), default=expected)
+    return best if iou(best.box, expected.box) >= SAME_FACE_OVERLAP else expected
 
 
-def _moved(face: DetectedFace, left: int, top: int) -> DetectedFace:
+def _translated(face: DetectedFace, left: int, top: int) -> DetectedFace:
     x0, y0, x1, y1 = face.box
     return DetectedFace(
         (x0 + left, y0 + top, x1 + left, y1 + top), face.score, face.landmarks + np.array([left, top])

@@ -42,7 +42,7 @@ class StoredPatch:
     shape: tuple[int, ...]  # of its planes
 
 
-def surroundings(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def patch_bounds(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Returns left, top, right and bottom of the patch around a face, all even and within a frame of `size`."""
     x0, y0, x1, y1 = box
     aside, above = MARGIN * (x1 - x0), MARGIN * (y1 - y0)
@@ -53,7 +53,7 @@ def surroundings(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int,
     return left, top, max(right, left + 2), max(bottom, top + 2)
 
 
-def worth(landmarks: np.ndarray, sharpness: float, box: np.ndarray) -> float:
+def patch_score(landmarks: np.ndarray, sharpness: float, box: np.ndarray) -> float:
     """Returns how well a face serves as the crop of a clip: frontal, sharp and large; 0 and up."""
     return frontality(landmarks) * sharpness * float(np.sqrt((box[2] - box[0]) * (box[3] - box[1])))
 
@@ -77,7 +77,7 @@ class FacePatchFile:
     def __exit__(self, *error: object) -> None:
         self._file.close()
 
-    def keep(self, best: "Best") -> StoredPatch | None:
+    def keep(self, best: "BestPatch") -> StoredPatch | None:
         """Writes a patch and returns its place; None where the file has reached its limit or the disk is full."""
         planes = best.frame.planes
         if self._bytes + planes.nbytes > self._most_bytes:
@@ -99,11 +99,11 @@ class FacePatchFile:
 
 
 @dataclass(frozen=True)
-class Best:
+class BestPatch:
     """The best patch of the current half second of a track, in memory."""
 
     number: int
-    worth: float
+    score: float
     left: int
     top: int
     size: tuple[int, int]
@@ -115,18 +115,18 @@ class PatchKeeper:
 
     def __init__(self, file: FacePatchFile, rate_hz: float):
         self._file, self._every = file, max(1, round(EVERY_S * rate_hz))
-        self._best: Best | None = None
+        self._best: BestPatch | None = None
         self._kept: list[StoredPatch] = []
 
-    def look(self, frame: Frame, number: int, face: DetectedFace, sharpness: float) -> None:
+    def add(self, frame: Frame, number: int, face: DetectedFace, sharpness: float) -> None:
         """Takes a frame in which the face was detected; numbers rise."""
-        value = worth(face.landmarks, sharpness, np.array(face.box))
+        value = patch_score(face.landmarks, sharpness, np.array(face.box))
         if self._best and self._best.number // self._every != number // self._every:
             self._settle()
-        if self._best is None or value > self._best.worth:
+        if self._best is None or value > self._best.score:
             size = frame.shape[1], frame.shape[0]
-            left, top, right, bottom = surroundings(face.box, size)
-            self._best = Best(number, value, left, top, size, frame.part(left, top, right, bottom))
+            left, top, right, bottom = patch_bounds(face.box, size)
+            self._best = BestPatch(number, value, left, top, size, frame.part(left, top, right, bottom))
 
     def end(self) -> list[StoredPatch]:
         """Returns the patches kept, in order of time."""

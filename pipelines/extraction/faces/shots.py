@@ -31,7 +31,7 @@ class ShotFrame:
 
 
 @dataclass(frozen=True)
-class _Held:
+class _MeasuredFrame:
     number: int
     frame: Frame
     signature: tuple[np.ndarray, np.ndarray]  # thumbnail, histogram
@@ -55,7 +55,7 @@ def split_shots(frames: Iterable[Frame], rate_hz: float, config: ShotConfig) -> 
         yield ShotFrame(waiting[0].number, waiting[0].frame, first=waiting[1], last=True)
 
 
-def _measured(frames: Iterable[Frame]) -> Iterator[_Held]:
+def _measured(frames: Iterable[Frame]) -> Iterator[_MeasuredFrame]:
     before = None
     for number, frame in enumerate(frames):
         signature = _signature(frame)
@@ -63,13 +63,13 @@ def _measured(frames: Iterable[Frame]) -> Iterator[_Held]:
             change = 0.0
         else:
             change = 1.0 if frame.shape != before.frame.shape else _change(before.signature, signature)
-        before = _Held(number, frame, signature, change)
+        before = _MeasuredFrame(number, frame, signature, change)
         yield before
 
 
-def _windows(stream: Iterable[_Held], around: int) -> Iterator[tuple[deque[_Held], int]]:
+def _windows(stream: Iterable[_MeasuredFrame], around: int) -> Iterator[tuple[deque[_MeasuredFrame], int]]:
     """Yields for each item the items up to `around` before and after it, and its index among them."""
-    window: deque[_Held] = deque()
+    window: deque[_MeasuredFrame] = deque()
     judged = 0
     for item in stream:
         window.append(item)
@@ -83,7 +83,7 @@ def _windows(stream: Iterable[_Held], around: int) -> Iterator[tuple[deque[_Held
         judged += 1
 
 
-def _is_cut(window: deque[_Held], middle: int, config: ShotConfig) -> bool:
+def _is_cut(window: deque[_MeasuredFrame], middle: int, config: ShotConfig) -> bool:
     this, before = window[middle], window[middle - 1]
     if this.frame.shape != before.frame.shape:
         return True

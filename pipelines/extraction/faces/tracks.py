@@ -91,7 +91,7 @@ class _OpenTrack:
     rows: list[np.ndarray] = field(default_factory=list)  # the columns of a Track, one after the other
 
 
-def follow_faces(
+def track_faces(
     frames: Iterable[ShotFrame],
     detector: FaceDetector,
     rate_hz: float,
@@ -139,11 +139,11 @@ def follow_faces(
     return tracks, counts
 
 
-def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+def iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     """Returns the intersection over union of two boxes (x0, y0, x1, y1).
 
     Example:
-        >>> overlap((0, 0, 2, 1), (1, 0, 3, 1))
+        >>> iou((0, 0, 2, 1), (1, 0, 3, 1))
         0.3333333333333333
     """
     width = min(a[2], b[2]) - max(a[0], b[0])
@@ -158,7 +158,7 @@ def _match(
     open_tracks: list[_OpenTrack], faces: list[DetectedFace], number: int, greys: deque[np.ndarray], least: float
 ) -> list[DetectedFace]:
     """Extends the open tracks, the best overlap first; returns the faces that continue none."""
-    pairs = [(overlap(t.face.box, f.box), i, j) for i, t in enumerate(open_tracks) for j, f in enumerate(faces)]
+    pairs = [(iou(t.face.box, f.box), i, j) for i, t in enumerate(open_tracks) for j, f in enumerate(faces)]
     left_tracks, left_faces = set(range(len(open_tracks))), set(range(len(faces)))
     for share, i, j in sorted(pairs, reverse=True):
         if share >= least and i in left_tracks and j in left_faces:
@@ -177,7 +177,7 @@ def _keep_best_views(open_tracks: list[_OpenTrack], item: ShotFrame) -> None:
             track.thumbnail = upright_patch(item.frame.rgb, track.face.landmarks)
             track.thumbnail_px = track.face.width_px
         if track.keeper:
-            track.keeper.look(item.frame, item.number, track.face, float(track.rows[-1][-1]))
+            track.keeper.add(item.frame, item.number, track.face, float(track.rows[-1][-1]))
 
 
 def _extend(track: _OpenTrack, face: DetectedFace, number: int, greys: deque[np.ndarray]) -> None:

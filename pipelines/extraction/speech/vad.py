@@ -74,7 +74,7 @@ def find_speech(audio: np.ndarray, config: SpeechConfig) -> Speech:
     """
     probability, power = speech_probabilities(audio)
     voiced = _with_hysteresis(probability, config.threshold, config.threshold - config.hysteresis)
-    runs = [(a, b) for a, b in _runs(voiced) if (b - a) * FRAME_S >= config.min_speech_s]
+    runs = [(a, b) for a, b in runs_of(voiced) if (b - a) * FRAME_S >= config.min_speech_s]
     kept = np.zeros_like(voiced)
     for a, b in runs:
         kept[a:b] = True
@@ -144,7 +144,8 @@ def _with_hysteresis(probability: np.ndarray, start: float, end: float) -> np.nd
     return result
 
 
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+def runs_of(mask: np.ndarray) -> list[tuple[int, int]]:
+    """Returns the first index of each run of true values in a mask, (n,) bool, and the index after its last."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 

@@ -31,7 +31,13 @@ REASONS = {
     "Nothing was written into output file": "no frames or no audio could be decoded",
     "Error while opening decoder": "damaged: the header of a stream cannot be decoded",
 }
-NOT_TELLING = ("Terminating thread", "Task finished", "Conversion failed", "Last message repeated", "opening output")
+UNHELPFUL = (
+    "Terminating thread",
+    "Task finished",
+    "Conversion failed",
+    "Last message repeated",
+    "opening output",
+)
 COMPONENT = r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+"
 MOST_PACKETS_FAILED = 69  # ffmpeg's exit status for more than two thirds of a stream
 CUT_SHORT = f"Error during demuxing: {OUT_OF_MEMORY}"  # ffmpeg does not count this as a failure
@@ -97,7 +103,7 @@ def run_ffmpeg(
             process.stdout.close()
         lines = _lines(log)
         if code or any(CUT_SHORT in line for line in lines):
-            raise MediaError(_why(code, lines, config))
+            raise MediaError(_failure_reason(code, lines, config))
 
 
 def _lines(log: IO[bytes]) -> list[str]:
@@ -106,7 +112,7 @@ def _lines(log: IO[bytes]) -> list[str]:
     return [line.strip() for line in log.read().decode(errors="replace").split("\n") if line.strip()]
 
 
-def _why(code: int, lines: Sequence[str], config: MediaConfig) -> str:
+def _failure_reason(code: int, lines: Sequence[str], config: MediaConfig) -> str:
     if any(OUT_OF_MEMORY in line for line in lines):
         return f"ffmpeg needs more than {config.memory_limit_mb} MB of memory for it (media.memory_limit_mb)"
     if code == MOST_PACKETS_FAILED:
@@ -114,8 +120,8 @@ def _why(code: int, lines: Sequence[str], config: MediaConfig) -> str:
     for words, reason in REASONS.items():
         if any(words in line for line in lines):
             return reason
-    telling = [re.sub(COMPONENT, "", line) for line in lines if not any(words in line for words in NOT_TELLING)]
-    return f"ffmpeg failed: {telling[-1]}" if telling and code > 0 else f"ffmpeg ended {ended_by(code)}"
+    informative = [re.sub(COMPONENT, "", line) for line in lines if not any(words in line for words in UNHELPFUL)]
+    return f"ffmpeg failed: {informative[-1]}" if informative and code > 0 else f"ffmpeg ended {ended_by(code)}"
 
 
 class _FrameReader:

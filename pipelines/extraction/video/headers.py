@@ -1,7 +1,7 @@
 """A child process that reads the headers of media files with PyAV, one JSON line in and one out.
 
 Headers are read by libavformat in C, which also decodes a little to fill gaps in them. A broken or hostile file may
-crash or hang it or exhaust the memory, so it does not run in the worker. `probe_child` starts this file as a plain
+crash or hang it or exhaust the memory, so it does not run in the worker. `probe` starts this file as a plain
 script: it imports PyAV and nothing of the project, so it starts fast.
 
     {"path": "/videos/a.mp4"}  ->  {"format": "mov", "duration_s": 2.0, "streams": [{"index": 0, ...}, ...]}
@@ -17,12 +17,12 @@ from av.error import ArgumentError, FFmpegError
 from av.stream import Disposition
 
 # Formats that name other files, addresses or devices: the worker must not read those.
-REFERRING = {
+REFERENCE_FORMATS = {
     *("concat", "dash", "hls", "image2", "imf", "sdp", "rtp", "rtsp", "sap", "vobsub", "webm_dash_manifest"),
     *("avisynth", "svg_pipe", "dvd", "dvdvideo", "lavfi"),
     *("alsa", "fbdev", "kmsgrab", "oss", "video4linux2,v4l2", "x11grab"),
 }
-ALLOWED = ",".join(sorted(av.formats_available - REFERRING))
+ALLOWED = ",".join(sorted(av.formats_available - REFERENCE_FORMATS))
 TRANSFERS = {16: "pq", 18: "hlg"}  # AVColorTransferCharacteristic of the two kinds of HDR
 PROGRESSIVE_ORDERS = (0, 1)  # AVFieldOrder: unknown, progressive
 NOT_MOVING = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image

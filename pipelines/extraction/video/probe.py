@@ -1,19 +1,29 @@
 """The streams of a file, read from its headers with PyAV in a child process (see `headers`).
 
+One child reads all files of a worker; it starts with the first file and is replaced when it dies.
 `ffmpeg.probe` would need an ffprobe, which imageio-ffmpeg does not ship.
 
 The clock: second 0 is the file's earliest timestamp, as for players and `ffmpeg -ss`. Both streams keep their place
 on it, so a stream that starts late is not moved to the front.
 """
 
+import atexit
+import json
 import os
+import select
 import stat
+import subprocess
+import sys
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.extraction.config import MediaConfig
-from pipelines.extraction.video.probe_child import MediaError, read_headers
+from pipelines.extraction.video.limits import MediaError, dies_with_parent, ended_by, limit_memory
+
+SCRIPT = Path(__file__).with_name("headers.py")
 
 # ISO 639: the code of two letters, the code of part 2/T and, where it differs, of part 2/B. Matroska writes `ger`,
 # MP4 `deu`, others `de` or `de-AT`; all are German.
@@ -51,8 +61,6 @@ def _canonical(tag: str) -> str:
     code = tag.strip().lower().replace("_", "-").split("-")[0]
     return _CANONICAL.get(code, code)
 
-
-__all__ = ["MediaError", "MediaProbe", "probe_media"]
 
 # The first bytes of text that names other files.
 PLAYLISTS = {b"#EXTM3U": "HLS playlist", b"ffconcat": "ffconcat list", b"<?xml": "XML file (a DASH manifest?)"}
@@ -154,3 +162,87 @@ def _start_s(stream: dict[str, Any] | None, container_start_s: float) -> float:
     if stream is None or stream["start_s"] is None:
         return 0.0
     return max(0.0, stream["start_s"] - container_start_s)
+
+
+_lock = threading.Lock()
+_child: "HeaderReader | None" = None
+
+
+def read_headers(path: str, config: MediaConfig) -> dict[str, Any]:
+    """Returns the headers of a file, see `headers.headers`.
+
+    Raises:
+        MediaError: reading takes longer than `config.open_limit_s`, or the child dies of the file.
+    """
+    global _child
+    with _lock:
+        if _child is None or not _child.usable():
+            _child = HeaderReader()
+            atexit.register(_child.close)
+        return _child.read(path, config)
+
+
+class HeaderReader:
+    """One child process.
+
+    Args:
+        script: the Python file that it runs.
+    """
+
+    def __init__(self, script: Path = SCRIPT) -> None:
+        # -P keeps the script's folder off the import path: modules there have names of packages, such as `ffmpeg`.
+        self._process = subprocess.Popen(
+            [*dies_with_parent(), sys.executable, "-P", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+        )
+        self._owner = os.getpid()
+
+    def usable(self) -> bool:
+        """Returns whether the child lives and is ours: a forked worker must not share its parent's pipes."""
+        return self._owner == os.getpid() and self._process.poll() is None
+
+    def read(self, path: str, config: MediaConfig) -> dict[str, Any]:
+        """Returns the headers of a file; raises MediaError as `read_headers`."""
+        assert self._process.stdin is not None
+        limit_memory(self._process.pid, config.memory_limit_mb)
+        try:
+            self._process.stdin.write(json.dumps({"path": path}).encode() + b"\n")
+            line = self._line(config.open_limit_s)
+        except BrokenPipeError:
+            line = b""
+        except TimeoutError:
+            self.close()
+            raise MediaError(f"the headers could not be read within {config.open_limit_s:g} s") from None
+        if not line.endswith(b"\n"):
+            code = self._process.wait()
+            self.close()
+            raise MediaError(f"reading the headers ended {ended_by(code)}")
+        return json.loads(line)
+
+    def _line(self, limit_s: float) -> bytes:
+        assert self._process.stdout is not None
+        line, deadline_s = b"", time.monotonic() + limit_s
+        poll = select.poll()
+        poll.register(self._process.stdout, select.POLLIN)
+        while not line.endswith(b"\n"):
+            if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
+                raise TimeoutError
+            piece = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not piece:
+                break
+            line += piece
+        return line
+
+    def close(self) -> None:
+        """Ends the child."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        atexit.unregister(self.close)
+        if self._owner == os.getpid():
+            self._process.kill()
+            self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()

@@ -10,10 +10,9 @@ import pytest
 
 from pipelines.extraction.candidates import VideoAnalysis
 from pipelines.extraction.config import ExtractionConfig
-from pipelines.extraction.drop_reasons import in_words
 from pipelines.extraction.faces.tracks import Track
 from pipelines.extraction.speech.vad import FRAME_S, Speech
-from pipelines.extraction.types import KEPT, Candidate, Extraction
+from pipelines.extraction.types import KEPT, Candidate, Extraction, outcome_in_words
 from pipelines.inspection.drawing import GOOD, draw_faces, score_colour
 from pipelines.inspection.sheet import MAX_SECTIONS, WIDTH_PX, ContactSheet
 from pipelines.inspection.timeline import MAX_LANES, Timeline, clock
@@ -198,8 +197,8 @@ def test_hours_of_video_make_no_larger_sheet(tmp_path):
 
 
 def test_every_outcome_has_words():
-    assert in_words("not_speaking") != "not speaking"
-    assert in_words("a_new_reason") == "a new reason"
+    assert outcome_in_words("not_speaking") != "not speaking"
+    assert outcome_in_words("a_new_reason") == "a new reason"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +233,7 @@ def test_what_was_dropped_is_said_with_its_reason(vclip, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = vclip("inspect", "over.mp4")
     assert answer.code == 0, answer.err
-    assert in_words("not_speaking") in answer.out
+    assert outcome_in_words("not_speaking") in answer.out
     assert (tmp_path / "over.inspected.mp4").stat().st_size > 10_000
     assert (tmp_path / "over.inspected.jpg").stat().st_size > 10_000
 

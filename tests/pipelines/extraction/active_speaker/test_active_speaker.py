@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from pipelines.extraction.active_speaker import lip_sync
+from pipelines.extraction.active_speaker.base import active_speaker_scores
 from pipelines.extraction.active_speaker.lip_motion import SIGNALS
-from pipelines.extraction.active_speaker.scores import active_speaker_scores
 from pipelines.extraction.config import ActiveSpeakerConfig, TrackConfig
 from pipelines.extraction.faces.detectors import CenterFaceDetector
 from pipelines.extraction.faces.shots import ShotFrame
-from pipelines.extraction.faces.tracks import Track, follow_faces
+from pipelines.extraction.faces.tracks import Track, track_faces
 from tests.support.rgb_frame import RgbFrame
 from tests.support.talking_portrait import RATE_HZ, drifting, opening, talking, voice
 from vclip.errors import InputError
@@ -19,7 +19,7 @@ CONFIG = ActiveSpeakerConfig()
 
 def track_of(frames):
     items = [ShotFrame(i, RgbFrame(p), i == 0, i == len(frames) - 1) for i, p in enumerate(frames)]
-    ((track,), _) = follow_faces(items, CenterFaceDetector(), RATE_HZ, TrackConfig())
+    ((track,), _) = track_faces(items, CenterFaceDetector(), RATE_HZ, TrackConfig())
     return track
 
 
@@ -115,7 +115,10 @@ def test_offsets_are_averaged_over_what_all_windows_say():
     ratios = np.zeros((8, len(lip_sync.OFFSETS)))
     ratios[:, 2] = 2.0  # all windows agree on one offset, each a little
     active = np.ones(8)
-    together, alone = lip_sync.over_offsets(ratios, active, 8.0), lip_sync.over_offsets(ratios[:1], active[:1], 1.0)
+    together, alone = (
+        lip_sync.average_over_offsets(ratios, active, 8.0),
+        lip_sync.average_over_offsets(ratios[:1], active[:1], 1.0),
+    )
     assert together[0] > 1.9 > alone[0] > 0
 
 
@@ -123,8 +126,8 @@ def test_windows_of_lips_at_rest_do_not_tell_the_offset():
     ratios = np.zeros((8, len(lip_sync.OFFSETS)))
     ratios[:4, 2], ratios[4:, 8] = 2.0, 6.0
     active = np.repeat([1.0, 0.0], 4)
-    assert lip_sync.over_offsets(ratios, active, 8.0)[0] > 1.5
-    assert lip_sync.over_offsets(ratios, 1 - active, 8.0)[0] < 0.5
+    assert lip_sync.average_over_offsets(ratios, active, 8.0)[0] > 1.5
+    assert lip_sync.average_over_offsets(ratios, 1 - active, 8.0)[0] < 0.5
 
 
 def test_another_rate_of_frames_is_refused(pcm):

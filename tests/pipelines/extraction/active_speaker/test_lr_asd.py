@@ -20,9 +20,7 @@ from torch.nn import functional
 
 from pipelines.extraction.active_speaker import lr_asd
 from pipelines.extraction.active_speaker.lr_asd import LrAsd, face_patch, windowed
-from pipelines.extraction.active_speaker.lr_asd_network import GRU, NORM
-from pipelines.extraction.active_speaker.mfcc import mfcc
-from pipelines.extraction.active_speaker.weights import read_weights
+from pipelines.extraction.active_speaker.lr_asd_network import GRU, NORM, mfcc, read_weights
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.extraction.video.decode import Decoder

@@ -13,7 +13,7 @@ from pipelines.extraction.candidates import find_candidates
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.faces.crops import cut_crops
 from pipelines.extraction.faces.detectors import DetectedFace, open_detector
-from pipelines.extraction.faces.patches import FacePatchFile, PatchKeeper, surroundings
+from pipelines.extraction.faces.patches import FacePatchFile, PatchKeeper, patch_bounds
 from pipelines.extraction.pipeline import KeepAnalysis
 from pipelines.extraction.video.frame import Frame
 from pipelines.extraction.video.probe import probe_media
@@ -36,7 +36,7 @@ def test_a_part_of_a_frame_has_the_pixels_of_the_whole():
 
 @pytest.mark.parametrize("box", [(70, 70, 130, 130), (-20, 3, 55, 99), (300, 150, 340, 200), (5, 5, 6, 6)])
 def test_surroundings_are_even_within_the_frame_and_hold_the_face(box):
-    left, top, right, bottom = surroundings(box, (320, 180))
+    left, top, right, bottom = patch_bounds(box, (320, 180))
     assert all(edge % 2 == 0 for edge in (left, top, right, bottom))
     assert 0 <= left <= max(0, box[0]) <= min(320, box[2]) <= right <= 320
     assert 0 <= top <= max(0, box[1]) <= min(180, box[3]) <= bottom <= 180
@@ -47,12 +47,12 @@ def test_the_best_of_every_half_second_is_kept():
     with FacePatchFile() as file:
         keeper = PatchKeeper(file, rate_hz=24)
         for number, value in sharp.items():
-            keeper.look(Frame(planes(number)), number, FACE, value)
+            keeper.add(Frame(planes(number)), number, FACE, value)
         kept = keeper.end()
         assert [one.number for one in kept] == [5, 20, 35]
         for one in kept:
             patch = file.read(one)
-            left, top, right, bottom = surroundings(FACE.box, (320, 180))
+            left, top, right, bottom = patch_bounds(FACE.box, (320, 180))
             assert (patch.left, patch.top, patch.size) == (left, top, (320, 180))
             np.testing.assert_array_equal(patch.image, Frame(planes(one.number)).rgb[top:bottom, left:right])
 
@@ -61,14 +61,14 @@ def test_a_full_file_takes_no_more():
     with FacePatchFile(most_bytes=50_000) as file:  # one patch is 120 x 120 x 3 / 2 bytes
         keeper = PatchKeeper(file, rate_hz=25)
         for number in range(0, 100, 5):
-            keeper.look(Frame(planes(number)), number, FACE, 0.5)
+            keeper.add(Frame(planes(number)), number, FACE, 0.5)
         assert len(keeper.end()) == 2
 
 
 def test_a_full_disk_takes_no_more():
     with FacePatchFile(file=open("/dev/full", "wb", buffering=0)) as file:
         keeper = PatchKeeper(file, rate_hz=25)
-        keeper.look(Frame(planes(0)), 0, FACE, 0.5)
+        keeper.add(Frame(planes(0)), 0, FACE, 0.5)
         assert keeper.end() == []
 
 

@@ -7,7 +7,7 @@ from pipelines.extraction.active_speaker.lip_motion import SIGNALS
 from pipelines.extraction.config import TrackConfig
 from pipelines.extraction.faces.detectors import DetectedFace
 from pipelines.extraction.faces.shots import ShotFrame
-from pipelines.extraction.faces.tracks import follow_faces, jump_cuts, overlap
+from pipelines.extraction.faces.tracks import iou, jump_cuts, track_faces
 from tests.support.rgb_frame import RgbFrame
 
 SIZE = (320, 240)
@@ -34,7 +34,7 @@ def follow(count, faces_at, cuts=(), **config):
     def detector(frame):
         return faces_at(int(frame[0, 0, 0]) + 256 * int(frame[0, 0, 1]))
 
-    return follow_faces(frames(count, cuts), detector, 25, TrackConfig(**config))
+    return track_faces(frames(count, cuts), detector, 25, TrackConfig(**config))
 
 
 def test_a_moving_face_is_followed_and_interpolated_between_detections():
@@ -72,8 +72,8 @@ def test_small_faces_are_counted_and_not_followed():
 
 
 def test_overlap_is_the_intersection_over_union():
-    assert overlap((0, 0, 2, 2), (1, 1, 3, 3)) == pytest.approx(1 / 7)
-    assert overlap((0, 0, 2, 2), (2, 0, 4, 2)) == 0
+    assert iou((0, 0, 2, 2), (1, 1, 3, 3)) == pytest.approx(1 / 7)
+    assert iou((0, 0, 2, 2), (2, 0, 4, 2)) == 0
 
 
 def lips_that_change(changes):
@@ -94,7 +94,7 @@ def test_a_track_is_cut_in_two_at_a_jump_cut():
     """Two stills of one size in one place: the shot goes on, the face does not."""
     faces = [np.random.default_rng(seed).integers(0, 255, (240, 320, 3), np.uint8) for seed in (1, 2)]
     stream = (ShotFrame(n, RgbFrame(faces[n >= 30].copy()), n == 0, n == 59) for n in range(60))
-    (first, second), _ = follow_faces(stream, lambda frame: [face(160)], 25, TrackConfig())
+    (first, second), _ = track_faces(stream, lambda frame: [face(160)], 25, TrackConfig())
     assert (first.first, first.end, second.first, second.end) == (0, 30, 30, 60)
     assert (len(first.lips), len(second.landmarks)) == (30, 30)
 
@@ -112,7 +112,7 @@ def test_a_watcher_sees_every_frame_of_its_track_once_and_in_order():
             return np.array(self.centres)
 
     detector = lambda p: [face(60 + 2 * int(p[0, 0, 0])), face(280)]  # noqa: E731
-    tracks, _ = follow_faces(frames(52), detector, 25, TrackConfig(), Observer)
+    tracks, _ = track_faces(frames(52), detector, 25, TrackConfig(), Observer)
     moving, still = sorted(tracks, key=lambda track: track.observed[0])
     np.testing.assert_allclose(moving.observed, 60 + 2 * np.arange(52), atol=0.01)
     np.testing.assert_allclose(still.observed, 280, atol=0.01)

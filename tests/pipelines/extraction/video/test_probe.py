@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.extraction.config import MediaConfig
-from pipelines.extraction.video.probe import MediaError, probe_media, same_language
-from pipelines.extraction.video.probe_child import SCRIPT, HeaderReader
+from pipelines.extraction.video.probe import SCRIPT, HeaderReader, MediaError, probe_media, same_language
 from tests.support.flash_and_beep import H264, MEDIA, audio_source, beep_s, decoded, ffmpeg, frames_source, make
 
 # The beep of each language's stream.
