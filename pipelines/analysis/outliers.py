@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.analysis.clips import clips_with, directions, media_of
-from pipelines.association.evaluate import open_model
+from pipelines.association.pairs import open_model
 from pipelines.config import Config
 from pipelines.html.page import render, thumbnail
 from pipelines.html.plots import chart_histogram

@@ -1,0 +1,7 @@
+"""Jobs of the association model.
+
+pairs      a store's clips as pairs, with pseudo-identities
+train      vclip train
+evaluate   vclip evaluate, vclip compare
+benchmark  vclip benchmark-association: all methods on the same folds
+"""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.association.train import pair_spaces, read_pairs
+from pipelines.association.pairs import pair_spaces, read_pairs
 from pipelines.config import Config
 from pipelines.progress import step
 from stores import Store

@@ -1,6 +1,6 @@
 """`vclip evaluate` and `vclip compare`: models on people that they were not trained on.
 
-test clips of a store, or a list of trials -> scores of the model -> figures -> evaluation.json, plots and a page
+test clips of a store, or a trial list -> scores of the model -> figures -> evaluation.json, plots and report.html
 """
 
 import json
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.association.evaluation_html import page
-from pipelines.association.train import read_pairs
+from pipelines.association.pairs import At, open_model, store_pairs, unseen_pairs
 from pipelines.config import Config
+from pipelines.html.page import render
 from pipelines.html.plots import plot_matching, plot_roc, plot_scores
 from pipelines.progress import say
+from pipelines.wording import count
 from stores import Store
 from vclip.association.base import Association, training_people
 from vclip.association.comparison import Comparison
 from vclip.association.comparison import compare as compare_models
-from vclip.association.evaluation import Evaluation, unseen
+from vclip.association.evaluation import Evaluation
 from vclip.association.evaluation import evaluate as evaluate_model
 from vclip.association.leaks import check_leaks
-from vclip.association.methods import load as load_model
 from vclip.association.pairs import Pairs
 from vclip.association.subgroups import UNRESTRICTED
 from vclip.association.trials.evaluation import TrialListEvaluation, evaluate_trials
@@ -29,13 +29,18 @@ from vclip.association.trials.features import Features, read_features
 from vclip.association.trials.lists import read_trials
 from vclip.errors import InputError, SpaceError
 
-At = Mapping[str, int] | str | None  # a state of a store: a version, a tag, or the newest
-TRIAL_LIST = "trial list"  # the name of a list's trials beside the subgroups of an evaluation of all with all
+TRIAL_LIST = "trial list"  # on the page, in the place of the subgroups
+DIRECTIONS = {"v2f": "voice to face", "f2v": "face to voice"}
+_CAPTIONS = {
+    "roc": "ROC curves: share of true pairs accepted against share of false pairs accepted",
+    "scores": "Score distributions of faces and voices of one person, and of two people",
+    "matching": "Accuracy of choosing the true one of N; the band is the 95% interval",
+}
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """The cohort that scores are normalised with."""
+    """The cohort for score normalisation (s-norm)."""
 
     cohort: str | None = None  # URI of a store of other people; scores are plain cosines if None
     where: str | None = None  # SQL filter over its clips
@@ -44,13 +49,13 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class TrialFiles:
-    """A list of trials, and the files with the vectors of its names."""
+    """A trial list, and the files with the vectors of its names."""
 
     trials: Path
     metadata: Path | None = None  # table of VoxCeleb ids and VGGFace names
     faces: Path | None = None  # vectors by name; those of the store if None
     voices: Path | None = None
-    partial: bool = False  # leaves out trials without vectors
+    partial: bool = False  # leave out trials without vectors
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,9 @@ def evaluate(
     trial_files: TrialFiles | None = None,
     at: At = None,
 ) -> EvaluationResult:
-    """Returns the figures of a model; writes them with plots and a page to `out` if given.
+    """Returns the figures of a model on people that it was not trained on.
 
-    People of the model's training or early stopping are left out, and their clips are counted in a message.
+    People of its training and early stopping are left out; a message says how many clips that were.
 
     Args:
         store_uri: the store with the test clips; None only where `trial_files` has vectors of its own.
@@ -99,9 +104,9 @@ def evaluate(
         config: `train.seed` draws people for the intervals, `train.device` is where the model runs.
         where: SQL filter over clips.
         out: gets evaluation.json, report.html and the plots.
-        normalisation: the cohort that scores are normalised with.
-        train_store: the store that the model was trained on; its vectors are compared with those of the test.
-        seen: evaluates on the people that the model was trained on instead of the others.
+        normalisation: the cohort for score normalisation.
+        train_store: the store that the model was trained on; near-identical vectors in it and the test are an error.
+        seen: evaluate on the people that the model was trained on instead of the others.
         trial_files: the trials to score instead of all faces with all voices.
         at: the state of the store to read, a tag or a version; the newest if None.
 
@@ -120,11 +125,11 @@ def evaluate(
             model, trials, faces, voices, seed, cohort, normalisation.top, seen, trial_files.partial
         )  # fmt: skip
         if figures.left_out:
-            say(f"left out {figures.left_out} trials that lack a vector: {figures.without_vectors}")
+            say(f"left out {count(figures.left_out, 'trial')} without a vector: {figures.without_vectors}")
     elif pairs is not None:
         figures = evaluate_model(model, pairs, seed, cohort, normalisation.top, seen)
     else:
-        raise InputError("evaluate: found neither a store nor a list of trials, expected one of them")
+        raise InputError("evaluate: found neither a store nor a trial list, expected one of them")
     made_by = {
         "model": str(model_folder),
         "store": store_uri,
@@ -145,9 +150,9 @@ def evaluate(
 def compare(
     a: Path, b: Path, store_uri: str, config: Config, where: str | None = None, out: Path | None = None, at: At = None
 ) -> ComparisonResult:
-    """Returns the figures of two models on the same trials and their difference; writes them to `out` if given.
+    """Returns the figures of two models on the same trials, and the difference between them.
 
-    People of the training of either model are left out, and their clips are counted in a message.
+    People of the training of either model are left out; a message says how many clips that were.
 
     Args:
         a, b: checkpoint folders.
@@ -158,7 +163,7 @@ def compare(
         at: the state of the store to read, a tag or a version; the newest if None.
 
     Raises:
-        InputError, StoreError: no model, no store, no pairs, nobody unseen by both, or other encoders.
+        InputError, StoreError: no model, no store, no pairs, nobody unseen by both models, or other encoders.
     """
     first, second = open_model(a, config), open_model(b, config)
     for name in ("face_space", "voice_space"):
@@ -178,41 +183,6 @@ def _given(made_by: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in made_by.items() if value is not None}
 
 
-def open_model(folder: Path, config: Config) -> Association:
-    """Returns the model of a checkpoint folder; raises InputError where there is none."""
-    return load_model(folder, config.train.device or "cpu")
-
-
-def store_pairs(model: Association, store_uri: str, where: str | None = None, at: At = None) -> Pairs:
-    """Returns the clips of a store, at a tag or version of it, made with the model's encoders.
-
-    Raises:
-        InputError, StoreError: no store, no pairs, or other encoders.
-    """
-    store = Store.open(store_uri)
-    for expected, found in ((model.face_space, store.spaces("faces")), (model.voice_space, store.spaces("voices"))):
-        if expected not in found:
-            raise SpaceError(", ".join(found), expected, f"store {store_uri} with this model")
-    return read_pairs(store, where, store.snapshot(at), spaces=(model.face_space, model.voice_space))
-
-
-def unseen_pairs(model: Association, pairs: Pairs, store_uri: str, model_folder: Path) -> Pairs:
-    """Returns the clips of people that the model was not trained on; a message counts the others.
-
-    Raises:
-        InputError: nobody is left.
-    """
-    others = unseen(model, pairs)
-    if not len(others):
-        raise InputError(
-            f"store {store_uri}: everyone in it had a part in the training of {model_folder}; use another store"
-        )
-    if len(others) < len(pairs):
-        left_out = len(pairs) - len(others)
-        say(f"left out {left_out} of {len(pairs)} clips: their people had a part in the training of {model_folder}")
-    return others
-
-
 def _test_pairs(
     model: Association, store_uri: str, where: str | None, at: At, seen: bool, model_folder: Path
 ) -> Pairs:
@@ -221,8 +191,8 @@ def _test_pairs(
         return unseen_pairs(model, pairs, store_uri, model_folder)
     known = pairs.select(pairs.seen_in(training_people(model)))
     if not len(known):
-        raise InputError(f"store {store_uri}: nobody in it had a part in the training of {model_folder}; drop --seen")
-    say(f"measuring {len(known)} of {len(pairs)} clips: their people HAD a part in the training of {model_folder}")
+        raise InputError(f"store {store_uri}: {model_folder} was trained on nobody in it; drop --seen")
+    say(f"evaluating on {len(known):,} of {count(len(pairs), 'clip')}: {model_folder} WAS trained on these people")
     return known
 
 
@@ -232,14 +202,16 @@ def _check_training(model: Association, train_store: str, pairs: Pairs | None) -
     training = store_pairs(model, train_store)
     training = training.select(training.seen_in(training_people(model)))
     if not len(training):
-        raise InputError(f"--train-store {train_store}: the model has seen nobody in it; it was trained elsewhere")
+        raise InputError(
+            f"--train-store {train_store}: the model was trained on nobody in it; give its training store"
+        )
     check_leaks(training, pairs, "the training", "the test")
 
 
 def _vectors(
     trial_files: TrialFiles, pairs: Pairs | None, store_uri: str | None, at: At
 ) -> tuple[Features, Features]:
-    """Returns the vectors of faces and of voices: those of the files where given, else those of the store's clips."""
+    """Returns the face vectors and the voice vectors, of the files where given, else of the store's clips."""
     faces, voices = (read_features(file) if file else None for file in (trial_files.faces, trial_files.voices))
     if faces and voices:
         return faces, voices
@@ -253,7 +225,7 @@ def _vectors(
 
 
 def _clip_names(store_uri: str, at: At, pairs: Pairs) -> dict[str, int]:
-    """Returns the row of each clip under its id, and under its source files where no other clip has them."""
+    """Returns the row of each clip by its id, and by the names of its source files where no other clip has them."""
     row_of_id = {name: row for row, name in enumerate(pairs.clip_id.tolist())}
     rows = dict(row_of_id)
     shared = set()
@@ -267,7 +239,7 @@ def _clip_names(store_uri: str, at: At, pairs: Pairs) -> dict[str, int]:
 
 
 def write(out: Path, evaluation: EvaluationResult) -> None:
-    """Writes evaluation.json, the plots that the result has figures for, and report.html."""
+    """Writes evaluation.json, the plots for which the result has figures, and report.html."""
     _write_json(out / "evaluation.json", evaluation)
     result = evaluation.to_json()
     subgroups = result.get("subgroups") or {TRIAL_LIST: result}
@@ -287,6 +259,27 @@ def write(out: Path, evaluation: EvaluationResult) -> None:
     if matching and matching["v2f"]:
         drawn["matching"] = plot_matching(out / "matching.png", matching)
     (out / "report.html").write_text(page(result, drawn), encoding="utf-8")
+
+
+def page(result: Mapping[str, Any], plots: Mapping[str, Path]) -> str:
+    """Returns the page of an evaluation, as HTML.
+
+    Args:
+        result: the content of evaluation.json.
+        plots: roc, scores, matching -> the PNG files, which the page embeds.
+    """
+    all_trials = "subgroups" in result
+    return render(
+        "evaluation.html",
+        result=result,
+        whole=result["subgroups"][UNRESTRICTED] if all_trials else result,
+        all_trials=all_trials,
+        subgroups=result.get("subgroups") or {TRIAL_LIST: result},
+        directions=DIRECTIONS,
+        plots=[(plots[name].read_bytes(), caption) for name, caption in _CAPTIONS.items() if name in plots],
+        made_by=result.get("made_by", {}),
+        inputs=json.dumps(result.get("made_by", {}), indent=2),
+    )
 
 
 def _write_json(path: Path, result: EvaluationResult | ComparisonResult) -> None:

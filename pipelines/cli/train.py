@@ -46,7 +46,7 @@ def train(
     """
     from pipelines.association.train import train
 
-    done = train(
+    result = train(
         store,
         out,
         config_of(config, set, "train"),
@@ -58,7 +58,7 @@ def train(
         face_space,
         voice_space,
     )
-    print_result(done, as_json, f"model {out}")
+    print_result(result.to_json(), as_json, f"model {out}")
 
 
 @app.command("benchmark-association")

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.association.evaluate import open_model, store_pairs
-from pipelines.association.train import pair_spaces, read_pairs
+from pipelines.association.pairs import open_model, pair_spaces, read_pairs, store_pairs
 from pipelines.config import Config
 from pipelines.generation.distill import SENTENCES
 from pipelines.generation.session import check_evaluator, check_speaker_space, load_speakers

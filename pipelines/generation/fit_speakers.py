@@ -111,7 +111,7 @@ def bank_of_store(uri: str, face_space: str | None = None, voice_space: str | No
     Raises:
         InputError, StoreError: no store, no pairs, or a space must be named.
     """
-    from pipelines.association.train import pair_spaces, read_pairs
+    from pipelines.association.pairs import pair_spaces, read_pairs
 
     store = Store.open(uri)
     spaces = pair_spaces(store, face_space, voice_space)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.association.train import cross_validated, read_pairs, train
+from pipelines.association.pairs import read_pairs
+from pipelines.association.train import cross_validated, train
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.generation.distill import distill
@@ -93,16 +94,16 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
         report(f"{states}; {rows}")
 
     with _step("train", steps) as report:
-        metrics = train(store, model, config)
-        clips, people = count(metrics["clips"], "clip"), count(metrics["people"], "person", "people")
-        report(f"{clips} of {people}, dev AUC {metrics['dev_auc']:.3f}")
+        trained = train(store, model, config)
+        clips, people = count(trained.clips, "clip"), count(trained.people, "person", "people")
+        report(f"{clips} of {people}, dev AUC {trained.dev_auc:.3f}")
 
     with _step("evaluate", steps) as report:
         evaluation = cross_validate(store, out / "evaluation", config)
         report(in_words(evaluation))
 
     with _step("fit-speakers", steps) as report:
-        generator = _fit_speakers(speakers, store, metrics["people"], config)
+        generator = _fit_speakers(speakers, store, trained.people, config)
         components = count(generator["mixture_components"], "mixture component")
         report(f"{count(generator['speakers'], 'known speaker')}, {components}")
 
@@ -173,7 +174,7 @@ def cross_validate(store_uri: str, out: Path, config: Config) -> dict[str, Any]:
         }
     spaces = (store.face_space, store.voice_space)
     quick = config.model_copy(update={"train": config.train.model_copy(update={"cross_fit_below": 0})})
-    metrics = cross_validated(pairs, spaces, quick, min(FOLDS, people // 2))
+    metrics = cross_validated(pairs, spaces, quick, min(FOLDS, people // 2)).to_json()
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(metrics, indent=2) + "\n")
     plot_folds(out / "roc.png", metrics["cross_validation"])

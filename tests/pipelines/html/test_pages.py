@@ -12,7 +12,7 @@ from pipelines.analysis.card import card
 from pipelines.analysis.clusters import clusters
 from pipelines.analysis.outliers import find_outliers
 from pipelines.analysis.stats import stats
-from pipelines.association.evaluation_html import page as evaluation_page
+from pipelines.association.evaluate import page as evaluation_page
 from pipelines.config import Config
 from pipelines.extraction.types import Extraction
 from pipelines.html.page import COLOURS, render

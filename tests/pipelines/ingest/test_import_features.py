@@ -120,7 +120,7 @@ def test_vectors_of_one_name_are_a_clip_and_a_store_of_them_trains(vclip, tmp_pa
     answer = vclip("train", "--store", store, "--out", tmp_path / "model", "--set", "train.max_steps=10", "--json")
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["clips"] == 80
-    assert "80 of 80 clips name nobody" in answer.err
+    assert "80 of 80 clips have no identity" in answer.err
     assert "space 'ecapa/vox2' is not known: taken from the store" in answer.err
     assert vclip("query", "--store", store, "--table", "faces", "--limit", 2).code == 0
 

@@ -1,0 +1,146 @@
+"""A store's clips as pairs, the data of training and evaluation; clips without an identity get a pseudo-identity."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.config import Config
+from pipelines.progress import say
+from pipelines.wording import count
+from stores import Snapshot, Store
+from stores.pairs import pairs as read_arrays
+from vclip.association.base import Association
+from vclip.association.clustering.pair_scores import is_measured
+from vclip.association.clustering.pseudo_identities import doubtful_pairs, group_people, seen_at_once
+from vclip.association.evaluation import unseen
+from vclip.association.leaks import join_copies
+from vclip.association.methods import load as load_model
+from vclip.association.pairs import Pairs
+from vclip.errors import InputError, SpaceError
+
+At = Mapping[str, int] | str | None  # a state of a store: a version, a tag, or the newest
+
+
+def read_pairs(
+    store: Store,
+    where: str | None = None,
+    snapshot: Snapshot | None = None,
+    doubts: bool = False,
+    spaces: tuple[str | None, str | None] = (None, None),
+) -> Pairs:
+    """Returns a store's clips as pairs, each with an identity; clips without one get a pseudo-identity.
+
+    Pseudo-identities are found over the whole store, whatever the filter, so two halves of a store agree on them.
+    Copies of a clip under two identities are given one of them, with a message.
+
+    Args:
+        store: the store.
+        where: an SQL filter over clips.
+        snapshot: the state to read; the newest if None.
+        doubts: also find which pseudo-identities may be one person (`Pairs.doubtful`); for training.
+        spaces: the face space and the voice space; None where the store has only one of the kind.
+
+    Raises:
+        InputError: no clip has both a face and a voice, or a space must be named.
+    """
+    snapshot = snapshot or store.snapshot()
+    spaces = pair_spaces(store, *spaces)
+    pairs = Pairs.of(read_arrays(snapshot, *spaces, where))
+    if not len(pairs):
+        filtered = f" where {where}" if where else ""
+        raise InputError(f"store {store.uri}: found no face-voice pair{filtered}; ingest or import some first")
+    if (pairs.identity != "").all():
+        return _without_aliases(pairs)
+    wanted = pairs.clip_id
+    everyone = Pairs.of(read_arrays(snapshot, *spaces)) if where else pairs
+    everyone, made_up = group_people(everyone, *spaces, _at_once(snapshot, everyone))
+    people = len(set(everyone.identity))
+    for space in spaces:
+        if not is_measured(space):
+            say(f"space '{space}': similarity of different people is estimated from the store, and finds fewer")
+    say(
+        f"{made_up:,} of {count(len(everyone), 'clip')} have no identity; clustering by face and voice found "
+        f"{count(people, 'person', 'people')}"
+    )
+    if doubts:
+        everyone = replace(everyone, doubtful=doubtful_pairs(everyone, *spaces))
+    return _without_aliases(everyone.select(np.isin(everyone.clip_id, wanted)))
+
+
+def pair_spaces(store: Store, face_space: str | None = None, voice_space: str | None = None) -> tuple[str, str]:
+    """Returns the face space and the voice space to read: the given ones, or the only ones that the store has.
+
+    Raises:
+        InputError: the store lacks the space, or has several and none is given.
+    """
+    found = []
+    for table, space, option in (("faces", face_space, "--face-space"), ("voices", voice_space, "--voice-space")):
+        known = list(store.spaces(table))
+        if space is None and len(known) == 1:
+            space = known[0]
+        if space not in known:
+            given = f"no {option}" if space is None else f"{option} '{space}'"
+            raise InputError(
+                f"store {store.uri}: has {table} in {', '.join(map(repr, known)) or 'no space'}, found {given}; "
+                f"name one of these with {option}"
+            )
+        found.append(space)
+    return found[0], found[1]
+
+
+def _at_once(snapshot: Snapshot, pairs: Pairs) -> np.ndarray:
+    """Returns the pairs of clips (n, 2) that overlap in time in one video."""
+    times = snapshot.query("clips", ["clip_id", "start_s", "end_s"]).sort_by("clip_id")
+    mine = np.searchsorted(times["clip_id"].to_numpy().astype(str), pairs.clip_id)
+    return seen_at_once(pairs.video_id, *(times[name].to_numpy()[mine] for name in ("start_s", "end_s")))
+
+
+def _without_aliases(pairs: Pairs) -> Pairs:
+    pairs, copies = join_copies(pairs)
+    if copies:
+        example = f"clips '{copies[0].first}' and '{copies[0].second}'"
+        say(f"{count(len(copies), 'copy', 'copies')} under two identities, such as {example}; taken for one person")
+    return pairs
+
+
+def open_model(folder: Path, config: Config) -> Association:
+    """Returns the model of a checkpoint folder, on the configured device; raises InputError if there is none."""
+    return load_model(folder, config.train.device or "cpu")
+
+
+def store_pairs(model: Association, store_uri: str, where: str | None = None, at: At = None) -> Pairs:
+    """Returns the clips of a store as pairs, in the spaces of the model.
+
+    Args:
+        model: the association model that will score them.
+        store_uri: the store.
+        where: an SQL filter over clips.
+        at: the state to read, a tag or a version; the newest if None.
+
+    Raises:
+        InputError, StoreError: no store, no pairs, or other encoders.
+    """
+    store = Store.open(store_uri)
+    for expected, found in ((model.face_space, store.spaces("faces")), (model.voice_space, store.spaces("voices"))):
+        if expected not in found:
+            raise SpaceError(", ".join(found), expected, f"store {store_uri} with this model")
+    return read_pairs(store, where, store.snapshot(at), spaces=(model.face_space, model.voice_space))
+
+
+def unseen_pairs(model: Association, pairs: Pairs, store_uri: str, model_folder: Path) -> Pairs:
+    """Returns the clips of people that the model was not trained on; prints how many clips were left out.
+
+    Raises:
+        InputError: nobody is left.
+    """
+    others = unseen(model, pairs)
+    if not len(others):
+        raise InputError(
+            f"store {store_uri}: {model_folder} was trained on everyone in it; evaluate on another store"
+        )
+    if len(others) < len(pairs):
+        left_out = len(pairs) - len(others)
+        say(f"left out {left_out:,} of {count(len(pairs), 'clip')}: {model_folder} was trained on these people")
+    return others
