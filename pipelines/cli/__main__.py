@@ -4,8 +4,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # Python puts the file's folder first on the path, where `inspect.py` would hide the standard library's.
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    sys.path[0] = str(Path(__file__).resolve().parents[2])  # Python put the file's own folder there
 
 from pipelines.cli import main
 

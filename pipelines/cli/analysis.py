@@ -1,4 +1,4 @@
-"""Analysis of a store: exports, statistics, clusters, outliers, maps, a dataset card."""
+"""Commands that analyse a store: export, stats, clusters, outliers, map, card."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,27 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.app import ConfigFile, Json, Model, Overrides, StoreUri, app, config_of
+from pipelines.cli.app import ConfigFile, Json, Model, NewFolder, Overrides, StoreUri, Where, app, config_of, names_of
 from pipelines.cli.output import print_json, print_line, print_result, print_table
 from pipelines.wording import count, number, seconds
 
 if TYPE_CHECKING:
     from pipelines.analysis.stats import StoreStatistics
 
-Where = Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"gender = 'f'\".")]
-
 
 @app.command()
 def export(
     store: StoreUri,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; new or empty.")],
+    out: NewFolder,
     format: Annotated[
         str,
         typer.Option(
             help="For rows: parquet, csv, json (one object per line). For clips with media: webdataset, datasets."
         ),
     ],
-    table: Annotated[str, typer.Option(help="The table: videos, clips, faces, voices, speakers, ...")] = "clips",
+    table: Annotated[str, typer.Option(help="Table: videos, clips, faces, voices, speakers, ...")] = "clips",
     select: Annotated[
         str | None, typer.Option(help="Columns of the table, comma-separated (default: all but media).")
     ] = None,
@@ -48,8 +46,7 @@ def export(
     """
     from pipelines.analysis.export import export
 
-    columns = [name.strip() for name in select.split(",") if name.strip()] if select else None
-    result = export(store, out, format, table, columns, where, sql, media, shard_mb)
+    result = export(store, out, format, table, names_of(select), where, sql, media, shard_mb)
     shown = result if as_json else {**result, "files": len(result["files"]), "version": None}
     print_result(shown, as_json, f"export {out}")
 
@@ -60,7 +57,7 @@ def stats(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML page to write.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Summarise a store: videos and why some gave no clips, clips, people, labels and how many are unknown.
+    """Summarise a store: videos, clips, people, labels, quality, and why some videos gave no clips.
 
     Example: `vclip stats --store work/store --out work/stats.html`
     """
@@ -92,16 +89,9 @@ def _show_stats(result: "StoreStatistics") -> None:
     ]  # fmt: skip
     print_table(f"store {result.store}", ("", "", ""), rows)
     rows = [
-        (
-            name,
-            f"{measure.count:,}",
-            number(measure.p5),
-            number(measure.p50),
-            number(measure.p95),
-            f"{measure.unknown:,}",
-        )
-        for name, measure in result.measures.items()
-        if measure.count
+        (name, f"{it.count:,}", *map(number, (it.p5, it.p50, it.p95)), f"{it.unknown:,}")
+        for name, it in result.measures.items()
+        if it.count
     ]
     print_table("", ("measure", "values", "5%", "median", "95%", "unknown"), rows)
     rows = [(f"{n:,}", state, why) for state, kinds in videos.reasons.items() for why, n in kinds.items()]
@@ -111,7 +101,7 @@ def _show_stats(result: "StoreStatistics") -> None:
 @app.command()
 def clusters(
     store: StoreUri,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; new or empty.")],
+    out: NewFolder,
     of: Annotated[
         str, typer.Option(help="both, faces or voices; faces or voices alone need --method hdbscan.")
     ] = "both",
@@ -143,7 +133,7 @@ def clusters(
 def outliers(
     store: StoreUri,
     model: Model,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; new or empty.")],
+    out: NewFolder,
     where: Where = None,
     most: Annotated[int, typer.Option(min=1, help="Number of clips that the page shows.")] = 40,
     config: ConfigFile = None,
@@ -178,7 +168,7 @@ def draw_map(
         typer.Option(
             "--color",
             "--colour",
-            help="Column to colour by: of clips, as gender, or a number of faces or voices, as snr_db.",
+            help="Column to colour by: a label, such as gender, or a measure of faces or voices, such as snr_db.",
         ),
     ] = None,
     where: Where = None,
@@ -209,7 +199,7 @@ def card(
 
     result = card(store, out)
     if as_json:
-        print_json(result.to_json())
+        print_json(result)
         return
     for file in result.files:
         print_line(file)

@@ -28,7 +28,7 @@ GROUPS = {
 
 
 class _OneLineErrors(TyperGroup):
-    """What the user can mend is one line on stderr and exit code 2, not a traceback."""
+    """An error that the user can correct is one line on stderr and exit code 2, not a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -80,34 +80,26 @@ def _options(
 ) -> None:
     """Face-based speaker generation: from noisy video to speech in voices that suit a face.
 
-    The usual way: `ingest` videos (or `import` data of others), `train`, `evaluate`, `fit-speakers`, `distill`,
+    The usual order: `ingest` videos or `import` existing data, then `train`, `evaluate`, `fit-speakers`, `distill`,
     `generate`.
     """
 
 
-tags = typer.Typer(
-    cls=_OneLineErrors, no_args_is_help=True, help="Name versions of a store so that they stay readable."
-)
-app.add_typer(tags, name="tag")
-imports = typer.Typer(
-    cls=_OneLineErrors, no_args_is_help=True, help="Import existing data: face-voice pairs, VoxCeleb, vectors."
-)
-app.add_typer(imports, name="import")
-edits = typer.Typer(
-    cls=_OneLineErrors,
-    no_args_is_help=True,
-    help="Correct labels and reject clips by hand; every edit can be undone.",
-)
-app.add_typer(edits, name="edit")
-listening = typer.Typer(
-    cls=_OneLineErrors, no_args_is_help=True, help="Run a blind listening test on generated speech."
-)
-app.add_typer(listening, name="listening-test")
+def _group(name: str, help: str) -> typer.Typer:
+    group = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help=help)
+    app.add_typer(group, name=name)
+    return group
+
+
+imports = _group("import", "Import existing data: face-voice pairs, VoxCeleb, vectors.")
+listening = _group("listening-test", "Run a blind listening test on generated speech.")
+edits = _group("edit", "Correct labels and reject clips by hand; every edit can be undone.")
+tags = _group("tag", "Name versions of a store so that they stay readable.")
 
 ConfigFile = Annotated[
     str | None,
     typer.Option(
-        "--config", "-c", metavar="PRESET|FILE", help="A preset, as offline, or a YAML file over the defaults."
+        "--config", "-c", metavar="PRESET|FILE", help="A preset, such as offline, or a YAML file over the defaults."
     ),
 ]
 Overrides = Annotated[
@@ -120,16 +112,25 @@ Tag = Annotated[str | None, typer.Option("--tag", help="Read the store at this t
 Version = Annotated[
     str | None,
     typer.Option(
-        "--version",
-        help="Read the store version that a model was trained on: the model's folder, or a version as JSON.",
+        "--version", help="Version of the store: as JSON, or the folder of a model that was trained on that version."
     ),
 ]
+Where = Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"gender = 'f'\".")]
+FaceSpace = Annotated[str | None, typer.Option(help="Space of the face vectors, if the store has several.")]
+VoiceSpace = Annotated[str | None, typer.Option(help="Space of the voice vectors, if the store has several.")]
+FaceIndex = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Which face of a photo with several, counted from the left from 0 (default: the largest)."
+    ),
+]
+NewFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; new or empty.")]
 Model = Annotated[Path, typer.Option("--model", "-m", help="Folder of an association model, made by `train`.")]
 Speakers = Annotated[Path, typer.Option("--speakers", "-g", help="Folder made by `fit-speakers`.")]
 
 
 def config_of(given: str | None, overrides: list[str] | None, *keys: str) -> "Config":
-    """The configuration of a command that uses `keys`, as `pipelines.config.resolve` says."""
+    """The configuration of a command that uses `keys`; see `pipelines.config.resolve`."""
     from pipelines.config import resolve
 
     return resolve(given, overrides or (), keys)
@@ -154,3 +155,8 @@ def at_of(tag: str | None, version: str | None) -> "str | dict[str, int] | None"
     except (ValueError, AttributeError):
         pass
     raise InputError(f'--version {version}: expected the folder of a model, or JSON as {{"videos": 12, "clips": 8}}')
+
+
+def names_of(text: str | None) -> list[str] | None:
+    """The names in a comma-separated option; None where it was not given."""
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None

@@ -1,41 +1,17 @@
 """All commands, registered with the app. Heavy imports stand inside them, so `vclip --help` answers at once."""
 
-from pipelines.cli import (
-    analysis,
-    browse,
-    edit,
-    evaluate,
-    evaluate_generation,
-    generate,
-    imports,
-    ingest,
-    inspect,
-    listening,
-    maintenance,
-    plugins,
-    query,
-    quickstart,
-    search,
-    train,
-)
+from pipelines.cli import analysis, association, edit, generation, listening, look, maintenance, plugins, start
 from pipelines.cli.app import app
 
 __all__ = [
     "analysis",
     "app",
-    "browse",
+    "association",
     "edit",
-    "evaluate",
-    "evaluate_generation",
-    "generate",
-    "imports",
-    "ingest",
-    "inspect",
+    "generation",
     "listening",
+    "look",
     "maintenance",
     "plugins",
-    "query",
-    "quickstart",
-    "search",
-    "train",
+    "start",
 ]

@@ -1,13 +1,14 @@
-"""`vclip listening-test`: mean opinion scores of generated speech."""
+"""Commands of the listening test: make it, read its answers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.app import ConfigFile, Json, Overrides, config_of, listening
+from pipelines.cli.app import ConfigFile, Json, Overrides, Where, config_of, listening
 from pipelines.cli.output import interval, print_json, print_line, print_result, print_table
 from pipelines.wording import count
+from vclip.errors import InputError
 
 if TYPE_CHECKING:
     from pipelines.listening.read import Opinions
@@ -27,9 +28,9 @@ def make(
         str | None,
         typer.Option("--store", help="Store whose people are shown with their own and other voices."),
     ] = None,
-    where: Annotated[str | None, typer.Option(help="SQL filter over its clips, as in \"split = 'test'\".")] = None,
-    items: Annotated[int, typer.Option(min=1, help="Items per system, at most.")] = 10,
-    pairs: Annotated[int, typer.Option(min=2, help="True pairs, and random pairs, at most.")] = 10,
+    where: Where = None,
+    items: Annotated[int, typer.Option(min=1, help="Maximum number of items per system.")] = 10,
+    pairs: Annotated[int, typer.Option(min=2, help="Maximum number of true pairs, and of random pairs.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of the draw of items and pairs.")] = 0,
     config: ConfigFile = None,
     set: Overrides = None,
@@ -37,18 +38,16 @@ def make(
 ) -> None:
     """Make a page on which people rate the naturalness of speech and how well the voices suit the faces.
 
-    Hand out OUT/test.html: one file, which needs no network and does not say which system made which audio. Each
-    listener gets the items in another order. OUT/key.json says which system made each item: keep it. Several systems
-    get the same faces and texts where all of them have spoken these. With --store, true and random pairs are added.
+    Hand out OUT/test.html: one file, which needs no network and does not reveal which system made which audio. Each
+    listener gets the items in another order. Keep OUT/key.json, which says which system made each item. Faces and
+    texts that all systems have spoken are preferred. With --store, true and random pairs are added.
 
     Example: `vclip listening-test make informed=work/speech naive=work/naive --store work/pairs --out work/listening`
     """
     from pipelines.listening.make import make
 
-    systems = _systems(speech)
-    result = make(
-        systems, out, config_of(config, set, "extraction.tracks.detector", "remote"), store, where, items, pairs, seed
-    )
+    resolved = config_of(config, set, "extraction.tracks.detector", "remote")
+    result = make(_systems(speech), out, resolved, store, where, items, pairs, seed)
     print_result(result, as_json, f"listening test {out}")
 
 
@@ -79,8 +78,6 @@ def read(
 
 
 def _systems(speech: list[str]) -> dict[str, Path]:
-    from vclip.errors import InputError
-
     systems: dict[str, Path] = {}
     for given in speech:
         name, _, path = given.partition("=")

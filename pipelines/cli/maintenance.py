@@ -1,4 +1,4 @@
-"""Maintenance of a store: compact, tag, embed again, delete, check, merge, migrate."""
+"""Commands that maintain a store: optimize, tag, embed, delete, check, merge, migrate."""
 
 import json
 from dataclasses import asdict
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Version, app, at_of, config_of, tags
+import stores
+from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Version, Where, app, at_of, config_of, tags
 from pipelines.cli.output import examples, print_json, print_line, print_result, print_table
 from pipelines.wording import count
 
@@ -19,7 +20,7 @@ def optimize(
     store: StoreUri,
     keep_days: Annotated[float, typer.Option(min=0, help="Versions younger than this stay readable.")] = 7.0,
     index: Annotated[
-        bool, typer.Option("--index", help="Build the vector indices anew, for tables that do not fit memory.")
+        bool, typer.Option("--index", help="Rebuild the vector indices, for tables that do not fit into memory.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -35,7 +36,7 @@ def optimize(
     from pipelines.maintenance.optimize import optimize
 
     result = optimize(store, keep_days, index)
-    print_result(result.to_json(), as_json, f"store {store}")
+    print_result(result, as_json, f"store {store}")
     if not as_json:
         for built in result.indices:
             print_result(built, False, "index")
@@ -54,11 +55,8 @@ def tag_add(
 
     Example: `vclip tag add paper-v1 --store work/store --version work/model`
     """
-    from stores import Store
-
-    print_result(
-        {"tag": name, "version": Store.open(store).tag(name, at_of(None, version))}, as_json, f"store {store}"
-    )
+    tagged = stores.Store.open(store).tag(name, at_of(None, version))
+    print_result({"tag": name, "version": tagged}, as_json, f"store {store}")
 
 
 @tags.command("list")
@@ -67,9 +65,7 @@ def tag_list(store: StoreUri, as_json: Json = False) -> None:
 
     Example: `vclip tag list --store work/store`
     """
-    from stores import Store
-
-    found = Store.open(store).tags()
+    found = stores.Store.open(store).tags()
     if as_json:
         print_json(found)
         return
@@ -83,9 +79,7 @@ def tag_remove(name: Annotated[str, typer.Argument(help="Name of the tag.")], st
 
     Example: `vclip tag remove paper-v1 --store work/store`
     """
-    from stores import Store
-
-    Store.open(store).remove_tag(name)
+    stores.Store.open(store).remove_tag(name)
     print_line(f"removed tag {name}")
 
 
@@ -94,7 +88,9 @@ def embed(
     store: StoreUri,
     only: Annotated[str | None, typer.Option(help="faces or voices; both by default.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Drop the vectors of other spaces afterwards.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Embed rows again that have vectors of this space.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also embed rows that already have vectors of this space.")
+    ] = False,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
@@ -102,15 +98,15 @@ def embed(
     """Embed the media of a store with other encoders, and add the vectors as a further space.
 
     Runs on Ray. A killed run continues where it stopped. Readers see the new vectors once all rows have them. No
-    other job may write meanwhile. A store of several spaces takes no ingest, and training needs `--face-space` or
-    `--voice-space`, so `--replace` is the usual way.
+    other job may write meanwhile. `--replace` is the usual choice: a store with several spaces accepts no ingest, and
+    training on it needs `--face-space` or `--voice-space`.
 
     Example: `vclip embed --store work/store --only faces --replace --set encoders.face=dlib`
     """
     from pipelines.maintenance.reembed import embed, tables_of
 
     resolved = config_of(config, set, "encoders", "batch.task_cpus")
-    print_result(embed(store, resolved, tables_of(only), replace, again).to_json(), as_json, f"store {store}")
+    print_result(embed(store, resolved, tables_of(only), replace, again), as_json, f"store {store}")
 
 
 @app.command()
@@ -119,7 +115,7 @@ def delete(
     person: Annotated[list[str] | None, typer.Option(help="Identity of a person; may be repeated.")] = None,
     video: Annotated[list[str] | None, typer.Option(help="Id of a video; may be repeated.")] = None,
     clip: Annotated[list[str] | None, typer.Option(help="Id of a clip; may be repeated.")] = None,
-    where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"consent = 'no'\".")] = None,
+    where: Where = None,
     generated: Annotated[
         list[str] | None,
         typer.Option(help="Folder or prefix of generated speech, whose provenance is searched; may be repeated."),
@@ -167,7 +163,7 @@ def check(
 
     result = check(store, media, repair)
     if as_json:
-        print_json(result.to_json())
+        print_json(result)
     else:
         rows = [(p.kind, p.table, f"{p.count:,}", "\n".join(p.examples[:2]), p.meaning) for p in result.problems]
         print_table(f"store {store}", ("problem", "table", "rows", "examples", "meaning"), rows)
@@ -196,7 +192,7 @@ def merge(
 
     result = merge(others, store)
     if as_json:
-        print_json(result.to_json())
+        print_json(result)
         return
     for uri, merged in result.merged.items():
         print_result({name: _short(value) for name, value in asdict(merged).items()}, False, f"{uri} into {store}")
@@ -208,9 +204,7 @@ def migrate(store: StoreUri, as_json: Json = False) -> None:
 
     Example: `vclip migrate --store work/store`
     """
-    from stores import Store
-
-    passed = Store.migrate(store)
+    passed = stores.Store.migrate(store)
     if as_json:
         print_json({"store": store, "versions": passed})
     elif len(passed) == 1:
@@ -220,13 +214,13 @@ def migrate(store: StoreUri, as_json: Json = False) -> None:
 
 
 def _short(value: Any) -> Any:
-    """Returns a value of a result for people: of a list of ids, how many there are and the first few."""
+    """A value of a result for people: of a list of ids, how many there are and the first few."""
     return (examples(value) or None) if isinstance(value, list) else value
 
 
 def _show_deletion(result: "DeletionResult", as_json: bool) -> None:
     if as_json:
-        print_json(result.to_json())
+        print_json(result)
         return
     rows = {table: number for table, number in result.rows.items() if number}
     if result.unfinished:

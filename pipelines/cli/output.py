@@ -11,19 +11,11 @@ from dataclasses import asdict, is_dataclass
 from datetime import date, time
 from typing import Any
 
-from vclip.errors import InputError
-
 EXAMPLES = 3  # ids shown of a list
 
 
-def check_format(format: str, known: Sequence[str]) -> None:
-    """Raises InputError for an output format that a command does not have."""
-    if format not in known:
-        raise InputError(f"format '{format}': expected one of {', '.join(known)}")
-
-
 def print_json(result: Any) -> None:
-    """Prints a result as one JSON object on stdout; dataclasses become objects of their fields."""
+    """Prints a result as one JSON object on stdout; a dataclass by its `to_json()`, or else by its fields."""
     print(json.dumps(result, default=_plain))
 
 
@@ -36,14 +28,14 @@ def print_result(result: Any, as_json: bool, title: str) -> None:
     """Prints a result: JSON for scripts, else a table of names and values.
 
     Args:
-        result: a mapping or a dataclass. Lists (curves) are for scripts only.
+        result: a mapping or a dataclass. Its lists are printed for scripts only.
         as_json: whether `--json` was given.
-        title: the table's.
+        title: of the table.
     """
     if as_json:
         print_json(result)
         return
-    values = result if isinstance(result, Mapping) else asdict(result)
+    values = result if isinstance(result, Mapping) else _plain(result)
     rows = [(name, _cell(value)) for name, value in values.items() if not isinstance(value, list)]
     print_table(title, (), [row for row in rows if row[1]], box="ROUNDED")
 
@@ -126,6 +118,8 @@ def _cell(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if hasattr(value, "to_json"):
+        return value.to_json()
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     return value.isoformat() if isinstance(value, date | time) else str(value)

@@ -7,6 +7,7 @@ import typer
 
 from pipelines.cli.app import Json, app
 from pipelines.cli.output import print_json, print_line, print_table
+from vclip.errors import InputError
 
 if TYPE_CHECKING:
     from vclip.registry import Plugin, Registry
@@ -37,14 +38,13 @@ def plugins(
     kind: Annotated[str, typer.Option(help="List one kind only, as in 'voice encoder'.")] = "",
     as_json: Json = False,
 ) -> None:
-    """List encoders, TTS, detectors, active-speaker backends, methods and losses, built in or of installed packages.
+    """List the encoders, TTS backends, detectors, active-speaker backends, methods and losses that a spec can name.
 
-    Each is opened where it needs no argument, and imported where it needs one; what is missing here is named.
+    Plugins are built in or come from installed packages. Each is opened, or imported if it needs an argument; the
+    list says what is missing where that fails.
 
     Example: `vclip plugins --kind tts`
     """
-    from vclip.errors import InputError
-
     known = _registries()
     if kind and kind not in known:
         raise InputError(f"--kind '{kind}': expected one of {', '.join(known)}")
@@ -61,7 +61,7 @@ def plugins(
 
 
 def _registries() -> dict[str, "Registry[Any]"]:
-    """Returns the registries by their kind."""
+    """The registries by their kind."""
     from pipelines.extraction.active_speaker.base import ACTIVE_SPEAKER
     from pipelines.extraction.faces.detectors import DETECTORS
     from vclip.association.losses import LOSSES
@@ -74,7 +74,6 @@ def _registries() -> dict[str, "Registry[Any]"]:
 
 
 def _listed(registry: "Registry[Any]", plugin: "Plugin") -> Listed:
-    from vclip.errors import InputError
     from vclip.registry import argument_of
 
     argument, needed, problem = plugin.argument, plugin.needs_argument, ""

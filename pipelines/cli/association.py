@@ -1,4 +1,4 @@
-"""Evaluation of association models: evaluate and compare."""
+"""Commands on association models: train, evaluate, compare, benchmark-association."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,18 +6,70 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.app import ConfigFile, Json, Model, Overrides, StoreUri, Tag, Version, app, at_of, config_of
-from pipelines.cli.output import interval, print_json, print_line, print_table
+from pipelines.cli.app import (
+    ConfigFile,
+    FaceSpace,
+    Json,
+    Model,
+    Overrides,
+    StoreUri,
+    Tag,
+    Version,
+    VoiceSpace,
+    Where,
+    app,
+    at_of,
+    config_of,
+)
+from pipelines.cli.output import interval, print_json, print_line, print_result, print_table
 from pipelines.wording import count
+from vclip.errors import InputError
+
+
+@app.command()
+def train(
+    store: StoreUri,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model to write.")],
+    where: Where = None,
+    folds: Annotated[
+        int, typer.Option(min=0, help="Cross-validate over people first, with this many folds (0: do not).")
+    ] = 0,
+    method: Annotated[
+        str, typer.Option(help="vclip, or a method to compare: paper, sge2e, ridge, cca, pins, self-lifting, fop.")
+    ] = "vclip",
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="Number of Ray processes that train one model, each on a GPU if there are any."),
+    ] = 1,
+    face_space: FaceSpace = None,
+    voice_space: VoiceSpace = None,
+    tag: Tag = None,
+    version: Version = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Train the association model on a store's face-voice pairs.
+
+    Training stops early by the AUC on held-out people. With few people, cross-validation decides when to stop, and
+    the model is then trained on everybody. An interrupted run resumes when it is started again.
+
+    Example: `vclip train --store work/pairs --out work/model --set train.seed=1`
+    """
+    from pipelines.association.train import train
+
+    resolved, at = config_of(config, set, "train"), at_of(tag, version)
+    result = train(store, out, resolved, where, folds, method, at, workers, face_space, voice_space)
+    print_result(result, as_json, f"model {out}")
 
 
 @app.command()
 def evaluate(
     model: Model,
     store: Annotated[
-        str | None, typer.Option("--store", help="Folder or object-store URI of the store to measure on.")
+        str | None, typer.Option("--store", help="Folder or object-store URI of the store to evaluate on.")
     ] = None,
-    where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"split = 'test'\".")] = None,
+    where: Where = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for evaluation.json, report.html and the plots.")
     ] = None,
@@ -35,7 +87,7 @@ def evaluate(
         typer.Option(help="Store that the model was trained on; the test must share no face and no voice with it."),
     ] = None,
     seen: Annotated[
-        bool, typer.Option("--seen", help="Evaluate on the people of the training instead of all others.")
+        bool, typer.Option("--seen", help="Evaluate on the people seen in training instead of all others.")
     ] = False,
     trials: Annotated[
         Path | None,
@@ -45,13 +97,13 @@ def evaluate(
         Path | None, typer.Option(help="Table with VoxCeleb1 ID and VGGFace1 ID, for lists that use both.")
     ] = None,
     face_features: Annotated[
-        Path | None, typer.Option(help="Face vectors by name (.npz, .pkl), for --trials; of --store if not given.")
+        Path | None, typer.Option(help="Face vectors by name (.npz, .pkl), for --trials (default: from --store).")
     ] = None,
     voice_features: Annotated[
-        Path | None, typer.Option(help="Voice vectors by name (.npz, .pkl), for --trials; of --store if not given.")
+        Path | None, typer.Option(help="Voice vectors by name (.npz, .pkl), for --trials (default: from --store).")
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Leave out trials that lack a vector, and count them.")
+        bool, typer.Option("--partial", help="Skip trials that lack a vector, and count them.")
     ] = False,
     tag: Tag = None,
     version: Version = None,
@@ -71,7 +123,6 @@ def evaluate(
     --face-features face_input.pkl --voice-features voice_input.pkl --cohort work/store`
     """
     from pipelines.association.evaluate import Normalisation, TrialFiles, evaluate
-    from vclip.errors import InputError
 
     resolved = config_of(config, set, "train.device", "train.seed")
     options = {"--trials-meta": trials_meta, "--face-features": face_features, "--voice-features": voice_features}
@@ -98,7 +149,7 @@ def compare(
     a: Annotated[Path, typer.Argument(help="Folder of an association model.")],
     b: Annotated[Path, typer.Argument(help="Folder of another association model.")],
     store: StoreUri,
-    where: Annotated[str | None, typer.Option(help="SQL filter over clips, as in \"split = 'test'\".")] = None,
+    where: Where = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for comparison.json.")] = None,
     tag: Tag = None,
     version: Version = None,
@@ -114,28 +165,51 @@ def compare(
     """
     from pipelines.association.evaluate import compare
 
-    result = compare(
-        a, b, store, config_of(config, set, "train.device", "train.seed"), where, out, at_of(tag, version)
-    ).to_json()
+    resolved = config_of(config, set, "train.device", "train.seed")
+    result = compare(a, b, store, resolved, where, out, at_of(tag, version)).to_json()
     if as_json:
         print_json(result)
         return
-    rows = []
-    for name in ("auc", "eer"):
-        found = result[name]
-        rows.append(
-            (
-                name.upper(),
-                f"{found['a']:.3f}",
-                f"{found['b']:.3f}",
-                interval(found["b_minus_a"]),
-                f"{found['p']:.3g}",
-            )
-        )
+    rows = [
+        (name.upper(), f"{each['a']:.3f}", f"{each['b']:.3f}", interval(each["b_minus_a"]), f"{each['p']:.3g}")
+        for name, each in (("auc", result["auc"]), ("eer", result["eer"]))
+    ]
     print_table(f"{a} and {b} on {store}", ("", "a", "b", "b - a", "p"), rows)
     clips, people = count(result["clips"], "clip"), count(result["people"], "person", "people")
     print_line(f"{clips} of {people}; intervals and p from {count(result['draws'], 'draw')} of people")
     _print_warning(result)
+
+
+@app.command("benchmark-association")
+def benchmark_association(
+    store: StoreUri,
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", help="Method to train; may be repeated. Default: all.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds of people.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of times that the folds are drawn.")] = 1,
+    where: Where = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for association.json and association.png.")
+    ] = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Compare all methods on a store by cross-validation, each on the same held-out people.
+
+    Figures are means and standard deviations over the folds. Scores are normalised with the training people.
+
+    Example: `vclip benchmark-association --store work/pairs --seeds 3 --out work/methods`
+    """
+    from pipelines.association.benchmark import benchmark, table
+
+    result = benchmark(store, config_of(config, set, "train"), methods or (), folds, seeds, where, out)
+    if as_json:
+        print_json(result)
+        return
+    head, *rows = table(result)
+    print_table(f"{count(result.clips, 'clip')} of {count(result.people, 'person', 'people')}", head, rows)
 
 
 def _print_evaluation(result: Mapping[str, Any], title: str) -> None:

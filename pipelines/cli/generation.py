@@ -1,12 +1,29 @@
-"""Commands that fit speakers and TTS signatures, generate speech and verify it."""
+"""Commands on generated speech: fit-speakers, distill, generate, evaluate-generation, verify."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.app import ConfigFile, Json, Model, Overrides, Speakers, app, config_of
-from pipelines.cli.output import print_json, print_line, print_result
+from pipelines.cli.app import (
+    ConfigFile,
+    FaceIndex,
+    FaceSpace,
+    Json,
+    Model,
+    Overrides,
+    Speakers,
+    StoreUri,
+    VoiceSpace,
+    Where,
+    app,
+    config_of,
+)
+from pipelines.cli.output import interval, print_json, print_line, print_result, print_table
+from vclip.errors import InputError
+
+if TYPE_CHECKING:
+    from pipelines.generation.evaluate import GenerationEvaluation
 
 DISTILL = ("signature", "encoders.voice", "generate.tts", "batch.task_cpus", "remote")  # keys of the configuration
 GENERATE = ("generate", "encoders.face", "extraction.tracks.detector", "batch", "remote")
@@ -16,22 +33,17 @@ GENERATE = ("generate", "encoders.face", "extraction.tracks.detector", "batch", 
 def fit_speakers(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     speech: Annotated[
-        Path | None, typer.Option(help="Folder of speech: a CSV (file, speaker, gender), or a folder per speaker.")
+        Path | None,
+        typer.Option(help="Folder of speech, with a CSV (file, speaker, gender) or a subfolder per speaker."),
     ] = None,
-    store: Annotated[
-        str | None, typer.Option("--store", help="Or a store; the voices in it are the speakers.")
-    ] = None,
-    tts: Annotated[str | None, typer.Option("--tts", help="Or a TTS; its known speakers are used.")] = None,
+    store: Annotated[str | None, typer.Option("--store", help="Or a store, whose voices are the speakers.")] = None,
+    tts: Annotated[str | None, typer.Option("--tts", help="Or a TTS, whose built-in speakers are used.")] = None,
     record: Annotated[
         str | None,
-        typer.Option("--record", help="With --tts: a store whose table `speakers` receives the known speakers."),
+        typer.Option("--record", help="With --tts: a store whose table `speakers` receives them."),
     ] = None,
-    face_space: Annotated[
-        str | None, typer.Option(help="Space of the face vectors, if the store has several.")
-    ] = None,
-    voice_space: Annotated[
-        str | None, typer.Option(help="Space of the voice vectors, if the store has several.")
-    ] = None,
+    face_space: FaceSpace = None,
+    voice_space: VoiceSpace = None,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
@@ -57,13 +69,13 @@ def distill(
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Learn the TTS signature: it predicts the voice that the TTS makes of a speaker vector, without synthesis.
+    """Learn the TTS signature, which predicts the voice that the TTS makes of a speaker vector, without synthesis.
 
     Example: `vclip distill --speakers work/speakers --out work/speakers`
     """
     from pipelines.generation.distill import distill
 
-    metrics = distill(speakers, out, config_of(config, set, *DISTILL)).to_json()
+    metrics = distill(speakers, out, config_of(config, set, *DISTILL))
     print_result(metrics, as_json, f"TTS signature {out}")
 
 
@@ -79,7 +91,8 @@ def generate(
         list[Path] | None, typer.Option("--face", "-f", help="Photo with a face; may be repeated.")
     ] = None,
     same_person: Annotated[
-        bool, typer.Option("--same-person", help="All photos show one person; else each shows a different one.")
+        bool,
+        typer.Option("--same-person", help="All photos show one person. Default: each shows a different person."),
     ] = False,
     prompt: Annotated[
         list[str] | None,
@@ -91,9 +104,7 @@ def generate(
         typer.Option("--manifest", help="Or a table of faces and texts (.csv, .jsonl, .parquet), run on Ray."),
     ] = None,
     voices: Annotated[int, typer.Option("-k", "--voices", min=1, help="Number of different voices per person.")] = 3,
-    face_index: Annotated[
-        int | None, typer.Option(help="Face of a photo, counted from the left from 0; default: the largest.")
-    ] = None,
+    face_index: FaceIndex = None,
     evaluator: Annotated[
         Path | None, typer.Option(help="Another association model, which scores the speech (f2v).")
     ] = None,
@@ -137,13 +148,11 @@ def generate(
     Example: `vclip generate --manifest jobs.csv -k 1 --model work/model --speakers work/speakers --out work/batch
     --store work/store --config batch`
     """
-    from vclip.errors import InputError
-
     resolved = config_of(config, set, *GENERATE)
     if manifest is not None:
         if face or text or prompt or same_person:
             raise InputError(
-                "generate: found --manifest beside --face, --same-person, --prompt or --text, expected it alone"
+                "generate: found --manifest beside --face, --same-person, --prompt or --text; expected it alone"
             )
         from pipelines.generation.batch import generate_batch
 
@@ -173,6 +182,54 @@ def generate(
             print_line(f"{row['wav']}  score {row['score']:.3f}  {row['seconds']:.1f} s")
 
 
+@app.command("evaluate-generation")
+def evaluate_generation(
+    store: StoreUri,
+    speakers: Speakers,
+    model: Annotated[
+        Path | None, typer.Option("--model", "-m", help="Association model that chooses the voices.")
+    ] = None,
+    evaluator: Annotated[
+        Path | None, typer.Option(help="Another one that scores them. Without these two, both are trained first.")
+    ] = None,
+    people: Annotated[int, typer.Option(min=2, help="Maximum number of people to evaluate on.")] = 100,
+    voices: Annotated[
+        int, typer.Option("-k", "--voices", min=1, help="Number of voices of each system per face.")
+    ] = 3,
+    where: Where = None,
+    face_space: FaceSpace = None,
+    voice_space: VoiceSpace = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for generation.json and generation.png.")
+    ] = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how well generated voices suit faces according to a separate model, beside baselines.
+
+    For people that neither model was trained on, every system chooses voices and the TTS speaks them. Each figure has
+    a 95 % interval: f2v, the evaluator's score of the speech with the face; v2v, the cosine with the person's own
+    voice; how alike the voices of one person are; the quality of the speech (1 to 5, predicted by DNSMOS); and the
+    likelihood of the speaker vectors under a mixture over known speakers.
+
+    Example: `vclip evaluate-generation --store work/pairs --speakers work/speakers --out work/generation`
+
+    Example: `vclip evaluate-generation --store work/test --speakers work/speakers --model work/model --evaluator
+    work/evaluator`
+    """
+    from pipelines.generation.evaluate import evaluate_generation
+
+    resolved = config_of(config, set, "generate", "train")
+    result = evaluate_generation(
+        store, speakers, resolved, model, evaluator, people, voices, where, out, face_space, voice_space
+    )
+    if as_json:
+        print_json(result)
+    else:
+        _print_evaluation(result)
+
+
 @app.command()
 def verify(
     files: Annotated[list[Path], typer.Argument(help="WAV files that `generate` wrote.")],
@@ -185,7 +242,6 @@ def verify(
 
     Example: `vclip verify work/speech/photo_voice1_0a1b2c3d.wav`
     """
-    from vclip.errors import InputError
     from vclip.marking.verify import verify
 
     verified, problems = [], []
@@ -208,8 +264,25 @@ def verify(
         raise InputError(problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""))
 
 
+def _print_evaluation(result: "GenerationEvaluation") -> None:
+    measures = {"f2v": 3, "v2v": 3, "log_likelihood": 0, "alike": 3, "quality": 2}
+    head = ("", "f2v", "v2v", "log-likelihood", "alike", "quality")
+    rows = [
+        (row["system"], *(interval(row[name], digits) for name, digits in measures.items())) for row in result.systems
+    ]
+    print_table(f"{result.people} people, {result.voices} voices each", head, rows)
+    differences = [
+        (name, *(interval(difference[measure], measures[measure], "+") for measure in ("f2v", "log_likelihood")))
+        for name, difference in result.differences.items()
+    ]
+    print_table("", ("difference, the same people", "f2v", "log-likelihood"), differences)
+    print_line(f"below each figure: its 95 % interval, from {result.draws} draws of people")
+    if result.warning:
+        print_line(f"WARNING: {result.warning}")
+
+
 def _summary(row: dict[str, Any]) -> dict[str, Any]:
-    """Returns the entries of a file's provenance that are printed for people."""
+    """The entries of a file's provenance that are printed for people."""
     models = {
         name: of.get("sha256", of.get("name")) for name, of in row.get("models", {}).items() if isinstance(of, dict)
     }
