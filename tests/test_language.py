@@ -67,8 +67,6 @@ LEFT = {
     "pipelines/html/plots.py": ("ink",),
     "pipelines/html/style.css": ("ink",),
     "pipelines/listening/page.py": ("sound", "sounds"),
-    "pipelines/search/probes.py": ("picture", "pictures"),
-    "pipelines/search/searcher.py": ("Returns those of", "pictures"),
     "vclip/association/leaks.py": ("film", "picture", "stands there"),
     "vclip/association/linear.py": ("Returns that of", "Returns those of"),
     "vclip/association/trials/features.py": ("stands there",),

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.progress import step
+from pipelines.progress import Step, step
 from stores import Snapshot, schema
 from stores.arrow import compute
 from stores.pairs import matrix, space_column
+from stores.ranking import unit
 from stores.sql import quoted
 from vclip.errors import InputError
 
 MEDIA_AT_A_TIME = 64  # clips whose media are in memory
-NORMALISED_AT_A_TIME = 1 << 14  # rows
 UNSPLIT = "unsplit"
 
 Embed = Callable[[np.ndarray], np.ndarray]  # (n, dim) -> (n, any)
@@ -76,23 +76,42 @@ def directions(
     Raises:
         StoreError: the table has no such space.
     """
-    column, wanted = space_column(snapshot, table, space), clips["clip_id"].combine_chunks()
-    sums = np.zeros((len(clips), 1), np.float32)
+    clip_ids = clips["clip_id"].combine_chunks()
     with step(f"reading {table}", snapshot.count(table), "vectors") as reading:
-        for batch in snapshot.batches(table, ["clip_id", column]):
-            rows = pa.Table.from_batches([batch])
-            row = compute.index_in(rows["clip_id"], wanted).fill_null(-1).to_numpy()
-            vectors = matrix(rows[column])[row >= 0]
-            vectors = embed(vectors) if embed and len(vectors) else vectors
-            if len(vectors):
-                if sums.shape[1] != vectors.shape[1]:
-                    sums = np.zeros((len(clips), vectors.shape[1]), np.float32)
-                np.add.at(sums, row[row >= 0], vectors)
+        return directions_of(snapshot, table, space, clip_ids, embed, reading=reading)
+
+
+def directions_of(
+    snapshot: Snapshot,
+    table: str,
+    space: str | None,
+    clip_ids: pa.Array,
+    embed: Embed | None = None,
+    where: str | None = None,
+    reading: Step | None = None,
+) -> np.ndarray:
+    """The `directions` of the clips with these ids (C,), from the rows of the table that match a filter.
+
+    Args:
+        snapshot, table, space, embed: as for `directions`.
+        clip_ids: the ids of the clips.
+        where: SQL filter over the table.
+        reading: step that shows the progress; None shows none.
+    """
+    column = space_column(snapshot, table, space)
+    sums = np.zeros((len(clip_ids), 1), np.float32)
+    for batch in snapshot.batches(table, ["clip_id", column], where):
+        rows = pa.Table.from_batches([batch])
+        row = compute.index_in(rows["clip_id"], clip_ids).fill_null(-1).to_numpy()
+        vectors = matrix(rows[column])[row >= 0]
+        vectors = embed(vectors) if embed and len(vectors) else vectors
+        if len(vectors):
+            if sums.shape[1] != vectors.shape[1]:
+                sums = np.zeros((len(clip_ids), vectors.shape[1]), np.float32)
+            np.add.at(sums, row[row >= 0], vectors)
+        if reading:
             reading.advance(len(row))
-    for start in range(0, len(sums), NORMALISED_AT_A_TIME):
-        part = sums[start : start + NORMALISED_AT_A_TIME]
-        part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
-    return sums
+    return unit(sums, out=sums)
 
 
 def clip_media(

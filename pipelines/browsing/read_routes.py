@@ -131,7 +131,7 @@ def face_of(opened: Opened, picture: bytes) -> Probe:
     """Returns the largest face of a photo; raises InputError where there is none."""
     searcher = opened.searcher()
     with opened.encoding:
-        return searcher.encoders.face_in(picture, "dropped here")
+        return searcher.encoders.photo(picture, "dropped here")
 
 
 def _for_photo(opened: Opened, picture: bytes, where: str) -> dict[str, Any]:

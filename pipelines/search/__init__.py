@@ -1,4 +1,12 @@
-"""Search: faces and voices that are like a face or a voice, and voices that suit a face, or faces a voice.
+"""Search: faces and voices that are similar to a face, a voice or a text, or that match it under a model.
+
+    job.py          `vclip search`
+    probes.py       files, ids, vectors and texts -> probes, which are vectors with a name
+    searcher.py     probes -> an answer
+    cross_modal.py  faces against voices, through an association model
+    results.py      the answer: hits with their clips
+
+Example:
 
 searcher = Searcher.open("work/store", "work/model")
 answer = searcher.find("voices", searcher.faces(["photo.jpg"]), k=10, where="gender = 'f'")

@@ -1,20 +1,20 @@
-"""What is searched for: faces and voices out of files, out of the store, or vectors; and texts."""
+"""Probes: faces, voices and texts to search for, made of files, ids of the store, vectors or texts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipelines.config import Config
-from pipelines.extraction.faces.detectors import open_detector
+from pipelines.extraction.faces.detectors import FaceDetector, open_detector
 from pipelines.generation.faces import cut_face, encode_faces, open_encoder, read_photo_faces
-from stores import Store
+from stores import Snapshot, Store
 from stores.schema import KEYS, spaces_of, vector_column
 from stores.sql import quoted
 from vclip.audio import prepare_speech, read_audio
-from vclip.encoders import embed_texts, open_voice_encoder, spec_of_space
+from vclip.encoders import FaceEncoder, VoiceEncoder, embed_texts, open_voice_encoder, spec_of_space
 from vclip.errors import InputError, SpaceError
 
 FACE, VOICE, TEXT = "face", "voice", "text"
@@ -23,12 +23,28 @@ TABLES = {FACE: "faces", VOICE: "voices"}
 
 @dataclass(frozen=True)
 class Probe:
-    """One thing to search for."""
+    """One face, voice or text to search for."""
 
     kind: str  # face | voice | text
-    vector: np.ndarray  # (dim,) float32, of the searcher's face space, also for a text, or voice space
+    vector: np.ndarray  # (dim,) float32, in the searcher's voice space, or for a face or text in its face space
     name: str
-    id: str | None = None  # where it is a face or a voice of the store: it is not found itself
+    id: str | None = None  # of a face or voice of the store, which is left out of its own hits
+
+
+def stored_probe(snapshot: Snapshot, kind: str, key: str, space: str) -> Probe | None:
+    """Returns a face or voice of the store, or None where the store has no vector of it.
+
+    Args:
+        snapshot: the state to read.
+        kind: face or voice.
+        key: its face_id or voice_id.
+        space: the space of the vector.
+    """
+    table, column = TABLES[kind], vector_column(space)
+    if space not in spaces_of(snapshot.schema(table)):
+        return None
+    rows = snapshot.query(table, [column], f"{KEYS[table]} = {quoted(key)}").to_pylist()
+    return Probe(kind, np.array(rows[0][column], np.float32), key, key) if rows else None
 
 
 class Encoders:
@@ -45,95 +61,79 @@ class Encoders:
         self._store, self._config = store, config
         self._spaces = {FACE: face_space, VOICE: voice_space}
         self._recorded = {**(encoders or {}), **store.encoders}
-        self._opened: dict[str, Any] = {}
 
-    def probes(self, kind: str, wanted: Sequence[str | Path | np.ndarray], index: int | None = None) -> list[Probe]:
-        """Returns the probes of files (pictures, speech or .npy), ids of the store, or vectors.
+    def probes(self, kind: str, queries: Sequence[str | Path | np.ndarray], index: int | None = None) -> list[Probe]:
+        """Returns the probes of files (photos, speech or .npy), ids of the store, or vectors.
 
         Args:
             kind: face or voice.
-            wanted: each a path, an id, or a vector (dim,).
-            index: which face of a picture with several, from the left; None takes the largest.
+            queries: each a path, an id, or a vector (dim,).
+            index: which face of a photo with several, from the left; None takes the largest.
 
         Raises:
-            InputError, StoreError: one of them is none of these; names it.
+            InputError, StoreError: a query is none of these; names it.
         """
         probes: list[Probe] = []
-        for one in wanted:
-            if isinstance(one, np.ndarray):
-                probes += self._vectors(kind, np.atleast_2d(one), f"vector {len(probes)}")
-            elif Path(one).suffix == ".npy":
-                probes += self._vectors(kind, _loaded(Path(one)), str(one))
-            elif Path(one).is_file():
-                vector = self._face_file(Path(one), index) if kind == FACE else self.voice_vector(str(one))
-                probes.append(Probe(kind, vector, str(one)))
+        for query in queries:
+            if isinstance(query, np.ndarray):
+                probes += _of_vectors(kind, np.atleast_2d(query), f"vector {len(probes)}")
+            elif Path(query).suffix == ".npy":
+                probes += _of_vectors(kind, _loaded(Path(query)), str(query))
+            elif Path(query).is_file():
+                probes.append(self._of_file(kind, Path(query), index))
             else:
-                probes.append(self._of_store(kind, str(one)))
+                probes.append(self._of_id(kind, str(query)))
         return probes
 
-    def face_in(self, picture: bytes, name: str, index: int | None = None) -> Probe:
-        """Returns the face in the content of a picture file; raises InputError, naming it, where there is none."""
-        portrait = cut_face(picture, name, self._detector(), index)
-        return Probe(FACE, encode_faces([portrait], self._face())[0].vector, name)
-
-    def voice_vector(self, speech: str | bytes) -> np.ndarray:
-        """Returns the vector (dim,) of an audio file, or of the content of one."""
-        encoder = self._voice()
-        samples = prepare_speech(*read_audio(speech), encoder.sample_rate_hz)
-        return encoder.embed([samples])[0]
+    def photo(self, content: bytes, name: str, index: int | None = None) -> Probe:
+        """Returns the face in the content of an image file; raises InputError with its name where there is none."""
+        face = cut_face(content, name, self._detector, index)
+        return Probe(FACE, encode_faces([face], self._face_encoder)[0].vector, name)
 
     def text(self, text: str) -> Probe:
-        """Returns a text in the face space.
+        """Returns a text in the face space; raises InputError where the face encoder does not read texts."""
+        return Probe(TEXT, embed_texts(self._face_encoder, [text])[0], text)
 
-        Raises:
-            InputError: the face encoder has no text tower.
-        """
-        return Probe(TEXT, embed_texts(self._face(), [text])[0], text)
+    def _of_file(self, kind: str, path: Path, index: int | None) -> Probe:
+        if kind == FACE:
+            (face,) = encode_faces(read_photo_faces([path], self._detector, index), self._face_encoder)
+            return Probe(kind, face.vector, str(path))
+        samples = prepare_speech(*read_audio(str(path)), self._voice_encoder.sample_rate_hz)
+        return Probe(kind, self._voice_encoder.embed([samples])[0], str(path))
 
-    def _vectors(self, kind: str, vectors: np.ndarray, name: str) -> list[Probe]:
-        rows = np.asarray(vectors, np.float32)
-        if len(rows) == 1:
-            return [Probe(kind, rows[0], name)]
-        return [Probe(kind, row, f"{name}[{number}]") for number, row in enumerate(rows)]
-
-    def _face_file(self, path: Path, index: int | None) -> np.ndarray:
-        return encode_faces(read_photo_faces([path], self._detector(), index), self._face())[0].vector
-
-    def _of_store(self, kind: str, name: str) -> Probe:
-        table, space = TABLES[kind], self._spaces[kind]
-        snapshot = self._store.snapshot()
-        found: list[dict] = []
-        if space in spaces_of(snapshot.schema(table)):
-            column = vector_column(space)
-            found = snapshot.query(table, [column], f"{KEYS[table]} = {quoted(name)}").to_pylist()
-        if not found:
+    def _of_id(self, kind: str, key: str) -> Probe:
+        space = self._spaces[kind]
+        probe = stored_probe(self._store.snapshot(), kind, key, space)
+        if probe is None:
             raise InputError(
-                f"{kind} '{name}': neither a file nor a {KEYS[table]} of {self._store.uri} with a vector in "
-                f"'{space}'; see vclip query"
+                f"{kind} '{key}': neither a file nor a {kind}_id of {self._store.uri} with a vector in '{space}'; "
+                "see vclip query"
             )
-        return Probe(kind, np.array(found[0][column], np.float32), name, name)
+        return probe
 
-    def _detector(self) -> Any:
-        return self._kept("detector", lambda: open_detector(self._config.extraction.tracks.detector))
+    @cached_property
+    def _detector(self) -> FaceDetector:
+        return open_detector(self._config.extraction.tracks.detector)
 
-    def _face(self) -> Any:
+    @cached_property
+    def _face_encoder(self) -> FaceEncoder:
         space = self._spaces[FACE]
-        return self._kept(
-            FACE, lambda: open_encoder(spec_of_space(space, self._recorded, self._config.encoders.face), space)
-        )
+        return open_encoder(spec_of_space(space, self._recorded, self._config.encoders.face), space)
 
-    def _voice(self) -> Any:
+    @cached_property
+    def _voice_encoder(self) -> VoiceEncoder:
         space = self._spaces[VOICE]
-        spec = spec_of_space(space, self._recorded, self._config.encoders.voice)
-        encoder = self._kept(VOICE, lambda: open_voice_encoder(spec))
+        encoder = open_voice_encoder(spec_of_space(space, self._recorded, self._config.encoders.voice))
         if encoder.space != space:
             raise SpaceError(encoder.space, space, "voice encoder")
         return encoder
 
-    def _kept(self, name: str, make: Any) -> Any:
-        if name not in self._opened:
-            self._opened[name] = make()
-        return self._opened[name]
+
+def _of_vectors(kind: str, vectors: np.ndarray, name: str) -> list[Probe]:
+    rows = np.asarray(vectors, np.float32)
+    if len(rows) == 1:
+        return [Probe(kind, rows[0], name)]
+    return [Probe(kind, row, f"{name}[{number}]") for number, row in enumerate(rows)]
 
 
 def _loaded(path: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a search answers: hits, with what shows and plays them."""
+"""The answer of a search: for each probe the hits, each with its clip and the media to show and play."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,22 +6,21 @@ from typing import Any
 
 from stores import Snapshot
 from stores.schema import KEYS
-from stores.sql import quoted
+from stores.sql import in_lists
 
 CLIP = ("video_id", "video_uri", "start_s", "end_s", "identity", "gender")
-BEST = {"faces": "quality", "voices": "end_s - start_s"}  # by which a clip's face and voice are chosen
-IDS = 1000  # to one query
+BEST = {"faces": "quality", "voices": "end_s - start_s"}  # the highest decides which face and voice show a clip
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One face, voice or clip that was found."""
+    """One face, voice or clip, with its clip."""
 
     cosine: float
-    probability: float | None  # of a match; None where nothing was calibrated, and within one modality
+    probability: float | None  # of a match; None without a calibration and within one modality
     clip_id: str
-    face_id: str | None  # the face that was found; else the best of the clip, None where it has none
-    voice_id: str | None  # the voice that was found; else the longest of the clip
+    face_id: str | None  # the hit itself, or else the best face of the clip; None where the clip has none
+    voice_id: str | None  # the hit itself, or else the longest speech of the clip
     video_id: str
     video_uri: str
     start_s: float  # of the clip in its video
@@ -32,7 +31,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Match:
-    """What was found for one probe, the best first."""
+    """The hits of one probe, the best first."""
 
     probe: str
     hits: tuple[Hit, ...]
@@ -40,21 +39,22 @@ class Match:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found, and how."""
+    """The hits of all probes, and how they were found."""
 
     find: str  # faces | voices
-    by: str  # memory | index | stream
-    across: bool  # whether faces and voices were compared, through a model
-    prior: float | None  # of the probabilities; None where hits have none
-    matches: tuple[Match, ...]  # one a probe
+    by: str  # memory, index or stream, see `stores.search`
+    across: bool  # whether faces were compared with voices, through a model
+    prior: float | None  # of a match, for the probabilities; None where hits have none
+    matches: tuple[Match, ...]  # one per probe
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the answer as JSON values."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
-class Found:
-    """A hit, bare."""
+class BareHit:
+    """A hit before its clip is looked up."""
 
     cosine: float
     clip_id: str
@@ -62,38 +62,35 @@ class Found:
     probability: float | None = None
 
 
-def matched(
-    snapshot: Snapshot, find: str, probes: Sequence[str], found: Sequence[Sequence[Found]]
+def matches_of(
+    snapshot: Snapshot, find: str, probes: Sequence[str], hits: Sequence[Sequence[BareHit]]
 ) -> tuple[Match, ...]:
-    """Returns the hits of each probe with what shows and plays them.
+    """Returns the hits of each probe with the columns of their clips and the media to show and play.
 
     Args:
-        snapshot: where they were found.
+        snapshot: the state that was searched.
         find: faces or voices.
         probes: m names.
-        found: the hits of each.
+        hits: m sequences.
     """
-    ids = sorted({hit.clip_id for hits in found for hit in hits})
-    clips = {row["clip_id"]: row for row in _of_clips(snapshot, "clips", {n: n for n in ("clip_id", *CLIP)}, ids)}
+    ids = sorted({hit.clip_id for some in hits for hit in some})
+    clips = {row["clip_id"]: row for row in _rows(snapshot, "clips", {n: n for n in ("clip_id", *CLIP)}, ids)}
     best = {table: _best(snapshot, table, ids) for table in BEST}
 
-    def hit_of(hit: Found) -> Hit:
-        named = {table: of.get(hit.clip_id) for table, of in best.items()} | ({find: hit.id} if hit.id else {})
+    def whole(hit: BareHit) -> Hit:
+        media = {table: of.get(hit.clip_id) for table, of in best.items()} | ({find: hit.id} if hit.id else {})
         row = {name: clips[hit.clip_id][name] for name in CLIP}
-        return Hit(hit.cosine, hit.probability, hit.clip_id, named["faces"], named["voices"], **row)
+        return Hit(hit.cosine, hit.probability, hit.clip_id, media["faces"], media["voices"], **row)
 
-    return tuple(Match(probe, tuple(map(hit_of, hits))) for probe, hits in zip(probes, found, strict=True))
+    return tuple(Match(probe, tuple(map(whole, some))) for probe, some in zip(probes, hits, strict=True))
 
 
-def _best(snapshot: Snapshot, table: str, ids: Sequence[str]) -> dict[str, str]:
+def _best(snapshot: Snapshot, table: str, clip_ids: Sequence[str]) -> dict[str, str]:
     """Returns clip_id -> the id of the best row of each clip."""
-    rows = _of_clips(snapshot, table, {"id": KEYS[table], "clip_id": "clip_id", "worth": BEST[table]}, ids)
+    rows = _rows(snapshot, table, {"id": KEYS[table], "clip_id": "clip_id", "worth": BEST[table]}, clip_ids)
     return {row["clip_id"]: row["id"] for row in sorted(rows, key=lambda row: (row["worth"], row["id"]))}
 
 
-def _of_clips(snapshot: Snapshot, table: str, columns: dict[str, str], ids: Sequence[str]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for start in range(0, len(ids), IDS):
-        where = f"clip_id IN ({', '.join(map(quoted, ids[start : start + IDS]))})"
-        rows += snapshot.query(table, columns, where).to_pylist()
-    return rows
+def _rows(snapshot: Snapshot, table: str, columns: dict[str, str], clip_ids: Sequence[str]) -> list[dict[str, Any]]:
+    parts = (snapshot.query(table, columns, f"clip_id IN ({names})") for names in in_lists(clip_ids))
+    return [row for part in parts for row in part.to_pylist()]

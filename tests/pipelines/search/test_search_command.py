@@ -109,11 +109,11 @@ def test_files_vectors_and_ids_are_the_same_probe(searcher, pair_files, tmp_path
     assert [probe.name for probe in loaded] == [f"{tmp_path}/two.npy[0]", f"{tmp_path}/two.npy[1]", "vector 2"]
     assert np.array_equal([probe.vector for probe in loaded], vectors[[0, 1, 0]])
     clip = searcher.store.query("clips", ["video_uri"], f"clip_id = '{rows['clip_id'][0].as_py()}'")
-    picture = clip["video_uri"][0].as_py().split(" + ")[0]
-    (probe,) = searcher.faces([picture])
+    photo = clip["video_uri"][0].as_py().split(" + ")[0]
+    (probe,) = searcher.faces([photo])
     assert probe.vector @ vectors[0] > 0.999
-    with open(picture, "rb") as file:
-        assert np.array_equal(searcher.encoders.face_in(file.read(), "upload").vector, probe.vector)
+    with open(photo, "rb") as file:
+        assert np.array_equal(searcher.encoders.photo(file.read(), "upload").vector, probe.vector)
     speech = next(pair_files.glob("*/speech.wav"))
     hit = searcher.find("voices", searcher.voices([speech]), k=1).matches[0].hits[0]
     assert hit.cosine > 0.99
