@@ -12,10 +12,9 @@ from pipelines.association.pairs import pair_spaces, read_pairs
 from pipelines.config import Config
 from pipelines.progress import step
 from stores import Store
-from vclip.association.evaluation import Evaluation, evaluate
+from vclip.association.evaluation import UNRESTRICTED, Evaluation, evaluate
 from vclip.association.methods import METHODS, method_of
 from vclip.association.pairs import Pairs
-from vclip.association.subgroups import UNRESTRICTED
 from vclip.association.training import train as train_model
 
 COLUMNS = ("auc", "auc_s_norm", "auc_same_gender", "eer", "v2f", "f2v", "map")

@@ -19,11 +19,10 @@ from stores import Store
 from vclip.association.base import Association, training_people
 from vclip.association.comparison import Comparison
 from vclip.association.comparison import compare as compare_models
-from vclip.association.evaluation import Evaluation
+from vclip.association.evaluation import UNRESTRICTED, Evaluation
 from vclip.association.evaluation import evaluate as evaluate_model
 from vclip.association.leaks import check_leaks
 from vclip.association.pairs import Pairs
-from vclip.association.subgroups import UNRESTRICTED
 from vclip.association.trials.evaluation import TrialListEvaluation, evaluate_trials
 from vclip.association.trials.features import Features, read_features
 from vclip.association.trials.lists import read_trials

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from vclip import checkpoint
+from vclip.association.base import Standardize
 from vclip.association.loop import History
 from vclip.association.losses import Loss, clip_loss
 from vclip.association.methods import Method
 from vclip.association.pairs import Pairs, clip_means
-from vclip.association.projections import Standardize
 from vclip.encoders.face_crop import CROP_RULE
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank

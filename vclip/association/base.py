@@ -17,14 +17,37 @@ from torch import Tensor, nn
 from vclip import checkpoint
 from vclip.association.calibration import ScoreCalibration
 from vclip.association.metrics.scored_trials import ScoredTrials
-from vclip.association.projections import Standardize
 from vclip.errors import InputError, SpaceError
 
 KIND = "association"
+CHUNK = 65_536  # rows; all at once, a million would be held twice
 _SEEN = "seen"  # the tensor of a checkpoint that holds the hashes of the training people
 UNKNOWN_TRAINING_PEOPLE = (
     "unknown training people: the test may contain people that the model was trained on, which raises every figure"
 )
+
+
+class Standardize(nn.Module):
+    """Subtracts the training mean and divides by one scale, so that cosines are between deviations from the mean."""
+
+    mean: Tensor  # (dim,)
+    scale: Tensor  # ()
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(()))
+
+    def fit(self, x: Tensor) -> None:
+        """Takes mean and scale from x (n, dim); afterwards the mean square of an entry is one."""
+        self.mean.copy_(x.mean(0))
+        total = torch.zeros((), dtype=torch.float64, device=x.device)
+        for part in x.split(CHUNK):
+            total += (part - self.mean).square().sum(dtype=torch.float64)
+        self.scale.copy_((total / x.numel()).sqrt().clamp_min(1e-8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.scale
 
 
 class Association(Protocol):

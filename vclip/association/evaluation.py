@@ -1,9 +1,13 @@
 """Evaluation: verification, matching and retrieval on people that training never saw, with intervals over people.
 
-The trials are all faces with all voices: nothing is chosen, so nothing can be chosen well. Figures are exact; what
-is drawn at random (people for the intervals) is drawn by a seed that the result names.
+The trials are all faces with all voices, so no selection can flatter the figures. Figures are exact; only the
+intervals draw people at random, by a seed that the result records.
+
+Nearly all that a voice says about a face is gender: among people of one gender, the AUC of published systems falls
+from 87-89 to 76-79. So each figure is also given for the trials within subgroups of people who share a label.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -26,12 +30,14 @@ from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.metrics.ranking import chance
 from vclip.association.pairs import Pairs
 from vclip.association.scores import Scores, clip_scores
-from vclip.association.subgroups import SUBGROUPS, UNRESTRICTED, rows_by_label, subgroups
 from vclip.errors import InputError
 
 __all__ = ["Evaluation", "Subgroup", "clip_scores", "cross_validate", "evaluate", "evaluate_scores", "unseen"]
 
 MAX_CLIPS = 20_000  # all of them against all: minutes; beyond, whole people are drawn
+UNRESTRICTED = "unrestricted"
+SUBGROUPS = ("same gender", "same nationality", "same age band", "same gender and nationality")
+_AGE = re.compile(r"(\d{1,3})(?:\.\d+)?(?:\s*[-–]\s*(\d{1,3}))?")
 DIRECTIONS = {"v2f": "voices", "f2v": "faces"}  # given a voice choose the face, and the other way; the probes
 
 
@@ -240,3 +246,30 @@ def some_people(pairs: Pairs, seed: int) -> Pairs:
     fits = np.cumsum(np.bincount(people)[order]) <= MAX_CLIPS
     fits[:2] = True
     return pairs.select(np.isin(people, order[fits]))
+
+
+def subgroups(pairs: Pairs) -> dict[str, np.ndarray]:
+    """Returns for each of SUBGROUPS the group (C,) str of each clip, "" where a label that it needs is missing."""
+    age = np.array([age_band(text) for text in pairs.age.tolist()], dtype=str)
+    known = (pairs.gender != "") & (pairs.nationality != "")
+    both = np.char.add(np.char.add(pairs.gender, " "), pairs.nationality)
+    return dict(zip(SUBGROUPS, (pairs.gender, pairs.nationality, age, np.where(known, both, "")), strict=True))
+
+
+def age_band(text: str) -> str:
+    """Returns the band of ten years, as "30-39": of "34", "30-39", "31-35" or "30s"; "" where it is not one band."""
+    text = text.strip()
+    decade = re.fullmatch(r"(\d{1,2}0)s", text)
+    found = _AGE.fullmatch(decade[1] if decade else text)
+    if not found:
+        return ""
+    first = int(found[1]) // 10
+    last = int(found[2]) // 10 if found[2] else first
+    return f"{10 * first}-{10 * first + 9}" if first == last else ""
+
+
+def rows_by_label(labels: np.ndarray) -> list[np.ndarray]:
+    """Returns the rows of the clips of each label (C,) str, without those that have none."""
+    order = np.argsort(labels, kind="stable")
+    values, start = np.unique(labels[order], return_index=True)
+    return [rows for value, rows in zip(values, np.split(order, start[1:]), strict=True) if value != ""]

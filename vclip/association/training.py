@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from vclip.association import linear
-from vclip.association.base import Association
+from vclip.association.base import Association, Standardize
 from vclip.association.distributed import Distributed
 from vclip.association.evaluation import clip_scores
 from vclip.association.grad_cache import backward
@@ -31,7 +31,6 @@ from vclip.association.losses import LOSSES, Loss, clip_loss
 from vclip.association.metrics import ScoredTrials, all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.association.pairs import Pairs, clip_means
-from vclip.association.projections import Standardize
 from vclip.association.randomness import seeded
 from vclip.errors import InputError
 

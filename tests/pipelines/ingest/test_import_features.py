@@ -121,7 +121,7 @@ def test_vectors_of_one_name_are_a_clip_and_a_store_of_them_trains(vclip, tmp_pa
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["clips"] == 80
     assert "80 of 80 clips have no identity" in answer.err
-    assert "space 'ecapa/vox2' is not known: taken from the store" in answer.err
+    assert "space 'ecapa/vox2': similarity of different people is estimated" in answer.err
     assert vclip("query", "--store", store, "--table", "faces", "--limit", 2).code == 0
 
 

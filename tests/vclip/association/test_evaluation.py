@@ -9,10 +9,9 @@ import pytest
 from vclip.association import evaluation
 from vclip.association.base import UNKNOWN_TRAINING_PEOPLE
 from vclip.association.comparison import compare
-from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
+from vclip.association.evaluation import SUBGROUPS, clip_scores, cross_validate, evaluate, unseen
 from vclip.association.metrics import all_trials, auc
 from vclip.association.pairs import Pairs
-from vclip.association.subgroups import SUBGROUPS
 from vclip.errors import InputError
 
 

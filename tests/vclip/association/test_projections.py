@@ -5,7 +5,8 @@ import torch
 import zuko
 from torch.distributions import TransformedDistribution
 
-from vclip.association.projections import FaceProjection, RealNVP, Standardize
+from vclip.association.base import Standardize
+from vclip.association.model import FaceProjection, RealNVP
 
 SHAPES = [(2, 1), (5, 3), (8, 4), (16, 7)]  # dimension, couplings
 

@@ -4,49 +4,14 @@ vectors classified into people, those of two people held at right angles.
 Re-implemented from the paper. It learns from identities; matching uses the embeddings before the fusion.
 """
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vclip.association.loop import History, OnStep, device_of
-from vclip.association.methods.towers import TwoTowers, train_towers
+from vclip.association.methods.towers import DIM, TowerLoss, TowersFit, TwoTowers
 from vclip.association.pairs import Pairs
-from vclip.association.randomness import seeded
-from vclip.association.training import TrainConfig, hashes_of_both
 
 ORTHOGONAL = 0.2  # weight of the orthogonal projection loss; of 0.1, 0.2, 0.5 and the published 1 the best on folds
-DIM = 128
-
-
-def train(
-    pairs: Pairs,
-    dev: Pairs | None,
-    face_space: str,
-    voice_space: str,
-    config: TrainConfig,
-    on_step: OnStep | None = None,
-    state: Path | None = None,
-) -> tuple[TwoTowers, History]:
-    """Returns the trained towers and the history; see `training.fit`."""
-    with seeded(config.seed, device_of(config)):
-        model = TwoTowers(
-            "fop",
-            face_space,
-            voice_space,
-            pairs.faces.shape[1],
-            pairs.voices.shape[1],
-            dim=DIM,
-            seen=hashes_of_both(pairs, dev),
-        )
-        person = torch.as_tensor(pairs.people())
-        fusion = GatedFusion(DIM, int(person.max()) + 1)
-
-        def loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
-            return fusion.loss(faces, voices, person.to(clips.device)[clips])
-
-        return train_towers(model, pairs, dev, config, on_step, state, loss, beside=fusion)
 
 
 class GatedFusion(nn.Module):
@@ -82,3 +47,16 @@ def orthogonal_loss(vectors: Tensor, person: Tensor) -> Tensor:
     itself = torch.eye(len(person), dtype=torch.bool, device=person.device)
     within, between = same & ~itself, ~same
     return (1 - (cosine * within).sum() / within.sum()) + ((cosine * between).sum() / between.sum()).abs()
+
+
+def _start(model: TwoTowers, pairs: Pairs, seed: int) -> tuple[TowerLoss, nn.Module]:
+    person = torch.as_tensor(pairs.people())
+    fusion = GatedFusion(DIM, int(person.max()) + 1)
+
+    def loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
+        return fusion.loss(faces, voices, person.to(clips.device)[clips])
+
+    return loss, fusion
+
+
+fit = TowersFit("fop", _start)

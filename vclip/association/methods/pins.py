@@ -3,42 +3,14 @@
 Re-implemented from the paper on frozen vectors; there the networks were trained from pixels and spectrograms.
 """
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from vclip.association.loop import History, OnStep, device_of
-from vclip.association.methods.towers import TwoTowers, train_towers
-from vclip.association.pairs import Pairs
-from vclip.association.randomness import seeded
-from vclip.association.training import TrainConfig, hashes_of_both
+from vclip.association.methods.towers import TowersFit
 
 MARGIN = 0.6  # a negative farther than this, in unit vectors, is far enough
 FIRST, LAST, HARDER_EVERY = 0.3, 0.8, 50  # share of the negatives that the chosen one is harder than; steps
 STEP = 0.1
-
-
-def train(
-    pairs: Pairs,
-    dev: Pairs | None,
-    face_space: str,
-    voice_space: str,
-    config: TrainConfig,
-    on_step: OnStep | None = None,
-    state: Path | None = None,
-) -> tuple[TwoTowers, History]:
-    """Returns the trained towers and the history; see `training.fit`."""
-    with seeded(config.seed, device_of(config)):
-        model = TwoTowers(
-            "pins",
-            face_space,
-            voice_space,
-            pairs.faces.shape[1],
-            pairs.voices.shape[1],
-            seen=hashes_of_both(pairs, dev),
-        )
-        return train_towers(model, pairs, dev, config, on_step, state, curriculum_loss)
 
 
 def curriculum_loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
@@ -61,3 +33,6 @@ def curriculum_loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> 
 
 def _distance(cosine: Tensor) -> Tensor:
     return (2 - 2 * cosine).clamp_min(1e-6).sqrt()  # where vectors coincide it has no gradient
+
+
+fit = TowersFit("pins", lambda model, pairs, seed: (curriculum_loss, None))

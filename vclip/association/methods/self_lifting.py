@@ -5,46 +5,18 @@ Re-implemented from the paper on the vectors given. It needs no identities. The 
 loss is the multi-similarity loss (Wang et al., 2019).
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vclip.association.loop import History, OnStep, device_of
-from vclip.association.methods.towers import TwoTowers, train_towers
+from vclip.association.methods.towers import TowerLoss, TowersFit, TwoTowers
 from vclip.association.pairs import Pairs, mean_direction
-from vclip.association.randomness import seeded
-from vclip.association.training import TrainConfig, hashes_of_both
 
 ALPHA, BETA, BASE, CLOSE = 2.0, 50.0, 1.0, 0.1  # of the multi-similarity loss
 CLIPS_A_CLUSTER = 10
 CLUSTER_EVERY = 50  # steps
-
-
-def train(
-    pairs: Pairs,
-    dev: Pairs | None,
-    face_space: str,
-    voice_space: str,
-    config: TrainConfig,
-    on_step: OnStep | None = None,
-    state: Path | None = None,
-) -> tuple[TwoTowers, History]:
-    """Returns the trained towers and the history; see `training.fit`."""
-    with seeded(config.seed, device_of(config)):
-        sizes = pairs.faces.shape[1], pairs.voices.shape[1]
-        model = TwoTowers(
-            "self-lifting", face_space, voice_space, *sizes, shared=True, seen=hashes_of_both(pairs, dev)
-        )
-        labels = PseudoLabels(model, pairs, config.seed)
-
-        def loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
-            label = labels.at(step).to(clips.device)[clips]
-            return multi_similarity_loss(torch.cat([faces, voices]), torch.cat([label, label]))
-
-        return train_towers(model, pairs, dev, config, on_step, state, loss)
 
 
 class PseudoLabels:
@@ -87,3 +59,16 @@ def multi_similarity_loss(vectors: Tensor, label: Tensor) -> Tensor:
     pull = ((-ALPHA * (cosine - BASE)).exp() * hard_same).sum(1).log1p() / ALPHA
     push = ((BETA * (cosine - BASE)).exp() * hard_other).sum(1).log1p() / BETA
     return (pull + push).mean()
+
+
+def _start(model: TwoTowers, pairs: Pairs, seed: int) -> tuple[TowerLoss, None]:
+    labels = PseudoLabels(model, pairs, seed)
+
+    def loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
+        label = labels.at(step).to(clips.device)[clips]
+        return multi_similarity_loss(torch.cat([faces, voices]), torch.cat([label, label]))
+
+    return loss, None
+
+
+fit = TowersFit("self-lifting", _start, shared=True)

@@ -1,6 +1,7 @@
-"""Two small networks of the same form, one for faces and one for voices: the shape of most published methods."""
+"""Two small networks of the same form, one for faces and one for voices, as in most published methods."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
@@ -13,11 +14,14 @@ from torch import Tensor, nn
 from vclip.association.base import TwoSidedModel
 from vclip.association.loop import Batches, History, OnStep, device_of, run
 from vclip.association.pairs import Pairs
-from vclip.association.training import DEV_CLIPS, TrainConfig, check_apart, dev_auc, some_clips
+from vclip.association.randomness import seeded
+from vclip.association.training import DEV_CLIPS, TrainConfig, check_apart, dev_auc, hashes_of_both, some_clips
+
+DIM = 128  # of the embeddings
 
 
 class TwoTowers(TwoSidedModel):
-    """Dropout and an own layer for each side, then two layers that both sides may share, with ReLU between them.
+    """Two towers: dropout and a layer of each side's own, then two layers that they may share, with ReLU between.
 
     Args:
         method: the name of the method that trains it.
@@ -28,7 +32,7 @@ class TwoTowers(TwoSidedModel):
         shared: whether faces and voices pass through the same last two layers.
     """
 
-    about = "A face-voice association model of a published method, made to compare with."
+    about = "A face-voice association model of a published method, for comparison."
     keys = ("shape",)
 
     def __init__(
@@ -39,7 +43,7 @@ class TwoTowers(TwoSidedModel):
         d_face: int,
         d_voice: int,
         hidden: int = 256,
-        dim: int = 128,
+        dim: int = DIM,
         dropout: float = 0.5,
         shared: bool = False,
         seen: np.ndarray | None = None,
@@ -83,25 +87,53 @@ class TwoTowers(TwoSidedModel):
         return {**tensors, **{k.replace("face_rear.", "voice_rear.", 1): v for k, v in shared.items()}}
 
 
-def train_towers(
+TowerLoss = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+
+
+@dataclass(frozen=True)
+class TowersFit:
+    """The `fit` of a method that trains two towers by a loss of its own; called as `training.fit`.
+
+    Args:
+        method: the name of the method.
+        start: takes the untrained model, the training pairs and the seed; returns the loss, and a further module that
+            is trained along with the model, such as a classifier, or None. The loss takes faces and voices
+            (batch, dim), unit norm, the rows (batch,) of their clips in the pairs, and the step from 1 on; it returns
+            a scalar.
+        shared: whether faces and voices pass through the same last two layers.
+    """
+
+    method: str
+    start: Callable[[TwoTowers, Pairs, int], tuple[TowerLoss, nn.Module | None]]
+    shared: bool = False
+
+    def __call__(
+        self,
+        pairs: Pairs,
+        dev: Pairs | None,
+        face_space: str,
+        voice_space: str,
+        config: TrainConfig,
+        on_step: OnStep | None = None,
+        state: Path | None = None,
+    ) -> tuple[TwoTowers, History]:
+        """Returns the trained model and its history; see `training.fit`."""
+        sizes, seen = (pairs.faces.shape[1], pairs.voices.shape[1]), hashes_of_both(pairs, dev)
+        with seeded(config.seed, device_of(config)):
+            model = TwoTowers(self.method, face_space, voice_space, *sizes, shared=self.shared, seen=seen)
+            return _train(model, *self.start(model, pairs, config.seed), pairs, dev, config, on_step, state)
+
+
+def _train(
     model: TwoTowers,
+    loss: TowerLoss,
+    beside: nn.Module | None,
     pairs: Pairs,
     dev: Pairs | None,
     config: TrainConfig,
     on_step: OnStep | None,
     state: Path | None,
-    loss: Callable[[Tensor, Tensor, Tensor, int], Tensor],
-    beside: nn.Module | None = None,
 ) -> tuple[TwoTowers, History]:
-    """Returns the trained model and its history; to be called inside `randomness.seeded`.
-
-    Args:
-        model: untrained.
-        pairs, dev, config, on_step, state: as of `training.fit`.
-        loss: takes faces and voices (batch, dim), unit norm, the rows (batch,) of their clips in `pairs`, and the
-            step from 1 on; returns a scalar.
-        beside: a further module that is trained along, such as a classifier; it is not part of the model.
-    """
     if dev is not None:
         check_apart(pairs, dev)
     device = device_of(config)
