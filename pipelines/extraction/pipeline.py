@@ -143,7 +143,7 @@ def _extract(
     steps: _Steps,
     filters: Sequence[Filter],
 ) -> Extraction:
-    path, probe, rate_hz = decoder.path, decoder.probe, config.media.rate_hz
+    probe, rate_hz = decoder.probe, config.media.rate_hz
 
     steps.start("decode", probe.duration_s)
     shot_frames = split_shots(_with_progress(decoder.frames(), rate_hz, steps), rate_hz, config.shots)
@@ -169,7 +169,7 @@ def _extract(
     steps.start("crops", len(segments))
     segments = apply_filters(segments, [one for one in filters if not one.on_crops], analysis, config)
     kept = [segment for segment in segments if not segment.drop]
-    crops = iter(cut_crops(path, probe, kept, patches, detector, config, steps.at))
+    crops = iter(cut_crops(decoder, kept, patches, detector, config, steps.at))
     segments = [segment if segment.drop else replace(segment, faces=next(crops)) for segment in segments]
     segments = apply_filters(segments, [one for one in filters if one.on_crops], analysis, config)
     clips = tuple(_clip(segment, analysis, config) for segment in segments if not segment.drop)

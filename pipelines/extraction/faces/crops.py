@@ -1,7 +1,6 @@
 """Face crops of clips: the best instants of each clip, spread over time, cut from full-resolution frames."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -12,9 +11,9 @@ from pipelines.extraction.faces.patches import FacePatch, FacePatchFile, StoredP
 from pipelines.extraction.faces.quality import face_quality
 from pipelines.extraction.faces.tracks import iou
 from pipelines.extraction.types import FaceCrop, box_of
-from pipelines.extraction.video.decode import full_resolution_frames
+from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.frame import jpeg
-from pipelines.extraction.video.probe import MediaProbe
+from pipelines.extraction.video.full_frames import full_resolution_frames
 from vclip.encoders.face_crop import crop_face
 
 SAME_FACE_OVERLAP = 0.3
@@ -32,8 +31,7 @@ def best_patches(segment: TrackSegment, count: int) -> list[StoredPatch]:
 
 
 def cut_crops(
-    path: str | Path,
-    probe: MediaProbe,
+    decoder: Decoder,
     segments: Sequence[TrackSegment],
     patches: FacePatchFile,
     detector: FaceDetector,
@@ -43,7 +41,7 @@ def cut_crops(
     """Returns the crops of each clip in order of time; none for a clip whose frames cannot be read again.
 
     Args:
-        path, probe: the video.
+        decoder: of the video, after all of its frames.
         segments: of the clips.
         patches: the file with the face patches; the video is read again for clips with too few.
         detector: finds the landmarks at full resolution; where it finds no such face, the track has them.
@@ -51,28 +49,28 @@ def cut_crops(
         at: receives the number of clips that have crops.
     """
     crops: list[list[FaceCrop]] = [[] for _ in segments]
-    for i, number, patch in _patches(path, probe, segments, patches, config):
+    for i, number, patch in _patches(decoder, segments, patches, config):
         face = _redetected(patch, segments[i], number, detector)
         crops[i].append(cut_crop(patch, face, number / config.media.rate_hz, config.clips.jpeg_quality))
         at(sum(map(bool, crops)))
-    return [tuple(found) for found in crops]
+    return [tuple(sorted(found, key=lambda crop: crop.time_s)) for found in crops]
 
 
 def _patches(
-    path: str | Path,
-    probe: MediaProbe,
+    decoder: Decoder,
     segments: Sequence[TrackSegment],
     file: FacePatchFile,
     config: ExtractionConfig,
 ) -> Iterator[tuple[int, int, FacePatch]]:
-    """Yields (index of the clip, frame number, patch), for each clip in order of time."""
+    """Yields (index of the clip, frame number, patch)."""
     wanted: dict[int, list[int]] = {}  # number of a frame to read again -> the clips that need it
     for i, segment in enumerate(segments):
         kept = best_patches(segment, config.clips.crops)
         yield from ((i, one.number, file.read(one)) for one in kept)
         for number in [] if kept else best_instants(segment, config.clips.crops):
             wanted.setdefault(number, []).append(i)
-    for number, frame in full_resolution_frames(path, probe, config.media, sorted(wanted)):
+    again = full_resolution_frames(decoder.path, decoder.probe, config.media, sorted(wanted), decoder.index)
+    for number, frame in again:
         size = frame.shape[1], frame.shape[0]
         for i in wanted[number]:
             box, _ = _tracked_face(segments[i], number, size)

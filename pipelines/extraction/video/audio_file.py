@@ -11,7 +11,7 @@ from typing import IO
 
 import numpy as np
 
-from pipelines.extraction.video.frame_clock import packet_time
+from pipelines.extraction.video.frame_clock import LISTING, read_packet
 
 SAMPLE_RATE_HZ = 16_000
 SAMPLE_BYTES = 2
@@ -33,7 +33,7 @@ class AudioFile:
     def target(self) -> str:
         """The output for ffmpeg's `tee` muxer: samples to one file, times to the other."""
         data, times = self.fds
-        return f"[f=s16le]pipe:{data}|[f=framecrc]pipe:{times}"
+        return f"[f=s16le]pipe:{data}|[f={LISTING}]pipe:{times}"
 
     def place(self) -> None:
         """Moves the samples to the places that their packet times give; most often they are there already."""
@@ -68,10 +68,10 @@ class AudioFile:
         runs: list[tuple[int, int]] = []
         self._times.seek(0)
         for line in self._times:
-            time = packet_time(line)
-            if time is None:
+            packet = read_packet(line)
+            if packet is None:
                 continue
-            first, count = time.start, time.size_bytes // SAMPLE_BYTES
+            first, count = packet.start, packet.size_bytes // SAMPLE_BYTES
             if runs and first == sum(runs[-1]):
                 runs[-1] = runs[-1][0], runs[-1][1] + count
             else:

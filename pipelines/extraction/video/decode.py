@@ -1,9 +1,8 @@
 """Frames and audio of a video, decoded by ffmpeg on one clock.
 
 One process per video writes small frames at a constant rate into a pipe and 16 kHz mono audio into a temporary file.
-Where these frames are shrunk, a second, seeking process decodes chosen frames at full resolution. Frames are streamed
-and the audio is mapped from disk as int16 (2 hours take 230 MB of disk), so memory does not grow with the length of
-the video.
+Frames are streamed and the audio is mapped from disk as int16 (2 hours take 230 MB of disk), so memory does not grow
+with the length of the video. Where the frames are shrunk, `full_frames` reads chosen ones again.
 
 Frames and audio have separate filter graphs: in a common one, a change of the audio format would restart the clock of
 the frames too.
@@ -11,7 +10,7 @@ the frames too.
 
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,13 @@ from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.audio_file import SAMPLE_BYTES, SAMPLE_RATE_HZ, AudioFile
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary, filters, run_ffmpeg
 from pipelines.extraction.video.frame import Frame
-from pipelines.extraction.video.frame_clock import FrameClock
+from pipelines.extraction.video.frame_clock import LISTING, FrameClock, FrameIndex
 from pipelines.extraction.video.probe import MediaError, MediaProbe
 
-__all__ = ["SAMPLE_RATE_HZ", "Decoder", "ffmpeg_binary", "full_resolution_frames"]
+__all__ = ["SAMPLE_RATE_HZ", "Decoder", "ffmpeg_binary"]
 
-SEEK_LEAD = 2  # frames
-LEAP_S = 8.0  # up to about here, reading on is as fast as a new process, which starts at an earlier key frame
 BURST = 50  # frames read in one go; 17 MB at 640x360
-MOST_IN_A_PASS = 64  # frames; ffmpeg compares the number of each frame with all of them
-PLANES, PPM = {"vcodec": "pgmyuv", "pix_fmt": "yuv420p"}, {"vcodec": "ppm", "pix_fmt": "rgb24"}
-FULL_SIZE = "scale='round(iw*sar)':ih:flags=bicubic"
+PLANES = {"vcodec": "pgmyuv", "pix_fmt": "yuv420p"}
 NAME = "<file>"  # placeholder of the file name, which need not be UTF-8 as ffmpeg-python expects
 # BT.2020 PQ or HLG to BT.709 with the BT.601 matrix: in linear light, highlights rolled off; SDR white is 100 cd/m2.
 TONE_MAP = (
@@ -46,7 +41,7 @@ class Decoder:
 
     Args:
         path: the video.
-        probe: the result of `probe_media`; it must have both streams.
+        probe: the result of `probe_media`; it must have a video stream. Without an audio stream `audio` is empty.
         config: rates and limits.
         binary: the ffmpeg to run; `ffmpeg_binary()` where None.
     """
@@ -61,7 +56,7 @@ class Decoder:
 
     def __exit__(self, *error: Any) -> None:
         self._audio.close()
-        self._clock.close()
+        self._clock.packets.close()
 
     def frames(self) -> Iterator[Frame]:
         """Yields the frames; number i is the frame at `i / rate_hz` seconds.
@@ -76,8 +71,8 @@ class Decoder:
         config, count = self.config, 0
         limit, gap = round(config.max_duration_s * config.rate_hz), round(config.max_gap_s * config.rate_hz)
         most_bytes = round((config.max_duration_s + config.max_gap_s) * SAMPLE_RATE_HZ) * SAMPLE_BYTES
-        fds = (self._clock.target, *self._audio.fds)
-        arguments = _arguments(self._outputs(), self.path)
+        fds = (self._clock.packets.target, *self._audio.fds)
+        arguments = arguments_of(self._outputs(), self.path)
         given = map(Frame, _in_bursts(run_ffmpeg(arguments, config, fds, most_bytes, self.binary)))
         for count, frame in enumerate(self._clock.place(given, gap), start=1):
             if count > limit:
@@ -91,19 +86,16 @@ class Decoder:
 
     def _outputs(self) -> Any:
         config, probe = self.config, self.probe
-        source, side = _input(probe, config), config.max_side_px
-        # Display size: the pixels made square, shrunk to the limit but never enlarged; even sizes.
-        shrink = f"min(1,{side}/max(iw*sar,ih))"
-        size = f"'max(2,2*round(iw*sar*{shrink}/2))':'max(2,2*round(ih*{shrink}/2))'"
+        source = open_input(probe, config)
         video = source[str(probe.video_index)].output(
             # The time is written before the frame, so that it is there when the frame is.
-            f"[f=framecrc:flush_packets=1]pipe:{self._clock.target}|[f=data]pipe:1",
-            vf=_chain(probe, config, f"scale={size}:flags=area+accurate_rnd:out_color_matrix=bt601:out_range=tv"),
+            f"[f={LISTING}:flush_packets=1]pipe:{self._clock.packets.target}|[f=data]pipe:1",
+            vf=video_filters(probe, config, analysis_size(config)),
             format="tee",
-            fps_mode="passthrough",
-            enc_time_base=f"1:{config.rate_hz:g}",
-            **PLANES,
+            **analysis_frames(config),
         )
+        if probe.audio_index is None:
+            return video
         audio = source[str(probe.audio_index)].output(
             self._audio.target,
             af=_audio_filters(probe, config),
@@ -114,34 +106,14 @@ class Decoder:
         return ffmpeg.merge_outputs(video, audio)
 
     @property
+    def index(self) -> FrameIndex:
+        """Which decoded frame stood for each number so far."""
+        return self._clock.index
+
+    @property
     def audio(self) -> np.ndarray:
         """The audio, (samples,) int16 at 16 kHz, mapped from disk. Read the property while the decoder is open."""
         return self._audio.samples()
-
-
-def full_resolution_frames(
-    path: str | Path, probe: MediaProbe, config: MediaConfig, numbers: Sequence[int]
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields (number, frame) for some of a decoder's frames, at full resolution, (height, width, 3) uint8 RGB.
-
-    Frames close to each other are read in one pass; longer distances are skipped by seeking. A frame that cannot be
-    read is left out.
-
-    Args:
-        path, probe: the video.
-        config: rates and limits.
-        numbers: of the frames, rising.
-    """
-    left = list(numbers)
-    while left:
-        run = _close_together(left, config.rate_hz)
-        try:
-            for number, frame in _one_pass(path, probe, config, run):
-                yield number, frame
-                left = left[1:]
-            left = [number for number in left if number > run[-1]]
-        except MediaError:
-            left = left[1:]  # this frame is damaged; the pass after it starts behind it
 
 
 def _in_bursts(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -151,29 +123,20 @@ def _in_bursts(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
             yield burst.popleft()
 
 
-def _close_together(numbers: Sequence[int], rate_hz: float) -> list[int]:
-    leap = round(LEAP_S * rate_hz)
-    far = (i for i, (a, b) in enumerate(itertools.pairwise(numbers), start=1) if b - a > leap)
-    return list(numbers[: min(MOST_IN_A_PASS, next(far, len(numbers)))])
+def analysis_size(config: MediaConfig) -> str:
+    """Returns the filter that gives the display size, shrunk to the limit but never enlarged; even sizes."""
+    shrink = f"min(1,{config.max_side_px}/max(iw*sar,ih))"
+    size = f"'max(2,2*round(iw*sar*{shrink}/2))':'max(2,2*round(ih*{shrink}/2))'"
+    return f"scale={size}:flags=area+accurate_rnd:out_color_matrix=bt601:out_range=tv"
 
 
-def _one_pass(
-    path: str | Path, probe: MediaProbe, config: MediaConfig, numbers: Sequence[int]
-) -> Iterator[tuple[int, np.ndarray]]:
-    # Start a little early: a seek to a frame's very time may land after it.
-    start = max(0, numbers[0] - SEEK_LEAD)
-    wanted = "+".join(f"eq(n,{number - start})" for number in numbers)
-    source = _input(probe, config, ss=f"{start / config.rate_hz:.6f}")
-    # The same clock as in the first pass, so that the same number is the same instant.
-    clock = f"fps={config.rate_hz:g}:start_time=0,select='{wanted}'"
-    chain = _chain(probe, config, f"{clock},{FULL_SIZE}")
-    video = source[str(probe.video_index)].output(
-        "pipe:", vf=chain, format="image2pipe", fps_mode="passthrough", vframes=len(numbers), **PPM
-    )
-    yield from zip(numbers, run_ffmpeg(_arguments(video, path), config), strict=False)
+def analysis_frames(config: MediaConfig) -> dict[str, Any]:
+    """Returns the output options of the analysis frames; packets are in units of the clock."""
+    return {"fps_mode": "passthrough", "enc_time_base": f"1:{config.rate_hz:g}", **PLANES}
 
 
-def _input(probe: MediaProbe, config: MediaConfig, **options: Any) -> Any:
+def open_input(probe: MediaProbe, config: MediaConfig, **options: Any) -> Any:
+    """Returns the file as an input of ffmpeg-python, under the placeholder `NAME`."""
     # The probed format and no other: a playlist named .mp4 must not make ffmpeg open addresses.
     return ffmpeg.input(
         NAME,
@@ -186,11 +149,11 @@ def _input(probe: MediaProbe, config: MediaConfig, **options: Any) -> Any:
     )
 
 
-def _chain(probe: MediaProbe, config: MediaConfig, size: str) -> str:
-    """Returns the video filters: deinterlace, at most one frame for each number on the clock, resize."""
+def video_filters(probe: MediaProbe, config: MediaConfig, *then: str) -> str:
+    """Returns the video filters: deinterlace, at most one frame for each number on the clock, `then`, tone map."""
     steps = ["bwdif=mode=send_frame:deint=interlaced"] if probe.interlaced else []
     near = _near("pts", config.max_gap_s * config.rate_hz)
-    steps += [f"settb=1/{config.rate_hz:g}", f"select='not(eq(pts,prev_selected_pts))*{near}'", size]
+    steps += [f"settb=1/{config.rate_hz:g}", f"select='not(eq(pts,prev_selected_pts))*{near}'", *then]
     if probe.transfer and can_tone_map():
         steps.append(TONE_MAP)
     return ",".join(steps)
@@ -216,7 +179,8 @@ def can_tone_map() -> bool:
     return {"zscale", "tonemap"} <= filters()
 
 
-def _arguments(output: Any, path: str | Path) -> list[str]:
+def arguments_of(output: Any, path: str | Path) -> list[str]:
+    """Returns ffmpeg's command line for outputs of `open_input`."""
     quiet = ("-nostdin", "-v", "error", "-y", "-filter_threads", "1")
     # With the protocol and an absolute path, no file name is taken for an option, an address or a pattern.
     name = f"file:{Path(path).absolute()}"

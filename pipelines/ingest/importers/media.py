@@ -21,7 +21,8 @@ from pipelines.extraction.faces.photos import face_in_photo, read_image
 from pipelines.extraction.speech.segments import cut_segments
 from pipelines.extraction.speech.vad import find_speech
 from pipelines.extraction.types import Clip, Extraction, FaceCrop, SpeechSegment
-from pipelines.extraction.video.decode import SAMPLE_RATE_HZ, ffmpeg_binary, full_resolution_frames
+from pipelines.extraction.video.decode import SAMPLE_RATE_HZ, ffmpeg_binary
+from pipelines.extraction.video.full_frames import full_resolution_frames
 from pipelines.extraction.video.probe import MediaError, probe_media
 from vclip.audio import read_audio, resample
 from vclip.errors import InputError

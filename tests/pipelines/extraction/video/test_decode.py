@@ -7,7 +7,8 @@ import pytest
 
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.audio_file import release_pages
-from pipelines.extraction.video.decode import Decoder, full_resolution_frames
+from pipelines.extraction.video.decode import Decoder
+from pipelines.extraction.video.full_frames import full_resolution_frames
 from pipelines.extraction.video.probe import MediaError, probe_media
 from tests.support.mapped_memory import resident_kb
 from tests.support.talking_portrait import write_video

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipelines.extraction.config import MediaConfig
-from pipelines.extraction.video.decode import can_tone_map, full_resolution_frames
+from pipelines.extraction.video.decode import can_tone_map
+from pipelines.extraction.video.full_frames import full_resolution_frames
 from tests.support.flash_and_beep import (
     EVENT_S,
     H264,
