@@ -1,11 +1,12 @@
-"""`vclip clusters`: who is who by looks and voice alone, set against the names that are given, and near-duplicates.
+"""`vclip clusters`: clips grouped into people by face and voice, compared with the identities, and near-duplicates.
 
-Two methods. `average` is the average-linkage clustering (`vclip.association.clustering`) by which `vclip train` finds
-pseudo-identities: face and voice together, with a bound that chance seldom passes. HDBSCAN (Campello et al. 2013;
-scikit-learn's) knows no bound, only density, and takes one kind of vector too. Where most people have one clip it
-makes people of strangers: on 850 real clips its pairs have a precision of .08 and a recall of 1.00, those of
-`average` .94 and .92. Where people have five clips each it does as well, and finds more of those whose clips differ
-much (docs/analysis.md).
+Two methods:
+- `average` is average-linkage clustering by face and voice together (`vclip.association.clustering`), up to a bound
+  that clips of two people seldom pass by chance. `vclip train` gets its pseudo-identities from it.
+- `hdbscan` (Campello et al. 2013; scikit-learn's) has no such bound, only density, and also takes faces or voices
+  alone. Where most people have one clip it joins strangers: on 850 real clips its pairs have a precision of .08 and
+  a recall of 1.00; those of `average` have .94 and .92. Where people have five clips each it does as well, and finds
+  more of those whose clips differ much (docs/analysis.md).
 """
 
 import csv
@@ -33,7 +34,7 @@ from vclip.files import whole_folder
 
 OF = ("both", "faces", "voices")
 METHODS = ("average", "hdbscan")
-OLD_NAMES = {"linkage": "average"}  # of methods, in scripts that users have
+FORMER_METHODS = {"linkage": "average"}  # former name -> name, for scripts that still give it
 MOST_HDBSCAN = 20_000  # clips: scikit-learn compares all with all
 SHOWN_CLUSTERS, SHOWN_FACES, SHOWN_DUPLICATES = 60, 8, 20  # on the page; faces of each cluster
 _COLUMNS = ("video_id", "start_s", "end_s", "identity", "gender", "nationality", "age")
@@ -41,11 +42,11 @@ _COLUMNS = ("video_id", "start_s", "end_s", "identity", "gender", "nationality",
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well clusters agree with the identities that clips name.
+    """How well clusters agree with the identities of the clips.
 
     Precision is the share of pairs in one cluster that are of one person, recall the share of pairs of one person
-    that are in one cluster; None where there is no such pair. B-cubed F1 (Bagga and Baldwin, 1998) weighs
-    clips alike.
+    that are in one cluster; None if there is no such pair. B-cubed F1 (Bagga and Baldwin, 1998) gives every clip the
+    same weight.
     """
 
     clips: int
@@ -58,7 +59,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class ClustersResult:
-    """What `vclip clusters` found, and of which clips."""
+    """Clusters and near-duplicates in numbers, and the clips that they are of."""
 
     out: str
     store: str
@@ -71,7 +72,7 @@ class ClustersResult:
     of_several_clips: int  # clusters
     largest: int  # clips in the largest cluster
     near_duplicates: int  # pairs
-    agreement_with_names: Agreement | None  # None where no clip names anybody
+    agreement_with_names: Agreement | None  # None if no clip has an identity
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,10 @@ class Duplicate:
 
 
 def near_duplicates(clip_ids: Sequence[str], faces: np.ndarray, voices: np.ndarray) -> list[Duplicate]:
-    """The pairs of clips whose faces, and whose voices, are near-identical; the most similar first.
+    """The pairs of clips whose faces and voices are both near-identical, the most similar first.
 
-    Near-identical means what `vclip.association.leaks` takes for one image or one recording. All clips are compared
-    with all, exactly: time grows with the square of their number.
+    Near-identical is what `vclip.association.leaks` takes for one image or one recording. Every clip is compared with
+    every other, so time grows with the square of their number.
 
     Args:
         clip_ids: of C clips.
@@ -97,7 +98,7 @@ def near_duplicates(clip_ids: Sequence[str], faces: np.ndarray, voices: np.ndarr
     """
     found, bound = [], near_bound(voices, voices)
     with step("looking for near-duplicates", len(clip_ids), "clips") as looking:
-        for row, other, face in near_identical(faces, faces):  # each row finds itself at least, unless it is zero
+        for row, other, face in near_identical(faces, faces):  # a row also matches itself, unless it is zero
             if row > looking.done:
                 looking.set(row)
             if row < other and (voice := float(voices[row] @ voices[other])) >= bound:
@@ -115,7 +116,7 @@ class ClusteredClips:
     duplicates: list[Duplicate]
 
     def names(self) -> np.ndarray:
-        """The identity of each clip, (C,) str; empty where it is unknown."""
+        """The identity of each clip, (C,) str; empty if unknown."""
         return self.clips["identity"].fill_null("").to_numpy().astype(str)
 
 
@@ -137,12 +138,12 @@ def clusters(
         method: average (of both only) or hdbscan.
         where: SQL filter over clips.
         duplicates: whether to look for clips that are near-identical in face and voice.
-        most_hdbscan: clips that HDBSCAN may compare; its time and memory grow with their square.
+        most_hdbscan: most clips for HDBSCAN, whose time and memory grow with their square.
 
     Raises:
         InputError, StoreError: no store, too few clips or too many, an unknown method, or `out` is not empty.
     """
-    method = OLD_NAMES.get(method, method)
+    method = FORMER_METHODS.get(method, method)
     _check(of, method)
     store = Store.open(store_uri)
     snapshot = store.snapshot()
@@ -151,7 +152,7 @@ def clusters(
         clips = clips_with(snapshot, tables, _COLUMNS, where)
         vectors = {table: directions(snapshot, table, None, clips) for table in tables}
         spaces = {"faces": store.face_space, "voices": store.voice_space}
-        with step(f"grouping by {method}", len(clips), "clips") as grouping:
+        with step(f"clustering ({method})", len(clips), "clips") as grouping:
             if method == "hdbscan" and len(clips) > most_hdbscan:
                 raise InputError(
                     f"--method hdbscan: found {len(clips):,} clips, expected at most {most_hdbscan:,}, because it "
@@ -161,7 +162,22 @@ def clusters(
             grouping.set(len(clips))
         copies = near_duplicates(clips["clip_id"].to_pylist(), **vectors) if duplicates else []
         clustered = ClusteredClips(clips, group, copies)
-        result = ClustersResult(str(out), store_uri, snapshot.version, of, method, where, **_figures(clustered))
+        size, names = np.bincount(group), clustered.names()
+        named = names != ""
+        result = ClustersResult(
+            out=str(out),
+            store=store_uri,
+            version=snapshot.version,
+            of=of,
+            method=method,
+            where=where,
+            clips=len(group),
+            clusters=len(size),
+            of_several_clips=int(np.sum(size > 1)),
+            largest=int(size.max(initial=0)),
+            near_duplicates=len(copies),
+            agreement_with_names=agreement(group[named], names[named]) if named.any() else None,
+        )
         _write(folder, clustered, result)
         (folder / "clusters.html").write_text(_page(snapshot, clustered, result), encoding="utf-8")
     return result
@@ -179,21 +195,17 @@ def _check(of: str, method: str) -> None:
 def _average(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
     video = np.unique(clips["video_id"].to_numpy().astype(str), return_inverse=True)[1]
     times = (clips[name].to_numpy() for name in ("start_s", "end_s"))
-    return cluster(
-        score_pairs(_pairs(clips, vectors), spaces["faces"], spaces["voices"]),
-        video,
-        None,
-        seen_at_once(video, *times),
-    )
+    scores = score_pairs(_pairs(clips, vectors), spaces["faces"], spaces["voices"])
+    return cluster(scores, video, None, seen_at_once(video, *times))
 
 
 def _hdbscan(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping[str, str], of: str) -> np.ndarray:
-    """The clusters of HDBSCAN over unit vectors; each clip that it calls noise is a cluster of one."""
+    """The clusters (C,) of HDBSCAN over unit vectors; each clip that it calls noise is a cluster of one."""
     from sklearn.cluster import HDBSCAN
 
     if of == "both":
-        like = score_pairs(_pairs(clips, vectors), spaces["faces"], spaces["voices"])
-        points = np.hstack([like.faces, like.voices])
+        scores = score_pairs(_pairs(clips, vectors), spaces["faces"], spaces["voices"])
+        points = np.hstack([scores.faces, scores.voices])
         points /= np.linalg.norm(points, axis=1, keepdims=True)
     else:
         points = vectors[of]
@@ -217,25 +229,11 @@ def _pairs(clips: pa.Table, vectors: Mapping[str, np.ndarray]) -> Pairs:
 
 
 def _largest_first(group: np.ndarray) -> np.ndarray:
-    """The clusters numbered by size, and those of one size by their first clip."""
+    """The clusters numbered by size, and clusters of one size by their first clip."""
     _, first, number, size = np.unique(group, return_index=True, return_inverse=True, return_counts=True)
     rank = np.empty(len(size), np.int64)
     rank[np.lexsort((first, -size))] = np.arange(len(size))
     return rank[number]
-
-
-def _figures(found: ClusteredClips) -> dict[str, Any]:
-    size = np.bincount(found.group)
-    names = found.names()
-    named = names != ""
-    return {
-        "clips": len(found.group),
-        "clusters": len(size),
-        "of_several_clips": int(np.sum(size > 1)),
-        "largest": int(size.max(initial=0)),
-        "near_duplicates": len(found.duplicates),
-        "agreement_with_names": agreement(found.group[named], names[named]) if named.any() else None,
-    }
 
 
 def agreement(group: np.ndarray, person: np.ndarray) -> Agreement:
