@@ -2,12 +2,12 @@
 
     README.md   data/train-00000-of-00003.parquet ...
 
-A medium is a struct of bytes and path, and the schema's metadata says which columns are pictures and sounds
-(datasets/features/image.py and audio.py); splits are told from the names of the files and in the head of README.md.
+An image or a recording is a struct of bytes and path, and the schema's metadata names these columns
+(datasets/features/image.py and audio.py). File names and the head of README.md name the splits.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from pipelines.analysis.clips import UNSPLIT, ClipMedia
 
-AT_A_TIME = 64  # clips to a row group, which a reader holds in memory
+ROW_GROUP = 64  # clips, which a reader holds in memory
 SAMPLE_RATE_HZ = 16_000  # of the store's audio
 
 _TEXTS = (
@@ -34,12 +34,12 @@ _VALUES = {
 }
 
 
-def write_datasets(folder: Path, clips: Iterator[ClipMedia], shard_bytes: int) -> dict[str, Any]:
-    """Writes the clips, and returns how many of each split, and the files.
+def write_datasets(folder: Path, clips: Iterable[ClipMedia], shard_bytes: int) -> dict[str, int]:
+    """Writes clips as Parquet shards and a README.md; the number of clips per split.
 
     Args:
-        folder: an empty one.
-        clips: each with a face and a voice; where none has a split, all are `train`.
+        folder: an empty folder.
+        clips: clips with media; if none has a split, all are `train`.
         shard_bytes: size at which a shard is full.
     """
     (folder / "data").mkdir()
@@ -59,12 +59,11 @@ def write_datasets(folder: Path, clips: Iterator[ClipMedia], shard_bytes: int) -
         for number, path in enumerate(split.paths):
             path.rename(path.with_name(f"{final}-{number:05}-of-{len(split.paths):05}.parquet"))
     (folder / "README.md").write_text(_readme(counts), encoding="utf-8")
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
-    return {"clips": counts, "files": files}
+    return counts
 
 
-def schema() -> pa.Schema:
-    """Returns the columns, with the metadata by which `datasets` knows what they are."""
+def _schema() -> pa.Schema:
+    """The columns, with the metadata by which `datasets` decodes them."""
     medium = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     named = {pa.string(): "string", pa.float64(): "float64", pa.int64(): "int64"}
     values = {name: {"dtype": named[kind], "_type": "Value"} for name, kind in _VALUES.items()}
@@ -91,11 +90,12 @@ def _row(item: ClipMedia) -> dict[str, Any]:
 
 
 class _Split:
-    """The shards of one split; one is open at a time, and AT_A_TIME clips are in memory."""
+    """The shards of one split; one is open at a time, and ROW_GROUP clips are in memory."""
 
     def __init__(self, folder: Path, name: str, shard_bytes: int):
-        self.clips, self.paths = 0, []
-        self._folder, self._name, self._full = folder, name, shard_bytes
+        self.clips = 0
+        self.paths: list[Path] = []
+        self._folder, self._name, self._shard_bytes = folder, name, shard_bytes
         self._rows: list[dict[str, Any]] = []
         self._file: parquet.ParquetWriter | None = None
         self._bytes = 0
@@ -104,9 +104,9 @@ class _Split:
         self._rows.append(_row(item))
         self._bytes += len(item.face["image"]) + len(item.voice["audio"])
         self.clips += 1
-        if self._bytes >= self._full:
+        if self._bytes >= self._shard_bytes:
             self.close()
-        elif len(self._rows) == AT_A_TIME:
+        elif len(self._rows) == ROW_GROUP:
             self._write()
 
     def close(self) -> None:
@@ -120,8 +120,8 @@ class _Split:
             return
         if self._file is None:
             self.paths.append(self._folder / f"{self._name}-{len(self.paths):05}.parquet")
-            self._file = parquet.ParquetWriter(self.paths[-1], schema(), compression="none")  # media are compressed
-        self._file.write_table(pa.Table.from_pylist(self._rows, schema=schema()))
+            self._file = parquet.ParquetWriter(self.paths[-1], _schema(), compression="none")  # media are compressed
+        self._file.write_table(pa.Table.from_pylist(self._rows, schema=_schema()))
         self._rows = []
 
 
@@ -131,7 +131,7 @@ def _readme(counts: dict[str, int]) -> str:
     return (
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n# Faces and voices of clips\n\n"
         f"{sum(counts.values()):,} clips, each with its best face crop (`face`, JPEG), its longest speech (`voice`, "
-        "FLAC at 16 kHz) and what is known of it; `null` is not known. `labels` is a JSON object.\n\n"
+        "FLAC at 16 kHz) and its labels; `null` is unknown. `labels` is a JSON object.\n\n"
         '```python\nfrom datasets import load_dataset\n\nclips = load_dataset("path/to/this/folder")\n```\n\n'
         "`vclip card` writes a full dataset card of the store that this was exported from.\n"
     )

@@ -1,4 +1,11 @@
-"""`vclip query`: rows of a store, for people or for scripts."""
+"""`vclip query`: rows of a store by table or by SQL, for people or for scripts.
+
+SQL runs in DuckDB, in batches, and reads only the columns and rows that a query needs.
+- A view shows what `Snapshot.query` returns: committed rows, with corrections, without media. `faces_media` and
+  `voices_media` include the media, as in `SELECT face_id, image FROM faces_media`.
+- DuckDB may reach no file, no network and no Python object, and its settings are locked: a query pasted from
+  anywhere can read the store and nothing else. It works in memory and spills to a temporary folder.
+"""
 
 import base64
 import csv
@@ -20,34 +27,34 @@ from stores.schema import MEDIA, TABLES, VIDEO_TABLES
 from vclip.errors import InputError
 
 BATCH_ROWS = 1 << 12
-MEMORY = "3GB"  # beyond that it spills
+MEMORY = "3GB"  # above which it spills to disk
 _READING = ("SELECT", "EXPLAIN", "MULTI")  # MULTI is PIVOT
 
 
 @contextmanager
-def answered(snapshot: Snapshot, sql: str, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatchReader]:
-    """Gives the rows that an SQL query finds, while the block lasts.
+def sql_rows(snapshot: Snapshot, sql: str, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatchReader]:
+    """Yields a reader of the rows of an SQL query; valid within the block.
 
     Args:
         snapshot: the state to read.
         sql: one query in DuckDB's dialect.
-        batch_rows: rows to a batch.
+        batch_rows: rows per batch.
 
     Raises:
-        InputError: not one query, or DuckDB does not understand it; with DuckDB's own words.
+        InputError: not one query, or an error of DuckDB's, with its message.
     """
-    with tempfile.TemporaryDirectory(prefix="vclip-sql-") as spill, connected(snapshot, spill) as connection:
+    with tempfile.TemporaryDirectory(prefix="vclip-sql-") as spill, open_duckdb(snapshot, spill) as connection:
         try:
             _check(connection, sql)
             reader = connection.sql(sql).to_arrow_reader(batch_rows)
-            yield pa.RecordBatchReader.from_batches(reader.schema, _explained(reader))
+            yield pa.RecordBatchReader.from_batches(reader.schema, _with_plain_errors(reader))
         except duckdb.Error as error:
-            raise InputError(f"query: {_told(error)}") from None
+            raise InputError(f"query: {_message(error)}") from None
 
 
 @contextmanager
-def connected(snapshot: Snapshot, spill: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Gives a DuckDB that sees the store's tables and no more; `spill` is a folder for what memory cannot hold."""
+def open_duckdb(snapshot: Snapshot, spill: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yields a DuckDB connection that sees only the store's tables; it spills to the folder `spill`."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "enable_external_access": "false",
         "python_enable_replacements": "false",
@@ -57,12 +64,12 @@ def connected(snapshot: Snapshot, spill: str) -> Iterator[duckdb.DuckDBPyConnect
     with duckdb.connect(config=settings) as connection:
         connection.execute("CREATE SCHEMA uncommitted; SET TimeZone = 'UTC'")
         for table in TABLES:
-            _show_types(connection, snapshot, table)
+            _create_views(connection, snapshot, table)
         connection.execute("SET lock_configuration = true")
         yield connection
 
 
-def _show_types(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: str) -> None:
+def _create_views(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table: str) -> None:
     rows = connection.from_arrow(snapshot.dataset(table))
     if table in VIDEO_TABLES and (outside := snapshot.uncommitted(table)):
         pairs = [(run, video) for run, videos in outside.items() for video in videos]
@@ -79,7 +86,7 @@ def _show_types(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, table
 def _as_corrected(
     connection: duckdb.DuckDBPyConnection, edits: Corrections, table: str, rows: duckdb.DuckDBPyRelation
 ) -> duckdb.DuckDBPyRelation:
-    """Takes out the rows that do not stand as they are stored, and for clips puts the corrected ones in."""
+    """The rows without those that corrections hide, and clips as corrected."""
     if table != "clips":
         return rows.filter(f"NOT ({edits.hides})") if edits.hides else rows
     rows = rows.filter(f"NOT ({edits.touches})") if edits.touches else rows
@@ -95,21 +102,21 @@ def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise InputError(f"query: found {kind}, expected SELECT; a query reads the store and changes nothing")
 
 
-def _explained(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yields the batches; what fails on the way reaches arrow as an OSError, and is the query's fault."""
+def _with_plain_errors(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yields the batches; an error of the query, which Arrow raises as an OSError, becomes an InputError."""
     try:
         yield from reader
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"query: {_told(error)}") from None
+        raise InputError(f"query: {_message(error)}") from None
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     text = " ".join(str(error).partition("\n\nLINE ")[0].split())
     found = text.partition("Table with name ")[2].split(" does not exist")[0]
     if found:
         return f"unknown table '{found}'; {nearest(found, (*TABLES, *(f'{name}_media' for name in MEDIA)))}"
     if "file system operations are disabled" in text:
-        return "a query may read no files; only the store's tables"
+        return "a query may read no files, only the tables of the store"
     return text
 
 
@@ -123,16 +130,16 @@ def query(
     at: str | Mapping[str, int] | None = None,
     raw: bool = False,
 ) -> pa.RecordBatchReader:
-    """Returns a reader of the matching rows of one table: their schema, and batches of BATCH_ROWS rows.
+    """A reader of the matching rows of one table, in batches of BATCH_ROWS rows.
 
     Args:
         store_uri: the store.
         table, columns, where, order, limit: as in `Store.query`.
         at: a tag or version of the store, as in `Store.snapshot`; the newest if None.
-        raw: read rows as ingested, without corrections by hand.
+        raw: read rows as ingested, without manual corrections.
 
     Raises:
-        StoreError: an unknown table or column, or a filter that is not SQL.
+        StoreError: an unknown table or column, or an invalid filter.
     """
     rows = Store.open(store_uri).snapshot(at, raw).query(table, columns, where, limit, order)
     return rows.to_reader(BATCH_ROWS)
@@ -142,20 +149,20 @@ def query(
 def query_sql(
     store_uri: str, sql: str, at: str | Mapping[str, int] | None = None, raw: bool = False
 ) -> Iterator[pa.RecordBatchReader]:
-    """Yields a reader of the rows of an SQL query, as `answered` does; `store_uri`, `at` and `raw` as in `query`."""
-    with answered(Store.open(store_uri).snapshot(at, raw), sql) as reader:
+    """Yields a reader of the rows of an SQL query, as `sql_rows` does; `store_uri`, `at` and `raw` as in `query`."""
+    with sql_rows(Store.open(store_uri).snapshot(at, raw), sql) as reader:
         yield reader
 
 
 def plain_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
-    """Yields rows as JSON takes them; bytes as base64, times in ISO 8601."""
+    """Yields rows that JSON can hold: bytes as base64, times in ISO 8601."""
     for batch in batches:
         for row in batch.to_pylist():
             yield {name: _plain(value) for name, value in row.items()}
 
 
 def write_csv(file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes rows with a head line; lists and structures as JSON, bytes as base64."""
+    """Writes rows below a header; lists and structures as JSON, bytes as base64."""
     writer = csv.DictWriter(file, columns)
     writer.writeheader()
     writer.writerows({k: json.dumps(v) if isinstance(v, list | dict) else v for k, v in r.items()} for r in rows)
@@ -166,7 +173,7 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, datetime | date | time):
         return value.isoformat()
-    if isinstance(value, Decimal):  # of DuckDB's sums of whole numbers
+    if isinstance(value, Decimal):  # DuckDB's sums of integers
         return int(value) if value == int(value) else float(value)
     if isinstance(value, timedelta):
         return value.total_seconds()

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipelines.analysis.query import connected
+from pipelines.analysis.query import open_duckdb
 from pipelines.extraction.types import outcome_in_words
 from pipelines.html.page import render
 from pipelines.html.plots import chart_histogram
@@ -29,7 +29,7 @@ class VideoStatistics:
     duration_s: float
     of_unknown_duration: int
     states: dict[str, int]  # done, empty, failed -> videos
-    reasons: dict[str, dict[str, int]]  # state -> reason -> videos; figures in reasons are left out
+    reasons: dict[str, dict[str, int]]  # state -> reason without its figures -> videos
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ class ClipStatistics:
 
 @dataclass(frozen=True)
 class PeopleStatistics:
-    """The people that clips name, by their identity."""
+    """The people of a store, by the identities of clips."""
 
     count: int
-    clips: int  # that name somebody
+    clips: int  # with an identity
     clips_median: float | None  # per person
     clips_most: int | None
     seconds_median: float | None  # of clips, per person
     in_several_videos: int
-    clips_of_unknown: int  # that name nobody
-    people_by_clips: dict[str, int]  # number of clips -> people with so many
-    largest: dict[str, int]  # identity -> clips, the most first
+    clips_of_unknown: int  # without an identity
+    people_by_clips: dict[str, int]  # number of clips -> people with that many
+    largest: dict[str, int]  # identity -> clips, the largest first
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class LabelStatistics:
 
     known: int
     unknown: int
-    different: int  # values
+    different: int  # number of values
     values: dict[str, int]  # the most frequent values -> clips
 
 
@@ -77,7 +77,7 @@ class SplitStatistics:
 
 @dataclass(frozen=True)
 class DuplicateStatistics:
-    """Videos that were seen under several names and are stored once."""
+    """Videos that were found under several names and are stored once."""
 
     videos_with_several_names: int
     names_too_many: int
@@ -108,22 +108,22 @@ class StoreStatistics:
     clips: ClipStatistics
     people: PeopleStatistics
     labels: dict[str, LabelStatistics]
-    splits: dict[str, SplitStatistics]  # "" where a clip has none
+    splits: dict[str, SplitStatistics]  # "" for clips without one
     duplicates: DuplicateStatistics
     rows: dict[str, int]  # of the other tables
-    identical_vectors: dict[str, int]  # "table: space" -> rows whose vector another row has, bit for bit
+    identical_vectors: dict[str, int]  # "table: space" -> rows with exactly the vector of another row
     measures: dict[str, MeasureStatistics]  # name with unit -> distribution
 
     @property
     def drops(self) -> list[tuple[int, str]]:
-        """How many candidates were dropped for each reason, in words; the most frequent first."""
+        """The number of dropped candidates and the reason in words; the most frequent first."""
         drops = {name.removeprefix("drop:"): n for name, n in self.funnel.items() if name.startswith("drop:")}
         return [
             (count, outcome_in_words(reason)) for reason, count in sorted(drops.items(), key=lambda item: -item[1])
         ]
 
 
-MOST_VALUES = 20  # of a label, and of reasons, that are counted apart
+MOST_VALUES = 20  # of a label, and reasons, that are counted separately
 _MEASURES = {
     "clip length, s": ("clips", "end_s - start_s", evenly(0, 30, 60)),
     "speaking score": ("clips", "speaking_score", evenly(0, 1, 25)),
@@ -170,8 +170,8 @@ def page(statistics: StoreStatistics) -> str:
 
 
 def counted(snapshot: Snapshot, store_uri: str) -> StoreStatistics:
-    """The statistics of one state of a store, read in batches: a million rows take no more memory than a thousand."""
-    with tempfile.TemporaryDirectory(prefix="vclip-sql-") as spill, connected(snapshot, spill) as db:
+    """The statistics of one state of a store, read in batches: memory does not grow with the number of rows."""
+    with tempfile.TemporaryDirectory(prefix="vclip-sql-") as spill, open_duckdb(snapshot, spill) as db:
         parts = {
             "videos": _videos, "funnel": _funnel, "clips": _clips, "people": _people, "labels": _labels,
             "splits": _splits, "duplicates": _duplicates, "rows": _rows,
@@ -251,7 +251,7 @@ def _people(db: duckdb.DuckDBPyConnection) -> PeopleStatistics:
 
 
 def _labels(db: duckdb.DuckDBPyConnection) -> dict[str, LabelStatistics]:
-    """Label -> how many clips have it, how many do not, and its most frequent values."""
+    """Label -> its statistics."""
     found = {}
     for name in LABELS:
         has = f"coalesce({name}, '') <> ''"
@@ -280,7 +280,7 @@ def _duplicates(db: duckdb.DuckDBPyConnection) -> DuplicateStatistics:
 
 
 def _identical(db: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> dict[str, int]:
-    """Table and space -> rows that have the vector of another, bit for bit: one image or recording, stored twice."""
+    """`table: space` -> rows with exactly the vector of another row: one image or recording, stored twice."""
     found = {}
     for embedded in EMBEDDED:
         for space in spaces_of(snapshot.schema(embedded)):

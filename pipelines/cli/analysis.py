@@ -1,6 +1,6 @@
 """Commands that analyse a store: export, stats, clusters, outliers, map, card."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,7 +47,7 @@ def export(
     from pipelines.analysis.export import export
 
     result = export(store, out, format, table, names_of(select), where, sql, media, shard_mb)
-    shown = result if as_json else {**result, "files": len(result["files"]), "version": None}
+    shown = result.to_json() if as_json else result.to_json() | {"files": len(result.files), "version": None}
     print_result(shown, as_json, f"export {out}")
 
 
@@ -180,7 +180,9 @@ def draw_map(
     """
     from pipelines.analysis.maps import draw_map
 
-    print_result(draw_map(store, out, of, method, colour, where), as_json, "map")
+    result = draw_map(store, out, of, method, colour, where)
+    shown = asdict(result) if as_json else asdict(result) | {"axes": "\n".join(result.axes)}
+    print_result(shown, as_json, "map")
 
 
 @app.command()

@@ -41,7 +41,7 @@ def test_rows_come_back_from_every_format(world, tmp_path):
     expected = sorted(world.query("clips").to_pylist(), key=lambda row: row["clip_id"])
     for format in ("parquet", "json", "csv"):
         result = export.export(world.uri, tmp_path / format, format)
-        assert result["rows"] == len(expected)
+        assert result.rows == len(expected)
     rows = parquet.read_table(tmp_path / "parquet" / "clips.parquet").to_pylist()
     assert sorted(rows, key=lambda row: row["clip_id"]) == expected
     rows = [json.loads(line) for line in (tmp_path / "json" / "clips.jsonl").read_text().splitlines()]
@@ -63,10 +63,10 @@ def test_a_query_and_media_can_be_exported(world, tmp_path):
 
 def test_webdataset_shards_hold_each_clip_once_with_its_best_media(world, tmp_path):
     result = export.export(world.uri, tmp_path / "shards", "webdataset", shard_mb=0.02)
-    assert result["clips"] == {"test": 24, "train": 24}
-    samples, files = {}, [name for name in result["files"] if name.startswith("train")]
+    assert result.clips == {"test": 24, "train": 24}
+    samples, files = {}, [name for name in result.files if name.startswith("train")]
     assert len(files) > 1
-    for name in result["files"]:
+    for name in result.files:
         with tarfile.open(tmp_path / "shards" / name) as tar:
             members = tar.getmembers()
             keys = [member.name.partition(".")[0] for member in members]
@@ -104,7 +104,7 @@ def test_the_layout_of_datasets(world, tmp_path):
             assert (features["face"]["_type"], features["voice"]["_type"]) == ("Image", "Audio")
             found |= {row["clip_id"]: row | {"split": entry["split"]} for row in table.to_pylist()}
     assert found.keys() == expected.keys()
-    assert result["clips"] == {"test": 24, "train": 24}
+    assert result.clips == {"test": 24, "train": 24}
     for key, (clip, face, voice) in expected.items():
         row = found[key]
         assert row["face"] == {"bytes": face["image"], "path": f"{face['face_id']}.jpg"}
@@ -133,8 +133,8 @@ def test_clips_without_any_split_are_train(new_uri, tmp_path):
     store, rows = Store.create(new_uri(), FACES, VOICES), video(1)
     store.commit([replace(rows, clips=[{**clip, "split": None} for clip in rows.clips])])
     result = export.export(store.uri, tmp_path / "hf", "datasets")
-    assert result["clips"] == {"train": 2}
-    assert result["files"] == ["data/train-00000-of-00001.parquet"]
+    assert result.clips == {"train": 2}
+    assert result.files == ["data/train-00000-of-00001.parquet"]
 
 
 def test_a_split_cannot_leave_the_folder():

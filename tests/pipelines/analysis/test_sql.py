@@ -2,13 +2,13 @@
 
 import pytest
 
-from pipelines.analysis.query import answered
+from pipelines.analysis.query import sql_rows
 from stores.schema import TABLES
 from vclip.errors import InputError
 
 
 def ask(store, sql):
-    with answered(store.snapshot(), sql, batch_rows=7) as reader:
+    with sql_rows(store.snapshot(), sql, batch_rows=7) as reader:
         return reader.read_all().to_pylist()
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipelines.analysis.query import answered
+from pipelines.analysis.query import sql_rows
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def test_labels_and_people(untouched):
     assert ["x", 1] in page.get("/api/values/gender")
     assert page.edit(action="merge", subject=one["identity"], value=two["identity"]).status == 200
     assert len(page.get(f"/api/clips/{two['clip_id']}")["same_person"]) == 1
-    with answered(page.store.snapshot(), "SELECT clip_id FROM clips WHERE gender = 'x'") as rows:
+    with sql_rows(page.store.snapshot(), "SELECT clip_id FROM clips WHERE gender = 'x'") as rows:
         assert rows.read_all()["clip_id"].to_pylist() == [one["clip_id"]]
 
 
