@@ -3,6 +3,7 @@
 import ast
 import functools
 import graphlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -155,6 +156,12 @@ def test_pipelines_is_a_folder_for_each_job_and_a_handful_of_files():
     assert {path.name for path in (ROOT / "pipelines").iterdir() if path.is_dir()} - {"__pycache__", "presets"} <= (
         set().union(*FLOORS)
     )
+
+
+def test_what_the_page_of_the_architecture_names_exists():
+    named = re.findall(r"`([\w/]+/|[\w/]+\.py)`", (ROOT / "docs" / "architecture.md").read_text())
+    assert len(named) > 30
+    assert not [name for name in named if not any((ROOT / base / name).exists() for base in ("", "pipelines"))]
 
 
 def test_nothing_in_the_house_imports_its_tests():
