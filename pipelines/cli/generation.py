@@ -178,8 +178,8 @@ def generate(
     if as_json:
         print_json({"files": result})
     else:
-        for row in result:
-            print_line(f"{row['wav']}  score {row['score']:.3f}  {row['seconds']:.1f} s")
+        for file in result:
+            print_line(f"{file.wav}  score {file.score:.3f}  {file.seconds:.1f} s")
 
 
 @app.command("evaluate-generation")
@@ -267,13 +267,15 @@ def verify(
 def _print_evaluation(result: "GenerationEvaluation") -> None:
     measures = {"f2v": 3, "v2v": 3, "log_likelihood": 0, "alike": 3, "quality": 2}
     head = ("", "f2v", "v2v", "log-likelihood", "alike", "quality")
+    shown = result.to_json()
     rows = [
-        (row["system"], *(interval(row[name], digits) for name, digits in measures.items())) for row in result.systems
+        (row["system"], *(interval(row[name], digits) for name, digits in measures.items()))
+        for row in shown["systems"]
     ]
     print_table(f"{result.people} people, {result.voices} voices each", head, rows)
     differences = [
         (name, *(interval(difference[measure], measures[measure], "+") for measure in ("f2v", "log_likelihood")))
-        for name, difference in result.differences.items()
+        for name, difference in shown["differences"].items()
     ]
     print_table("", ("difference, the same people", "f2v", "log-likelihood"), differences)
     print_line(f"below each figure: its 95 % interval, from {result.draws} draws of people")

@@ -61,7 +61,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Summary:
+class BatchSummary:
     """The result of a batch."""
 
     out: str
@@ -91,7 +91,7 @@ def generate_batch(
     evaluator_folder: Path | None = None,
     store_uri: str | None = None,
     open_tts: OpenTTS = vclip.tts.open_tts,
-) -> Summary:
+) -> BatchSummary:
     """Speaks every row of a manifest; writes WAV files, their sidecars and `results.jsonl` to `out`.
 
     Args:
@@ -143,7 +143,7 @@ def generate_batch(
 
         states, reasons = _write_results(rows, outcomes, files)
         spoken_s = [outcome.seconds for outcome in outcomes.values() if isinstance(outcome, Spoken)]
-        summary = Summary(
+        summary = BatchSummary(
             out=out,
             results=output.address(RESULTS),
             rows=len(jobs),

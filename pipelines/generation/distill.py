@@ -10,7 +10,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from vclip.encoders import VOICE_ENCODERS, open_voice_encoder
 from vclip.errors import InputError
 from vclip.files import whole_file
 from vclip.speakers.generator import SpeakerGenerator
-from vclip.speakers.signature import KIND, SignatureConfig, fit_signature
+from vclip.speakers.signature import KIND, SignatureConfig, SignatureMetrics, fit_signature
 from vclip.tts import TTS
 from vclip.tts.base import PredictsVoices
 
@@ -57,27 +56,7 @@ SENTENCES = (
 OpenTTS = Callable[[str], TTS]
 
 
-@dataclass(frozen=True)
-class Distilled:
-    """The metrics of a signature, measured on speakers that were held out (see `fit_signature`)."""
-
-    speakers: int  # whose voices were measured
-    held_out_speakers: int
-    cosine_held_out: float  # of the predicted and the measured voice
-    cosine_mean_voice: float  # of the mean voice and the measured one
-    best_epoch: int
-    predicted_speakers: int  # whose voices the TTS predicted
-    cosine_identity: float | None = (
-        None  # of the speaker vector itself and the measured voice, where spaces are equal
-    )
-    gap_closed: float | None = None  # between `cosine_identity` and 1, by the signature
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the metrics that were measured, as metrics.json holds them."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-
-def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip.tts.open_tts) -> Distilled:
+def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip.tts.open_tts) -> SignatureMetrics:
     """Measures the voices of many speaker vectors, fits the signature to them and writes it to `out`/signature.
 
     Args:
@@ -122,8 +101,8 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
         )  # fmt: skip
     encoders = {encoder.space: VOICE_ENCODERS.record(config.encoders.voice)}
     made_by = {"encoders": encoders, "config": config.model_dump(), "speakers": str(speakers)}
-    signature.save(out / "signature", metrics, made_by)
-    return Distilled(**metrics)
+    signature.save(out / "signature", metrics.to_json(), made_by)
+    return metrics
 
 
 def predicted_voices(

@@ -30,7 +30,7 @@ from vclip.encoders import open_voice_encoder, spec_of_space
 from vclip.errors import InputError
 from vclip.speakers.baselines import DIRECT, DRAWN, REFERENCES, SYSTEMS, SpeakerChoice, choose_speakers
 from vclip.speakers.generator import SpeakerGenerator
-from vclip.speakers.metrics import SpeechMetrics
+from vclip.speakers.metrics import SpeechFigures, SpeechMetrics
 from vclip.speakers.signature import TTSSignature
 from vclip.speakers.voice_search import face_directions
 from vclip.tts import TTS, open_tts
@@ -42,16 +42,32 @@ RIVALS = (("naive", DRAWN), ("informed", "naive"), ("guided", "informed"), ("inf
 
 
 @dataclass(frozen=True)
+class SystemFigures:
+    """The figures of one system or reference."""
+
+    system: str
+    reference: bool  # whether it is a reference and no system
+    figures: SpeechFigures
+
+    def to_json(self) -> dict[str, Any]:
+        return {"system": self.system, "reference": self.reference, **asdict(self.figures)}
+
+
+@dataclass(frozen=True)
 class GenerationEvaluation:
-    """The measures of all systems, each with its 95 % interval; generation.json holds the same."""
+    """The figures of all systems and references, each with its 95 % interval."""
 
     people: int
     voices: int  # of each system for each person
     draws: int  # of people, for the intervals
-    systems: list[dict[str, Any]]  # system, reference, and each measure's value, low and high
-    differences: dict[str, dict[str, Any]]  # "a - b" -> each measure's value, low and high
-    made_by: dict[str, Any]  # store, models and settings
-    warning: str | None = None  # where it is unknown whom the given models were trained on
+    systems: tuple[SystemFigures, ...]
+    differences: Mapping[str, SpeechFigures]  # "a - b" -> the figures of the differences, person by person
+    made_by: Mapping[str, Any]  # store, models and settings
+    warning: str | None = None  # where a given model does not record its training people
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the evaluation as generation.json holds it."""
+        return asdict(self) | {"systems": [system.to_json() for system in self.systems]}
 
 
 @dataclass(frozen=True)
@@ -120,10 +136,9 @@ def evaluate_generation(
         people=judged,
         voices=voices,
         draws=DRAWS,
-        systems=[
-            {"system": name, "reference": name not in SYSTEMS, **measures.figures(times)}
-            for name, measures in measured.items()
-        ],
+        systems=tuple(
+            SystemFigures(name, name not in SYSTEMS, metrics.figures(times)) for name, metrics in measured.items()
+        ),
         differences={
             f"{a} - {b}": measured[a].minus(measured[b]).figures(times)
             for a, b in RIVALS
@@ -236,6 +251,6 @@ def _write(out: Path, result: GenerationEvaluation) -> None:
     from pipelines.html.plots import plot_systems
 
     out.mkdir(parents=True, exist_ok=True)
-    (out / "generation.json").write_text(json.dumps(asdict(result), indent=2, allow_nan=False) + "\n")
+    (out / "generation.json").write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
     labels = {"f2v": "f2v", "v2v": "v2v", "log_likelihood": "log-likelihood"}
-    plot_systems(out / "generation.png", result.systems, labels)
+    plot_systems(out / "generation.png", [system.to_json() for system in result.systems], labels)

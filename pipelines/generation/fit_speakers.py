@@ -1,7 +1,6 @@
 """`vclip fit-speakers`: fits the speaker generator to the known speakers of speech files, a store or a TTS."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from vclip.encoders import VOICE_ENCODERS, open_voice_encoder
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, bank_of_utterances
 from vclip.speakers.generator import KIND as GENERATOR
-from vclip.speakers.generator import fit_generator
+from vclip.speakers.generator import GeneratorMetrics, fit_generator
 from vclip.tts import open_tts
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
@@ -32,7 +31,7 @@ def fit_speakers(
     record: str | None = None,
     face_space: str | None = None,
     voice_space: str | None = None,
-) -> dict[str, Any]:
+) -> GeneratorMetrics:
     """Fits the speaker generator to known speakers and writes it to `out`/generator.
 
     Exactly one of `speech`, `store_uri` and `tts` names the known speakers.
@@ -73,7 +72,7 @@ def fit_speakers(
         bank, encoders = open_tts(tts or "").known_speakers(TTS_SPEAKERS), {}
     generator, metrics = fit_generator(bank, config.speakers)
     made_by = {"encoders": encoders, "config": config.model_dump(), "speakers": str(given[0])}
-    generator.save(Path(out) / "generator", metrics, made_by)
+    generator.save(Path(out) / "generator", metrics.to_json(), made_by)
     if recording and tts:
         record_speakers(recording, tts, bank)
     return metrics

@@ -6,7 +6,8 @@ Instead of one photo: several of one person, or a prompt. Many faces and texts: 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,20 @@ from vclip.errors import InputError
 from vclip.marking.provenance import write_speech
 
 
+@dataclass(frozen=True)
+class GeneratedFile:
+    """A WAV file that `generate` wrote, and its provenance record."""
+
+    wav: Path
+    score: float  # of the voice with the face
+    seconds: float
+    provenance: Mapping[str, Any]  # as the WAV file carries it
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the provenance record, with the name of the file as `wav`."""
+        return {**self.provenance, "wav": str(self.wav)}
+
+
 def generate(
     faces: Sequence[Path],
     texts: Sequence[str],
@@ -45,8 +60,8 @@ def generate(
     store_uri: str | None = None,
     same_person: bool = False,
     prompts: Sequence[str] = (),
-) -> list[dict[str, Any]]:
-    """Writes a WAV file and its sidecar for each person, voice and text; returns the sidecars with the files' names.
+) -> list[GeneratedFile]:
+    """Writes a WAV file and its sidecar for each person, voice and text, and returns the files in this order.
 
     Everything is read and checked before the first file is written.
 
@@ -89,12 +104,12 @@ def generate(
             for rank, voice in enumerate(voices, start=1):
                 for text in texts:
                     utterance = Utterance(target, voice, rank, text)
-                    speech, _, record = session.synthesizer.speak(utterance)
+                    speech, spoken, record = session.synthesizer.speak(utterance)
                     # Each text and voice has its own name, so a later run does not put other speech in its place.
                     path = out / f"{stem}_voice{rank}_{utterance.generation_id[:8]}.wav"
                     write_speech(path, speech, record)
                     recorder.add(record, str(path))
-                    written.append(record | {"wav": str(path)})
+                    written.append(GeneratedFile(path, voice.score, spoken.seconds, record))
                     progress.advance()
     return written
 

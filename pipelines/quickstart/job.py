@@ -29,7 +29,7 @@ from pipelines.quickstart.sample import make_sample
 from pipelines.wording import count
 from stores import Store
 from vclip.errors import InputError
-from vclip.speakers.generator import MIN_SPEAKERS
+from vclip.speakers.generator import MIN_SPEAKERS, GeneratorMetrics
 from vclip.speakers.signature import SignatureConfig
 
 TEXTS = ("Hello, nice to meet you. This is how I imagine your voice.",)
@@ -104,8 +104,8 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
 
     with _step("fit-speakers", steps) as report:
         generator = _fit_speakers(speakers, store, trained.people, config)
-        components = count(generator["mixture_components"], "mixture component")
-        report(f"{count(generator['speakers'], 'known speaker')}, {components}")
+        components = count(generator.mixture_components, "mixture component")
+        report(f"{count(generator.speakers, 'known speaker')}, {components}")
 
     with _step("distill", steps) as report:
         signature = distill(speakers, speakers, config)
@@ -115,10 +115,11 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
 
     with _step("generate", steps) as report:
         speech = generate([face], TEXTS, model, speakers, out / "speech", config, VOICES)
-        scores = ", ".join(f"{row['score']:.2f}" for row in speech)
+        scores = ", ".join(f"{file.score:.2f}" for file in speech)
         report(f"{count(len(speech), 'file')}, scores {scores}")
 
-    page = write_page(out, store, face, summary, evaluation, speech, steps, synthetic)
+    sidecars = [file.to_json() for file in speech]
+    page = write_page(out, store, face, summary, evaluation, sidecars, steps, synthetic)
     return QuickstartResult(tuple(steps), page, synthetic)
 
 
@@ -200,7 +201,7 @@ def _make_sample(folder: Path) -> tuple[Path, Path]:
         return make_sample(folder, SAMPLE_PEOPLE, on_video=show)
 
 
-def _fit_speakers(folder: Path, store: str, people: int, config: Config) -> dict[str, Any]:
+def _fit_speakers(folder: Path, store: str, people: int, config: Config) -> GeneratorMetrics:
     if people >= MIN_SPEAKERS:
         return fit_speakers(folder, config, store_uri=store)
     say(

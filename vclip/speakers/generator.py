@@ -4,10 +4,11 @@
 
 B holds the principal components that keep 99 % of the variance. `statistics` measures what papers on speaker
 generation report of drawn speakers: whether they are new, diverse and typical (Stanton et al., Speaker generation,
-2022, section 4). It draws as many speakers as are known, because the nearest of more speakers is nearer.
+2022, section 4).
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,51 @@ class GeneratorConfig(Settings):
     max_components: int = Field(default=100, ge=1, description="mixture components, at most")
     speakers_per_component: int = Field(default=20, ge=1, description="fewer components where speakers are few")
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class DrawStatistics:
+    """Drawn speakers, as many as are known, compared with the known ones.
+
+    "Nearest" leaves out the speaker itself. Equal numbers of both are compared, because with more speakers the
+    nearest one is nearer.
+    """
+
+    log_likelihood_generated: float
+    nearest_known_cosine_generated: float  # mean cosine of a drawn speaker with the nearest known one
+    nearest_known_cosine_known: float  # the same of a known speaker
+    nearest_generated_cosine: float  # mean cosine of a drawn speaker with the nearest other drawn one
+    # The share of drawn speakers that are nearer to a known one than 99 % of the known ones are to another; 0.01 if
+    # nothing is copied.
+    copies: float
+    alike_generated: float  # mean cosine between two drawn speakers; equal means are equal diversity
+    alike_known: float  # the same between two known speakers
+    # The share of speakers drawn for a gender whose nearest known speaker has that gender, mean over the genders;
+    # None unless the bank has two genders.
+    gender_kept: float | None = None
+    gender_kept_known: float | None = None  # the same share of the known speakers, the most that can be expected
+
+
+@dataclass(frozen=True)
+class GeneratorMetrics:
+    """How well a generator fits its known speakers, and what it draws."""
+
+    speakers: int  # known ones
+    principal_components: int
+    mixture_components: int
+    mixture_rule: str  # how the number of mixture components was chosen
+    bic: float  # Bayesian information criterion; lower is better
+    bic_one_component: float
+    log_likelihood_known: float  # mean over the known speakers
+    log_likelihood_held_out: float  # mean over known speakers, five-fold
+    log_likelihood_held_out_one_component: float
+    drawn: DrawStatistics
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the metrics as metrics.json holds them, in one level and without those that were not measured."""
+        values = asdict(self)
+        values |= values.pop("drawn")
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class SpeakerGenerator:
@@ -133,7 +179,7 @@ class SpeakerGenerator:
         )  # (n, C)
         return np.log(self.weights) - 0.5 * (log_norm + square)
 
-    def save(self, folder: str | Path, metrics: dict[str, Any], made_by: dict[str, Any] | None = None) -> Path:
+    def save(self, folder: str | Path, metrics: Mapping[str, Any], made_by: Mapping[str, Any] | None = None) -> Path:
         """Writes the checkpoint folder and returns its path; `made_by` records the configuration and the data."""
         tensors = {
             "bank": self.bank.vectors,
@@ -169,8 +215,8 @@ class SpeakerGenerator:
 
 def fit_generator(
     bank: SpeakerBank, config: GeneratorConfig | None = None
-) -> tuple[SpeakerGenerator, dict[str, Any]]:
-    """Returns the generator fitted to a bank, and its metrics: the fit's likelihoods and `statistics`, JSON-ready.
+) -> tuple[SpeakerGenerator, GeneratorMetrics]:
+    """Returns the generator fitted to a bank, and its metrics.
 
     Args:
         bank: MIN_SPEAKERS known speakers or more.
@@ -195,19 +241,19 @@ def fit_generator(
         raise InputError(f"speaker bank: found {len(bank)} speakers, expected at least {MIN_SPEAKERS}")
     components = max(1, min(config.max_components, len(bank) // config.speakers_per_component))
     generator = fit_mixture(bank, config, components)
-    metrics = {
-        "speakers": len(bank),
-        "principal_components": len(generator.components),
-        "mixture_components": components,
-        "mixture_rule": f"{len(bank)} speakers, one component per {config.speakers_per_component} of them, "
+    metrics = GeneratorMetrics(
+        speakers=len(bank),
+        principal_components=len(generator.components),
+        mixture_components=components,
+        mixture_rule=f"{len(bank)} speakers, one component per {config.speakers_per_component} of them, "
         f"1 to {config.max_components}",
-        "bic": bic(generator),
-        "bic_one_component": bic(fit_mixture(bank, config, 1)),
-        "log_likelihood_known": float(generator.log_likelihood(bank.vectors).mean()),
-        "log_likelihood_held_out": float(held_out_log_likelihood(bank, components, config).mean()),
-        "log_likelihood_held_out_one_component": float(held_out_log_likelihood(bank, 1, config).mean()),
-        **statistics(generator, config.seed),
-    }
+        bic=bic(generator),
+        bic_one_component=bic(fit_mixture(bank, config, 1)),
+        log_likelihood_known=float(generator.log_likelihood(bank.vectors).mean()),
+        log_likelihood_held_out=float(held_out_log_likelihood(bank, components, config).mean()),
+        log_likelihood_held_out_one_component=float(held_out_log_likelihood(bank, 1, config).mean()),
+        drawn=statistics(generator, config.seed),
+    )
     return generator, metrics
 
 
@@ -252,17 +298,8 @@ def fit_mixture(
     return SpeakerGenerator(bank, basis, {k: v.astype(np.float64) for k, v in arrays.items()})
 
 
-def statistics(generator: SpeakerGenerator, seed: int = 0) -> dict[str, Any]:
-    """Returns statistics of speakers drawn from a generator beside those of its known speakers, JSON-ready.
-
-    nearest_known_cosine_*: mean cosine of a drawn, or a known, speaker with the nearest (other) known one.
-    nearest_generated_cosine: mean cosine of a drawn speaker with the nearest other drawn one.
-    copies: the share of drawn speakers that are nearer to a known one than all but 1 % of known ones are to another;
-        0.01 if nothing is copied.
-    alike_*: mean cosine between two drawn, or two known, speakers; equal means are equal diversity.
-    gender_kept: the share of speakers drawn for a gender whose nearest known speaker has that gender, mean over the
-        genders; gender_kept_known, the same share of the known speakers, is the most that can be expected.
-    """
+def statistics(generator: SpeakerGenerator, seed: int = 0) -> DrawStatistics:
+    """Returns statistics of speakers drawn from a generator, with those of its known speakers for comparison."""
     bank, known = generator.bank, generator.bank.directions
     sample = generator.sample(len(known), seed)
 
@@ -272,24 +309,26 @@ def statistics(generator: SpeakerGenerator, seed: int = 0) -> dict[str, Any]:
     drawn = directions(sample)
     to_known, among_known, among_drawn = drawn @ known.T, _others(known), _others(drawn)
     limit = np.quantile(among_known.max(axis=1), COPY_QUANTILE)
-    values = {
-        "log_likelihood_generated": float(generator.log_likelihood(sample).mean()),
-        "nearest_known_cosine_generated": float(to_known.max(axis=1).mean()),
-        "nearest_known_cosine_known": float(among_known.max(axis=1).mean()),
-        "nearest_generated_cosine": float(among_drawn.max(axis=1).mean()),
-        "copies": float((to_known.max(axis=1) > limit).mean()),
-        "alike_generated": _mean_off_diagonal(among_drawn),
-        "alike_known": _mean_off_diagonal(among_known),
-    }
+    kept = kept_known = None
     genders = sorted(set(bank.gender.tolist()) - {""})
     if len(genders) > 1:
         of = bank.gender
         drawn_for = {name: directions(generator.sample(len(known), seed, name)) for name in genders}
         nearest = {name: (speakers @ known.T).argmax(axis=1) for name, speakers in drawn_for.items()}
         labelled = of != ""
-        values["gender_kept"] = float(np.mean([(of[rows] == name).mean() for name, rows in nearest.items()]))
-        values["gender_kept_known"] = float((of[among_known.argmax(axis=1)] == of)[labelled].mean())
-    return values
+        kept = float(np.mean([(of[rows] == name).mean() for name, rows in nearest.items()]))
+        kept_known = float((of[among_known.argmax(axis=1)] == of)[labelled].mean())
+    return DrawStatistics(
+        log_likelihood_generated=float(generator.log_likelihood(sample).mean()),
+        nearest_known_cosine_generated=float(to_known.max(axis=1).mean()),
+        nearest_known_cosine_known=float(among_known.max(axis=1).mean()),
+        nearest_generated_cosine=float(among_drawn.max(axis=1).mean()),
+        copies=float((to_known.max(axis=1) > limit).mean()),
+        alike_generated=_mean_off_diagonal(among_drawn),
+        alike_known=_mean_off_diagonal(among_known),
+        gender_kept=kept,
+        gender_kept_known=kept_known,
+    )
 
 
 def _others(vectors: np.ndarray) -> np.ndarray:

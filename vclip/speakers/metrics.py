@@ -1,8 +1,7 @@
 """Metrics of generated voices (Vclip, section 3.3): v2v, f2v under a separate evaluator, likelihood."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -43,6 +42,17 @@ def likelihood_model(known: SpeakerBank, seed: int = 0) -> SpeakerGenerator:
 def held_out_likelihood(known: SpeakerBank, seed: int = 0) -> np.ndarray:
     """Returns the log-likelihood (S,) of each known speaker under such a mixture that has not seen it."""
     return held_out_log_likelihood(known, EVALUATOR_COMPONENTS, GeneratorConfig(seed=seed))
+
+
+@dataclass(frozen=True)
+class SpeechFigures:
+    """The mean over people of each measurement in `SpeechMetrics`, with its 95 % interval."""
+
+    f2v: Figure
+    v2v: Figure
+    log_likelihood: Figure
+    alike: Figure
+    quality: Figure
 
 
 @dataclass(frozen=True)
@@ -93,9 +103,9 @@ class SpeechMetrics:
         """Returns the differences, person by person."""
         return SpeechMetrics(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
 
-    def figures(self, times: np.ndarray) -> dict[str, Any]:
-        """Returns the mean of each metric with its interval; `times` (draws, m) counts people in each draw."""
-        return {f.name: asdict(_figure(getattr(self, f.name), times)) for f in fields(self)}
+    def figures(self, times: np.ndarray) -> SpeechFigures:
+        """Returns the mean of each measurement with its interval; `times` (draws, m) counts people in each draw."""
+        return SpeechFigures(**{f.name: _figure(getattr(self, f.name), times) for f in fields(self)})
 
 
 def _figure(values: np.ndarray, times: np.ndarray) -> Figure:

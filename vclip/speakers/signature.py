@@ -8,6 +8,7 @@ such predictions, which cost little, and is then corrected by speech.
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,24 @@ class SignatureConfig(Settings):
         if not isinstance(values, dict):
             return values
         return {FORMER_NAMES.get(name, name): value for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class SignatureMetrics:
+    """How well a signature predicts voices, measured on speakers that were held out (see `fit_signature`)."""
+
+    speakers: int  # whose voices were measured
+    held_out_speakers: int
+    cosine_held_out: float  # of the predicted and the measured voice
+    cosine_mean_voice: float  # of the mean voice and the measured one
+    best_epoch: int
+    predicted_speakers: int  # whose voices the TTS predicted
+    cosine_identity: float | None = None  # of the speaker vector and the measured voice, where spaces are equal
+    gap_closed: float | None = None  # the share of the gap between `cosine_identity` and 1 that is closed
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the metrics as metrics.json holds them, without those that were not measured."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class TTSSignature(nn.Module):
@@ -119,7 +138,7 @@ class TTSSignature(nn.Module):
             raise SpaceError(space, self.speaker_space, f"signature of the TTS '{self.tts}'")
         return self.eval()(torch.as_tensor(np.asarray(speakers, np.float32), device=self.mean.device)).cpu().numpy()
 
-    def save(self, folder: str | Path, metrics: dict[str, Any], made_by: dict[str, Any] | None = None) -> Path:
+    def save(self, folder: str | Path, metrics: Mapping[str, Any], made_by: Mapping[str, Any] | None = None) -> Path:
         """Writes the checkpoint folder and returns its path; `made_by` records the configuration and the data."""
         names = {"tts": self.tts, "speaker_space": self.speaker_space, "voice_space": self.voice_space}
         config = {**names, "model": self.shape, "made_by": checkpoint.with_encoders(self.encoders, made_by)}
@@ -149,12 +168,12 @@ def fit_signature(
     config: SignatureConfig | None = None,
     on_epoch: Callable[[int, int, float], None] | None = None,
     predicted: tuple[np.ndarray, np.ndarray] | None = None,
-) -> tuple[TTSSignature, dict[str, Any]]:
-    """Returns the signature, and metrics of one fitted alike without the speakers that are held out, JSON-ready.
+) -> tuple[TTSSignature, SignatureMetrics]:
+    """Returns the signature fitted to all speakers, and the metrics of one fitted without the held-out speakers.
 
     The metrics are measured on speakers that neither training nor early stopping saw. The returned signature is then
-    fitted to all speakers for the best number of epochs, so it is rather better than the measured one. The caller's
-    random number generators are left as they were; the seed alone decides the result.
+    fitted to all speakers for the best number of epochs, so it should be a little better than the measured one. The
+    caller's random number generators are left as they were; the seed alone decides the result.
 
     Args:
         tts: the spec of the TTS.
@@ -181,7 +200,7 @@ def _fit(
     config: SignatureConfig,
     on_epoch: Callable[[int, int, float], None] | None,
     predicted: tuple[np.ndarray, np.ndarray] | None,
-) -> tuple[TTSSignature, dict[str, Any]]:
+) -> tuple[TTSSignature, SignatureMetrics]:
     e, target = torch.as_tensor(speakers, dtype=torch.float32), torch.as_tensor(spoken, dtype=torch.float32)
     target = F.normalize(target, dim=1)
     order = torch.as_tensor(np.random.default_rng(config.seed).permutation(len(e)))
@@ -213,18 +232,19 @@ def _fit(
         if epoch - best_epoch >= config.patience:
             break
     model.load_state_dict(state)
-    metrics = {
-        "speakers": len(e),
-        "held_out_speakers": len(test),
-        "cosine_held_out": _cosine(model, e[test], target[test]),
-        "cosine_mean_voice": float(F.cosine_similarity(target[rest].mean(0)[None], target[test]).mean()),
-        "best_epoch": best_epoch,
-        "predicted_speakers": len(predicted[0]) if predicted else 0,
-    }
+    held_out, identity = _cosine(model, e[test], target[test]), None
     if speaker_space == voice_space:
         identity = float(F.cosine_similarity(e[test], target[test]).mean())
-        metrics["cosine_identity"] = identity
-        metrics["gap_closed"] = 1 - (1 - metrics["cosine_held_out"]) / (1 - identity)
+    metrics = SignatureMetrics(
+        speakers=len(e),
+        held_out_speakers=len(test),
+        cosine_held_out=held_out,
+        cosine_mean_voice=float(F.cosine_similarity(target[rest].mean(0)[None], target[test]).mean()),
+        best_epoch=best_epoch,
+        predicted_speakers=len(predicted[0]) if predicted else 0,
+        cosine_identity=identity,
+        gap_closed=None if identity is None else 1 - (1 - held_out) / (1 - identity),
+    )
     for _ in _epochs(start, e, target, config, best_epoch, rate):
         pass
     return start.eval(), metrics

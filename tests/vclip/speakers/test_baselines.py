@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.support.speakers_world import D_FACE, D_VOICE, random_model
-from vclip.association.metrics import draw_people
+from vclip.association.metrics import Figure, draw_people
 from vclip.association.pairs import Pairs
 from vclip.speakers.baselines import CLONED, DIRECT, KNOWN, REFERENCES, SYSTEMS, DirectMapping, choose_speakers
 from vclip.speakers.guided_search import GuidedConfig
@@ -92,12 +92,10 @@ def test_figures_are_means_over_people_and_a_difference_is_paired():
         alike = (unit[0] @ unit[1] + unit[0] @ unit[2] + unit[1] @ unit[2]) / 3
         assert heard.alike[person] == pytest.approx(alike, abs=1e-5)
     times = draw_people(8, 200, 0)
-    shown = heard.figures(times)["f2v"]
-    assert shown["value"] == pytest.approx(heard.f2v.mean(), abs=1e-6)
-    assert shown["low"] < shown["value"] < shown["high"]
-    same = heard.minus(heard).figures(times)["f2v"]
-    assert (same["value"], same["low"], same["high"]) == (0, 0, 0)
+    shown = heard.figures(times).f2v
+    assert shown.value == pytest.approx(heard.f2v.mean(), abs=1e-6)  # float32 means
+    assert shown.low < shown.value < shown.high
+    assert heard.minus(heard).figures(times).f2v == Figure(0, 0, 0)
     nothing = np.zeros((8, 1))
     single = SpeechMetrics.of(voices[:, :1], nothing, nothing, faces, true, evaluator)
-    alone = single.figures(times)["alike"]
-    assert alone == {"value": None, "low": None, "high": None}
+    assert single.figures(times).alike == Figure(None, None, None)

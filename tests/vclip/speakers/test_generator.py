@@ -76,7 +76,7 @@ def test_samples_lie_where_known_speakers_lie(signed):
     np.testing.assert_allclose(samples.mean(0), bank.vectors.mean(0), atol=0.05)
     np.testing.assert_allclose(np.cov(samples.T), np.cov(bank.vectors.T), atol=0.03)
     # No speaker is copied: as far from the known ones as those from each other.
-    assert metrics["nearest_known_cosine_generated"] < metrics["nearest_known_cosine_known"] + 0.01
+    assert metrics.drawn.nearest_known_cosine_generated < metrics.drawn.nearest_known_cosine_known + 0.01
 
 
 def test_samples_follow_the_seed(generator):
@@ -89,8 +89,8 @@ def test_known_and_drawn_speakers_are_likelier_than_strangers():
     generator, metrics = fit_generator(_bank())
     uniform = generator.on_range(np.random.default_rng(0).random((300, DIM)))
     for name in ("log_likelihood_known", "log_likelihood_generated", "log_likelihood_held_out"):
-        assert metrics[name] > generator.log_likelihood(uniform).mean() + 2
-    assert metrics["log_likelihood_known"] == pytest.approx(generator.log_likelihood(_bank().vectors).mean())
+        assert metrics.to_json()[name] > generator.log_likelihood(uniform).mean() + 2
+    assert metrics.log_likelihood_known == pytest.approx(generator.log_likelihood(_bank().vectors).mean())
 
 
 def test_components_keep_the_asked_variance():
@@ -122,7 +122,7 @@ def test_components_keep_the_asked_variance():
 )
 def test_component_rule(speakers, settings, expected):
     generator, metrics = fit_generator(_bank(speakers), GeneratorConfig(**settings))
-    assert len(generator.weights) == metrics["mixture_components"] == expected
+    assert len(generator.weights) == metrics.mixture_components == expected
 
 
 def test_too_few_speakers_is_an_error():
@@ -153,7 +153,7 @@ def test_bic_is_that_of_scikit_learn():
     mixture = GaussianMixture(10, covariance_type="diag")
     mixture.weights_, mixture.means_, mixture.covariances_ = generator.weights, generator.means, generator.variances
     mixture.precisions_cholesky_ = generator.variances**-0.5
-    assert bic(generator) == metrics["bic"] == pytest.approx(mixture.bic(z.astype(float)), rel=1e-6)
+    assert bic(generator) == metrics.bic == pytest.approx(mixture.bic(z.astype(float)), rel=1e-6)
 
 
 def test_held_out_speakers_are_less_likely_than_seen_ones():
@@ -161,14 +161,14 @@ def test_held_out_speakers_are_less_likely_than_seen_ones():
     generator, metrics = fit_generator(bank, GeneratorConfig(speakers_per_component=10))
     held_out = held_out_log_likelihood(bank, 10, GeneratorConfig())
     assert held_out.shape == (100,)
-    assert metrics["log_likelihood_held_out"] == pytest.approx(held_out.mean())
+    assert metrics.log_likelihood_held_out == pytest.approx(held_out.mean())
     assert held_out.mean() < generator.log_likelihood(bank.vectors).mean() - 0.5
 
 
 def test_the_reason_for_the_number_of_components_is_told():
     _, metrics = fit_generator(_bank(60))
-    assert metrics["mixture_components"] == 3
-    assert metrics["mixture_rule"] == "60 speakers, one component per 20 of them, 1 to 100"
+    assert metrics.mixture_components == 3
+    assert metrics.mixture_rule == "60 speakers, one component per 20 of them, 1 to 100"
 
 
 def test_a_generator_that_lacks_a_part_does_not_load_and_one_of_version_0_1_does(generator, tmp_path):

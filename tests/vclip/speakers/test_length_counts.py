@@ -38,7 +38,7 @@ def test_cosines_are_of_directions(generator):
     assert known_similarity_limit(known) <= 1 + 1e-6
     assert known_similarity_limit(known) == pytest.approx(known_similarity_limit(bank(scale=1.0)), abs=1e-5)
     _, metrics = fit_generator(known)
-    assert -1 <= metrics["alike_known"] <= metrics["nearest_known_cosine_known"] <= 1 + 1e-6
+    assert -1 <= metrics.drawn.alike_known <= metrics.drawn.nearest_known_cosine_known <= 1 + 1e-6
 
 
 def test_a_generator_keeps_the_convention_of_its_bank(generator, tmp_path):

@@ -46,9 +46,9 @@ def test_beats_the_identity_and_the_mean_voice_on_speakers_never_seen(fitted):
     assert cosine > 0.97
     assert 1 - cosine < 0.5 * (1 - max(identity, constant))
     # Its own figures on the people it held out say the same.
-    assert metrics["cosine_held_out"] == pytest.approx(cosine, abs=0.01)
-    assert metrics["cosine_identity"] == pytest.approx(identity, abs=0.03)
-    assert metrics["cosine_mean_voice"] == pytest.approx(constant, abs=0.03)
+    assert metrics.cosine_held_out == pytest.approx(cosine, abs=0.01)
+    assert metrics.cosine_identity == pytest.approx(identity, abs=0.03)
+    assert metrics.cosine_mean_voice == pytest.approx(constant, abs=0.03)
 
 
 def test_what_has_no_relation_is_not_claimed():
@@ -56,7 +56,7 @@ def test_what_has_no_relation_is_not_claimed():
     speakers = _speakers(300)
     spoken = np.random.default_rng(0).permutation(_tts(speakers))
     _, metrics = fit_signature("made-up", "voices", "voices", speakers, spoken, QUICK)
-    assert metrics["cosine_held_out"] < metrics["cosine_mean_voice"] + 0.01
+    assert metrics.cosine_held_out < metrics.cosine_mean_voice + 0.01
 
 
 def test_what_the_tts_predicts_makes_up_for_what_was_not_spoken():
@@ -67,7 +67,7 @@ def test_what_the_tts_predicts_makes_up_for_what_was_not_spoken():
 
     def cosine(config, predicted):
         signature, metrics = fit_signature("made-up", "v", "v", few, _tts(few), config, None, predicted)
-        assert metrics["predicted_speakers"] == (len(predicted[0]) if predicted else 0)
+        assert metrics.predicted_speakers == (len(predicted[0]) if predicted else 0)
         return np.einsum("nd,nd->n", signature.predict(strangers), _tts(strangers)).mean()
 
     quick = QUICK.model_copy(update={"correction_rate": 1e-3})
@@ -84,8 +84,8 @@ def test_another_speaker_space_has_no_identity_figure():
         "vits", "vits/table", "voices", own, _tts(_speakers(60)),
         QUICK.model_copy(update={"max_epochs": 3}), lambda *call: epochs.append(call),
     )  # fmt: skip
-    assert "cosine_identity" not in metrics
-    assert metrics["held_out_speakers"] == 9
+    assert metrics.cosine_identity is metrics.gap_closed is None
+    assert metrics.held_out_speakers == 9
     assert [epoch[:2] for epoch in epochs] == [(1, 3), (2, 3), (3, 3)]
     assert signature.predict(own).shape == (60, DIM)
 
@@ -118,7 +118,7 @@ def test_speakers_of_another_space_are_refused(fitted):
 
 def test_save_and_load_give_equal_predictions(fitted, tmp_path):
     signature, metrics = fitted
-    again = TTSSignature.load(signature.save(tmp_path / "signature", metrics))
+    again = TTSSignature.load(signature.save(tmp_path / "signature", metrics.to_json()))
     np.testing.assert_array_equal(again.predict(_speakers(20)), signature.predict(_speakers(20)))
     assert (again.tts, again.speaker_space, again.voice_space) == ("made-up", "voices", "voices")
     config = tmp_path / "signature/config.json"
