@@ -69,9 +69,6 @@ LEFT = {
     "vclip/association/trials/features.py": ("stands there",),
     "vclip/association/trials/lists.py": ("pictures", "sounds"),
     "vclip/testing.py": ("sound",),
-    "vclip/tts/base.py": ("sound", "sounds"),
-    "vclip/tts/quality.py": ("sounds",),
-    "vclip/tts/sentences.py": ("sound",),
 }
 STEMS = {
     *(

@@ -30,11 +30,10 @@ from vclip.encoders import open_voice_encoder, spec_of_space
 from vclip.errors import InputError
 from vclip.speakers.baselines import DIRECT, DRAWN, REFERENCES, SYSTEMS, SpeakerChoice, choose_speakers
 from vclip.speakers.generator import SpeakerGenerator
-from vclip.speakers.metrics import SpeechFigures, SpeechMetrics
+from vclip.speakers.metrics import SpeechFigures, SpeechMetrics, speech_quality
 from vclip.speakers.signature import TTSSignature
 from vclip.speakers.voice_search import face_directions
 from vclip.tts import TTS, open_tts
-from vclip.tts.quality import speech_quality
 
 TRUE = "true pair"
 # The claims that the table is for: the first should be above the second.

@@ -6,5 +6,5 @@ signature      predicts the voice that a TTS makes of a speaker vector
 voice_search   voices for a face: naive, informed or guided
 guided_search  climbs the informed score inside the generator's mixture
 baselines      the systems and references that an evaluation compares
-metrics        how generated voices are measured: v2v, f2v, likelihood, diversity, quality
+metrics        measures generated voices: v2v, f2v, likelihood, diversity, quality
 """

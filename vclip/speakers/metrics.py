@@ -1,17 +1,29 @@
-"""Metrics of generated voices (Vclip, section 3.3): v2v, f2v under a separate evaluator, likelihood."""
+"""Metrics of generated voices (Vclip, section 3.3): v2v, f2v under a separate evaluator, likelihood, quality.
+
+Quality is the mean opinion score that DNSMOS predicts (Reddy et al., 2022, ITU-T P.835). DNSMOS was made to rate
+noise suppression: it responds to noise and distortion, and hardly to how lively a voice is.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 
 from vclip.association.base import Association
 from vclip.association.metrics import Figure
+from vclip.audio import prepare_speech
 from vclip.speakers.bank import SpeakerBank
 from vclip.speakers.generator import GeneratorConfig, SpeakerGenerator, fit_mixture, held_out_log_likelihood
 from vclip.speakers.voice_search import face_directions
 
 EVALUATOR_COMPONENTS = 4
+DNSMOS_RATE_HZ = 16_000
+DNSMOS_WINDOW = round(9.01 * DNSMOS_RATE_HZ)  # samples
+# From the third output of DNSMOS, on overall quality, to opinion scores.
+OPINION = np.poly1d([-0.06766283, 1.11546468, 0.04602535])
 
 
 def v2v(generated: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -106,6 +118,31 @@ class SpeechMetrics:
     def figures(self, times: np.ndarray) -> SpeechFigures:
         """Returns the mean of each measurement with its interval; `times` (draws, m) counts people in each draw."""
         return SpeechFigures(**{f.name: _figure(getattr(self, f.name), times) for f in fields(self)})
+
+
+def speech_quality(waveform: np.ndarray, sample_rate_hz: int) -> float:
+    """Returns the predicted mean opinion score, from 1 (bad) to 5 (excellent), of speech (samples,) float in -1..1.
+
+    The mean over windows of 9 s that begin one second apart; shorter speech is repeated to that length. The weights
+    come from the package `speechmos`. Its own function repeats short speech as often as it fits into the window and
+    runs several threads that wait for each other; one window and one thread take a third of the CPU time.
+    """
+    speech = np.clip(prepare_speech(waveform, sample_rate_hz), -1, 1).astype(np.float32)
+    if len(speech) < DNSMOS_WINDOW:
+        speech = np.resize(speech, DNSMOS_WINDOW)
+    count = int(len(speech) // DNSMOS_RATE_HZ - DNSMOS_WINDOW / DNSMOS_RATE_HZ) + 1
+    windows = [speech[first : first + DNSMOS_WINDOW] for first in DNSMOS_RATE_HZ * np.arange(count)]
+    return float(np.mean([OPINION(_dnsmos().run(None, {"input_1": window[None]})[0][0, 2]) for window in windows]))
+
+
+@cache
+def _dnsmos() -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    with as_file(files("speechmos") / "dnsmos_models" / "sig_bak_ovr.onnx") as path:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _figure(values: np.ndarray, times: np.ndarray) -> Figure:

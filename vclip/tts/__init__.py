@@ -1,10 +1,12 @@
-"""Text and a speaker vector in, speech out. Backends are opened by a spec string (see `vclip.registry`).
+"""Text-to-speech backends: text and a speaker vector in, speech out.
 
-morph                    one neural English voice, bent to fit a GE2E embedding; no download
+A spec string opens a backend (see `vclip.registry`):
+
+morph                    one neural English voice, transformed to match a GE2E embedding; no download
 vits:FOLDER|HUB/NAME     a multi-speaker VITS checkpoint of transformers; its own speaker space
 piper:VOICE.onnx         a multi-speaker Piper voice; its own speaker space
 
-Packages add theirs in the entry-point group `vclip.tts`.
+Other packages register backends in the entry-point group `vclip.tts`.
 """
 
 from vclip.registry import Plugin, Registry
@@ -18,7 +20,11 @@ TTS_BACKENDS: Registry[TTS] = Registry(
     ("name", "space", "dim", "sample_rate_hz", "made_of", "synthesize", "parts", "known_speakers"),
     "vclip.tts.TTS",
     (
-        Plugin("morph", "vclip.tts.morph.backend:Morph", about="one neural English voice, bent to fit an embedding"),
+        Plugin(
+            "morph",
+            "vclip.tts.morph.backend:Morph",
+            about="one neural English voice, transformed to match an embedding",
+        ),
         Plugin(
             "vits",
             "vclip.tts.vits:Vits",
@@ -43,6 +49,6 @@ def open_tts(spec: str) -> TTS:
     """Returns the backend that `spec` names.
 
     Raises:
-        InputError: no such name, a package or file is missing, or the weights are not those expected.
+        InputError: the name is unknown, a package or file is missing, or the weights are not the expected ones.
     """
     return TTS_BACKENDS.open(spec)

@@ -1,4 +1,4 @@
-"""What a text-to-speech backend is: text and a speaker vector of a named space in, a waveform out."""
+"""The protocol of text-to-speech backends: text and a speaker vector of a named space in, a waveform out."""
 
 from collections.abc import Iterator, Mapping
 from typing import Protocol, runtime_checkable
@@ -11,45 +11,45 @@ from vclip.speakers.bank import SpeakerBank
 class TTS(Protocol):
     """Speaks any text in the voice that a speaker vector describes."""
 
-    name: str  # the spec that opens it, as in "morph"
-    space: str  # of the speaker vectors that it takes; vectors of two spaces cannot be compared
+    name: str  # the spec that opens the backend, as in "morph"
+    space: str  # the space of the speaker vectors; vectors of two spaces cannot be compared
     dim: int
     sample_rate_hz: int
-    made_of: Mapping[str, str]  # the versions and hashes that decide how it sounds, for provenance
+    made_of: Mapping[str, str]  # the versions and hashes that determine the speech, for provenance
 
     def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
-        """Returns (samples,) float32 in -1..1 at `sample_rate_hz`; the same samples whenever asked the same.
+        """Returns speech (samples,) float32 in -1..1 at `sample_rate_hz`; equal arguments give equal samples.
 
         Args:
-            text: any length, in a language of the backend.
+            text: a text of any length, in a language of the backend.
             speaker: (dim,) float32 in `space`. Only its direction counts, unless the bank that `known_speakers`
                 returns has `length_counts`.
 
         Raises:
-            InputError: the text has nothing to speak or letters that the backend has no sound for, or the vector has
+            InputError: the text has nothing to speak or letters that the backend cannot pronounce, or the vector has
                 another size, is not finite or is zero.
         """
         ...
 
     def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
-        """Yields the same speech before its loudness is set, (samples,) a sentence or a pause at a time.
+        """Yields the same speech before its loudness is set: (samples,) for each sentence and each pause.
 
         Raises:
-            InputError: as `synthesize`, before the first part.
+            InputError: as `synthesize` does, before the first part.
         """
         ...
 
     def known_speakers(self, count: int) -> SpeakerBank:
-        """Returns `count` of the speakers that the backend knows, or all of them where it knows fewer."""
+        """Returns `count` speakers that the backend knows, or all of them if it knows fewer."""
         ...
 
 
 @runtime_checkable
 class PredictsVoices(Protocol):
-    """A backend that knows, without speaking, about which voice comes of a speaker vector."""
+    """A backend that predicts, without synthesis, the voice that a speaker vector gives."""
 
-    predicted_space: str  # of these voices
+    predicted_space: str  # the space of the predicted voices
 
     def predict_voices(self, speakers: np.ndarray) -> np.ndarray:
-        """Returns the voice embeddings (n, dim) float32, unit norm, that speakers (n, dim) are expected to have."""
+        """Returns predicted voice embeddings (n, d_voice) float32, unit norm, of speaker vectors (n, dim)."""
         ...

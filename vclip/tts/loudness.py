@@ -5,7 +5,7 @@ from scipy.signal import lfilter
 
 TARGET_LUFS = -23.0
 PEAK = 0.95
-STEP_S, STEPS = 0.1, 4  # blocks of four steps, one step apart
+STEP_S, STEPS = 0.1, 4  # a block is four steps long, and one begins at every step
 SILENCE_LUFS, BELOW_MEAN_LU = -70.0, 10.0
 
 
@@ -15,8 +15,8 @@ class Meter:
     def __init__(self, sample_rate_hz: int):
         self._step = round(STEP_S * sample_rate_hz)
         self._filters = [(*weights, np.zeros(2)) for weights in _k_weighting(sample_rate_hz)]
-        self._energies: list[np.ndarray] = []  # of whole steps
-        self._rest = np.zeros(0)  # squares of a step that is not whole yet
+        self._energies: list[np.ndarray] = []  # of complete steps
+        self._rest = np.zeros(0)  # squares of the incomplete step
         self._peak = 0.0
 
     def add(self, samples: np.ndarray) -> None:
@@ -32,7 +32,7 @@ class Meter:
         self._rest = squares[whole:]
 
     def lufs(self) -> float:
-        """Returns the gated loudness of all samples so far; minus infinity for silence."""
+        """Returns the gated loudness of all samples so far, in LUFS; minus infinity for silence."""
         energies = np.concatenate([np.zeros(0), *self._energies])
         if len(energies) < STEPS:  # as if silence followed
             energies = np.pad(np.append(energies, self._rest.sum()), (0, STEPS - 1 - len(energies)))
@@ -44,9 +44,9 @@ class Meter:
         return float(-0.691 + 10 * np.log10(power.mean()))
 
     def gain(self) -> float:
-        """Returns the factor that brings the samples to TARGET_LUFS, or a lower one where a peak would pass PEAK.
+        """Returns the gain that brings the samples to TARGET_LUFS, or a lower one where a peak would exceed PEAK.
 
-        Silence keeps its level: 1.
+        The gain of silence is 1.
         """
         lufs = self.lufs()
         if not np.isfinite(lufs):
@@ -55,7 +55,7 @@ class Meter:
 
 
 def normalised(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """Returns (samples,) float32 at TARGET_LUFS, or quieter where a peak would pass PEAK; silence stays as it is."""
+    """Returns samples (n,) float32 at TARGET_LUFS, or quieter where a peak would exceed PEAK; keeps silence."""
     waveform = np.asarray(waveform, dtype=np.float32)
     meter = Meter(sample_rate_hz)
     meter.add(waveform)
@@ -67,9 +67,9 @@ def _power(lufs: float) -> float:
 
 
 def _k_weighting(sample_rate_hz: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Returns the two filters of BS.1770 (head shelf, low cut) at any rate.
+    """Returns the two filters of BS.1770 (head shelf, low cut) at a sample rate.
 
-    The standard lists coefficients for 48 kHz only; these analogue prototypes give them back to 1e-6
+    The standard lists coefficients for 48 kHz only. These analogue prototypes reproduce them to 1e-6
     (Brecht De Man, Evaluation of implementations of the EBU R128 loudness measurement, 2018).
     """
     k = np.tan(np.pi * 1681.974450955533 / sample_rate_hz)

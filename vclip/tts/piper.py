@@ -1,10 +1,13 @@
 """The `piper` backend: multi-speaker Piper voices (github.com/OHF-Voice/piper1-gpl), an ONNX file and its JSON.
 
-`piper:en_US-libritts_r-medium.onnx` speaks in that voice's 904 speakers and in all that lie between them: the table
-in the graph is the space (`speaker_table`, `piper_graph`). Piper has voices in many languages, one each.
+`piper:en_US-libritts_r-medium.onnx` speaks as any of that voice's 904 speakers, and as any speaker between them: the
+speaker table of the graph defines the space (see `speaker_table`). Each Piper voice speaks one of many languages.
 
-Tried with a small voice of random weights that piper-tts 1.8 exported; published voices could not be had where this
-was written. The package is GPL-3, so it is an extra and never installed unasked.
+Piper looks its speakers up by number and draws noise at random. `read_graph` changes the graph: the speaker vector
+becomes an input, and the noise comes from one seeded array, so that equal requests give equal samples.
+
+Tested with a small voice of random weights that piper-tts 1.8 exported; published voices were not available here. The
+package is GPL-3, so it is an extra and is not installed by default.
 """
 
 import hashlib
@@ -26,28 +29,28 @@ from vclip.tts.speaker_table import SpeakerTable
 
 SPEAKER, NUMBER = "speaker_vector", "sid"
 NOISE = "vclip_noise"
-NOISE_SAMPLES = 2**19  # at 192 channels half a minute before it comes again; sentences are shorter
+NOISE_SAMPLES = 2**19  # at 192 channels it repeats after half a minute; sentences are shorter
 INSTALL = "install the extra: pip install 'vclip[piper]'"
 RANDOM_OPERATIONS = {"RandomNormal", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
 
 @dataclass(frozen=True)
 class VoiceGraph:
-    """A graph whose inputs are input, input_lengths, scales and `speaker_vector` (1, dim)."""
+    """A graph with the inputs `input`, `input_lengths`, `scales` and `speaker_vector` (1, dim)."""
 
     model: bytes
-    speakers: np.ndarray  # (S, dim) float32, the table that it looked its speakers up in
+    speakers: np.ndarray  # (S, dim) float32, the speaker table of the original graph
 
 
 def read_graph(path: Path) -> VoiceGraph:
-    """Returns the changed graph of a multi-speaker voice.
+    """Returns the graph of a multi-speaker voice, changed to take a speaker vector and to use fixed noise.
 
     Raises:
-        InputError: unreadable, of one speaker, or not built as Piper's voices are.
+        InputError: the file is unreadable, has one speaker, or is not built as Piper's voices are.
     """
     try:
         model = onnx.load(str(path))
-    except Exception as error:  # protobuf's own class for damaged files is not one that can be named
+    except Exception as error:  # protobuf's exception for damaged files has no public name
         raise InputError(f"piper voice {path}: unreadable ({error}); expected an ONNX file") from None
     graph = model.graph
     speakers = _take_look_up(graph, path)
@@ -58,7 +61,7 @@ def read_graph(path: Path) -> VoiceGraph:
 
 
 def _take_look_up(graph: onnx.GraphProto, path: Path) -> np.ndarray:
-    """Makes the looked-up vector an input; returns the table."""
+    """Replaces the look-up of speakers by an input, and returns the table."""
     number = next((given for given in graph.input if given.name == NUMBER), None)
     if number is None:
         raise InputError(f"piper voice {path}: found no input '{NUMBER}', expected a voice of several speakers")
@@ -80,7 +83,7 @@ def _take_look_up(graph: onnx.GraphProto, path: Path) -> np.ndarray:
 
 
 def _fix_noise(graph: onnx.GraphProto) -> None:
-    """Replaces each RandomNormalLike by values of one seeded array, each from another place in it."""
+    """Replaces each RandomNormalLike by values of one seeded array, each starting at another place in it."""
     noise = np.random.default_rng(0).standard_normal(NOISE_SAMPLES).astype(np.float32)
     constants = {NOISE: noise, f"{NOISE}_size": np.int64(NOISE_SAMPLES), f"{NOISE}_step": np.int64(1)}
     nodes, drawn = [], 0
@@ -112,13 +115,13 @@ def _fix_noise(graph: onnx.GraphProto) -> None:
 
 
 class Piper:
-    """Speaks with a Piper voice; obeys `vclip.tts.base.TTS`.
+    """The Piper backend; implements `vclip.tts.base.TTS`.
 
     Args:
-        path: the voice's ONNX file; its settings lie beside it as `PATH.json`.
+        path: the voice's ONNX file, with its settings beside it in `PATH.json`.
 
     Raises:
-        InputError: a package or a file is missing, or it is no voice of several speakers.
+        InputError: a package or a file is missing, or the file is not a voice with several speakers.
     """
 
     def __init__(self, path: str):
@@ -149,43 +152,34 @@ class Piper:
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
         self._reader = PiperVoice(self._session, config)
-        # It warns of each unknown letter; those that matter are an error here.
+        # Piper warns about each unknown letter; the ones that matter raise an error here.
         logging.getLogger("piper.phoneme_ids").setLevel(logging.ERROR)
 
     def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
-        """Returns (samples,) float32 at `sample_rate_hz` and -23 LUFS.
-
-        Args:
-            text: in the language of the voice; any length.
-            speaker: (dim,) in `space`; only its direction counts.
-
-        Raises:
-            InputError: the text has nothing to speak or letters that the voice does not know, or the vector has
-                another size or is not finite.
-        """
+        """Returns speech (samples,) float32 at `sample_rate_hz` and -23 LUFS, as `TTS.synthesize` does."""
         return whole(self.parts(text, speaker), self.sample_rate_hz)
 
     def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
-        """Yields the same speech in parts, before its loudness is set; raises as `synthesize` does."""
+        """Yields the same speech in parts, as `TTS.parts` does."""
         row = self._table.row(speaker)
         return speak(text, self._ids, lambda ids: self._say(ids, row), self.sample_rate_hz, self.name)
 
     def known_speakers(self, count: int) -> SpeakerBank:
-        """Returns the first `count` speakers of the voice, or all."""
+        """Returns the first `count` speakers of the voice, or all of them."""
         return self._table.bank(count)
 
     def _ids(self, sentence: str) -> list[int]:
-        """Returns the model's input of a sentence; empty where it holds nothing that the voice knows."""
+        """Returns the network's input for a sentence, empty if the voice knows no letter or digit of it."""
         from piper.config import PhonemeType
 
         config = self._reader.config
-        # Between double brackets Piper expects phonemes; a text has none.
+        # Piper reads phonemes between double brackets; a text has none.
         parts = self._reader.phonemize(sentence.replace("[[", "[").replace("]]", "]"))
         phonemes = [phoneme for part in parts for phoneme in part]
         if config.phoneme_type == PhonemeType.TEXT:
             phonemes = [c if c in config.phoneme_id_map else c.lower() for c in phonemes]
-            strange = {c for c in phonemes if (c.isalnum() or combining(c)) and c not in config.phoneme_id_map}
-            expect_known(sentence, strange, self.name)
+            unknown = {c for c in phonemes if (c.isalnum() or combining(c)) and c not in config.phoneme_id_map}
+            expect_known(sentence, unknown, self.name)
         elif config.espeak_voice.startswith("en"):
             expect_known(sentence, not_english(sentence), self.name)
         spoken = any(p in config.phoneme_id_map and any(c.isalnum() for c in p) for p in phonemes)

@@ -1,4 +1,4 @@
-"""A text cut into what a TTS speaks at a time: sentences, each with the pause that follows it."""
+"""Text divided into the parts that a TTS speaks one by one: sentences, each with the pause that follows it."""
 
 import re
 import unicodedata
@@ -11,9 +11,9 @@ from vclip.errors import InputError
 from vclip.tts.loudness import normalised
 
 SENTENCE_PAUSE_S, PARAGRAPH_PAUSE_S = 0.25, 0.6
-# A run of words without a full stop is cut at a clause, else between words; a network's memory grows with its input.
+# Longer sentences are cut after a clause, or else between words, because a network's memory grows with its input.
 MAX_CHARACTERS = 400
-# A full stop wants a space after it ("3.5"); those of Chinese, Japanese and Hindi do not.
+# A full stop ends a sentence if a space follows ("3.5" is a number); those of Chinese, Japanese and Hindi always do.
 _END = re.compile(r"(?<=[.!?…])[\"”’»)\]]*\s+(?=\S)|(?<=[。！？।؟])[\"”’」』)\]]*\s*(?=\S)")
 READABLE = ("LATIN", "GREEK", "MODIFIER", "DIGIT")  # by the first word of a character's Unicode name
 _CLAUSE = re.compile(r".*[,;:،、，；—]\s*", re.DOTALL)
@@ -21,14 +21,14 @@ _CLAUSE = re.compile(r".*[,;:،、，；—]\s*", re.DOTALL)
 
 @dataclass(frozen=True)
 class Sentence:
-    """One of a text, and the silence after it."""
+    """A sentence, and the silence after it."""
 
     text: str
     pause_s: float
 
 
 def sentences(text: str) -> list[Sentence]:
-    """Returns the sentences of a text in which there is a letter or a digit; line ends are paragraphs' ends."""
+    """Returns the sentences of a text that hold a letter or a digit; the end of a line ends a paragraph."""
     found: list[Sentence] = []
     for paragraph in unicodedata.normalize("NFC", text).splitlines():
         parts = [part for sentence in _END.split(paragraph) for part in _bounded(sentence.strip())]
@@ -47,17 +47,17 @@ def speak(
     sample_rate_hz: int,
     tts: str,
 ) -> Iterator[np.ndarray]:
-    """Yields the sentences and pauses (samples,) of a text.
+    """Yields the speech (samples,) of each sentence of a text, and the silence of each pause.
 
     Args:
-        text: any length.
-        read: turns a sentence into the network's input; empty where there is nothing to say in it.
-        say: turns that into samples (n,).
-        sample_rate_hz: of the samples.
-        tts: its name, for errors.
+        text: a text of any length.
+        read: turns a sentence into the network's input; empty if there is nothing to speak in it.
+        say: turns the network's input into samples (n,).
+        sample_rate_hz: the sample rate.
+        tts: the name of the TTS, for errors.
 
     Raises:
-        InputError: there is nothing to speak in the text, or `read` raises it.
+        InputError: the text has nothing to speak, or `read` raises it.
     """
     parts = [(read(sentence.text), sentence.pause_s) for sentence in sentences(text)]
     if not any(ids for ids, _ in parts):
@@ -69,30 +69,28 @@ def speak(
 
 
 def whole(parts: Iterable[np.ndarray], sample_rate_hz: int) -> np.ndarray:
-    """Returns the parts of some speech as one, (samples,) float32 at -23 LUFS."""
+    """Returns the parts of speech joined, (samples,) float32 at -23 LUFS."""
     return normalised(np.concatenate(list(parts)), sample_rate_hz)
 
 
-def expect_known(text: str, strange: set[str], tts: str) -> None:
-    """Raises InputError if there are letters that a TTS has no sound for; left out, they would not be missed."""
-    if strange:
-        found = ", ".join(repr(letter) for letter in sorted(strange)[:5])
-        raise InputError(
-            f"text {text[:40]!r}: found {found}, for which {tts} has no sound; spell it in other letters"
-        )
+def expect_known(text: str, unknown: set[str], tts: str) -> None:
+    """Raises InputError if a text has letters that a TTS cannot pronounce, and would leave out without notice."""
+    if unknown:
+        found = ", ".join(repr(letter) for letter in sorted(unknown)[:5])
+        raise InputError(f"text {text[:40]!r}: found {found}, which {tts} cannot pronounce; use other letters")
 
 
 def not_english(text: str) -> set[str]:
-    """Returns the letters and digits of a text that an English reader has no sound for.
+    """Returns the letters and digits of a text that an English text front end cannot pronounce.
 
-    Readers leave them out, or take them for Latin ones of the same shape, or call each "Chinese letter".
+    Front ends leave them out, read them as Latin letters of the same shape, or call each of them "Chinese letter".
     """
     return {c for c in text if not all(map(_readable, unicodedata.normalize("NFKC", c)))}
 
 
 def _readable(character: str) -> bool:
-    strange = character.isalpha() or character.isdecimal()
-    return not strange or unicodedata.name(character, "").startswith(READABLE)
+    spoken = character.isalpha() or character.isdecimal()
+    return not spoken or unicodedata.name(character, "").startswith(READABLE)
 
 
 def _bounded(sentence: str) -> Iterator[str]:

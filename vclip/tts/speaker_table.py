@@ -1,7 +1,8 @@
-"""The speakers of a TTS that learned a vector for each: a space of its own, in which only its signature can score.
+"""The speaker table of a TTS that learned a vector for each of its speakers.
 
-Speaker vectors are of unit norm everywhere here; the rows of such a table are not. So a speaker is a row's direction,
-and a direction is spoken at the length of the nearest row: a known speaker is exactly what the TTS learned.
+The table is a space of its own, in which only the signature of the TTS can score voices. The toolkit's speaker
+vectors have unit norm, while the rows of a table do not. So a speaker is the direction of a row, and any direction is
+spoken at the length of the nearest row; a known speaker is then exactly the row that the TTS learned.
 """
 
 import hashlib
@@ -14,13 +15,13 @@ from vclip.speakers.bank import SpeakerBank
 
 
 class SpeakerTable:
-    """Rows (S, dim) of a TTS' speaker table.
+    """The speaker table of a TTS.
 
     Args:
         tts: the spec of the TTS, for errors.
-        kind: of the TTS, the first part of the space's name; the rest is the table's own hash.
+        kind: the first part of the space's name; the rest is a hash of the table.
         rows: (S, dim) float, none of them zero.
-        names: (S,) of the speakers.
+        names: (S,) the names of the speakers.
     """
 
     def __init__(self, tts: str, kind: str, rows: np.ndarray, names: Sequence[str]):
@@ -34,7 +35,7 @@ class SpeakerTable:
         self.space = f"{kind}/{hashlib.sha256(rows.tobytes()).hexdigest()[:12]}-{self.dim}"
 
     def row(self, speaker: np.ndarray) -> np.ndarray:
-        """Returns the vector (dim,) float32 that the TTS is given for a speaker (dim,).
+        """Returns the vector (dim,) float32 to give to the TTS for a speaker (dim,).
 
         Raises:
             InputError: the speaker has another size, is not finite or is zero.
@@ -43,21 +44,23 @@ class SpeakerTable:
         return speaker * self._lengths[np.argmax(self._directions @ speaker)]
 
     def bank(self, count: int) -> SpeakerBank:
-        """Returns the first `count` speakers, or all; their genders are not known."""
+        """Returns the first `count` speakers, or all of them; their genders are unknown."""
         names = self._names[:count]
         return SpeakerBank(self.space, names, self._directions[:count], np.full(len(names), "", dtype=str))
 
 
 def unit_speaker(speaker: np.ndarray, dim: int, tts: str, space: str) -> np.ndarray:
-    """Returns a speaker (dim,) float32 of unit norm.
+    """Returns a speaker vector (dim,) float32 scaled to unit norm.
 
     Raises:
-        InputError: it has another size, is not finite or is zero.
+        InputError: the vector has another size, is not finite or is zero.
     """
     speaker = np.asarray(speaker, dtype=np.float32)
     if speaker.shape != (dim,):
-        raise InputError(f"speaker of shape {speaker.shape}: {tts} takes ({dim},), vectors of {space}")
+        raise InputError(f"speaker vector of shape {speaker.shape}: {tts} takes shape ({dim},), in the space {space}")
     norm = np.linalg.norm(speaker)
     if not np.isfinite(norm) or norm == 0:
-        raise InputError(f"speaker of norm {norm}: {tts} takes finite vectors of {space}, of unit norm")
+        raise InputError(
+            f"speaker vector of norm {norm}: {tts} takes finite vectors of unit norm, in the space {space}"
+        )
     return speaker / norm

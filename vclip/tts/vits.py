@@ -1,9 +1,9 @@
 """The `vits` backend: multi-speaker VITS checkpoints of `transformers` (Kim et al., 2021), by folder or hub name.
 
-`vits:kakao-enterprise/vits-vctk` speaks in the 109 voices of VCTK and in all voices between them: the model's
-speaker table is the space (`speaker_table`). Noise is drawn from a fixed seed, so equal requests give equal samples.
+`vits:kakao-enterprise/vits-vctk` speaks in the 109 voices of VCTK and in any voice between them: the model's speaker
+table defines the space (see `speaker_table`). Noise has a fixed seed, so equal requests give equal samples.
 
-Tested with small models of random weights; published weights were not available where this was written.
+Tested with small models of random weights; published weights were not available here.
 """
 
 import hashlib
@@ -22,24 +22,24 @@ from vclip.tts.sentences import expect_known, not_english, speak, whole
 from vclip.tts.speaker_table import SpeakerTable
 
 INSTALL = "install the extra: pip install 'vclip[vits]'"
-# espeak marks words that it reads in another language, as in "(zh)".
+# espeak marks words that it reads in another language, such as "(zh)".
 LANGUAGE_FLAG = re.compile(r"\([a-z-]+\)")
 
 
 class Vits:
-    """Speaks with a VITS checkpoint; obeys `vclip.tts.base.TTS`.
+    """The VITS backend; implements `vclip.tts.base.TTS`.
 
     Args:
         source: a folder that `save_pretrained` wrote, or a name on the hub.
 
     Raises:
-        InputError: a package is missing, or it is no complete multi-speaker VITS checkpoint.
+        InputError: a package is missing, or the source is not a complete multi-speaker VITS checkpoint.
     """
 
     def __init__(self, source: str):
         self.name = f"vits:{source}"
         model, self._tokenizer = _opened(source)
-        self._model: Any = model  # transformers' own annotations do not cover what follows
+        self._model: Any = model  # the annotations of transformers do not cover the attributes used here
         if self._model.config.num_speakers < 2:
             raise InputError(f"tts '{self.name}': found a checkpoint of one speaker, expected several")
         rows = self._speakers().detach().numpy().copy()
@@ -49,29 +49,20 @@ class Vits:
         self.made_of = {"vits": source, "vits_sha256": _digest(self._model)}
 
     def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
-        """Returns (samples,) float32 at `sample_rate_hz` and -23 LUFS.
-
-        Args:
-            text: in the language of the checkpoint; any length.
-            speaker: (dim,) in `space`; only its direction counts.
-
-        Raises:
-            InputError: the text has nothing to speak or letters that the checkpoint does not know, or the vector has
-                another size or is not finite.
-        """
+        """Returns speech (samples,) float32 at `sample_rate_hz` and -23 LUFS, as `TTS.synthesize` does."""
         return whole(self.parts(text, speaker), self.sample_rate_hz)
 
     def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
-        """Yields the same speech in parts, before its loudness is set; raises as `synthesize` does."""
+        """Yields the same speech in parts, as `TTS.parts` does."""
         row = torch.from_numpy(self._table.row(speaker))
         return speak(text, self._ids, lambda ids: self._say(ids, row), self.sample_rate_hz, self.name)
 
     def known_speakers(self, count: int) -> SpeakerBank:
-        """Returns the first `count` speakers of the checkpoint, or all."""
+        """Returns the first `count` speakers of the checkpoint, or all of them."""
         return self._table.bank(count)
 
     def _ids(self, sentence: str) -> list[int]:
-        """Returns the model's input for a sentence, empty where no letter or digit of it is known to the model."""
+        """Returns the network's input for a sentence, empty if the model knows no letter or digit of it."""
         tokenizer = self._tokenizer
         if tokenizer.phonemize:  # transformers reads all text as English
             expect_known(sentence, not_english(sentence), self.name)
@@ -90,10 +81,10 @@ class Vits:
         return with_blanks
 
     def _speakers(self) -> torch.Tensor:
-        """Returns the model's table of speakers.
+        """Returns the model's speaker table.
 
-        transformers offers no way to speak with a vector, so the vector is written into row 0 and speaker 0 speaks.
-        `VitsModel.embed_speaker` is an `nn.Embedding` in all versions from 4.48 to 5.23.
+        transformers offers no way to speak with a vector, so `_say` writes the vector into row 0 and speaks as
+        speaker 0. `VitsModel.embed_speaker` is an `nn.Embedding` in all versions from 4.48 to 5.23.
         """
         return self._model.embed_speaker.weight
 
@@ -132,7 +123,7 @@ def _opened(source: str) -> tuple[Any, Any]:
 
 
 def _find_espeak(tts: str) -> None:
-    """Points phonemizer at the system's espeak-ng, else at the one of the package espeakng-loader."""
+    """Makes phonemizer use the system's espeak-ng, or else that of the package espeakng-loader."""
     from phonemizer.backend import EspeakBackend  # pyright: ignore[reportMissingImports] (an extra)
     from phonemizer.backend.espeak.wrapper import EspeakWrapper  # pyright: ignore[reportMissingImports]
 

@@ -1,8 +1,9 @@
 """Speech of any length as a 16-bit mono WAV file with a comment inside it.
 
-A TTS yields speech in parts. Beyond the first minutes they wait on disk (`StreamedSpeech`), so that a book needs no
-more memory than a page; the gain that brings the whole to EBU R 128's -23 LUFS is only known at the end (`loudness`).
-The file carries a RIFF INFO list: ISFT names the program, ICMT is the comment.
+A TTS yields speech in parts. The gain that brings the speech to EBU R 128's -23 LUFS is known only at the end (see
+`loudness`), so the parts are kept until then: the first minutes in memory and the rest on disk (`StreamedSpeech`), so
+that a book needs no more memory than a page. The file carries a RIFF INFO list: ISFT names the program, ICMT is the
+comment.
 """
 
 import struct
@@ -18,20 +19,20 @@ from vclip.tts.loudness import Meter
 
 IN_MEMORY_BYTES = 64 << 20  # eleven minutes at 24 kHz
 CHUNK_BYTES = 4 << 20
-LONGEST_BYTES = (4 << 30) - (1 << 20)  # of samples; sizes in the file have 32 bits
+LONGEST_BYTES = (4 << 30) - (1 << 20)  # of samples: sizes in a WAV file have 32 bits
 
 
 class StreamedSpeech:
-    """The samples of one utterance, kept in memory up to a limit and beyond it in a temporary file.
+    """The samples of one utterance, kept in memory up to a limit and in a temporary file beyond it.
 
     Args:
-        parts: (n,) float in -1..1 each, one after the other.
-        sample_rate_hz: of the samples.
-        in_memory_bytes: size of float32 samples from which they move to a file.
-        chunk_bytes: size of the float32 chunks that `chunks` yields, a multiple of 4.
+        parts: the consecutive parts of the speech, (n,) float in -1..1 each.
+        sample_rate_hz: the sample rate.
+        in_memory_bytes: the size of float32 samples beyond which they move to a file.
+        chunk_bytes: the size of the float32 chunks that `chunks` yields, a multiple of 4.
 
     Raises:
-        InputError: a part is not finite or has another shape, or there are no samples at all.
+        InputError: a part is not finite or has another shape, or there are no samples.
     """
 
     def __init__(
@@ -62,17 +63,17 @@ class StreamedSpeech:
 
     @property
     def seconds(self) -> float:
-        """Duration."""
+        """The duration."""
         return self.samples / self.sample_rate_hz
 
     def chunks(self) -> Iterator[np.ndarray]:
-        """Yields the samples (n,) float32 at -23 LUFS, or quieter where they would clip."""
+        """Yields the samples in chunks (n,) float32 at -23 LUFS, or quieter where they would clip."""
         self._file.seek(0)
         while read := self._file.read(self._chunk_bytes):
             yield np.frombuffer(read, np.float32) * self._gain
 
     def head(self, seconds: float) -> np.ndarray:
-        """Returns the samples (n,) float32 of the first `seconds`, or all of them, at the loudness of `chunks`."""
+        """Returns the first `seconds` of the samples (n,) float32, or all of them, at the loudness of `chunks`."""
         self._file.seek(0)
         return np.frombuffer(self._file.read(4 * round(seconds * self.sample_rate_hz)), np.float32) * self._gain
 
@@ -84,48 +85,50 @@ class StreamedSpeech:
 def wav_parts(
     speech: StreamedSpeech, software: str, comment: str, longest_bytes: int = LONGEST_BYTES
 ) -> Iterator[bytes]:
-    """Returns the bytes of a WAV file, in parts.
+    """Returns the content of a WAV file, in parts.
 
     Args:
         speech: the samples.
-        software: the program's name, for the file's ISFT chunk.
-        comment: the text of the file's ICMT chunk.
-        longest_bytes: the size of samples that the file may hold; what the format allows by default.
+        software: the name of the program, for the ISFT chunk.
+        comment: the text of the ICMT chunk.
+        longest_bytes: the size of samples that the file may hold; by default the limit of the format.
 
     Raises:
         InputError: the speech is longer than a WAV file can hold.
     """
     size = 2 * speech.samples
     if size > longest_bytes:
-        raise InputError(f"{speech.seconds / 3600:.1f} h of speech are more than a WAV file holds; divide the text")
+        raise InputError(
+            f"found {speech.seconds / 3600:.1f} h of speech, more than a WAV file holds; divide the text"
+        )
     return chain([_head(size, speech.sample_rate_hz, software, comment)], speech.pcm())
 
 
 @dataclass(frozen=True)
 class WavContents:
-    """What was read from a WAV file."""
+    """The comment and the samples of a WAV file."""
 
-    comment: bytes  # the body of its ICMT chunk, without padding
-    pcm: bytes  # the body of its data chunk
+    comment: bytes  # the body of the ICMT chunk, without padding
+    pcm: bytes  # the body of the data chunk
     sample_rate_hz: int
 
 
 def parse_wav(data: bytes) -> WavContents:
-    """Returns the comment and the samples of a WAV file's bytes.
+    """Returns the comment and the samples of the content of a WAV file.
 
     Raises:
-        KeyError, ValueError, struct.error: the data is no WAV file with a comment.
+        KeyError, ValueError, struct.error: the data is not a WAV file with a comment.
     """
     if data[:4] != b"RIFF":
         raise ValueError("not a RIFF file")
-    # A file may hold several LIST chunks; those that are not INFO come from other programs.
+    # A file may hold several LIST chunks; other programs write those that are not INFO.
     chunks = {name: body for name, body in _chunks(data[12:]) if name != b"LIST" or body[:4] == b"INFO"}
     comment = dict(_chunks(chunks[b"LIST"][4:]))[b"ICMT"].rstrip(b"\0")
     return WavContents(comment, chunks[b"data"], struct.unpack_from("<I", chunks[b"fmt "], 4)[0])
 
 
 def _head(size: int, sample_rate_hz: int, software: str, comment: str) -> bytes:
-    """Returns everything in the file before its `size` bytes of samples."""
+    """Returns the content of a WAV file before its `size` bytes of samples."""
     info = b"INFO" + _chunk(b"ISFT", software.encode() + b"\0") + _chunk(b"ICMT", comment.encode() + b"\0")
     # PCM, one channel, samples and bytes a second, bytes and bits a sample.
     kind = struct.pack("<HHIIHH", 1, 1, sample_rate_hz, 2 * sample_rate_hz, 2, 16)

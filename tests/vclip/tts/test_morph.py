@@ -34,11 +34,14 @@ def _speaker(dim, seed=0):
     return vector / np.linalg.norm(vector)
 
 
-def test_what_is_predicted_is_the_network_s_word_on_the_controls_that_speak(morph):
+def test_predicted_voices_are_those_of_the_controls_that_speak(morph):
     vectors = np.stack([_speaker(morph.dim, seed) for seed in range(6)])
-    told = morph.predict_voices(vectors)
-    np.testing.assert_allclose(told, morph._map.embeddings([morph.controls(vector) for vector in vectors]), atol=1e-3)
-    assert np.abs(told[0] - told[1]).max() > 0.01
+    predicted = morph.predict_voices(vectors)
+    # Batches of one and of six may end their climbs in other last bits of float32.
+    network = inverse_map.load(hibari_sha256=BaseVoice().model_sha256)
+    of_controls = network.embeddings([morph.controls(vector) for vector in vectors])
+    np.testing.assert_allclose(predicted, of_controls, atol=1e-3)
+    assert np.abs(predicted[0] - predicted[1]).max() > 0.01
     assert isinstance(morph, PredictsVoices)
 
 

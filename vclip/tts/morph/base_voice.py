@@ -1,12 +1,12 @@
-"""The voice that `morph` bends: hibari-tts' default voice as smooth spectral envelopes and a pitch curve.
+"""The base voice of `morph`: the default voice of hibari-tts as smooth spectral envelopes and a pitch curve.
 
-hibari's network gives, per 12.5 ms frame, a spectrum whose harmonics are still in it (Hann window of 50 ms, 20 Hz
-bins). Averaged over one pitch period in frequency it becomes an envelope that knows nothing of the pitch, so pitch,
-formants and tempo can be moved apart from each other: the idea of WORLD's CheapTrick (Morise, 2015), without
-analysing a waveform. Against WORLD on the same five sentences (one core, pitch taken from the network in both):
-analysis 299x real time against 55x, synthesis 176x against 75x, cosine of the unchanged copy with the original in
-GE2E space .963 against .948, words found by pocketsphinx alike (.86 both). And pyworld 0.3.5 cannot be imported
-where `pkg_resources` is gone.
+For each frame of 12.5 ms, hibari's network gives a spectrum that still has its harmonics (Hann window of 50 ms, bins
+of 20 Hz). Averaged over one pitch period in frequency, it becomes an envelope that is independent of the pitch, so
+pitch, formants and tempo can be changed separately. This is the idea of WORLD's CheapTrick (Morise, 2015), without
+analysing a waveform. Compared with WORLD on the same five sentences (one core, pitch from the network in both):
+analysis 299 times real time against 55, synthesis 176 against 75, cosine of the unchanged copy with the original in
+GE2E space .963 against .948, words recognised by pocketsphinx .86 for both. pyworld 0.3.5 cannot be imported without
+`pkg_resources`.
 """
 
 import hashlib
@@ -30,10 +30,10 @@ N_BINS = dsp.N_FFT // 2 + 1
 BIN_HZ = dsp.SR / dsp.N_FFT
 MIN_VOICED_HZ = 60.0
 
-# Of usual length, 4 s: 25 MB; were all as long as can be, eight times that.
+# 25 MB for sentences of 4 s; at most eight times as much.
 CACHED_SENTENCES = 32
 MAX_PHONEMES = 400
-# An unvoiced frame has no harmonics to average away; this width keeps the shape of a fricative.
+# An unvoiced frame has no harmonics to average; this width keeps the shape of a fricative.
 UNVOICED_WIDTH_HZ = 200.0
 FLOOR = 1e-9
 
@@ -54,7 +54,7 @@ class Frames:
 
 
 class BaseVoice:
-    """hibari's network and pronunciation, loaded once; sentences it has seen are remembered."""
+    """hibari's network and pronunciation, loaded once; the last CACHED_SENTENCES sentences are cached."""
 
     def __init__(self) -> None:
         self._hibari = Hibari()
@@ -62,12 +62,12 @@ class BaseVoice:
         self._frames = lru_cache(maxsize=CACHED_SENTENCES)(self._run_network)
 
     def sentences(self, text: str) -> Iterator[Frames]:
-        """Yields the sentences of a text one by one, each with its own silence before and after.
+        """Returns the sentences of a text one by one, each with its own silence before and after.
 
         Raises:
-            InputError: there is nothing to speak in the text, or letters of an alphabet that is not read here.
+            InputError: the text has nothing to speak, or letters that are not read in English.
         """
-        text = unicodedata.normalize("NFC", text)  # hibari does not know an accent apart from its letter
+        text = unicodedata.normalize("NFC", text)  # hibari reads an accent only as part of its letter
         expect_known(text, not_english(text), "morph")
         phonemes = [part for sentence in self._hibari.phonemize(text) for part in _bounded(sentence)]
         spoken = [p for p in phonemes if re.search(r"\w", p)]
@@ -82,7 +82,7 @@ class BaseVoice:
         harmonic_log, _, noise_log, residual_log, _, pitch_hz = outputs  # (N_BINS, frames) each, (frames,)
         pulses = np.abs(dsp.stft(dsp.pulses(pitch_hz), len(pitch_hz))).T
         harmonic = (pulses * dsp.ex(harmonic_log.T)) ** 2
-        # The network's third part, a spectrum with free phases, is what pulses could not say: mostly fricatives.
+        # The network's third part, a spectrum with free phases, holds what pulses cannot render: mostly fricatives.
         noise = 2 * dsp.ex(noise_log.T) ** 2 + dsp.ex(residual_log.T) ** 2
         pitch_hz = np.where(pitch_hz > MIN_VOICED_HZ, pitch_hz, 0).astype(np.float32)
         width_hz = np.where(pitch_hz > 0, pitch_hz, UNVOICED_WIDTH_HZ)
@@ -112,7 +112,7 @@ def _log(power: np.ndarray) -> np.ndarray:
 
 
 def _bounded(phonemes: str) -> Iterator[str]:
-    """Yields parts of at most MAX_PHONEMES: a run of words without punctuation is one sentence to hibari."""
+    """Yields parts of at most MAX_PHONEMES: to hibari, any number of words without punctuation are one sentence."""
     while len(phonemes) > MAX_PHONEMES:
         cut = phonemes.rfind(" ", 1, MAX_PHONEMES)
         cut = cut if cut > 0 else MAX_PHONEMES

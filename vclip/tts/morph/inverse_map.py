@@ -1,13 +1,13 @@
 """From a speaker embedding to the controls of the `morph` voice that comes nearest to it.
 
-A regression from embeddings to controls, learned on morph voices, would have to extrapolate to people. The other way
-round it need not: a small network learns which embedding given controls yield (`VoiceModel`), and the controls are
-moved along the gradient to where that embedding's cosine with the requested one is highest.
+A regression from embeddings to controls, learned on morph voices, would have to extrapolate to real people. Instead,
+a small network learns which embedding given controls yield (`VoiceModel`), and gradient ascent finds the controls
+whose embedding has the highest cosine with the requested one.
 
-Removing the mean of the morph voices from both sides, or its own mean from each, so that people do not all fall on
-the same nearest corner, was tried with 261 LibriSpeech speakers and was not needed: the cosine of asked and obtained
-was .779 plain, .776 and .763 with means removed; the median rank of the asked speaker among the 261 was 1 or 2 in
-all cases. So there is nothing to remove, and no statistic of real people in the calibration.
+Removing means (that of the morph voices from both sides, or each side's own), so that people do not all map to the
+same voices, was tried with 261 LibriSpeech speakers and was not needed: the cosine of the requested and the obtained
+embedding was .779 without it, .776 and .763 with it; the median rank of the requested speaker among the 261 was 1 or
+2 in all cases. So no mean is removed, and the calibration holds no statistic of real people.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ RECALIBRATE = "run `python -m tools.calibrate_morph`"
 HIDDEN = 256
 
 GUESSES_LOG2 = 11
-# Sixteen climbers and sixty smaller steps gain .001 of cosine (LibriSpeech as above) for many times the time.
+# 16 climbers with 60 smaller steps gain .001 of cosine (LibriSpeech as above), and take many times as long.
 CLIMBERS = 4
 STEPS = 16
 STEP_SIZE = 0.4  # in logits of the unit cube
@@ -46,13 +46,13 @@ class Calibration:
     """What the network was fitted on, and how well; saved beside its weights.
 
     Attributes:
-        space: of the embeddings.
-        hibari_version, hibari_sha256: of the base voice's package and model file.
-        ranges: lowest and highest value of each control, in the order of the network's inputs.
-        draws: voices drawn from the ranges.
-        sentences_per_draw: spoken and embedded for each.
-        seed: of the draws, the sentences and the fit.
-        figures: measured on voices that were held out.
+        space: the space of the embeddings.
+        hibari_version, hibari_sha256: the version of hibari-tts and the hash of its model file.
+        ranges: the lowest and highest value of each control, in the order of the network's inputs.
+        draws: the number of voices drawn from the ranges.
+        sentences_per_draw: the number of sentences spoken by each.
+        seed: the seed of the draws, the sentences and the fit.
+        figures: measurements on voices that were held out.
     """
 
     space: str
@@ -66,7 +66,7 @@ class Calibration:
 
 
 class VoiceModel(nn.Module):
-    """Controls on the unit cube to the GE2E embedding of the voice that they make."""
+    """A network from controls on the unit cube to the GE2E embedding of their voice."""
 
     def __init__(self, n_controls: int, dim: int = 256):
         super().__init__()
@@ -78,7 +78,7 @@ class VoiceModel(nn.Module):
         )
 
     def forward(self, unit: Tensor) -> Tensor:
-        """Returns (..., dim) unit norm, >= 0, of (..., n_controls) from 0 to 1."""
+        """Returns embeddings (..., dim), unit norm, >= 0, of controls (..., n_controls) from 0 to 1."""
         return nn.functional.normalize(torch.relu(self.layers(2 * unit - 1)), dim=-1)
 
 
@@ -89,7 +89,7 @@ def sobol(dimensions: int, seed: int) -> qmc.Sobol:
 
 
 class MorphMap:
-    """A fitted VoiceModel, inverted by climbing its gradient."""
+    """A fitted VoiceModel, inverted by gradient ascent."""
 
     def __init__(self, model: VoiceModel, calibration: Calibration):
         self.model = model.eval().requires_grad_(False)
@@ -104,12 +104,12 @@ class MorphMap:
 
     @cached_property
     def sha256(self) -> str:
-        """The hash of the network's weights and ranges, which decide the voice that an embedding gets."""
+        """The hash of the network's weights and ranges, which determine the voice for an embedding."""
         weights = safetensors.torch.save(self.model.state_dict())
         return hashlib.sha256(weights + json.dumps(self.calibration.ranges).encode()).hexdigest()
 
     def embeddings(self, controls: Sequence[Controls]) -> np.ndarray:
-        """Returns the embeddings (n, dim) float32, unit norm, >= 0, that the network predicts for n voices."""
+        """Returns the predicted embeddings (n, dim) float32, unit norm, >= 0, of n voices."""
         units = np.array([morph_controls.to_unit(c) for c in controls]).reshape(-1, len(morph_controls.NAMES))
         return self.model(torch.from_numpy(units).float()).numpy()
 
@@ -119,24 +119,24 @@ class MorphMap:
         return morph_controls.from_unit(unit[0].numpy())
 
     def predict_voices(self, embeddings: np.ndarray) -> np.ndarray:
-        """Returns the embeddings (n, dim) float32 predicted for the voices nearest to embeddings (n, dim)."""
-        asked = torch.from_numpy(np.array(embeddings, dtype=np.float32))
-        return torch.cat([self._nearest(some)[1] for some in asked.split(AT_ONCE)]).numpy()
+        """Returns the predicted embeddings (n, dim) float32 of the voices nearest to embeddings (n, dim)."""
+        requested = torch.from_numpy(np.array(embeddings, dtype=np.float32))
+        return torch.cat([self._nearest(some)[1] for some in requested.split(AT_ONCE)]).numpy()
 
-    def _nearest(self, asked: Tensor) -> tuple[Tensor, Tensor]:
+    def _nearest(self, requested: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the nearest controls (n, n_controls) on the unit cube, and their predicted embeddings (n, dim)."""
-        nearest = (asked @ self._embeddings.T).topk(CLIMBERS, dim=1).indices
+        nearest = (requested @ self._embeddings.T).topk(CLIMBERS, dim=1).indices
         logits = torch.logit(self._guesses[nearest]).requires_grad_(True)  # (n, CLIMBERS, n_controls)
         optimizer = torch.optim.Adam([logits], lr=STEP_SIZE)
         for step in range(STEPS):
             optimizer.param_groups[0]["lr"] = STEP_SIZE * (1 - step / STEPS)
-            (gradient,) = torch.autograd.grad(-(self.model(logits.sigmoid()) * asked[:, None]).sum(), logits)
+            (gradient,) = torch.autograd.grad(-(self.model(logits.sigmoid()) * requested[:, None]).sum(), logits)
             logits.grad = gradient
             optimizer.step()
         unit = logits.detach().sigmoid()
         voices = self.model(unit)
-        best = (voices * asked[:, None]).sum(-1).argmax(1)
-        rows = torch.arange(len(asked))
+        best = (voices * requested[:, None]).sum(-1).argmax(1)
+        rows = torch.arange(len(requested))
         return unit[rows, best], voices[rows, best]
 
 
@@ -149,7 +149,7 @@ def save(morph_map: MorphMap, folder: Path) -> None:
 
 
 def load(folder: Path = HERE, *, hibari_sha256: str) -> MorphMap:
-    """Returns the map that `save` wrote; by default the one that ships with the package.
+    """Returns the map in a folder that `save` wrote; by default the one that ships with the package.
 
     Raises:
         InputError: a file is missing or damaged, or the calibration is for another hibari model or other ranges.

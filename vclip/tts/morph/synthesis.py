@@ -1,4 +1,4 @@
-"""Frames of the base voice and controls in, the samples of another voice out."""
+"""Renders frames of the base voice, changed by controls, as the samples of another voice."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,30 +12,30 @@ from scipy.ndimage import uniform_filter1d
 from vclip.tts.morph.base_voice import BIN_HZ, N_BINS, BaseVoice, Frames
 from vclip.tts.morph.controls import Controls
 
-# Below the first frequency `tract_low` holds, above the second `tract_high`; between them the factor glides.
+# `tract_low` applies below the first frequency, `tract_high` above the second, an interpolated factor between them.
 LOW_FORMANTS_HZ = 1500.0
 HIGH_FORMANTS_HZ = 6000.0
-# Wide enough to run over two formants, so that what stands out of it is the formants.
+# Wide enough to span two formants, so that the difference from the smoothed spectrum is the formants.
 FORMANT_SMOOTHING_HZ = 1600.0
-# Of the base voice; its pitch is moved around it.
+# The base voice's; `pitch_range` scales the deviation from it.
 MEAN_PITCH_HZ = 190.0
 PITCH_BOUNDS_HZ = (50.0, 500.0)
 SHAPE_TOP_HZ = 8000.0
 
 
 def speak(voice: BaseVoice, text: str, controls: Controls) -> Iterator[np.ndarray]:
-    """Returns the sentences (samples,) float32 of a text at SAMPLE_RATE_HZ; raises as `voice.sentences` does."""
+    """Returns the speech (samples,) float32 of each sentence of a text; raises as `BaseVoice.sentences` does."""
     return (render(frames, controls) for frames in voice.sentences(text))
 
 
 def render(frames: Frames, controls: Controls) -> np.ndarray:
-    """Returns (samples,) float32 of one sentence; equal controls give equal samples (the noise is seeded)."""
+    """Returns the speech (samples,) float32 of one sentence; its noise is seeded: equal controls, equal samples."""
     at = _frame_positions(len(frames.pitch_hz), controls.tempo)
     pitch_hz = _pitch(frames.pitch_hz, at, controls)
     harmonic = _envelope(frames.harmonic_log_power, at, controls)
     noise = _envelope(frames.noise_log_power, at, controls)
     noise[pitch_hz > 0] += np.float32(controls.breath_db * np.log(10) / 10)
-    # A period holds fewer harmonics the higher the pitch: its power per Hz is kept, so loudness is.
+    # A higher pitch has fewer harmonics: keeping the power per Hz keeps the loudness.
     harmonic += np.log(np.maximum(pitch_hz, 1.0))[:, None]
 
     spectrum = dsp.stft(dsp.pulses(pitch_hz), len(at)).T
@@ -51,7 +51,7 @@ def _frame_positions(n_frames: int, tempo: float) -> np.ndarray:
 
 
 def _pitch(pitch_hz: np.ndarray, at: np.ndarray, controls: Controls) -> np.ndarray:
-    """Returns the pitch (len(at),) float32; between a voiced and an unvoiced frame the nearer one holds."""
+    """Returns the pitch (len(at),) float32 in Hz; between a voiced and an unvoiced frame the nearer one decides."""
     voiced = pitch_hz > 0
     if not voiced.any():
         return np.zeros(len(at), np.float32)
@@ -61,7 +61,7 @@ def _pitch(pitch_hz: np.ndarray, at: np.ndarray, controls: Controls) -> np.ndarr
 
 
 def _envelope(log_power: np.ndarray, at: np.ndarray, controls: Controls) -> np.ndarray:
-    """Returns log power (len(at), N_BINS) float32 at other times, with other formants and another colour."""
+    """Returns log power (len(at), N_BINS) float32 at frame positions, with the formants and shape of `controls`."""
     low, high, weight = _warp(controls.tract_low, controls.tract_high)
     log_power = log_power.astype(np.float32)
     log_power = log_power[:, low] * (1 - weight) + log_power[:, high] * weight
@@ -75,8 +75,8 @@ def _envelope(log_power: np.ndarray, at: np.ndarray, controls: Controls) -> np.n
 
 
 def _warp(tract_low: float, tract_high: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns, for every bin, the two bins it is taken from and the weight of the second."""
-    top_hz = 4 * HIGH_FORMANTS_HZ  # far beyond the last bin: the line goes on at the slope of the high formants
+    """Returns, for every bin, the two bins that it is interpolated from and the weight of the second."""
+    top_hz = 4 * HIGH_FORMANTS_HZ  # far beyond the last bin: the slope of the high formants continues
     to_hz = [0, LOW_FORMANTS_HZ * tract_low, HIGH_FORMANTS_HZ * tract_high, top_hz * tract_high]
     from_hz = np.interp(np.arange(N_BINS) * BIN_HZ, to_hz, [0, LOW_FORMANTS_HZ, HIGH_FORMANTS_HZ, top_hz])
     position = np.minimum(from_hz / BIN_HZ, N_BINS - 1)
@@ -91,7 +91,7 @@ def _colour(controls: Controls) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _shapes() -> np.ndarray:
-    """Returns (5, N_BINS): half a wave to two and a half over the mel scale up to SHAPE_TOP_HZ."""
+    """Returns waves (5, N_BINS) over the mel scale up to SHAPE_TOP_HZ, from half a period to two and a half."""
 
     def mel(hz: np.ndarray) -> np.ndarray:
         return np.log1p(hz / 700)
@@ -102,10 +102,10 @@ def _shapes() -> np.ndarray:
 
 
 def _minimum_phase(log_magnitude: np.ndarray) -> np.ndarray:
-    """Returns the spectrum (frames, N_BINS) complex64 of the filter that answers a pulse as early as it can.
+    """Returns the spectrum (frames, N_BINS) complex64 of the minimum-phase filter of log magnitudes.
 
-    The causal half of the cepstrum, doubled (Oppenheim and Schafer, Discrete-Time Signal Processing). Spreading the
-    pulses further, by group delays of 0.5 to 2 ms, was tried: peaks changed by less than 1.5 dB either way.
+    The causal half of the cepstrum, doubled (Oppenheim and Schafer, Discrete-Time Signal Processing). Group delays of
+    0.5 to 2 ms, which spread the pulses further, were tried: peaks changed by less than 1.5 dB either way.
     """
     cepstrum: Any = scipy.fft.irfft(log_magnitude, dsp.N_FFT, axis=1)  # scipy.fft has no types
     cepstrum[:, 1 : N_BINS - 1] *= 2
