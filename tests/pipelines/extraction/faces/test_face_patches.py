@@ -15,6 +15,7 @@ from pipelines.extraction.faces.crops import cut_crops
 from pipelines.extraction.faces.detectors import DetectedFace, open_detector
 from pipelines.extraction.faces.patches import FacePatchFile, PatchKeeper, patch_bounds
 from pipelines.extraction.pipeline import KeepAnalysis
+from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.frame import Frame
 from pipelines.extraction.video.probe import probe_media
 from tests.support.talking_portrait import talking, voice, write_video
@@ -85,7 +86,9 @@ def test_crops_are_those_of_a_second_reading(video):
     without = [replace(one, track=replace(one.track, patches=())) for one in segments]
     with FacePatchFile() as empty:
         probe, detector = probe_media(video, config.media), open_detector("centerface")
-        (again,) = cut_crops(video, probe, without, empty, detector, config)
+        with Decoder(video, probe, config.media) as decoder:
+            assert sum(1 for _ in decoder.frames())
+            (again,) = cut_crops(decoder, without, empty, detector, config)
     assert len(kept) == len(again) == 3
     for one, other in zip(kept, again, strict=True):
         assert one.size_px == pytest.approx(other.size_px, rel=0.05)
