@@ -1,4 +1,4 @@
-"""A store looked at: SQL, exports, statistics, clusters, outliers, maps, a dataset card. Nothing here writes to it.
+"""Analyses of a store: SQL, statistics, dataset card, clusters, outliers, maps and exports. None writes to the store.
 
-All of it reads in batches and keeps for every clip a direction or a few figures; not measured on a million clips.
+They read in batches, and keep one mean vector or a few numbers per clip. Not measured on a million clips.
 """

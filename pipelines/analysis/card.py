@@ -1,7 +1,7 @@
-"""`vclip card`: a dataset card, in Markdown for a repository and in HTML for a reader.
+"""`vclip card`: a dataset card, as Markdown for a repository and as HTML for readers.
 
-The card states what the store itself records: counts, labels and how many are unknown, licences and consents,
-encoders, and the runs with their configurations. What only people know is marked TO FILL IN.
+The card states what the store records: counts, labels and how many are unknown, licences and consent, encoders, and
+the runs with their configurations. Fields that only people can fill in are marked TO FILL IN.
 """
 
 import json
@@ -21,14 +21,13 @@ from vclip.files import whole_file
 
 SHOWN_RUNS, SHOWN_REASONS, SHOWN_VALUES = 50, 10, 6
 LIMITS = (
-    "Active speakers are detected by lip motion against speech, or taken from whoever made the pairs: a dubbed "
-    "talking face mostly passes as a speaker.",
-    "A label counts as known where a manifest gave it. No label was estimated from a face or a voice, and none was "
-    "verified here.",
-    "Clips without an identity may be of people who appear in other clips too. `vclip clusters` finds likely ones.",
-    "Faces and voices are biometric data. They can identify people, and the licence of a video is not the consent of "
-    "the people in it.",
-    "Voices that a model matches to a face share at most its gender and age. Do not use them to identify anyone.",
+    "Active speakers were detected from lip motion and speech, or were given with imported pairs. A dubbed face "
+    "usually passes as the speaker.",
+    "Known labels come from a manifest. None was estimated from a face or a voice, and none was verified.",
+    "People without an identity may appear in several clips. `vclip clusters` suggests which clips belong together.",
+    "Faces and voices are biometric data and can identify people. The licence of a video does not include the "
+    "consent of the people in it.",
+    "A voice that a model matches to a face shares at most its gender and age. Do not use it to identify anyone.",
 )
 
 
@@ -67,23 +66,23 @@ Part = Text | ToFillIn | Rows | Code
 
 @dataclass(frozen=True)
 class CardResult:
-    """The statistics of a store, and the files of its card."""
+    """The files of a dataset card, and the statistics in it."""
 
     files: list[str]
     statistics: StoreStatistics
 
     def to_json(self) -> dict[str, Any]:
-        """The store, the files and the statistics as one object."""
+        """Store, files and statistics as one object."""
         statistics = asdict(self.statistics)
         return {"store": statistics.pop("store"), "files": self.files, **statistics}
 
 
 def card(store_uri: str, out: Path) -> CardResult:
-    """Writes README.md and card.html to a folder.
+    """Writes README.md and card.html.
 
     Args:
         store_uri: the store.
-        out: the folder; made if it is missing.
+        out: the folder, which is created if missing.
 
     Raises:
         InputError, StoreError: no store, or the folder cannot be written.
@@ -109,7 +108,10 @@ def _sections(snapshot: Snapshot, statistics: StoreStatistics) -> dict[str, list
         "Labels of the clips": [_labels(statistics)],
         "Splits": [_splits(statistics)],
         "How it was made": _provenance(snapshot, statistics),
-        "Limits": [*limits, ToFillIn("whom the videos show and whom they leave out, and why they were chosen.")],
+        "Limits": [
+            *limits,
+            ToFillIn("who appears in the videos and who does not, and why these videos were chosen."),
+        ],
     }
 
 
@@ -122,7 +124,7 @@ def _summary(statistics: StoreStatistics) -> list[Part]:
             f"({seconds(clips.seconds)}) from {count(videos.count, 'video')} ({seconds(videos.duration_s)}), with "
             f"embeddings of each. The store is at version {version}."
         ),
-        ToFillIn("where the videos come from, who collected them, when, and for what."),
+        ToFillIn("where the videos come from, and who collected them, when and for what purpose."),
     ]
 
 
@@ -131,7 +133,7 @@ def _rights(statistics: StoreStatistics) -> list[Part]:
     clips = statistics.clips.count
     for name, question in (
         ("licence", "the terms under which the videos may be used."),
-        ("consent", "whether the people seen and heard agreed, and to what."),
+        ("consent", "whether the people in the videos gave consent, and to what."),
     ):
         label = statistics.labels[name]
         known = f"known of {label.known:,} of {count(clips, 'clip')}, unknown of {label.unknown:,}."
@@ -160,7 +162,7 @@ def _contents(statistics: StoreStatistics) -> list[Part]:
         Rows(("rows of", "count"), rows),
         Text(f"{named}; {count(people.clips_of_unknown, 'clip')} without an identity."),
         Text(
-            f"{count(duplicates, 'video')} seen under several names and stored once. "
+            f"{count(duplicates, 'video')} found under several names and stored once. "
             f"{count(copies, 'row')} of faces and voices with exactly the vector of another row."
         ),
         Rows(("measure", "5%", "median", "95%", "unknown"), measures),

@@ -1,9 +1,9 @@
-"""`vclip outliers`: clips whose face and voice are unlikely to belong to one person, according to a model.
+"""`vclip outliers`: clips whose face and voice do not match, according to an association model.
 
-The cosine of a pair says little by itself, because some faces suit every voice. So it is compared with impostors: the
-face with other people's voices, and the voice with other people's faces (symmetric normalisation, as in
-`vclip.association.scores`). The percentile is the share of pairs of two people that score lower: where face and
-voice are of two people, every percentile is equally likely.
+The cosine of a pair says little by itself, because some faces score high with every voice. So it is normalised by
+impostors: the face with other people's voices, and the voice with other people's faces (symmetric normalisation, as
+in `vclip.association.scores`). The percentile is the share of mismatched pairs (two people) that score lower; the
+percentiles of mismatched clips are uniform.
 """
 
 import csv
@@ -32,28 +32,29 @@ from vclip.errors import InputError, SpaceError
 from vclip.files import whole_folder
 
 FACE_PX = 144
-BACKGROUND, FEWEST_PEOPLE = 1000, 20  # clips that each is compared with; fewer people than that say nothing
-IMPOSTOR_PAIRS = 200_000  # pairs of two people that percentiles refer to
+BACKGROUND = 1000  # clips that each clip is compared with
+FEWEST_PEOPLE = 20  # among them; fewer say nothing
+IMPOSTOR_PAIRS = 200_000  # mismatched pairs that percentiles refer to
 ROWS = 2048  # scored at a time
 _COLUMNS = ("video_id", "video_uri", "start_s", "end_s", "identity")
 
 
 @dataclass(frozen=True)
 class ClipScores:
-    """How well the face and the voice of each of C clips match."""
+    """The scores of the face and the voice of each of C clips."""
 
-    cosine: np.ndarray  # (C,) float32, the model's
+    cosine: np.ndarray  # (C,) float32, of the model
     score: np.ndarray  # (C,) float32, normalised: in standard deviations above the mean of the impostors
-    percentile: np.ndarray  # (C,) float32 in 0..1, share of pairs of two people that score lower
+    percentile: np.ndarray  # (C,) float32 in 0..1, share of mismatched pairs that score lower
 
     def of(self, row: int) -> dict[str, float]:
-        """The figures of one clip."""
+        """The scores of one clip."""
         return {name: float(getattr(self, name)[row]) for name in ("score", "percentile", "cosine")}
 
 
 @dataclass(frozen=True)
 class OutliersResult:
-    """What `vclip outliers` found, and of which clips."""
+    """The scores of the clips in numbers, and the store and model that they come from."""
 
     out: str
     store: str
@@ -63,7 +64,7 @@ class OutliersResult:
     clips: int
     seen_in_training: int  # clips of people that the model was trained on
     percentile_median: float
-    below_half_of_the_strangers: int  # clips whose percentile is below one half
+    below_half_of_the_strangers: int  # clips with a percentile below one half
 
 
 def outliers(
@@ -73,11 +74,11 @@ def outliers(
 
     Args:
         store_uri: the store.
-        model_folder: the checkpoint of the association model.
+        model_folder: checkpoint of the association model.
         out: a new or empty folder.
-        config: its `train.seed` draws the impostors, `train.device` is where the model runs.
+        config: `train.seed` draws the impostors; `train.device` runs the model.
         where: SQL filter over clips.
-        most: clips that the page shows.
+        most: number of clips on the page.
 
     Raises:
         InputError, StoreError: no store, no model, other encoders, too few clips, or `out` is not empty.
@@ -96,7 +97,7 @@ def find_outliers(
     most: int = 40,
     fewest_people: int = FEWEST_PEOPLE,
 ) -> OutliersResult:
-    """`outliers` for a store and a model that are open; `fewest_people` are needed as impostors."""
+    """`outliers` for an open store and model, with at least `fewest_people` among the impostors."""
     for expected, found in ((model.face_space, store.spaces("faces")), (model.voice_space, store.spaces("voices"))):
         if expected not in found:
             raise SpaceError(", ".join(found), expected, f"store {store.uri} with this model")
@@ -138,13 +139,13 @@ def score_clips(
     fewest_people: int = FEWEST_PEOPLE,
     rows: int = ROWS,
 ) -> ClipScores:
-    """The scores of the face and the voice of each clip.
+    """The normalised scores of C clips.
 
     Args:
-        faces, voices: (C, d) float32, unit norm, projected by the model.
-        person: (C,) int; clips of one person are no impostors of each other.
+        faces, voices: (C, d) float32, unit norm, in the space of the model.
+        person: (C,) int; clips of one person are not impostors of each other.
         seed: draws the impostors.
-        fewest_people: that must be among the impostors.
+        fewest_people: fewest people among the impostors.
         rows: clips to score at a time.
 
     Raises:
@@ -179,7 +180,7 @@ def score_clips(
 
 
 def seen_by(model: Association, clips: pa.Table) -> np.ndarray:
-    """Which clips the model was trained on, themselves or through another clip of the same identity; (C,) bool."""
+    """Whether the model was trained on each clip or on another clip of its identity; (C,) bool."""
     identity = clips["identity"].fill_null("").to_numpy().astype(str)
     seen = np.isin(hashes_of("clip", clips["clip_id"].to_numpy().astype(str)), model.seen)
     return seen | ((identity != "") & np.isin(hashes_of("identity", identity), model.seen))
@@ -194,7 +195,7 @@ def _cosines(faces: np.ndarray, voices: np.ndarray, face: np.ndarray, voice: np.
 def _level(
     vectors: np.ndarray, impostors: np.ndarray, person: np.ndarray, whose: np.ndarray, rows: int, scoring: Step
 ) -> Level:
-    """The scores of each vector (C, d) with the impostors (b, d) that are not of the same person."""
+    """Mean and deviation of the scores of each vector (C, d) with the impostors (b, d) of other people."""
     mean, std = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), rows):
         part = slice(start, start + rows)
@@ -224,12 +225,12 @@ def _write(folder: Path, clips: pa.Table, scores: ClipScores, seen: np.ndarray, 
 
 def _page(snapshot: Snapshot, shown: list[dict[str, Any]], scores: ClipScores, result: OutliersResult) -> str:
     media = {item.clip["clip_id"]: item for item in media_of(snapshot, [row["clip_id"] for row in shown])}
-    spread = Histogram(evenly(0, 1, 20))
-    spread.add_all(scores.percentile)
+    histogram = Histogram(evenly(0, 1, 20))
+    histogram.add_all(scores.percentile)
     return render(
         "outliers.html",
         result=result,
-        chart=chart_histogram("percentile", spread.edges, spread.counts, spread.quantile(0.5)),
+        chart=chart_histogram("percentile", histogram.edges, histogram.counts, histogram.quantile(0.5)),
         clips=[
             row
             | {

@@ -1,6 +1,6 @@
-"""Self-contained HTML pages: a Jinja2 template and the one stylesheet become a single file that loads nothing else.
+"""Self-contained HTML pages: a Jinja2 template and the stylesheet become one file that loads nothing else.
 
-Templates are filled with results (dataclasses or parsed JSON); all of it is escaped, except the SVG charts of
+Templates are filled with results (dataclasses or parsed JSON). Everything is escaped, except the SVG charts of
 `pipelines.html.plots`.
 """
 
@@ -23,17 +23,17 @@ COLOURS = ("#3b7dae", "#45a598", "#e0a53c", "#cf6a55", "#8d74b8", "#7a8a99", "#b
 
 
 def render(template: str, **values: Any) -> str:
-    """A page.
+    """The text of a page.
 
     Args:
-        template: the name of a file in `templates/`; those that end in .html are escaped, those in .md are not.
-        values: the template's variables; each must be given.
+        template: name of a file in `templates/`. Values are escaped in .html files, not in .md files.
+        values: the variables of the template; all are required.
     """
     return _environment().get_template(template).render(**values)
 
 
 def data_uri(content: bytes, media_type: str) -> str:
-    """The address that holds the content itself, as `data:image/jpeg;base64,...`."""
+    """The content as a data URI, `data:image/jpeg;base64,...`."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
@@ -73,13 +73,13 @@ def _environment() -> Environment:
 
 
 def _moment(iso: str) -> str:
-    """A time of ISO 8601 as `2026-11-29 07:25:30 UTC`."""
+    """An ISO 8601 time as `2026-11-29 07:25:30 UTC`."""
     time = datetime.fromisoformat(iso)
     return f"{time:%Y-%m-%d %H:%M:%S} {time.tzname() or ''}".strip()
 
 
 def _markdown(text: object) -> str:
-    """Text for a line of Markdown: no character of it can open a tag, a table cell or a line."""
+    """Text on one line of Markdown, escaped so that it opens no tag, table cell or line."""
     if isinstance(text, int):
         return f"{text:,}"
     line = " ".join(str(text).split())

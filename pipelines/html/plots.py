@@ -1,6 +1,6 @@
-"""Plots: image files that runs leave beside their numbers, and charts that pages hold as SVG.
+"""Plots: image files that jobs write beside their numbers, and charts that pages embed as SVG.
 
-The colours of a chart are the page's own, so it reads by day and by night; its text is text.
+A chart takes its colours from the stylesheet of the page, so it fits the light and the dark scheme. Its text is text.
 """
 
 import io
@@ -21,12 +21,12 @@ from matplotlib.figure import Figure
 from pipelines.html.page import COLOURS
 from pipelines.wording import count, number, seconds
 
-INK, ACCENT, FAINT, LINE, LIMIT = "#1f2933", "#2f6f9f", "#9aa5b1", "#d9e2ec", "#c2452d"
+TEXT, ACCENT, FAINT, LINE, LIMIT = "#1f2933", "#2f6f9f", "#9aa5b1", "#d9e2ec", "#c2452d"
 FEWEST_BINS = 12
-# What a chart's colours are called in style.css.
-_VARIABLES = {INK: "var(--ink)", ACCENT: "var(--accent)", FAINT: "var(--faint)", LINE: "var(--line)",
+# The names of a chart's colours in style.css.
+_VARIABLES = {TEXT: "var(--text)", ACCENT: "var(--accent)", FAINT: "var(--faint)", LINE: "var(--line)",
               LIMIT: "var(--limit)"}  # fmt: skip
-# What an SVG of matplotlib holds that a page does not need, or that two charts on a page would both name.
+# The parts of matplotlib's SVG that a page does not need, or whose ids two charts on a page would share.
 _UNWANTED = (
     r"<metadata>.*?</metadata>", r"<defs>.*?</defs>", r'(?<=<g) id="[^"]*"', r"<!--.*?-->", r" font-family: [^;]*;",
     r' xmlns(:xlink)?="[^"]*"', r'(?<=<svg) width="[^"]*" height="[^"]*"',
@@ -45,14 +45,14 @@ class Chart:
 def chart_histogram(
     title: str, edges: Sequence[float], counts: Sequence[int], median: float, limit: float | None = None
 ) -> Chart:
-    """A histogram over the bins that hold values; all bins are drawn equally wide.
+    """A histogram of the bins that are in use; all bins are drawn equally wide.
 
     Args:
-        title: what is counted, with its unit.
-        edges: of n bins, n + 1 ascending values.
-        counts: values in each of the n bins.
-        median: of the values.
-        limit: a threshold to mark, below which values were dropped.
+        title: the measure, with its unit.
+        edges: (n + 1,) ascending edges of the bins.
+        counts: (n,) number of values per bin.
+        median: median of the values.
+        limit: threshold to mark; values below it were dropped.
     """
     first, last = _shown_bins(edges, counts, limit)
     shown = np.arange(first, last + 1)
@@ -70,13 +70,13 @@ def chart_histogram(
 
 
 def chart_over_time(title: str, sums: Sequence[float], bin_s: float, unit: str) -> Chart:
-    """An area over the time of a run: amounts per minute.
+    """A rate over the time of a run.
 
     Args:
-        title: what is counted.
+        title: the quantity.
         sums: the amount in each bin of time.
         bin_s: width of a bin.
-        unit: of an amount per minute.
+        unit: unit of the amount per minute.
     """
     rates = [60 * amount / bin_s for amount in sums] or [0.0]
     figure, axes = _chart()
@@ -137,7 +137,7 @@ def plot_matching(path: str | Path, matching: Mapping[str, Mapping[str, Mapping[
 
 
 def plot_folds(path: str | Path, folds: Sequence[Mapping[str, Any]]) -> Path:
-    """Draws the ROC curve of each fold of a cross-validation in grey, and their mean."""
+    """Draws the ROC curve of each fold of a cross-validation in grey, and the mean curve."""
     figure, axes = _axes("false-alarm rate", "hit rate", (4.6, 4.4))
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
     grid = folds[0]["roc_false_alarm"]
@@ -152,7 +152,7 @@ def plot_folds(path: str | Path, folds: Sequence[Mapping[str, Any]]) -> Path:
 
 
 def plot_methods(path: str | Path, methods: Sequence[Mapping[str, Any]]) -> Path:
-    """Draws the AUC of each method, the best on top: mean and standard deviation over folds, plain and normalised."""
+    """Draws the AUC of each method, mean and standard deviation over folds, with and without score normalisation."""
     figure, axes = _axes(
         "AUC on unseen people: mean and standard deviation over folds", "", (6.4, 0.9 + 0.42 * len(methods))
     )
@@ -178,13 +178,13 @@ def plot_systems(
     measures: Mapping[str, str],
     ticks: Sequence[float] | None = None,
 ) -> Path:
-    """Draws the figures of each system with their intervals; references are hollow and grey.
+    """Draws the measures of each system with their intervals; references are hollow and grey.
 
     Args:
         path: of the image file.
-        systems: each with `system` (name), `reference` (whether it is one) and an interval for each measure.
+        systems: each with `system` (name), `reference` (bool) and an interval per measure.
         measures: key -> label.
-        ticks: the whole scale, where all measures share one.
+        ticks: all ticks of the scale, if the measures share one.
     """
     size = (0.5 + 3.0 * len(measures), 1.0 + 0.36 * len(systems))
     figure = Figure(figsize=size, layout="constrained")
@@ -196,19 +196,19 @@ def plot_systems(
             axes.set_xticks(ticks)
             axes.set_xlim(ticks[0] - 0.15, ticks[-1] + 0.15)
         for row, system in zip(range(len(systems), 0, -1), systems, strict=True):
-            found, colour = system[name], FAINT if system["reference"] else ACCENT
-            if found["low"] is not None:
-                axes.plot([found["low"], found["high"]], [row, row], color=colour, linewidth=1.5)
-            if found["value"] is not None:
+            measure, colour = system[name], FAINT if system["reference"] else ACCENT
+            if measure["low"] is not None:
+                axes.plot([measure["low"], measure["high"]], [row, row], color=colour, linewidth=1.5)
+            if measure["value"] is not None:
                 face = "white" if system["reference"] else colour
-                axes.plot(found["value"], row, "o", color=colour, markerfacecolor=face, markersize=6)
+                axes.plot(measure["value"], row, "o", color=colour, markerfacecolor=face, markersize=6)
     panels[0].set_yticks(range(len(systems), 0, -1), [system["system"] for system in systems])
     panels[0].set_ylim(0.4, len(systems) + 0.6)
     return _save(figure, path)
 
 
 def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
-    """Draws the loss and the dev AUC of a training run over its steps, and marks the step whose model was kept."""
+    """Draws the loss and the dev AUC of a training run per step, and marks the step whose model was kept."""
     figure, axes = _axes("step", "AUC on held-out people", (5.6, 3.6))
     axes.plot(history["step"], history["dev_auc"], color=ACCENT, linewidth=2)
     kept = history["step"].index(history["best_step"])
@@ -232,14 +232,14 @@ def plot_map(
     """Draws points on a plane, coloured by numbers or by the most frequent texts; unknown values are grey.
 
     Args:
-        path: of the image file; points are pixels also in an SVG, or a million would make it unreadable.
+        path: path of the image file. In an SVG the points are a bitmap, because a million paths cannot be displayed.
         points: (n, 2).
-        axes: the labels of the coordinates.
-        title: what the points are.
-        values: (n,) numbers or texts.
+        axes: labels of the coordinates.
+        title: title of the map.
+        values: (n,) numbers or texts; None draws all points alike.
     """
     figure, drawn = _axes(*axes, (7.6, 6.0))
-    drawn.set_title(title, color=INK, fontsize=11, loc="left")
+    drawn.set_title(title, color=TEXT, fontsize=11, loc="left")
     style = {"s": float(np.clip(2e4 / len(points), 0.5, 24)), "linewidths": 0, "rasterized": True, "alpha": 0.8}
     if values is not None and pa.types.is_floating(values.type):
         numbers = values.to_numpy(zero_copy_only=False).astype(float)
@@ -263,7 +263,7 @@ def plot_map(
 
 
 def _kinds(texts: np.ndarray) -> dict[str, np.ndarray]:
-    """Text -> its rows, for as many of the most frequent texts as there are colours; then `others` and `unknown`."""
+    """Text -> its rows, for the most frequent texts, one per colour; then `others` and `unknown`."""
     names, index, sizes = np.unique(texts, return_inverse=True, return_counts=True)
     most = [i for i in np.argsort(-sizes, kind="stable") if names[i]][: len(COLOURS)]
     kinds = {str(names[i]): np.flatnonzero(index == i) for i in most}
@@ -273,7 +273,7 @@ def _kinds(texts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _shown_bins(edges: Sequence[float], counts: Sequence[int], limit: float | None) -> tuple[int, int]:
-    """The bins from the first to the last that holds values or the limit, widened to FEWEST_BINS where there are."""
+    """The range of bins that hold values or the limit, widened to FEWEST_BINS if there are that many."""
     used = [i for i, held in enumerate(counts) if held]
     used += [i for i in range(len(counts)) if limit is not None and edges[i] <= limit < edges[i + 1]]
     low, high, most = min(used), max(used) + 1, len(counts)
@@ -293,7 +293,7 @@ def _chart() -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure) -> Markup:
-    """The figure as an element for a page: without a size, without names that a second chart would repeat."""
+    """The figure as an element for a page, without a size and without ids that a second chart would repeat."""
     drawn = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none"}):  # text stays text
         figure.savefig(drawn, format="svg", transparent=True)
@@ -314,8 +314,8 @@ def _axes(x: str, y: str, size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 
 def _trim(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x, color=INK)
-    axes.set_ylabel(y, color=INK)
+    axes.set_xlabel(x, color=TEXT)
+    axes.set_ylabel(y, color=TEXT)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.2)
 
