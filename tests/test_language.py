@@ -61,7 +61,6 @@ LEFT = {
     "pipelines/browsing/static/photo.js": ("picture",),
     "pipelines/browsing/static/tile.js": ("picture",),
     "pipelines/listening/page.py": ("sound", "sounds"),
-    "vclip/association/leaks.py": ("film", "picture", "stands there"),
     "vclip/association/linear.py": ("Returns that of", "Returns those of"),
     "vclip/association/trials/features.py": ("stands there",),
     "vclip/association/trials/lists.py": ("pictures", "sounds"),

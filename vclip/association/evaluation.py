@@ -34,16 +34,16 @@ from vclip.errors import InputError
 
 __all__ = ["Evaluation", "Subgroup", "clip_scores", "cross_validate", "evaluate", "evaluate_scores", "unseen"]
 
-MAX_CLIPS = 20_000  # all of them against all: minutes; beyond, whole people are drawn
+MAX_CLIPS = 20_000  # comparing all with all takes minutes; of more clips, people are drawn
 UNRESTRICTED = "unrestricted"
 SUBGROUPS = ("same gender", "same nationality", "same age band", "same gender and nationality")
 _AGE = re.compile(r"(\d{1,3})(?:\.\d+)?(?:\s*[-–]\s*(\d{1,3}))?")
-DIRECTIONS = {"v2f": "voices", "f2v": "faces"}  # given a voice choose the face, and the other way; the probes
+DIRECTIONS = {"v2f": "voices", "f2v": "faces"}  # the probes of voice to face, and of face to voice
 
 
 @dataclass(frozen=True)
 class Subgroup:
-    """The figures of trials within groups of people who share a label."""
+    """The figures of the trials within groups of people who share a label."""
 
     verification: Verification
     matching: dict[str, dict[str, Figure]]  # v2f, f2v -> 1:N
@@ -53,10 +53,10 @@ class Subgroup:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well faces and voices were matched. Rates are 0..1; `low` and `high` are 95 % intervals over people."""
+    """The figures of a model. Rates are 0..1; `low` and `high` bound the 95 % intervals over people."""
 
     auc: float
-    auc_low: float | None  # the bounds are None where no draw of people has a figure
+    auc_low: float | None  # bounds are None where no draw of people has a figure
     auc_high: float | None
     eer: float
     eer_low: float | None
@@ -64,27 +64,27 @@ class Evaluation:
     auc_same_gender: float | None  # trials within one gender only; None where the data has too few
     clips: int
     people: int
-    subgroups: dict[str, Subgroup]  # unrestricted first; those that the labels allow
-    missing: dict[str, str]  # subgroup -> why it has no figures
+    subgroups: dict[str, Subgroup]  # unrestricted first, then those for which there are labels
+    missing: dict[str, str]  # subgroup -> the reason why it has no figures
     retrieval: dict[str, dict[str, Figure]]  # v2f, f2v -> map, r@1, r@5, r@10
-    retrieval_chance: dict[str, dict[str, float]]  # what random scores would give
-    of_clips: int  # more than `clips` where people were drawn
-    seen: bool  # whether these people had a part in the training
-    cohort_clips: int  # 0 where scores are plain cosines
+    retrieval_chance: dict[str, dict[str, float]]  # the same for random scores
+    of_clips: int  # the clips from which people were drawn; else as `clips`
+    seen: bool  # whether the model was trained on these people
+    cohort_clips: int  # 0 if scores are cosines without normalisation
     draws: int
     seed: int
     roc_false_alarm: list[float] = field(repr=False)
     roc_hit: list[float] = field(repr=False)
-    warning: str | None = None  # what is unknown about the test, such as whom the model was trained on
+    warning: str | None = None  # what is unknown about the test, such as the training people
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def unseen(model: Association, pairs: Pairs) -> Pairs:
-    """Returns the clips of people who had no part in the model's training or its early stopping.
+    """Returns the clips of people that the model was not trained on; early stopping counts as training.
 
-    A model that does not record its training people leaves all clips; evaluation then warns.
+    All clips are returned if the model does not record its training people; evaluation then warns.
     """
     return pairs.select(~pairs.seen_in(training_people(model)))
 
@@ -98,32 +98,36 @@ def evaluate(
     seen: bool = False,
     draws: int = DRAWS,
     held_out: bool = False,
+    max_clips: int = MAX_CLIPS,
 ) -> Evaluation:
-    """Returns the figures of all faces against all voices of `pairs`.
+    """Returns the figures of a model on all faces with all voices of `pairs`.
 
     Args:
         model: the association model that scores the pairs.
-        pairs: clips of at least two people; beyond MAX_CLIPS clips whole people are drawn.
-        seed: draws people, for the intervals and beyond MAX_CLIPS.
-        cohort: clips of others, against which scores are normalised if given; see `vclip.association.scores`.
+        pairs: clips of at least two people.
+        seed: draws people, for the intervals and beyond `max_clips`.
+        cohort: clips of other people for score normalisation, see `vclip.association.scores`; cosines if None.
         top: the number of highest cohort scores to normalise with (adaptive s-norm); all if None.
-        seen: the people are those that the model was trained on, and the result says so.
-        draws: of people, for the intervals.
-        held_out: the caller held these people out of the training, as `cross_validate` does. Without it the result
-            carries a warning where the model does not record its training people.
+        seen: whether the people are those that the model was trained on; the result records it.
+        draws: the number of draws of people, for the intervals.
+        held_out: whether the caller held these people out of the training, as `cross_validate` does. Otherwise the
+            result has a warning if the model does not record its training people.
+        max_clips: of more clips, people are drawn until there are about so many.
 
     Raises:
-        InputError: fewer than two people; one that the model was trained on (names it; see `unseen`), or with `seen`
-            one that it was not; a leak from the cohort; vectors that hold no numbers.
+        InputError: fewer than two people; a person that the model was trained on (see `unseen`) or, with `seen`, was
+            not trained on; a leak between cohort and test; vectors that hold NaN or infinity.
     """
     known = pairs.seen_in(training_people(model))
     if seen and not known.all():
-        raise InputError(f"identity '{pairs.identity[~known][0]}' had no part in the model's training, expected one")
+        raise InputError(
+            f"identity '{pairs.identity[~known][0]}' was not in the model's training, expected one that was"
+        )
     if not seen and known.any():
         raise InputError(f"identity '{pairs.identity[known][0]}' was in the model's training; evaluate on others")
     if cohort is not None:
         check_leaks(cohort, pairs, "the cohort", "the test")
-    some = some_people(pairs, seed)
+    some = some_people(pairs, seed, max_clips)
     expect_people(some)
     scores = Scores.of(model, some, cohort, top)
     cohort_clips = 0 if cohort is None else len(cohort)
@@ -141,12 +145,13 @@ def evaluate_scores(
     of_clips: int | None = None,
     warning: str | None = None,
 ) -> Evaluation:
-    """Returns the figures of scores that come from anywhere.
+    """Returns the figures of given scores of all faces with all voices of `pairs`.
 
     Args:
-        score: rows of clips (n,), (m,) -> the scores (n, m) of the faces of the first with the voices of the second.
-        pairs: the clips; only their labels are read.
-        seed, draws: of the intervals.
+        score: takes rows of clips (n,) and (m,) and returns the scores (n, m) of the faces of the first with the
+            voices of the second.
+        pairs: the clips; only their identities and labels are read.
+        seed, draws: for the intervals, as of `evaluate`.
         seen, cohort_clips, of_clips, warning: recorded in the result.
 
     Raises:
@@ -206,12 +211,14 @@ def cross_validate(
     folds: int = 5,
     seed: int = 0,
 ) -> list[Evaluation]:
-    """Returns one evaluation per fold over people.
+    """Returns the evaluation of each fold, by a model that was trained without its people.
 
     Args:
         pairs: all clips.
-        train_one: called with the clips outside a fold and the fold's number; it must split its own dev set off
-            them, so that the people of the fold are unseen by training and by its stopping alike.
+        train_one: takes the clips outside a fold and the number of the fold, and returns a model. It must split its
+            own dev set off these clips, so that neither training nor early stopping sees the people of the fold.
+        folds: the number of folds of people.
+        seed: draws the folds, and people for the intervals.
     """
     fold = pairs.folds(folds, seed)
     results = []
@@ -231,25 +238,25 @@ def _subgroup(crossing: Crossing, ranks: dict[str, RetrievalRanks], times: np.nd
 
 
 def expect_people(pairs: Pairs) -> None:
-    """Raises InputError where there are fewer than two people."""
+    """Raises InputError if there are fewer than two people."""
     people = len(set(pairs.identity))
     if people < 2:
         raise InputError(f"found {people} people to evaluate on, expected at least 2")
 
 
-def some_people(pairs: Pairs, seed: int) -> Pairs:
-    """Returns the clips of so many people, drawn at random, that there are at most MAX_CLIPS; two at least."""
-    if len(pairs) <= MAX_CLIPS:
+def some_people(pairs: Pairs, seed: int, max_clips: int = MAX_CLIPS) -> Pairs:
+    """Returns at most `max_clips` clips, those of people drawn at random; of two people at least."""
+    if len(pairs) <= max_clips:
         return pairs
     people = pairs.people()
     order = np.random.default_rng(seed).permutation(int(people.max()) + 1)
-    fits = np.cumsum(np.bincount(people)[order]) <= MAX_CLIPS
+    fits = np.cumsum(np.bincount(people)[order]) <= max_clips
     fits[:2] = True
     return pairs.select(np.isin(people, order[fits]))
 
 
 def subgroups(pairs: Pairs) -> dict[str, np.ndarray]:
-    """Returns for each of SUBGROUPS the group (C,) str of each clip, "" where a label that it needs is missing."""
+    """Returns the label (C,) str of each clip for each of SUBGROUPS; "" where it is unknown."""
     age = np.array([age_band(text) for text in pairs.age.tolist()], dtype=str)
     known = (pairs.gender != "") & (pairs.nationality != "")
     both = np.char.add(np.char.add(pairs.gender, " "), pairs.nationality)
@@ -257,7 +264,12 @@ def subgroups(pairs: Pairs) -> dict[str, np.ndarray]:
 
 
 def age_band(text: str) -> str:
-    """Returns the band of ten years, as "30-39": of "34", "30-39", "31-35" or "30s"; "" where it is not one band."""
+    """Returns the band of ten years of an age, "" if it is unknown or spans two bands.
+
+    Example:
+        >>> [age_band(text) for text in ("34", "31-35", "30s", "38-41", "")]
+        ['30-39', '30-39', '30-39', '', '']
+    """
     text = text.strip()
     decade = re.fullmatch(r"(\d{1,2}0)s", text)
     found = _AGE.fullmatch(decade[1] if decade else text)
@@ -269,7 +281,7 @@ def age_band(text: str) -> str:
 
 
 def rows_by_label(labels: np.ndarray) -> list[np.ndarray]:
-    """Returns the rows of the clips of each label (C,) str, without those that have none."""
+    """Returns the rows of the clips of each label, without the empty label; `labels` is (C,) str."""
     order = np.argsort(labels, kind="stable")
     values, start = np.unique(labels[order], return_index=True)
     return [rows for value, rows in zip(values, np.split(order, start[1:]), strict=True) if value != ""]

@@ -1,14 +1,14 @@
-"""Leaks: who, or what, is on two sides that must not share it.
+"""Leaks: identities, clips, faces or voices that training and test, or two other sides, share but must not.
 
-A model that has seen a test person remembers instead of judging. Names are not enough: of 850 real pairs two stand
-there twice, to the bit, under two names each. So the vectors are compared as well.
+A model remembers the people that it was trained on instead of judging them. Comparing identities is not enough: among
+850 real pairs, two clips appear twice, bit for bit, under two identities each. So vectors are compared as well.
 
-Near-identical are two vectors whose distance (1 - cosine) is at most a sixteenth of what it is in the middle between
-clips of the two sides: a bound that holds for every space. On those pairs it is a cosine of 0.990 for faces (dlib)
-and 0.972 for voices (Resemblyzer). Two recordings of one person reach 0.940 there and two people 0.866, copies aside,
-while halves of one recording have 0.956 in the middle and reach 0.981: beyond the bound it is one recording. Crops of
-one person from two clips are above it twice in 33 (0.991, 0.993), and two people reach 0.976: beyond it, it is one
-picture, or the next one of that film.
+Two vectors are near-identical if their distance (1 - cosine) is at most a sixteenth of the median distance between
+clips of the two sides, a bound that adapts to every space. On those pairs it is a cosine of 0.990 for faces (dlib)
+and 0.972 for voices (Resemblyzer). Copies aside, two recordings of one person reach 0.940 and recordings of two people
+0.866, while the halves of one recording have a median of 0.956 and reach 0.981: above the bound, two voices are from
+one recording. Crops of one person from two clips exceed it twice in 33 (0.991, 0.993), and crops of two people reach
+0.976: above the bound, two faces are from one frame or from neighbouring ones.
 """
 
 from collections.abc import Iterator
@@ -20,21 +20,21 @@ from vclip.association.pairs import Pairs
 from vclip.errors import InputError
 
 NEAR = 1 / 16  # of the median distance
-JOINED = 1.1 * NEAR  # a little more, so that no half of the joined clips leaks into the other
-SAMPLE = 10_000  # distances that the median is taken of
+JOINED = 1.1 * NEAR  # a little more, so that no two halves of the joined clips leak into each other
+SAMPLE = 10_000  # distances behind the median
 SHOWN = 3
 BLOCK = 16_000_000  # cosines in memory at a time
-MOST_VIEWS = 50_000  # all against all: minutes
+MOST_VIEWS = 50_000  # comparing all with all takes minutes
 
 
 @dataclass(frozen=True)
 class Leak:
-    """One thing that both sides hold."""
+    """One identity, clip, face or voice that both sides share."""
 
     kind: str  # identity, clip, face or voice
     first: str  # its clip on the first side, or the identity
-    second: str  # and on the second
-    cosine: float  # of the two vectors; 1 for names
+    second: str  # the same on the second side
+    cosine: float  # of the two vectors; 1 for identities and clips
 
     def __str__(self) -> str:
         if self.kind in ("identity", "clip"):
@@ -42,10 +42,14 @@ class Leak:
         return f"{self.kind} of clip '{self.second}' (cosine {self.cosine:.4f} with clip '{self.first}')"
 
 
-def leaks(first: Pairs, second: Pairs) -> list[Leak]:
-    """Returns what both sides hold: identities, clips, and views that are near-identical.
+def leaks(first: Pairs, second: Pairs, block: int = BLOCK) -> list[Leak]:
+    """Returns the leaks between two sides: shared identities, shared clips, and near-identical faces and voices.
 
-    Of the views of two clips only the most alike is given. Vectors of different dimension are not compared.
+    Of the views of two clips only the most similar two are listed. Vectors of different dimensions are not compared.
+
+    Args:
+        first, second: the two sides.
+        block: cosines in memory at a time.
     """
     found = []
     for kind, name in (("identity", "identity"), ("clip", "clip_id")):
@@ -55,7 +59,7 @@ def leaks(first: Pairs, second: Pairs) -> list[Leak]:
              (first.voices, first.voice_clip, second.voices, second.voice_clip, "voice"))  # fmt: skip
     for a, a_clip, b, b_clip, kind in sides:
         best: dict[tuple[int, int], float] = {}
-        for row, column, cosine in near_identical(a, b):
+        for row, column, cosine in near_identical(a, b, block=block):
             clips = int(a_clip[row]), int(b_clip[column])
             best[clips] = max(best.get(clips, cosine), cosine)
         found += [
@@ -66,7 +70,7 @@ def leaks(first: Pairs, second: Pairs) -> list[Leak]:
 
 
 def check_leaks(first: Pairs, second: Pairs, first_name: str, second_name: str) -> None:
-    """Raises InputError where the two sides share anything; names the first few of what they share."""
+    """Raises InputError if the two sides share anything; the message names the first few leaks."""
     found = leaks(first, second)
     if found:
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
@@ -75,10 +79,10 @@ def check_leaks(first: Pairs, second: Pairs, first_name: str, second_name: str) 
 
 
 def join_copies(pairs: Pairs) -> tuple[Pairs, list[Leak]]:
-    """Returns the pairs with one identity for what stands there under several, and the copies that were found.
+    """Returns the pairs with one identity for all copies of a clip, and the copies that had two identities.
 
-    Two clips are copies where a face or a voice of them is near-identical. Beyond MOST_VIEWS views of a kind nothing
-    is compared.
+    Two clips are copies if a face or a voice of theirs is near-identical. With more than MOST_VIEWS faces or voices,
+    nothing is compared.
     """
     if max(len(pairs.faces), len(pairs.voices)) > MOST_VIEWS:
         return pairs, []
@@ -95,18 +99,31 @@ def join_copies(pairs: Pairs) -> tuple[Pairs, list[Leak]]:
 
 
 def near_bound(a: np.ndarray, b: np.ndarray, share: float = NEAR) -> float:
-    """Returns the cosine from which vectors (n, dim) and (m, dim), unit norm, of two sides are near-identical."""
+    """Returns the least cosine of near-identical vectors.
+
+    Args:
+        a, b: vectors (n, dim) and (m, dim) of two sides, unit norm.
+        share: the distance of near-identical vectors, at most, in medians of the distance between the sides.
+    """
     rng = np.random.default_rng(0)
     rows, columns = (rng.integers(len(side), size=SAMPLE) for side in (a, b))
     return 1 - share * float(np.median(1 - np.einsum("nd,nd->n", a[rows], b[columns])))
 
 
-def near_identical(a: np.ndarray, b: np.ndarray, share: float = NEAR) -> Iterator[tuple[int, int, float]]:
-    """Yields (row of a, row of b, cosine) of vectors (n, dim) and (m, dim) that are near-identical."""
+def near_identical(
+    a: np.ndarray, b: np.ndarray, share: float = NEAR, block: int = BLOCK
+) -> Iterator[tuple[int, int, float]]:
+    """Yields (row of a, row of b, cosine) of each two near-identical vectors.
+
+    Args:
+        a, b: vectors (n, dim) and (m, dim) of two sides, of any norm.
+        share: as of `near_bound`.
+        block: cosines in memory at a time.
+    """
     if not len(a) or not len(b) or a.shape[1] != b.shape[1]:
         return
     a, b = _unit(a), _unit(b)
-    bound, step = near_bound(a, b, share), max(1, BLOCK // len(b))
+    bound, step = near_bound(a, b, share), max(1, block // len(b))
     for start in range(0, len(a), step):
         cosines = a[start : start + step] @ b.T
         rows, columns = np.nonzero(cosines >= bound)

@@ -1,4 +1,4 @@
-"""What stands on two sides is found, by name and by vector, and named; what does not is not."""
+"""Leaks are found and named, by identity, by clip and by vector, and nothing else is."""
 
 import csv
 from dataclasses import replace
@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vclip.association import leaks as leaks_module
 from vclip.association.evaluation import evaluate
 from vclip.association.leaks import check_leaks, leaks, near_bound
 from vclip.errors import InputError
@@ -48,14 +47,13 @@ def test_near_is_a_sixteenth_of_the_median_distance():
 
 @pytest.mark.parametrize("side", ["face", "voice"])
 @pytest.mark.parametrize("above", [True, False])
-def test_a_near_identical_vector_is_found_whatever_its_length(sides, side, above, monkeypatch):
-    monkeypatch.setattr(leaks_module, "BLOCK", 100)  # several blocks
+def test_a_near_identical_vector_is_found_whatever_its_length(sides, side, above):
     train, test = sides
     vectors = getattr(test, f"{side}s")
     bound = near_bound(getattr(train, f"{side}s"), vectors)  # of unit vectors, as these are
     copied = _near(getattr(train, f"{side}s")[31], bound + (0.002 if above else -0.002))
     vectors[10] = 3 * copied
-    found = leaks(train, test)
+    found = leaks(train, test, block=100)  # several blocks
     if not above:
         assert found == []
         return
@@ -93,7 +91,7 @@ def test_a_cohort_must_not_hold_the_test(planted, plain_model):
 
 @pytest.mark.shared
 def test_names_do_not_tell_every_copy(shared):
-    """Of 850 real pairs two stand there twice, to the bit, under two identities each: why vectors are compared."""
+    """Of 850 real pairs two appear twice, bit for bit, under two identities each: why vectors are compared."""
     folder = shared / "data" / "pairs"
     with open(folder / "pairs.csv", newline="") as file:
         rows = list(csv.DictReader(file))

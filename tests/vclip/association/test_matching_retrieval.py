@@ -12,9 +12,7 @@ from vclip.association.metrics import (
     RetrievalRanks,
     draw_people,
     matching,
-    ranking,
     retrieval,
-    scored_trials,
 )
 from vclip.association.metrics.ranking import chance
 
@@ -28,9 +26,10 @@ def _scores(digits=0, seed=0, who=WHO):
     return (rng.normal(size=(len(who), len(who))) + (who[:, None] == who)).round(digits).astype(np.float32)
 
 
-def _ranks(scores, probes, who=WHO, times=None, groups=()):
-    crossing = Crossing(lambda faces, voices: scores[np.ix_(faces, voices)], who, groups)
-    return RetrievalRanks.of(crossing, probes, draw_people(who.max() + 1, 4) if times is None else times)
+def _ranks(scores, probes, who=WHO, times=None, groups=(), max_drawn=10_000, **limits):
+    crossing = Crossing(lambda faces, voices: scores[np.ix_(faces, voices)], who, groups, **limits)
+    times = draw_people(who.max() + 1, 4) if times is None else times
+    return RetrievalRanks.of(crossing, probes, times, max_drawn=max_drawn)
 
 
 def _values(figures):
@@ -186,22 +185,21 @@ def test_the_interval_of_retrieval_draws_the_people_of_the_probes():
     assert (found.low, found.high) == pytest.approx(metrics.interval(drawn), abs=1e-6)
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_blocks_change_nothing():
     who = np.repeat(np.arange(9), [1, 2, 3] * 3)
     scores, times = _scores(who=who), draw_people(9, 20)
-    whole = [(matching(r, times), retrieval(r, times)) for r in (_ranks(scores, p, who, times) for p in PROBES)]
-    for module in (scored_trials, ranking):
-        monkeypatch.setattr(module, "BLOCK", 40)  # two rows at a time
-    parts = [(matching(r, times), retrieval(r, times)) for r in (_ranks(scores, p, who, times) for p in PROBES)]
-    assert parts == whole
+    for probes in PROBES:
+        whole = _ranks(scores, probes, who, times)
+        parts = _ranks(scores, probes, who, times, block=40)  # two rows at a time
+        assert matching(parts, times) == matching(whole, times)
+        assert retrieval(parts, times) == retrieval(whole, times)
 
 
-def test_very_many_matches_have_exact_figures_and_an_interval_of_a_part(monkeypatch):
+def test_very_many_matches_have_exact_figures_and_an_interval_of_a_part():
     who = np.repeat(np.arange(40), 3)
     scores, times = _scores(digits=2, who=who), draw_people(40, 100)
     whole = matching(_ranks(scores, "faces", who, times), times)[2]
-    monkeypatch.setattr(ranking, "MAX_DRAWN_POSITIVES", 150)
-    ranks = _ranks(scores, "faces", who, times)
+    ranks = _ranks(scores, "faces", who, times, max_drawn=150)
     part = matching(ranks, times)[2]
     assert 100 < len(ranks.drawn) < 200 < len(ranks.probe)
     assert part.value == whole.value

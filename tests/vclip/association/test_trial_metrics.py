@@ -18,8 +18,6 @@ from vclip.association.metrics import (
     roc,
     verify,
 )
-from vclip.association.metrics import scored_trials as trials_module
-from vclip.association.metrics import verification as verification_module
 from vclip.association.metrics.ranking import weighted_means
 
 
@@ -163,22 +161,22 @@ def test_one_seed_gives_one_interval():
     assert auc_interval(scores, who, draws=20, seed=1) != auc_interval(scores, who, draws=20, seed=2)
 
 
-def _verified(scores, who, groups=(), draws=50, seed=3):
-    return verify(Crossing(lambda f, v: scores[np.ix_(f, v)], who, groups), draw_people(who.max() + 1, draws, seed))
+def _verified(scores, who, groups=(), max_drawn=2_000_000, **limits):
+    crossing = Crossing(lambda f, v: scores[np.ix_(f, v)], who, groups, **limits)
+    return verify(crossing, draw_people(who.max() + 1, draws=50, seed=3), max_drawn=max_drawn)
 
 
 @pytest.mark.parametrize("digits", [1, 6])
-def test_verification_in_parts_is_that_of_all_trials_at_once(digits, monkeypatch):
+def test_verification_in_parts_is_that_of_all_trials_at_once(digits):
     scores, who = _scored(30, strength=1.0)
     scores, expected = scores.round(digits), all_trials(scores.round(digits), who)
     whole = _verified(scores, who)
-    monkeypatch.setattr(trials_module, "BLOCK", 200)
-    for found in (whole, _verified(scores, who)):
+    for found in (whole, _verified(scores, who, block=200)):
         assert found.auc.value == pytest.approx(roc_auc_score(expected.same, expected.scores), abs=1e-12)
         assert found.eer.value == pytest.approx(equal_error_rate(expected), abs=1e-12)
         assert (found.positives, found.negatives) == (120, 3480)
         assert found == whole
-    parts = Crossing(lambda f, v: scores[np.ix_(f, v)], who)
+    parts = Crossing(lambda f, v: scores[np.ix_(f, v)], who, block=200)
     assert (auc(parts), equal_error_rate(parts)) == (whole.auc.value, whole.eer.value)
     assert (whole.auc.low, whole.auc.high) == pytest.approx(auc_interval(scores, who, draws=50, seed=3))
 
@@ -213,11 +211,10 @@ def test_eer_is_where_the_curve_of_scikit_learn_crosses(strength):
     assert equal_error_rate(trials) == pytest.approx(np.interp(0, false_alarm + hit - 1, false_alarm), abs=1e-9)
 
 
-def test_very_many_negatives_have_exact_figures_and_an_interval_of_a_part(monkeypatch):
+def test_very_many_negatives_have_exact_figures_and_an_interval_of_a_part():
     scores, who = _scored(60)
     whole = _verified(scores, who)
-    monkeypatch.setattr(verification_module, "MAX_DRAWN_NEGATIVES", 4000)
-    part = _verified(scores, who)
+    part = _verified(scores, who, max_drawn=4000)
     assert 3500 < part.negatives_drawn < 4500 < whole.negatives_drawn == part.negatives
     assert (part.auc.value, part.eer.value) == (whole.auc.value, whole.eer.value)
     assert (part.auc.low, part.auc.high) == pytest.approx((whole.auc.low, whole.auc.high), abs=0.02)

@@ -1,15 +1,16 @@
-"""Average-linkage clustering of clips into people: exact, without the matrix of all pairs.
+"""Average-linkage clustering of clips by person: exact, without the matrix of all pairs.
 
-Two groups belong to one person if the score of their clips, averaged over all pairs, is above a bound; the two groups
-farthest above it are merged first. One clip that resembles two people does not chain them, as single linkage would.
+Two groups are of one person if the mean score of all pairs of their clips is above a bound; the two groups farthest
+above it are merged first. One clip that resembles two people does not chain them, as in single linkage.
 
-- The bound is that of Benjamini and Hochberg (1995): of all pairs above it, one in twenty is expected to be of two
-  people. Pairs within a video have their own, far lower bound, because many of them are of one person.
-- A mean above a bound implies a pair above it. So only groups with such a pair need comparing, and those pairs, the
+- The bound controls the false discovery rate (Benjamini and Hochberg, 1995): of all pairs above it, one in twenty is
+  expected to be of two people. Pairs within a video have a far lower bound of their own, because many of them are of
+  one person.
+- A mean above a bound implies a pair above it. So only groups with such a pair are compared, and those pairs, the
   edges, are found once, in tiles.
-- Scores are products of vectors (`PairScores`), so their mean over two groups is the product of the groups' sums: a
-  comparison takes equally long for groups of any size.
-- Clips may be known to be apart (on screen at once, or of two named identities): their groups never merge.
+- Scores are products of vectors (`PairScores`), so the mean over two groups is the product of their sums: comparing
+  large groups takes no longer than comparing small ones.
+- Groups of clips known to be of two people (on screen at once, or with two identities) never merge.
 """
 
 import heapq
@@ -20,30 +21,36 @@ import numpy as np
 from vclip.association.clustering.pair_scores import EACH_AT_LEAST, PairScores, bound, chance
 
 FALSE_SHARE = 0.05  # of the pairs above the bound
-MOST_FALSE = 1.0  # false pairs per clip with other videos that edges may hold, wherever the bound will be
+MOST_FALSE = 1.0  # false edges per clip to other videos, at most, before the bound is known
 TILE = 2048  # clips compared with as many others at a time
-MOST_EDGES = 64  # kept per clip, the best; a person with more clips is found through these
+MOST_EDGES = 64  # edges kept per clip, the best; enough to find a person with more clips
 
 ROUNDING = 1e-4  # of a score in float32
 NEAR = np.dtype([("clip", np.int64), ("other", np.int64), ("value", np.float32)])
 
 
 def likely_edges(
-    scores: PairScores, video: np.ndarray, false_each: float = MOST_FALSE
+    scores: PairScores,
+    video: np.ndarray,
+    false_each: float = MOST_FALSE,
+    most_edges: int = MOST_EDGES,
+    tile: int = TILE,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the pairs of clips (m, 2) whose score exceeds what chance would give, and those scores (m,).
+    """Returns the pairs of clips (m, 2) whose score is higher than chance explains, and their scores (m,).
 
     Args:
         scores: of C clips.
         video: (C,) the number of each clip's video.
-        false_each: pairs of two people expected among these, per clip.
+        false_each: the expected number of pairs of two people among these, per clip.
+        most_edges: pairs kept per clip, those with the highest scores.
+        tile: clips compared with as many others at a time.
     """
     both = np.hstack([scores.faces, scores.voices])
     mean = scores.face_mean + scores.voice_mean
-    near = _near(both, bound(false_each / max(len(both) - 1, 1)) + mean)
+    near = _near(both, bound(false_each / max(len(both) - 1, 1)) + mean, most_edges, tile)
     found = [near[video[near["clip"]] != video[near["other"]]]]
     for members in _same(video):
-        near = _near(both[members], bound(FALSE_SHARE) + mean)
+        near = _near(both[members], bound(FALSE_SHARE) + mean, most_edges, tile)
         near["clip"], near["other"] = members[near["clip"]], members[near["other"]]
         found.append(near)
     near = np.concatenate(found)
@@ -51,7 +58,14 @@ def likely_edges(
 
 
 def cluster(
-    scores: PairScores, video: np.ndarray, known: np.ndarray | None = None, apart: np.ndarray | None = None
+    scores: PairScores,
+    video: np.ndarray,
+    known: np.ndarray | None = None,
+    apart: np.ndarray | None = None,
+    bounds: tuple[float, float] | None = None,
+    each_at_least: float = EACH_AT_LEAST,
+    most_edges: int = MOST_EDGES,
+    tile: int = TILE,
 ) -> np.ndarray:
     """Returns the cluster number (C,) of each clip.
 
@@ -61,25 +75,38 @@ def cluster(
         known: (C,) the number of each clip's person, -1 where unknown. Clips of one known person stay together and
             clips of two stay apart, whatever their scores.
         apart: (n, 2) rows of clips known to be of two people.
+        bounds: the mean score above which groups are one person, for pairs across videos and for pairs within one;
+            found by the false discovery rate if None.
+        each_at_least: the least mean score of the face alone, and of the voice alone.
+        most_edges, tile: as of `likely_edges`.
     """
     known = np.full(len(scores), -1) if known is None else known
     group = np.arange(len(scores))
     for members in _same(known):
         if known[members[0]] >= 0:
             group[members] = members[0]
-    edges, value = likely_edges(scores, video)
+    edges, value = likely_edges(scores, video, most_edges=most_edges, tile=tile)
     inside = video[edges[:, 0]] == video[edges[:, 1]]
-    size = np.bincount(video).astype(np.int64)
-    pairs, pairs_inside = (int(np.sum(n * (n - 1) // 2)) for n in (np.array([len(video)]), size))
-    across, within = _bound(value[~inside], pairs - pairs_inside), _bound(value[inside], pairs_inside)
-    groups = _Groups(scores, video, known, group, across, within)
+    if bounds is None:
+        size = np.bincount(video).astype(np.int64)
+        pairs, pairs_inside = (int(np.sum(n * (n - 1) // 2)) for n in (np.array([len(video)]), size))
+        bounds = (
+            false_discovery_bound(value[~inside], pairs - pairs_inside),
+            false_discovery_bound(value[inside], pairs_inside),
+        )
+    groups = _Groups(scores, video, known, group, bounds, each_at_least)
     groups.keep_apart(group[apart] if apart is not None else np.empty((0, 2), np.int64))
-    groups.join(group[edges[value > np.where(inside, within, across)]])
+    groups.join(group[edges[value > np.where(inside, bounds[1], bounds[0])]])
     return groups.merge()
 
 
-def _bound(value: np.ndarray, pairs: int) -> float:
-    """Returns the score above which FALSE_SHARE of the values, found among `pairs` pairs, is expected by chance."""
+def false_discovery_bound(value: np.ndarray, pairs: int) -> float:
+    """Returns the score above which FALSE_SHARE of the pairs is expected to be of two people.
+
+    Args:
+        value: (m,) the highest scores; those far below the bound may be missing.
+        pairs: the number of all pairs, among which these are the highest.
+    """
     rising = np.sort(value)
     beyond = np.arange(len(rising), 0, -1)
     fine = np.flatnonzero(pairs * chance(rising) <= FALSE_SHARE * beyond)
@@ -87,24 +114,24 @@ def _bound(value: np.ndarray, pairs: int) -> float:
     return float(rising[fine[0]]) - ROUNDING if len(fine) else bound(FALSE_SHARE / max(pairs, 1))
 
 
-def _near(vectors: np.ndarray, least: float) -> np.ndarray:
-    """Returns the pairs whose product exceeds a bound: for each vector the MOST_EDGES best with later vectors."""
+def _near(vectors: np.ndarray, least: float, most: int, tile: int) -> np.ndarray:
+    """Returns the pairs whose product exceeds a bound: for each vector the `most` best with later vectors."""
     found = [np.empty(0, NEAR)]
-    for start in range(0, len(vectors), TILE):
-        rows, starts = vectors[start : start + TILE], range(start, len(vectors), TILE)
-        near = np.concatenate([_above(rows @ vectors[at : at + TILE].T, least, start, at) for at in starts])
+    for start in range(0, len(vectors), tile):
+        rows, starts = vectors[start : start + tile], range(start, len(vectors), tile)
+        near = np.concatenate([_above(rows @ vectors[at : at + tile].T, least, start, at, most) for at in starts])
         near = near[np.lexsort((-near["value"], near["clip"]))]
         rank = np.arange(len(near)) - np.searchsorted(near["clip"], near["clip"])
-        found.append(near[rank < MOST_EDGES])
+        found.append(near[rank < most])
     return np.concatenate(found)
 
 
-def _above(products: np.ndarray, least: float, first_row: int, first_column: int) -> np.ndarray:
-    """Returns the products above a bound: for each row the MOST_EDGES best with later clips."""
+def _above(products: np.ndarray, least: float, first_row: int, first_column: int, most: int) -> np.ndarray:
+    """Returns the products above a bound: for each row the `most` best with later clips."""
     if first_row == first_column:
         products[np.tril_indices(len(products))] = -np.inf
-    for row in np.flatnonzero(np.count_nonzero(products > least, axis=1) > MOST_EDGES):
-        products[row, np.argpartition(-products[row], MOST_EDGES)[MOST_EDGES:]] = -np.inf
+    for row in np.flatnonzero(np.count_nonzero(products > least, axis=1) > most):
+        products[row, np.argpartition(-products[row], most)[most:]] = -np.inf
     row, column = np.nonzero(products > least)
     near = np.empty(len(row), NEAR)
     near["clip"], near["other"], near["value"] = row + first_row, column + first_column, products[row, column]
@@ -118,7 +145,7 @@ def _same(number: np.ndarray) -> list[np.ndarray]:
 
 
 class _Groups:
-    """The state of the merging: groups of clips, each named by one of its clips, with their summed vectors."""
+    """Groups of clips while they are merged, each named by one of its clips, with the sums of their vectors."""
 
     def __init__(
         self,
@@ -126,13 +153,13 @@ class _Groups:
         video: np.ndarray,
         known: np.ndarray,
         group: np.ndarray,
-        across: float,
-        within: float,
+        bounds: tuple[float, float],
+        each_at_least: float,
     ):
         self._scores, self._group, self._known = scores, group, known.copy()
         self._faces, self._voices = scores.faces.astype(np.float64), scores.voices.astype(np.float64)
         self._count = np.ones(len(group))
-        self._bound, self._less = across, across - within
+        self._bound, self._less, self._each_at_least = bounds[0], bounds[0] - bounds[1], each_at_least
         self._videos = [Counter({int(number): 1}) for number in video]
         self._near: list[set[int]] = [set() for _ in group]
         self._apart: list[set[int]] = [set() for _ in group]
@@ -196,7 +223,7 @@ class _Groups:
         voice = self._voices[others] @ self._voices[one] / clips - scores.voice_mean
         inside = np.array([_pairs_within_videos(self._videos[one], self._videos[other]) for other in others])
         above = face + voice - self._bound + self._less * inside / clips
-        good = (above > 0) & (face >= EACH_AT_LEAST) & (voice >= EACH_AT_LEAST)
+        good = (above > 0) & (face >= self._each_at_least) & (voice >= self._each_at_least)
         return [
             (-float(above[i]), one, others[i], int(self._age[one]), int(self._age[others[i]]))
             for i in np.flatnonzero(good)

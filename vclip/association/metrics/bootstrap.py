@@ -1,7 +1,7 @@
-"""The bootstrap over people: whole persons are drawn, with all their clips, for the clips of one are no two people.
+"""The bootstrap over people: people are drawn with all their clips, because clips of one person are not independent.
 
-A person drawn twice counts as two people who share no trial: their copies are neither each other's negatives nor
-further positives (counted so, the interval would be 1.5 to 2 times as wide as the AUC varies).
+A person drawn twice counts as two people who share no trial: the copies are neither negatives of each other nor
+further positives. Counted otherwise, the interval would be 1.5 to 2 times as wide as the AUC varies.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Figure:
 
     @classmethod
     def of(cls, value: float, draws: Sequence[float] | np.ndarray) -> "Figure":
-        """Returns the figure of all people with the interval of those of the draws."""
+        """Returns the figure of all people with the 95 % interval of the figures of the draws."""
         low, high = interval(draws)
         return cls(*(None if np.isnan(x) else float(x) for x in (value, low, high)))
 
@@ -35,14 +35,14 @@ class Figure:
 
 
 def draw_people(people: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """Returns how often each person is drawn (draws, people) float32: as many as there are, with replacement."""
+    """Returns how often each person is drawn, (draws, people) float32; each draw takes `people` with replacement."""
     rng = np.random.default_rng(seed)
     times = [np.bincount(rng.integers(people, size=people), minlength=people) for _ in range(draws)]
     return np.array(times, np.float32).reshape(draws, people)
 
 
 def interval(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Returns the bounds that hold `level` of the draws; draws that have no value (NaN) are left out."""
+    """Returns the bounds of the middle `level` of the draws, without those that are NaN; NaN if none is left."""
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
     if not len(values):

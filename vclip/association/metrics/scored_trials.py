@@ -1,4 +1,4 @@
-"""ScoredTrials: a face, a voice, a score, and whether they are one person's."""
+"""Scored trials: a face, a voice, their score, and whether they are of one person."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ BLOCK = 4_000_000  # scores in memory at a time
 
 @dataclass(frozen=True)
 class ScoredTrials:
-    """Scored trials, and whose they are where intervals are wanted."""
+    """Scored trials, with the people of each where intervals are computed."""
 
-    scores: np.ndarray  # (trials,) float32, higher is more alike
+    scores: np.ndarray  # (trials,) float32, higher is more similar
     same: np.ndarray  # (trials,) bool
     face_person: np.ndarray | None = None  # (trials,) int, 0..people-1
     voice_person: np.ndarray | None = None  # (trials,) int
@@ -29,21 +29,21 @@ class ScoredTrials:
         """Returns `face_person` and `voice_person`.
 
         Raises:
-            ValueError: the trials were made without them, as `all_trials` makes them.
+            ValueError: the trials were made without them, as by `all_trials`.
         """
         if self.face_person is None or self.voice_person is None:
-            raise ValueError("trials without people have no intervals over people; give face_person and voice_person")
+            raise ValueError("intervals over people need the people of the trials; give face_person and voice_person")
         return self.face_person, self.voice_person
 
 
 class TrialSource(Protocol):
-    """ScoredTrials in parts that fit in memory, the same each time."""
+    """An iterable of scored trials, in parts that fit in memory; it yields the same parts each time."""
 
     def __iter__(self) -> Iterator[ScoredTrials]: ...
 
     @property
     def negatives(self) -> int:
-        """How many trials are of two people."""
+        """The number of trials of two people."""
         ...
 
 
@@ -53,16 +53,17 @@ class Crossing:
 
     score: Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows of faces (n,), of voices (m,) -> (n, m) float32
     people: np.ndarray  # (C,) int, 0..people-1
-    groups: Sequence[np.ndarray] = field(default=())  # each (n,) rows of clips; one of all if there is none
+    groups: Sequence[np.ndarray] = field(default=())  # each (n,) rows of clips; one group of all clips if empty
+    block: int = BLOCK  # scores in memory at a time
 
     def __post_init__(self) -> None:
         if not self.groups:
             object.__setattr__(self, "groups", [np.arange(len(self.people))])
 
     def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields (n,) some rows of a group, with (m,) all of it."""
+        """Yields blocks of a group: rows (n,) of its faces and all its rows (m,)."""
         for group in self.groups:
-            step = max(1, BLOCK // max(1, len(group)))
+            step = max(1, self.block // max(1, len(group)))
             for start in range(0, len(group), step):
                 yield group[start : start + step], group
 
@@ -75,7 +76,7 @@ class Crossing:
 
     @property
     def negatives(self) -> int:
-        """How many trials are of two people."""
+        """The number of trials of two people."""
         return sum(len(group) ** 2 - int(np.sum(np.bincount(self.people[group]) ** 2)) for group in self.groups)
 
 
@@ -84,8 +85,8 @@ def all_trials(scores: np.ndarray, people: np.ndarray, within: np.ndarray | None
 
     Args:
         scores: (C, C), face of clip i with voice of clip j.
-        people: (C,) int, who is in the clip.
-        within: (C,) str or None; if given, trials are only within one non-empty within, as "same gender".
+        people: (C,) int, the person of each clip.
+        within: (C,) str; if given, only trials of two clips with the same, non-empty label are returned.
     """
     same = people[:, None] == people[None, :]
     keep = np.ones_like(same)

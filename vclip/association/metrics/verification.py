@@ -1,7 +1,7 @@
 """Verification: given a face and a voice, are they one person's?
 
-A ROC curve turns only at the scores of the same-person trials. So all that is kept of the other trials is how many
-fall on each of these scores and between them: exact, and it fits in memory for any number of trials.
+A ROC curve has its corners at the scores of the same-person trials. So of the other trials only their number on and
+between these scores is kept: exact, and in little memory for any number of trials.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import numpy as np
 from vclip.association.metrics.bootstrap import DRAWS, LEVEL, Figure, draw_people, interval
 from vclip.association.metrics.scored_trials import Crossing, TrialSource
 
-MAX_DRAWN_NEGATIVES = 2_000_000  # those that the intervals are computed from; the figures themselves take all
+MAX_DRAWN_NEGATIVES = 2_000_000  # behind the intervals; the figures themselves take all
 ROC_POINTS, HISTOGRAM_BINS = 201, 60
 
 
@@ -24,7 +24,7 @@ class Verification:
     eer: Figure
     positives: int
     negatives: int
-    negatives_drawn: int  # those behind the intervals and the histogram; a random part where there are very many
+    negatives_drawn: int  # behind the intervals and the histogram; a random part of a very large number
     roc_false_alarm: list[float]
     roc_hit: list[float]
     histogram: dict[str, list[float]]  # edges, and the density of the scores: same, other
@@ -32,7 +32,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class _Curve:
-    """How many trials fall into each cell: below the lowest threshold, on it, up to the next, on that, and so on."""
+    """The number of trials in each cell: below the lowest threshold, on it, between it and the next, and so on."""
 
     hits: np.ndarray  # (cells,) same-person trials; weights where people were drawn
     alarms: np.ndarray  # (cells,) the others
@@ -55,10 +55,10 @@ class _Curve:
 
 
 def auc(trials: TrialSource) -> float:
-    """Returns the area under the ROC curve: the share of well-ordered pairs of a same-person trial and another.
+    """Returns the area under the ROC curve: the share of pairs of a same-person trial and another in the right order.
 
-    NaN where one of the two is missing. `auc(Crossing(scores, people))` takes all faces with all voices in little
-    memory.
+    NaN where one of the two kinds is missing. `auc(Crossing(scores, people))` takes all faces with all voices in
+    little memory.
     """
     return _curve(trials).auc()
 
@@ -83,15 +83,18 @@ def auc_interval(
     return interval([curve.auc() for curve in _Drawn.of(crossing).curves(times)], level)
 
 
-def verify(source: TrialSource, times: np.ndarray, seed: int = 0) -> Verification:
+def verify(
+    source: TrialSource, times: np.ndarray, seed: int = 0, max_drawn: int = MAX_DRAWN_NEGATIVES
+) -> Verification:
     """Returns the figures of trials, with their intervals.
 
     Args:
-        source: gone through twice, and gives the same parts each time.
+        source: the trials, which are read twice.
         times: (draws, people), from `draw_people`.
-        seed: draws the negatives behind the intervals, where there are more than MAX_DRAWN_NEGATIVES.
+        seed: draws the negatives behind the intervals where there are more than `max_drawn`.
+        max_drawn: the number of negatives behind the intervals, about, where there are more.
     """
-    drawn = _Drawn.of(source, seed)
+    drawn = _Drawn.of(source, seed, max_drawn)
     curves = list(drawn.curves(times))
     false_alarm, hit = _on_grid(drawn.whole, ROC_POINTS)
     return Verification(
@@ -107,10 +110,9 @@ def verify(source: TrialSource, times: np.ndarray, seed: int = 0) -> Verificatio
 
 
 def differences(a: TrialSource, b: TrialSource, times: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
-    """Returns the figures of two scorings of the same trials, and of the same draws of people: AUC and EER.
+    """Returns AUC and EER of two scorings of the same trials: name -> (1 + draws, 2), the columns a and b.
 
-    Returns:
-        name -> (1 + draws, 2): of all people first, then of each draw; a's and b's.
+    The first row is for all people, the others for the draws of people, which are the same for both.
     """
     both = [_Drawn.of(source, seed) for source in (a, b)]
     curves = [[drawn.whole, *drawn.curves(times)] for drawn in both]
@@ -122,21 +124,21 @@ def differences(a: TrialSource, b: TrialSource, times: np.ndarray, seed: int = 0
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What the draws of people are counted from: each trial's cell and people; and the curve of all trials."""
+    """The cell and the people of each trial, from which draws of people are counted, and the curve of all trials."""
 
     whole: _Curve
     own: np.ndarray  # (positives,) scores
     own_cell: np.ndarray
     own_person: np.ndarray
     other: np.ndarray  # (drawn negatives,) scores, cell by cell
-    cells: np.ndarray  # (n,) int, those that hold any
-    starts: np.ndarray  # (n,) int, where in `other` each of them starts
+    cells: np.ndarray  # (n,) int, the cells that are not empty
+    starts: np.ndarray  # (n,) int, the start of each of them in `other`
     face_person: np.ndarray
     voice_person: np.ndarray
 
     @classmethod
-    def of(cls, source: TrialSource, seed: int = 0) -> "_Drawn":
-        share = min(1.0, MAX_DRAWN_NEGATIVES / max(1, source.negatives))
+    def of(cls, source: TrialSource, seed: int = 0, max_drawn: int = MAX_DRAWN_NEGATIVES) -> "_Drawn":
+        share = min(1.0, max_drawn / max(1, source.negatives))
         own = [(part.scores[part.same], part.persons()[0][part.same]) for part in source]
         own_scores, own_person = (np.concatenate(parts) for parts in zip(*own, strict=True))
         thresholds = np.unique(own_scores)
@@ -191,7 +193,7 @@ def _cells(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
 
 def _counts(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Returns how many scores there are in each cell. To sort them is faster than to look each up."""
+    """Returns the number of scores in each cell. Sorting them is faster than looking up each."""
     scores = np.sort(scores)
     bounds = np.stack([np.searchsorted(scores, thresholds, side) for side in ("left", "right")], 1).ravel()
     return np.diff(bounds, prepend=0, append=len(scores))

@@ -161,7 +161,7 @@ def evaluate_trials(
 def _check_people(model: Association, identity: np.ndarray, seen: bool) -> None:
     known = np.isin(hashes_of("identity", identity), training_people(model))
     if seen and not known.all():
-        raise InputError(f"identity '{identity[~known][0]}' had no part in the model's training, expected one")
+        raise InputError(f"identity '{identity[~known][0]}' was not in the model's training, expected one that was")
     if not seen and known.any():
         raise InputError(f"identity '{identity[known][0]}' was in the model's training; evaluate on others")
 

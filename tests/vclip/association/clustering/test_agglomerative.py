@@ -1,4 +1,4 @@
-"""Average linkage against references: all pairs of all groups, scipy's, and the bound of Benjamini and Hochberg."""
+"""Average-linkage clustering against all pairs of all groups, scipy's, and the bound of Benjamini and Hochberg."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,19 @@ from scipy.cluster.hierarchy import linkage as scipy_linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import false_discovery_control
 
-from vclip.association.clustering import agglomerative, pair_scores
-from vclip.association.clustering.agglomerative import cluster, likely_edges
+from vclip.association.clustering import pair_scores
+from vclip.association.clustering.agglomerative import (
+    FALSE_SHARE,
+    cluster,
+    false_discovery_bound,
+    likely_edges,
+)
 from vclip.association.clustering.pair_scores import PairScores
 
 
 @pytest.fixture
 def crowd():
-    """A function that makes the likeness of clips of a few people, close to each other."""
+    """A function that makes the pair scores of clips of a few people, close to each other."""
 
     def make(clips=60, people=9, noise=0.5, seed=0):
         rng = np.random.default_rng(seed)
@@ -33,9 +38,10 @@ def _same(group):
     return (group[:, None] == group).tolist()
 
 
-def _reference(like, video, known, apart, across, within):
+def _reference(like, video, known, apart, bounds, each_at_least):
     """Merges the two groups the furthest above the bound, comparing all pairs of all groups each time."""
     face, voice = _values(like)
+    across, within = bounds
     above = face + voice - np.where(video[:, None] == video, within, across)
     groups = [[clip] for clip in range(len(like)) if known[clip] < 0]
     groups += [np.flatnonzero(known == name).tolist() for name in set(known.tolist()) - {-1}]
@@ -48,7 +54,7 @@ def _reference(like, video, known, apart, across, within):
             for j, other in enumerate(groups[:i]):
                 pair = np.ix_(one, other)
                 each = min(face[pair].mean(), voice[pair].mean())
-                if not forbidden[pair].any() and each >= agglomerative.EACH_AT_LEAST and above[pair].mean() > best[0]:
+                if not forbidden[pair].any() and each >= each_at_least and above[pair].mean() > best[0]:
                     best = (above[pair].mean(), (i, j))
         if best[1] is None:
             break
@@ -62,29 +68,24 @@ def _reference(like, video, known, apart, across, within):
 
 @pytest.mark.parametrize("tile", [7, 2048])
 @pytest.mark.parametrize("seed", range(4))
-def test_it_is_average_linkage_under_its_constraints(crowd, monkeypatch, seed, tile):
+def test_groups_are_those_of_comparing_all_pairs_under_the_constraints(crowd, seed, tile):
     like, rng = crowd(seed=seed)
     video, known = rng.integers(0, 20, 60), np.where(rng.random(60) < 0.2, rng.integers(0, 4, 60), -1)
     apart = rng.integers(0, 60, (40, 2))
     free = (apart[:, 0] != apart[:, 1]) & ((known[apart[:, 0]] < 0) | (known[apart[:, 0]] != known[apart[:, 1]]))
-    monkeypatch.setattr(agglomerative, "TILE", tile)
-    monkeypatch.setattr(agglomerative, "EACH_AT_LEAST", 1.0)
-    monkeypatch.setattr(agglomerative, "bound", lambda chance: 0.0)  # all edges are looked at
-    monkeypatch.setattr(agglomerative, "_bound", lambda value, pairs: 5.0 if pairs > 500 else 3.0)
-    found = cluster(like, video, known, apart[free])
-    expected = _reference(like, video, known, apart[free], 5.0, 3.0)
+    limits = {"bounds": (5.0, 3.0), "each_at_least": 1.0}
+    found = cluster(like, video, known, apart[free], **limits, tile=tile)
+    expected = _reference(like, video, known, apart[free], **limits)
     assert _same(found) == _same(expected)
     assert 4 < len(set(found.tolist())) < 40
-    without = cluster(like, video, np.full(60, -1))
+    without = cluster(like, video, np.full(60, -1), **limits)
     assert _same(found) != _same(without)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_without_constraints_it_is_scipys(crowd, monkeypatch, seed):
+def test_without_constraints_it_is_scipys(crowd, seed):
     like, _ = crowd(clips=120, seed=seed)
-    monkeypatch.setattr(agglomerative, "EACH_AT_LEAST", -np.inf)
-    monkeypatch.setattr(agglomerative, "_bound", lambda value, pairs: 4.0)
-    found = cluster(like, np.arange(120))
+    found = cluster(like, np.arange(120), bounds=(4.0, 4.0), each_at_least=-np.inf)
     face, voice = _values(like)
     distance = 1000 - (face + voice).astype(np.float64)
     np.fill_diagonal(distance, 0)
@@ -96,9 +97,9 @@ def test_without_constraints_it_is_scipys(crowd, monkeypatch, seed):
 def test_the_bound_is_that_of_benjamini_and_hochberg(seed):
     rng = np.random.default_rng(seed)
     value = np.concatenate([pair_scores.SPREAD * rng.normal(size=20_000), rng.normal(7, 1, 200)])
-    rejected = false_discovery_control(pair_scores.chance(value)) <= agglomerative.FALSE_SHARE
+    rejected = false_discovery_control(pair_scores.chance(value)) <= FALSE_SHARE
     assert 100 < rejected.sum() < 250
-    bound = agglomerative._bound(value[value > 3], len(value))  # of low ones it need not be told
+    bound = false_discovery_bound(value[value > 3], len(value))  # low scores may be missing
     assert ((value > bound) == rejected).all()
 
 
@@ -107,13 +108,12 @@ def test_chance_and_bound_are_inverse():
     assert pair_scores.chance(np.array([pair_scores.bound(share) for share in shares])) == pytest.approx(shares)
 
 
-def test_a_person_of_more_clips_than_edges_is_still_one(crowd, monkeypatch):
-    monkeypatch.setattr(agglomerative, "MOST_EDGES", 3)
+def test_a_person_of_more_clips_than_edges_is_still_one(crowd):
     like, _ = crowd(clips=50, people=1, noise=0.05)
     like = PairScores(3 * like.faces, 3 * like.voices, 0.0, 0.0)
-    edges, _ = likely_edges(like, np.arange(50))
+    edges, _ = likely_edges(like, np.arange(50), most_edges=3)
     assert np.bincount(edges[:, 0]).max() == 3
-    assert len(set(cluster(like, np.arange(50)).tolist())) == 1
+    assert len(set(cluster(like, np.arange(50), most_edges=3).tolist())) == 1
 
 
 def test_a_clip_between_two_people_does_not_make_one_of_them():
@@ -122,9 +122,7 @@ def test_a_clip_between_two_people_does_not_make_one_of_them():
     vectors = 2.5 * np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
     like = PairScores(vectors, vectors, 0.0, 0.0)
     assert vectors[0] @ vectors[5] * 2 > 9 > vectors[0] @ vectors[6] * 2
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(agglomerative, "_bound", lambda value, pairs: 9.0)
-        group = cluster(like, np.arange(11))
+    group = cluster(like, np.arange(11), bounds=(9.0, 9.0))
     assert group[0] != group[10]
     assert len(set(group[:5])) == len(set(group[6:])) == 1
 
