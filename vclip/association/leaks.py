@@ -5,10 +5,10 @@ A model remembers the people that it was trained on instead of judging them. Com
 
 Two vectors are near-identical if their distance (1 - cosine) is at most a sixteenth of the median distance between
 clips of the two sides, a bound that adapts to every space. On those pairs it is a cosine of 0.990 for faces (dlib)
-and 0.972 for voices (Resemblyzer). Copies aside, two recordings of one person reach 0.940 and recordings of two people
-0.866, while the halves of one recording have a median of 0.956 and reach 0.981: above the bound, two voices are from
-one recording. Crops of one person from two clips exceed it twice in 33 (0.991, 0.993), and crops of two people reach
-0.976: above the bound, two faces are from one frame or from neighbouring ones.
+and 0.972 for voices (Resemblyzer). Copies aside, two recordings of one person reach 0.940 and recordings of two
+people 0.866, while the halves of one recording have a median of 0.956 and reach 0.981: above the bound, two voices
+are from one recording. Crops of one person from two clips exceed it twice in 33 (0.991, 0.993), and crops of two
+people reach 0.976: above the bound, two faces are from one frame or from neighbouring ones.
 """
 
 from collections.abc import Iterator

@@ -100,8 +100,8 @@ def matching(ranks: RetrievalRanks, times: np.ndarray, choices: Sequence[int] = 
 def retrieval(ranks: RetrievalRanks, times: np.ndarray, top: Sequence[int] = TOP) -> dict[str, Figure]:
     """Returns the mean average precision `map`, and `r@k`, the rate at which a true match is among the first k.
 
-    Ties are in random order (McSherry & Najork, Computing information retrieval performance measures efficiently in the
-    presence of tied scores, 2008). The intervals draw the people of the probes; the gallery stays.
+    Ties are in random order (McSherry & Najork, Computing information retrieval performance measures efficiently in
+    the presence of tied scores, 2008). The intervals draw the people of the probes; the gallery stays.
     """
     return {name: Figure.of(values[0], values[1:]) for name, values in drawn_retrieval(ranks, times, top).items()}
 
