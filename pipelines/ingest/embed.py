@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from pipelines.cluster.failures import Failure
 from pipelines.config import EncodersConfig
@@ -43,8 +42,6 @@ class Ingested:
 class Embedder:
     """Embeds batches of extractions; an actor of the ingest job, with both encoders loaded once.
 
-    On a CUDA device the encoders run under bfloat16 autocast. The tests do not cover such a device.
-
     Args:
         encoders: the section `encoders` of the configuration.
         run_id: the id of the run, for the rows.
@@ -65,7 +62,6 @@ class Embedder:
         self.face: FaceEncoder = open_face_encoder(encoders.face, device)
         self.voice: VoiceEncoder = open_voice_encoder(encoders.voice, device)
         self.run_id = run_id
-        self.on_gpu = torch.cuda.is_available() and not (device or "").startswith("cpu")
 
     def parts(self, item: Extracted) -> Iterator[Ingested]:
         """Yields the result for one source in parts of a few clips each, so that hours of speech are never decoded or
@@ -80,10 +76,9 @@ class Embedder:
     def embed(self, batch: Sequence[Extracted]) -> list[Ingested]:
         """Returns the rows of each extraction; the crops of all are embedded together, and so are the segments."""
         clips = [clip for item in batch for clip in item.extraction.clips]
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.on_gpu):
-            decode = partial(decode_speech, sample_rate_hz=self.voice.sample_rate_hz)
-            faces = self._embedded(self.face, decode_image, [face.image for clip in clips for face in clip.faces])
-            voices = self._embedded(self.voice, decode, [voice.audio for clip in clips for voice in clip.voices])
+        decode = partial(decode_speech, sample_rate_hz=self.voice.sample_rate_hz)
+        faces = self._embedded(self.face, decode_image, [face.image for clip in clips for face in clip.faces])
+        voices = self._embedded(self.voice, decode, [voice.audio for clip in clips for voice in clip.voices])
         face_vectors, voice_vectors = iter(faces), iter(voices)
         rows = [self._video(item, face_vectors, voice_vectors) for item in batch]
         return [Ingested(row, replace(item.extraction, clips=())) for row, item in zip(rows, batch, strict=True)]

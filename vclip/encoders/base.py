@@ -1,4 +1,8 @@
-"""The protocols of encoders: frozen maps from face crops or utterances to unit vectors in a named space."""
+"""The protocols of encoders: frozen maps from face crops or utterances to unit vectors in a named space.
+
+A space must mean one vector on every device: ingest embeds on GPUs where there are any, and a search embeds its photo
+on a CPU. An encoder therefore sets its own precision; the built-in ones compute in float32 everywhere.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable

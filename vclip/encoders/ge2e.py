@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vclip.encoders.precision import full_precision
 from vclip.errors import InputError
 
 SPACE = "resemblyzer/ge2e-256"
@@ -59,12 +60,11 @@ class GE2E(nn.Module):
         """
         if not len(utterances):
             return np.zeros((0, self.dim), np.float32)
-        partials = [self._partials(u, i) for i, u in enumerate(utterances)]
-        # TF32 would round the LSTM's products on a GPU: one space must mean one vector on every device.
-        with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
+        with full_precision(self.window.device):
+            partials = [self._partials(u, i) for i, u in enumerate(utterances)]
             embedded = torch.cat([self(batch) for batch in torch.cat(partials).split(MAX_BATCH)])
-        means = torch.stack([part.mean(0) for part in embedded.split([len(p) for p in partials])])
-        return nn.functional.normalize(means, dim=1).float().cpu().numpy()
+            means = torch.stack([part.mean(0) for part in embedded.split([len(p) for p in partials])])
+            return nn.functional.normalize(means, dim=1).cpu().numpy()
 
     def _partials(self, utterance: np.ndarray, row: int) -> Tensor:
         """Returns the mel partials (n, 160, 40) of one utterance."""

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from vclip.encoders.face_crop import CROP_RULE
+from vclip.encoders.precision import full_precision
 from vclip.errors import InputError
 
 MAX_BATCH = 256
@@ -23,7 +24,7 @@ HUB_TIMEOUT_S = 10
 
 
 class OpenClip:
-    """The image tower and the text tower of an open_clip model; in bfloat16 on a GPU."""
+    """The image tower and the text tower of an open_clip model."""
 
     def __init__(self, model: str, weights: str, device: str | None = None):
         """Loads a model.
@@ -62,18 +63,18 @@ class OpenClip:
         vectors = [np.zeros((0, self.dim), np.float32)]
         for start in range(0, len(crops), MAX_BATCH):
             batch = torch.stack([self._transform(Image.fromarray(c)) for c in crops[start : start + MAX_BATCH]])
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            with full_precision(self.device):
                 features = self._model.encode_image(batch.to(self.device))
-            vectors.append(torch.nn.functional.normalize(features.float(), dim=1).cpu().numpy())
+                vectors.append(torch.nn.functional.normalize(features, dim=1).cpu().numpy())
         return np.concatenate(vectors)
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Returns vectors (n, dim) float32, unit norm, for n texts; texts beyond the model's context are cut."""
         tokens = open_clip.get_tokenizer(self._name)(list(texts)).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with full_precision(self.device):
             features = self._model.encode_text(tokens)
-        return torch.nn.functional.normalize(features.float(), dim=1).cpu().numpy()
+            return torch.nn.functional.normalize(features, dim=1).cpu().numpy()
 
 
 def _check(model: str, weights: str) -> None:

@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pytest
 import scipy.ndimage
+import torch
 
 from vclip.audio import prepare_speech, read_audio
 from vclip.encoders.ge2e import GE2E, HOP, PARTIAL_FRAMES, PARTIAL_STEP, SAMPLE_RATE_HZ, partial_starts
@@ -79,6 +80,15 @@ def test_a_batch_equals_one_by_one(ge2e):
     one_by_one = np.concatenate([ge2e.embed([u]) for u in utterances])
     np.testing.assert_allclose(ge2e.embed(utterances), one_by_one, atol=1e-5)
     assert np.linalg.norm(np.diff(one_by_one, axis=0), axis=1).min() > 1e-3  # no two alike: the order is kept
+
+
+def test_a_callers_autocast_changes_nothing(ge2e):
+    """A space means one vector, in whatever precision the program around the encoder computes."""
+    utterances = [_voiced(n, n) for n in LENGTHS]
+    with torch.autocast("cpu", torch.bfloat16):
+        lower = ge2e.embed(utterances)
+    # The same kernels on the same numbers; bfloat16 would differ by 1e-3 and more.
+    np.testing.assert_allclose(lower, ge2e.embed(utterances), atol=1e-6)
 
 
 def test_batches_wider_than_one_pass(ge2e, monkeypatch):

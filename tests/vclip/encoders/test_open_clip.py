@@ -79,6 +79,16 @@ def test_texts_equal_open_clip(encoder, original):
     assert np.abs(vectors[0] - vectors[1]).max() > 1e-3
 
 
+def test_a_callers_autocast_changes_nothing(encoder, crops):
+    """A space means one vector, in whatever precision the program around the encoder computes."""
+    texts = ["a woman with short hair"]
+    with torch.autocast("cpu", torch.bfloat16):
+        lower, lower_texts = encoder.embed(crops), encoder.embed_texts(texts)
+    # The same kernels on the same numbers; bfloat16 would differ by 1e-3 and more.
+    np.testing.assert_allclose(lower, encoder.embed(crops), atol=1e-6)
+    np.testing.assert_allclose(lower_texts, encoder.embed_texts(texts), atol=1e-6)
+
+
 def test_batches_wider_than_one_pass(encoder, crops, monkeypatch):
     whole = encoder.embed(crops)
     monkeypatch.setattr("vclip.encoders.open_clip.MAX_BATCH", 2)
