@@ -9,7 +9,7 @@ import typer
 import stores
 from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Version, Where, app, at_of, config_of, tags
 from pipelines.cli.output import examples, print_json, print_line, print_result, print_table
-from pipelines.wording import count
+from pipelines.wording import count, size
 
 if TYPE_CHECKING:
     from pipelines.maintenance.delete import DeletionResult
@@ -105,7 +105,7 @@ def embed(
     """
     from pipelines.maintenance.reembed import embed, tables_of
 
-    resolved = config_of(config, set, "encoders", "batch.task_cpus")
+    resolved = config_of(config, set, "encoders", "ingest.embed_actors", "batch.task_cpus")
     print_result(embed(store, resolved, tables_of(only), replace, again), as_json, f"store {store}")
 
 
@@ -120,7 +120,12 @@ def delete(
         list[str] | None,
         typer.Option(help="Folder or prefix of generated speech, whose provenance is searched; may be repeated."),
     ] = None,
-    prove: Annotated[bool, typer.Option(help="Scan the bytes of all files of the store, before and after.")] = True,
+    prove: Annotated[
+        bool, typer.Option(help="Search the files that may have held the deleted rows for their bytes afterwards.")
+    ] = True,
+    full_scan: Annotated[
+        bool, typer.Option("--full-scan", help="Search every file of the store, before and afterwards.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only show what would be deleted.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -136,7 +141,7 @@ def delete(
     """
     from pipelines.maintenance.delete import delete
 
-    result = delete(store, person or (), video or (), clip or (), where, generated or (), prove, yes)
+    result = delete(store, person or (), video or (), clip or (), where, generated or (), prove, full_scan, yes)
     _show_deletion(result, as_json)
     if result.found_after:
         raise typer.Exit(1)
@@ -239,6 +244,9 @@ def _show_deletion(result: "DeletionResult", as_json: bool) -> None:
                     kind: f"{sum(files.values()):,} in {count(len(files), 'file')}" for kind, files in found.items()
                 }
                 shown[name] = counts or "nothing"
+        if result.found_after is not None:
+            whole = result.searched_bytes + result.skipped_bytes
+            shown["searched"] = f"{size(result.searched_bytes)} of {size(whole)}"
     print_result(shown, False, f"store {result.store}")
     for file in result.files:
         print_line(f"generated from deleted faces: {file}")

@@ -31,13 +31,15 @@ class DeletionResult:
     unfinished: bool  # an earlier deletion was killed before all bytes were freed; this one finishes it
     tags: list[str] = field(default_factory=list)  # removed, because their versions held deleted rows
     indices: list[str] = field(default_factory=list)  # dropped, because they held deleted vectors
-    found_before: dict[str, dict[str, int]] | None = None  # kind -> file -> matches in its bytes; None without proof
-    found_after: dict[str, dict[str, int]] | None = None
+    found_before: dict[str, dict[str, int]] | None = None  # kind -> file -> matches in its bytes; of a full scan
+    found_after: dict[str, dict[str, int]] | None = None  # None without a proof
+    searched_bytes: int = 0  # by the proof; the other files of the store cannot hold what was deleted
+    skipped_bytes: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what `vclip delete --json` prints: the last four fields only once the deletion is carried out."""
+        """Returns what `vclip delete --json` prints: the last six fields only once the deletion is carried out."""
         names = [each.name for each in fields(self)]
-        return {name: getattr(self, name) for name in (names if self.deleted else names[:-4])}
+        return {name: getattr(self, name) for name in (names if self.deleted else names[:-6])}
 
 
 def delete(
@@ -48,6 +50,7 @@ def delete(
     where: str | None,
     generated: Sequence[str] = (),
     prove: bool = True,
+    full_scan: bool = False,
     carry_out: bool = False,
 ) -> DeletionResult:
     """Plans a deletion, and carries it out if asked to.
@@ -56,7 +59,7 @@ def delete(
         store_uri: the store.
         people, videos, clips, where: as `stores.maintenance.delete.plan_deletion` takes them.
         generated: folders or prefixes of generated speech, whose provenance is searched.
-        prove: scan the bytes of all files of the store, before and after.
+        prove, full_scan: as `stores.maintenance.delete.delete` takes them.
         carry_out: delete; otherwise nothing is written.
 
     Raises:
@@ -71,15 +74,17 @@ def delete(
     if not carry_out or not (plan or unfinished):
         return planned
     with step("delete", sum(plan.rows.values()), "rows") as progress:
-        done = delete_rows(store, plan, prove)
+        done = delete_rows(store, plan, prove, full_scan)
         progress.set(sum(done.rows.values()))
     return replace(
         planned,
         deleted=True,
         tags=done.tags,
         indices=done.indices,
-        found_before=done.before,
-        found_after=done.after,
+        found_before=done.before.found if done.before else None,
+        found_after=done.after.found if done.after else None,
+        searched_bytes=done.after.searched_bytes if done.after else 0,
+        skipped_bytes=done.after.skipped_bytes if done.after else 0,
     )
 
 

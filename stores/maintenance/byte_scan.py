@@ -1,7 +1,7 @@
-"""Search all files of a store for given bytes: in visible rows, in old versions, and in files that no version names.
+"""Search the files of a store for given bytes: in visible rows, in old versions, and in files that no version names.
 
 Lance stores media, vectors and most ids as they are, so these are found in the raw bytes. It may compress text that
-repeats; so the text columns of all data files are decoded as well, deleted rows included.
+repeats; so the text columns of the data files are decoded as well, deleted rows included.
 """
 
 import os
@@ -35,10 +35,22 @@ class Needles:
     names: Collection[str]  # of files and people: whole values of a text column, for one may begin another
 
 
-def scan(db: DBConnection, uri: str, needles: Needles) -> dict[str, dict[str, int]]:
-    """Returns kind -> file -> number of needles in it; kinds and files without any are left out.
+@dataclass(frozen=True)
+class ByteScan:
+    """The result of a search."""
 
-    The kinds are those of `blobs`, and `ids` and `names`.
+    found: dict[str, dict[str, int]]  # kind (of `blobs`, `ids`, `names`) -> file -> number of needles; none that is 0
+    searched_bytes: int  # size of the files that were searched
+    skipped_bytes: int  # size of the others
+
+
+def scan(db: DBConnection, uri: str, needles: Needles, skip: Collection[str] = ()) -> ByteScan:
+    """Returns where in the files of a store the needles are.
+
+    Args:
+        db, uri: the store.
+        needles: what to search for.
+        skip: names of files, relative to the store, that are not searched.
 
     Raises:
         StoreError: the object store cannot be reached.
@@ -47,7 +59,8 @@ def scan(db: DBConnection, uri: str, needles: Needles) -> dict[str, dict[str, in
     kind_of |= {name.encode(): "ids" for name in needles.ids if len(name.encode()) >= PROBE}
     ids, names = set(needles.ids), set(needles.names)
     found: dict[str, dict[str, int]] = {}
-    for name in _files(uri):
+    sizes = _file_sizes(uri)
+    for name in sorted(sizes.keys() - set(skip)):
         hits = {(kind_of[blob], blob) for blob in occurring(_pieces(uri, name), kind_of)} if kind_of else set()
         if "/data/" in name and name.endswith(".lance") and (ids or names):
             for text in _texts_of(db, uri, name):
@@ -55,7 +68,8 @@ def scan(db: DBConnection, uri: str, needles: Needles) -> dict[str, dict[str, in
                 hits |= {("names", text.encode())} if text in names else set()
         for kind, count in Counter(kind for kind, _ in hits).items():
             found.setdefault(kind, {})[name] = count
-    return found
+    skipped = sum(size for name, size in sizes.items() if name in skip)
+    return ByteScan(found, sum(sizes.values()) - skipped, skipped)
 
 
 def occurring(pieces: Iterable[bytes], needles: Iterable[bytes]) -> set[bytes]:
@@ -106,13 +120,13 @@ class _Index:
         return found
 
 
-def _files(uri: str) -> list[str]:
-    """All files below the store, relative to it, sorted; also those that no version names."""
+def _file_sizes(uri: str) -> dict[str, int]:
+    """All files below the store, relative to it, with their sizes in bytes; also those that no version names."""
     root = local_path(uri)
     if root is not None:
-        return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+        return {str(path.relative_to(root)): path.stat().st_size for path in root.rglob("*") if path.is_file()}
     try:
-        return sorted(entry["path"] for page in obstore.list(_object_store(uri)) for entry in page)
+        return {entry["path"]: entry["size"] for page in obstore.list(_object_store(uri)) for entry in page}
     except (OSError, ValueError, obstore.exceptions.BaseError) as error:
         raise StoreError(f"store {uri}: cannot be listed ({reason(error)})") from None
 

@@ -18,7 +18,7 @@ from lancedb.db import DBConnection
 
 from stores import ids, ledger, rows, runs, schema
 from stores.errors import StoreError
-from stores.maintenance.byte_scan import Needles, scan
+from stores.maintenance.byte_scan import ByteScan, Needles, scan
 from stores.maintenance.compact import merge_fragments, prune
 from stores.maintenance.embed import SCRATCH
 from stores.pairs import matrix
@@ -60,34 +60,39 @@ class Deletion:
     rows: dict[str, int]  # table -> rows deleted
     tags: list[str]  # removed, because their versions held deleted rows
     indices: list[str]  # dropped, because they held deleted vectors; `vclip optimize --index` builds them again
-    before: dict[str, dict[str, int]] | None  # result of `byte_scan.scan` before the deletion; None without `prove`
-    after: dict[str, dict[str, int]] | None
+    before: ByteScan | None  # where their bytes were; None without `full_scan`
+    after: ByteScan | None  # where their bytes still are, which should be nowhere; None without `prove`
 
 
-def delete(store: Store, plan: DeletionPlan, prove: bool = True) -> Deletion:
+def delete(store: Store, plan: DeletionPlan, prove: bool = True, full_scan: bool = False) -> Deletion:
     """Deletes rows in all tables and frees their bytes; old versions are pruned, and tags of those that held them.
 
     The videos leave tombstones, so no later commit takes them. May be repeated after any failure. Nobody else may
     write meanwhile, and readers of old versions lose them.
 
+    The proof searches the files of the store for the media, vectors, ids and names. It skips what cannot hold them:
+    data files of faces and voices that the deletion left alone and in which every row is a visible row of others. So
+    its cost follows from the fragments that were rewritten, not from the size of the store.
+
     Args:
         store: the store.
         plan: as `plan_deletion` returned it.
-        prove: search all files of the store for the media, vectors, ids and names, before and after. This reads every
-            byte of the store twice.
+        prove: search afterwards.
+        full_scan: search before and afterwards, and skip nothing: every byte of the store is read twice.
 
     Raises:
         StoreError: a job is writing.
     """
     db = store.db
     runs.check_alone(db, "delete")
-    needles = _needles(db, plan) if prove else None
-    before = scan(db, store.uri, needles) if needles else None
+    needles = _needles(db, plan) if prove or full_scan else None
+    others = set() if full_scan or not needles else _files_of_others(db, plan)
+    before = scan(db, store.uri, needles) if needles and full_scan else None
     with runs.running(db, {"job": "delete", "rows": plan.rows}, {}) as run:
         _delete_rows(db, plan, run.run_id)
         freed = _free_bytes(db, plan.ids)
         run.summary = {"rows": plan.rows, ERASED: True, **{kind: len(names) for kind, names in freed.items()}}
-    after = scan(db, store.uri, needles) if needles else None
+    after = scan(db, store.uri, needles, others and others & _files_of_others(db, plan)) if needles else None
     return Deletion(plan.rows, freed["tags"], freed["indices"], before, after)
 
 
@@ -175,6 +180,21 @@ def _needles(db: DBConnection, plan: DeletionPlan) -> Needles:
             blobs["vectors"].update(vector.tobytes() for name in vectors for vector in matrix(theirs[name]))
     ids = {name for listed in plan.ids.values() for name in listed}
     return Needles(blobs, ids, {*plan.names, *plan.identities})
+
+
+def _files_of_others(db: DBConnection, plan: DeletionPlan) -> set[str]:
+    """The data files of faces and voices that hold nothing but rows of others, none of them deleted."""
+    names = set()
+    for table in EMBEDDED:
+        rows = db.open_table(table).to_lance()
+        theirs = set()
+        for part in in_lists(plan.ids[table]):
+            found = rows.to_table(columns=[KEYS[table]], filter=f"{KEYS[table]} IN ({part})", with_row_address=True)
+            theirs |= {address >> 32 for address in found["_rowaddr"].to_pylist()}  # the fragment's number
+        for fragment in rows.get_fragments():
+            if fragment.fragment_id not in theirs and not fragment.num_deletions:
+                names |= {f"{table}.lance/data/{file.path}" for file in fragment.data_files()}
+    return names
 
 
 def _delete_rows(db: DBConnection, plan: DeletionPlan, run_id: str) -> None:

@@ -84,8 +84,9 @@ def test_nothing_is_deleted_until_yes_and_then_all_of_it(uri, vclip, tmp_path):
     theirs = ("several.json", "several.wav", "theirs.json", "theirs.wav")
     assert plan["files"] == [str(speech / name) for name in theirs]
     assert contents(store) == before
-    done = _json(vclip(*asked, "--yes"))
+    done = _json(vclip(*asked, "--yes", "--full-scan"))
     assert done["deleted"]
+    assert (done["searched_bytes"] > 0, done["skipped_bytes"]) == (True, 0)
     assert done["rows"] == plan["rows"]
     assert set(done["found_before"]) == {"ids", "names", "image", "audio", "vectors"}
     assert done["found_after"] == {}
