@@ -5,32 +5,41 @@ no reader sees. `sweep` deletes both. Two runs may commit one video at once: eac
 the first to swap the ledger row wins, and the other deletes its rows and adds only the names that it knew.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 from lancedb.db import DBConnection
 
-from stores import ledger, rows, runs
+from stores import ledger, rows
 from stores.errors import StoreError
 from stores.ledger import ledger_rows
 from stores.retry import retry
 from stores.rows import Row, VideoRows
+from stores.runs import Lease, lease
 from stores.schema import KEYS, VIDEO_TABLES, Spaces
 from stores.sql import rows_of
 
 _IN_LIST = 1000  # ids to one SQL list; a count past 10,000 ids took 0.14 s, without them 0.02 s
 
 
-def commit(db: DBConnection, spaces: Spaces, batch: Sequence[VideoRows]) -> frozenset[str]:
-    """Commits a batch and returns the video_ids that the store now holds in this form, as `Store.commit` does."""
+def commit(
+    db: DBConnection,
+    spaces: Spaces,
+    batch: Sequence[VideoRows],
+    lease_of: Callable[[DBConnection, set[str]], Lease] = lease,
+) -> frozenset[str]:
+    """Commits a batch and returns the video_ids that the store now holds in this form, as `Store.commit` does.
+
+    `lease_of` returns the lease of the batch's runs.
+    """
     tables = rows.tables_of(batch, spaces)
     new = {row["video_id"]: row for row in tables["videos"].to_pylist()}
     for video in retry(db, "the ledger", lambda: ledger.deleted(db, new)):
         del new[video]
     # Read once: a repeated attempt must not replace what another run committed meanwhile.
     before = retry(db, "the ledger", lambda: ledger_rows(db, new))
-    return retry(db, "the commit", lambda: _attempt(db, tables, new, before))
+    return retry(db, "the commit", lambda: _attempt(db, tables, new, before, lease_of))
 
 
 def remove(db: DBConnection, written: Mapping[str, str]) -> int:
@@ -81,11 +90,15 @@ def upsert(db: DBConnection, table: str, data: pa.Table) -> None:
 
 
 def _attempt(
-    db: DBConnection, tables: Mapping[str, pa.Table], new: Mapping[str, Row], before: Mapping[str, Row]
+    db: DBConnection,
+    tables: Mapping[str, pa.Table],
+    new: Mapping[str, Row],
+    before: Mapping[str, Row],
+    lease_of: Callable[[DBConnection, set[str]], Lease],
 ) -> frozenset[str]:
     if not new:
         return frozenset()
-    lease = runs.lease(db, {row["run_id"] for row in new.values()})
+    held_lease = lease_of(db, {row["run_id"] for row in new.values()})
     found = ledger_rows(db, new)
     fresh = {
         video: row["run_id"]
@@ -94,7 +107,7 @@ def _attempt(
     }
     remove(db, fresh)  # rows that an earlier attempt of the same run left behind
     _write_rows(db, tables, fresh)
-    lease.check()
+    held_lease.check()
 
     def change(video: str, old: Row | None) -> Row | None:
         if video in fresh and _same_run(old, before.get(video)):

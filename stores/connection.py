@@ -144,8 +144,8 @@ def _connect(uri: str, options: Options) -> tuple[DBConnection, set[str]]:
 def _create_table(uri: str, db: DBConnection, table: str, schema: pa.Schema) -> None:
     try:
         db.create_table(table, schema=schema)
-    except ValueError as error:
-        # Another job creates the same store at this moment.
+    except (ValueError, RuntimeError) as error:
+        # Another job creates the same store at this moment: the table is there, or its creation is a conflict.
         if table not in _tables(db) or not _schema(uri, db, table).equals(schema):
             raise StoreError(f"store {uri}: the table {table} cannot be created ({reason(error)})") from None
 

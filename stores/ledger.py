@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 from lancedb.db import DBConnection
+from lancedb.merge import LanceMergeInsertBuilder
+from lancedb.table import Table
 
 from stores import ids
 from stores.rows import Row
@@ -34,9 +36,10 @@ def deleted(db: DBConnection, video_ids: Iterable[str]) -> set[str]:
 
 
 def swap(db: DBConnection, video_ids: Iterable[str], change: Change) -> None:
-    """Replaces ledger rows by the results of `change`, in one version, as if nobody else wrote meanwhile.
+    """Replaces ledger rows by the results of `change`, as if nobody else wrote meanwhile.
 
     Where somebody did, `change` is called again with the new row. A row that was deleted meanwhile stays deleted.
+    New rows and replaced rows are two versions of the table.
     """
     table, pending, first = db.open_table("videos"), list(video_ids), True
     while pending:
@@ -45,18 +48,24 @@ def swap(db: DBConnection, video_ids: Iterable[str], change: Change) -> None:
         changed = {video: row for video in present if (row := change(video, found.get(video))) is not None}
         if not changed:
             return
-        written = [
-            {**row, "revision": found[video]["revision"] + 1 if video in found else 1}
-            for video, row in changed.items()
+        # One merge for both would insert again a row that is deleted between the reading and the merge.
+        new = [{**row, "revision": 1} for video, row in changed.items() if video not in found]
+        replaced = [
+            {**row, "revision": found[video]["revision"] + 1} for video, row in changed.items() if video in found
         ]
-        done = (
-            table.merge_insert("video_id")
-            .when_matched_update_all(where="target.revision + 1 = source.revision")
-            .when_not_matched_insert_all()
-            .execute(pa.Table.from_pylist(written, schema=table.schema))
-        )
-        landed = done.num_inserted_rows + done.num_updated_rows
-        pending, first = ([] if landed == len(written) else list(changed)), False
+        landed = _written(table, table.merge_insert("video_id").when_not_matched_insert_all(), new)
+        condition = "target.revision + 1 = source.revision"
+        updating = table.merge_insert("video_id").when_matched_update_all(where=condition)
+        landed += _written(table, updating, replaced)
+        pending, first = ([] if landed == len(changed) else list(changed)), False
+
+
+def _written(table: Table, merging: LanceMergeInsertBuilder, rows: list[dict[str, Any]]) -> int:
+    """Merges rows and returns how many were written."""
+    if not rows:
+        return 0
+    done = merging.execute(pa.Table.from_pylist(rows, schema=table.schema))
+    return done.num_inserted_rows + done.num_updated_rows
 
 
 def delete(db: DBConnection, video_id: str, run_id: str) -> None:

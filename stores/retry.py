@@ -44,7 +44,13 @@ class TryAgainError(Exception):
     """Raised by an action that found its own attempt outdated; `retry` repeats the action."""
 
 
-def retry(db: DBConnection, what: str, act: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+def retry(
+    db: DBConnection,
+    what: str,
+    act: Callable[[], T],
+    patience_s: float = PATIENCE_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
     """Returns the result of `act`, repeated with growing pauses while another writer or the connection stops it.
 
     Args:
@@ -52,6 +58,7 @@ def retry(db: DBConnection, what: str, act: Callable[[], T], patience_s: float =
         what: names the action in messages.
         act: the action; must be repeatable, also after it has failed half way.
         patience_s: seconds after which a failure that would pass is given up.
+        sleep: waits for so many seconds between two attempts.
 
     Raises:
         StoreUnavailable: the disk is full, or the action still fails after `patience_s`.
@@ -74,7 +81,7 @@ def retry(db: DBConnection, what: str, act: Callable[[], T], patience_s: float =
                     f"{what}: the store could not be written for {patience_s:.0f} s ({reason(error)}); "
                     "run again when it can be reached: what is committed stays"
                 ) from None
-        time.sleep(pause_s * random.uniform(0.5, 1.5))  # so that two writers do not meet again
+        sleep(pause_s * random.uniform(0.5, 1.5))  # so that two writers do not meet again
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 

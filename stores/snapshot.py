@@ -58,9 +58,6 @@ class Snapshot:
         self._uncommitted: dict[str, dict[str, list[str]]] = same._uncommitted if same else {}
         self._corrections = same._corrections if same and same._raw == self._raw else None
 
-    def __repr__(self) -> str:
-        return f"Snapshot: {self.summary()}"
-
     def summary(self) -> str:
         """Returns a line with the number of videos and clips, and the spaces of faces and voices."""
         parts = [

@@ -46,7 +46,7 @@ class Store:
         self._cache = VectorCache()
 
     def __repr__(self) -> str:
-        return f"Store {self.uri}: {self.snapshot().summary()}"
+        return f"Store({self.uri!r})"
 
     @classmethod
     def create(
@@ -136,6 +136,10 @@ class Store:
     def voice_space(self) -> str:
         """The space of the voice vectors; raises StoreError if there are several to choose from."""
         return self._only_space("voices")
+
+    def summary(self) -> str:
+        """Returns a line with the number of videos and clips, and the spaces of faces and voices."""
+        return f"store {self.uri}: {self.snapshot().summary()}"
 
     def info(self) -> dict[str, Any]:
         """Returns uri, schema_version, spaces, version, rows and bytes per table, and videos per state."""

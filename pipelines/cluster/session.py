@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from vclip.errors import InputError
 
-REACH_S = 5.0  # for a cluster that does not answer; Ray itself would try for minutes
+REACH_S = 5.0
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SHOWN_LINES = 5  # of what Ray printed before it failed
 
 
@@ -41,7 +42,7 @@ def start_ray(cpus: int | None = None) -> None:
     quietly: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = os.environ.get("RAY_ADDRESS", "")
     if address:
-        _check_reachable(address)
+        check_address(address)
     with tempfile.TemporaryFile() as printed:
         try:
             with _stderr_to(printed):
@@ -64,27 +65,61 @@ def _init(cpus: int | None, quietly: dict[str, Any]) -> None:
         ray.init(**quietly)
 
 
-def _check_reachable(address: str) -> None:
-    """Raises InputError unless something listens at the address of a cluster, `host:port` or `ray://host:port`."""
+def check_address(address: str, reach_s: float = REACH_S) -> None:
+    """Checks that something listens where RAY_ADDRESS says; Ray itself would try for minutes.
+
+    Args:
+        address: `host:port` of a head; `ray://host:port` of a Ray client server; "auto", "local" and other forms are
+            Ray's to resolve.
+        reach_s: seconds after which a cluster that does not answer is given up.
+
+    Raises:
+        InputError: nothing listens there, or the address is of no such form.
+    """
+    scheme, separator, _ = address.partition("://")
+    if scheme in ("http", "https"):
+        raise InputError(
+            f"RAY_ADDRESS={address}: found the address of a dashboard, expected the cluster's host:port; "
+            "`ray job submit` reads a dashboard's address from RAY_API_SERVER_ADDRESS"
+        )
+    if separator and scheme != "ray":
+        return
     try:
-        parts = urlsplit(address if "://" in address else f"ray://{address}")
+        parts = urlsplit(address if separator else f"ray://{address}")
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise InputError(f"RAY_ADDRESS={address}: {error}; expected host:port") from None
     if not host or not port:
-        return  # "auto" and "local", which Ray resolves
-    until_s = time.monotonic() + REACH_S
-    while True:
-        try:
-            socket.create_connection((host, port), timeout=REACH_S).close()
+        if separator:
+            raise InputError(f"RAY_ADDRESS={address}: found no port, expected ray://host:port")
+        return  # "auto", "local"
+    hosts = [host] if separator else _hosts_of(host)
+    until_s = time.monotonic() + reach_s
+    while errors := [error for error in (_refusal(name, port, reach_s) for name in hosts) if error]:
+        if len(errors) < len(hosts):
             return
-        except OSError as error:
-            if time.monotonic() > until_s:
-                raise InputError(
-                    f"RAY_ADDRESS={address}: nothing answers there ({error.strerror or error}); start that cluster, "
-                    "or unset RAY_ADDRESS to use this machine"
-                ) from None
+        if time.monotonic() > until_s:
+            raise InputError(
+                f"RAY_ADDRESS={address}: nothing answers there ({errors[0].strerror or errors[0]}); start that "
+                "cluster, or unset RAY_ADDRESS to use this machine"
+            )
         time.sleep(0.5)
+
+
+def _hosts_of(host: str) -> list[str]:
+    """Returns where Ray looks for a head: it replaces a loopback address by this machine's own."""
+    import ray.util
+
+    return [host, ray.util.get_node_ip_address()] if host in LOOPBACK else [host]
+
+
+def _refusal(host: str, port: int, timeout_s: float) -> OSError | None:
+    """Returns why no connection can be made, or None if one can."""
+    try:
+        socket.create_connection((host, port), timeout=timeout_s).close()
+    except OSError as error:
+        return error
+    return None
 
 
 def _reason(error: Exception) -> str:

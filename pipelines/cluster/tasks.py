@@ -4,8 +4,8 @@
     batches of items -> work (tasks) -> second stage (actors) -> results    where a GPU does the second half
 
 Twice as many tasks as the cluster runs at once are submitted, those whose results wait for an actor among them, so
-the object store and the driver stay small however many items there are. The size of the cluster is asked again and
-again: pending tasks are what makes an autoscaler add nodes, and each node that joins is given work.
+the object store and the driver stay small however many items there are. The size of the cluster is read every few
+seconds: pending tasks are what makes an autoscaler add nodes, and each node that joins is given work.
 
 A worker that dies (a segmentation fault, the kernel's or Ray's out-of-memory killer, a lost node) takes the items of
 its task with it. They are tried again among the others, and at last one by one with nothing else running. Ray itself
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pipelines.cluster.failures import Failure
-from pipelines.cluster.session import cluster_cpus, limit_threads, worker_deaths
+from pipelines.cluster.session import cluster_cpus, cluster_gpus, limit_threads, worker_deaths
 from pipelines.progress import say
 from pipelines.wording import count
 from vclip.errors import InputError
@@ -46,15 +46,35 @@ class Actors:
 
     Attributes:
         open: called once in each actor; returns a function of a list of results that returns as many.
-        count: how many actors there are.
-        gpus: GPUs of each.
+        count: returns how many actors there should be now, at least one. It is called again as the cluster grows;
+            actors are added, never removed.
+        gpus: GPUs that each asks Ray for.
         at_once: results that one call takes, at most.
     """
 
     open: Callable[[], Callable[[list[Any]], Sequence[Any]]]
-    count: int
+    count: Callable[[], int]
     gpus: float
     at_once: int
+
+
+def gpu_actors(
+    open_stage: Callable[[], Callable[[list[Any]], Sequence[Any]]],
+    at_once: int,
+    asked: int = 0,
+    gpus: Callable[[], int] = cluster_gpus,
+) -> Actors | None:
+    """Returns the second stage for work that gains from a GPU, or None where the tasks should do it themselves.
+
+    Args:
+        open_stage, at_once: as of `Actors`.
+        asked: the number of actors; 0 for one on each GPU of the cluster, also on those that join later.
+        gpus: returns how many GPUs the cluster has now.
+    """
+    found = gpus()
+    if not (asked or found):
+        return None
+    return Actors(open_stage, lambda: asked or max(found, gpus()), gpus=1 if found else 0, at_once=at_once)
 
 
 def run_tasks(
@@ -83,7 +103,7 @@ def run_tasks(
         received: is applied to each result, or part of one, as it arrives.
         threads: items of a task that are worked on at once; for work that waits rather than computes.
         cpus: returns how many CPUs the cluster has now.
-        size_every_s: how often `cpus` is called.
+        size_every_s: how often `cpus`, and the count of `actors`, are called.
 
     Raises:
         InputError: the work raised it, in a task or in an actor: a node lacks weights, or nothing can be written.
@@ -143,7 +163,7 @@ class _Engine(Generic[T, R]):
             scheduling_strategy="SPREAD",
             **(streaming if in_parts else {"num_returns": 2}),
         )
-        self._actors = _start_actors(actors) if actors else []
+        self._actors: list[Any] = []
         self._running: dict[Any, _Call[T]] = {}  # by the reference, or stream of them, that is waited for
         self._for_actors: deque[_Call[T]] = deque()
 
@@ -188,12 +208,14 @@ class _Engine(Generic[T, R]):
         return sum(len(call.batches) for call in self._running.values()) + len(self._for_actors)
 
     def _most(self) -> int:
-        """Returns how many batches may be submitted at once."""
+        """Returns how many batches may be submitted at once; starts actors on GPUs that have joined."""
         now = time.monotonic()
         if now - self._sized_s >= self._size_every_s:
             self._sized_s = now
-            tasks = max(1, int(self._cpus() / self._task_cpus))
-            self._window = AHEAD * (tasks + len(self._actors) * (self._stage.at_once if self._stage else 0))
+            self._window = AHEAD * max(1, int(self._cpus() / self._task_cpus))
+            if self._stage:
+                self._actors += _start_actors(self._stage, max(1, self._stage.count()) - len(self._actors))
+                self._window += AHEAD * len(self._actors) * self._stage.at_once
         return self._window
 
     def _begin(self, batch: Sequence[T], attempt: int) -> None:
@@ -255,12 +277,12 @@ class _Engine(Generic[T, R]):
         return None
 
 
-def _start_actors(actors: Actors) -> list[Any]:
+def _start_actors(actors: Actors, more: int) -> list[Any]:
     import ray
 
-    actor: Any = ray.remote(_Actor)
+    actor: Any = ray.remote(StageActor)
     options = {"num_gpus": actors.gpus, "num_cpus": 0, "max_restarts": -1, "max_task_retries": ACTOR_RETRIES}
-    return [actor.options(**options).remote(actors.open) for _ in range(actors.count)]
+    return [actor.options(**options).remote(actors.open) for _ in range(more)]
 
 
 def _task(open_work: Callable[[], Work[T, R]], threads: int) -> Callable[[Sequence[T], bool], Any]:
@@ -314,7 +336,7 @@ def _attempt(work: Work[T, R], item: T, again: bool) -> R | Failure:
         return Failure.of_defect(error)
 
 
-class _Actor:
+class StageActor:
     """Holds the second stage. It opens at the first call, because an error of an actor's constructor reaches the
     driver as the death of the actor."""
 

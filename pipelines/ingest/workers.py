@@ -14,8 +14,7 @@ from functools import partial
 from typing import Any
 
 from pipelines.cluster.failures import Failure
-from pipelines.cluster.session import cluster_gpus
-from pipelines.cluster.tasks import Actors, Work, run_tasks
+from pipelines.cluster.tasks import Work, gpu_actors, run_tasks
 from pipelines.config import Config
 from pipelines.extraction import extract
 from pipelines.extraction.faces.detectors import open_detector
@@ -55,12 +54,9 @@ def ingest_on_cluster(sources: Sequence[Source], config: Config, run_id: str, ex
         InputError: a node lacks what the detector or the encoders need.
         RayError: the cluster itself fails, or a node cannot import this package, say.
     """
-    gpus, settings = cluster_gpus(), config.ingest
-    batches = ([source] for source in sources)
-    if count := settings.embed_actors or gpus:
-        actors = Actors(
-            partial(_open_embedding, config, run_id), count, gpus=1 if gpus else 0, at_once=settings.embed_batch
-        )
+    settings, batches = config.ingest, ([source] for source in sources)
+    actors = gpu_actors(partial(_open_embedding, config, run_id), settings.embed_batch, settings.embed_actors)
+    if actors:
         work = partial(_open_extraction, extract, config)
         results: Any = run_tasks(batches, work, "extract", settings.extract_cpus, actors=actors, received=_copied)
     else:

@@ -1,7 +1,8 @@
 """`vclip embed`: embed the media of a store with other encoders, on Ray; the rows stay, and the store gains a space.
 
-Tasks read media by their positions in one version of a table, and return vectors alone. The vectors are kept in a
-table of their own until all rows have one (`stores.maintenance.embed`), so a job that was killed continues.
+Tasks read media by their positions in one version of a table and decode them. Where the cluster has GPUs, actors
+embed them, as in an ingest; elsewhere the tasks do. The vectors are kept in a table of their own until all rows have
+one (`stores.maintenance.embed`), so a job that was killed continues.
 """
 
 import time
@@ -13,8 +14,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from pipelines.cluster.failures import Failure, Tracebacks, run_folder
-from pipelines.cluster.session import start_ray
-from pipelines.cluster.tasks import Work, run_tasks
+from pipelines.cluster.session import cluster_gpus, start_ray
+from pipelines.cluster.tasks import Actors, Work, gpu_actors, run_tasks
 from pipelines.config import Config
 from pipelines.ingest.embed import decode_image, decode_speech
 from pipelines.progress import say, step
@@ -33,6 +34,7 @@ from vclip.encoders import (
 from vclip.errors import InputError
 
 TASK_ROWS = 64  # about 1 MB of crops, 10 MB of speech
+CALL_PARTS = 8  # parts that one call of an actor takes
 WRITE_ROWS = 4096
 WRITE_EVERY_S = 30.0  # vectors are written after this time, however few there are
 ATTEMPTS = 3  # times that rows which other jobs have committed meanwhile are embedded as well
@@ -44,6 +46,15 @@ class Part:
 
     places: tuple[int, ...]  # positions in the version of the table
     keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The media of the rows of one task: the item between its two stages."""
+
+    keys: list[str]  # of the rows whose media could be decoded
+    media: list[np.ndarray]  # what the encoder takes, one for each key
+    failed: dict[str, Failure]  # key -> why there is none
 
 
 @dataclass(frozen=True)
@@ -71,25 +82,43 @@ class EmbedResult:
 
 
 class Engine(Protocol):
-    """Runs work on many items; `pipelines.cluster.tasks.run_tasks` is one."""
+    """Runs work on many items; `RayEngine` on a cluster."""
 
-    def __call__(
+    def gpus(self) -> int:
+        """Returns how many GPUs there are now."""
+        ...
+
+    def run(
         self,
         batches: Iterable[Sequence[Part]],
-        open_work: Callable[[], Work[Part, Embedded]],
+        open_work: Callable[[], Work[Part, Any]],
         name: str,
         task_cpus: float,
+        actors: Actors | None,
     ) -> Iterator[tuple[Part, Embedded | Failure]]:
-        """Yields each item with its result, or with why there is none."""
+        """Yields each item with its result, or with why there is none; see `run_tasks`."""
         ...
 
 
-def on_ray(
-    batches: Iterable[Sequence[Part]], open_work: Callable[[], Work[Part, Embedded]], name: str, task_cpus: float
-) -> Iterator[tuple[Part, Embedded | Failure]]:
-    """Starts Ray if it does not run, and yields the results of `run_tasks`."""
-    start_ray()
-    yield from run_tasks(batches, open_work, name, task_cpus)
+class RayEngine:
+    """Runs work on Ray, which is started if it does not run."""
+
+    def gpus(self) -> int:
+        """Returns how many GPUs the cluster has now."""
+        start_ray()
+        return cluster_gpus()
+
+    def run(
+        self,
+        batches: Iterable[Sequence[Part]],
+        open_work: Callable[[], Work[Part, Any]],
+        name: str,
+        task_cpus: float,
+        actors: Actors | None,
+    ) -> Iterator[tuple[Part, Embedded | Failure]]:
+        """Yields the results of `run_tasks`."""
+        start_ray()
+        yield from run_tasks(batches, open_work, name, task_cpus, actors=actors)
 
 
 def embed(
@@ -99,7 +128,7 @@ def embed(
     replace: bool = False,
     again: bool = False,
     *,
-    engine: Engine = on_ray,
+    engine: Engine | None = None,
     task_rows: int = TASK_ROWS,
     write_rows: int = WRITE_ROWS,
 ) -> EmbedResult:
@@ -107,11 +136,12 @@ def embed(
 
     Args:
         store_uri: the store.
-        config: the section `encoders` names the encoders; `batch.task_cpus` and `remote` are read as well.
+        config: the section `encoders` names the encoders; `ingest.embed_actors`, `batch.task_cpus` and `remote` are
+            read as well.
         tables: `faces`, `voices` or both.
         replace: drop the vectors of other spaces afterwards.
         again: embed rows again that have vectors of this space.
-        engine: runs the tasks.
+        engine: runs the tasks; on Ray where left out.
         task_rows: rows that one task embeds.
         write_rows: vectors that are written at a time.
 
@@ -119,15 +149,15 @@ def embed(
         InputError: media are missing or cannot be decoded, or workers died. Vectors made so far are kept.
         StoreError: there is no store, or a job is writing.
     """
-    started_s, store = time.monotonic(), Store.open(store_uri)
+    started_s, store, engine = time.monotonic(), Store.open(store_uri), engine or RayEngine()
     embedded: dict[str, int] = {}
     dropped: list[str] = []
     for table in tables:
         spec = config.encoders.face if table == "faces" else config.encoders.voice
-        encoder = _open_encoder(table, spec)
+        encoder = _open_encoder(table, spec, "cpu")
         if encoder.space not in store.spaces(table) or again:
             _check_media(store, table)
-            run = partial(_embed_rows, store, table, spec, config, engine, task_rows, write_rows)
+            run = partial(_embed_rows, store, table, spec, encoder, config, engine, task_rows, write_rows)
             embedded[encoder.space] = _embed_table(store, table, spec, encoder, config, run)
         if replace:
             dropped += drop_spaces(store, table, encoder.space)
@@ -167,6 +197,7 @@ def _embed_rows(
     store: Store,
     table: str,
     spec: str,
+    encoder: FaceEncoder | VoiceEncoder,
     config: Config,
     engine: Engine,
     task_rows: int,
@@ -175,7 +206,10 @@ def _embed_rows(
     todo: Todo,
 ) -> None:
     """Embeds the rows of `todo` and stores their vectors; raises InputError if a row has none in the end."""
-    work = partial(_open_work, store.uri, table, todo.version, spec)
+    rate_hz = cast(VoiceEncoder, encoder).sample_rate_hz if table == "voices" else None
+    open_reading = partial(_open_reading, store.uri, table, todo.version, rate_hz)
+    actors = gpu_actors(partial(_open_embedding, table, spec), CALL_PARTS, config.ingest.embed_actors, engine.gpus)
+    work = open_reading if actors else partial(_open_work, open_reading, table, spec)
     tracebacks = Tracebacks(f"{run_folder(store.uri)}/embed", config.remote)
     failed: dict[str, Failure] = {}
     keys: list[str] = []
@@ -188,7 +222,7 @@ def _embed_rows(
 
     batches = ([part] for part in _parts(todo, task_rows))
     with step(f"embed {table}", len(todo.keys), "rows") as progress:
-        for part, result in engine(batches, work, "embed", config.batch.task_cpus):
+        for part, result in engine.run(batches, work, "embed", config.batch.task_cpus, actors):
             if isinstance(result, Failure):
                 result = Embedded([], np.empty((0, 0)), dict.fromkeys(part.keys, result))
             failed |= result.failed
@@ -216,31 +250,42 @@ def _id_of(key: str) -> str:
     return key.partition("@")[0]
 
 
-def _open_work(uri: str, table: str, version: int, spec: str) -> Work[Part, Embedded]:
-    store, encoder = Store.open(uri), _open_encoder(table, spec)
+def _open_reading(uri: str, table: str, version: int, sample_rate_hz: int | None) -> Work[Part, Decoded]:
+    store = Store.open(uri)
     decode: Callable[[bytes], np.ndarray] = decode_image
-    if table == "voices":
-        decode = partial(decode_speech, sample_rate_hz=cast(VoiceEncoder, encoder).sample_rate_hz)
-    return lambda part, again: _embedded(part, media(store, table, version, part.places), decode, encoder)
+    if sample_rate_hz is not None:
+        decode = partial(decode_speech, sample_rate_hz=sample_rate_hz)
+    return lambda part, again: _decoded(part, media(store, table, version, part.places), decode)
 
 
-def _embedded(
-    part: Part, contents: Sequence[bytes], decode: Callable[[bytes], np.ndarray], encoder: FaceEncoder | VoiceEncoder
-) -> Embedded:
-    keys: list[str] = []
-    decoded: list[np.ndarray] = []
-    failed: dict[str, Failure] = {}
+def _open_embedding(table: str, spec: str, device: str | None = None) -> Callable[[list[Decoded]], list[Embedded]]:
+    encoder = _open_encoder(table, spec, device)
+    return lambda batch: [_embedded(decoded, encoder) for decoded in batch]
+
+
+def _open_work(open_reading: Callable[[], Work[Part, Decoded]], table: str, spec: str) -> Work[Part, Embedded]:
+    read, embed = open_reading(), _open_embedding(table, spec, "cpu")
+    return lambda part, again: embed([read(part, again)])[0]
+
+
+def _decoded(part: Part, contents: Sequence[bytes], decode: Callable[[bytes], np.ndarray]) -> Decoded:
+    found = Decoded([], [], {})
     for key, content in zip(part.keys, contents, strict=True):
         try:
-            decoded.append(decode(content))
-            keys.append(key)
+            found.media.append(decode(content))
+            found.keys.append(key)
         except Exception as error:  # whatever a decoder raises, the other rows are embedded
-            failed[key] = Failure.of_defect(error) if content else Failure("no media")
-    vectors = np.asarray(encoder.embed(decoded), np.float32) if decoded else np.empty((0, encoder.dim), np.float32)
+            found.failed[key] = Failure.of_defect(error) if content else Failure("no media")
+    return found
+
+
+def _embedded(found: Decoded, encoder: FaceEncoder | VoiceEncoder) -> Embedded:
+    vectors = np.asarray(encoder.embed(found.media), np.float32) if found.media else np.empty((0, encoder.dim))
     finite = np.asarray(np.isfinite(vectors).all(axis=1))
     not_finite = Failure("the encoder gave no finite vector")
-    failed |= {key: not_finite for key, good in zip(keys, finite, strict=True) if not good}
-    return Embedded([key for key, good in zip(keys, finite, strict=True) if good], vectors[finite], failed)
+    failed = {key: not_finite for key, good in zip(found.keys, finite, strict=True) if not good}
+    keys = [key for key, good in zip(found.keys, finite, strict=True) if good]
+    return Embedded(keys, np.asarray(vectors[finite], np.float32), found.failed | failed)
 
 
 def _parts(todo: Todo, rows: int) -> Iterator[Part]:
@@ -248,8 +293,8 @@ def _parts(todo: Todo, rows: int) -> Iterator[Part]:
         yield Part(tuple(todo.places[start : start + rows].tolist()), tuple(todo.keys[start : start + rows]))
 
 
-def _open_encoder(table: str, spec: str) -> FaceEncoder | VoiceEncoder:
-    return open_face_encoder(spec, "cpu") if table == "faces" else open_voice_encoder(spec, "cpu")
+def _open_encoder(table: str, spec: str, device: str | None) -> FaceEncoder | VoiceEncoder:
+    return open_face_encoder(spec, device) if table == "faces" else open_voice_encoder(spec, device)
 
 
 def _check_media(store: Store, table: str) -> None:

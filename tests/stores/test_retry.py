@@ -49,10 +49,9 @@ class _Trips:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_passes_is_retried_with_growing_pauses(store, monkeypatch, error):
+def test_what_passes_is_retried_with_growing_pauses(store, error):
     pauses = []
-    monkeypatch.setattr(retry.time, "sleep", pauses.append)
-    assert retry.retry(store.db, "the commit", _Trips(error, 6)) == "done"
+    assert retry.retry(store.db, "the commit", _Trips(error, 6), sleep=pauses.append) == "done"
     assert len(pauses) == 6
     assert pauses[-1] > 4 * pauses[0]
 

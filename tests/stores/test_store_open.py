@@ -169,3 +169,13 @@ def test_an_older_store_keeps_all_that_it_holds(tmp_path, version):
     revisions = migrated.query("videos", ["revision"], order="video_id")["revision"].to_pylist()
     assert revisions == {1: [2, 1, 1, 1], 2: [3, 2, 1, 1]}[version]
     assert sweep(migrated, older_than_s=0) == 8 * version  # of the crashed commit
+
+
+def test_a_stores_repr_reads_nothing_and_its_summary_counts(store):
+    store.commit([video(1), video(2)])
+    assert store.summary() == (
+        f"store {store.uri}: 2 videos, 4 clips, faces in dlib/resnet-v1-128/crop1, voices in resemblyzer/ge2e-256"
+    )
+    for table in store.db.list_tables().tables:
+        store.db.drop_table(table)
+    assert repr(store) == f"Store('{store.uri}')", "a debugger prints it, whatever became of the store"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from stores import Store, StoreError, runs
+from stores.commit import commit
 from stores.maintenance.compact import sweep
 from tests.support.store_world import crashed_commit, video
 
@@ -67,16 +68,16 @@ def test_a_run_that_is_over_has_its_leftovers_swept_at_once(store):
     assert sweep(store) == 8
 
 
-def test_a_commit_that_outlasts_its_lease_starts_over(store, monkeypatch):
+def test_a_commit_that_outlasts_its_lease_starts_over(store):
     """A laptop that slept while it wrote: its rows may have been swept, so they are written again."""
-    writes, write = [], runs.Lease.check
+    leases = []
 
-    def slept(lease) -> None:
-        writes.append(lease)
-        write(lease if len(writes) > 1 else runs.Lease(datetime.now(UTC) - timedelta(seconds=1)))
+    def overslept_once(db, run_ids) -> runs.Lease:
+        leases.append(runs.lease(db, run_ids))
+        return leases[-1] if len(leases) > 1 else runs.Lease(datetime.now(UTC) - timedelta(seconds=1))
 
-    monkeypatch.setattr(runs.Lease, "check", slept)
+    spaces = {table: store.spaces(table) for table in ("faces", "voices")}
     with store.run({}, {}) as run:
-        store.commit([video(1, run.run_id)])
-    assert len(writes) == 2
+        assert commit(store.db, spaces, [video(1, run.run_id)], overslept_once) == {"video0001"}
+    assert len(leases) == 2
     assert store.count("clips") == store.db.open_table("clips").count_rows() == 2

@@ -5,20 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from stores import Store, ledger
+from stores import Store
+from tests.support.interposed import Interposed
 from tests.support.store_world import FACES, LATER, RUN, VOICES, contents, video
 
 
-def _meanwhile(monkeypatch, act) -> None:
-    """Does `act` just before the next swap of ledger rows, when the data are written already."""
-    swap, waiting = ledger.swap, [act]
+def _meanwhile(store: Store, act) -> Store:
+    """The store as a job sees it in which another job does `act` just before the next swap of ledger rows.
 
-    def late(*args) -> None:
-        if waiting:
-            waiting.pop()()
-        swap(*args)
-
-    monkeypatch.setattr(ledger, "swap", late)
+    The data are written already, and the ledger was read.
+    """
+    return Store(store.uri, Interposed(store.db).before("videos", "merge_insert", act))
 
 
 def _rows_on_disk(store: Store) -> dict[str, int]:
@@ -26,12 +23,11 @@ def _rows_on_disk(store: Store) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("config", ["a", "b"], ids=["alike", "otherwise configured"])
-def test_the_first_of_two_that_commit_a_video_wins_and_the_other_takes_its_rows_back(store, monkeypatch, config):
+def test_the_first_of_two_that_commit_a_video_wins_and_the_other_takes_its_rows_back(store, config):
     other = Store.open(store.uri)
     mine = [video(1, RUN, "a"), video(2, RUN, "a")]
     yours = [video(1, LATER, config, clips=1), video(3, LATER, config)]
-    _meanwhile(monkeypatch, lambda: other.commit(yours))
-    assert store.commit(mine) == {"video0002"}
+    assert _meanwhile(store, lambda: other.commit(yours)).commit(mine) == {"video0002"}
     assert {key: row["run_id"] for key, row in store.ledger().items()} == {
         "video0001": LATER, "video0002": RUN, "video0003": LATER,
     }  # fmt: skip
@@ -39,12 +35,12 @@ def test_the_first_of_two_that_commit_a_video_wins_and_the_other_takes_its_rows_
     assert _rows_on_disk(store) == {"clips": 5, "faces": 10, "voices": 5}  # what readers see, and no more
 
 
-def test_replacing_at_once_replaces_once(store, monkeypatch):
+def test_replacing_at_once_replaces_once(store):
     """Both found the same old rows; the one that comes second leaves those of the first alone."""
     old = "20250101T000000000000-0000000a"
     store.commit([video(1, old, "a")])
-    _meanwhile(monkeypatch, lambda: Store.open(store.uri).commit([video(1, LATER, "b")]))
-    assert store.commit([video(1, RUN, "c")]) == set()
+    mine = _meanwhile(store, lambda: store.commit([video(1, LATER, "b")]))
+    assert mine.commit([video(1, RUN, "c")]) == set()
     assert store.ledger()["video0001"]["config_hash"] == "b"
     assert _rows_on_disk(store) == {"clips": 2, "faces": 4, "voices": 2}
 
@@ -64,32 +60,26 @@ def test_a_failed_video_is_done_again_under_the_same_configuration(store):
     assert store.ledger()["video0001"]["state"] == "done"
 
 
-def test_names_that_two_add_at_once_are_both_kept(store, monkeypatch):
+def test_names_that_two_add_at_once_are_both_kept(store):
     store.commit([video(1), video(2)])
-    _meanwhile(monkeypatch, lambda: Store.open(store.uri).add_uris({"video0001": ["/theirs.mp4"]}))
-    store.add_uris({"video0001": ["/mine.mp4"], "video0002": ["/mine2.mp4", "/mine3.mp4"]})
+    mine = _meanwhile(store, lambda: store.add_uris({"video0001": ["/theirs.mp4"]}))
+    mine.add_uris({"video0001": ["/mine.mp4"], "video0002": ["/mine2.mp4", "/mine3.mp4"]})
     names = {key: {entry["uri"] for entry in row["uris"]} for key, row in store.ledger().items()}
     assert names["video0001"] == {"/data/video0001.mp4", "/theirs.mp4", "/mine.mp4"}
     assert names["video0002"] == {"/data/video0002.mp4", "/mine2.mp4", "/mine3.mp4"}
 
 
-def test_a_deleted_video_does_not_come_back_with_its_names(store, monkeypatch):
+def test_a_deleted_video_does_not_come_back_with_its_names(store):
     store.commit([video(1), video(2)])
-    _meanwhile(monkeypatch, lambda: Store.open(store.uri).delete_video("video0001"))
-    store.add_uris({"video0001": ["/x.mp4"], "video0002": ["/y.mp4"]})
+    mine = _meanwhile(store, lambda: store.delete_video("video0001"))
+    mine.add_uris({"video0001": ["/x.mp4"], "video0002": ["/y.mp4"]})
     assert set(store.ledger()) == {"video0002"}
 
 
-def test_deleting_spares_what_another_run_has_just_put_there(store, monkeypatch):
+def test_deleting_spares_what_another_run_has_just_put_there(store):
     store.commit([video(1, RUN, "a")])
-    delete = ledger.delete
-
-    def late(*args) -> None:
-        Store.open(store.uri).commit([video(1, LATER, "b")])
-        delete(*args)
-
-    monkeypatch.setattr(ledger, "delete", late)
-    store.delete_video("video0001")
+    late = Interposed(store.db).before("videos", "delete", lambda: store.commit([video(1, LATER, "b")]))
+    Store(store.uri, late).delete_video("video0001")
     assert store.ledger()["video0001"]["run_id"] == LATER
     assert store.count("clips") == 2
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import stores
-from stores import Store, VideoRows, ledger
+from stores import Store, VideoRows
+from tests.support.interposed import Interposed, killed
 
 FACES = {"dlib/resnet-v1-128/crop1": 8}
 VOICES = {"resemblyzer/ge2e-256": 6}
@@ -88,13 +89,8 @@ def unit(rng: np.random.Generator, dim: int) -> np.ndarray:
 def crashed_commit(store: Store, batch: list[VideoRows]) -> None:
     """Commits a batch up to the ledger rows, as a process that dies there."""
 
-    def crash(*args) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "swap", crash)
-        with pytest.raises(KeyboardInterrupt):
-            store.commit(batch)
+    with pytest.raises(KeyboardInterrupt):
+        Store(store.uri, Interposed(store.db).before("videos", "merge_insert", killed)).commit(batch)
 
 
 def contents(store: Store, without: tuple[str, ...] = ("created_at", "revision")) -> dict[str, list[dict]]:

@@ -1,12 +1,17 @@
 """A Ray that cannot start says why, in one error and within seconds."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 
 import pytest
+from ray.util import get_node_ip_address
+
+from pipelines.cluster.session import check_address
+from vclip.errors import InputError
 
 START = """
 from pipelines.cluster.session import start_ray
@@ -36,6 +41,38 @@ def test_a_cluster_that_does_not_answer_is_named_within_seconds(scheme):
     assert printed.startswith(f"InputError RAY_ADDRESS={address}: nothing answers there (Connection refused)")
     # 5 s of trying and the imports; Ray itself takes more than two minutes.
     assert took_s < 40
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_loopback_address_is_looked_for_where_ray_does(host):
+    """Ray takes it as the machine's own address, and a head may listen on that alone."""
+    own = get_node_ip_address()
+    with socket.socket() as head:
+        head.bind((own, 0))
+        head.listen()
+        check_address(f"{host}:{head.getsockname()[1]}", reach_s=1)
+        if not own.startswith("127."):  # a Ray client is sent to loopback itself
+            with pytest.raises(InputError, match="nothing answers there"):
+                check_address(f"ray://{host}:{head.getsockname()[1]}", reach_s=0)
+
+
+def test_what_ray_resolves_itself_is_left_to_ray():
+    for address in ("auto", "local", "somewhere", "anyscale://workspace"):
+        check_address(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("http://127.0.0.1:8265", "found the address of a dashboard, expected the cluster's host:port"),
+        ("ray://head", "found no port, expected ray://host:port"),
+        ("head:no", "Port could not be cast"),
+        ("[::1:6379", "Invalid IPv6 URL; expected host:port"),
+    ],
+)
+def test_an_address_of_no_cluster_is_refused_with_its_reason(address, message):
+    with pytest.raises(InputError, match=f"^RAY_ADDRESS={re.escape(address)}: {message}"):
+        check_address(address)
 
 
 def test_an_address_without_a_port_that_can_be_is_refused():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.cluster.failures import Failure, Tracebacks
-from pipelines.cluster.tasks import DIED, Actors, run_tasks
+from pipelines.cluster.tasks import DIED, Actors, gpu_actors, run_tasks
 from pipelines.files.remote import RemoteConfig
 from pipelines.generation.faces import TargetFace
 from pipelines.generation.synthesize import batches_of
@@ -101,7 +101,7 @@ def test_the_size_of_the_cluster_is_asked_while_it_runs(ray_here, tmp_path):
     begun_s = time.monotonic()
 
     def cpus():
-        return 0.0 if time.monotonic() < begun_s + 0.5 else 0.8
+        return 0.0 if time.monotonic() < begun_s + 0.5 else 0.2
 
     def open_work():
         def work(item, again):
@@ -115,9 +115,43 @@ def test_the_size_of_the_cluster_is_asked_while_it_runs(ray_here, tmp_path):
 
         return work
 
-    together = dict(run_tasks(([i] for i in range(40)), open_work, "work", 0.1, cpus=cpus, size_every_s=0.1))
-    assert len(together) == 40
+    together = dict(run_tasks(([i] for i in range(20)), open_work, "work", 0.1, cpus=cpus, size_every_s=0.1))
+    assert len(together) == 20
     assert max(together.values()) > 2
+
+
+@pytest.mark.slow
+def test_actors_are_added_as_the_cluster_grows(ray_here):
+    begun_s = time.monotonic()
+
+    def open_stage():
+        return lambda results: [(time.sleep(0.05), os.getpid())[1] for _ in results]
+
+    def count():
+        return 1 if time.monotonic() < begun_s + 0.5 else 2
+
+    actors, workers = Actors(open_stage, count, gpus=0, at_once=1), set()
+    for _, pid in run_tasks(([i] for i in range(2000)), _squares(), "work", 0.5, actors=actors, size_every_s=0.1):
+        workers.add(pid)
+        if len(workers) == 2:
+            return
+    pytest.fail("no second actor")
+
+
+def test_work_for_gpus_is_done_by_actors_that_ask_for_one_each():
+    here = [0]
+
+    def stage(asked=0):
+        return gpu_actors(lambda: list, 8, asked, gpus=lambda: here[0])
+
+    assert stage() is None, "without a GPU the tasks do it"
+    assert (stage(3).count(), stage(3).gpus) == (3, 0)
+    here[0] = 2
+    actors = stage()
+    assert (actors.count(), actors.gpus, actors.at_once) == (2, 1, 8)
+    here[0] = 5
+    assert actors.count() == 5, "a node with three GPUs joined"
+    assert (stage(3).count(), stage(3).gpus) == (3, 1)
 
 
 @pytest.mark.slow
@@ -129,7 +163,7 @@ def test_a_node_that_lacks_weights_is_one_error_in_tasks_and_in_actors(ray_here,
     def fine():
         return lambda items: items
 
-    actors = Actors(missing if where == "actor" else fine, count=1, gpus=0, at_once=2)
+    actors = Actors(missing if where == "actor" else fine, count=lambda: 1, gpus=0, at_once=2)
     work = missing if where == "task" else _squares()
     with pytest.raises(InputError, match="found no weights"):
         list(run_tasks([[1], [2]], work, "work", 1.0, actors=actors))
@@ -145,7 +179,7 @@ def test_actors_take_what_tasks_give_and_one_bad_item_fails_alone(ray_here):
 
         return stage
 
-    actors = Actors(open_stage, count=1, gpus=0, at_once=4)
+    actors = Actors(open_stage, count=lambda: 1, gpus=0, at_once=4)
     work = _squares(items_that_raise=[5])
     done = dict(run_tasks(([i] for i in range(7)), work, "work", 0.5, actors=actors))
     failed = {

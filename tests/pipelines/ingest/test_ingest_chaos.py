@@ -72,7 +72,7 @@ def _busy(process: psutil.Process) -> bool:
     except (psutil.Error, IndexError):
         return False
     return title.startswith(
-        ("ray::extract", "ray::Embedder")
+        ("ray::extract", "ray::StageActor")
     )  # not Ray's agents: a node dies with them, and the head node with its driver
 
 

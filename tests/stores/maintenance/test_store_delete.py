@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lancedb.table import LanceTable
 
 from stores import Store, StoreError, tombstone
-from stores.maintenance import delete as deletion
 from stores.maintenance.byte_scan import PROBE, occurring
 from stores.maintenance.check import check
 from stores.maintenance.delete import delete, is_deletion_unfinished, plan_deletion
 from stores.maintenance.index import build_index
+from tests.support.interposed import Interposed, killed
 from tests.support.places import IN_BUCKET, contents_of, copy_store
 from tests.support.store_world import FACES, LATER, RUN, VOICES, contents, crashed_commit, video
 
@@ -122,19 +121,11 @@ def test_who_was_deleted_does_not_come_back_and_the_tombstone_names_nobody(store
 
 
 @pytest.mark.parametrize("crashed_at", ["clips", "videos"])
-def test_a_deletion_that_was_killed_is_found_again_and_finished(store, monkeypatch, crashed_at):
+def test_a_deletion_that_was_killed_is_found_again_and_finished(store, crashed_at):
     store.commit([of_person(1), of_person(2, first_clip_only=True), video(3)])
-    delete_rows = LanceTable.delete
-
-    def dies(self, *args) -> None:
-        if self.name == crashed_at:
-            raise KeyboardInterrupt
-        delete_rows(self, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LanceTable, "delete", dies)
-        with pytest.raises(KeyboardInterrupt):
-            delete(store, plan_deletion(store, people=[PERSON], videos=["video0001"]))
+    dying = Store(store.uri, Interposed(store.db).before(crashed_at, "delete", killed))
+    with pytest.raises(KeyboardInterrupt):
+        delete(dying, plan_deletion(store, people=[PERSON], videos=["video0001"]))
     assert {"video0001", "video0002"} & store.ledger().keys()
     done = delete(store, plan_deletion(store, people=[PERSON], videos=["video0001"]))
     assert done.after.found == {}
@@ -142,18 +133,15 @@ def test_a_deletion_that_was_killed_is_found_again_and_finished(store, monkeypat
     assert set(store.ledger()) == {"video0002", "video0003", tombstone("video0001"), tombstone("video0002")}
 
 
-def test_bytes_that_a_killed_deletion_has_left_go_with_the_next(store, monkeypatch):
+def test_bytes_that_a_killed_deletion_has_left_go_with_the_next(store):
     theirs = of_person(1)
     store.commit([theirs, of_person(2, first_clip_only=True), video(3)])
     assert not is_deletion_unfinished(store)
 
-    def dies(*args) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(deletion, "merge_fragments", dies)
-        with pytest.raises(KeyboardInterrupt):
-            delete(store, plan_deletion(store, people=[PERSON]))
+    # The rows are gone, and the first that comes next is a list of the tables whose bytes are to be freed.
+    dying = Store(store.uri, Interposed(store.db).before("", "list_tables", killed))
+    with pytest.raises(KeyboardInterrupt):
+        delete(dying, plan_deletion(store, people=[PERSON]))
     assert not plan_deletion(store, people=[PERSON])
     assert check(store, {}).problems == []
     assert theirs.faces[0]["image"] in _all_bytes(store)

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from lance import LanceDataset
 
 from stores import Store, StoreError
 from stores.maintenance.compact import compact
 from stores.maintenance.embed import Embedding, drop_spaces, media
+from tests.support.interposed import Interposed
 from tests.support.store_world import FACES, LATER, contents, video
 
 NEW = "other/net"
@@ -54,21 +54,16 @@ def test_a_space_is_added_to_rows_old_and_new_deleted_and_compacted(store):
     assert again.nearest("faces", np.ones(8), space=next(iter(FACES)), k=3).rows.num_rows == 3
 
 
-def test_a_commit_in_between_is_noticed(store, monkeypatch):
+def test_a_commit_in_between_is_noticed(store):
     store.commit([video(1)])
-    embedding = Embedding(store, "faces", NEW, 20)
+    db = Interposed(store.db)
+    embedding = Embedding(Store(store.uri, db), "faces", NEW, 20)
     todo = embedding.todo()
     contents = media(store, "faces", todo.version, todo.places.tolist())
     embedding.add(todo.keys, np.stack([_vector(content) for content in contents]))
-    add_columns = LanceDataset.add_columns
-
-    def after_a_commit(self, *args):
-        Store.open(store.uri).commit([video(2)])
-        return add_columns(self, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LanceDataset, "add_columns", after_a_commit)
-        assert not embedding.finish()
+    # The faces are read; the table that is opened next holds their vectors.
+    db.before("", "open_table", lambda: store.commit([video(2)]), calls=2)
+    assert not embedding.finish()
     assert Store.open(store.uri).count("faces") == 8
     assert _embed(Store.open(store.uri))
     _check(Store.open(store.uri))

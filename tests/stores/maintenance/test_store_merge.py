@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 import stores
-from stores import Store, StoreError, ledger
+from stores import Store, StoreError
 from stores.maintenance.check import check
 from stores.maintenance.delete import delete, plan_deletion
 from stores.maintenance.merge import merge
+from tests.support.interposed import Interposed, killed
 from tests.support.store_world import FACES, LATER, RUN, VOICES, contents, video
 
 WITHOUT = ("created_at", "revision", "run_id")
@@ -62,20 +63,11 @@ def test_who_was_deleted_stays_deleted(store, other):
     assert stores.tombstone("video0002") in store.ledger()
 
 
-def test_a_merge_that_was_killed_goes_on(store, other, monkeypatch):
+def test_a_merge_that_was_killed_goes_on(store, other):
     other.commit([video(number) for number in range(600)])
-    swap, calls = ledger.swap, []
-
-    def dies(*args) -> None:
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        calls.append(args)
-        swap(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ledger, "swap", dies)
-        with pytest.raises(KeyboardInterrupt):
-            merge(store, other, stores.run_id())
+    dying = Store(store.uri, Interposed(store.db).before("clips", "add", killed, calls=2))
+    with pytest.raises(KeyboardInterrupt):
+        merge(dying, other, stores.run_id())
     assert 0 < len(store.ledger()) < 600
     merge(store, other, stores.run_id())
     assert contents(store, WITHOUT) == contents(other, WITHOUT)
