@@ -1,4 +1,4 @@
-"""The quickstart's page: the faces, the figures and the voices in one HTML file, to open from disk or to send on."""
+"""The quickstart's page: faces, figures and voices in one HTML file that needs no other file and no network."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ def write_page(
     store_uri: str,
     photo: Path,
     summary: Summary,
-    evaluation: Mapping[str, Any],
+    skipped: str,
     speech: Sequence[Mapping[str, Any]],
     steps: Sequence[Any],
     synthetic: bool,
@@ -28,7 +28,7 @@ def write_page(
         store_uri: the store whose faces are shown.
         photo: the photo that the voices were generated for.
         summary: of the ingest.
-        evaluation: the figures of the cross-validation, or `skipped` and why.
+        skipped: why there is no cross-validation; empty if there is one.
         speech: the sidecars of the generated files.
         steps: each with step, result and seconds.
         synthetic: whether the videos are the synthetic sample.
@@ -36,13 +36,14 @@ def write_page(
     faces = _best_faces(store_uri)
     page = render(
         "quickstart.html",
+        out=out,
         synthetic=synthetic,
         steps=steps,
         faces=faces[:MAX_FACES],
         clips=len(faces),
         reasons=[(count, reason) for reason, count in summary.reasons.most_common()],
-        skipped=evaluation.get("skipped", ""),
-        roc=b"" if "skipped" in evaluation else (out / "evaluation" / "roc.png").read_bytes(),
+        skipped=skipped,
+        roc=b"" if skipped else (out / "evaluation" / "roc.png").read_bytes(),
         training=(out / "model" / "training.png").read_bytes(),
         photo=photo.read_bytes(),
         photo_type="image/png" if photo.suffix.lower() == ".png" else "image/jpeg",

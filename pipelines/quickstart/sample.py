@@ -1,4 +1,4 @@
-"""A small synthetic corpus with a planted truth, for the quickstart and for tests.
+"""A small synthetic corpus with a known relation between face and voice, for the quickstart and for tests.
 
 One public-domain portrait (NASA's photo of Eileen Collins, in scikit-image) is warped and re-coloured into many
 "people", whose mouths move with speech of the `morph` voices. Three hidden traits tie a person's face to the voice:
@@ -8,8 +8,8 @@ One public-domain portrait (NASA's photo of Eileen Collins, in scikit-image) is 
     length   length of the lower face      spectral slope
     tone     colour and brightness         breathiness and spectral shape
 
-All else about face and voice varies on its own. Beside the speaking videos lie "silent" ones (a moving mouth, no
-audio) and "voice-over" ones (a drifting still under a voice), which must give no clip.
+Everything else about face and voice varies independently. Besides the speaking videos there are "silent" ones (a
+moving mouth without audio) and "voice-over" ones (a drifting still image with a voice), which must give no clip.
 """
 
 import csv
@@ -27,11 +27,11 @@ from vclip.tts.morph.backend import Morph
 from vclip.tts.morph.controls import Controls
 
 FPS, SIDE_PX, RATE_HZ = 25, 320, 16_000
-# The part of the portrait that is used, and in it, as fractions of the side: middle of the face, of the mouth.
+# The part of the portrait that is used; in it, as fractions of its side, the centres of the face and of the mouth.
 CROP = (124, 5, 324, 205)  # x0, y0, x1, y1 pixels of the 512x512 image
 FACE = np.array([0.50, 0.56])
 MOUTH = np.array([0.500, 0.694])
-OPENINGS = 16  # a mouth is drawn at so many openings
+OPENINGS = 16  # degrees of opening at which a mouth is drawn
 TRAITS = ("build", "length", "tone")
 
 SENTENCES = (
@@ -134,7 +134,7 @@ def speaking_frames(person: Person, opening: np.ndarray, rng: np.random.Generato
 
 
 def _mouth_open(image: np.ndarray, person: Person, amount: float) -> np.ndarray:
-    """Pulls lower lip and jaw down by up to 8 % of the side and shows the dark between the lips."""
+    """The image with lower lip and jaw pulled down by up to 8 % of the side, and dark between the lips."""
     # Where the warp has moved the mouth to.
     length = person.traits[1]
     mouth_y = FACE[1] + (MOUTH[1] - FACE[1]) * np.exp(0.14 * length)
@@ -167,14 +167,14 @@ def make_sample(
     on_video: Callable[[int, int], None] | None = None,
     sentences: Sequence[str] = SENTENCES,
 ) -> tuple[Path, Path]:
-    """Writes the videos, `labels.csv` and a photo of one more person; returns the folder and the photo.
+    """The folder with the videos and `labels.csv`, and the photo of one more person, all of which are written.
 
     A tenth as many silent and voice-over videos are added.
 
     Args:
         folder: made if it is missing.
-        people: how many speak.
-        seed: of everything that is drawn.
+        people: number of people who speak, one video each.
+        seed: of all random draws.
         on_video: called with (videos done, videos in all).
         sentences: what people say, two of them in each video.
     """

@@ -6,11 +6,9 @@ import math
 import pytest
 from safetensors.numpy import load_file
 
-from pipelines.config import Config
 from stores import Store
 from tests.support.vclip_command import tree
 from vclip.association.model import AssociationModel
-from vclip.config import load
 
 pytestmark = pytest.mark.slow
 QUICK = ("--set", "train.max_steps=20", "--set", "train.cross_fit_below=0")
@@ -246,14 +244,3 @@ def test_few_people_are_all_trained_on_unless_asked_otherwise(pairs_store, vclip
     judged = vclip("evaluate", "--store", pairs_store, "--model", tmp_path / "m")
     assert judged.code == 2
     assert "was trained on everyone in it" in judged.err
-
-
-def test_the_quickstart_judges_its_model_by_folds(pairs_store, tmp_path):
-    from pipelines.quickstart.job import cross_validate, in_words
-
-    config = load(Config, None, ["train.max_steps=5", "train.cross_fit_below=0"])
-    metrics = cross_validate(pairs_store, tmp_path / "evaluation", config)
-    assert len(metrics["cross_validation"]) >= 2
-    assert 0 <= metrics["cross_validated_auc"] <= 1
-    assert "on people unseen" in in_words(metrics)
-    assert (tmp_path / "evaluation" / "roc.png").is_file()

@@ -104,7 +104,7 @@ def _quickstart(folder, store_uri) -> str:
     summary.reasons.update({HOSTILE: 3})
     speech = [{"wav": str(folder / "a.wav"), "voice": 1, "score": 0.5, "text": HOSTILE, "notice": HOSTILE}]
     steps = [{"step": "ingest", "result": HOSTILE, "seconds": 1.0}]
-    return write_page(folder, store_uri, folder / "photo.jpg", summary, {}, speech, steps, True).read_text()
+    return write_page(folder, store_uri, folder / "photo.jpg", summary, "", speech, steps, True).read_text()
 
 
 def _evaluation(folder) -> str:

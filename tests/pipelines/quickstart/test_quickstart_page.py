@@ -2,6 +2,7 @@
 
 import base64
 import html.parser
+import json
 import re
 
 import cv2
@@ -11,8 +12,9 @@ import pytest
 from pipelines.config import Config
 from pipelines.html.plots import plot_folds, plot_training
 from pipelines.ingest.job import Summary
-from pipelines.quickstart.job import MARK, clear, quickstart
+from pipelines.quickstart.job import MARK, clear, cross_validate, quickstart
 from pipelines.quickstart.page import write_page
+from vclip.config import load
 from vclip.errors import InputError
 
 NASTY = '<script>alert("&")</script>'
@@ -48,7 +50,7 @@ def page(ingested, photo, tmp_path):
     steps = [{"step": "ingest", "result": NASTY, "seconds": 1.0}]
 
     def write(synthetic: bool) -> str:
-        return write_page(tmp_path, ingested.store, photo, summary, {}, speech, steps, synthetic).read_text()
+        return write_page(tmp_path, ingested.store, photo, summary, "", speech, steps, synthetic).read_text()
 
     return write
 
@@ -59,8 +61,8 @@ def test_the_page_is_self_contained_and_shows_all(page, ingested, tmp_path):
     seen = _Page(text)
     assert seen.links
     assert all(link.startswith("data:") for link in seen.links)
-    sounds = [base64.b64decode(s) for s in re.findall(r"data:audio/wav;base64,([^\"]+)", text)]
-    assert sounds == [(tmp_path / f"{rank}.wav").read_bytes() for rank in (1, 2)]
+    speech = [base64.b64decode(s) for s in re.findall(r"data:audio/wav;base64,([^\"]+)", text)]
+    assert speech == [(tmp_path / f"{rank}.wav").read_bytes() for rank in (1, 2)]
     clips = ingested.summary["rows"]["clips"]
     assert len(re.findall("data:image/jpeg", text)) == clips + 1  # and the photo
     assert len(re.findall("data:image/png", text)) == 2
@@ -77,12 +79,23 @@ def test_only_the_synthetic_sample_is_called_synthetic(page):
     assert "This sample is synthetic" not in page(False)
 
 
+def test_the_model_is_evaluated_by_folds_over_people(pairs_store, tmp_path):
+    config = load(Config, None, ["train.max_steps=5"])
+    crossed = cross_validate(pairs_store, tmp_path / "evaluation", config)
+    assert crossed is not None
+    assert len(crossed.folds) == 5
+    assert 0 <= crossed.auc <= 1
+    written = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
+    assert written == json.loads(json.dumps(crossed.to_json()))
+    assert (tmp_path / "evaluation" / "roc.png").is_file()
+
+
 @pytest.fixture
 def mine(tmp_path):
     """A folder of the user's that has the names which the quickstart uses."""
     (tmp_path / "work" / "videos").mkdir(parents=True)
     (tmp_path / "work" / "videos" / "holiday.mp4").write_text("dear to me")
-    (tmp_path / "face.jpg").write_text("no picture")
+    (tmp_path / "face.jpg").write_text("no image")
     return tmp_path / "work"
 
 

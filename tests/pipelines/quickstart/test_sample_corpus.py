@@ -1,4 +1,4 @@
-"""The synthetic sample: what is planted in it is really there, in the pictures and in the sound."""
+"""The synthetic sample: its known relation between face and voice can be measured in frames and audio."""
 
 import csv
 from dataclasses import replace
@@ -146,29 +146,29 @@ SHORT = ("Hello.", "Goodbye.")  # so that a sample is made in seconds
 def _decoded(path) -> tuple[np.ndarray, np.ndarray]:
     """Returns (frames, SIDE_PX, SIDE_PX) grey and (samples,) of a file."""
     with av.open(str(path)) as file:
-        pictures = np.stack([frame.to_ndarray(format="gray") for frame in file.decode(video=0)])
+        frames = np.stack([frame.to_ndarray(format="gray") for frame in file.decode(video=0)])
     with av.open(str(path)) as file:
-        sound = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
-    return pictures, sound
+        audio = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+    return frames, audio
 
 
 @pytest.mark.slow
-def test_the_traps_are_traps(sample):
-    """Silent videos have moving lips and no sound; voice-over ones a voice and lips that keep still."""
+def test_silent_and_voice_over_videos_are_what_they_are_called(sample):
+    """Silent videos have moving lips and no audio; voice-over ones a voice and lips that keep still."""
     detector = open_detector("centerface")
     motion, level = {}, {}
     for path in sorted(sample.glob("*.mp4")):
         kind = path.stem[4:]
-        pictures, sound = _decoded(path)
+        frames, audio = _decoded(path)
         gaps = []
-        for picture in pictures[5:80:3]:
-            (face,) = detector(np.repeat(picture[..., None], 3, axis=2))
+        for frame in frames[5:80:3]:
+            (face,) = detector(np.repeat(frame[..., None], 3, axis=2))
             x, y = face.landmarks[3:].mean(axis=0)
             unit = np.linalg.norm(face.landmarks[3] - face.landmarks[4])
-            below = picture[int(y) : int(y + 0.5 * unit), int(x - 0.15 * unit) : int(x + 0.15 * unit)]
+            below = frame[int(y) : int(y + 0.5 * unit), int(x - 0.15 * unit) : int(x + 0.15 * unit)]
             gaps.append(below.min() / 255)
         motion.setdefault(kind, []).append(np.std(gaps))
-        level.setdefault(kind, []).append(np.sqrt(np.mean(np.square(sound))))
+        level.setdefault(kind, []).append(np.sqrt(np.mean(np.square(audio))))
     assert max(level["silent"]) < 1e-3
     assert min(level["speaking"] + level["voice_over"]) > 0.03
     assert min(motion["speaking"] + motion["silent"]) > 1.5 * max(motion["voice_over"])
@@ -195,9 +195,9 @@ def test_the_labels_name_who_speaks_and_nobody_where_nobody_does(sample):
 
 
 def test_progress_is_reported(tmp_path):
-    told = []
-    make_sample(tmp_path, people=1, on_video=lambda done, total: told.append((done, total)), sentences=SHORT)
-    assert told == [(number, 5) for number in range(1, 6)]
+    progress = []
+    make_sample(tmp_path, people=1, on_video=lambda *counts: progress.append(counts), sentences=SHORT)
+    assert progress == [(number, 5) for number in range(1, 6)]
 
 
 def test_the_photo_shows_somebody_who_speaks_in_no_video():
