@@ -1,8 +1,10 @@
-"""Clips as analyses read them: rows, a mean direction for each clip, and the best face and speech of each clip."""
+"""Clips as analyses read them (rows, mean directions, best face and speech) and list them in CSV files."""
 
+import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,6 +140,14 @@ def media_of(snapshot: Snapshot, clip_ids: Iterable[str]) -> Iterator[ClipMedia]
     """Yields the media of a few clips, such as those that a page shows."""
     ids = ", ".join(map(quoted, clip_ids))
     yield from clip_media(snapshot, f"clip_id IN ({ids})")[1] if ids else ()
+
+
+def write_columns(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Writes a CSV file with a header; `columns` are equally long."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
 
 
 def _best(rows: pa.Table, name: str) -> pa.Table:

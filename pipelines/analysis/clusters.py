@@ -9,18 +9,16 @@ Two methods:
   more of those whose clips differ much (docs/analysis.md).
 """
 
-import csv
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipelines.analysis.clips import clips_with, directions, media_of
+from pipelines.analysis.clips import clips_with, directions, media_of, write_columns
 from pipelines.html.page import render, thumbnail
 from pipelines.progress import step
 from stores import Snapshot, Store
@@ -286,24 +284,17 @@ def _page(snapshot: Snapshot, clustered: ClusteredClips, result: ClustersResult)
 
 
 def _write(folder: Path, found: ClusteredClips, result: ClustersResult) -> None:
-    figures = {name: value for name, value in asdict(result).items() if name != "out"}
-    (folder / "clusters.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    size = np.bincount(found.group)
-    columns = {
-        name: found.clips[name].to_pylist() for name in ("clip_id", "video_id", "start_s", "end_s", "identity")
+    about = {name: value for name, value in asdict(result).items() if name != "out"}
+    (folder / "clusters.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    order = np.argsort(found.group, kind="stable")
+    group, rows = found.group[order], found.clips.take(pa.array(order))
+    columns = {"cluster": group.tolist(), "clips": np.bincount(group)[group].tolist()}
+    columns |= {name: rows[name].to_pylist() for name in ("clip_id", "video_id", "start_s", "end_s", "identity")}
+    write_columns(folder / "clusters.csv", columns)
+    pairs = {
+        "clip_id": [pair.clip_id for pair in found.duplicates],
+        "other_clip_id": [pair.other for pair in found.duplicates],
+        "face_cosine": [round(pair.face, 5) for pair in found.duplicates],
+        "voice_cosine": [round(pair.voice, 5) for pair in found.duplicates],
     }
-    order = np.argsort(found.group, kind="stable").tolist()
-    rows = ((found.group[i], size[found.group[i]], *(values[i] for values in columns.values())) for i in order)
-    _csv(folder / "clusters.csv", ("cluster", "clips", *columns), rows)
-    _csv(
-        folder / "duplicates.csv",
-        ("clip_id", "other_clip_id", "face_cosine", "voice_cosine"),
-        ((d.clip_id, d.other, round(d.face, 5), round(d.voice, 5)) for d in found.duplicates),
-    )
-
-
-def _csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        writer.writerows(rows)
+    write_columns(folder / "duplicates.csv", pairs)

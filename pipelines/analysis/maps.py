@@ -1,6 +1,5 @@
 """`vclip map`: the clips of a store on a plane, placed by their faces or voices and coloured by a column."""
 
-import csv
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from sklearn.decomposition import PCA
 
-from pipelines.analysis.clips import clips_with, directions
+from pipelines.analysis.clips import clips_with, directions, write_columns
 from pipelines.html.plots import plot_map
 from pipelines.progress import step
 from stores import Snapshot, Store
@@ -77,10 +76,8 @@ def draw_map(
     if colour and values is not None:
         columns[colour] = values.to_pylist()
     table = out.with_suffix(".csv")
-    with whole_file(table) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+    with whole_file(table) as part:
+        write_columns(part, columns)
     return MapResult(str(out), str(table), len(clips), of, method, axes)
 
 

@@ -6,9 +6,7 @@ in `vclip.association.scores`). The percentile is the share of mismatched pairs 
 percentiles of mismatched clips are uniform.
 """
 
-import csv
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.analysis.clips import clips_with, directions, media_of
+from pipelines.analysis.clips import clips_with, directions, media_of, write_columns
 from pipelines.association.pairs import open_model
 from pipelines.config import Config
 from pipelines.html.page import render, thumbnail
@@ -214,13 +212,12 @@ def _people(clips: pa.Table) -> np.ndarray:
 
 
 def _write(folder: Path, clips: pa.Table, scores: ClipScores, seen: np.ndarray, order: np.ndarray) -> None:
-    columns: Mapping[str, list] = {name: clips[name].to_pylist() for name in clips.column_names}
-    with (folder / "outliers.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("score", "percentile", "cosine", "seen_in_training", *columns))
-        for i in order.tolist():
-            figures = (round(value, 4) for value in scores.of(i).values())
-            writer.writerow((*figures, int(seen[i]), *(values[i] for values in columns.values())))
+    columns = {
+        name: [round(float(value), 4) for value in getattr(scores, name)[order]]
+        for name in ("score", "percentile", "cosine")
+    }
+    columns["seen_in_training"] = seen[order].astype(int).tolist()
+    write_columns(folder / "outliers.csv", columns | clips.take(pa.array(order)).to_pydict())
 
 
 def _page(snapshot: Snapshot, shown: list[dict[str, Any]], scores: ClipScores, result: OutliersResult) -> str:
