@@ -1,4 +1,4 @@
-"""A small store with pictures, sound, names, splits, a crashed commit and clips of one person in several videos."""
+"""A small store with images, audio, identities, splits, a crashed commit and people in several videos."""
 
 import io
 
@@ -12,12 +12,12 @@ from tests.support.store_world import FACES, LATER, VOICES, crashed_commit, unit
 PEOPLE, VIDEOS = 8, 24
 
 
-def made(uri: str, name: str = "") -> Store:
+def analysis_store(uri: str, name: str = "") -> Store:
     """A store of 24 videos with two clips each, a failed one, and one whose commit crashed.
 
     Args:
         uri: of the new store.
-        name: a text that every name and label holds.
+        name: a text to append to every name and label.
     """
     store = Store.create(uri, FACES, VOICES)
     with store.run({"job": "ingest", "inputs": [f"/data{name}"]}, {"extraction": {"rate_hz": 25}}) as run:
@@ -65,11 +65,13 @@ def near(seed: int, dim: int, rng: np.random.Generator, spread: float = 0.05) ->
 
 
 def jpeg(rng: np.random.Generator) -> bytes:
+    """A JPEG of one random colour."""
     colour = rng.integers(0, 255, 3)
     return cv2.imencode(".jpg", np.full((32, 32, 3), colour, np.uint8))[1].tobytes()
 
 
 def flac(rng: np.random.Generator) -> bytes:
+    """A FLAC of 0.1 s of noise."""
     file = io.BytesIO()
     soundfile.write(file, 0.1 * rng.normal(size=1600), 16_000, format="FLAC")
     return file.getvalue()

@@ -3,9 +3,9 @@
 import pytest
 
 from stores import Store
-from tests.support.analysis_world import made
+from tests.support.analysis_world import analysis_store
 
 
 @pytest.fixture(scope="session")
 def world(new_uri) -> Store:
-    return made(new_uri())
+    return analysis_store(new_uri())

@@ -9,7 +9,9 @@ import numpy as np
 
 from pipelines.analysis.card import card
 from pipelines.analysis.stats import stats
+from stores import Store
 from tests.support.analysis_world import VIDEOS
+from tests.support.store_world import FACES, VOICES
 
 
 def test_statistics_are_those_of_a_loop(world, tmp_path):
@@ -53,9 +55,6 @@ def test_the_page_says_what_is_unknown(world, tmp_path):
 
 
 def test_an_empty_store_has_figures_too(tmp_path):
-    from stores import Store
-    from tests.support.store_world import FACES, VOICES
-
     store = Store.create(str(tmp_path / "empty"), FACES, VOICES)
     found = stats(store.uri, tmp_path / "page.html")
     assert (found.clips.count, found.people.count) == (0, 0)

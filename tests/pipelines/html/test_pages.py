@@ -21,7 +21,7 @@ from pipelines.ingest.job import Summary
 from pipelines.ingest.report import RunReport
 from pipelines.quickstart.page import write_page
 from stores import VideoRows
-from tests.support.analysis_world import jpeg, made
+from tests.support.analysis_world import analysis_store, jpeg
 from vclip.association.pairs import hashes_of
 
 HOSTILE = '<script>alert("&\'")</script>'
@@ -58,7 +58,7 @@ class Page(html.parser.HTMLParser):
 @pytest.fixture(scope="module")
 def pages(new_uri, tmp_path_factory) -> dict[str, str]:
     """Each page of a world in which every name and label is hostile."""
-    store, folder = made(new_uri(), HOSTILE), tmp_path_factory.mktemp("pages")
+    store, folder = analysis_store(new_uri(), HOSTILE), tmp_path_factory.mktemp("pages")
     stats(store.uri, folder / "stats.html")
     card(store.uri, folder / "card")
     clusters(store.uri, folder / "clusters")

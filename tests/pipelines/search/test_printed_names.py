@@ -3,14 +3,14 @@
 import pytest
 
 from stores import Store
-from tests.support.analysis_world import made
+from tests.support.analysis_world import analysis_store
 
 VIDEO = "[red]x Interview [dQw4w9WgXcQ].mp4"
 
 
 @pytest.fixture(scope="module")
 def store(new_uri) -> Store:
-    return made(new_uri(), f"/{VIDEO}")
+    return analysis_store(new_uri(), f"/{VIDEO}")
 
 
 @pytest.fixture(autouse=True)
