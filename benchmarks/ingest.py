@@ -27,7 +27,7 @@ from ingest_floor import floor
 from ingest_run import run
 
 from pipelines.config import Config
-from pipelines.extraction.video.decode import ffmpeg_binary
+from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.progress import say
 from vclip.config import load
 

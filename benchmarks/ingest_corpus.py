@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av
 
-from pipelines.extraction.video.decode import ffmpeg_binary
+from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.progress import step
 
 WIDTH_PX, HEIGHT_PX, RATE_HZ = 640, 360, 25

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from pipelines.extraction.video.decode import ffmpeg_binary
+from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.quickstart.sample import make_sample
 
 IMAGES = Path(__file__).parent / "images"

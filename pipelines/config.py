@@ -43,7 +43,15 @@ class IngestConfig(Settings):
 # Settings of how a video is read that do not change its clips: a store does not process its videos again for these.
 EXECUTION = {
     "extraction": {
-        "media": {"threads", "open_limit_s", "stall_limit_s", "slow_limit_s", "slow_limit_ratio", "memory_limit_mb"}
+        "media": {
+            "ffmpeg",
+            "threads",
+            "open_limit_s",
+            "stall_limit_s",
+            "slow_limit_s",
+            "slow_limit_ratio",
+            "memory_limit_mb",
+        }
     }
 }
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ffmpeg import put_first_on_path
+from tests.support.ffmpeg import put_broken_one_on_path
 from tests.support.places import BUCKET, IN_BUCKET
 
-put_first_on_path()
+put_broken_one_on_path()
 
 
 @pytest.fixture(scope="session")

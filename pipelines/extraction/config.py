@@ -37,6 +37,9 @@ class MediaConfig(Settings):
     memory_limit_mb: int = Field(
         default=4096, ge=1024, description="limit of ffmpeg's address space (Linux); 8K on 2 threads takes 2200"
     )
+    ffmpeg: str = Field(
+        default="", description="path or name of the ffmpeg to run; empty: the one that imageio-ffmpeg ships"
+    )
     threads: int = Field(default=1, ge=0, description="ffmpeg's decoding threads; 0 lets ffmpeg choose")
 
 

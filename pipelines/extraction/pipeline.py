@@ -27,6 +27,7 @@ from pipelines.extraction.speech.speaker_change import split_at_speaker_changes
 from pipelines.extraction.speech.vad import find_speech
 from pipelines.extraction.types import KEPT, Candidate, Clip, Extraction
 from pipelines.extraction.video.decode import Decoder
+from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.extraction.video.frame import Frame
 from pipelines.extraction.video.probe import MediaError, MediaProbe, probe_media
 
@@ -85,9 +86,11 @@ def extract(
         state "failed": it could not be read, and the reason says what was found.
 
     Raises:
-        InputError: the configuration names a detector or weights that cannot be opened. A bad file never raises.
+        InputError: the configuration names a detector, weights or an ffmpeg that cannot be opened. A bad file never
+            raises.
     """
     config = config or ExtractionConfig()
+    ffmpeg_binary(config.media.ffmpeg)
     steps = _Steps(hook or _no_hook)
     detector, backend = open_detector(config.tracks.detector), open_backend(config.speaking)
     duration_s = 0.0

@@ -7,7 +7,6 @@ a hundred. Drafts are written while a run goes on, so that a killed run leaves a
 import json
 import platform
 import re
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.cluster.failures import run_folder
 from pipelines.config import Config
 from pipelines.extraction.types import KEPT, Extraction
-from pipelines.extraction.video.decode import ffmpeg_binary
+from pipelines.extraction.video.ffmpeg import ffmpeg_binary, ffmpeg_version
 from pipelines.ingest.report_html import page
 from pipelines.ingest.streaming_stats import Examples, Histogram, Kinds, Largest, OverTime, evenly
 from pipelines.progress import say
@@ -36,16 +35,20 @@ PACKAGES = (
 )
 
 
-def versions() -> dict[str, str]:
-    """Returns the versions of Python, the platform, the packages that matter and ffmpeg."""
+def versions(ffmpeg: str = "") -> dict[str, str]:
+    """Returns the versions of Python, the platform, the packages that matter and ffmpeg.
+
+    Args:
+        ffmpeg: `media.ffmpeg` of the run.
+    """
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    output = subprocess.run([ffmpeg_binary(), "-version"], capture_output=True, text=True, timeout=20).stdout
-    return found | {"ffmpeg": output.partition(" Copyright")[0].removeprefix("ffmpeg version ").strip()}
+    binary = ffmpeg_binary(ffmpeg)
+    return found | {"ffmpeg": f"{ffmpeg_version(binary)} ({binary if ffmpeg else 'of imageio-ffmpeg'})"}
 
 
 if TYPE_CHECKING:
@@ -201,7 +204,7 @@ class RunReport:
             "slowest": self.slowest.items(),
             "videos_over_time": self.videos_over_time.to_json(),
             "video_s_over_time": self.video_s_over_time.to_json(),
-            "versions": versions(),
+            "versions": versions(self.config.extraction.media.ffmpeg),
         }
 
 

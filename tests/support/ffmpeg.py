@@ -1,4 +1,4 @@
-"""The ffmpeg of the tests: the one that imageio-ffmpeg ships, whatever is on the PATH of the machine."""
+"""The ffmpeg of the tests: the one that imageio-ffmpeg ships. One on the PATH is broken, so that its use shows."""
 
 import functools
 import os
@@ -14,15 +14,15 @@ def shipped_ffmpeg() -> str:
     return imageio_ffmpeg.get_ffmpeg_exe()
 
 
-def put_first_on_path() -> None:
-    """Makes `ffmpeg` mean the shipped binary, here and in all child processes.
+def put_broken_one_on_path() -> None:
+    """Makes `ffmpeg` on the PATH a program that fails, here and in all child processes.
 
-    A folder with a link to it goes first on the PATH, where the project looks for ffmpeg. The folder is named by the
-    user's id and used again, so that test runs leave one behind and not one each.
+    Its folder is named by the user's id and used again, so that test runs leave one behind and not one each.
     """
-    folder = Path(tempfile.gettempdir()) / f"vclip-tests-ffmpeg-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / f"vclip-tests-broken-ffmpeg-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    link, draft = folder / "ffmpeg", folder / f"ffmpeg.{os.getpid()}"
-    draft.symlink_to(shipped_ffmpeg())
-    draft.replace(link)
+    draft = folder / f"ffmpeg.{os.getpid()}"
+    draft.write_text("#!/bin/sh\necho 'the ffmpeg on the PATH was used' >&2\nexit 97\n")
+    draft.chmod(0o755)
+    draft.replace(folder / "ffmpeg")
     os.environ["PATH"] = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])

@@ -24,7 +24,7 @@ from pipelines.extraction.video.frame import Frame
 from pipelines.extraction.video.frame_clock import LISTING, FrameClock, FrameIndex
 from pipelines.extraction.video.probe import MediaError, MediaProbe
 
-__all__ = ["SAMPLE_RATE_HZ", "Decoder", "ffmpeg_binary"]
+__all__ = ["SAMPLE_RATE_HZ", "Decoder"]
 
 BURST = 50  # frames read in one go; 17 MB at 640x360
 PLANES = {"vcodec": "pgmyuv", "pix_fmt": "yuv420p"}
@@ -43,11 +43,10 @@ class Decoder:
         path: the video.
         probe: the result of `probe_media`; it must have a video stream. Without an audio stream `audio` is empty.
         config: rates and limits.
-        binary: the ffmpeg to run; `ffmpeg_binary()` where None.
     """
 
-    def __init__(self, path: str | Path, probe: MediaProbe, config: MediaConfig, binary: str | None = None):
-        self.path, self.probe, self.config, self.binary = path, probe, config, binary
+    def __init__(self, path: str | Path, probe: MediaProbe, config: MediaConfig):
+        self.path, self.probe, self.config = path, probe, config
         self._audio = AudioFile()
         self._clock = FrameClock()
 
@@ -73,7 +72,7 @@ class Decoder:
         most_bytes = round((config.max_duration_s + config.max_gap_s) * SAMPLE_RATE_HZ) * SAMPLE_BYTES
         fds = (self._clock.packets.target, *self._audio.fds)
         arguments = arguments_of(self._outputs(), self.path)
-        given = map(Frame, _in_bursts(run_ffmpeg(arguments, config, fds, most_bytes, self.binary)))
+        given = map(Frame, _in_bursts(run_ffmpeg(arguments, config, fds, most_bytes)))
         for count, frame in enumerate(self._clock.place(given, gap), start=1):
             if count > limit:
                 raise MediaError(f"longer than the limit of {config.max_duration_s:g} s (media.max_duration_s)")
@@ -154,7 +153,7 @@ def video_filters(probe: MediaProbe, config: MediaConfig, *then: str) -> str:
     steps = ["bwdif=mode=send_frame:deint=interlaced"] if probe.interlaced else []
     near = _near("pts", config.max_gap_s * config.rate_hz)
     steps += [f"settb=1/{config.rate_hz:g}", f"select='not(eq(pts,prev_selected_pts))*{near}'", *then]
-    if probe.transfer and can_tone_map():
+    if probe.transfer and can_tone_map(config):
         steps.append(TONE_MAP)
     return ",".join(steps)
 
@@ -174,9 +173,9 @@ def _near(time: str, gap: float) -> str:
     return f"lte({time}-if(isnan(prev_selected_{time}),0,prev_selected_{time}),{gap:g})"
 
 
-def can_tone_map() -> bool:
+def can_tone_map(config: MediaConfig) -> bool:
     """Returns whether this ffmpeg can turn HDR into SDR; without it, HDR videos look flat and grey."""
-    return {"zscale", "tonemap"} <= filters()
+    return {"zscale", "tonemap"} <= filters(ffmpeg_binary(config.ffmpeg))
 
 
 def arguments_of(output: Any, path: str | Path) -> list[str]:

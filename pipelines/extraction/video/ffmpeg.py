@@ -17,11 +17,15 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import IO
 
+import imageio_ffmpeg
 import numpy as np
 
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.limits import MediaError, dies_with_parent, ended_by, limit_files, limit_memory
+from vclip.errors import InputError
 
+# Up to 5.1 the colours of BT.709 files are off, and the memory limit is not told (Debian 12).
+LEAST_VERSION = (7, 0)
 SHORTEST_HEADER = b"P6\n1 1\n255\n"
 CHANNELS = {b"P5": 1, b"P6": 3}
 PIPE_BYTES = 1 << 20  # the most that Linux allows an unprivileged process
@@ -44,17 +48,49 @@ CUT_SHORT = f"Error during demuxing: {OUT_OF_MEMORY}"  # ffmpeg does not count t
 
 
 @functools.cache
-def ffmpeg_binary() -> str:
-    """Returns the path of the ffmpeg binary: the one on the PATH, else the one that imageio-ffmpeg ships."""
-    import imageio_ffmpeg
+def ffmpeg_binary(configured: str = "") -> str:
+    """Returns the path of the ffmpeg binary: the configured one, else the one that imageio-ffmpeg ships.
 
-    return shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
+    One on the PATH is not used unless it is configured, so that results do not depend on the machine.
+
+    Args:
+        configured: `media.ffmpeg`: a path, or the name of a program on the PATH.
+
+    Raises:
+        InputError: there is no such program, it is no ffmpeg, or it is older than `LEAST_VERSION`.
+    """
+    where = f"ffmpeg {configured} (media.ffmpeg)" if configured else "ffmpeg of imageio-ffmpeg"
+    try:
+        binary = shutil.which(configured) if configured else imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise InputError(f"{where}: not found ({error}); name one with media.ffmpeg") from None
+    if binary is None:
+        raise InputError(f"{where}: no such program")
+    version = ffmpeg_version(binary)
+    if not version:
+        raise InputError(f"{where}: `{binary} -version` does not answer as ffmpeg does")
+    number = re.match(r"n?(\d+)\.(\d+)", version)  # builds from git may have none
+    if number and (int(number[1]), int(number[2])) < LEAST_VERSION:
+        least = ".".join(map(str, LEAST_VERSION))
+        raise InputError(f"{where}: version {version}, older than {least}, the least that is supported")
+    return binary
 
 
 @functools.cache
-def filters() -> frozenset[str]:
-    """Returns the names of the filters of this ffmpeg."""
-    listed = subprocess.run([ffmpeg_binary(), "-v", "error", "-filters"], capture_output=True, text=True).stdout
+def ffmpeg_version(binary: str) -> str:
+    """Returns the version that a binary tells, as "7.0.2-static"; empty where it tells none."""
+    try:
+        done = subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=20, errors="replace")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    told = re.match(r"ffmpeg version (\S+)", done.stdout)
+    return told[1] if told else ""
+
+
+@functools.cache
+def filters(binary: str) -> frozenset[str]:
+    """Returns the names of the filters of an ffmpeg."""
+    listed = subprocess.run([binary, "-v", "error", "-filters"], capture_output=True, text=True).stdout
     return frozenset(line.split()[1] for line in listed.splitlines() if "->" in line)
 
 
@@ -63,7 +99,6 @@ def run_ffmpeg(
     config: MediaConfig,
     pass_fds: Sequence[int] = (),
     file_limit_bytes: int | None = None,
-    binary: str | None = None,
 ) -> Iterator[np.ndarray]:
     """Yields the frames that ffmpeg writes to its standard output.
 
@@ -71,15 +106,14 @@ def run_ffmpeg(
 
     Args:
         arguments: the command line after `ffmpeg`.
-        config: limits of time and memory.
+        config: the ffmpeg to run, limits of time and memory.
         pass_fds: open files that ffmpeg writes to as `pipe:N`.
         file_limit_bytes: most bytes of each of these files.
-        binary: the ffmpeg to run; `ffmpeg_binary()` where None.
 
     Raises:
         MediaError: ffmpeg fails, writes nothing for too long, is too slow, or exceeds the limits of memory or disk.
     """
-    command = [*dies_with_parent(), binary or ffmpeg_binary(), *arguments]
+    command = [*dies_with_parent(), ffmpeg_binary(config.ffmpeg), *arguments]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, bufsize=0, pass_fds=pass_fds

@@ -21,7 +21,8 @@ from pipelines.extraction.faces.photos import face_in_photo, read_image
 from pipelines.extraction.speech.segments import cut_segments
 from pipelines.extraction.speech.vad import find_speech
 from pipelines.extraction.types import Clip, Extraction, FaceCrop, SpeechSegment
-from pipelines.extraction.video.decode import SAMPLE_RATE_HZ, ffmpeg_binary
+from pipelines.extraction.video.decode import SAMPLE_RATE_HZ
+from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.extraction.video.full_frames import full_resolution_frames
 from pipelines.extraction.video.probe import MediaError, probe_media
 from vclip.audio import read_audio, resample
@@ -130,8 +131,8 @@ def read_samples(path: str, config: MediaConfig) -> np.ndarray:
 
 
 def _by_ffmpeg(path: str, demuxer: str, config: MediaConfig) -> np.ndarray:
-    command = [ffmpeg_binary(), "-v", "error", "-nostdin", "-f", demuxer, "-i", f"file:{path}", "-vn", "-ac", "1"]
-    command += ["-ar", str(SAMPLE_RATE_HZ), "-t", f"{config.max_duration_s:g}", "-f", "s16le", "-"]
+    command = [ffmpeg_binary(config.ffmpeg), "-v", "error", "-nostdin", "-f", demuxer, "-i", f"file:{path}"]
+    command += ["-vn", "-ac", "1", "-ar", str(SAMPLE_RATE_HZ), "-t", f"{config.max_duration_s:g}", "-f", "s16le", "-"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=config.stall_limit_s, check=False)
     except subprocess.TimeoutExpired:

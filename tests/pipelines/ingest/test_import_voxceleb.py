@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.config import Config
 from pipelines.extraction.config import MediaConfig
-from pipelines.extraction.video.decode import ffmpeg_binary
+from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.ingest.importers.media import one_clip, read_samples
 from pipelines.ingest.importers.voxceleb import Metadata, find_files, read_metadata
 from stores import Store

@@ -209,7 +209,7 @@ def test_hdr_is_toned_down_to_sdr(tmp_path, transfer, suffix):
     path = make(tmp_path / f"v.{suffix}", *encoding, frames=skin, audio=audio_source(seconds=1))
     frames, _, probe = decoded(path)
     assert probe.transfer == HDR[transfer]
-    if not can_tone_map():
+    if not can_tone_map(MediaConfig()):
         pytest.skip("this ffmpeg has no zscale and tonemap")
     ((_, full),) = full_resolution_frames(path, probe, MediaConfig(), [10])
     for frame in (frames[10], full):

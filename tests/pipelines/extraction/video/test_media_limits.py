@@ -149,9 +149,11 @@ def test_audio_that_needs_too_much_disk_is_stopped(plain):
 # Writes a frame and, ahead of it, its time to the pipe that the command names for it.
 STAND_IN = f"""#!{sys.executable}
 import os, re, sys, time
+if sys.argv[1] == "-version":
+    sys.exit(print("ffmpeg version 7.1"))
 times = re.search(r"]pipe:([0-9]+)[|].f=data", " ".join(sys.argv))
 def frame(number):
-    os.write(int(times[1]), b"0,%d,%d,1,3,0\\n" % (number, number))
+    os.write(int(times[1]), b"0,%d,%d,1,3,0f\\n" % (number, number))
     os.write(1, b"P5\\n2 3\\n255\\nabcdef")
 """
 
@@ -167,16 +169,16 @@ def stand_in(tmp_path, does):
 def test_an_ffmpeg_that_is_much_too_slow_is_stopped(tmp_path, plain):
     probe = probe_media(plain, MEDIA)
     slow = stand_in(tmp_path, "for number in range(100): frame(number), time.sleep(0.2)")
-    config = MediaConfig(slow_limit_s=0.5, slow_limit_ratio=1)
-    with Decoder(plain, probe, config, slow) as decoder, pytest.raises(MediaError, match="too slow to decode"):
+    config = MediaConfig(slow_limit_s=0.5, slow_limit_ratio=1, ffmpeg=slow)
+    with Decoder(plain, probe, config) as decoder, pytest.raises(MediaError, match="too slow to decode"):
         list(decoder.frames())
 
 
 @pytest.mark.parametrize("output", [b"P6 1 1", b"P6 1 1 255 a", b"P5 2 3 255 abcdef", b"P6" + b"1" * 80, b"nonsense"])
 def test_an_ffmpeg_that_gives_nonsense_is_an_error(tmp_path, plain, output):
     probe = probe_media(plain, MEDIA)
-    broken = stand_in(tmp_path, f"os.write(1, {output!r})")
-    with Decoder(plain, probe, MEDIA, broken) as decoder, pytest.raises(MediaError, match="ffmpeg"):
+    config = MEDIA.model_copy(update={"ffmpeg": stand_in(tmp_path, f"os.write(1, {output!r})")})
+    with Decoder(plain, probe, config) as decoder, pytest.raises(MediaError, match="ffmpeg"):
         list(decoder.frames())
 
 
@@ -186,8 +188,9 @@ from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.probe import probe_media
 
-probe = probe_media(sys.argv[1], MediaConfig())
-with Decoder(sys.argv[1], probe, MediaConfig(), *sys.argv[2:]) as decoder:
+config = MediaConfig(ffmpeg=sys.argv[2])
+probe = probe_media(sys.argv[1], config)
+with Decoder(sys.argv[1], probe, config) as decoder:
     for frame in decoder.frames():
         os.write(1, b"decoding")
         os.read(0, 1)
@@ -203,7 +206,7 @@ def test_a_killed_worker_leaves_no_process_and_no_file(tmp_path, hangs):
     folder.mkdir()
     sleeper = stand_in(tmp_path, f"[frame(i) for i in range({BURST})], time.sleep(600)")
     worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER, path, *([sleeper] if hangs else [])],
+        [sys.executable, "-c", WORKER, path, sleeper if hangs else ""],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(folder)},
