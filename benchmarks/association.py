@@ -1,13 +1,13 @@
-"""How near training comes to the best that can be had, and how fast: on planted people whose best AUC is known.
+"""Training on synthetic people: distance from the best possible AUC, speed and memory.
 
     python benchmarks/association.py [--pairs 1000 10000 100000] [--methods vclip paper ...] [--json FILE]
     python benchmarks/association.py --speed [--device cuda]
     python benchmarks/association.py --memory [--pairs 1000000]
 
-The first trains each method on so many pairs and measures it on 4000 people who were never seen. `batch 320`,
-`no flow` and `sge2e loss` are the paper's ablations (configs/association). The second compares a training step with
-the matrix products in it, alone; the ratio is what counts. The third says how much memory training takes beside the
-pairs themselves.
+The first command trains each method on each number of pairs and measures it on 4000 unseen people. `batch 320`,
+`no flow` and `sge2e loss` are the paper's ablations (configs/association). The second compares the time of a training
+step with that of its matrix products alone; the ratio is what counts. The third measures the memory that training
+takes in addition to the pairs.
 """
 
 import argparse
@@ -35,7 +35,7 @@ TEST_SEED = 1_000_003
 
 
 def quality(world, counts, names, overrides):
-    """Trains everything and returns a row for each size and method."""
+    """Trains every method on every size; returns a row for each."""
     test, best = world.pairs(PEOPLE, TEST_SEED), world.best_auc(PEOPLE, TEST_SEED)
     rows = []
     for count in counts:
@@ -71,7 +71,7 @@ def quality(world, counts, names, overrides):
 
 
 def speed(world, device, steps=60):
-    """Returns the seconds of a training step and those of its matrix products alone, in turn."""
+    """Returns the seconds of a training step and of its matrix products alone, measured in turn."""
     config = TrainConfig(device=device, max_steps=steps, evaluate_every=10**9)
     pairs = world.pairs(20 * config.batch_size, seed=1)
     rows = []
@@ -83,7 +83,7 @@ def speed(world, device, steps=60):
 
 
 def products(world, config, device, steps):
-    """Returns the seconds of the matrix products of one step: each layer's forward and its two backward ones."""
+    """Returns the seconds of the matrix products of one step: one forward and two backward products per layer."""
     size, shape = config.batch_size, config.model
     layers = [(world.d_face, world.d_voice), (world.d_face, shape.hidden), (shape.hidden, world.d_voice)]
     layers += [(world.d_voice, world.d_voice)]
@@ -101,7 +101,7 @@ def products(world, config, device, steps):
 
 
 def memory(world, counts, steps=100):
-    """Returns the size of the pairs and what training takes beside them at its peak, bytes."""
+    """Returns the size of the pairs, and the peak memory that training takes in addition, in bytes."""
     rows = []
     for count in counts:
         pairs = world.pairs(count, seed=1)

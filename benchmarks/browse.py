@@ -1,8 +1,9 @@
-"""What the page's requests take on a large store: the first, a middle and the last page, filters, a picture.
-
-The store is made up: one video with as many clips as asked, a face and a voice each, 8 numbers a vector, small media.
+"""Latency of the web page's requests on a large store: the first, a middle and the last page, filters, an image.
 
     python benchmarks/browse.py --clips 1000000
+
+The store is synthetic: one video with the given number of clips, one face and one voice each, vectors of 8 numbers
+and small media.
 """
 
 import argparse
@@ -29,7 +30,7 @@ SPACES = {"faces": {"face": 8}, "voices": {"voice": 8}}
 
 
 def made_up(folder: Path, clips: int) -> Store:
-    """A store whose rows were written past the commit, which checks each of them in Python."""
+    """A synthetic store; its rows are written without the commit, which checks each row in Python."""
     store, run, rng = Store.create(str(folder), SPACES["faces"], SPACES["voices"]), run_id(), np.random.default_rng(0)
     own = {"video_id": "one", "run_id": run}
     for start in range(0, clips, PART):
@@ -68,7 +69,7 @@ def _rows(table: str, names: list[str], own: dict, rng: np.random.Generator, sta
 
 
 def _ms(act: Callable[[], object]) -> float:
-    """The median of five calls, in ms."""
+    """The median time of five calls, in milliseconds."""
     took = []
     for _ in range(5):
         start = time.perf_counter()
@@ -95,8 +96,8 @@ def main() -> None:
             "one_person_ms": _ms(lambda: page(snapshot, Filters(identity="person77"), "", PAGE)),
             "label_ms": _ms(lambda: page(snapshot, Filters(labels={"gender": "f"}), "", PAGE)),
             "best_percent_ms": _ms(lambda: page(snapshot, Filters(min_quality=0.99), "", PAGE)),
-            "picture_ms": _ms(lambda: places.content(snapshot, "faces", faces.pop())),
-            "picture_again_ms": _ms(lambda: places.content(snapshot, "faces", faces[0])),
+            "image_ms": _ms(lambda: places.content(snapshot, "faces", faces.pop())),
+            "image_again_ms": _ms(lambda: places.content(snapshot, "faces", faces[0])),
             "values_of_identity_ms": _ms(lambda: Values().of(snapshot, "identity")),
             "memory_above_making_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - base_mb),
         }

@@ -1,11 +1,11 @@
-"""Active speaker detection: precision and recall of extraction on videos in which it is known who speaks when.
+"""Precision and recall of extraction on videos in which the active speaker of each moment is known.
 
-    python benchmarks/extraction.py CORPUS... [--lr-asd WEIGHTS] [--set speaking.threshold=0.6] [--curve FRAME]
+    python benchmarks/extraction.py CORPUS... [--lr-asd WEIGHTS] [--set speaking.threshold=0.6] [--curve IMAGE]
 
-A CORPUS is a folder with a truth.json, as ../shared/tools/noisy_corpus.py makes them; it gets an extracted.json for
-../shared/tools/score_extraction.py. Time counts as right where the box is on a face that speaks at that moment;
-of the speaking that a clip touches only the longest counts. Prints a table by scenario; --curve draws precision and
-recall over the threshold.
+A CORPUS is a folder with a truth.json, as ../shared/tools/noisy_corpus.py makes it; the benchmark adds an
+extracted.json for ../shared/tools/score_extraction.py. Time counts as correct where the box is on the face that
+speaks at that moment. If a clip touches several turns of speech, only the longest counts. Prints a table by scenario;
+--curve draws precision and recall over the threshold.
 """
 
 import argparse
@@ -28,7 +28,7 @@ HARDEST = "dubbed"  # a talking face under another's voice; given apart
 
 
 def extract_one(path, config):
-    """Returns the clips, (start_s, end_s, box), and those of each threshold, before the filters of quality."""
+    """Returns the clips as (start_s, end_s, box), and those at each threshold before the quality filters."""
     import cv2
     import torch
 
@@ -48,7 +48,7 @@ def extract_one(path, config):
 
 
 def judge(speaking, clips):
-    """Returns (right, taken, found, wanted) seconds of one video."""
+    """Returns the (correct, extracted, found, expected) seconds of one video."""
     right, taken, hits = 0.0, 0.0, defaultdict(list)
     for start, end, box in clips:
         taken += end - start
@@ -79,9 +79,9 @@ def ratios(sums):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", type=Path, nargs="+")
-    parser.add_argument("--lr-asd", default="", help="LR-ASD's weights; without them the lips alone")
+    parser.add_argument("--lr-asd", default="", help="LR-ASD's weights (default: lip motion alone)")
     parser.add_argument("--set", action="append", default=[], help="a key of the extraction's configuration")
-    parser.add_argument("--curve", type=Path, help="frame of the precision-recall curve")
+    parser.add_argument("--curve", type=Path, help="image of the precision-recall curve to write")
     parser.add_argument("--json", type=Path, help="all figures")
     given = parser.parse_args()
     weights = [f"speaking.lr_asd={given.lr_asd}"] if given.lr_asd else []

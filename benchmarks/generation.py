@@ -1,13 +1,13 @@
-"""A manifest spoken to the end although its job is killed on the way: is it complete, and what was done twice?
+"""Batch generation under repeated kills: is the result complete, and how much was synthesised twice?
 
     python benchmarks/generation.py --photos photos/ --model work/model --speakers work/speakers --folder /tmp/batch
         [--faces 20] [--texts 50] [--kills 3] [--store work/store] [--seed 0]
 
-Takes the first pictures of a folder, lets each say every text in one voice, and SIGKILLs the job `--kills` times,
-each time somewhere in the next part of the work. Then it looks at what is there: a line for each row, a WAV file for
-each line, no file besides, every file whole and with its own provenance, each row of the store once. Every call of
-the TTS is written down when it begins, so what was spoken twice is counted, calls that a kill broke off as whole
-ones. Prints JSON; exits with 1 if anything is missing, doubled or torn, or more than 2 % was spoken twice.
+Takes the first photos of a folder, generates every text in one voice for each, and SIGKILLs the job `--kills` times,
+each time at a random moment of the next part of the work. Then it checks the result: one line for each row, one WAV
+file for each line, no other file, every file whole and with its own provenance, each row of the store once. The TTS
+logs every call when it begins, so repeated synthesis is counted; a call that a kill interrupted counts as a whole
+one. Prints JSON; exits with 1 if anything is missing, duplicated or torn, or if more than 2 % was synthesised twice.
 """
 
 import argparse
@@ -36,7 +36,7 @@ MOST_TWICE = 0.02
 
 
 class Noted:
-    """A TTS that writes down that it is asked, before it speaks."""
+    """A TTS that logs each call before it speaks."""
 
     def __init__(self, tts, journal):
         self._tts, self._journal = tts, journal
@@ -70,7 +70,7 @@ def main() -> None:
     kills = run_and_kill(args)
     result = {"kills": kills, "took_s": time.monotonic() - started_s, **look(args)}
     print(json.dumps(result, indent=2))
-    sys.exit(0 if result["sound"] and result["few_twice"] else 1)
+    sys.exit(0 if result["complete"] and result["few_twice"] else 1)
 
 
 def write_manifest(args) -> None:
@@ -98,7 +98,7 @@ def speak(args) -> None:
 
 
 def run_and_kill(args) -> list[int]:
-    """Runs the job again and again until it ends by itself; returns how many files there were at each kill."""
+    """Starts the job until it ends by itself; returns the number of files at each kill."""
     chance, total, kills = random.Random(args.seed), args.faces * args.texts, []
     # Each kill falls somewhere in its own part of the work.
     parts = [total * (number + chance.uniform(0.2, 0.8)) / (args.kills + 1) for number in range(args.kills)]
@@ -120,7 +120,7 @@ def files(args) -> int:
 
 
 def look(args) -> dict:
-    """Returns what is there, and whether it is all of it and nothing else."""
+    """Returns what is there, and whether it is complete and nothing else."""
     out, rows = args.folder / "out", args.faces * args.texts
     lines = [json.loads(line) for line in (out / RESULTS).read_text().splitlines()]
     wavs = {line["wav"] for line in lines if line["state"] == "done"}
@@ -147,7 +147,7 @@ def look(args) -> dict:
         recorded = len(mine) == len(set(mine)) == len(wavs)
     complete = [line["row"] for line in lines] == list(range(1, rows + 1)) and found["states"] == {"done": rows}
     whole = not torn and not found["strange_files"] and len(there) == 2 * len(wavs)
-    return found | {"sound": complete and whole and recorded, "few_twice": twice < MOST_TWICE}
+    return found | {"complete": complete and whole and recorded, "few_twice": twice < MOST_TWICE}
 
 
 def _torn(wav: str) -> bool:

@@ -1,11 +1,11 @@
-"""Who is who where nobody says: what impostors are like, and how well people are found with their names hidden.
+"""Pseudo-identities: the scores of impostor pairs, and how well people are recovered when their names are hidden.
 
     python benchmarks/identities.py fit --store work/pairs        the constants of clustering/pair_scores.py
-    python benchmarks/identities.py real --store work/pairs       fitted on four folds of people, judged on the fifth
-    python benchmarks/identities.py planted --clips 10000         people whose cosines are spread as real ones are
+    python benchmarks/identities.py real --store work/pairs       fitted on four folds of people, tested on the fifth
+    python benchmarks/identities.py planted --clips 10000         synthetic people with the cosines of real ones
 
-`work/pairs` is the shared data imported with configs/offline.yaml. Prints JSON, for average linkage as
-`vclip.group_people` does it and for single links above two thresholds, as it did before.
+`work/pairs` is the shared data imported with configs/offline.yaml. Prints JSON, for average linkage as in
+`vclip.group_people`, and for single links above two thresholds, the method before it.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def labelled(pairs: Pairs, as_labelled: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the person (C,) of each clip, and which pairs (C, C) of clips are to be left out of all judgement."""
+    """Returns the person (C,) of each clip, and which pairs of clips (C, C) are excluded from the evaluation."""
     if as_labelled:
         return pairs.identity, np.zeros((len(pairs), len(pairs)), bool)
     person = np.array([ONE_PERSON.get(name, name) for name in pairs.identity.tolist()])
@@ -99,7 +99,7 @@ def fit(pairs: Pairs, person: np.ndarray, wrong: np.ndarray, clips: np.ndarray |
 
 
 def cross_validated(pairs: Pairs, person: np.ndarray, wrong: np.ndarray, folds: int = 5) -> dict:
-    """Returns the figures of all pairs, each judged once: fitted without the people of its first clip."""
+    """Returns the figures of all pairs, each pair scored by constants fitted without the people of its first clip."""
     number = np.unique(person, return_inverse=True)[1]
     fold = np.random.default_rng(0).permutation(folds * (number.max() // folds + 1))[number] % folds
     found = {"average linkage": [], "average linkage, space unknown": [], "single links": []}
@@ -133,7 +133,7 @@ def constants(fitted: dict):
 
 
 def compared(pairs: Pairs, person: np.ndarray, single: bool = True, wrong: np.ndarray | None = None) -> dict:
-    """Returns the figures of each method on all clips, their identities hidden."""
+    """Returns the figures of each method on all clips, with the identities hidden."""
     methods = {
         "average linkage": lambda: grouped(pairs, SPACES),
         "average linkage, space unknown": lambda: grouped(pairs, ("a", "b")),
@@ -155,7 +155,7 @@ def grouped(pairs: Pairs, spaces: tuple[str, str]) -> np.ndarray:
 
 
 def single_links(pairs: Pairs, block: int = 1024) -> np.ndarray:
-    """The method before: clips are linked where both cosines are above a threshold, and links chain."""
+    """The method before: clips are linked if both cosines are above a threshold, and links chain."""
     faces = mean_direction(pairs.faces, pairs.face_clip, len(pairs))
     voices = mean_direction(pairs.voices, pairs.voice_clip, len(pairs))
     for stricter in range(7):
@@ -175,14 +175,14 @@ def single_links(pairs: Pairs, block: int = 1024) -> np.ndarray:
 
 
 def counts(group: np.ndarray, person: np.ndarray, judge: np.ndarray) -> np.ndarray:
-    """Returns how many of the pairs to judge (C, C) were linked rightly, linked, and should have been."""
+    """Returns the number of pairs (C, C) that were linked correctly, linked, and should have been linked."""
     judge = np.triu(judge, 1)
     linked, same = group[:, None] == group, person[:, None] == person
     return np.array([np.sum(linked & same & judge), np.sum(linked & judge), np.sum(same & judge)])
 
 
 def counted(group: np.ndarray, person: np.ndarray, wrong: np.ndarray | None) -> np.ndarray:
-    """As `counts` for all pairs, from the sizes of the groups where none is wrong."""
+    """Like `counts`, for all pairs, from the sizes of the groups if no label is wrong."""
     if wrong is not None:
         return counts(group, person, ~wrong)
     pairs_in = [np.sum(size * (size - 1) // 2) for size in sizes(group, person)]
@@ -190,7 +190,7 @@ def counted(group: np.ndarray, person: np.ndarray, wrong: np.ndarray | None) -> 
 
 
 def sizes(group: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the clips of each group and person together, of each group, and of each person."""
+    """Returns the number of clips of each group and person together, of each group, and of each person."""
     number = np.unique(person, return_inverse=True)[1].astype(np.int64)
     together = group.astype(np.int64) * (number.max() + 1) + number
     return tuple(np.unique(value, return_counts=True)[1] for value in (together, group, number))
@@ -211,7 +211,7 @@ def b_cubed(group: np.ndarray, person: np.ndarray) -> dict:
 
 
 def planted(clips: int, clips_each: float, harder: float, seed: int) -> Pairs:
-    """Returns clips, each a video, of people whose cosines are spread like the real ones.
+    """Returns clips, one video each, of synthetic people whose cosines are distributed like the real ones.
 
     A vector is what all people share, what is the person's own (in few directions, which spreads the cosines of two
     people), and what is the clip's own (of random strength), normed.

@@ -1,14 +1,14 @@
-"""What the ingest job costs beyond its models: bare decoding, the models' floor, and the job on Ray on 1 and 2 CPUs.
+"""The overhead of the ingest job: bare decoding, the models alone, and the job on Ray on 1 and 2 CPUs.
 
     python benchmarks/ingest.py CLIPS --work FOLDER [--seconds 3600] [--rounds 1] [--memory] [--json FILE]
 
-CLIPS are short videos of people talking; of them files of one to three minutes are made that all differ, and all is
-measured on these, each in a process of its own that holds the CPUs that it may use. --memory measures instead what a
-worker takes on a short and on a long file.
+CLIPS are short videos of people talking. The benchmark composes them into different files of one to three minutes and
+measures everything on these, each in a process of its own that is pinned to its CPUs. --memory measures instead the
+memory of a worker on a short and on a long file.
 
-The floor is what the models take alone, on one thread. The job should take at most 1.2 times the floor on one CPU,
-and 1.3 times half the floor on two; the start of Ray is given apart. Where other work disturbs, the ratio of the
-seconds of CPU says more than that of the time.
+The floor is the time of the models alone, on one thread. The job should take at most 1.2 times the floor on one CPU,
+and 1.3 times half the floor on two; the start of Ray is reported separately. If other work runs on the machine,
+compare CPU seconds rather than wall time.
 """
 
 import argparse
@@ -37,7 +37,7 @@ MEMORY_AIM = 1.2
 
 
 def decode(files: list[Path]) -> dict[str, float]:
-    """Returns the seconds, and those of CPU, that ffmpeg takes to decode all files on one thread, and no more."""
+    """Returns the wall seconds and the CPU seconds that ffmpeg takes to decode all files on one thread."""
     start_s = time.perf_counter()
     for path in files:
         command = [ffmpeg_binary(), "-nostdin", "-v", "error", "-threads", "1", "-i", path, "-f", "null", "-"]
@@ -47,7 +47,7 @@ def decode(files: list[Path]) -> dict[str, float]:
 
 
 def on(cpus: int, measure, *arguments):
-    """Returns what `measure` returns in a new process, which is held, with all that it starts, on so many CPUs."""
+    """Returns what `measure` returns in a new process, pinned with its children to the given number of CPUs."""
     cores = sorted(os.sched_getaffinity(0))[:cpus]
     if len(cores) < cpus:
         raise SystemExit(f"{cpus} CPUs asked for, found {len(cores)}")
@@ -70,7 +70,7 @@ def compare(files: list[Path], work: Path, cpus: list[int], config: Config) -> d
 
 
 def table(rounds: list[dict], video_s: float) -> None:
-    """Prints the median round's figures, in seconds of CPU or wall for a second of video where it says so."""
+    """Prints the figures of the median round, per second of video where a column says so."""
     for name in ("decode", "floor"):
         for part in rounds[0][name]:
             print(f"{name:8s} {part:14s} {1000 * median(r[name][part] for r in rounds) / video_s:8.1f} ms a second")
@@ -94,7 +94,7 @@ def table(rounds: list[dict], video_s: float) -> None:
 
 
 def memory(files: list[Path], work: Path, lengths_s: list[float], config: Config) -> dict:
-    """Measures what a worker takes on one file of each length."""
+    """Measures the memory of a worker on one file of each length."""
     result = {}
     for length_s in lengths_s:
         path = chain(files, work / f"{length_s:g}s.mp4", length_s)

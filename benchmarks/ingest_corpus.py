@@ -1,4 +1,4 @@
-"""Videos for measuring: talking clips in a row, each time others, mirrored, cropped, softer, so that none repeats."""
+"""A video corpus for benchmarks: talking clips, shuffled, mirrored, cropped, attenuated, so that none repeats."""
 
 import random
 import subprocess
@@ -14,7 +14,7 @@ LENGTHS_S = (60.0, 180.0)
 
 
 def make_corpus(clips: Path, folder: Path, seconds: float, seed: int = 0) -> list[Path]:
-    """Returns files that last `seconds` together, a minute or three each; those that are there already serve again.
+    """Returns files of one to three minutes with `seconds` of video in all; existing ones are reused.
 
     Args:
         clips: folder of short videos of people talking.
@@ -41,7 +41,7 @@ def make_corpus(clips: Path, folder: Path, seconds: float, seed: int = 0) -> lis
 
 
 def chain(files: list[Path], path: Path, seconds: float) -> Path:
-    """Returns one long file: the given ones again and again, without encoding them anew."""
+    """Returns one long file: the given files repeated, without re-encoding."""
     if not path.is_file():
         rng, names, total_s = random.Random(str(path.name)), [], 0.0
         while total_s < seconds:
@@ -67,8 +67,8 @@ def _looks(i: int, rng: random.Random) -> tuple[str, str]:
     fit = f"scale={WIDTH_PX}:{HEIGHT_PX}:force_original_aspect_ratio=decrease"
     pad = f"pad={WIDTH_PX}:{HEIGHT_PX}:(ow-iw)/2:(oh-ih)/2,setsar=1,fps={RATE_HZ},format=yuv420p"
     mirror = "hflip," if rng.random() < 0.5 else ""
-    sound = f"volume={rng.uniform(0.6, 1.0):.3f},aresample=44100,aformat=sample_fmts=fltp:channel_layouts=stereo"
-    return f"[{i}:v]{mirror}{crop},{fit},{pad}[v{i}]", f"[{i}:a]{sound}[a{i}]"
+    audio = f"volume={rng.uniform(0.6, 1.0):.3f},aresample=44100,aformat=sample_fmts=fltp:channel_layouts=stereo"
+    return f"[{i}:v]{mirror}{crop},{fit},{pad}[v{i}]", f"[{i}:a]{audio}[a{i}]"
 
 
 def _length_s(path: Path) -> float:

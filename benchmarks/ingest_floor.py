@@ -1,7 +1,7 @@
-"""The time that the models alone take, in a plain loop on one thread, on the inputs that the job gives them.
+"""The time of the models alone, in a plain loop on one thread, on the inputs that the ingest job gives them.
 
-A video is extracted while the inputs of its models are recorded; the models then get these inputs once more, with the
-clock running, in pieces, so that memory stays bounded. Decoding, shots, tracks, quality, JPEG and FLAC are not timed.
+A video is extracted while the inputs of its models are recorded. The models then process these inputs again under the
+clock, in pieces, so that memory stays bounded. Decoding, shots, tracks, quality, JPEG and FLAC are not timed.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""The ingest job by the clock: in a process of its own, on so many CPUs, with a Ray and a store of its own."""
+"""The timed ingest job: in its own process, on a given number of CPUs, with its own Ray and store."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def run(files: list[Path], folder: Path, cpus: int, config: Config) -> dict:
 
 
 def noted(folder: str):
-    """Returns `extract_video`, which also writes down what it took; a closure, so that Ray carries it along."""
+    """Returns an `extract_video` that also logs its resources; a closure, so that Ray ships it with the task."""
 
     def extract(source: Source, config: Config) -> Extraction:
         own, ffmpeg, start_s = _used(resource.RUSAGE_SELF), _used(resource.RUSAGE_CHILDREN), time.time()
@@ -86,7 +86,7 @@ def noted(folder: str):
 
 @contextmanager
 def _watched_children() -> Iterator[list[float]]:
-    """Yields the most memory that each child was seen to have taken, in MB, so far; it may grow a little unseen.
+    """Yields the peak memory of each child so far, in MB; growth between two looks is missed.
 
     What the system says of a child that has ended counts the memory of the worker that it was forked from.
     """
@@ -109,12 +109,12 @@ def _watched_children() -> Iterator[list[float]]:
 
 
 def _is_itself(pid: str) -> bool:
-    """Whether a child runs a program of its own yet; until then its memory is that of who forked it."""
+    """Whether a child runs its own program yet; until then its memory is that of the process that forked it."""
     return os.readlink(f"/proc/{pid}/exe") != os.readlink("/proc/self/exe")
 
 
 def _most_mb(pid: str) -> float:
-    """The most resident memory that a process has had; 0 if it has ended."""
+    """The peak resident memory of a process in MB; 0 if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -128,7 +128,7 @@ def _used(whose: int) -> float:
 
 
 def _workers_mb() -> float:
-    """The most memory that a worker of Ray has had in its life; none ends before the job, if there is one a CPU."""
+    """The peak memory of a Ray worker; with one worker per CPU, none ends before the job."""
     return max(_most_mb(str(pid)) for pid in _family() if _name(pid).startswith(("ray::IDLE", "ray::extract")))
 
 
@@ -140,12 +140,12 @@ def _name(pid: int) -> str:
 
 
 def _family_cpu_s() -> float:
-    """Of this process and all that it and its children started, those that have ended among them."""
+    """CPU seconds of this process and all its descendants, including those that have ended."""
     return sum(sum(map(int, fields[11:15])) for fields in _family().values()) / os.sysconf("SC_CLK_TCK")
 
 
 def _family() -> dict[int, list[str]]:
-    """What the system says (`stat`, after the name) of this process and of all that it and its children started."""
+    """The `stat` entries, after the name, of this process and all its descendants."""
     stats = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

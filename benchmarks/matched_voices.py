@@ -1,10 +1,10 @@
-"""Do voices made for faces suit them: the systems of `vclip evaluate-generation` on several splits of the people.
+"""How well generated voices suit faces: the systems of `vclip evaluate-generation` on several splits of people.
 
     python benchmarks/matched_voices.py --store work/pairs --speakers work/speakers --folder work/matched [--seeds 3]
 
-Each seed draws other people to judge and trains model and evaluator anew on halves of the rest. Prints two tables in
-Markdown: a column for each split, and all together, where the interval is that of the mean of independent splits
-(their people overlap a little). A split whose figures are in the folder already is not run again.
+Each seed draws other test people and trains model and evaluator anew on halves of the rest. Prints two Markdown
+tables: a column for each split, and all splits together with the interval of the mean of independent splits (their
+people overlap a little). A split whose figures are already in the folder is not run again.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def figures(args: argparse.Namespace, seed: int) -> dict:
-    """Returns those of a split, measured unless they are there."""
+    """Returns the figures of a split, measured unless they are in the folder."""
     out = args.folder / f"seed{seed}"
     if not (out / "generation.json").is_file():
         seeds = [f"generate.seed={seed}", f"train.seed={seed}", "generate.diversity=0"]
@@ -57,7 +57,7 @@ def table(title: str, splits: list[dict[str, dict[str, Figure]]], shown: dict[st
 
 
 def mean(found: list[Figure]) -> Figure:
-    """Returns the mean of independent figures; the variance of a mean is a part of the mean variance."""
+    """Returns the mean of independent figures, with its interval."""
     if any(figure["value"] is None for figure in found):
         return {"value": None, "low": None, "high": None}
     value = sum(figure["value"] for figure in found) / len(found)

@@ -1,14 +1,16 @@
-"""How near `morph` comes to real people, whether it is understood, and how fast it is.
+"""The TTS `morph`: speaker similarity, intelligibility and speed.
 
     python benchmarks/morph.py --speech LibriSpeech/dev-clean [--people 100] [--out morph.json]
 
-Each person's embedding (all their utterances) is given to `morph`, which says four sentences in that voice; no
-sentence and no person was part of the calibration. Measured are the cosine of the asked and the obtained embedding,
-beside that of the asked ones with other people's; the word error rate of pocketsphinx, beside that of the unbent base
-voice on the same sentences; and the CPU time of one thread per second of speech (`time.process_time`), once with an
-empty cache and once with the sentences remembered. 95 % intervals by bootstrap over people. Prints JSON.
+`morph` receives the embedding of each person (over all their utterances) and speaks four sentences in that voice; no
+sentence and no person was part of the calibration. Measured are the cosine of the requested and the obtained
+embedding, beside the cosine of requested embeddings of different people; the word error rate of pocketsphinx, beside
+that of the unmodified base voice on the same sentences; and the CPU time of one thread per second of speech
+(`time.process_time`), with an empty cache and with cached sentences. 95 % intervals by bootstrap over people. Prints
+JSON.
 
-The claims: cosine above .72, at most 10 points more word errors, five times real time; exits with 1 if one fails.
+The targets are a cosine above .72, at most 10 percentage points more word errors, and five times real time; exits
+with 1 if one is missed.
 """
 
 import argparse
@@ -68,9 +70,9 @@ def main() -> None:
     torch.set_num_threads(1)
     bank = bank_of_folder(args.speech, Config())
     rows = np.random.default_rng(args.seed).permutation(len(bank))[: args.people]
-    asked = bank.vectors[rows]
+    requested = bank.vectors[rows]
     tts, encoder = Morph(), GE2E("cpu")
-    result = {"people": len(rows), **speed(tts, asked), **people(tts, encoder, asked)}
+    result = {"people": len(rows), **speed(tts, requested), **people(tts, encoder, requested)}
     print(json.dumps(result, indent=2))
     if args.out:
         args.out.write_text(json.dumps(result, indent=2) + "\n")
@@ -82,16 +84,16 @@ def main() -> None:
     sys.exit(0 if all(claims) else 1)
 
 
-def speed(tts: Morph, asked: np.ndarray) -> dict[str, float]:
-    """Returns seconds of speech for a second of CPU, all of `synthesize` counted, and of finding the controls."""
+def speed(tts: Morph, requested: np.ndarray) -> dict[str, float]:
+    """Returns the seconds of speech per CPU second of `synthesize`, and the time to find the controls."""
     fresh = Morph()
-    fresh.synthesize("Warm up.", asked[0])
-    new = _factor(fresh, asked[0])
-    known = _factor(fresh, asked[1])
+    fresh.synthesize("Warm up.", requested[0])
+    new = _factor(fresh, requested[0])
+    known = _factor(fresh, requested[1])
     start = time.process_time()
-    for vector in asked[:20]:
+    for vector in requested[:20]:
         tts.controls(vector)
-    controls_ms = 1000 * (time.process_time() - start) / len(asked[:20])
+    controls_ms = 1000 * (time.process_time() - start) / len(requested[:20])
     return {"real_time_factor_new_text": new, "real_time_factor_known_text": known, "controls_ms": controls_ms}
 
 
@@ -101,13 +103,13 @@ def _factor(tts: Morph, vector: np.ndarray) -> float:
     return samples / tts.sample_rate_hz / (time.process_time() - start)
 
 
-def people(tts: Morph, encoder: GE2E, asked: np.ndarray) -> dict[str, object]:
-    """Returns cosines and word errors of each person's voice, and of the base voice."""
+def people(tts: Morph, encoder: GE2E, requested: np.ndarray) -> dict[str, object]:
+    """Returns cosines and word errors of each person's voice and of the base voice."""
     ears, base = Ears(), Controls()
     base_errors = {text: ears.errors(text, tts.speak(text, base), tts.sample_rate_hz) for text in SENTENCES}
     cosines, obtained, rates, differences = [], [], [], []
-    with step("speak and listen", len(asked), "people") as progress:
-        for number, vector in enumerate(asked):
+    with step("speak and listen", len(requested), "people") as progress:
+        for number, vector in enumerate(requested):
             texts = [SENTENCES[(number * EACH + i) % len(SENTENCES)] for i in range(EACH)]
             waves = [tts.synthesize(text, vector) for text in texts]
             mean = encoder.embed([prepare_speech(w, tts.sample_rate_hz, RATE_HZ) for w in waves]).mean(0)
@@ -119,11 +121,13 @@ def people(tts: Morph, encoder: GE2E, asked: np.ndarray) -> dict[str, object]:
             differences.append((wrong - sum(base_errors[text] for text in texts)) / words)
             progress.advance()
     voices = np.array(obtained)
-    between = (asked @ asked.T)[np.triu_indices(len(asked), 1)]
+    between = (requested @ requested.T)[np.triu_indices(len(requested), 1)]
     return {
         "cosine": _interval(cosines),
         "cosine_between_people": float(between.mean()),
-        "rank_of_the_asked_median": float(np.median((voices @ asked.T > np.array(cosines)[:, None]).sum(1) + 1)),
+        "rank_of_the_requested_median": float(
+            np.median((voices @ requested.T > np.array(cosines)[:, None]).sum(1) + 1)
+        ),
         "word_error_rate": _interval(rates),
         "word_error_rate_base": sum(base_errors.values()) / sum(len(_words(text)) for text in SENTENCES),
         "more_word_errors_than_base": _interval(differences),
@@ -145,7 +149,7 @@ class Ears:
         self._decoder = pocketsphinx.Decoder(samprate=RATE_HZ, loglevel="FATAL")
 
     def errors(self, text: str, wave: np.ndarray, rate_hz: int) -> int:
-        """Returns the words to substitute, insert or delete to get from what was said to what was heard."""
+        """Returns the number of substituted, inserted and deleted words from the reference to the transcript."""
         padded = np.pad(resample(wave, rate_hz, RATE_HZ), RATE_HZ // 5)
         self._decoder.start_utt()
         self._decoder.process_raw((padded / np.abs(padded).max() * 2**14).astype("<i2").tobytes(), full_utt=True)

@@ -1,8 +1,8 @@
-"""Synthetic faces and voices with a known joint distribution: how well they can be matched at best is known.
+"""Synthetic faces and voices with a known joint distribution, and so with a known best possible AUC.
 
-Each person has a few causes of the face and as many of the voice, which depend on each other by a law. Causes and
-noise are bent, entry by entry, and mixed, both of which can be undone, so that the vectors hold just what the causes
-hold: the likelihood ratio of the causes is that of the vectors, and no method can match better than by it.
+Each person has a few latent causes of the face and as many of the voice, whose dependence is a law. Causes and noise
+pass through an elementwise nonlinearity and a mixing matrix, both invertible, so the vectors hold exactly what the
+causes hold: the likelihood ratio of the causes is that of the vectors, and no method can score better than by it.
 """
 
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Directions:
 
 @dataclass(frozen=True)
 class Normals:
-    """Normal causes, some of them faint. Lengths count too, to which a cosine can only come near."""
+    """Normal causes, some of them faint. Lengths matter too, which a cosine can only approximate."""
 
     correlations: tuple[float, ...] = (0.6, 0.5, 0.45, 0.4, 0.35, 0.3, 0.3, 0.25, 0.25, 0.2, 0.2, 0.2)
 
@@ -81,7 +81,7 @@ class Normals:
 
 @dataclass(frozen=True)
 class Planted:
-    """A world of such people.
+    """A world of synthetic people.
 
     Args:
         law: of the causes.
@@ -117,7 +117,7 @@ class Planted:
         )
 
     def best_auc(self, count: int = 4000, seed: int = 1_000_003) -> float:
-        """Returns the AUC of the likelihood ratio over all pairs of so many people: the most that can be had."""
+        """Returns the AUC of the likelihood ratio over all pairs of the given number of people: the best possible."""
         from vclip.association.metrics import all_trials, auc
 
         return auc(all_trials(self.law.log_ratio(*self.people(count, seed)), np.arange(count)))

@@ -1,11 +1,11 @@
-"""How long finding voices takes: scoring candidates for many faces, projecting them, and the guided search.
+"""The time to find voices: scoring candidates for many faces, projecting them, and the guided search.
 
     python benchmarks/retrieval.py [--candidates 5000] [--faces 1000] [--speakers work/speakers --model work/model]
 
-Scoring is all faces with all candidates and the ten best of each, against the bare matrix product in numpy; the claim
-is three times as long at most. Projecting the candidates (signature, then phi_v) is needed once for
-any number of faces and is reported beside it. Without folders the models have random weights, which take as long.
-Prints JSON; each time is the median of several runs, in milliseconds.
+Scoring compares all faces with all candidates and takes the ten best of each; the target is at most three times the
+bare matrix product in numpy. Projecting the candidates (signature, then phi_v) is needed once for any number of faces
+and is reported separately. Without folders the models have random weights, which take as long. Prints JSON; each time
+is the median of several runs, in milliseconds.
 """
 
 import argparse

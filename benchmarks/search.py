@@ -1,13 +1,13 @@
-"""How fast and how well a store is searched, beside numpy's matrix product and FAISS, on the same rows in one run.
+"""Speed and recall of searching a store, beside numpy's matrix product and FAISS, on the same rows in one run.
 
     python benchmarks/search.py [--rows 1000 10000 100000] [--queries 256] [--out search.json]
 
-Rows are clustered like real embeddings: a person is drawn from a normal distribution whose variances fall as 1/i over
-512 rotated dimensions, each of its ten rows has the same spectrum around it, 27 % of the variance is within a person
-(850 real clips: faces 23 %, voices 31 %), and half of each vector's squared length is common to all (faces 84 %,
-voices 56 %). Queries are further rows of the same people. All times are medians in milliseconds, of runs in turn;
-`whole_answer` is `Store.nearest` with everything: the newest state looked up, rows and their columns fetched.
-Needs 2.1 kB of memory a row three times over, and of disk twice.
+Rows are clustered like real embeddings. A person is drawn from a normal distribution whose variances fall as 1/i over
+512 rotated dimensions, and each of their ten rows has the same spectrum around it; 27 % of the variance is within a
+person (850 real clips: faces 23 %, voices 31 %), and half of each vector's squared length is common to all (faces 84
+%, voices 56 %). Queries are further rows of the same people. All times are medians in milliseconds, of runs in turn.
+`whole_answer` is the whole `Store.nearest`: it looks up the newest version and fetches the rows and their columns.
+The benchmark needs 6.3 kB of memory and 4.2 kB of disk per row.
 """
 
 import argparse
@@ -142,7 +142,7 @@ class World:
 
 
 def filled(uri: str, rows: int, world: World) -> Store:
-    """Returns a store with so many faces, whose id is their number; past `commit`, which takes dicts."""
+    """Returns a store of numbered faces, written without `commit`, which takes dicts."""
     store = Store.create(uri, faces={SPACE: DIM}, voices={SPACE: DIM})
     db = connection.connect(uri)
     order = np.random.default_rng(3).permutation(rows) // PER_PERSON
@@ -196,7 +196,7 @@ def recall(found: list, right: np.ndarray) -> float:
 
 
 def in_turn(repeats: int, **works: Callable[[], object]) -> dict[str, float]:
-    """Returns the median milliseconds of each, all run in turn so that what else runs here slows them alike."""
+    """Returns the median milliseconds of each function; they run in turn, so that other load slows them equally."""
     took: dict[str, list[float]] = {name: [] for name in works}
     for number in range(repeats + 1):
         for name, work in works.items():

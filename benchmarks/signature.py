@@ -1,18 +1,18 @@
-"""How much of what a TTS makes of strangers its signature predicts.
+"""How much of what a TTS makes of unseen speakers its signature predicts.
 
     python benchmarks/signature.py --speech LibriSpeech/dev-clean --folder /tmp/signature [--tts morph]
         [--folds 3] [--tested 3] [--seeds 3]
 
-The speakers are cut into folds. For each fold, generator and signature are fitted, as `vclip distill` does, to the
-other speakers alone; then the speakers of the fold speak, and what is heard is compared with what was predicted. With
-e the vector given to the TTS and o the normed mean of what it said,
+The speakers are split into folds. For each fold, the generator and the signature are fitted to the other speakers, as
+`vclip distill` does; then the TTS speaks in the voices of the fold, and the result is compared with the prediction.
+With e the vector given to the TTS and o the normalised mean embedding of its speech,
 
-    closed = 1 - (1 - cos(s(e), o)) / (1 - cos(e, o))            (means over the speakers; 0: e itself is as good)
+    closed = 1 - (1 - cos(s(e), o)) / (1 - cos(e, o))            (means over speakers; 0: no better than e itself)
 
-once with the sentences that the signature was made with, once with others. `mean_voice` is the cosine of o with the
-mean of what the others said, `sentences` that of o with what is said in the other sentences: no signature can
-predict more of those. 95 % intervals by bootstrap over speakers. What was spoken is kept in the folder, so that a
-second call only fits. Prints JSON; exits with 1 unless two thirds are closed.
+once with the sentences that the signature was fitted on, once with others. `mean_voice` is the cosine of o with the
+mean embedding of the other speakers' speech, `sentences` that of o with the embedding from the other sentences, an
+upper bound for any signature. 95 % intervals by bootstrap over speakers. Embeddings of the speech are kept in the
+folder, so a second run only fits. Prints JSON; exits with 1 unless two thirds of the gap are closed.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def tests(bank, fold, numbers: range, seeds: int, config: Config, speech: "Spoken"):
-    """Yields, for each fold and seed, the cosines of each speaker held out."""
+    """Yields, for each fold and seed, the cosines of each held-out speaker."""
     settings = config.signature
     count = settings.sentences
     for number in numbers:
@@ -126,7 +126,7 @@ def figures(tested: list[dict[str, np.ndarray]]) -> dict[str, object]:
 
 
 class Spoken:
-    """Embeddings of what a TTS said, remembered in a file."""
+    """Embeddings of synthesised speech, cached in a file."""
 
     def __init__(self, path: Path, tts: str, config: Config):
         self._path, self.tts = path, open_tts(tts)

@@ -1,10 +1,11 @@
 """Time and memory of maintenance on a large store: store, check, optimize, delete.
 
-    python benchmarks/upkeep.py --faces 1000000 --folder work/upkeep
+    python benchmarks/maintenance.py --faces 1000000 --folder work/maintenance
 
-Synthetic data: videos of 10 clips, 40 faces and 20 voices; vectors of 128 and 256 normal floats of unit norm; media
-of random bytes, 1 % as long as real ones (140 B, 900 B), so that 1M faces fit a disk. So media are not decoded;
-decoding would add some batches of 256 rows in memory. Each step is a process of its own and reports its peak memory.
+The data is synthetic: videos of 10 clips, 40 faces and 20 voices; vectors of 128 and 256 normal floats of unit norm;
+media of random bytes, 1 % as long as real ones (140 B, 900 B), so that 1M faces fit on a disk. The check therefore
+does not decode media; decoding would add a few batches of 256 rows in memory. Each step is a process of its own and
+reports its peak memory.
 """
 
 import argparse
