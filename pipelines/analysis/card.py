@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.analysis.stats import StoreStatistics, counted
+from pipelines.analysis.stats import StoreStatistics, statistics_of
 from pipelines.html.page import render
 from pipelines.wording import count, number, seconds
 from stores import Snapshot, Store
@@ -88,7 +88,7 @@ def card(store_uri: str, out: Path) -> CardResult:
         InputError, StoreError: no store, or the folder cannot be written.
     """
     snapshot = Store.open(store_uri).snapshot()
-    statistics = counted(snapshot, store_uri)
+    statistics = statistics_of(snapshot, store_uri)
     sections = _sections(snapshot, statistics)
     name = store_uri.rstrip("/").rsplit("/", 1)[-1]
     files = {"README.md": "card.md", "card.html": "card.html"}

@@ -207,7 +207,7 @@ def _hdbscan(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping
         points /= np.linalg.norm(points, axis=1, keepdims=True)
     else:
         points = vectors[of]
-    # Set apart, because the constructor is declared to take no bool.
+    # Not in the constructor, where scikit-learn declares `copy` as str.
     model = HDBSCAN(min_cluster_size=2, min_samples=1).set_params(copy=True)
     group = model.fit(points).labels_.astype(np.int64)
     alone = group < 0

@@ -149,14 +149,14 @@ def stats(store_uri: str, out: Path | None = None) -> StoreStatistics:
         InputError, StoreError: no store, or `out` cannot be written.
     """
     store = Store.open(store_uri)
-    result = counted(store.snapshot(), store_uri)
+    result = statistics_of(store.snapshot(), store_uri)
     if out:
         with whole_file(out) as part:
-            part.write_text(page(result), encoding="utf-8")
+            part.write_text(statistics_page(result), encoding="utf-8")
     return result
 
 
-def page(statistics: StoreStatistics) -> str:
+def statistics_page(statistics: StoreStatistics) -> str:
     """The statistics as an HTML page."""
     charts = [
         chart_histogram(
@@ -169,7 +169,7 @@ def page(statistics: StoreStatistics) -> str:
     return render("stats.html", statistics=statistics, charts=charts)
 
 
-def counted(snapshot: Snapshot, store_uri: str) -> StoreStatistics:
+def statistics_of(snapshot: Snapshot, store_uri: str) -> StoreStatistics:
     """The statistics of one state of a store, read in batches: memory does not grow with the number of rows."""
     with tempfile.TemporaryDirectory(prefix="vclip-sql-") as spill, open_duckdb(snapshot, spill) as db:
         parts = {

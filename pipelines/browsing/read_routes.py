@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
-from pipelines.analysis.stats import counted
-from pipelines.analysis.stats import page as stats_page
+from pipelines.analysis.stats import statistics_of, statistics_page
 from pipelines.browsing import cards
 from pipelines.browsing.facets import Values
 from pipelines.browsing.map import OF_CLIPS, OF_ROWS, Maps
@@ -112,7 +111,7 @@ def routes(opened: Opened) -> APIRouter:
 
     @router.get("/stats.html")
     def stats() -> Response:
-        return Response(stats_page(counted(opened.snapshot(), store.uri)), media_type="text/html")
+        return Response(statistics_page(statistics_of(opened.snapshot(), store.uri)), media_type="text/html")
 
     return router
 

@@ -89,12 +89,10 @@ def chart_over_time(title: str, sums: Sequence[float], bin_s: float, unit: str) 
 
 def plot_roc(path: str | Path, curves: Mapping[str, Mapping[str, Any]]) -> Path:
     """Draws ROC curves; `curves`: label -> roc_false_alarm, roc_hit and auc."""
-    figure, axes = _axes("false-alarm rate", "hit rate", (4.6, 4.4))
-    axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
+    figure, axes = _roc_axes()
     for (label, curve), colour in zip(curves.items(), cycle(COLOURS)):
         text = f"{label}: AUC {curve['auc']:.3f}"
         axes.plot(curve["roc_false_alarm"], curve["roc_hit"], color=colour, linewidth=2, label=text)
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(frameon=False, loc="lower right", fontsize=8)
     return _save(figure, path)
 
@@ -138,15 +136,13 @@ def plot_matching(path: str | Path, matching: Mapping[str, Mapping[str, Mapping[
 
 def plot_folds(path: str | Path, folds: Sequence[Mapping[str, Any]]) -> Path:
     """Draws the ROC curve of each fold of a cross-validation in grey, and the mean curve."""
-    figure, axes = _axes("false-alarm rate", "hit rate", (4.6, 4.4))
-    axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
+    figure, axes = _roc_axes()
     grid = folds[0]["roc_false_alarm"]
     for fold in folds:
         axes.plot(grid, fold["roc_hit"], color=FAINT, linewidth=1, alpha=0.7)
     mean = [sum(hits) / len(folds) for hits in zip(*(fold["roc_hit"] for fold in folds), strict=True)]
     auc = sum(fold["auc"] for fold in folds) / len(folds)
     axes.plot(grid, mean, color=ACCENT, linewidth=2.5, label=f"mean of {len(folds)} folds: AUC {auc:.3f}")
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(frameon=False, loc="lower right", fontsize=8)
     return _save(figure, path)
 
@@ -310,6 +306,13 @@ def _axes(x: str, y: str, size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     _trim(axes, x, y)
+    return figure, axes
+
+
+def _roc_axes() -> tuple[Figure, Axes]:
+    figure, axes = _axes("false-alarm rate", "hit rate", (4.6, 4.4))
+    axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     return figure, axes
 
 

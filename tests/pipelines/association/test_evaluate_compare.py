@@ -178,7 +178,7 @@ def test_seen_people_are_measured_when_asked_and_marked(world, vclip, tmp_path):
     assert said.code == 0
     assert "evaluating on 160 of 160 clips" in said.err
     assert "SEEN in training" in said.out
-    assert "had a part in the model's training" in (tmp_path / "out" / "report.html").read_text()
+    assert "The model was trained on these people" in (tmp_path / "out" / "report.html").read_text()
     said = vclip("evaluate", "--store", world["test"], "--model", world["model"], "--seen")
     assert (said.code, said.out) == (2, "")
     assert "was trained on nobody in it" in said.err

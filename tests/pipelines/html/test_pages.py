@@ -5,8 +5,10 @@ import json
 import re
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 
 from pipelines.analysis.card import card
 from pipelines.analysis.clusters import clusters
@@ -15,7 +17,7 @@ from pipelines.analysis.stats import stats
 from pipelines.association.evaluate import page as evaluation_page
 from pipelines.config import Config
 from pipelines.extraction.types import Extraction
-from pipelines.html.page import COLOURS, render
+from pipelines.html.page import COLOURS, render, thumbnail
 from pipelines.html.plots import chart_histogram, chart_over_time, plot_folds, plot_training
 from pipelines.ingest.job import Summary
 from pipelines.ingest.report import RunReport
@@ -167,8 +169,15 @@ def test_amounts_over_time_are_per_minute():
 
 
 def test_a_template_without_a_variable_fails():
-    with pytest.raises(Exception, match="undefined"):
+    with pytest.raises(UndefinedError, match="undefined"):
         render("card.html", name="x", store="y")
+
+
+def test_a_thumbnail_is_a_small_square_and_an_unreadable_image_none():
+    wide = cv2.imencode(".jpg", np.full((20, 300, 3), 128, np.uint8))[1].tobytes()
+    small = cv2.imdecode(np.frombuffer(thumbnail(wide), np.uint8), cv2.IMREAD_COLOR)
+    assert small.shape == (96, 96, 3)
+    assert thumbnail(b"") == thumbnail(b"no image") == b""
 
 
 def test_the_browse_page_has_the_same_colours():
