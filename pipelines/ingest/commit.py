@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.cluster.failures import Failure
 from pipelines.config import Config, IngestConfig
 from pipelines.extraction.faces.detectors import open_detector
-from pipelines.ingest.embed import Ingested, refused
+from pipelines.ingest.embed import SourceResult, failed_result
 from stores import Store, StoreError, StoreUnavailable
 from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, open_face_encoder, open_voice_encoder
 from vclip.errors import InputError
@@ -47,7 +47,9 @@ def open_store(uri: str, config: Config, dry: bool = False) -> Store:
     return store
 
 
-def committed(store: Store, results: Iterator[Ingested], config: IngestConfig) -> Iterator[tuple[Ingested, bool]]:
+def commit_results(
+    store: Store, results: Iterator[SourceResult], config: IngestConfig
+) -> Iterator[tuple[SourceResult, bool]]:
     """Commits results in batches, and yields each once it is committed, with whether the store holds these rows.
 
     Where another run has committed the same video meanwhile, the store holds the rows of that run.
@@ -55,7 +57,7 @@ def committed(store: Store, results: Iterator[Ingested], config: IngestConfig) -
     Raises:
         StoreUnavailable: the store cannot be reached or written.
     """
-    batch: list[Ingested] = []
+    batch: list[SourceResult] = []
     size, oldest_s = 0, 0.0
     for result in _with_pauses(results, config.commit_every_s / 4):
         if result is not None:
@@ -70,7 +72,7 @@ def committed(store: Store, results: Iterator[Ingested], config: IngestConfig) -
         yield from _commit(store, batch)
 
 
-def _commit(store: Store, batch: list[Ingested]) -> Iterator[tuple[Ingested, bool]]:
+def _commit(store: Store, batch: list[SourceResult]) -> Iterator[tuple[SourceResult, bool]]:
     """Commits a batch; a video whose rows the store refuses becomes a failed row, and the others go in."""
     try:
         held = store.commit([result.rows for result in batch])
@@ -81,15 +83,17 @@ def _commit(store: Store, batch: list[Ingested]) -> Iterator[tuple[Ingested, boo
             for result in batch:
                 yield from _commit(store, [result])
             return
-        if batch[0].rows.video["state"] == "failed":
+        if batch[0].extraction.state == "failed":
             raise
-        yield from _commit(store, [refused(batch[0], Failure.of_defect(error))])
+        duration_s = batch[0].extraction.duration_s
+        row = failed_result(batch[0].source, batch[0].run_id, Failure.of_defect(error), duration_s)
+        yield from _commit(store, [row])
         return
     for result in batch:
-        yield result, result.rows.video["video_id"] in held
+        yield result, result.source.video_id in held
 
 
-def _with_pauses(results: Iterable[Ingested], every_s: float) -> Iterator[Ingested | None]:
+def _with_pauses(results: Iterable[SourceResult], every_s: float) -> Iterator[SourceResult | None]:
     """Yields the results, and None whenever none came for `every_s`, so that a batch is committed in time."""
     done, over = object(), threading.Event()
     results_queue: queue.Queue[Any] = queue.Queue(QUEUED)

@@ -8,8 +8,8 @@ from typing import Any
 
 from pipelines.config import Config
 from pipelines.ingest.commit import open_store
-from pipelines.ingest.sources.labels import read_labels
 from pipelines.ingest.sources.listing import list_videos
+from pipelines.ingest.sources.manifest import read_labels
 from pipelines.ingest.sources.resume import Ledger, pending
 from pipelines.ingest.sources.source import Source
 from stores import Store, config_hash

@@ -1,8 +1,12 @@
-"""From clips to rows of the store: decodes and embeds crops and segments, and gives each row its id."""
+"""From extractions to rows of the store: embeds face crops and speech segments, and gives each row its id.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+A clip stays a `Clip` with its `FaceCrop`s and `SpeechSegment`s from extraction to the commit. Embedding adds a vector
+for each crop and segment, and only the commit turns them into rows.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import cv2
@@ -16,27 +20,86 @@ from stores import VideoRows, clip_id, face_id, voice_id
 from vclip.audio import prepare_speech, read_audio
 from vclip.encoders import FaceEncoder, VoiceEncoder, open_face_encoder, open_voice_encoder
 
+OWN_COLUMNS = ("identity", "split")  # labels that every clip has a column for
+
 
 @dataclass(frozen=True)
-class Extracted:
-    """One source with its extraction: the item between the two stages of a job."""
+class SourceResult:
+    """One source with its extraction and, once it is embedded, a vector for each face crop and speech segment."""
 
     source: Source
+    run_id: str
     extraction: Extraction
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """The result for one source: its rows for the store, and its extraction without the clips."""
-
-    rows: VideoRows
-    extraction: Extraction
+    faces: Mapping[str, np.ndarray] = field(default_factory=dict)  # space -> (crops, dim) float32, clip by clip
+    voices: Mapping[str, np.ndarray] = field(default_factory=dict)  # space -> (segments, dim) float32, clip by clip
     failure: Failure | None = None  # set where it failed by a defect, an unreadable file or the death of its worker
 
     @property
     def size_bytes(self) -> int:
         """The total size of its images and audio."""
-        return sum(len(face["image"]) for face in self.rows.faces) + sum(len(v["audio"]) for v in self.rows.voices)
+        clips = self.extraction.clips
+        return sum(len(crop.image) for clip in clips for crop in clip.faces) + sum(
+            len(segment.audio) for clip in clips for segment in clip.voices
+        )
+
+    @cached_property
+    def rows(self) -> VideoRows:
+        """The rows of the source in the store."""
+        clips: list[dict[str, Any]] = []
+        faces: list[dict[str, Any]] = []
+        voices: list[dict[str, Any]] = []
+        for clip in self.extraction.clips:
+            row = self._clip_row(clip)
+            clips.append(row)
+            id = row["clip_id"]
+            for crop in clip.faces:
+                key = {"face_id": face_id(id, crop.time_s), "clip_id": id}
+                faces.append(key | vars(crop) | {"vectors": _row(self.faces, len(faces))})
+            for segment in clip.voices:
+                key = {"voice_id": voice_id(id, segment.start_s, segment.end_s), "clip_id": id}
+                voices.append(key | vars(segment) | {"vectors": _row(self.voices, len(voices))})
+        return VideoRows(self._video_row(), clips, faces, voices)
+
+    def _video_row(self) -> dict[str, Any]:
+        return {
+            "video_id": self.source.video_id,
+            "uris": [self.source.ledger_entry],
+            "state": self.extraction.state,
+            "reason": self.extraction.reason,
+            "run_id": self.run_id,
+            "config_hash": self.source.config_hash,
+            "duration_s": self.extraction.duration_s,
+            "funnel": self.extraction.funnel,
+        }
+
+    def _clip_row(self, clip: Clip) -> dict[str, Any]:
+        labels = self.source.labels
+        return {
+            "clip_id": clip_id(self.source.video_id, clip.start_s, clip.box),
+            "video_uri": self.source.uri,
+            "start_s": clip.start_s,
+            "end_s": clip.end_s,
+            "box": clip.box,
+            "speaking_score": clip.speaking_score,
+            **{name: labels.get(name) for name in OWN_COLUMNS},
+            "labels": {name: value for name, value in labels.items() if name not in OWN_COLUMNS},
+        }
+
+
+def failed_result(source: Source, run_id: str, failure: Failure, duration_s: float = 0.0) -> SourceResult:
+    """Returns the result of a source that cannot be read or stored, or whose worker died or met a defect."""
+    return SourceResult(source, run_id, Extraction("failed", failure.reason, duration_s), failure=failure)
+
+
+def join_parts(parts: Sequence[SourceResult]) -> SourceResult:
+    """Returns the result for one source from its parts, see `Embedder.parts`; their vectors are copied."""
+    clips = tuple(clip for part in parts for clip in part.extraction.clips)
+    return replace(
+        parts[-1],
+        extraction=replace(parts[-1].extraction, clips=clips),
+        faces={space: np.concatenate([part.faces[space] for part in parts]) for space in parts[-1].faces},
+        voices={space: np.concatenate([part.voices[space] for part in parts]) for space in parts[-1].voices},
+    )
 
 
 class Embedder:
@@ -44,117 +107,58 @@ class Embedder:
 
     Args:
         encoders: the section `encoders` of the configuration.
-        run_id: the id of the run, for the rows.
         device: a torch device; by default the first GPU, or the CPU if there is none.
         clips_at_once: clips in one part of a video.
         media_at_once: crops, or segments, that are decoded in memory at once.
     """
 
     def __init__(
-        self,
-        encoders: EncodersConfig,
-        run_id: str,
-        device: str | None = None,
-        clips_at_once: int = 32,
-        media_at_once: int = 256,
+        self, encoders: EncodersConfig, device: str | None = None, clips_at_once: int = 32, media_at_once: int = 256
     ):
         self._clips_at_once, self._media_at_once = clips_at_once, media_at_once
         self.face: FaceEncoder = open_face_encoder(encoders.face, device)
         self.voice: VoiceEncoder = open_voice_encoder(encoders.voice, device)
-        self.run_id = run_id
 
-    def parts(self, item: Extracted) -> Iterator[Ingested]:
-        """Yields the result for one source in parts of a few clips each, so that hours of speech are never decoded or
-        copied at once. `joined` puts them together; the last part carries the rest of the extraction."""
+    def parts(self, item: SourceResult) -> Iterator[SourceResult]:
+        """Yields an embedded source in parts of a few clips each, so that hours of speech are never copied at once.
+
+        The last part carries the candidates of the extraction; `join_parts` puts the parts together.
+        """
         clips = item.extraction.clips
         for start in range(0, max(1, len(clips)), self._clips_at_once):
             part = replace(item.extraction, clips=clips[start : start + self._clips_at_once])
             if start + self._clips_at_once < len(clips):
                 part = replace(part, candidates=())
-            yield from self.embed([Extracted(item.source, part)])
+            yield from self.embed([replace(item, extraction=part)])
 
-    def embed(self, batch: Sequence[Extracted]) -> list[Ingested]:
-        """Returns the rows of each extraction; the crops of all are embedded together, and so are the segments."""
-        clips = [clip for item in batch for clip in item.extraction.clips]
+    def embed(self, batch: Sequence[SourceResult]) -> list[SourceResult]:
+        """Returns each source with its vectors; the crops of all are embedded together, and so are the segments."""
+        crops = [[crop.image for clip in item.extraction.clips for crop in clip.faces] for item in batch]
+        segments = [[segment.audio for clip in item.extraction.clips for segment in clip.voices] for item in batch]
         decode = partial(decode_speech, sample_rate_hz=self.voice.sample_rate_hz)
-        faces = self._embedded(self.face, decode_image, [face.image for clip in clips for face in clip.faces])
-        voices = self._embedded(self.voice, decode, [voice.audio for clip in clips for voice in clip.voices])
-        face_vectors, voice_vectors = iter(faces), iter(voices)
-        rows = [self._video(item, face_vectors, voice_vectors) for item in batch]
-        return [Ingested(row, replace(item.extraction, clips=())) for row, item in zip(rows, batch, strict=True)]
+        faces = self._embed_each(self.face, decode_image, crops)
+        voices = self._embed_each(self.voice, decode, segments)
+        return [
+            replace(item, faces={self.face.space: own_faces}, voices={self.voice.space: own_voices})
+            for item, own_faces, own_voices in zip(batch, faces, voices, strict=True)
+        ]
 
-    def _video(self, item: Extracted, face_vectors: Any, voice_vectors: Any) -> VideoRows:
-        source, extraction = item.source, item.extraction
-        clips, faces, voices = [], [], []
-        for clip in extraction.clips:
-            row = _clip_row(source, clip)
-            key = {"clip_id": row["clip_id"]}
-            clips.append(row)
-            for face in clip.faces:
-                vectors = {"vectors": {self.face.space: next(face_vectors)}}
-                faces.append({"face_id": face_id(row["clip_id"], face.time_s), **key, **asdict(face), **vectors})
-            for voice in clip.voices:
-                vectors = {"vectors": {self.voice.space: next(voice_vectors)}}
-                name = voice_id(row["clip_id"], voice.start_s, voice.end_s)
-                voices.append({"voice_id": name, **key, **asdict(voice), **vectors})
-        return VideoRows(_video_row(source, self.run_id, extraction), clips, faces, voices)
-
-    def _embedded(
-        self, encoder: FaceEncoder | VoiceEncoder, decode: Callable[[bytes], np.ndarray], media: Sequence[bytes]
-    ) -> np.ndarray:
-        """Returns the vectors, (media, dim) float32."""
-        starts = range(0, max(1, len(media)), self._media_at_once)
-        pieces = (media[start : start + self._media_at_once] for start in starts)
-        return np.concatenate([encoder.embed([decode(one) for one in piece]) for piece in pieces])
+    def _embed_each(
+        self,
+        encoder: FaceEncoder | VoiceEncoder,
+        decode: Callable[[bytes], np.ndarray],
+        media: Sequence[Sequence[bytes]],
+    ) -> list[np.ndarray]:
+        """Returns the vectors of the media of each source, (media, dim) float32 each."""
+        flat = [one for own in media for one in own]
+        starts = range(0, max(1, len(flat)), self._media_at_once)
+        pieces = (flat[start : start + self._media_at_once] for start in starts)
+        vectors = np.concatenate([encoder.embed([decode(one) for one in piece]) for piece in pieces])
+        return np.split(vectors, np.cumsum([len(own) for own in media])[:-1])
 
 
-def joined(parts: Sequence[Ingested]) -> Ingested:
-    """Returns the result for one source, joined from its parts in order."""
-    whole = parts[-1]
-    if len(parts) == 1:
-        return whole
-    rows = {of: [row for part in parts for row in getattr(part.rows, of)] for of in ("clips", "faces", "voices")}
-    return replace(whole, rows=replace(whole.rows, **rows))
-
-
-def failed(source: Source, run_id: str, failure: Failure) -> Ingested:
-    """Returns the failed row of a source: it cannot be read, its worker died, or it met a defect."""
-    extraction = Extraction("failed", failure.reason, 0.0)
-    return Ingested(VideoRows(_video_row(source, run_id, extraction)), extraction, failure)
-
-
-def refused(done: Ingested, failure: Failure) -> Ingested:
-    """Returns the failed row that replaces rows which the store refused."""
-    extraction = Extraction("failed", failure.reason, 0.0)
-    row = {"state": extraction.state, "reason": extraction.reason, "funnel": {}}
-    return Ingested(VideoRows({**done.rows.video, **row}), extraction, failure)
-
-
-def _video_row(source: Source, run_id: str, extraction: Extraction) -> dict[str, Any]:
-    return {
-        "video_id": source.video_id,
-        "uris": [source.ledger_entry],
-        "state": extraction.state,
-        "reason": extraction.reason,
-        "run_id": run_id,
-        "config_hash": source.config_hash,
-        "duration_s": extraction.duration_s,
-        "funnel": extraction.funnel,
-    }
-
-
-def _clip_row(source: Source, clip: Clip) -> dict[str, Any]:
-    own = ("identity", "split")
-    return {
-        "clip_id": clip_id(source.video_id, clip.start_s, clip.box),
-        "video_uri": source.uri,
-        "start_s": clip.start_s,
-        "end_s": clip.end_s,
-        "box": clip.box,
-        "speaking_score": clip.speaking_score,
-        **{name: source.labels.get(name) for name in own},
-        "labels": {name: value for name, value in source.labels.items() if name not in own},
-    }
+def _row(vectors: Mapping[str, np.ndarray], index: int) -> dict[str, np.ndarray]:
+    return {space: matrix[index] for space, matrix in vectors.items()}
 
 
 def decode_image(data: bytes) -> np.ndarray:

@@ -19,11 +19,11 @@ from pipelines.cluster.session import on_cluster, start_ray
 from pipelines.config import Config
 from pipelines.extraction.types import Extraction
 from pipelines.files.addresses import recorded
-from pipelines.ingest.commit import committed, open_store
-from pipelines.ingest.embed import Ingested, failed
-from pipelines.ingest.sources.labels import read_labels
+from pipelines.ingest.commit import commit_results, open_store
+from pipelines.ingest.embed import SourceResult, failed_result
 from pipelines.ingest.sources.listing import list_videos
-from pipelines.ingest.sources.resume import WINDOW, Window, pending
+from pipelines.ingest.sources.manifest import read_labels
+from pipelines.ingest.sources.resume import WINDOW, Window, limit_windows, pending
 from pipelines.ingest.sources.source import Source
 from pipelines.ingest.telemetry import IngestMetrics, Rate
 from pipelines.ingest.workers import Extract, extract_video, ingest_on_cluster
@@ -66,8 +66,11 @@ class Summary:
             self.reasons[rows.video["reason"]] += 1
 
 
-# Called with each video that went into the store: its rows, its extraction without the clips, the summary so far.
+# Called with each video that went into the store: its rows, its extraction, the summary so far.
 Observe = Callable[[VideoRows, Extraction, Summary], None]
+
+# Yields the result of each source: (sources, configuration, run id, the function that extracts one source).
+Process = Callable[[Sequence[Source], Config, str, Extract], Iterator[SourceResult]]
 
 
 def ingest_videos(
@@ -118,6 +121,7 @@ def ingest(
     retry_failed: bool = False,
     limit: int | None = None,
     observe: Observe | None = None,
+    process: Process = ingest_on_cluster,
 ) -> Summary:
     """Extracts and embeds every source that the store does not have yet, and returns the summary of the run.
 
@@ -131,6 +135,7 @@ def ingest(
         retry_failed: process failed sources again.
         limit: process at most this many of the pending sources.
         observe: called with each video that went into the store.
+        process: extracts and embeds the sources of one window.
 
     Raises:
         InputError, StoreError: the encoders or the store cannot be opened. Nothing is written.
@@ -143,10 +148,13 @@ def ingest(
         start_ray()  # its tasks also read the files for their content hashes
     command = {"job": "ingest", "unit": unit, "inputs": list(inputs), "sources": len(sources)}
     command |= {"retry_failed": retry_failed, "limit": limit}
+    deciding = config_hash(config.deciding())
+    size = min(WINDOW, max(limit or WINDOW, 256))  # with a small limit a small window will do
+    windows = limit_windows(pending(sources, store, deciding, size, retry_failed, config.remote), limit)
     with ExitStack() as stack:
         progress: Step | None = None
-        count: Callable[[Ingested, bool], None] | None = None
-        for window in _limited(_windows(sources, store, config, retry_failed, limit), limit):
+        count: Callable[[SourceResult, bool], None] | None = None
+        for window in windows:
             if window.todo or window.unreadable:
                 if progress is None or count is None:
                     start_ray()
@@ -155,7 +163,8 @@ def ingest(
                     progress = stack.enter_context(step("ingest", len(sources), unit))
                     count = _counting(summary, progress, observe, config)
                 progress.total -= window.already_stored + window.deleted + len(window.duplicates)
-                for done, held in committed(store, _results(window, config, summary.run_id, extract), config.ingest):
+                results = _results(window, config, summary.run_id, extract, process)
+                for done, held in commit_results(store, results, config.ingest):
                     count(done, held)
             _record_names(store, window)
             summary.known += window.already_stored
@@ -164,28 +173,6 @@ def ingest(
             summary.outdated += len(window.outdated)
         summary.took_s = time.monotonic() - started_s
     return summary
-
-
-def _windows(
-    sources: Sequence[Source], store: Store, config: Config, retry_failed: bool, limit: int | None
-) -> Iterator[Window]:
-    window = min(WINDOW, max(limit or WINDOW, 256))  # with a small limit a small window will do
-    deciding = config_hash(config.deciding())
-    return pending(sources, store, deciding, window, retry_failed, config.remote)
-
-
-def _limited(windows: Iterator[Window], limit: int | None) -> Iterator[Window]:
-    """Yields windows with the first `limit` sources to do; duplicates of those left out are left out too."""
-    room = limit
-    for window in windows:
-        if room is not None:
-            left_out = {source.video_id for source in window.todo[room:]}
-            window.todo = window.todo[:room]
-            window.duplicates = [source for source in window.duplicates if source.video_id not in left_out]
-            room -= len(window.todo)
-        yield window
-        if room == 0:
-            return
 
 
 @contextmanager
@@ -201,27 +188,29 @@ def _recorded(store: Store, command: Mapping[str, Any], summary: Summary, starte
             run.summary = {name: value for name, value in summary.to_json().items() if name != "config"}
 
 
-def _results(window: Window, config: Config, run_id: str, extract: Extract) -> Iterator[Ingested]:
+def _results(
+    window: Window, config: Config, run_id: str, extract: Extract, process: Process
+) -> Iterator[SourceResult]:
     for source, reason in window.unreadable:
-        yield failed(source, run_id, Failure(reason))
+        yield failed_result(source, run_id, Failure(reason))
     if window.todo:
-        yield from ingest_on_cluster(window.todo, config, run_id, extract)
+        yield from process(window.todo, config, run_id, extract)
 
 
 def _counting(
     summary: Summary, progress: Step, observe: Observe | None, config: Config
-) -> Callable[[Ingested, bool], None]:
+) -> Callable[[SourceResult, bool], None]:
     """Returns the function that counts each committed video, and whether the store holds these rows of it."""
     import ray.util.metrics
 
     metrics, rate = IngestMetrics(ray.util.metrics), Rate()
     tracebacks = Tracebacks(f"{run_folder(summary.store)}/{summary.run_id}", config.remote)
 
-    def count(done: Ingested, held: bool) -> None:
-        rate.add(done.rows.video["duration_s"])
+    def count(done: SourceResult, held: bool) -> None:
+        rate.add(done.extraction.duration_s)
         if held:
             if done.failure:
-                tracebacks.keep(done.failure, done.rows.video["uris"][0]["uri"])
+                tracebacks.keep(done.failure, done.source.uri)
             summary.count(done.rows)
             metrics.add(done.rows, done.extraction)
             if observe:

@@ -22,7 +22,7 @@ from pipelines.config import Config
 from pipelines.extraction.types import KEPT, Extraction
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary, ffmpeg_version
 from pipelines.ingest.report_html import page
-from pipelines.ingest.streaming_stats import Examples, Histogram, Kinds, Largest, OverTime, evenly
+from pipelines.ingest.streaming_stats import Examples, Histogram, Kinds, Largest, TimeBins, evenly
 from pipelines.progress import say
 from stores import VideoRows
 from stores.rows import Row
@@ -54,7 +54,7 @@ def versions(ffmpeg: str = "") -> dict[str, str]:
 if TYPE_CHECKING:
     from pipelines.ingest.job import Observe, Summary
 
-EVERY_S = 300.0  # between two drafts of the report of a run that goes on
+DRAFT_EVERY_S = 300.0  # between two drafts of the report of a run that goes on
 DROP_REASONS, REASONS = 40, 200  # kinds counted separately, at most
 THUMBNAILS, FAILED, SLOWEST = 8, 50, 15  # shown, at most
 # The steps of a video through the pipeline; each is reached by some of the videos of the step before.
@@ -66,11 +66,12 @@ class RunReport:
 
     Args:
         config: the resolved configuration.
+        draft_every_s: seconds between two drafts of the report of a run that goes on.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, draft_every_s: float = DRAFT_EVERY_S):
         limits = config.extraction.clips
-        self.config = config
+        self.config, self._draft_every_s = config, draft_every_s
         self.funnel = Counter({step: 0 for step in STEPS})  # videos
         self.candidates = 0
         self.drop_reasons = Kinds(DROP_REASONS, THUMBNAILS)  # of candidates, with thumbnails
@@ -90,7 +91,7 @@ class RunReport:
         }
         self.stages_s: Counter[str] = Counter()
         self.slowest = Largest(SLOWEST)
-        self.videos_over_time, self.video_s_over_time = OverTime(), OverTime()
+        self.videos_over_time, self.video_s_over_time = TimeBins(), TimeBins()
         self.video_s, self.clips_s = 0.0, 0.0
         self.started = datetime.now(UTC)
         self._started_s = self._drafted_s = time.monotonic()
@@ -100,7 +101,7 @@ class RunReport:
 
         Args:
             rows: the rows of the video, as stored.
-            extraction: the candidates and times of its extraction; its clips are not read.
+            extraction: the candidates and times of its extraction.
         """
         self._count_video(rows.video)
         for face in rows.faces:
@@ -160,7 +161,7 @@ class RunReport:
     @property
     def draft_due(self) -> bool:
         """Whether it is time to write another draft."""
-        return time.monotonic() - self._drafted_s >= EVERY_S
+        return time.monotonic() - self._drafted_s >= self._draft_every_s
 
     def write(self, folder: str | Path, summary: "Summary", ended: str = "") -> Path:
         """Writes summary.json and report.html, each whole or not at all, and returns the path of report.html.
@@ -209,7 +210,9 @@ class RunReport:
 
 
 @contextmanager
-def reported(store_uri: str, config: Config, folder: Path | None = None) -> Iterator["Observe"]:
+def reported(
+    store_uri: str, config: Config, folder: Path | None = None, draft_every_s: float = DRAFT_EVERY_S
+) -> Iterator["Observe"]:
     """Yields the `observe` argument of an ingest; writes drafts of the report, and the report when the block ends.
 
     A run that had nothing to do leaves no report. A report that cannot be written is a message and does not end the
@@ -219,11 +222,12 @@ def reported(store_uri: str, config: Config, folder: Path | None = None) -> Iter
         store_uri: the store of the run.
         config: the resolved configuration.
         folder: the folder of the report; None for `report_folder`.
+        draft_every_s: seconds between two drafts.
 
     Raises:
         InputError: the folder cannot be created.
     """
-    run = _Run(RunReport(config), store_uri, folder)
+    run = _Run(RunReport(config, draft_every_s), store_uri, folder)
     if folder:
         try:
             folder.mkdir(parents=True, exist_ok=True)

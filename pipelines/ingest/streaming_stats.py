@@ -121,7 +121,7 @@ class Kinds:
         return {name: count for name, count, _ in self.most_common()}
 
 
-class OverTime:
+class TimeBins:
     """Sums amounts in at most `bins` equal bins of time; when time runs beyond them, the bins get twice as wide."""
 
     def __init__(self, bins: int = 96, width_s: float = 1.0):

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from pipelines.extraction.types import Extraction
@@ -11,14 +12,19 @@ LAST_S = 300.0
 
 
 class Rate:
-    """The rate of a job over its last minutes."""
+    """The rate of a job over its last minutes, LAST_S seconds at most.
 
-    def __init__(self) -> None:
-        self._done: deque[tuple[float, float]] = deque([(time.monotonic(), 0.0)])  # when, seconds of video
+    Args:
+        clock: returns the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._done: deque[tuple[float, float]] = deque([(clock(), 0.0)])  # when, seconds of video
 
     def add(self, video_s: float) -> None:
         """Counts one more video, of this length."""
-        now = time.monotonic()
+        now = self._clock()
         self._done.append((now, video_s))
         while now - self._done[0][0] > LAST_S:
             self._done.popleft()

@@ -21,9 +21,8 @@ from pipelines.extraction.faces.detectors import open_detector
 from pipelines.extraction.types import Extraction
 from pipelines.files.download import local_copy
 from pipelines.files.remote import unreadable
-from pipelines.ingest.embed import Embedder, Extracted, Ingested, failed, joined
+from pipelines.ingest.embed import Embedder, SourceResult, failed_result, join_parts
 from pipelines.ingest.sources.source import Source
-from stores.rows import Row
 from vclip.errors import InputError
 
 # Extracts the clips of one source; runs in a worker.
@@ -41,7 +40,9 @@ def extract_video(source: Source, config: Config) -> Extraction:
         return extract(path, config.extraction)
 
 
-def ingest_on_cluster(sources: Sequence[Source], config: Config, run_id: str, extract: Extract) -> Iterator[Ingested]:
+def ingest_on_cluster(
+    sources: Sequence[Source], config: Config, run_id: str, extract: Extract
+) -> Iterator[SourceResult]:
     """Yields each source once, extracted and embedded, as the cluster (see `start_ray`) finishes it.
 
     Args:
@@ -55,41 +56,43 @@ def ingest_on_cluster(sources: Sequence[Source], config: Config, run_id: str, ex
         RayError: the cluster itself fails, or a node cannot import this package, say.
     """
     settings, batches = config.ingest, ([source] for source in sources)
-    actors = gpu_actors(partial(_open_embedding, config, run_id), settings.embed_batch, settings.embed_actors)
+    actors = gpu_actors(partial(_open_embedding, config), settings.embed_batch, settings.embed_actors)
     if actors:
-        work = partial(_open_extraction, extract, config)
-        results: Any = run_tasks(batches, work, "extract", settings.extract_cpus, actors=actors, received=_copied)
+        work = partial(_open_extraction, extract, config, run_id)
+        results: Any = run_tasks(
+            batches, work, "extract", settings.extract_cpus, actors=actors, received=_own_vectors
+        )
     else:
         work = partial(_open_ingestion, extract, config, run_id)
-        results = run_tasks(batches, work, "extract", settings.extract_cpus, in_parts=True, received=_copied)
+        results = run_tasks(batches, work, "extract", settings.extract_cpus, in_parts=True, received=_own_vectors)
     for source, result in results:
         if isinstance(result, Failure):
-            yield failed(source, run_id, result)
+            yield failed_result(source, run_id, result)
         else:
-            yield joined(result) if isinstance(result, list) else result
+            yield join_parts(result) if isinstance(result, list) else result
 
 
-def _open_extraction(extract: Extract, config: Config) -> Work[Source, Extracted | Failure]:
+def _open_extraction(extract: Extract, config: Config, run_id: str) -> Work[Source, SourceResult | Failure]:
     # Opened here so that a node without weights ends the job, instead of failing one video after another.
     open_detector(config.extraction.tracks.detector)
 
-    def work(source: Source, again: bool) -> Extracted | Failure:
+    def work(source: Source, again: bool) -> SourceResult | Failure:
         try:
-            return Extracted(source, extract(source, config))
+            return SourceResult(source, run_id, extract(source, config))
         except InputError as error:
             return Failure(str(error))
 
     return work
 
 
-def _open_embedding(config: Config, run_id: str) -> Callable[[list[Extracted]], list[Ingested]]:
-    return Embedder(config.encoders, run_id).embed
+def _open_embedding(config: Config) -> Callable[[list[SourceResult]], list[SourceResult]]:
+    return Embedder(config.encoders).embed
 
 
-def _open_ingestion(extract: Extract, config: Config, run_id: str) -> Work[Source, Iterator[Ingested | Failure]]:
-    extraction, embedder = _open_extraction(extract, config), Embedder(config.encoders, run_id, "cpu")
+def _open_ingestion(extract: Extract, config: Config, run_id: str) -> Work[Source, Iterator[SourceResult | Failure]]:
+    extraction, embedder = _open_extraction(extract, config, run_id), Embedder(config.encoders, "cpu")
 
-    def work(source: Source, again: bool) -> Iterator[Ingested | Failure]:
+    def work(source: Source, again: bool) -> Iterator[SourceResult | Failure]:
         extracted = extraction(source, again)
         if isinstance(extracted, Failure):
             yield extracted
@@ -99,13 +102,9 @@ def _open_ingestion(extract: Extract, config: Config, run_id: str) -> Work[Sourc
     return work
 
 
-def _copied(done: Ingested | Failure) -> Ingested | Failure:
+def _own_vectors(result: SourceResult | Failure) -> SourceResult | Failure:
     """Copies the vectors out of Ray's object store: a view would keep the whole result there until the commit."""
-    if isinstance(done, Failure):
-        return done
-    faces, voices = ([_with_own_vectors(row) for row in rows] for rows in (done.rows.faces, done.rows.voices))
-    return replace(done, rows=replace(done.rows, faces=faces, voices=voices))
-
-
-def _with_own_vectors(row: Row) -> Row:
-    return {**row, "vectors": {space: vector.copy() for space, vector in row["vectors"].items()}}
+    if isinstance(result, Failure):
+        return result
+    faces, voices = ({space: x.copy() for space, x in vectors.items()} for vectors in (result.faces, result.voices))
+    return replace(result, faces=faces, voices=voices)

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ import soundfile
 
 from pipelines.config import Config
 from pipelines.extraction.types import Candidate, Clip, Extraction, FaceCrop, SpeechSegment
-from pipelines.ingest.embed import Embedder, Ingested
+from pipelines.ingest.embed import Embedder, SourceResult
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.source import Source
 from stores import Store
@@ -70,7 +70,7 @@ def _do(what: str) -> None:
         raise IndexError("out of range")
 
 
-def _until_second(parts: Iterator[Ingested]) -> Iterator[Ingested]:
+def _until_second(parts: Iterator[SourceResult]) -> Iterator[SourceResult]:
     yield next(parts)
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -92,6 +92,36 @@ def _clip(rng: np.random.Generator, start_s: float) -> Clip:
     return Clip(
         start_s, start_s + 1, BOX, 0.9, (face,), (SpeechSegment(start_s, start_s + 1, 1, 20, speech.getvalue()),)
     )
+
+
+class TinyFaces:
+    """A face encoder without weights: a crop's mean and spread. `calls` has the number of crops of each call."""
+
+    space, dim = "tiny-faces", 2
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        self.calls.append(len(crops))
+        return _mean_and_spread(crops)
+
+
+class TinyVoices:
+    """A voice encoder without weights: the mean and the spread of the samples."""
+
+    space, dim, sample_rate_hz = "tiny-voices", 2, 16_000
+
+    def embed(self, utterances: Sequence[np.ndarray]) -> np.ndarray:
+        return _mean_and_spread(utterances)
+
+
+# Settings that name these encoders.
+TINY = (f"encoders.face=python:{__name__}:TinyFaces", f"encoders.voice=python:{__name__}:TinyVoices")
+
+
+def _mean_and_spread(items: Sequence[np.ndarray]) -> np.ndarray:
+    return np.array([(np.mean(item), np.std(item)) for item in items], np.float32).reshape(-1, 2)
 
 
 def contents(store: str) -> dict[str, dict[str, dict]]:

@@ -9,24 +9,26 @@ to listen to or to embed again.
 """
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.extraction.types import Clip, Extraction, FaceCrop, SpeechSegment
+from pipelines.ingest.embed import SourceResult
 from pipelines.ingest.importers.pairs import read_pair_table
 from pipelines.ingest.importers.voxceleb import SCALE, Metadata, read_metadata
 from pipelines.ingest.job import Summary
 from pipelines.ingest.sources.resume import Ledger
 from pipelines.ingest.sources.source import Source
 from pipelines.progress import say, step
-from stores import Store, VideoRows, clip_id, config_hash, face_id, voice_id
+from stores import Store, config_hash
 from stores.maintenance.compact import sweep
 from vclip.association.trials.features import Features, features_of, read_features
 from vclip.errors import InputError
@@ -215,7 +217,9 @@ def _commit(
         summary.run_id = run.run_id
         say(f"clips to do; run {run.run_id}")
         for start in range(0, len(todo), BATCH):
-            batch = [_rows(source, clip, faces, voices, run.run_id) for source, clip in todo[start : start + BATCH]]
+            batch = [
+                _result(source, clip, faces, voices, run.run_id).rows for source, clip in todo[start : start + BATCH]
+            ]
             held = store.commit(batch)
             for rows in batch:
                 if rows.video["video_id"] in held:
@@ -226,49 +230,22 @@ def _commit(
         run.summary = {name: value for name, value in summary.to_json().items() if name != "config"}
 
 
-def _rows(
+def _result(
     source: Source, clip: FeatureClip, faces: tuple[Features, str], voices: tuple[Features, str], run_id: str
-) -> VideoRows:
-    whole = bool(clip.faces and clip.voices)
+) -> SourceResult:
+    """Returns the clip with vectors; the number of a face or voice within its clip serves as its time."""
+    count, whole = len(clip.voices), bool(clip.faces and clip.voices)
     lacks = "" if whole else "voice" if clip.faces else "face"
-    funnel = {"faces": len(clip.faces), "voices": len(clip.voices), "clips": int(whole)}
-    video = {
-        "video_id": source.video_id,
-        "uris": [source.ledger_entry],
-        "state": "done" if whole else "empty",
-        "reason": f"no {lacks} of the same clip" if lacks else "",
-        "run_id": run_id,
-        "config_hash": source.config_hash,
-        "duration_s": 0.0,
-        "funnel": funnel | ({f"drop:no_{lacks}": 1} if lacks else {}),
-    }
+    funnel = {"faces": len(clip.faces), "voices": count, "clips": int(whole)}
     if not whole:
-        return VideoRows(video)
-    labels = dict(source.labels)
-    own = {name: labels.pop(name, None) for name in ("identity", "split")}
-    key = {"clip_id": clip_id(source.video_id, 0.0, WHOLE)}
-    place = {"video_uri": source.uri, "start_s": 0.0, "end_s": float(len(clip.voices)), "box": WHOLE}
-    row = {**key, **place, "speaking_score": 1.0, **own, "labels": labels}
-    return VideoRows(
-        video,
-        [row],
-        [key | _face(key["clip_id"], i, _vector(*faces, at)) for i, at in enumerate(clip.faces)],
-        [key | _voice(key["clip_id"], i, _vector(*voices, at)) for i, at in enumerate(clip.voices)],
+        funnel[f"drop:no_{lacks}"] = 1
+        return SourceResult(source, run_id, Extraction("empty", f"no {lacks} of the same clip", 0.0, funnel=funnel))
+    crops = tuple(FaceCrop(float(i), WHOLE, 0.0, 0.0, 0.0, 0.0, 0.0, NO_MEDIA) for i in range(len(clip.faces)))
+    segments = tuple(SpeechSegment(float(i), float(i + 1), 0.0, math.nan, NO_MEDIA) for i in range(count))
+    return SourceResult(
+        source,
+        run_id,
+        Extraction("done", "", 0.0, (Clip(0.0, float(count), WHOLE, 1.0, crops, segments),), funnel),
+        faces={faces[1]: faces[0].vectors[clip.faces]},
+        voices={voices[1]: voices[0].vectors[clip.voices]},
     )
-
-
-def _vector(features: Features, space: str, row: int) -> dict[str, np.ndarray]:
-    return {space: features.vectors[row]}
-
-
-def _face(clip: str, number: int, vectors: dict[str, Any]) -> dict[str, Any]:
-    """A face of which only the vector is known; its number serves as its time."""
-    judged = dict.fromkeys(("size_px", "sharpness", "frontality", "exposure", "quality"), 0.0)
-    name = face_id(clip, float(number))
-    return {"face_id": name, "time_s": float(number), "box": WHOLE, **judged, "image": NO_MEDIA, "vectors": vectors}
-
-
-def _voice(clip: str, number: int, vectors: dict[str, Any]) -> dict[str, Any]:
-    start_s, end_s = float(number), float(number + 1)
-    span = {"start_s": start_s, "end_s": end_s, "speech_ratio": 0.0, "snr_db": None}
-    return {"voice_id": voice_id(clip, start_s, end_s), **span, "audio": NO_MEDIA, "vectors": vectors}

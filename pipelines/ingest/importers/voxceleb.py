@@ -110,7 +110,7 @@ def import_voxceleb(
     listed = ", ".join(map(str, folders))
     if not found:
         raise InputError(f"voxceleb {listed}: found no file IDENTITY/VIDEO/FILE of {_endings()}")
-    whole = sum(_is_whole(kinds) for kinds in found.values())
+    whole = sum(_has_both(kinds) for kinds in found.values())
     if not whole:
         hint = "" if metadata else "; folders of images named after people need --meta vox1_meta.csv"
         raise InputError(f"voxceleb {listed}: none of {len(found)} videos has both images and audio{hint}")
@@ -143,7 +143,7 @@ def find_files(folders: Sequence[str | Path], meta: Metadata) -> Found:
                 files.setdefault(kind, []).append(os.path.join(root, inside))
     for files in found.values():
         for kind, paths in files.items():
-            files[kind] = _once(paths)
+            files[kind] = _unique_by_name(paths)
     return found
 
 
@@ -162,7 +162,7 @@ def read_voxceleb(source: Source, config: Config) -> Extraction:
 def _sources(found: Found, meta: Metadata, most: int) -> Iterator[Source]:
     with step("list the files", len(found), "videos") as progress:
         for (who, video), kinds in sorted(found.items()):
-            paths = [path for kind in KINDS for path in _spread(kinds.get(kind, []), most)]
+            paths = [path for kind in KINDS for path in _evenly_spaced(kinds.get(kind, []), most)]
             stats = [os.stat(path) for path in paths]
             # A name for all files: the name of the first file would change with the number of files.
             above = os.path.commonpath([os.path.dirname(path) for path in paths])
@@ -176,17 +176,17 @@ def _sources(found: Found, meta: Metadata, most: int) -> Iterator[Source]:
             progress.advance()
 
 
-def _once(paths: list[str]) -> list[str]:
+def _unique_by_name(paths: list[str]) -> list[str]:
     """Returns the paths, sorted by name; only the last of one name (a .wav made of an .m4a, two scales)."""
     named = {os.path.splitext(os.path.basename(path))[0]: path for path in paths}
     return [named[name] for name in sorted(named)]
 
 
-def _is_whole(kinds: dict[str, list[str]]) -> bool:
+def _has_both(kinds: dict[str, list[str]]) -> bool:
     return bool(kinds.get("videos")) or ("images" in kinds and "audio" in kinds)
 
 
-def _spread(paths: list[str], most: int) -> list[str]:
+def _evenly_spaced(paths: list[str], most: int) -> list[str]:
     """Returns at most `most` of the paths, evenly spaced, the first and the last among them."""
     if len(paths) <= most:
         return paths

@@ -5,6 +5,7 @@ an object or a prefix of a bucket (`s3://`, `gs://`), or a file on a web server.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, overload
@@ -14,10 +15,12 @@ from pipelines.files.addresses import BUCKETS, WEB, Seen, is_remote, recorded, s
 from pipelines.files.download import local_copy
 from pipelines.files.folders import fits, is_pattern, split_pattern, walk
 from pipelines.files.remote import RemoteConfig, listed, look, unreadable
-from pipelines.ingest.sources.labels import matched
 from pipelines.ingest.sources.manifest import Row, is_manifest, read_manifest, resolved
 from pipelines.ingest.sources.source import Source
+from pipelines.progress import say
 from vclip.errors import InputError
+
+Labels = Mapping[str, str]
 
 VIDEO_SUFFIXES = {
     *(".mp4", ".m4v", ".m4a", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts"),
@@ -26,7 +29,7 @@ VIDEO_SUFFIXES = {
 
 THREADS = 32  # that request sizes and times from a file system or a service
 FIRST = 32  # rows of a manifest; at least one of them must name an existing file
-NOTHING = Seen(None, None, None)
+UNKNOWN = Seen(None, None, None)
 
 
 class Entry(NamedTuple):
@@ -36,7 +39,7 @@ class Entry(NamedTuple):
     inside: str  # its path within the input
     seen: Seen | None = None  # where the listing gave it already
     row: Row | None = None  # of a manifest
-    labels: Mapping[str, str] | None = None  # of a table of labels; they override those of the manifest
+    labels: Labels | None = None  # of a table of labels; they override those of the manifest
 
     @property
     def key(self) -> str:
@@ -79,13 +82,13 @@ class Listing(Sequence[Source]):
         try:
             seen = entry.seen or _look(entry.name, self._config)
         except OSError:
-            seen = NOTHING
+            seen = UNKNOWN
         return Source((entry.name,), entry.key, *seen, labels=entry.labelled())
 
 
 def list_videos(
     inputs: Iterable[str | os.PathLike],
-    labels: Mapping[str, Mapping[str, str]] | None = None,
+    labels: Mapping[str, Labels] | None = None,
     config: RemoteConfig | None = None,
 ) -> Listing:
     """Returns the videos of the inputs, each once: in the order given, and sorted by name within one.
@@ -129,7 +132,7 @@ def _on_disk(given: str, config: RemoteConfig) -> Iterator[Entry]:
     path = os.path.abspath(given)
     if os.path.isdir(path):
         found = (Entry(os.path.join(path, inside), inside) for inside in walk(path) if _is_video(inside))
-        yield from _some(found, given)
+        yield from _at_least_one(found, given)
     elif os.path.isfile(path) and is_manifest(path):
         yield from _in_manifest(path, config)
     elif os.path.isfile(path):
@@ -139,7 +142,7 @@ def _on_disk(given: str, config: RemoteConfig) -> Iterator[Entry]:
         depth = None if "**" in pattern else len(pattern)
         files = walk(folder or "/", depth) if os.path.isdir(folder or "/") else ()
         found = (Entry(f"{folder}/{inside}", inside) for inside in files)
-        yield from _some(_fitting(found, pattern), given)
+        yield from _at_least_one(_matching(found, pattern), given)
     else:
         what = "neither a file nor a folder" if os.path.exists(path) else "no such file or folder"
         raise InputError(
@@ -162,7 +165,7 @@ def _in_bucket(given: str, config: RemoteConfig) -> Iterator[Entry]:
     except OSError as error:
         raise InputError(f"input {given}: {error}; expected an object or a prefix of a bucket") from None
     found = (Entry(name, name.removeprefix(f"{folder}/"), seen) for name, seen in objects)
-    yield from _some(_fitting(found, pattern), given)
+    yield from _at_least_one(_matching(found, pattern), given)
 
 
 def _on_web(given: str, config: RemoteConfig) -> Iterator[Entry]:
@@ -212,7 +215,7 @@ def _look(name: str, config: RemoteConfig) -> Seen:
     return Seen(stat.st_size, stat.st_mtime, None)
 
 
-def _fitting(entries: Iterable[Entry], pattern: Sequence[str]) -> Iterator[Entry]:
+def _matching(entries: Iterable[Entry], pattern: Sequence[str]) -> Iterator[Entry]:
     """Yields the entries that match: of any suffix if the pattern spells it out, else videos only."""
     ending = os.path.splitext(pattern[-1])[1]
     spelt = bool(ending) and not is_pattern(ending)
@@ -223,7 +226,7 @@ def _is_video(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
-def _some(entries: Iterable[Entry], given: str) -> Iterator[Entry]:
+def _at_least_one(entries: Iterable[Entry], given: str) -> Iterator[Entry]:
     found = False
     for entry in entries:
         found = True
@@ -233,6 +236,32 @@ def _some(entries: Iterable[Entry], given: str) -> Iterator[Entry]:
         raise InputError(f"input {given}: found no video in it; expected files that end in {known}")
 
 
-def _labelled(entries: list[Entry], labels: Mapping[str, Mapping[str, str]]) -> list[Entry]:
-    chosen = matched([(entry.key, entry.inside) for entry in entries], labels) if labels else {}
+def _labelled(entries: list[Entry], labels: Mapping[str, Labels]) -> list[Entry]:
+    chosen = _match_labels(entries, labels) if labels else {}
     return [entry._replace(labels=chosen[n]) if n in chosen else entry for n, entry in enumerate(entries)]
+
+
+def _match_labels(entries: Sequence[Entry], labels: Mapping[str, Labels]) -> dict[int, Labels]:
+    """Returns index of an entry -> its labels, and prints how many rows name no video.
+
+    A row names a video by its address or absolute path, by its path within the input, or by its bare file name if
+    only one video has it.
+
+    Raises:
+        InputError: no row names any video.
+    """
+    named = Counter(os.path.basename(entry.key) for entry in entries)
+    used: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        bare = os.path.basename(entry.key)
+        names = [entry.key, entry.inside, *([bare] if named[bare] == 1 else [])]
+        if name := next((name for name in names if name in labels), None):
+            used[name] = index
+    unused = [name for name in labels if name not in used]
+    if not used:
+        raise InputError(
+            f"labels: none of {len(labels)} rows names a video of the input; the first names '{unused[0]}'"
+        )
+    if unused:
+        say(f"labels: {len(unused)} of {len(labels)} rows name no video of the input; the first: '{unused[0]}'")
+    return {index: labels[name] for name, index in used.items()}

@@ -91,6 +91,17 @@ def read_manifest(path: str | Path, name: str = "") -> Iterator[Row]:
         yield _row(number, found, where, shared)
 
 
+def read_labels(path: str | Path) -> dict[str, dict[str, str]]:
+    """Returns file -> labels of a table, which is read like a manifest: its column `file` names the videos.
+
+    `identity`, `split`, `gender`, `age`, `nationality`, `language`, `licence`, `consent` have columns in the store.
+
+    Raises:
+        InputError: as `read_manifest`.
+    """
+    return {row.file: row.labels for row in read_manifest(path)}
+
+
 def read_rows(path: str | Path, name: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the rows of a local manifest with their numbers, column -> value; raises InputError as `read_manifest`.
 

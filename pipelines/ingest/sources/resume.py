@@ -133,6 +133,20 @@ def pending(
         yield result
 
 
+def limit_windows(windows: Iterator[Window], limit: int | None) -> Iterator[Window]:
+    """Yields windows up to the first `limit` sources to do; duplicates of the sources left out are left out too."""
+    room = limit
+    for window in windows:
+        if room is not None:
+            left_out = {source.video_id for source in window.todo[room:]}
+            window.todo = window.todo[:room]
+            window.duplicates = [source for source in window.duplicates if source.video_id not in left_out]
+            room -= len(window.todo)
+        yield window
+        if room == 0:
+            return
+
+
 @dataclass
 class _Contents:
     """The contents of the sources so far."""

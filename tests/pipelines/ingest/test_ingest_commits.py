@@ -1,4 +1,4 @@
-"""How results become commits, what is told of them, and what decides that a video is done."""
+"""How results become commits, how they are counted, and what decides that a video is done."""
 
 import json
 import time
@@ -10,27 +10,27 @@ import pytest
 
 from pipelines.cluster.failures import Failure
 from pipelines.config import EXECUTION, Config, IngestConfig
-from pipelines.extraction.types import Extraction
-from pipelines.ingest import commit as committing
-from pipelines.ingest import embed as embedding
-from pipelines.ingest import job
-from pipelines.ingest.commit import committed
+from pipelines.extraction.types import Clip, Extraction, FaceCrop
+from pipelines.ingest.commit import QUEUED, commit_results
 from pipelines.ingest.dry_run import plan
-from pipelines.ingest.embed import Ingested, failed
-from pipelines.ingest.sources.resume import Window
+from pipelines.ingest.embed import Embedder, SourceResult, failed_result
+from pipelines.ingest.job import ingest
+from pipelines.ingest.sources.resume import Window, limit_windows
 from pipelines.ingest.sources.source import Source
 from pipelines.ingest.telemetry import IngestMetrics, Rate
 from stores import Store, StoreUnavailable, VideoRows, config_hash, run_id
-from tests.support.ingest_world import extract, offline, sources_in, write_files
+from tests.support.ingest_world import BOX, TINY, extract, offline, sources_in, write_files
 
 RUN = run_id()
 
 
-def _done(number: int, size: int = 0) -> Ingested:
+def _done(number: int, size: int = 0) -> SourceResult:
     source = Source((f"{number}.mp4",), f"{number}.mp4", 10, 1.0, video_id=f"v{number}", config_hash="c")
-    rows = failed(source, RUN, Failure("no video")).rows
-    faces = [{"image": bytes(size)}] if size else ()
-    return Ingested(replace(rows, faces=faces), Extraction("failed", "no video", 0.0))
+    failed = failed_result(source, RUN, Failure("no video"))
+    crop = FaceCrop(0.0, BOX, 75.0, 0.5, 0.5, 0.5, 0.5, bytes(size))
+    clip = Clip(0.0, 1.0, BOX, 0.9, (crop,), ())
+    vectors = {"face": np.zeros((1, 2), np.float32)}
+    return replace(failed, extraction=replace(failed.extraction, clips=(clip,)), faces=vectors) if size else failed
 
 
 class Recorder:
@@ -48,9 +48,9 @@ class Recorder:
 def test_a_batch_is_full_by_number_or_by_size():
     store = Recorder()
     stream = iter([_done(0), _done(1), _done(2), _done(3, 700_000), _done(4, 400_000), _done(5)])
-    passed = list(committed(store, stream, IngestConfig(commit_every=3, commit_mb=1, commit_every_s=1000)))
+    passed = list(commit_results(store, stream, IngestConfig(commit_every=3, commit_mb=1, commit_every_s=1000)))
     assert store.batches == [["v0", "v1", "v2"], ["v3", "v4"], ["v5"]]
-    assert [result.rows.video["video_id"] for result, _ in passed] == [f"v{number}" for number in range(6)]
+    assert [result.source.video_id for result, _ in passed] == [f"v{number}" for number in range(6)]
 
 
 def test_what_is_done_does_not_wait_for_what_hangs():
@@ -63,12 +63,12 @@ def test_what_is_done_does_not_wait_for_what_hangs():
             time.sleep(0.02)
         yield _done(1)
 
-    list(committed(store, stream(), IngestConfig(commit_every_s=0.2)))
+    list(commit_results(store, stream(), IngestConfig(commit_every_s=0.2)))
     assert store.batches == [["v0"], ["v1"]]
 
 
 def test_what_another_run_has_done_is_passed_on_as_not_held():
-    passed = list(committed(Recorder("v1"), iter([_done(0), _done(1)]), IngestConfig()))
+    passed = list(commit_results(Recorder("v1"), iter([_done(0), _done(1)]), IngestConfig()))
     assert [held for _, held in passed] == [True, False]
 
 
@@ -78,7 +78,7 @@ def test_an_error_of_the_stream_ends_the_job_and_one_of_the_store_ends_the_strea
         raise KeyError("the cluster is gone")
 
     with pytest.raises(KeyError):
-        list(committed(Recorder(), stream(), IngestConfig()))
+        list(commit_results(Recorder(), stream(), IngestConfig()))
 
     class Full(Recorder):
         def commit(self, batch):
@@ -92,18 +92,19 @@ def test_an_error_of_the_stream_ends_the_job_and_one_of_the_store_ends_the_strea
             yield _done(len(asked))
 
     with pytest.raises(StoreUnavailable):
-        list(committed(Full(), endless(), IngestConfig(commit_every=1)))
-    assert len(asked) <= 2 * committing.QUEUED  # nobody goes on reading for a store that is full
+        list(commit_results(Full(), endless(), IngestConfig(commit_every=1)))
+    assert len(asked) <= 2 * QUEUED  # nobody goes on reading for a store that is full
 
 
 def test_rows_that_the_store_refuses_become_a_failed_row(tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 2}, {"voice": 2})
     good, bad = _done(0), _done(1)
-    bad = replace(bad, rows=VideoRows({**bad.rows.video, "state": "done", "reason": ""}))  # done, and no clips
-    list(committed(store, iter([good, bad]), IngestConfig()))
+    bad = replace(bad, extraction=Extraction("done", "", 4.0))  # done, and no clips
+    list(commit_results(store, iter([good, bad]), IngestConfig()))
     reasons = {key: row["reason"] for key, row in store.ledger().items()}
     assert reasons["v0"] == "no video"
     assert reasons["v1"].startswith("internal error: StoreError")
+    assert {row["video_id"]: row["duration_s"] for row in store.query("videos").to_pylist()} == {"v0": 0.0, "v1": 4.0}
 
 
 def test_how_a_job_runs_does_not_decide_what_is_done():
@@ -125,7 +126,7 @@ def test_a_limit_leaves_out_the_rest_and_their_other_names():
         Window(todo=sources[3:6], duplicates=[replace(sources[3], uri="a"), replace(sources[5], uri="b")]),
         Window(todo=sources[6:]),
     ]
-    limited = list(job._limited(iter(windows), 4))
+    limited = list(limit_windows(iter(windows), 4))
     assert [source.uri for window in limited for source in window.todo] == ["0", "1", "2", "3"]
     assert [source.uri for window in limited for source in window.duplicates] == ["again", "a"]
 
@@ -163,85 +164,63 @@ def test_metrics_count_videos_clips_drops_and_seconds():
     }  # fmt: skip
 
 
-def test_the_pace_is_that_of_the_last_minutes(monkeypatch):
+def test_the_rate_is_that_of_the_last_minutes():
     now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    pace = Rate()
-    assert str(pace) == ""
+    rate = Rate(clock=lambda: now[0])
+    assert str(rate) == ""
     now[0] = 1000.0  # starting up
-    pace.add(60)
+    rate.add(60)
     for _ in range(100):
         now[0] += 4.0
-        pace.add(36.0)
-    assert str(pace) == "0.25/s, 9 h of video per hour"
+        rate.add(36.0)
+    assert str(rate) == "0.25/s, 9 h of video per hour"
 
 
-class Encoder:
-    """Stands for both kinds: the mean and the spread of what it is given."""
-
-    dim = 2
-    sample_rate_hz = 16_000
-
-    def __init__(self, space: str):
-        self.space = space
-
-    def embed(self, items):
-        return np.array([(np.mean(item), np.std(item)) for item in items], np.float32).reshape(-1, self.dim)
+def in_this_process(sources, config, run_id, extract):
+    """Stands in for the cluster."""
+    embedder = Embedder(config.encoders, "cpu")
+    for source in sources:
+        try:
+            yield from embedder.embed([SourceResult(source, run_id, extract(source, config))])
+        except IndexError as error:
+            yield failed_result(source, run_id, Failure.of_defect(error))
 
 
-@pytest.fixture
-def here(monkeypatch):
-    """A job without a cluster and without weights."""
-
-    def in_this_process(sources, config, run, extract):
-        embedder = embedding.Embedder(config.encoders, run)
-        for source in sources:
-            try:
-                yield from embedder.embed([embedding.Extracted(source, extract(source, config))])
-            except IndexError as error:
-                yield failed(source, run, Failure.of_defect(error))
-
-    for module in (committing, embedding):
-        monkeypatch.setattr(module, "open_face_encoder", lambda spec, device: Encoder("face"))
-        monkeypatch.setattr(module, "open_voice_encoder", lambda spec, device: Encoder("voice"))
-    monkeypatch.setattr(job, "ingest_on_cluster", in_this_process)
-    monkeypatch.setattr(job, "start_ray", lambda: None)
-
-
-def test_a_dry_run_says_what_the_run_then_does_and_writes_nothing(here, tmp_path):
+def test_a_dry_run_says_what_the_run_then_does_and_writes_nothing(tmp_path):
     folder, store = write_files(tmp_path / "videos", 8), str(tmp_path / "store")
     write_files(folder, 1, first=50, does="raises")
     (folder / "zz_copy.mp4").write_bytes((folder / "0001.mp4").read_bytes())
-    sources, config = sources_in(folder), offline()
+    sources, config = sources_in(folder), offline(*TINY)
     first = plan(sources, store, config)
     assert (first.new, first.known, first.doubles, first.estimate_s) == (9, 0, 1, None)
     assert not (tmp_path / "store").exists()
 
-    done = job.ingest(sources, store, config, extract, limit=5)
+    done = ingest(sources, store, config, extract, limit=5, process=in_this_process)
     assert done.videos.total() == 5
     then = plan(sources, store, config)
     assert (then.new, then.known, then.doubles) == (4, 5 + 1, 0)
     assert then.estimate_s > 0
     assert "1 earlier runs" in then.estimated_from
 
-    job.ingest(sources, store, config, extract)
+    ingest(sources, store, config, extract, process=in_this_process)
     last = plan(sources, store, config)
     assert (last.new, last.again, last.known, last.failed) == (0, 0, 10, 1)
     assert plan(sources, store, config, retry_failed=True).again == 1
     cured = Extraction("empty", "nobody speaks", 4.0)
-    again = job.ingest(sources, store, config, lambda source, config: cured, retry_failed=True)
+    again = ingest(sources, store, config, lambda source, config: cured, retry_failed=True, process=in_this_process)
     assert again.videos == {"empty": 1}
     assert plan(sources, store, config).failed == 0
 
 
-def test_a_run_is_recorded_with_what_was_asked_and_what_it_did(here, tmp_path):
+def test_a_run_is_recorded_with_what_was_asked_and_what_it_did(tmp_path):
     folder, store = write_files(tmp_path / "videos", 3), str(tmp_path / "store")
-    summary = job.ingest(sources_in(folder), store, offline(), extract, inputs=["videos/"])
+    sources, config = sources_in(folder), offline(*TINY)
+    summary = ingest(sources, store, config, extract, inputs=["videos/"], process=in_this_process)
     (row,) = Store.open(store).query("runs").to_pylist()
     assert row["run_id"] == summary.run_id
     assert json.loads(row["command"])["inputs"] == ["videos/"]
-    assert json.loads(row["config"])["encoders"]["face"] == "dlib"
+    assert json.loads(row["config"])["encoders"]["face"] == config.encoders.face
     assert json.loads(row["summary"])["videos"] == {"done": 2, "empty": 1}
     assert json.loads(row["summary"])["video_s"] == 12.0
-    job.ingest(sources_in(folder), store, offline(), extract)
+    ingest(sources, store, config, extract, process=in_this_process)
     assert Store.open(store).count("runs") == 1  # who did nothing writes nothing

@@ -27,7 +27,7 @@ def outcome(tmp_path_factory):
     write_files(folder / "videos", 1, 93, clips=40, does=f"dies-between-parts-once {folder / 'between'}")
     seen = []
     store, sources = str(folder / "store"), sources_in(folder / "videos")
-    summary = ingest(sources, store, offline(), extract, observe=lambda *told: seen.append(told))
+    summary = ingest(sources, store, offline(), extract, observe=lambda *args: seen.append(args))
     assert (folder / "between").exists(), "nobody died between two parts"
     assert summary.run_id
     return summary, {row["uris"][0]["uri"][-8:-4]: row for row in Store.open(store).query("videos").to_pylist()}, seen
@@ -64,9 +64,9 @@ def test_a_long_video_comes_whole_though_its_worker_died_between_its_parts(outco
     assert (rows["0093"]["state"], rows["0093"]["n_clips"], rows["0093"]["n_faces"]) == ("done", 40, 40)
 
 
-def test_what_was_seen_is_told_once_for_each_video(outcome):
+def test_each_video_is_observed_once(outcome):
     summary, rows, seen = outcome
-    assert sorted(told.video["uris"][0]["uri"][-8:-4] for told, _, _ in seen) == sorted(rows)
-    extraction = next(extraction for told, extraction, _ in seen if told.video["state"] == "done")
-    assert (extraction.candidates[0].outcome, extraction.seconds["decode"], extraction.clips) == ("silent", 0.5, ())
-    assert all(told is summary for _, _, told in seen)
+    assert sorted(stored.video["uris"][0]["uri"][-8:-4] for stored, _, _ in seen) == sorted(rows)
+    extraction = next(extraction for stored, extraction, _ in seen if stored.video["state"] == "done")
+    assert (extraction.candidates[0].outcome, extraction.seconds["decode"]) == ("silent", 0.5)
+    assert all(so_far is summary for _, _, so_far in seen)

@@ -15,7 +15,7 @@ from pipelines.config import Config
 from pipelines.extraction.types import KEPT, Candidate, Extraction
 from pipelines.ingest.job import Summary
 from pipelines.ingest.report import STEPS, RunReport, kind_of, report_folder, reported
-from pipelines.ingest.streaming_stats import Examples, Histogram, Kinds, Largest, OverTime, evenly
+from pipelines.ingest.streaming_stats import Examples, Histogram, Kinds, Largest, TimeBins, evenly
 from stores import VideoRows
 from vclip.errors import InputError
 
@@ -206,9 +206,8 @@ def test_a_run_leaves_its_report_however_it_ends(summary, tmp_path, capsys, erro
     assert f"report: {folder / 'report.html'}" in capsys.readouterr().err
 
 
-def test_a_run_that_goes_on_leaves_drafts(summary, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.ingest.report.EVERY_S", 0.0)
-    with reported("s3://bucket/store", Config(), tmp_path / "report") as observe:
+def test_a_run_that_goes_on_leaves_drafts(summary, tmp_path):
+    with reported("s3://bucket/store", Config(), tmp_path / "report", draft_every_s=0.0) as observe:
         observe(*VIDEOS[0], summary)
         assert "still running" in (tmp_path / "report" / "report.html").read_text()
     assert "still running" not in (tmp_path / "report" / "report.html").read_text()
@@ -310,7 +309,7 @@ def test_beyond_the_limit_all_other_kinds_are_one():
 
 
 def test_time_is_summed_without_loss_however_long_it_gets():
-    over, rng = OverTime(bins=16), np.random.default_rng(0)
+    over, rng = TimeBins(bins=16), np.random.default_rng(0)
     times = np.sort(rng.uniform(0, 5000, 3000))
     for time_s in times:
         over.add(float(time_s), 2.0)

@@ -2,9 +2,8 @@
 
 import pytest
 
-from pipelines.ingest.sources.labels import read_labels
 from pipelines.ingest.sources.listing import list_videos
-from pipelines.ingest.sources.manifest import read_csv
+from pipelines.ingest.sources.manifest import read_csv, read_labels
 from pipelines.ingest.sources.resume import Window, pending
 from pipelines.ingest.sources.source import source_of
 from stores import Store, VideoRows, run_id, video_id
