@@ -110,7 +110,7 @@ def test_rows_that_the_store_refuses_become_a_failed_row(tmp_path):
 def test_how_a_job_runs_does_not_decide_what_is_done():
     base = Config()
     names = {"threads": 7, "open_limit_s": 1.0, "stall_limit_s": 1.0, "slow_limit_s": 1.0, "slow_limit_ratio": 2.0}
-    names |= {"memory_limit_mb": 2048}
+    names |= {"memory_limit_mb": 2048, "ffmpeg": "/opt/ffmpeg"}
     assert set(names) == EXECUTION["extraction"]["media"]  # every one is a field: `Config` knows no others
     media = {"extraction": {"media": names}}
     other = Config.model_validate(media | {"ingest": {"extract_cpus": 2, "embed_batch": 1, "commit_mb": 1}})
