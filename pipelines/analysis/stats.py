@@ -123,7 +123,8 @@ class StoreStatistics:
         ]
 
 
-MOST_VALUES = 20  # of a label, and reasons, that are counted separately
+MOST_VALUES = 20  # of a label, and reasons, in the result
+MOST_KINDS = 200  # of reasons that are counted separately, the first in the alphabet
 _MEASURES = {
     "clip length, s": ("clips", "end_s - start_s", evenly(0, 30, 60)),
     "speaking score": ("clips", "speaking_score", evenly(0, 1, 25)),
@@ -192,7 +193,7 @@ def statistics_of(snapshot: Snapshot, store_uri: str) -> StoreStatistics:
 
 def _videos(db: duckdb.DuckDBPyConnection) -> VideoStatistics:
     states = _pairs(db, "SELECT state, count(*) FROM videos GROUP BY state ORDER BY count(*) DESC, state")
-    whole = _one(
+    total, duration_s, of_unknown_duration = _one(
         db, "SELECT count(*), coalesce(sum(duration_s), 0), count(*) FILTER (duration_s IS NULL) FROM videos"
     )
     reasons: dict[str, dict[str, int]] = {}
@@ -201,10 +202,10 @@ def _videos(db: duckdb.DuckDBPyConnection) -> VideoStatistics:
         for state, reason, count in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             kinds = reasons.setdefault(state, {})
             kind = kind_of(reason)
-            kinds[kind if kind in kinds or len(kinds) < 10 * MOST_VALUES else "other"] = kinds.get(kind, 0) + count
+            kind = kind if kind in kinds or len(kinds) < MOST_KINDS else "other"
+            kinds[kind] = kinds.get(kind, 0) + count
     ordered = {state: _largest(kinds) for state, kinds in reasons.items()}
-    count, duration_s, of_unknown_duration = whole
-    return VideoStatistics(count, duration_s, of_unknown_duration, states, ordered)
+    return VideoStatistics(total, duration_s, of_unknown_duration, states, ordered)
 
 
 def _funnel(db: duckdb.DuckDBPyConnection) -> dict[str, int]:

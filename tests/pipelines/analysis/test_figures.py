@@ -1,5 +1,6 @@
 """Statistics and the card count what a loop over the rows counts, and say what is not known."""
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -8,10 +9,10 @@ from dataclasses import asdict
 import numpy as np
 
 from pipelines.analysis.card import card
-from pipelines.analysis.stats import stats
-from stores import Store
+from pipelines.analysis.stats import MOST_KINDS, MOST_VALUES, stats
+from stores import Store, VideoRows
 from tests.support.analysis_world import VIDEOS
-from tests.support.store_world import FACES, VOICES
+from tests.support.store_world import FACES, VOICES, video
 
 
 def test_statistics_are_those_of_a_loop(world, tmp_path):
@@ -44,6 +45,16 @@ def test_statistics_are_those_of_a_loop(world, tmp_path):
     noise = found["measures"]["signal to noise, dB"]
     assert noise["unknown"] == sum(voice["snr_db"] is None for voice in voices) > 0
     assert noise["count"] + noise["unknown"] == len(voices)
+
+
+def test_reasons_beyond_the_counted_ones_are_summed_up(new_uri):
+    store = Store.create(new_uri(), FACES, VOICES)
+    words = ["".join(letters) for letters in itertools.product("abcdef", repeat=3)]  # 216
+    failed = [video(number, clips=0).video | {"state": "failed", "reason": word} for number, word in enumerate(words)]
+    store.commit([VideoRows(row) for row in failed])
+    reasons = stats(store.uri).videos.reasons["failed"]
+    assert next(iter(reasons.items())) == ("other", len(words) - MOST_KINDS)
+    assert len(reasons) == MOST_VALUES
 
 
 def test_the_page_says_what_is_unknown(world, tmp_path):
