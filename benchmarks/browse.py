@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipelines.browsing.cards import Filters, page
-from pipelines.browsing.facets import Values
-from pipelines.browsing.media import _Places
+from pipelines.browsing.cards import Filters, FilterValues, page
+from pipelines.browsing.media import MediaReader
 from stores import Store, run_id, schema
 from stores.rows import typed
 
@@ -85,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vclip-browse-") as folder:
         store = made_up(Path(folder) / "store", clips)
         base_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        snapshot, places = store.snapshot(), _Places()
+        snapshot, reader = store.snapshot(), MediaReader()
         faces = [card["face_id"] for card in page(snapshot, Filters(), "", PAGE)["cards"]]
         found = {
             "clips": clips,
@@ -96,9 +95,9 @@ def main() -> None:
             "one_person_ms": _ms(lambda: page(snapshot, Filters(identity="person77"), "", PAGE)),
             "label_ms": _ms(lambda: page(snapshot, Filters(labels={"gender": "f"}), "", PAGE)),
             "best_percent_ms": _ms(lambda: page(snapshot, Filters(min_quality=0.99), "", PAGE)),
-            "image_ms": _ms(lambda: places.content(snapshot, "faces", faces.pop())),
-            "image_again_ms": _ms(lambda: places.content(snapshot, "faces", faces[0])),
-            "values_of_identity_ms": _ms(lambda: Values().of(snapshot, "identity")),
+            "image_ms": _ms(lambda: reader.content(snapshot, "faces", faces.pop())),
+            "image_again_ms": _ms(lambda: reader.content(snapshot, "faces", faces[0])),
+            "values_of_identity_ms": _ms(lambda: FilterValues().of(snapshot, "identity")),
             "memory_above_making_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - base_mb),
         }
     print(json.dumps(found, indent=2))

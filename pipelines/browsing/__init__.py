@@ -1,7 +1,10 @@
-"""A page to look at a store: faces to play, neighbours, a map, voices for a photo, and corrections by hand.
+"""A web page of a store: faces to play, neighbours, a map, voices for a photo, and corrections by hand.
 
-server.py    opens the store and the models, and serves
-app.py       the page's files and its JSON, one file of routes a theme
-guard.py     who may ask: this machine's browser, at this address, from this page
-static/      the page: plain HTML, CSS and JavaScript, nothing from elsewhere
+job.py              `vclip browse`: opens the store and the models, and serves the page
+session.py          the store and the models that one page shows
+routes.py           the JSON API, with cards.py (clips and filters) and map.py
+generate_routes.py  speech in a new voice
+media.py            images and audio
+guard.py            only the page itself may use the API
+static/             the page: plain HTML, CSS and JavaScript, which load nothing from elsewhere
 """

@@ -1,5 +1,7 @@
-"""Clips as the page shows them: who and what, with the best face and the longest speech of each."""
+"""Clips as the page shows them: labels, the best face and the longest speech of each; filters and their values."""
 
+import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,19 +11,20 @@ from stores.schema import LABELS
 from stores.sql import quoted
 
 COLUMNS = ("clip_id", "video_id", "video_uri", "start_s", "end_s", "speaking_score", "identity", "split", *LABELS)
-READ = 256  # clips at first, and then twice as many each time, where the quality of their faces decides
-MOST = 1 << 13
-LOOKED_AT = 1 << 14  # clips at most for one page; where it is not full by then, the next goes on there
+# A filter by face quality reads 256 clips, then twice as many each time, and at most MOST_READ for one page; a page
+# that is not full by then ends there, and the next page goes on.
+FIRST_READ, LARGEST_READ, MOST_READ = 256, 1 << 13, 1 << 14
+VALUES = 200  # that the page offers for one column
 
 Card = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which clips; what is empty does not restrict."""
+    """Which clips to show; an empty field does not restrict."""
 
     identity: str = ""  # a part of the name
-    labels: Mapping[str, str] | None = None  # column -> value; "?" for not known
+    labels: Mapping[str, str] | None = None  # column -> value; "?" for unknown
     min_s: float | None = None
     max_s: float | None = None
     min_quality: float | None = None  # of the clip's best face
@@ -41,22 +44,36 @@ class Filters:
         return " AND ".join(parts) or None
 
 
-def page(snapshot: Snapshot, filters: Filters, after: str, limit: int) -> dict[str, Any]:
-    """Returns `cards`, at most `limit`, in the order of clip_ids after `after`; and `next`, None at the end.
+def page(
+    snapshot: Snapshot,
+    filters: Filters,
+    after: str,
+    limit: int,
+    first_read: int = FIRST_READ,
+    most_read: int = MOST_READ,
+) -> dict[str, Any]:
+    """Returns one page of clips: `cards` in the order of their ids, and `next`, the `after` of the next page or None.
 
-    Pages go by key: the last one of a million clips costs what the first does, and clips that come or go meanwhile
-    shift none.
+    Pages go by key: the last page of a million clips costs as much as the first, and clips that are added or
+    rejected meanwhile shift no other.
+
+    Args:
+        snapshot: the state to read.
+        filters: which clips.
+        after: the clip_id that the page comes after; empty for the first page.
+        limit: cards, at most.
+        first_read, most_read: clips to read at first and at most, with a filter by face quality.
 
     Raises:
         StoreError: the filter is not SQL.
     """
-    sql, found, looked_at = filters.sql(), [], 0
-    size = limit + 1 if filters.min_quality is None else READ
+    sql, found, read = filters.sql(), [], 0
+    size = limit + 1 if filters.min_quality is None else first_read
     while True:
         here = f"clip_id > {quoted(after)}" + (f" AND ({sql})" if sql else "")
         rows = snapshot.query("clips", COLUMNS, here, size, "clip_id").to_pylist()
         cards = with_media(snapshot, rows)
-        looked_at += len(rows)
+        read += len(rows)
         for card in cards:
             if filters.min_quality is None or (card["quality"] or 0) >= filters.min_quality:
                 if len(found) == limit:
@@ -65,19 +82,19 @@ def page(snapshot: Snapshot, filters: Filters, after: str, limit: int) -> dict[s
         if len(rows) < size:
             return {"cards": found, "next": None}
         after = rows[-1]["clip_id"]
-        if looked_at >= LOOKED_AT:
+        if read >= most_read:
             return {"cards": found, "next": after}
-        size = min(2 * size, MOST)
+        size = min(2 * size, LARGEST_READ)
 
 
 def cards_of(snapshot: Snapshot, clip_ids: Sequence[str]) -> dict[str, Card]:
-    """Returns clip_id -> card of those that are there."""
+    """Returns clip_id -> card of the clips that exist and are not rejected."""
     rows = snapshot.query("clips", COLUMNS, _among("clip_id", clip_ids)).to_pylist() if clip_ids else []
     return {card["clip_id"]: card for card in with_media(snapshot, rows)}
 
 
 def with_media(snapshot: Snapshot, clips: Sequence[Card]) -> list[Card]:
-    """Returns the clips with `face_id`, `quality`, `voice_id`, `speech_s` and `snr_db`; None where there is none."""
+    """Returns the clips with `face_id`, `quality`, `voice_id`, `speech_s` and `snr_db`, None where missing."""
     if not clips:
         return []
     where = _among("clip_id", [clip["clip_id"] for clip in clips])
@@ -94,6 +111,28 @@ def with_media(snapshot: Snapshot, clips: Sequence[Card]) -> list[Card]:
         }
         for clip in clips
     ]
+
+
+class FilterValues:
+    """The values of the columns that clips are filtered by, counted once for each version of the store."""
+
+    def __init__(self) -> None:
+        self._version: dict[str, int] = {}
+        self._counts: dict[str, Counter] = {}
+        self._lock = threading.Lock()
+
+    def of(self, snapshot: Snapshot, column: str) -> list[tuple[str, int]]:
+        """Returns the most frequent values of a text column, each with its number of clips; "?" is unknown."""
+        with self._lock:
+            if snapshot.version != self._version:
+                self._version, self._counts = snapshot.version, {}
+            if column not in self._counts:
+                counts: Counter = Counter()
+                for batch in snapshot.batches("clips", [column]):
+                    for entry in batch[column].value_counts().to_pylist():
+                        counts[entry["values"] or "?"] += entry["counts"]
+                self._counts[column] = counts
+            return self._counts[column].most_common(VALUES)
 
 
 def _of(row: Mapping[str, Any] | None, *names: str) -> Card:

@@ -1,4 +1,4 @@
-"""A new voice for a photo, spoken at once; needs an association model and speakers."""
+"""The route that speaks a text in a new voice for a photo; needs an association model and speakers."""
 
 import threading
 from typing import Annotated
@@ -7,8 +7,8 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from pipelines.browsing.read_routes import body_of, face_of
-from pipelines.browsing.session import Opened
+from pipelines.browsing.routes import face_in, read_photo
+from pipelines.browsing.session import Session
 from pipelines.generation.faces import TargetFace
 from pipelines.generation.session import SpeechSession, open_models
 from pipelines.generation.utterances import Utterance
@@ -18,37 +18,37 @@ from vclip.marking.provenance import speech_file
 LONGEST_TEXT = 300  # characters
 
 
-def routes(opened: Opened) -> APIRouter:
-    """Returns the routes of speech: /api/speak takes a photo and returns a WAV file with its provenance."""
-    router, speaker = APIRouter(prefix="/api"), _PhotoSpeaker(opened)
+def routes(session: Session) -> APIRouter:
+    """Returns the route /api/speak, which takes a photo and answers with a WAV file that carries its provenance."""
+    router, speaker = APIRouter(prefix="/api"), _PhotoSpeaker(session)
 
     @router.post("/speak")
     async def speak(request: Request, text: Annotated[str, Query(min_length=1, max_length=LONGEST_TEXT)]) -> Response:
-        wav = await run_in_threadpool(speaker.speak, await body_of(request), text)
+        wav = await run_in_threadpool(speaker.speak, await read_photo(request), text)
         return Response(wav, media_type="audio/wav")
 
     return router
 
 
 class _PhotoSpeaker:
-    """Speaks texts in voices for photos, one at a time. The speech session opens at the first photo."""
+    """Speaks texts in voices for photos, one at a time; opens the speech session at the first photo."""
 
-    def __init__(self, opened: Opened):
-        self._opened, self._lock = opened, threading.Lock()
-        self._session: SpeechSession | None = None
+    def __init__(self, session: Session):
+        self._session, self._lock = session, threading.Lock()
+        self._speech: SpeechSession | None = None
 
     def speak(self, photo: bytes, text: str) -> bytes:
         """Returns a WAV file of the text in the voice that suits the face in the photo best."""
-        probe = face_of(self._opened, photo)
+        probe = face_in(self._session, photo)
         with self._lock:
-            session = self._session = self._session or self._open()
+            session = self._speech = self._speech or self._open()
             (voice,) = session.chooser().choose(probe.vector[None], 1)[0]
             face = TargetFace("a photo given to vclip browse", "", 0, 1, np.asarray(probe.vector))
             speech, _, record = session.synthesizer.speak(Utterance(face, voice, 1, text))
         return b"".join(speech_file(speech, record)[0])
 
     def _open(self) -> SpeechSession:
-        model, speakers, config = self._opened.model_folder, self._opened.speakers_folder, self._opened.config
+        model, speakers, config = self._session.model_folder, self._session.speakers_folder, self._session.config
         if not (model and speakers):
             raise InputError("vclip browse: speech needs --model and --speakers")
         return SpeechSession(open_models(model, speakers, None, config.generate.score), config)

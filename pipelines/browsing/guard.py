@@ -1,7 +1,7 @@
-"""Who may ask: a browser on this machine, at the address that it was told, from the page that was served to it.
+"""The guard: only the page that this server sent may change the store, and only at the server's own address.
 
-- A name that an attacker points at 127.0.0.1 (DNS rebinding) is no address of ours: the Host header is checked.
-- Another site's page may send requests here, but knows no token, and reads no answer: there are no CORS headers.
+- DNS rebinding points a foreign name at 127.0.0.1: the Host header must be an address of this server.
+- Pages of other sites can send requests here, but do not know the token and, without CORS headers, read no response.
 - The page itself may load nothing from elsewhere.
 """
 
@@ -30,14 +30,14 @@ Next = Callable[[Request], Awaitable[Response]]
 
 
 class Guard:
-    """Middleware; `token` stands in the page that is served."""
+    """Middleware that refuses foreign requests; the page carries its `token`."""
 
     def __init__(self, host: str):
         self.token = secrets.token_urlsafe(24)
         self._names = {host, "localhost", "127.0.0.1", "::1"}
 
     async def __call__(self, request: Request, call_next: Next) -> Response:
-        """Answers a request, or says why not."""
+        """Returns the response to a request, or a refusal with the reason."""
         refusal = self._refusal(request)
         response = JSONResponse({"error": refusal}, 403) if refusal else await call_next(request)
         for name, value in HEADERS.items():
@@ -47,14 +47,14 @@ class Guard:
     def _refusal(self, request: Request) -> str:
         host = request.headers.get("host", "")
         if not self._ours(host):
-            return f"asked as '{host}', which is no address of this page"
+            return f"'{host}' is not an address of this page"
         origin = request.headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
-            return f"asked by the page of '{origin}'"
+            return f"requests from pages of '{origin}' are refused"
         if request.method not in READING:
             given = request.headers.get(TOKEN_HEADER, "")
             if not secrets.compare_digest(given.encode(), self.token.encode()):
-                return "no token, or an old one: reload the page"
+                return "the token is missing or outdated; reload the page"
         return ""
 
     def _ours(self, host: str) -> bool:
@@ -64,7 +64,7 @@ class Guard:
 
 
 def is_loopback(*hosts: str) -> bool:
-    """Returns whether all of these are this machine alone."""
+    """Returns whether all of these addresses can only be reached from this machine."""
     return all(
         host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback) for host in hosts
     )

@@ -1,4 +1,4 @@
-"""Pictures and sounds, out of the store's tables by id: no path is ever read."""
+"""Images and audio of faces and voices, read from the store's tables by id; no path is ever opened."""
 
 import re
 import threading
@@ -7,24 +7,24 @@ from collections import OrderedDict
 import numpy as np
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from pipelines.browsing.session import Opened
+from pipelines.browsing.session import Session
 from stores import Snapshot
 from stores.corrections import ROW_ID
 from stores.schema import KEYS, MEDIA
 from stores.sql import quoted
 
-KEPT = 1 << 16  # places of rows that are remembered
+CACHED = 1 << 16  # row ids
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _KINDS = {b"\xff\xd8": "image/jpeg", b"\x89PNG": "image/png", b"fLaC": "audio/flac", b"RIFF": "audio/wav"}
 
 
-def routes(opened: Opened) -> APIRouter:
-    """Returns /media/faces/ID and /media/voices/ID; single byte ranges are answered as browsers need for seeking."""
-    router, places = APIRouter(), _Places()
+def routes(session: Session) -> APIRouter:
+    """Returns the routes /media/faces/ID and /media/voices/ID, with single byte ranges, which browsers seek by."""
+    router, reader = APIRouter(), MediaReader()
 
     @router.get("/media/{table}/{key}")
     def media(table: str, key: str, request: Request) -> Response:
-        content = places.content(opened.snapshot(), table, key) if table in MEDIA else None
+        content = reader.content(session.snapshot(), table, key) if table in MEDIA else None
         if not content:
             raise HTTPException(404, f"no {table} '{key}' with media in this store")
         return ranged(content, request.headers.get("range"))
@@ -32,14 +32,14 @@ def routes(opened: Opened) -> APIRouter:
     return router
 
 
-def ranged(content: bytes, asked: str | None) -> Response:
-    """Returns the content, or the part of it that a Range header asks for."""
+def ranged(content: bytes, range_header: str | None) -> Response:
+    """Returns the content, or the part of it that a Range header names."""
     kind = next((kind for magic, kind in _KINDS.items() if content.startswith(magic)), "application/octet-stream")
     headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, max-age=600"}
-    found = _RANGE.fullmatch(asked.strip()) if asked else None
-    if not found or found.group() == "bytes=-":
+    match = _RANGE.fullmatch(range_header.strip()) if range_header else None
+    if not match or match.group() == "bytes=-":
         return Response(content, media_type=kind, headers=headers)
-    first, last = found.groups()
+    first, last = match.groups()
     if first:
         start, stop = int(first), min(int(last) + 1 if last else len(content), len(content))
     else:
@@ -50,8 +50,8 @@ def ranged(content: bytes, asked: str | None) -> Response:
     return Response(content[start:stop], 206, media_type=kind, headers=headers)
 
 
-class _Places:
-    """Where rows lie in one version of the store: what a player asks for again is not looked for again."""
+class MediaReader:
+    """Reads the media of rows; caches row ids of one version of the store, because players read a file in parts."""
 
     def __init__(self) -> None:
         self._version: dict[str, int] = {}
@@ -59,20 +59,20 @@ class _Places:
         self._lock = threading.Lock()
 
     def content(self, snapshot: Snapshot, table: str, key: str) -> bytes | None:
-        """Returns the media of a row; None where there is no such row, or it is rejected."""
+        """Returns the media of a row; None where the row does not exist or is rejected."""
         with self._lock:
             if snapshot.version != self._version:
                 self._version = snapshot.version
                 self._rows.clear()
             row = self._rows.get((table, key))
         if row is None:
-            found = snapshot.query(table, [ROW_ID], f"{KEYS[table]} = {quoted(key)}", limit=1)[ROW_ID].to_pylist()
-            if not found:
+            rows = snapshot.query(table, [ROW_ID], f"{KEYS[table]} = {quoted(key)}", limit=1)[ROW_ID].to_pylist()
+            if not rows:
                 return None
-            row = found[0]
+            row = rows[0]
             with self._lock:
                 if snapshot.version == self._version:
                     self._rows[table, key] = row
-                    if len(self._rows) > KEPT:
+                    if len(self._rows) > CACHED:
                         self._rows.popitem(last=False)
         return snapshot.take(table, np.array([row], np.uint64), [MEDIA[table]])[MEDIA[table]][0].as_py()

@@ -193,7 +193,7 @@ def browse(
 
     Example: `vclip browse --store work/store --model work/model --speakers work/speakers`
     """
-    from pipelines.browsing.server import browse
+    from pipelines.browsing.job import browse
 
     resolved = config_of(config, set, "encoders", "extraction.tracks.detector", "generate")
     browse(store, model, speakers, host, port, resolved)

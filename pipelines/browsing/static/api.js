@@ -1,15 +1,15 @@
-// What the server answers; an error is thrown with the server's own words.
+// Requests to the server; a refusal is thrown as an error with the server's message.
 import { meta } from "./dom.js";
 
 async function answer(response) {
   if (response.ok) return response.json();
-  const told = await response.json().catch(() => ({}));
-  throw new Error(told.error ?? `the server answered ${response.status}`);
+  const refusal = await response.json().catch(() => ({}));
+  throw new Error(refusal.error ?? `the server answered ${response.status}`);
 }
 
 export function ask(path, query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
-  return fetch(`/api/${path}?${new URLSearchParams(given)}`).then(answer);
+  const filled = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  return fetch(`/api/${path}?${new URLSearchParams(filled)}`).then(answer);
 }
 
 const token = { "X-Vclip-Token": meta("token") };

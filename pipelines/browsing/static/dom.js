@@ -1,4 +1,4 @@
-// Elements, and what the page says of values. All text goes in as text, never as markup.
+// Builds elements and formats values. All text is inserted as text, never as markup.
 
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -27,7 +27,7 @@ export function toast(text, label, act) {
   fading = setTimeout(() => byId("toast").replaceChildren(), label ? 9000 : 5000);
 }
 
-// Runs what may fail and shows why it did.
+// Runs an action that may fail, and shows its error message.
 export async function trying(act) {
   try {
     return await act();

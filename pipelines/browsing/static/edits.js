@@ -1,17 +1,17 @@
-// All corrections, the newest first.
+// The list of corrections, the newest first.
 import { ask } from "./api.js";
 import { undo } from "./correcting.js";
 import { count, h, trying } from "./dom.js";
 
 export async function corrections(view) {
-  const found = await trying(() => ask("edits"));
-  if (!found) return;
-  const { edits } = found;
-  const told = found.count
-    ? `${count(found.count)} correction${found.count === 1 ? "" : "s"}${found.count > edits.length ? `, the newest ${edits.length} shown` : ""}. ` +
-      "Search and training read the store as corrected; what was ingested stays as it was."
-    : "Nobody has corrected anything yet. Open a clip to reject it, to correct what is known of it, or to merge two people.";
-  view.replaceChildren(h("p", { className: "faint" }, told), h("div", { className: "edits" }, edits.map(row)));
+  const answer = await trying(() => ask("edits"));
+  if (!answer) return;
+  const { edits, count: total } = answer;
+  const summary = total
+    ? `${count(total)} correction${total === 1 ? "" : "s"}${total > edits.length ? ` (showing the newest ${edits.length})` : ""}. ` +
+      "Search and training use the corrected values; the ingested rows do not change."
+    : "No corrections yet. Open a clip to reject it, to correct its labels, or to merge two people.";
+  view.replaceChildren(h("p", { className: "faint" }, summary), h("div", { className: "edits" }, edits.map(row)));
 }
 
 function row(edit) {
@@ -26,7 +26,7 @@ function row(edit) {
 
 function words({ action, subject, name, value }) {
   if (action === "reject") return `Clip ${subject} rejected`;
-  if (action === "label") return `${name} of clip ${subject}: ${value ?? "not known"}`;
-  if (action === "merge") return `${subject} is ${value}`;
-  return `Undid ${subject}`;
+  if (action === "label") return `${name} of clip ${subject}: ${value ?? "unknown"}`;
+  if (action === "merge") return `${subject} merged into ${value}`;
+  return `Correction ${subject} undone`;
 }

@@ -1,4 +1,4 @@
-// The gallery: filters, and pages that come as one scrolls.
+// The gallery: filters, and pages of clips that load as the user scrolls.
 import { ask } from "./api.js";
 import { count, h, trying } from "./dom.js";
 import { tile } from "./tile.js";
@@ -7,22 +7,22 @@ let filters = {}; // kept while other views are open
 
 export async function gallery(view, about) {
   const grid = h("section", { className: "tiles", "aria-label": "Clips" });
-  const told = h("div", { className: "found faint", role: "status" });
+  const summary = h("div", { className: "found faint", role: "status" });
   const more = h("button", { className: "more", hidden: true, onclick: () => load() }, "More");
-  let after = "", busy = false, asked = 0;
+  let after = "", busy = false, version = 0; // the version of the filters
 
   async function load() {
     if (busy) return;
     busy = true;
-    const mine = asked;
+    const loading = version;
     const found = await trying(() => ask("clips", { ...filters, after }));
     busy = false;
-    if (mine !== asked) return load(); // the filters changed meanwhile
+    if (loading !== version) return load(); // the filters changed meanwhile
     if (!found) { more.hidden = true; return; }
     if (!after) {
-      const some = found.cards.length > 0 || found.next;
-      told.textContent = found.count === null ? "" : `${count(found.count)} ${found.count === 1 ? "clip" : "clips"}`;
-      grid.replaceChildren(...(some ? [] : [h("p", { className: "empty" }, "No clip is like that.")]));
+      const any = found.cards.length > 0 || found.next;
+      summary.textContent = found.count === null ? "" : `${count(found.count)} ${found.count === 1 ? "clip" : "clips"}`;
+      grid.replaceChildren(...(any ? [] : [h("p", { className: "empty" }, "No clip matches these filters.")]));
     }
     grid.append(...found.cards.map((card) => tile(card)));
     after = found.next ?? "";
@@ -31,13 +31,13 @@ export async function gallery(view, about) {
   }
 
   function again() {
-    asked += 1;
+    version += 1;
     after = "";
     if (!busy) load();
   }
 
-  view.replaceChildren(bar(about, again), told, grid, more);
-  new IntersectionObserver((seen) => { if (seen[0].isIntersecting && !more.hidden) load(); }, { rootMargin: "600px" })
+  view.replaceChildren(bar(about, again), summary, grid, more);
+  new IntersectionObserver((entries) => { if (entries[0].isIntersecting && !more.hidden) load(); }, { rootMargin: "600px" })
     .observe(more);
   await load();
 }
@@ -55,14 +55,14 @@ function bar(about, again) {
     h("label", {}, name, h("select", { name, onchange: (e) => changed(name, e.target.value) },
       h("option", { value: "" }, "any"),
       values.map(([value, n]) => h("option", { value, selected: filters[name] === value },
-        `${value === "?" ? "not known" : value} (${count(n)})`))));
+        `${value === "?" ? "unknown" : value} (${count(n)})`))));
   const number = (name, placeholder, step = 0.5) => input(name, { type: "number", min: 0, step, placeholder });
   const form = h("form", { className: "filters", onsubmit: (e) => e.preventDefault() },
-    h("label", { className: "wide" }, "who", input("identity", { type: "search", placeholder: "part of a name" })),
+    h("label", { className: "wide" }, "person", input("identity", { type: "search", placeholder: "part of a name" })),
     Object.entries(about.values).filter(([name]) => name !== "identity").map(([name, values]) => choose(name, values)),
-    h("label", {}, "seconds", h("span", { className: "span" }, number("min_s", "min"), number("max_s", "max"))),
+    h("label", {}, "length in s", h("span", { className: "span" }, number("min_s", "min"), number("max_s", "max"))),
     h("label", {}, "face quality", number("min_quality", "min, 0 to 1", 0.05)),
-    h("label", { className: "sql" }, "SQL",
+    h("label", { className: "sql" }, "SQL filter",
       input("where", { placeholder: "end_s - start_s > 2 AND speaking_score > 0.8", spellcheck: false, autocomplete: "off" })),
     h("button", { className: "opener", type: "button", onclick: () => form.classList.toggle("all") }, "Filters"));
   return form;

@@ -1,4 +1,4 @@
-// Which view is open stands in the address: #faces, #map, ...; and the open clip after it: #faces/CLIP.
+// The address names the open view, as #faces or #map, and after it the open clip, as #faces/CLIP.
 import { ask } from "./api.js";
 import { onChange } from "./correcting.js";
 import { byId, h, trying } from "./dom.js";
@@ -8,8 +8,8 @@ import { map } from "./map.js";
 import { closePanel, leave, openPanel } from "./panel.js";
 import { photo } from "./photo.js";
 
-const figures = (view) => view.replaceChildren(h("iframe", { src: "/api/stats.html", title: "Figures of the store" }));
-const VIEWS = { faces: gallery, map, photo, figures, edits: corrections };
+const statistics = (view) => view.replaceChildren(h("iframe", { src: "/api/stats.html", title: "Statistics of the store" }));
+const VIEWS = { faces: gallery, map, photo, statistics, edits: corrections };
 let about = await trying(() => ask("store"));
 let open = "";
 
@@ -31,12 +31,12 @@ async function show() {
 onChange(async ({ action }) => {
   about = (await trying(() => ask("store"))) ?? about;
   open = "";
-  if (action === "reject" && location.hash.includes("/")) leave(); // which shows the view anew
+  if (action === "reject" && location.hash.includes("/")) leave(); // the new address redraws the view
   else show();
 });
 
 if (about) {
-  byId("store").textContent = `\u200e${about.store}`; // shortened at its left, but read from the left
+  byId("store").textContent = `\u200e${about.store}`; // cut at its left end, but written from left to right
   byId("store").title = about.store;
   document.title = `${about.store.split("/").pop()} · Vclip`;
   addEventListener("hashchange", show);

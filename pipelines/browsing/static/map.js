@@ -1,4 +1,4 @@
-// The map: points on a canvas, moved by dragging, enlarged by the wheel; a point shows its face.
+// The map: points on a canvas; drag to move, turn the wheel to zoom. The point under the pointer shows its face.
 import { ask } from "./api.js";
 import { count, h, trying } from "./dom.js";
 import { faceOf, openClip } from "./tile.js";
@@ -11,19 +11,19 @@ let chosen = null; // kept while other views are open
 export async function map(view, about) {
   chosen ??= { table: "faces", colour: about.values.gender ? "gender" : "quality" };
   const canvas = h("canvas", { "aria-label": "Map" }), peek = h("div", { className: "peek", hidden: true });
-  const told = h("p", { className: "faint" }), legend = h("div", { className: "legend" });
+  const summary = h("p", { className: "faint" }), legend = h("div", { className: "legend" });
   const box = h("div", { className: "map card" }, canvas, peek);
-  const select = (name, values) => h("label", {}, name === "table" ? "of" : "coloured by",
+  const select = (name, values) => h("label", {}, name === "table" ? "points" : "colour",
     h("select", { name, onchange: (e) => { chosen[name] = e.target.value; map(view, about); } },
       values.map((value) => h("option", { value, selected: chosen[name] === value }, value.replaceAll("_", " ")))));
   if (!about.colours[chosen.table].includes(chosen.colour)) chosen.colour = "identity";
   view.replaceChildren(h("div", { className: "bar" },
-    select("table", Object.keys(about.colours)), select("colour", about.colours[chosen.table]), told), box, legend);
+    select("table", Object.keys(about.colours)), select("colour", about.colours[chosen.table]), summary), box, legend);
   const found = await trying(() => ask(`map/${chosen.table}`, { colour: chosen.colour }));
   if (!found || !canvas.isConnected) return;
   const n = found.ids.length;
-  told.textContent = `${count(n)} ${chosen.table}${n < found.total ? `, drawn at random from ${count(found.total)}` : ""}; ` +
-    `these two principal components show ${(100 * found.explained).toFixed(0)} % of the variance`;
+  summary.textContent = `${count(n)} ${chosen.table}${n < found.total ? `, a random sample of ${count(found.total)}` : ""}. ` +
+    `The two principal components explain ${(100 * found.explained).toFixed(0)} % of the variance.`;
   const { colours, entries } = coloured(found);
   legend.replaceChildren(...entries);
   plot(box, canvas, peek, found, colours);
@@ -32,10 +32,10 @@ export async function map(view, about) {
 function coloured(found) {
   const dot = (colour, text) => h("span", {}, h("i", { style: `background:${colour}` }), text);
   const unknown = found.values.filter((value) => value === (found.categories ? -2 : null)).length;
-  const rest = unknown ? [dot("var(--unknown)", `not known (${count(unknown)})`)] : [];
+  const rest = unknown ? [dot("var(--unknown)", `unknown (${count(unknown)})`)] : [];
   if (found.categories) {
     const entries = found.categories.map(({ value, count: n }, i) => dot(COLOURS[i], `${value} (${count(n)})`));
-    if (found.others) entries.push(dot(OTHER, `${count(found.others)} others`));
+    if (found.others) entries.push(dot(OTHER, `${count(found.others)} other values`));
     return { colours: found.values.map((v) => (v === -2 ? null : v === -1 ? OTHER : COLOURS[v])), entries: [...entries, ...rest] };
   }
   const known = found.values.filter((value) => value !== null).sort((a, b) => a - b);

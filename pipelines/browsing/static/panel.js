@@ -1,4 +1,4 @@
-// One clip: its faces and voices, who and what it is, what is near it, and the hand to set it right.
+// The panel of one clip: faces, voices, labels, neighbours, and buttons to correct it.
 import { ask } from "./api.js";
 import { askLabel, askMerge, askReject } from "./correcting.js";
 import { byId, clock, fileOf, h, seconds, trying } from "./dom.js";
@@ -6,6 +6,7 @@ import { playButton } from "./player.js";
 import { face, faceOf, nameOf, scoreOf, tile } from "./tile.js";
 
 const panel = byId("panel");
+const DONE = { reject: "Rejected", label: "Label corrected", merge: "Merged", undo: "Undone" };
 let shown = null;
 
 export function closePanel() {
@@ -46,9 +47,9 @@ function content({ card, faces, voices, same_person, edits }, about) {
     h("div", { className: "voices" }, voices.map((voice) => voiceLine(voice, card))),
     facts(card, faces, about),
     h("div", { className: "acts" },
-      card.identity && h("button", { onclick: () => askMerge(card) }, "Is also …"),
+      card.identity && h("button", { onclick: () => askMerge(card) }, "Merge person …"),
       h("button", { className: "bad", onclick: () => askReject(card) }, "Reject clip")),
-    edits.length > 0 && h("p", { className: "faint" }, edits.map((e) => `${e.action} by ${e.who}: ${e.why}`).join("; ")),
+    edits.length > 0 && h("p", { className: "faint" }, edits.map((e) => `${DONE[e.action]} by ${e.who}: ${e.why}`).join("; ")),
     same_person.length > 0 && section(`Other clips of ${nameOf(card)}`, strip(same_person.map((other) => tile(other)))),
     card.face_id && near("Faces like this one", "face", card.face_id, "faces"),
     card.face_id && about.model && near("Voices that suit this face", "face", card.face_id, "voices"),
@@ -61,7 +62,7 @@ const section = (title, ...children) => h("section", {}, h("h2", {}, title), ...
 const strip = (tiles) => h("div", { className: "strip" }, tiles);
 
 function voiceLine({ voice_id, start_s, end_s, snr_db }, card) {
-  const noise = snr_db === null ? "" : `, ${snr_db.toFixed(0)} dB over noise`;
+  const noise = snr_db === null ? "" : `, SNR ${snr_db.toFixed(0)} dB`;
   return h("div", { className: "voice" }, playButton(voice_id, nameOf(card)),
     h("div", { className: "line" }, h("i", { "data-voice": voice_id })),
     h("span", { className: "faint number" }, `${seconds(end_s - start_s)}${noise}`));
@@ -70,10 +71,10 @@ function voiceLine({ voice_id, start_s, end_s, snr_db }, card) {
 function facts(card, faces, about) {
   const best = faces.find((row) => row.face_id === card.face_id);
   const rows = about.editable.map((name) => [name, card[name], () => askLabel(card, name)]);
-  rows.push(["split", card.split], ["speaking score", card.speaking_score.toFixed(2)]);
+  rows.push(["split", card.split], ["active speaker", `score ${card.speaking_score.toFixed(2)}`]);
   if (best) rows.push(["face", `${best.size_px.toFixed(0)} px, quality ${best.quality.toFixed(2)}`]);
   rows.push(["clip", card.clip_id]);
-  return section("What is known", h("dl", { className: "facts" }, rows.map(([name, value, act]) => h("div", {},
+  return section("Details", h("dl", { className: "facts" }, rows.map(([name, value, act]) => h("div", {},
     h("dt", {}, name), h("dd", {}, value ?? "–"),
     act && h("button", { className: "plain", onclick: act, "aria-label": `Correct ${name}` }, "correct")))));
 }

@@ -1,4 +1,4 @@
-// One voice at a time; every button that plays it shows how far it is.
+// Plays one voice at a time; every button of that voice shows the position.
 import { h, toast } from "./dom.js";
 
 const audio = new Audio();
@@ -6,7 +6,7 @@ let playing = null;
 
 const shown = () => document.querySelectorAll("[data-voice]");
 
-function tell() {
+function update() {
   const done = audio.duration ? audio.currentTime / audio.duration : 0;
   for (const element of shown()) {
     const own = element.dataset.voice === playing;
@@ -19,12 +19,12 @@ function tell() {
 
 function stop() {
   playing = null;
-  tell();
+  update();
 }
 
-for (const event of ["play", "pause", "timeupdate"]) audio.addEventListener(event, tell);
+for (const event of ["play", "pause", "timeupdate"]) audio.addEventListener(event, update);
 audio.addEventListener("ended", stop);
-audio.addEventListener("error", () => { if (playing) { toast("This voice cannot be played."); stop(); } });
+audio.addEventListener("error", () => { if (playing) { toast("This audio cannot be played."); stop(); } });
 
 export function toggle(voice) {
   if (playing === voice && !audio.paused) return audio.pause();
@@ -32,7 +32,7 @@ export function toggle(voice) {
     playing = voice;
     audio.src = `/media/voices/${encodeURIComponent(voice)}`;
   }
-  return audio.play().catch(() => {}); // an error event says why; a newer play() is no error
+  return audio.play().catch(() => {}); // the error event shows a message; being replaced by a newer play() is no error
 }
 
 export const playButton = (voice, name) =>

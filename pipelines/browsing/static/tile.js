@@ -1,4 +1,4 @@
-// A clip as a face that can be opened and played.
+// The tile of a clip: its face to open and its voice to play.
 import { h, seconds } from "./dom.js";
 import { playButton } from "./player.js";
 
@@ -7,9 +7,9 @@ export const faceOf = (id) => `/media/faces/${encodeURIComponent(id)}`;
 export const openClip = (clip) => { location.hash = `${location.hash.slice(1).split("/")[0] || "faces"}/${clip}`; };
 
 export function face(id, alt = "") {
-  if (!id) return h("span", { className: "none" }, "no picture");
+  if (!id) return h("span", { className: "none" }, "no image");
   const image = h("img", { src: faceOf(id), alt, loading: "lazy", decoding: "async" });
-  image.addEventListener("error", () => image.replaceWith(h("span", { className: "none" }, "no picture")));
+  image.addEventListener("error", () => image.replaceWith(h("span", { className: "none" }, "no image")));
   return image;
 }
 
@@ -26,6 +26,6 @@ export function tile(card, score) {
     card.voice_id && playButton(card.voice_id, name));
 }
 
-// What a neighbour's figure is: a probability where the model is calibrated, else a cosine.
+// The figure on a neighbour's tile: a probability if the model is calibrated, else a cosine.
 export const scoreOf = (hit) =>
   hit.probability === null ? hit.cosine.toFixed(2) : `${(100 * hit.probability).toFixed(hit.probability < 0.1 ? 1 : 0)} %`;

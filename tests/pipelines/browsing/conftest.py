@@ -6,10 +6,8 @@ import time
 import pytest
 import uvicorn
 
-from pipelines.browsing import session
-from pipelines.browsing.app import page_app
-from pipelines.browsing.server import _listening
-from pipelines.browsing.session import Opened
+from pipelines.browsing.job import listen, page_app
+from pipelines.browsing.session import Session
 from pipelines.config import Config
 from stores import Store
 from tests.support.page_client import Client
@@ -21,16 +19,14 @@ def page(pairs_store, model, speakers, new_uri):
     """A client of a page whose store may be written."""
     uri = new_uri()
     copy_store(pairs_store, uri)
-    store, listening = Store.open(uri), _listening("127.0.0.1", 0)
-    app = page_app(Opened(store, Config(), model, speakers))
+    store, listening = Store.open(uri), listen("127.0.0.1", 0)
+    app = page_app(Session(store, Config(), model, speakers, max_age_s=-1.0))  # tests write beside the page
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.02)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "FRESH_S", -1.0)  # tests write beside the page
-        yield Client(listening.getsockname()[1], store)
+    yield Client(listening.getsockname()[1], store)
     server.should_exit = True
     thread.join(10)
 

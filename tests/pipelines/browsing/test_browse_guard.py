@@ -3,8 +3,8 @@
 import pytest
 
 from pipelines.browsing.guard import is_loopback
-from pipelines.browsing.read_routes import PHOTO_BYTES
-from pipelines.browsing.server import browse
+from pipelines.browsing.job import browse
+from pipelines.browsing.routes import PHOTO_BYTES
 from pipelines.config import Config
 from vclip.errors import InputError
 
@@ -54,13 +54,13 @@ def test_changes_need_the_pages_token(page, photo):
 
 def test_photos_are_limited_in_size_and_must_show_a_face(page):
     assert page.ask("/api/photo", "POST", bytes(PHOTO_BYTES + 1), page.token).status == 413
-    for content in (b"", b"no picture"):
+    for content in (b"", b"no image"):
         found = page.ask("/api/photo", "POST", content, page.token)
         assert found.status == 400
         assert "not an image" in found.json["error"]
 
 
-def test_who_hears_is_loopback_unless_told():
+def test_loopback_addresses_are_recognised():
     assert is_loopback("127.0.0.1", "localhost", "::1")
     assert not is_loopback("0.0.0.0")
     assert not is_loopback("evil.example")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipelines.browsing import cards
+from pipelines.browsing.cards import Filters
+from pipelines.browsing.cards import page as page_of_cards
 from pipelines.browsing.map import laid_out
 from pipelines.browsing.media import ranged
 from pipelines.search import Searcher
@@ -31,10 +32,7 @@ def test_pages_hold_every_clip_once_in_order(page, limit):
     assert page.get("/api/clips", limit=limit)["count"] == len(expected)
 
 
-@pytest.mark.parametrize("read", [3, 256])
-def test_filters_equal_plain_python(page, monkeypatch, read):
-    monkeypatch.setattr(cards, "READ", read)
-    monkeypatch.setattr(cards, "LOOKED_AT", 2 * read)
+def test_filters_equal_plain_python(page):
     every = _all_pages(page)
     quality = float(np.median([card["quality"] for card in every]))
     length = float(np.median([card["end_s"] - card["start_s"] for card in every]))
@@ -52,7 +50,20 @@ def test_filters_equal_plain_python(page, monkeypatch, read):
         assert found == [card for card in every if keep(card)], query
 
 
-def test_a_wrong_filter_is_told_in_the_stores_words(page):
+@pytest.mark.parametrize("first_read", [1, 3, 8])
+def test_pages_by_face_quality_do_not_depend_on_how_many_clips_are_read_at_a_time(page, first_read):
+    every, snapshot = _all_pages(page), page.store.snapshot()
+    quality = float(np.median([card["quality"] for card in every]))
+    found, after, pages = [], "", 0
+    while after is not None:
+        some = page_of_cards(snapshot, Filters(min_quality=quality), after, 5, first_read, most_read=2 * first_read)
+        assert len(some["cards"]) <= 5
+        found, after, pages = found + some["cards"], some["next"], pages + 1
+    assert found == [card for card in every if card["quality"] >= quality]
+    assert pages * 3 * first_read >= len(every)  # a page reads first_read + 2 * first_read clips at most
+
+
+def test_the_message_of_a_wrong_filter_is_the_stores(page):
     found = page.ask("/api/clips?where=gendre%20%3D%201")
     assert (found.status, found.json["error"]) == (400, "clips: unknown column 'gendre'; did you mean 'gender'?")
     assert page.ask("/api/clips?limit=100000").status == 400
@@ -70,7 +81,7 @@ def test_media_are_the_stores_bytes_also_in_parts(page):
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "body"),
+    ("header", "status", "body"),
     [
         (None, 200, b"fLaC456789"), ("bytes=0-", 206, b"fLaC456789"), ("bytes=8-99", 206, b"89"),
         ("bytes=-3", 206, b"789"), ("bytes=-99", 206, b"fLaC456789"), ("bytes=10-", 416, b""),
@@ -78,8 +89,8 @@ def test_media_are_the_stores_bytes_also_in_parts(page):
         ("bytes=-", 200, b"fLaC456789"),
     ],
 )  # fmt: skip
-def test_ranges(asked, status, body):
-    answer = ranged(b"fLaC456789", asked)
+def test_ranges(header, status, body):
+    answer = ranged(b"fLaC456789", header)
     assert (answer.status_code, answer.body) == (status, body)
 
 

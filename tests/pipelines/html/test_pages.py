@@ -181,7 +181,7 @@ def test_a_thumbnail_is_a_small_square_and_an_unreadable_image_none():
 
 
 def test_the_browse_page_has_the_same_colours():
-    from pipelines.browsing.app import STATIC
+    from pipelines.browsing.job import STATIC
 
     used = json.loads(re.search(r"const COLOURS = (\[.*?\])", (STATIC / "map.js").read_text())[1])
     assert set(used) <= set(COLOURS)
