@@ -1,4 +1,4 @@
-"""Reading audio files, and the one way to prepare speech for a voice encoder."""
+"""Reads audio files, and prepares speech for voice encoders."""
 
 import io
 from pathlib import Path
@@ -9,20 +9,20 @@ import soxr
 
 from vclip.errors import InputError
 
-# Resemblyzer's mel frames are not logarithmic, so a quiet voice gets another embedding: its cosine with the same
-# speech at this level falls to 0.63 (850 utterances). Quieter speech is raised to it, as in Resemblyzer's own
+# Resemblyzer's mel frames are not logarithmic, so quiet speech gets another embedding: its cosine with the same
+# speech at this level falls to 0.63 (850 utterances). Quieter speech is amplified to it, as in Resemblyzer's own
 # `preprocess_wav`.
 MIN_LEVEL_DBFS = -30.0
 
 
 def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
-    """Returns mono speech (samples,) float32 in -1..1 and its sample rate in Hz.
+    """Returns mono samples (n,) float32 in -1..1 and their sample rate in Hz.
 
     Args:
-        source: the path of an audio file (WAV, FLAC, OGG, MP3), or the bytes of one.
+        source: the path of an audio file (WAV, FLAC, OGG, MP3), or the content of one.
 
     Raises:
-        InputError: the file is unreadable or empty; names the file.
+        InputError: the file is unreadable or empty; the message names it.
     """
     name = "audio" if isinstance(source, bytes) else f"audio {source}"
     try:
@@ -38,7 +38,7 @@ def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
 
 
 def prepare_speech(samples: np.ndarray, sample_rate_hz: int, target_rate_hz: int = 16_000) -> np.ndarray:
-    """Returns speech (samples,) float32 at the rate of a voice encoder, raised to -30 dBFS where it is quieter."""
+    """Returns speech (samples,) float32 at the rate of a voice encoder, amplified to -30 dBFS if it is quieter."""
     samples = resample(samples, sample_rate_hz, target_rate_hz)
     level_dbfs = 10 * np.log10(np.mean(np.square(samples, dtype=np.float64)) + 1e-12)
     gain = 10 ** (max(0.0, MIN_LEVEL_DBFS - level_dbfs) / 20)

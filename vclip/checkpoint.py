@@ -1,6 +1,6 @@
 """A checkpoint is a folder: `model.safetensors`, `config.json`, `metrics.json`, `README.md`; no pickle.
 
-`config.json` holds what is needed to rebuild the model, and how it was made; `metrics.json` holds its measurements.
+`config.json` holds the shape of the model and the record of how it was made; `metrics.json` holds its measurements.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from vclip import __version__
 from vclip.errors import InputError
 
-# How each kind is made, for the message where one is missing.
+# The command that makes each kind, for the message about a missing one.
 MADE_BY = {
     "association": "vclip train",
     "speaker-generator": "vclip fit-speakers",
@@ -37,20 +37,20 @@ def save(
     metrics: Mapping[str, Any],
     about: str,
 ) -> Path:
-    """Writes a checkpoint folder in one step and returns it: a reader finds the old one or the new one, never a part.
+    """Writes a checkpoint folder and returns it. A reader finds the old checkpoint or the new one, never a part.
 
-    Where writing fails, the old checkpoint stays. For an instant between two renames there is none.
+    If writing fails, the old checkpoint stays. For an instant between two renames there is none.
 
     Args:
         folder: the folder to write; an existing checkpoint of the same kind is replaced.
-        kind: the kind of model, as in "association"; `load` requires it.
+        kind: the kind of model, such as "association"; `load` checks it.
         tensors: the weights.
-        config: JSON-ready; all that is needed to rebuild the model.
-        metrics: JSON-ready measurements.
+        config: the values that rebuild the model, JSON-ready.
+        metrics: the measurements, JSON-ready.
         about: one paragraph for the checkpoint's README.
 
     Raises:
-        InputError: the folder holds anything but a checkpoint of this kind.
+        InputError: the folder holds something other than a checkpoint of this kind.
     """
     folder = Path(folder)
     check_free(folder, kind)
@@ -79,7 +79,7 @@ def save(
 
 
 def check_free(folder: str | Path, kind: str) -> None:
-    """Raises InputError unless the folder is new, empty or a checkpoint of this kind, which `save` replaces."""
+    """Raises InputError unless the folder is new, empty, or a checkpoint of this kind (which `save` replaces)."""
     folder = Path(folder)
     if folder.is_file():
         raise InputError(
@@ -108,7 +108,7 @@ def load(folder: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
     """Returns the tensors, the config and the metrics of a checkpoint folder.
 
     Raises:
-        InputError: the folder is no checkpoint, is damaged or is of another kind.
+        InputError: the folder is not a checkpoint, is damaged, or is of another kind.
     """
     folder = Path(folder)
     missing = [name for name in ("model.safetensors", "config.json") if not (folder / name).is_file()]
@@ -134,7 +134,7 @@ def load_weights(folder: str | Path, model: nn.Module, tensors: Mapping[str, Ten
     """Loads the weights of a checkpoint into a model of the same shape.
 
     Raises:
-        InputError: a weight is missing, unknown or of another shape; names the first few.
+        InputError: a weight is missing, unknown or of another shape; the message names the first few.
     """
     expected = model.state_dict()
     lacking = [name for name in expected if name not in tensors]
@@ -154,25 +154,25 @@ def load_weights(folder: str | Path, model: nn.Module, tensors: Mapping[str, Ten
 
 
 def encoders_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the encoders that a checkpoint's config records, space -> spec; empty where it records none."""
+    """Returns the encoders that a checkpoint's config records, space -> spec; empty if it records none."""
     made_by = config.get("made_by")
     found = made_by.get("encoders") if isinstance(made_by, dict) else None
     return dict(found) if isinstance(found, dict) else {}
 
 
 def with_encoders(encoders: Mapping[str, str], made_by: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns the `made_by` record of a checkpoint, with the model's encoders where `made_by` has none.
+    """Returns the `made_by` record of a checkpoint, with the model's encoders added if it has none.
 
     Args:
         encoders: space -> the spec that opens its encoder.
-        made_by: the resolved configuration and the data of the run.
+        made_by: the resolved configuration and the data of the run, or None.
     """
     return ({"encoders": dict(encoders)} if encoders else {}) | dict(made_by or {})
 
 
 @contextmanager
 def as_it_was(folder: str | Path) -> Iterator[None]:
-    """Raises InputError where rebuilding a model from `load` fails because other code wrote the checkpoint."""
+    """Raises InputError if the block cannot rebuild a model, because another version wrote the checkpoint."""
     try:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -1,7 +1,7 @@
 """Configuration: pydantic models beside the code that uses them, overridden by YAML files and dotted options.
 
-`Settings` is the base of every such model: unknown keys are errors, and values do not change after loading.
-`load` merges, in this order, the defaults that the code holds, a YAML file, and `a.b.c=value` overrides.
+`Settings` is the base of all configuration models: unknown keys are errors, and values do not change after loading.
+`load` merges the defaults of the code, a YAML file and `a.b.c=value` overrides, in this order.
 """
 
 import difflib
@@ -33,7 +33,8 @@ def load(model: type[T], path: str | Path | None = None, overrides: Sequence[str
         overrides: `section.key=value` each; the value is read as YAML.
 
     Raises:
-        InputError: the file cannot be read, or a key or value is wrong; names the key and the nearest known one.
+        InputError: the file cannot be read, or a key or value is wrong; the message names the key and the nearest
+            known one.
     """
     values = _read(path) if path else {}
     for override in overrides:
@@ -84,7 +85,7 @@ def _explain(error: ValidationError, model: type[BaseModel], path: str | Path | 
         return f"{where}{key} = {first.get('input')!r}: {first['msg'].lower()}"
     known = list(_keys(model))
     near = difflib.get_close_matches(key, known, n=1, cutoff=0) if known else []
-    # A key in the wrong section is nearer by its own name than by its whole path.
+    # A key in the wrong section is found by its last part rather than by its whole path.
     last = key.rpartition(".")[2]
     same = [k for k in known if k.rpartition(".")[2] == last]
     nearest = same or near

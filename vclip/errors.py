@@ -1,8 +1,8 @@
-"""Errors that the user can correct: one line each, with what was found, what was expected and what to do."""
+"""Errors that the user can correct. Each message is one line: what was found, what was expected and what to do."""
 
 
 class InputError(ValueError):
-    """An input of the user cannot be used. The command line prints the one-line message and exits with 2."""
+    """An input that cannot be used. The command line prints the message and exits with 2."""
 
 
 class SpaceError(InputError):

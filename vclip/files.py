@@ -1,6 +1,6 @@
-"""Files and folders that are written whole or not at all: as a draft beside their place, moved there at the end.
+"""Files and folders that are written whole or not at all: as a draft beside the target, which replaces it at the end.
 
-The one way of the package and of the pipelines to write what a reader may look at meanwhile.
+The library and the pipelines write every file this way that a reader may open meanwhile.
 """
 
 import errno
@@ -16,7 +16,7 @@ from pathlib import Path
 from vclip.errors import InputError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# The name of a draft holds the host and the process that write it, so that drafts of killed processes can be told.
+# The name of a draft holds the host and the process that write it, so that `sweep_drafts` can remove abandoned ones.
 _DRAFT = re.compile(r"(?:^|/)\.[^/]*\.(?P<host>[^/.]+)-(?P<pid>\d+)\.part[^/]*$")
 
 
@@ -25,10 +25,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yields the path of a draft beside `path`; the draft replaces `path` when the block ends without an error.
 
     Raises:
-        InputError: the draft cannot be written or moved. Every other error of the block, that of an input which
-            cannot be read among them, passes unchanged.
+        InputError: the draft cannot be written or moved. Every other error of the block, such as that of an
+            unreadable input, passes unchanged.
     """
-    # Threads may write the same file; the suffix stays, because writers choose the format by it.
+    # Threads may write the same file. The suffix is kept, because writers choose the format by it.
     draft = path.with_name(f".{path.stem}.{_host()}-{os.getpid()}.part{threading.get_ident()}{path.suffix}")
     _make_folder(path.parent, path)
     try:
@@ -45,7 +45,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """Yields a draft folder beside `out`, which becomes `out` when the block ends without an error.
+    """Yields a draft folder beside `out`; the draft becomes `out` when the block ends without an error.
 
     Raises:
         InputError: `out` is a file or a folder that is not empty, or the draft or a file in it cannot be written.
@@ -55,7 +55,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         what = "a folder with files in it" if out.is_dir() else "a file"
         raise InputError(f"--out {out}: found {what}, expected a new or empty folder")
     draft = out.absolute().with_name(f".{out.name}.{_host()}-{os.getpid()}.part")
-    shutil.rmtree(draft, ignore_errors=True)  # of a process with the same number
+    shutil.rmtree(draft, ignore_errors=True)  # left by an earlier process with the same id
     _make_folder(draft, f"--out {out}")
     try:
         yield draft
@@ -71,12 +71,12 @@ def whole_folder(out: Path) -> Iterator[Path]:
 
 
 def is_draft(name: str) -> bool:
-    """Returns whether a path is that of a draft of `whole_file`."""
+    """Returns whether a path names a draft of `whole_file`."""
     return _DRAFT.search(name) is not None
 
 
 def sweep_drafts(folder: Path) -> None:
-    """Removes the drafts below a folder that killed processes of this machine left."""
+    """Removes the drafts below a folder that belong to ended processes of this machine."""
     for path in folder.rglob(".*.part*"):
         draft = _DRAFT.search(str(path))
         if path.is_file() and draft and draft["host"] == _host() and not process_runs(int(draft["pid"])):
@@ -102,7 +102,7 @@ def _make_folder(folder: Path, what: Path | str) -> None:
 
 
 def _is_of_writing(error: OSError, *places: Path) -> bool:
-    """Returns whether an error names one of these places or a file in it; or no file, but a disk without room."""
+    """Returns whether an error names one of these paths or a file below one, or says that the disk is full."""
     if error.filename is None:
         return error.errno in _NO_ROOM
     names = (os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes | Path))

@@ -67,7 +67,7 @@ def open_face_encoder(spec: str, device: str | None = None) -> FaceEncoder:
 
 
 def open_voice_encoder(spec: str, device: str | None = None) -> VoiceEncoder:
-    """Returns the voice encoder that `spec` names; arguments and errors as of `open_face_encoder`."""
+    """Returns the voice encoder that `spec` names; arguments and errors as for `open_face_encoder`."""
     return VOICE_ENCODERS.open(spec, device=device)
 
 
@@ -90,13 +90,13 @@ def spec_of_space(space: str, recorded: Mapping[str, str] | None = None, configu
 
     Args:
         space: of face or voice vectors.
-        recorded: space -> spec, as a store or a model records it. Older stores and models record none; there the
-            name of a built-in encoder's space gives the spec.
-        configured: the spec to return where neither the record nor the name gives one, and where the recorded spec
-            is a checkpoint file that is not on this machine.
+        recorded: space -> spec, as a store or a model records it. Older stores and models record none; then the name
+            of the space gives the spec of a built-in encoder.
+        configured: the spec to return if neither the record nor the name gives one, or if the recorded spec is a
+            checkpoint file that is not on this machine.
 
     Raises:
-        InputError: no spec is recorded, follows from the name or is configured; the user must give one.
+        InputError: no spec is recorded, implied by the name or configured.
     """
     if recorded and space in recorded:
         return configured if configured and _lost_file(space, recorded[space]) else recorded[space]
@@ -108,7 +108,7 @@ def spec_of_space(space: str, recorded: Mapping[str, str] | None = None, configu
     if configured:
         return configured
     raise InputError(
-        f"space '{space}': nothing records which encoder made it; name it with --set encoders.face=... "
+        f"space '{space}': found no record of its encoder; name the encoder with --set encoders.face=... "
         "(or encoders.voice)"
     )
 

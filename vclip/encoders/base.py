@@ -1,7 +1,7 @@
-"""The protocols of encoders: frozen maps from face crops or utterances to unit vectors in a named space.
+"""The protocols of encoders: fixed maps from face crops or utterances to unit vectors in a named space.
 
-A space must mean one vector on every device: ingest embeds on GPUs where there are any, and a search embeds its photo
-on a CPU. An encoder therefore sets its own precision; the built-in ones compute in float32 everywhere.
+A space must have the same vectors on every device: ingest embeds on GPUs if there are any, and a search embeds its
+photo on a CPU. An encoder therefore sets its own precision; the built-in ones compute in float32 everywhere.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class FaceEncoder(Protocol):
-    """Embeds face crops cut by `vclip.encoders.face_crop`."""
+    """Embeds face crops that `vclip.encoders.face_crop` cut."""
 
     space: str  # encoder, weights and preprocessing; vectors of two spaces cannot be compared
     dim: int
@@ -23,7 +23,7 @@ class FaceEncoder(Protocol):
 
 @runtime_checkable
 class ReadsTexts(Protocol):
-    """A face encoder with a text tower, whose texts and crops share one space."""
+    """A face encoder with a text tower that embeds texts in the space of the crops."""
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Returns vectors (n, dim) float32, unit norm, for n texts."""
@@ -31,7 +31,7 @@ class ReadsTexts(Protocol):
 
 
 class VoiceEncoder(Protocol):
-    """Embeds utterances of one speaker each."""
+    """Embeds utterances, each of one speaker."""
 
     space: str  # encoder, weights and preprocessing
     dim: int
@@ -44,6 +44,6 @@ class VoiceEncoder(Protocol):
             utterances: mono samples in -1..1.
 
         Raises:
-            InputError: an utterance is empty, silent or not finite, and the encoder has no vector for it.
+            InputError: an utterance is empty, silent or not finite.
         """
         ...

@@ -13,8 +13,8 @@ from vclip.errors import InputError
 dlib = cast("Any", untyped_dlib)  # a C extension without type stubs
 
 CHIP_PX, CHIP_PADDING = 150, 0.25
-# The box that dlib's own face detector (mmod) gives in the toolkit's crops, as fractions of the side: median over 59
-# real faces, made symmetric (spread 0.05).
+# The box of dlib's own face detector (mmod) in the toolkit's crops, as fractions of the side: the median over 59 real
+# faces (spread 0.05), made symmetric.
 FACE_IN_CROP = (0.18, 0.12, 0.82, 0.76)
 
 
@@ -42,7 +42,7 @@ class DlibResNet:
 
 
 def _weights_path(name: str) -> str:
-    # The package is never imported, because its import needs pkg_resources; only its files are located.
+    # Importing the package needs pkg_resources, so only its files are located.
     try:
         return str(distribution("face_recognition_models").locate_file(f"face_recognition_models/models/{name}"))
     except PackageNotFoundError:

@@ -1,7 +1,7 @@
-"""The one rule that cuts a face out of a frame or photo, for ingest, import and generation alike.
+"""The rule by which a face is cut out of a frame or photo, in ingest, import and generation.
 
-The crop is an upright square (the eyes are level), centred between eyes and mouth and sized by their distances, so it
-does not depend on the detector's box. The rule's name is part of every face encoder's `space`.
+The crop is an upright square (the eyes are level). Its centre lies between eyes and mouth, and their distances give
+its size, so it does not depend on the detector's box. The name of the rule is part of every face encoder's `space`.
 """
 
 import cv2
@@ -20,11 +20,11 @@ def crop_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
     Args:
         image: (height, width, 3) uint8 RGB.
-        landmarks: (5, 2) pixels (x, y): left eye, right eye, nose, left and right mouth corner; left and right as
-            seen in the image.
+        landmarks: (5, 2) pixels (x, y): left eye, right eye, nose, left and right mouth corner, where left and right
+            are those of the image.
 
     Returns:
-        The crop (side, side, 3) uint8 RGB, with `side` at most MAX_SIDE_PX; only crops under MIN_SIDE_PX are
+        The crop (side, side, 3) uint8 RGB, with `side` at most MAX_SIDE_PX. Only crops under MIN_SIDE_PX are
         enlarged, to that size. Pixels outside the image repeat its border.
     """
     centre, side, angle_rad = crop_geometry(landmarks)
@@ -33,7 +33,7 @@ def crop_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     cos, sin = scale * np.cos(angle_rad), scale * np.sin(angle_rad)
     turn = np.array([[cos, sin], [-sin, cos]])
     matrix = np.hstack([turn, (size / 2 - turn @ centre)[:, None]])
-    # Antialiasing: warpAffine samples only four pixels, so a large face is shrunk by area averaging first.
+    # warpAffine interpolates between four pixels, so a large face is first shrunk by area averaging (antialiasing).
     shrink = int(1 / scale)
     if shrink >= 2:
         image = cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)

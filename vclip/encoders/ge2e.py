@@ -1,7 +1,7 @@
 """Resemblyzer's GE2E speaker encoder (Wan et al., 2018), batched over utterances.
 
-The weights come from the installed distribution `resemblyzer`, which is never imported: its import needs
-`pkg_resources`, and its `embed_utterance` takes one utterance at a time. The vectors equal those of that function to
+The weights come from the installed package `resemblyzer`, which is not imported, because its import needs
+`pkg_resources` and its `embed_utterance` takes one utterance at a time. The vectors equal those of that function to
 1e-4 (tested).
 """
 
@@ -19,9 +19,9 @@ from vclip.errors import InputError
 SPACE = "resemblyzer/ge2e-256"
 SAMPLE_RATE_HZ = 16_000
 N_FFT, HOP, N_MELS = 400, 160, 40  # 25 ms windows, 10 ms steps
-PARTIAL_FRAMES = 160  # the network sees 1.6 s at a time,
-PARTIAL_STEP = 77  # 1.3 times a second,
-MIN_COVERAGE = 0.75  # the last partial counts only if at least this share of it is audio
+PARTIAL_FRAMES = 160  # the network embeds partials of 1.6 s,
+PARTIAL_STEP = 77  # which start 1.3 times a second;
+MIN_COVERAGE = 0.75  # the last one counts only if at least this share of it is audio
 MAX_BATCH = 512  # partials per pass of the network
 
 
@@ -49,11 +49,15 @@ class GE2E(nn.Module):
         return nn.functional.normalize(torch.relu(self.linear(hidden[-1])), dim=1)
 
     @torch.inference_mode()
-    def embed(self, utterances: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns vectors (n, 256) float32, unit norm, >= 0, for n utterances (samples,) float32 in -1..1 at 16 kHz.
+    def embed(self, utterances: Sequence[np.ndarray], batch_size: int = MAX_BATCH) -> np.ndarray:
+        """Returns vectors (n, 256) float32, unit norm, >= 0, for n utterances.
 
-        An utterance's vector is the mean over its partials, scaled to unit norm. Silence, which gives NaN in the
-        original, is an error here.
+        The vector of an utterance is the mean over its partials, scaled to unit norm. Silence, for which the original
+        gives NaN, is an error.
+
+        Args:
+            utterances: (samples,) float32 in -1..1 at 16 kHz.
+            batch_size: partials in one pass of the network, at most.
 
         Raises:
             InputError: an utterance is empty, silent or not finite.
@@ -62,7 +66,7 @@ class GE2E(nn.Module):
             return np.zeros((0, self.dim), np.float32)
         with full_precision(self.window.device):
             partials = [self._partials(u, i) for i, u in enumerate(utterances)]
-            embedded = torch.cat([self(batch) for batch in torch.cat(partials).split(MAX_BATCH)])
+            embedded = torch.cat([self(batch) for batch in torch.cat(partials).split(batch_size)])
             means = torch.stack([part.mean(0) for part in embedded.split([len(p) for p in partials])])
             return nn.functional.normalize(means, dim=1).cpu().numpy()
 

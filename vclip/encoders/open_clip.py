@@ -1,6 +1,6 @@
 """CLIP models through open_clip: any architecture, pretrained tag or local checkpoint, with its own preprocessing.
 
-Weights that cannot be loaded are an error; random weights never replace them.
+Weights that cannot be loaded are an error; they are never replaced by random ones.
 """
 
 import hashlib
@@ -30,13 +30,13 @@ class OpenClip:
         """Loads a model.
 
         Args:
-            model: an architecture, as `open_clip.list_models` lists it.
+            model: an architecture that `open_clip.list_models` lists.
             weights: a pretrained tag, or the path of a checkpoint.
             device: "cpu", "cuda", ...; None selects a GPU if there is one.
 
         Raises:
             InputError: the model, tag or file does not exist, the hub cannot be reached, or the weights were trained
-                with QuickGELU and the model has none.
+                with QuickGELU and the model does not use it.
         """
         _check(model, weights)
         self._name = model
@@ -48,7 +48,7 @@ class OpenClip:
             raise InputError(
                 f"face encoder open_clip:{model}/{weights}: cannot load the weights ({reason})"
             ) from None
-        # open_clip's annotations say Module for the model and name no type for its transform.
+        # open_clip annotates the model as a Module and does not annotate its transform.
         self._model, self._transform = cast("tuple[Any, Any]", loaded)
         self._model.eval().requires_grad_(False)
         name = f"file-{_digest(weights)}" if Path(weights).is_file() else weights
@@ -58,11 +58,16 @@ class OpenClip:
         )
 
     @torch.inference_mode()
-    def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns vectors (n, dim) float32, unit norm, for n crops (side, side, 3) uint8 RGB."""
+    def embed(self, crops: Sequence[np.ndarray], batch_size: int = MAX_BATCH) -> np.ndarray:
+        """Returns vectors (n, dim) float32, unit norm, for n crops (side, side, 3) uint8 RGB.
+
+        Args:
+            crops: the crops.
+            batch_size: crops in one pass of the network, at most.
+        """
         vectors = [np.zeros((0, self.dim), np.float32)]
-        for start in range(0, len(crops), MAX_BATCH):
-            batch = torch.stack([self._transform(Image.fromarray(c)) for c in crops[start : start + MAX_BATCH]])
+        for start in range(0, len(crops), batch_size):
+            batch = torch.stack([self._transform(Image.fromarray(c)) for c in crops[start : start + batch_size]])
             with full_precision(self.device):
                 features = self._model.encode_image(batch.to(self.device))
                 vectors.append(torch.nn.functional.normalize(features, dim=1).cpu().numpy())
@@ -70,7 +75,7 @@ class OpenClip:
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns vectors (n, dim) float32, unit norm, for n texts; texts beyond the model's context are cut."""
+        """Returns vectors (n, dim) float32, unit norm, for n texts, cut to the model's context length."""
         tokens = open_clip.get_tokenizer(self._name)(list(texts)).to(self.device)
         with full_precision(self.device):
             features = self._model.encode_text(tokens)
@@ -78,7 +83,7 @@ class OpenClip:
 
 
 def _check(model: str, weights: str) -> None:
-    """Raises InputError, before anything is built or downloaded, for a model and weights that cannot work."""
+    """Raises InputError, before anything is built or downloaded, for a model and weights that do not exist or fit."""
     spec = f"face encoder open_clip:{model}/{weights}"
     if model not in open_clip.list_models():
         raise InputError(f"{spec}: open_clip has no model '{model}'; see open_clip.list_models()")
@@ -88,7 +93,7 @@ def _check(model: str, weights: str) -> None:
     if weights not in tags:
         known = ", ".join(tags) or "none"
         raise InputError(f"{spec}: '{weights}' is neither a file nor a pretrained tag of that model (known: {known})")
-    # open_clip only warns where the model's activation differs from the one in training.
+    # open_clip only warns if the activation of the model differs from the one in training.
     trained = bool(open_clip.get_pretrained_cfg(model, weights).get("quick_gelu"))
     if trained and not (open_clip.get_model_config(model) or {}).get("quick_gelu"):
         raise InputError(f"{spec}: these weights need QuickGELU; use open_clip:{model}-quickgelu/{weights}")
@@ -96,7 +101,7 @@ def _check(model: str, weights: str) -> None:
 
 
 def _check_hub(spec: str, repository: str) -> None:
-    """Raises InputError where the hub is needed and does not answer: open_clip retries for 45 s."""
+    """Raises InputError if the hub is needed and cannot be reached; open_clip itself would retry for 45 s."""
     import huggingface_hub
     from huggingface_hub.constants import HF_HUB_CACHE
 

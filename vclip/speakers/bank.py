@@ -1,4 +1,4 @@
-"""Known speakers, one vector each: what the speaker generator learns from, and what no generated voice may copy."""
+"""Known speakers, one vector each: the speaker generator learns from them, and no generated voice may copy one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class SpeakerBank:
     space: str
     speaker_id: np.ndarray  # (S,) str
     vectors: np.ndarray  # (S, dim) float32, unit norm unless `length_counts`
-    gender: np.ndarray  # (S,) str, "" where unknown
-    length_counts: bool = False  # whether the length of a vector changes the voice, so that nothing may normalise it
+    gender: np.ndarray  # (S,) str, "" if unknown
+    length_counts: bool = False  # whether the length of a vector changes the voice; then nothing normalises it
 
     def __len__(self) -> int:
         return len(self.speaker_id)
@@ -56,7 +56,7 @@ def unit_norm(vectors: np.ndarray) -> np.ndarray:
 def bank_of_utterances(
     space: str, speaker: Sequence[str], vectors: np.ndarray, gender: Sequence[str] | None = None
 ) -> SpeakerBank:
-    """Returns the bank whose vectors are the mean directions of each speaker's utterances.
+    """Returns a bank with one vector for each speaker: the mean direction of the speaker's utterances.
 
     Args:
         space: the embedding space of the vectors.
@@ -79,9 +79,8 @@ def known_similarity_limit(bank: SpeakerBank) -> float:
     """Returns the cosine above which a generated voice counts as a known speaker's, unless the user sets another.
 
     Nine in ten known speakers have a lower cosine with the known speaker nearest to them. For 261 LibriSpeech
-    speakers under GE2E the limit is .849; two utterances of one speaker were more alike than that for 9 of 10
-    speakers (.814 to .956), and two different speakers have a median of .594. Of 5000 drawn candidates 11 % are
-    refused.
+    speakers under GE2E the limit is .849. Two utterances of one speaker had a higher cosine for 9 of 10 speakers
+    (range .814 to .956); the median of two different speakers is .594. 11 % of 5000 drawn candidates are refused.
     """
     cosines = bank.directions @ bank.directions.T
     np.fill_diagonal(cosines, -1.0)

@@ -1,4 +1,4 @@
-"""The systems that are compared on the same faces, and the references beside them (Vclip, table 3)."""
+"""The systems that an evaluation compares on the same faces, and the references beside them (Vclip, table 3)."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from vclip.speakers.voice_search import Search, SearchConfig, face_directions
 
 @dataclass(frozen=True)
 class DirectMapping:
-    """A fitted ridge regression from faces straight to speaker vectors, the baseline without retrieval.
+    """A fitted ridge regression from faces directly to speaker vectors: the baseline without retrieval.
 
     e = mean_v + (f_i(x) - mean_i) W,    W = (C_ii + r I)^-1 C_iv
     """
@@ -27,7 +27,7 @@ class DirectMapping:
 
     @classmethod
     def fit(cls, pairs: Pairs, seed: int = 0) -> "DirectMapping":
-        """Returns the regression of the clips' voices on their faces, at the strength r that matches best."""
+        """Returns the regression of the clips' voices on their faces; cross-validation chooses the strength r."""
         faces = torch.as_tensor(clip_means(pairs.faces, pairs.face_clip, len(pairs)))
         voices = torch.as_tensor(clip_means(pairs.voices, pairs.voice_clip, len(pairs)))
         folds = Folds(faces, voices, pairs.people(), seed)
@@ -47,15 +47,15 @@ CLONED, KNOWN = "true voice cloned", "known speakers"
 DRAWN, DIRECT = "no retrieval", "direct mapping"
 REFERENCES = (CLONED, KNOWN)
 SYSTEMS = (DRAWN, DIRECT, "naive", "informed", "guided")
-FEWEST_PEOPLE = 10  # that the direct mapping is fitted to
+MIN_PEOPLE = 10  # for a fit of the direct mapping
 
 
 @dataclass(frozen=True)
 class SpeakerChoice:
     """The speakers that a system chooses for the TTS to speak with."""
 
-    speakers: np.ndarray  # (m, k, dim) float32; references and systems that know but one voice have k = 1
-    log_likelihood: np.ndarray  # (m, k) under the separate mixture
+    speakers: np.ndarray  # (m, k, dim) float32; k = 1 for references and systems that give one voice
+    log_likelihood: np.ndarray  # (m, k) under `metrics.likelihood_model`
 
 
 def choose_speakers(
@@ -68,28 +68,31 @@ def choose_speakers(
     config: SearchConfig,
     voices: int,
 ) -> SpeakerChoice | None:
-    """Returns the speakers that a system or a reference chooses, or None if the TTS' speaker space does not allow it.
+    """Returns the speakers that a system or a reference chooses, or None where it cannot choose any.
+
+    The naive score, the direct mapping and the cloned voice need speaker vectors in the space of the voice encoder;
+    the direct mapping also needs MIN_PEOPLE to be fitted to.
 
     Args:
         name: one of REFERENCES or SYSTEMS.
         judged: pairs of the m people to choose voices for, numbered by `judged.people()`.
-        others: people to fit the direct mapping to.
-        model, generator, signature: what the search chooses with.
-        config: of the search.
+        others: pairs of the people to fit the direct mapping to.
+        model, generator, signature: the models of the search.
+        config: the configuration of the search.
         voices: k, the number of voices for each person.
     """
     person = judged.people()
     m = int(person.max()) + 1
     face, voice = person[judged.face_clip], person[judged.voice_clip]
     same_space = generator.space == model.voice_space
-    if name == KNOWN:  # each judged by a mixture that has not seen it
+    if name == KNOWN:  # each under a mixture fitted without it
         row = np.random.default_rng(config.seed).integers(len(generator.bank), size=(m, voices))
         return SpeakerChoice(generator.bank.vectors[row], held_out_likelihood(generator.bank, config.seed)[row])
-    if name == DRAWN:  # another draw than that of the candidates
+    if name == DRAWN:  # not the draw of the candidates
         speakers = generator.sample(m * voices, config.seed + 1).reshape(m, voices, -1)
     elif name == CLONED and same_space:
         speakers = mean_direction(judged.voices, voice, m)[:, None]
-    elif name == DIRECT and same_space and len(set(others.identity)) >= FEWEST_PEOPLE:
+    elif name == DIRECT and same_space and len(set(others.identity)) >= MIN_PEOPLE:
         mapped = DirectMapping.fit(others, config.seed)(judged.faces)
         speakers = generator.on_range(mean_direction(mapped, face, m))[:, None]
     elif name in ("informed", "guided") or (name == "naive" and same_space):

@@ -31,8 +31,10 @@ class GeneratorConfig(Settings):
     """How the speaker generator is fitted."""
 
     variance: float = Field(default=0.99, gt=0, le=1, description="share of the variance that the components keep")
-    max_components: int = Field(default=100, ge=1, description="mixture components, at most")
-    speakers_per_component: int = Field(default=20, ge=1, description="fewer components where speakers are few")
+    max_components: int = Field(default=100, ge=1, description="maximum number of mixture components")
+    speakers_per_component: int = Field(
+        default=20, ge=1, description="one mixture component for this many known speakers"
+    )
     seed: int = 0
 
 
@@ -85,10 +87,10 @@ class SpeakerGenerator:
     """A fitted mixture over principal components, in one embedding space.
 
     Args:
-        bank: the known speakers that it was fitted to.
+        bank: the known speakers that the mixture was fitted to.
         components: (kept, dim) principal components, orthonormal rows.
         mixture: "weights" (C,), "means" (C, kept) and "variances" (C, kept) of the C mixture components.
-        encoders: the spec that opens the encoder of a space, by the space's name; checkpoints record it.
+        encoders: space -> the spec that opens its encoder; checkpoints record it.
     """
 
     def __init__(
@@ -116,12 +118,13 @@ class SpeakerGenerator:
         )
 
     def sample(self, count: int, seed: int = 0, gender: str | None = None) -> np.ndarray:
-        """Returns new speakers (count, dim) float32 on the range of the known ones, see `on_range`.
+        """Returns new speakers (count, dim) float32, put on the range of the known ones by `on_range`.
 
         Args:
             count: the number of speakers.
-            seed: of the draw.
-            gender: one of the bank's genders, to draw speakers like those of that gender; see `weights_of`.
+            seed: the seed of the draw.
+            gender: one of the bank's genders, to draw speakers like those of that gender (see `weights_of`); None
+                draws any.
 
         Raises:
             InputError: the bank has no such gender.
@@ -131,7 +134,7 @@ class SpeakerGenerator:
         return self.on_range(self.mean + z @ self.components)
 
     def draw(self, count: int, seed: int = 0, gender: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the mixture components (count,) and the standard normal noise (count, kept) of `sample`."""
+        """Returns the mixture components (count,) and the standard normal noise (count, kept) that `sample` uses."""
         rng = np.random.default_rng(seed)
         weights = self.weights if gender is None else self.weights_of(gender)
         component = rng.choice(len(weights), size=count, p=weights / weights.sum())
@@ -140,7 +143,7 @@ class SpeakerGenerator:
     def weights_of(self, gender: str) -> np.ndarray:
         """Returns the weights (C,) of the components given a gender: the mean of p(c | z) over its known speakers.
 
-        A component that holds both genders still draws both; `statistics` measures how often (`gender_kept`).
+        A component of both genders still draws both; `DrawStatistics.gender_kept` measures how often.
 
         Raises:
             InputError: the bank has no speaker of that gender.
@@ -153,9 +156,9 @@ class SpeakerGenerator:
         return np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)).mean(axis=0)
 
     def on_range(self, vectors: np.ndarray) -> np.ndarray:
-        """Returns vectors (n, dim) float32 put back on the range of the known ones.
+        """Returns vectors (n, dim) float32 put on the range of the known ones.
 
-        They are clipped at 0 if no known vector is negative, and scaled to unit norm unless their length counts.
+        They are clipped at 0 if no known vector is negative, and scaled to unit norm unless length counts.
         """
         if self.non_negative:
             vectors = np.maximum(vectors, 0)
@@ -180,7 +183,7 @@ class SpeakerGenerator:
         return np.log(self.weights) - 0.5 * (log_norm + square)
 
     def save(self, folder: str | Path, metrics: Mapping[str, Any], made_by: Mapping[str, Any] | None = None) -> Path:
-        """Writes the checkpoint folder and returns its path; `made_by` records the configuration and the data."""
+        """Writes a checkpoint folder and returns its path; `made_by` records the configuration and the data."""
         tensors = {
             "bank": self.bank.vectors,
             "components": self.components,
@@ -208,7 +211,7 @@ class SpeakerGenerator:
         with checkpoint.as_it_was(folder):
             arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
             ids, genders = (np.array(config[name], dtype=str) for name in ("speaker_id", "gender"))
-            # Older generators do not say whether length counts: it did not.
+            # Older checkpoints have no length_counts; length never counted then.
             bank = SpeakerBank(config["space"], ids, arrays["bank"], genders, config.get("length_counts", False))
             return cls(bank, arrays["components"], arrays, checkpoint.encoders_of(config))
 
@@ -219,8 +222,8 @@ def fit_generator(
     """Returns the generator fitted to a bank, and its metrics.
 
     Args:
-        bank: MIN_SPEAKERS known speakers or more.
-        config: defaults to GeneratorConfig().
+        bank: at least MIN_SPEAKERS known speakers.
+        config: the settings; None for the defaults.
 
     Raises:
         InputError: the bank has too few speakers.
@@ -267,8 +270,8 @@ def bic(generator: SpeakerGenerator) -> float:
 def held_out_log_likelihood(bank: SpeakerBank, components: int, config: GeneratorConfig | None = None) -> np.ndarray:
     """Returns the log-likelihood (S,) of each known speaker under a mixture fitted to the other folds.
 
-    The principal components are those of the whole bank, so that the densities of all folds can be compared. That
-    makes the likelihoods a little too high, but favours no number of mixture components over another.
+    The principal components are those of the whole bank, so that the densities of all folds are comparable. That
+    makes the likelihoods a little too high, but favours no number of mixture components.
     """
     config = config or GeneratorConfig()
     fold = np.random.default_rng(config.seed).permutation(len(bank)) % FOLDS
@@ -284,13 +287,13 @@ def fit_mixture(
     bank: SpeakerBank, config: GeneratorConfig, components: int, rows: np.ndarray | None = None
 ) -> SpeakerGenerator:
     """Returns a generator with `components` mixture components, fitted to `rows` (S,) bool of the bank, or all."""
-    from sklearn.decomposition import PCA  # slow to import, and most that import this file fit nothing
+    from sklearn.decomposition import PCA  # slow to import, and most uses of this file fit nothing
     from sklearn.mixture import GaussianMixture
 
     pca = PCA(n_components=None if config.variance == 1 else config.variance, svd_solver="full").fit(bank.vectors)
     basis = np.asarray(pca.components_)  # (kept, dim)
     z = (bank.vectors - bank.vectors.mean(axis=0)) @ basis.T
-    # The floor under the variances keeps a component from closing on a single known speaker.
+    # The floor under the variances keeps a component from collapsing onto a single known speaker.
     mixture = GaussianMixture(
         components, covariance_type="diag", reg_covar=float(0.01 * z.var(axis=0).mean()), random_state=config.seed
     ).fit(z if rows is None else z[rows])

@@ -1,19 +1,18 @@
-"""Guided search: climbs the score inside the speaker generator's mixture, instead of drawing often and hoping.
+"""Guided search: gradient ascent of the score inside the speaker generator's mixture, instead of many draws.
 
-A draw is z = mu_c + sigma_c u in the principal components. From the best of a few draws, u climbs the gradient of
+A draw is z = mu_c + sigma_c u in the principal components. From the best of a few draws, u follows the gradient of
 
     (1 - d) cos(phi_v(s(e)), phi_i(f_i(x))) - d max_j cos(s(e), s(e_j)),    e = on_range(mean + z B)
 
-where e_j are the voices already chosen for the face and d is the diversity: the objective of `pick_diverse`, which
-looks through draws instead. After each step u is projected onto the ball where component c alone is dense
-enough:
+where e_j are the voices already chosen for the face and d is the diversity. `pick_diverse` has the same objective and
+chooses among draws. After each step, u is projected onto the ball in which the density of component c alone reaches
+the floor:
 
     log w_c - log|2 pi sigma_c^2| / 2 - |u|^2 / 2 >= floor.
 
 Putting e on the encoder's range changes its likelihood a little, so the likelihood is computed there too, and the
-best point of each climb that lies above the floor is kept. The start is such a point, so no climb ends below its
-start.
-The voice of a TTS changes less smoothly than its signature, so s(e) is smoothed: averaged over noise around e.
+best point of each climb above the floor is kept. The start is above the floor, so no climb ends below its start. The
+voice of a TTS changes less smoothly than its signature, so s(e) is smoothed: averaged over noise around e.
 """
 
 import numpy as np
@@ -28,44 +27,44 @@ from vclip.errors import InputError
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import TTSSignature
 
-FACES = 256  # faces that climb at once
+FACES = 256  # faces whose climbs are computed at once
 COPIES = 8  # noisy copies of a speaker, over which the signature is averaged
 
 
 class GuidedConfig(Settings):
-    """How many climbs guided search makes, and how far each goes.
+    """The number and the length of the climbs of guided search.
 
-    Short climbs from many draws, over a smoothed signature: otherwise a climb ends where the signature is too
-    optimistic. f2v measured on one spoken voice of `morph` for each of 90 people (differences +- .014): the best of
-    5000 draws .325, guided .338; with 8 steps of 0.15 .326; unsmoothed .314, and unsmoothed with 12 steps of 0.3 from
-    256 draws .291.
+    By default, short climbs from many draws over a smoothed signature: otherwise a climb ends where the signature is
+    too optimistic. f2v measured on one spoken voice of `morph` for each of 90 people (differences +- .014): best of
+    5000 draws .325; guided .338; with 8 steps of 0.15 .326; unsmoothed .314; unsmoothed with 12 steps of 0.3 from 256
+    draws .291.
     """
 
-    draws: int = Field(default=1000, ge=2, description="speakers drawn, from which climbs start")
+    draws: int = Field(default=1000, ge=2, description="speakers drawn, from which the climbs start")
     climbers: int = Field(default=8, ge=1, description="climbs for each voice")
     steps: int = Field(default=4, ge=1, description="steps of each climb")
     step_size: float = Field(
-        default=0.1, gt=0, le=2, description="the first step, in radii of the ball; later ones shrink"
+        default=0.1, gt=0, le=2, description="the first step, in radii of the ball; later steps shrink"
     )
     smoothing: float = Field(
         default=0.5,
         ge=0,
-        description="length of the noise added to a speaker of length 1, over which s(e) is averaged; 0: none",
+        description="length of the noise over which s(e) is averaged, for a speaker of length 1; 0: none",
     )
     floor: float = Field(
-        default=0.5, ge=0, lt=1, description="no voice is less likely than this share of draws; 0.5: median"
+        default=0.5, ge=0, lt=1, description="no voice is less likely than this share of the draws; 0.5: the median"
     )
 
 
 class GuidedSearch:
-    """Climbs from draws that are made once.
+    """Guided search over one set of draws.
 
     Args:
         model: the association model, with a differentiable `project_voices`; every method of Vclip has one.
         generator: the speaker generator whose mixture is searched.
         signature: the signature of the TTS, for the informed score; None for the naive one.
-        config: defaults to GuidedConfig().
-        seed: of the draws.
+        config: the settings; None for the defaults.
+        seed: the seed of the draws.
         known_similarity: the highest cosine that a voice may have with a known speaker of the generator's bank.
 
     Raises:
@@ -96,7 +95,7 @@ class GuidedSearch:
         self.deviations = self._tensor(generator.variances**0.5)
         self.precisions = self._tensor(1 / generator.variances)
         log_norm = np.log(2 * np.pi * generator.variances).sum(axis=1)
-        self.peaks = self._tensor(np.log(generator.weights) - 0.5 * log_norm)  # (C,) log-density in the middle
+        self.peaks = self._tensor(np.log(generator.weights) - 0.5 * log_norm)  # (C,) log-density at the means
         self.bank = self._tensor(generator.bank.directions)
         noise = np.random.default_rng(seed).standard_normal((COPIES, 1, len(generator.mean)))
         length = np.linalg.norm(generator.bank.vectors, axis=1).mean() if generator.length_counts else 1.0
@@ -119,12 +118,12 @@ class GuidedSearch:
             self._voices = model.project_voices(self._expected)
 
     def find(self, faces: np.ndarray, k: int = 1, diversity: float = 0.0) -> np.ndarray:
-        """Returns speakers (m, k, dim) float32 on the encoder's range that suit the faces, in the order of climbing.
+        """Returns speakers (m, k, dim) float32 on the encoder's range that suit the faces, in the order of search.
 
         Args:
             faces: (m, d) unit norm, phi_i of the faces; see `voice_search.face_directions`.
             k: the number of voices for each face.
-            diversity: d in the objective, from 0 (each voice starts from other draws, but may end at the same point)
+            diversity: d of the objective, from 0 (each voice starts from other draws, but may end at the same point)
                 to 1.
         """
         blocks = [self._find(self._tensor(faces[i : i + FACES]), k, diversity) for i in range(0, len(faces), FACES)]
@@ -147,7 +146,7 @@ class GuidedSearch:
         return torch.stack(chosen, 1)
 
     def _climb(self, faces: Tensor, starts: Tensor, others: Tensor, diversity: float) -> Tensor:
-        """Returns the best speaker (m, dim) of climbs from draws (m, climbers), beside the voices `others`."""
+        """Returns the best speaker (m, dim) of the climbs from draws (m, climbers), given the voices `others`."""
         m, n = starts.shape
         component, u, radius = (rows[starts.flatten()] for rows in self._start)
         faces, others = faces.repeat_interleave(n, dim=0), others.repeat_interleave(n, dim=0)
@@ -197,7 +196,7 @@ class GuidedSearch:
         return speakers if self._generator.length_counts else F.normalize(speakers, dim=-1)
 
     def log_likelihood(self, speakers: Tensor) -> Tensor:
-        """Returns the log-density (n,) of speakers (n, dim), like `SpeakerGenerator.log_likelihood`."""
+        """Returns the log-density (n,) of speakers (n, dim), as `SpeakerGenerator.log_likelihood` does."""
         z = (speakers - self.mean) @ self.basis.T
         square = z**2 @ self.precisions.T - 2 * z @ (self.means * self.precisions).T
         square = square + (self.means**2 * self.precisions).sum(1)

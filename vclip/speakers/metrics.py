@@ -40,19 +40,19 @@ def f2v(
         evaluator: an association model other than the one that chose the voices, trained on other people.
         faces: (n, d_face) vectors.
         generated: (m, d_voice) vectors of the voices, one for each person.
-        person: (n,) 0..m - 1, as `face_directions` takes it; each face is another person's where None.
+        person: (n,) the person 0..m - 1 of each face, see `face_directions`; None if each face is another person.
     """
     directions = face_directions(evaluator, faces, person)
     return np.einsum("nd,nd->n", directions, evaluator.embed_voices(generated))
 
 
 def likelihood_model(known: SpeakerBank, seed: int = 0) -> SpeakerGenerator:
-    """Returns the 4-component mixture over known speakers under which generated voices are judged."""
+    """Returns the mixture over known speakers, of EVALUATOR_COMPONENTS, that rates generated speakers."""
     return fit_mixture(known, GeneratorConfig(seed=seed), EVALUATOR_COMPONENTS)
 
 
 def held_out_likelihood(known: SpeakerBank, seed: int = 0) -> np.ndarray:
-    """Returns the log-likelihood (S,) of each known speaker under such a mixture that has not seen it."""
+    """Returns the log-likelihood (S,) of each known speaker under such a mixture, fitted without the speaker."""
     return held_out_log_likelihood(known, EVALUATOR_COMPONENTS, GeneratorConfig(seed=seed))
 
 
@@ -69,12 +69,12 @@ class SpeechFigures:
 
 @dataclass(frozen=True)
 class SpeechMetrics:
-    """Measurements on the spoken voices of one system, per person; NaN where there is nothing to measure."""
+    """Measurements on the speech of one system, per person; NaN where there is nothing to measure."""
 
     f2v: np.ndarray  # (m,)
     v2v: np.ndarray  # (m,)
     log_likelihood: np.ndarray  # (m,) of the speaker vectors
-    alike: np.ndarray  # (m,) mean cosine between the spoken voices of one person; NaN for one voice
+    alike: np.ndarray  # (m,) mean cosine between the spoken voices of a person; NaN for one voice
     quality: np.ndarray  # (m,) predicted mean opinion score of the speech, 1 to 5
 
     @classmethod

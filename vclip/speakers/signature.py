@@ -1,9 +1,9 @@
-"""The TTS signature: predicts the voice that a TTS makes of a speaker vector, without speaking.
+"""The TTS signature: predicts the voice that a TTS makes of a speaker vector, without synthesis.
 
     s(e) ~ f_v(tts(e)),    loss 1 - cos(s(e), mean over sentences of f_v(tts(e, sentence)))     (Vclip, section 2.4)
 
-Where the TTS itself can predict a voice without speaking (`tts.base.PredictsVoices`), the network first learns from
-such predictions, which cost little, and is then corrected by speech.
+If the TTS itself predicts voices (`tts.base.PredictsVoices`), the network is first trained on such predictions, which
+cost little, and then on speech.
 """
 
 import copy
@@ -24,21 +24,21 @@ from vclip.errors import SpaceError
 
 KIND = "tts-signature"
 BATCH = 64
-ABOUT = "A TTS signature: it predicts the voice embedding of what a TTS says when given a speaker vector."
+ABOUT = "A TTS signature: it predicts the embedding of the voice that a TTS makes of a speaker vector."
 FORMER_NAMES = {"foretold": "predicted", "foretold_epochs": "predicted_epochs"}  # up to version 0.1
 
 
 class SignatureConfig(Settings):
-    """How the signature is made."""
+    """How the signature is fitted."""
 
-    speakers: int = Field(default=600, ge=10, description="speaker vectors spoken, at most half of them known ones")
-    sentences: int = Field(default=4, ge=1, description="sentences spoken by each")
+    speakers: int = Field(default=600, ge=10, description="speaker vectors to speak, at most half of them known ones")
+    sentences: int = Field(default=4, ge=1, description="sentences spoken by each speaker")
     predicted: int = Field(
-        default=40_000, ge=0, description="speakers whose voice the TTS predicts, where it can; 0: none"
+        default=40_000, ge=0, description="speakers whose voices the TTS predicts, if it can; 0: none"
     )
     predicted_epochs: int = Field(default=10, ge=1)
     hidden: int = 512
-    dropout: float = Field(default=0.5, ge=0, lt=1, description="used only if the TTS predicts nothing")
+    dropout: float = Field(default=0.5, ge=0, lt=1, description="used only if the TTS predicts no voices")
     learning_rate: float = 1e-3
     correction_rate: float = Field(
         default=1e-4, gt=0, description="learning rate on spoken voices, after predicted ones"
@@ -47,7 +47,7 @@ class SignatureConfig(Settings):
     max_epochs: int = 300
     patience: int = 30  # epochs without a better dev cosine
     held_out: float = Field(
-        default=0.15, gt=0, lt=0.5, description="share of speakers measured on, and as many for stopping"
+        default=0.15, gt=0, lt=0.5, description="share of speakers for the metrics, and as many for early stopping"
     )
     seed: int = 0
 
@@ -82,15 +82,15 @@ class TTSSignature(nn.Module):
 
     Args:
         tts: the spec of the TTS.
-        speaker_space, voice_space: the spaces of its input and of its output.
+        speaker_space, voice_space: the spaces of the input and of the output.
         d_in, d_out: their dimensions.
-        hidden: width of the two hidden layers.
-        dropout: after each hidden layer, in training.
-        encoders: the spec that opens the encoder of a space, by the space's name; checkpoints record it.
+        hidden: the width of the two hidden layers.
+        dropout: the dropout rate after each hidden layer.
+        encoders: space -> the spec that opens its encoder; checkpoints record it.
     """
 
-    mean: Tensor  # (d_in,) of the speakers that it was fitted to
-    scale: Tensor  # (), their standard deviation over all dimensions
+    mean: Tensor  # (d_in,) mean of the training speakers
+    scale: Tensor  # (), standard deviation of the training speakers over all dimensions
 
     def __init__(
         self,
@@ -119,27 +119,27 @@ class TTSSignature(nn.Module):
         return f"tts='{self.tts}', '{self.speaker_space}' -> '{self.voice_space}'"
 
     def standardize(self, e: Tensor) -> None:
-        """Sets the mean and scale of the input to those of speakers (n, d_in)."""
+        """Sets the mean and the scale of the input to those of speakers (n, d_in)."""
         self.mean.copy_(e.mean(0))
         self.scale.copy_((e - self.mean).square().mean().sqrt().clamp_min(1e-8))
 
     def forward(self, e: Tensor) -> Tensor:
-        """Returns the expected voice embeddings (n, d_out), unit norm, of speaker vectors (n, d_in)."""
+        """Returns predicted voice embeddings (n, d_out), unit norm, of speaker vectors (n, d_in)."""
         return F.normalize(self.net((e - self.mean) / self.scale), dim=-1)
 
     @torch.inference_mode()
     def predict(self, speakers: np.ndarray, space: str | None = None) -> np.ndarray:
-        """Returns the expected voice embeddings (n, d_out) float32, unit norm, of speaker vectors (n, d_in).
+        """Returns predicted voice embeddings (n, d_out) float32, unit norm, of speaker vectors (n, d_in).
 
         Raises:
-            SpaceError: `space`, where given, is not the speaker space of this TTS.
+            SpaceError: `space`, if given, is not the speaker space of the TTS.
         """
         if space is not None and space != self.speaker_space:
             raise SpaceError(space, self.speaker_space, f"signature of the TTS '{self.tts}'")
         return self.eval()(torch.as_tensor(np.asarray(speakers, np.float32), device=self.mean.device)).cpu().numpy()
 
     def save(self, folder: str | Path, metrics: Mapping[str, Any], made_by: Mapping[str, Any] | None = None) -> Path:
-        """Writes the checkpoint folder and returns its path; `made_by` records the configuration and the data."""
+        """Writes a checkpoint folder and returns its path; `made_by` records the configuration and the data."""
         names = {"tts": self.tts, "speaker_space": self.speaker_space, "voice_space": self.voice_space}
         config = {**names, "model": self.shape, "made_by": checkpoint.with_encoders(self.encoders, made_by)}
         return checkpoint.save(folder, KIND, self.state_dict(), config, metrics, ABOUT)
@@ -179,9 +179,9 @@ def fit_signature(
         tts: the spec of the TTS.
         speaker_space, voice_space: the spaces of the speaker vectors and of the voice embeddings.
         speakers: (n, d_in) the vectors given to the TTS.
-        spoken: (n, d_out) mean embeddings of the speech that it made of them.
-        config: defaults to SignatureConfig().
-        on_epoch: called with (epoch, max_epochs, dev cosine) while the measured signature is fitted.
+        spoken: (n, d_out) the mean embeddings of the speech for each vector.
+        config: the settings; None for the defaults.
+        on_epoch: called with (epoch, max_epochs, dev cosine) during the fit without held-out speakers.
         predicted: other speakers (m, d_in), and the voices (m, d_out) that the TTS predicts for them.
     """
     config = config or SignatureConfig()
@@ -265,7 +265,7 @@ def _epochs(
     rate: float,
     falling: bool = False,
 ) -> Iterator[int]:
-    """Trains a model on speakers (n, d_in) and voices (n, d_out), and yields the number of each epoch done."""
+    """Trains a model on speakers (n, d_in) and voices (n, d_out), and yields the number of each finished epoch."""
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=config.weight_decay)
     batches = -(-len(e) // BATCH)
     for epoch in range(1, count + 1):

@@ -1,8 +1,8 @@
-"""Voices for faces: of many candidate speakers, or by climbing, those that suit a face best.
+"""The search for voices that suit a face, among many candidate speakers or by gradient ascent.
 
-naive:     cos(phi_v(e), phi_i(f_i(x)))         only where e lies in the space of f_v
+naive:     cos(phi_v(e), phi_i(f_i(x)))         only if e lies in the space of f_v
 informed:  cos(phi_v(s(e)), phi_i(f_i(x)))      s is the TTS signature           (Vclip, section 2.4)
-guided:    climbs the informed score inside the generator's mixture, see `vclip.speakers.guided_search`
+guided:    gradient ascent of the informed score inside the generator's mixture, see `vclip.speakers.guided_search`
 """
 
 from collections.abc import Sequence
@@ -23,25 +23,25 @@ from vclip.speakers.guided_search import GuidedConfig, GuidedSearch
 from vclip.speakers.signature import TTSSignature
 
 SCORES = ("informed", "naive", "guided")
-FACES = 1024  # scored at once: with 5000 candidates 20 MB
+FACES = 1024  # scored at once; with 5000 candidates the scores take 20 MB
 
 
 class SearchConfig(Settings):
-    """How voices are found for a face."""
+    """How voices for a face are found."""
 
     score: str = Field(
         default="informed",
         pattern=f"^({'|'.join(SCORES)})$",
-        description="informed (by the TTS signature), naive, or guided",
+        description="informed (by the TTS signature), naive or guided",
     )
     candidates: int = Field(
-        default=5000, ge=1, description="speakers drawn from the generator, for naive and informed"
+        default=5000, ge=1, description="speakers drawn from the generator, for the naive and the informed score"
     )
     diversity: float = Field(
         default=0.5,
         ge=0,
         lt=1,
-        description="0: plain top k; 0.5: 0.1 more alike in cosine must be 0.1 better in score",
+        description="0: the plain top k; 0.5: a voice 0.1 more alike in cosine must score 0.1 higher",
     )
     guided: GuidedConfig = GuidedConfig()
     seed: int = 0
@@ -52,27 +52,27 @@ class FoundVoices:
     """k voices for each of m faces, in order of falling scores."""
 
     speakers: np.ndarray  # (m, k, dim) float32, the vectors for the TTS
-    expected: np.ndarray  # (m, k, d_voice) float32, the voices that the signature predicts, else the vectors
-    scores: np.ndarray  # (m, k) float32, cosines with the face: naive, or informed
+    expected: np.ndarray  # (m, k, d_voice) float32, the voices that the signature predicts, or else the vectors
+    scores: np.ndarray  # (m, k) float32, the naive or informed cosine with the face
     log_likelihood: np.ndarray  # (m, k) under the generator
 
 
 class Search:
-    """Finds voices for faces; what does not depend on the face is computed once.
+    """Finds voices for faces. The candidates are drawn and embedded once.
 
     Args:
         model: the association model that scores voices.
         generator: draws the candidates.
-        signature: the signature of the TTS. The naive score does not need one, but where there is one it decides
-            which voices sound alike.
-        config: defaults to SearchConfig().
+        signature: the signature of the TTS. The naive score does not need one, but if there is one, it predicts which
+            voices sound alike.
+        config: the settings; None for the defaults.
         known_similarity: the highest cosine that a voice may have with a known speaker of the generator's bank.
-        cohort: (c, d_face) faces of other people. A candidate's score is then how far it stands out among the scores
-            of its voice with the cohort (the voice's half of s-norm; the face's half changes no order).
+        cohort: (c, d_face) faces of other people, or None. A candidate's score is then normalised by the scores of
+            its voice with the cohort (the voice's half of s-norm; the face's half does not change the order).
 
     Raises:
-        SpaceError: generator, signature and model do not fit together.
-        InputError: every candidate is too near to a known speaker; or the guided score with a cohort.
+        SpaceError: the spaces of generator, signature and model differ.
+        InputError: every candidate is too near to a known speaker, or a cohort is given with the guided score.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Search:
             k: the number of voices for each face.
 
         Raises:
-            InputError: k is below one or above the number of candidates.
+            InputError: k is less than one or more than the number of candidates.
         """
         if self._guided:
             speakers = self._guided.find(faces, k, self.config.diversity)
@@ -131,7 +131,7 @@ class Search:
         return self._sorted(faces, speakers)
 
     def _ranked(self, face: np.ndarray) -> np.ndarray:
-        """Returns the scores (candidates,) of a face; those against a cohort are put back on the scale of cosines."""
+        """Returns the scores (candidates,) of a face; normalised scores are put back on the scale of cosines."""
         scores = self._voices @ face
         if self._level is None:
             return scores
@@ -157,13 +157,13 @@ class Search:
 def expected_voices(
     speakers: np.ndarray, space: str, model: Association, signature: TTSSignature | None
 ) -> np.ndarray:
-    """Returns the voices (n, d_voice) by which candidates are scored: s(e) with a signature, else e itself.
+    """Returns the voices (n, d_voice) by which candidates are scored: s(e) with a signature, or else e itself.
 
     Args:
         speakers: (n, dim) candidate speaker vectors.
         space: the space of the speaker vectors.
-        model: the association model that will score the voices.
-        signature: for the informed score; None for the naive one.
+        model: the association model that scores the voices.
+        signature: the signature for the informed score; None for the naive one.
 
     Raises:
         SpaceError: the candidates, or the voices that the signature predicts, are not in the model's voice space.
@@ -190,8 +190,8 @@ def face_directions(
     Args:
         model: the association model.
         faces: face vectors.
-        person: (n,) 0..m - 1, the person of each face: several photos of one person count as the mean of their
-            directions. None if each face is another person.
+        person: (n,) the person 0..m - 1 of each face; a person is the mean direction of all their faces. None if each
+            face is another person.
     """
     directions = model.embed_faces(faces)
     if person is None:
@@ -202,18 +202,16 @@ def face_directions(
 def top_k(
     faces: np.ndarray, voices: np.ndarray, k: int, device: str | torch.device = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the k best voices of each face, the best first: their rows (m, k) and their scores (m, k) float32.
-
-    One matrix product and one selection on the device, FACES faces at a time.
+    """Returns the rows (m, k) and the scores (m, k) float32 of the k best voices of each face, the best first.
 
     Args:
         faces: (m, d) unit norm, see `face_directions`.
         voices: (n, d) unit norm, phi_v of the voices.
         k: the number of voices for each face.
-        device: where torch computes.
+        device: the device of the matrix products.
 
     Raises:
-        InputError: k is below one or above the number of voices.
+        InputError: k is less than one or more than the number of voices.
     """
     _expect_enough(k, len(voices))
     columns = torch.as_tensor(voices, device=device).T
@@ -226,20 +224,20 @@ def top_k(
 
 
 def pick_diverse(scores: np.ndarray, voices: np.ndarray, k: int, diversity: float) -> list[int]:
-    """Returns the rows of k candidates by maximal marginal relevance (Carbonell and Goldstein, 1998), as picked.
+    """Returns the rows of k candidates by maximal marginal relevance (Carbonell and Goldstein, 1998), in that order.
 
-    The first has the best score; each next one has the highest (1 - d) score - d max cos(it, those picked). At
-    d = 0.5 a voice that is 0.1 more alike to a picked one must suit the face 0.1 better.
+    The first one has the best score; each further one has the highest (1 - d) score - d (highest cosine with a voice
+    already picked). At d = 0.5 a voice that is 0.1 more alike to a picked one must suit the face 0.1 better.
 
     Args:
         scores: (n,) cosines with the face.
-        voices: (n, dim) unit norm, the voices that a listener is expected to hear, which is where they must differ:
-            the vectors given to a TTS differ more than the voices that it makes of them.
+        voices: (n, dim) unit norm, the predicted voices. The vectors given to a TTS differ more than the voices that
+            it makes of them, so diversity is measured on the voices.
         k: the number of candidates to pick.
-        diversity: d, from 0, the plain top k, to 1.
+        diversity: d, from 0 (the plain top k) to 1.
 
     Raises:
-        InputError: k is below one or above the number of candidates.
+        InputError: k is less than one or more than the number of candidates.
     """
     _expect_enough(k, len(scores))
     if diversity == 0:
@@ -256,4 +254,4 @@ def pick_diverse(scores: np.ndarray, voices: np.ndarray, k: int, diversity: floa
 
 def _expect_enough(k: int, candidates: int) -> None:
     if not 1 <= k <= candidates:
-        raise InputError(f"asked for {k} voices of {candidates} candidates, expected 1 to {candidates}")
+        raise InputError(f"requested {k} voices of {candidates} candidates, expected 1 to {candidates}")

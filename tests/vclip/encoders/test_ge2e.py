@@ -91,11 +91,10 @@ def test_a_callers_autocast_changes_nothing(ge2e):
     np.testing.assert_allclose(lower, ge2e.embed(utterances), atol=1e-6)
 
 
-def test_batches_wider_than_one_pass(ge2e, monkeypatch):
+def test_batches_wider_than_one_pass(ge2e):
     utterances = [_voiced(n, n) for n in LENGTHS]
-    whole = ge2e.embed(utterances)
-    monkeypatch.setattr("vclip.encoders.ge2e.MAX_BATCH", 3)
-    np.testing.assert_allclose(ge2e.embed(utterances), whole, atol=1e-5)
+    # Matrix products of other sizes differ in the last bits of float32.
+    np.testing.assert_allclose(ge2e.embed(utterances, batch_size=3), ge2e.embed(utterances), atol=1e-5)
 
 
 def test_unit_norm_and_non_negative(ge2e):
@@ -110,6 +109,6 @@ def test_unit_norm_and_non_negative(ge2e):
 @pytest.mark.parametrize(
     "bad", [np.zeros(20_000, np.float32), np.zeros(0, np.float32), np.full(20_000, np.nan, np.float32)]
 )
-def test_what_is_no_sound_is_an_error_that_names_the_row(ge2e, bad):
+def test_what_is_not_speech_is_an_error_that_names_the_row(ge2e, bad):
     with pytest.raises(InputError, match="utterance 1"):
         ge2e.embed([_voiced(20_000), bad])

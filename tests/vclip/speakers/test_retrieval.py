@@ -76,7 +76,7 @@ def test_top_k_is_that_of_a_sort(faces, k):
     expected = np.sort(x @ voices.T, axis=1)[:, ::-1][:, :k]
     np.testing.assert_allclose(scores, expected, atol=1e-5)
     np.testing.assert_allclose(np.take_along_axis(x @ voices.T, rows, 1), expected, atol=1e-5)
-    with pytest.raises(InputError, match="asked for 41 voices of 40"):
+    with pytest.raises(InputError, match="requested 41 voices of 40"):
         top_k(x, voices, 41)
 
 

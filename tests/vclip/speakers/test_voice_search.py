@@ -94,5 +94,5 @@ def test_spaces_that_do_not_fit_are_refused(world, score):
 def test_more_voices_than_candidates_is_an_error(world, faces):
     generator, model, signature = world
     search = Search(model, generator, signature, _with(candidates=5))
-    with pytest.raises(InputError, match="asked for 6 voices of 5 candidates"):
+    with pytest.raises(InputError, match="requested 6 voices of 5 candidates"):
         search.find(faces, 6)

@@ -146,7 +146,7 @@ def test_accents_may_be_written_apart(tts, speaker):
     ids=["short", "long", "two axes", "nan", "infinite", "one nan", "zero", "number"],
 )  # fmt: skip
 def test_unusable_speakers_are_errors(tts, speaker, spoil):
-    with pytest.raises(InputError, match=rf"speaker of (shape|norm) .*{tts.space}"), np.errstate(all="ignore"):
+    with pytest.raises(InputError, match=rf"speaker vector of (shape|norm) .*{tts.space}"), np.errstate(all="ignore"):
         tts.synthesize(TEXT, spoil(speaker))
 
 

@@ -1,5 +1,7 @@
 """Speech reaches the target loudness, in parts as at once, and files are WAV files to other programs."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -60,11 +62,21 @@ def test_in_parts_or_at_once_the_speech_is_the_same():
     assert first == second
 
 
-def test_samples_beyond_the_limit_wait_on_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    StreamedSpeech([_tone()], RATE_HZ)  # needs no temporary folder
-    with pytest.raises(FileNotFoundError):
-        StreamedSpeech([_tone()], RATE_HZ, in_memory_bytes=1000)
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_samples_beyond_the_limit_wait_on_disk(in_memory):
+    """So that a book needs no more memory than a page."""
+    part, parts = np.zeros(RATE_HZ, np.float32), 200
+    total = parts * part.nbytes  # 19 MB
+    tracemalloc.start()
+    try:
+        speech = StreamedSpeech((part for _ in range(parts)), RATE_HZ, total if in_memory else total // 20)
+        for _ in wav_parts(speech, "test", "comment"):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A chunk of 4 MB is there as bytes, as float32 scaled twice and as 16-bit integers.
+    assert peak > total if in_memory else peak < total
 
 
 @pytest.mark.parametrize("samples", [[], [0.0, np.nan], [[0.0], [0.1]]])
