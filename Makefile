@@ -26,6 +26,7 @@ test: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright
 
 # The stores of the tests in a bucket, on an S3 server on loopback.
 test-s3: install

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from pipelines.cli.extra import missing_extra
 from pipelines.cli.output import printable
@@ -50,9 +50,9 @@ class _Grouped(_OneLineErrors):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         command = super().get_command(ctx, cmd_name)
-        if command is not None:
+        if isinstance(command, TyperCommand | TyperGroup):
             headings = (heading for heading, names in GROUPS.items() if cmd_name in names)
-            command.rich_help_panel = next(headings, "More")  # type: ignore[attr-defined]
+            command.rich_help_panel = next(headings, "More")
         return command
 
 
