@@ -22,9 +22,9 @@ from pipelines.extraction.faces.patches import FacePatchFile
 from pipelines.extraction.faces.shots import split_shots
 from pipelines.extraction.faces.tracks import track_faces
 from pipelines.extraction.filters import FILTERS, Filter, apply_filters
+from pipelines.extraction.speech.audio_choice import choose_audio
 from pipelines.extraction.speech.segments import cut_segments
 from pipelines.extraction.speech.speaker_change import split_at_speaker_changes
-from pipelines.extraction.speech.vad import find_speech
 from pipelines.extraction.types import KEPT, Candidate, Clip, Extraction
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary
@@ -81,7 +81,7 @@ def extract(
         filters: what candidates have to pass, in this order.
 
     Returns:
-        state "done": it has clips; its reason is empty, or says that the file ends early.
+        state "done": it has clips; its reason is empty, or says that the file ends early or which audio was used.
         state "empty": it was read, and the reason says why nothing was kept.
         state "failed": it could not be read, and the reason says what was found.
 
@@ -157,8 +157,8 @@ def _extract(
     duration_s = counts.frames / rate_hz
 
     steps.start("speech", duration_s)
-    audio = decoder.audio
-    speech = find_speech(audio, config.speech)
+    chosen = choose_audio(decoder, config.speech)
+    audio, speech = chosen.samples, chosen.speech
 
     steps.start("speaking", duration_s)
     scores = active_speaker_scores(tracks, audio, rate_hz, config.speaking, backend.evidence)
@@ -191,7 +191,7 @@ def _extract(
         clips=len(clips),
     )
     funnel.update(f"drop:{segment.drop}" for segment in segments if segment.drop)
-    state, reason = _state(funnel, duration_s, probe, config)
+    state, reason = _state(funnel, duration_s, probe, config, chosen.note)
     return Extraction(state, reason, duration_s, clips, dict(funnel), _candidates(segments, rate_hz))
 
 
@@ -235,13 +235,15 @@ def _candidates(segments: Sequence[TrackSegment], rate_hz: float) -> tuple[Candi
     return tuple(candidates)
 
 
-def _state(funnel: Counter[str], duration_s: float, probe: MediaProbe, config: ExtractionConfig) -> tuple[str, str]:
+def _state(
+    funnel: Counter[str], duration_s: float, probe: MediaProbe, config: ExtractionConfig, note: str
+) -> tuple[str, str]:
     """Returns the state of the extraction and its reason."""
     cut_short = duration_s < SHORT_SHARE * probe.duration_s - 1
     damage = f"ends early: {duration_s:.1f} of {probe.duration_s:.1f} s could be decoded" if cut_short else ""
     if funnel["clips"]:
-        return "done", damage
-    return ("failed", damage) if damage else ("empty", _why_empty(funnel, config))
+        return "done", "; ".join(filter(None, [damage, note]))
+    return ("failed", damage) if damage else ("empty", "; ".join(filter(None, [_why_empty(funnel, config), note])))
 
 
 def _why_empty(funnel: Counter[str], config: ExtractionConfig) -> str:

@@ -22,7 +22,7 @@ from pipelines.extraction.video.audio_file import SAMPLE_BYTES, SAMPLE_RATE_HZ, 
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary, filters, run_ffmpeg
 from pipelines.extraction.video.frame import Frame
 from pipelines.extraction.video.frame_clock import LISTING, FrameClock, FrameIndex
-from pipelines.extraction.video.probe import MediaError, MediaProbe
+from pipelines.extraction.video.probe import AudioStream, MediaError, MediaProbe
 
 __all__ = ["SAMPLE_RATE_HZ", "Decoder"]
 
@@ -95,14 +95,40 @@ class Decoder:
         )
         if probe.audio_index is None:
             return video
-        audio = source[str(probe.audio_index)].output(
-            self._audio.target,
-            af=_audio_filters(probe, config),
-            format="tee",
-            acodec="pcm_s16le",
-            t=config.max_duration_s,
-        )
-        return ffmpeg.merge_outputs(video, audio)
+        return ffmpeg.merge_outputs(video, _audio_output(source, probe.audio_streams[0], None, self._audio, config))
+
+    def other_audio(self, stream: AudioStream, channel: int | None = None) -> AudioFile:
+        """Returns another audio of the recording, decoded as float and brought to scale; to be closed or used.
+
+        Args:
+            stream: one of `probe.audio_streams`.
+            channel: one channel of it, from 0; None takes the mix of all.
+
+        Raises:
+            MediaError: it cannot be decoded.
+        """
+        config, probe = self.config, self.probe
+        source, file = open_input(probe, config), AudioFile(floats=True)
+        outputs = [_audio_output(source, stream, channel, file, config)]
+        # ffmpeg counts time from the first packet of the streams in use: of the same two as in the first pass.
+        for index in (probe.video_index, probe.audio_index):
+            if index != stream.index:
+                outputs.append(source[str(index)].output("-", format="null", codec="copy"))
+        most_bytes = round((config.max_duration_s + config.max_gap_s) * SAMPLE_RATE_HZ) * 4
+        try:
+            arguments = arguments_of(ffmpeg.merge_outputs(*outputs), self.path)
+            for _ in run_ffmpeg(arguments, patient(config, self.probe.duration_s), file.fds, most_bytes):
+                pass
+            file.place()
+        except MediaError:
+            file.close()
+            raise
+        return file
+
+    def use(self, file: AudioFile) -> None:
+        """Makes another audio that of the video."""
+        self._audio.close()
+        self._audio = file
 
     @property
     def index(self) -> FrameIndex:
@@ -158,14 +184,36 @@ def video_filters(probe: MediaProbe, config: MediaConfig, *then: str) -> str:
     return ",".join(steps)
 
 
-def _audio_filters(probe: MediaProbe, config: MediaConfig) -> str:
-    steps = [f"aselect='{_near('t', config.max_gap_s)}'"]
-    if "channels" in probe.layout:
-        # The layout is unknown: all channels get the same weight.
-        steps.append("pan=mono|c0=" + "+".join(f"{1 / probe.channels:.6f}*c{i}" for i in range(probe.channels)))
+def _audio_output(source: Any, stream: AudioStream, channel: int | None, file: AudioFile, config: MediaConfig) -> Any:
+    steps = [f"aselect='{_near('t', config.max_gap_s)}'", *_to_mono(stream, channel)]
     # Gaps become silence; packets of a second, so that their list stays short.
-    steps.append(f"aresample={SAMPLE_RATE_HZ}:async=1:min_hard_comp=0.04:ochl=mono:osf=s16")
-    return ",".join([*steps, f"asetnsamples={SAMPLE_RATE_HZ}:p=0"])
+    kind = "flt" if file.codec == "pcm_f32le" else "s16"
+    steps.append(f"aresample={SAMPLE_RATE_HZ}:async=1:min_hard_comp=0.04:ochl=mono:osf={kind}")
+    steps.append(f"asetnsamples={SAMPLE_RATE_HZ}:p=0")
+    options = {"acodec": file.codec, "t": config.max_duration_s}
+    return source[str(stream.index)].output(file.target, af=",".join(steps), format="tee", **options)
+
+
+def _to_mono(stream: AudioStream, channel: int | None) -> list[str]:
+    """Returns the filter that mixes the channels where `aresample` has no weights for them."""
+    if channel is None and stream.layout.startswith("ambisonic"):
+        channel = 0  # the first is the sound from all sides
+    if channel is not None:
+        return [f"pan=mono|c0=c{channel}"]
+    if "channels" in stream.layout or stream.layout == "binaural":
+        # The layout is unknown: all channels get the same weight.
+        return ["pan=mono|c0=" + "+".join(f"{1 / stream.channels:.6f}*c{i}" for i in range(stream.channels))]
+    return []
+
+
+def patient(config: MediaConfig, span_s: float) -> MediaConfig:
+    """Returns limits for a pass that may give its first frame only at its end.
+
+    Args:
+        config: the limits of a pass that gives frames all along.
+        span_s: length of the video that is read.
+    """
+    return config.model_copy(update={"stall_limit_s": config.stall_limit_s + 2 * span_s})
 
 
 def _near(time: str, gap: float) -> str:

@@ -22,6 +22,7 @@ from pipelines.extraction.video.decode import (
     analysis_size,
     arguments_of,
     open_input,
+    patient,
     video_filters,
 )
 from pipelines.extraction.video.ffmpeg import run_ffmpeg
@@ -121,7 +122,7 @@ def _one_pass(
             # ffmpeg counts time from the first packet of the streams in use: of the same two as in the first pass.
             outputs.append(source[str(probe.audio_index)].output("-", format="null", acodec="copy"))
         arguments = arguments_of(ffmpeg.merge_outputs(*outputs), path)
-        for frame in run_ffmpeg(arguments, _patient(config, span_s), (packets.target,)):
+        for frame in run_ffmpeg(arguments, patient(config, span_s), (packets.target,)):
             packet = packets.next(config.stall_limit_s)
             for number in wanted.pop((packet.start + first, packet.checksum), ()):
                 yield number, frame
@@ -138,8 +139,3 @@ def _seek_place(place: int, lead_s: float, rate_hz: float) -> int:
     while start_s > 0 and not (start_s * rate_hz).is_integer() and lead_s < LEADS_S[1]:
         start_s, lead_s = start_s - 1, lead_s + 1
     return max(0, round(start_s * rate_hz))
-
-
-def _patient(config: MediaConfig, span_s: float) -> MediaConfig:
-    """Returns limits for a pass that may give its first frame only at its end."""
-    return config.model_copy(update={"stall_limit_s": config.stall_limit_s + 2 * span_s})

@@ -67,6 +67,17 @@ PLAYLISTS = {b"#EXTM3U": "HLS playlist", b"ffconcat": "ffconcat list", b"<?xml":
 
 
 @dataclass(frozen=True)
+class AudioStream:
+    """One audio stream of a file."""
+
+    index: int  # among all streams
+    number: int  # among the audio streams, as `media.audio` counts
+    language: str
+    channels: int
+    layout: str  # of the channels, as "stereo" or "5.1(side)"; "9 channels" where the file does not say
+
+
+@dataclass(frozen=True)
 class MediaProbe:
     """The streams of a file. Of several video streams it is the default of the container, else the first."""
 
@@ -75,11 +86,14 @@ class MediaProbe:
     video_index: int | None  # index among all streams; None where there is no such stream
     video_start_s: float
     side_px: float  # the longer side of a frame as displayed
-    audio_index: int | None
     transfer: str  # "pq" or "hlg" where the frames are HDR, else ""
     interlaced: bool
-    channels: int
-    layout: str  # of the channels, as "stereo" or "5.1(side)"; "9 channels" where the file does not say
+    audio_streams: tuple[AudioStream, ...]  # the chosen one first; the others only where `media.audio` is empty
+
+    @property
+    def audio_index(self) -> int | None:
+        """Index of the chosen audio stream among all streams; None where there is none."""
+        return self.audio_streams[0].index if self.audio_streams else None
 
 
 def probe_media(path: str | Path, config: MediaConfig) -> MediaProbe:
@@ -113,7 +127,8 @@ def _probe(found: dict[str, Any], config: MediaConfig) -> MediaProbe:
     if not streams:
         raise MediaError(f"neither video nor audio in it (format {found['format']})")
     video = _choose([s for s in streams if s["kind"] == "video" and not s.get("cover")])
-    audio = _choose_audio([s for s in streams if s["kind"] == "audio"], config.audio)
+    every_audio = [s for s in streams if s["kind"] == "audio"]
+    audio = _choose_audio(every_audio, config.audio)
     for stream in (video, audio):
         if stream and not stream["decodable"]:
             raise MediaError(f"the {stream['kind']} cannot be decoded (codec {stream['codec']})")
@@ -131,11 +146,21 @@ def _probe(found: dict[str, Any], config: MediaConfig) -> MediaProbe:
         video_index=video["index"] if video else None,
         video_start_s=video_start_s,
         side_px=max(video["width_px"] * video["pixel_aspect"], video["height_px"]) if video else 0.0,
-        audio_index=audio["index"] if audio else None,
         transfer=video["transfer"] if video else "",
         interlaced=bool(video and video["interlaced"]),
-        channels=audio["channels"] if audio else 0,
-        layout=audio["layout"] if audio else "",
+        audio_streams=_audio_streams(audio, every_audio, bool(config.audio)),
+    )
+
+
+def _audio_streams(
+    chosen: dict[str, Any] | None, streams: list[dict[str, Any]], named: bool
+) -> tuple[AudioStream, ...]:
+    if chosen is None:
+        return ()
+    others = [] if named else [s for s in streams if s["decodable"] and s is not chosen]
+    return tuple(
+        AudioStream(s["index"], streams.index(s), s["language"], s["channels"], s["layout"])
+        for s in [chosen, *others]
     )
 
 
