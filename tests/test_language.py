@@ -54,10 +54,6 @@ LEFT = {
     "docs/search.md": ("picture",),
     "docs/speakers.md": ("picture", "sounds"),
     "pipelines/listening/page.py": ("sound", "sounds"),
-    "vclip/association/linear.py": ("Returns that of", "Returns those of"),
-    "vclip/association/trials/features.py": ("stands there",),
-    "vclip/association/trials/lists.py": ("pictures", "sounds"),
-    "vclip/testing.py": ("sound",),
 }
 STEMS = {
     *(

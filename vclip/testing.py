@@ -1,12 +1,13 @@
-"""Conformance suites: what every face encoder, voice encoder and TTS backend must do, for the pytest of its package.
+"""Conformance suites for the pytest of a package with a face encoder, a voice encoder or a TTS backend.
 
     from vclip.testing import FaceEncoderSuite
 
     class TestMine(FaceEncoderSuite):
         spec = "mine"                              # or python:my_package.module:Factory
 
-The suites open the plugin by its spec, as the pipelines do, and import neither pytest nor any weights. Tolerances:
-float32 sums in another order differ by about 1e-6; vectors within 1e-4 count as equal throughout the toolkit.
+The suites open the plugin by its spec, as the pipelines do, and need neither pytest nor weights to be imported.
+Tolerances: float32 sums in another order differ by about 1e-6; vectors within 1e-4 count as equal throughout the
+toolkit.
 """
 
 import functools
@@ -231,7 +232,7 @@ class TTSSuite:
         assert len(known) == 2, "the backend knows one speaker; a speaker generator needs ten or more"
         one, other = (self.tts.synthesize(self.text, vector) for vector in known.vectors)
         shorter = min(len(one), len(other))
-        assert np.abs(one[:shorter] - other[:shorter]).max() > 1e-3, "two known speakers sound the same"
+        assert np.abs(one[:shorter] - other[:shorter]).max() > 1e-3, "two known speakers gave the same samples"
 
     def test_known_speakers(self) -> None:
         known = self.tts.known_speakers(20)
@@ -287,7 +288,7 @@ def _refused(call: Callable[[], Any], what: str) -> None:
         if len(lines) != 1:
             raise AssertionError(f"{what}: expected an error of one line, found {error!r}") from None
         return
-    raise AssertionError(f"{what} was taken, expected an InputError")
+    raise AssertionError(f"{what} was accepted, expected an InputError")
 
 
 def _cosines(vectors: Sequence[Any] | np.ndarray) -> np.ndarray:

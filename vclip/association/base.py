@@ -1,7 +1,7 @@
-"""What an association model is: two embeddings in one space, whose cosine says how well a voice suits a face.
+"""Association models embed faces and voices into one space; the cosine there says how well a voice suits a face.
 
-`Association` is what evaluation and search ask of any model; `TwoSidedModel` is the base of those that come with the
-toolkit: it embeds arrays, keeps the calibration and the training people, and reads and writes checkpoints.
+`Association` is the protocol of every model; `TwoSidedModel` is the base of the models of the toolkit: it embeds
+arrays, holds the calibration and the hashes of the training people, and reads and writes checkpoints.
 """
 
 from abc import abstractmethod
@@ -39,7 +39,7 @@ class Standardize(nn.Module):
         self.register_buffer("scale", torch.ones(()))
 
     def fit(self, x: Tensor) -> None:
-        """Takes mean and scale from x (n, dim); afterwards the mean square of an entry is one."""
+        """Sets the mean and the scale to those of x (n, dim); its entries then have a mean square of one."""
         self.mean.copy_(x.mean(0))
         total = torch.zeros((), dtype=torch.float64, device=x.device)
         for part in x.split(CHUNK):
@@ -51,15 +51,15 @@ class Standardize(nn.Module):
 
 
 class Association(Protocol):
-    """A face-voice association model: the cosine of `embed_faces` and `embed_voices` is its score."""
+    """A face-voice association model; its score is the cosine of an embedded face and an embedded voice."""
 
-    face_space: str  # of the vectors that `embed_faces` takes
-    voice_space: str  # of the vectors that `embed_voices` takes
+    face_space: str  # the space of the vectors that `embed_faces` takes
+    voice_space: str  # the space of the vectors that `embed_voices` takes
     face_input: Standardize  # its mean is the mean of the training faces
-    calibration: ScoreCalibration | None  # from cosines to probabilities; None where it was not calibrated
-    encoders: Mapping[str, str]  # space -> the spec that opens its encoder; empty where none is recorded
-    # (n,) int64, `Pairs.hashes` of everyone who had a part in training or early stopping. Evaluation leaves these
-    # people out. Empty means unknown: test people may have been trained on, and every figure says so.
+    calibration: ScoreCalibration | None  # from cosines to probabilities; None if not calibrated
+    encoders: Mapping[str, str]  # space -> the spec that opens its encoder; empty if none is recorded
+    # (n,) int64, `Pairs.hashes` of everyone in training or early stopping; evaluation leaves these people out. Empty
+    # means unknown: test people may have been trained on, and every figure has a warning.
     seen: np.ndarray
 
     def embed_faces(self, x: np.ndarray) -> np.ndarray:
@@ -73,21 +73,21 @@ class Association(Protocol):
 
 @runtime_checkable
 class DifferentiableAssociation(Association, Protocol):
-    """A model whose score can be climbed by its gradient, as guided search does; every method of Vclip is one."""
+    """A model whose score is differentiable in the voice, as guided search needs; all methods of Vclip are."""
 
     def project_voices(self, e: Tensor) -> Tensor:
-        """Returns (n, dim) unit norm of voice vectors (n, d_voice), differentiable in them."""
+        """Returns embeddings (n, dim), unit norm, of voice vectors (n, d_voice); differentiable in `e`."""
         ...
 
 
 def device_of(model: Association) -> torch.device:
-    """Returns the device of a torch model; other models are scored on the CPU."""
+    """Returns the device of a torch model; the CPU for other models."""
     parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
     return next((parameter.device for parameter in parameters), torch.device("cpu"))
 
 
 def training_people(model: Any) -> np.ndarray:
-    """Returns the hashes (n,) int64 of the people that a model records as its training people; empty if unknown.
+    """Returns the hashes (n,) int64 that a model records of its training people; empty if unknown.
 
     Args:
         model: the model; its attribute `seen` may be missing or None.
@@ -97,21 +97,21 @@ def training_people(model: Any) -> np.ndarray:
 
 
 def warning_of(*models: Any) -> str | None:
-    """Returns UNKNOWN_TRAINING_PEOPLE where a model does not record its training people, else None."""
+    """Returns UNKNOWN_TRAINING_PEOPLE if a model does not record its training people, else None."""
     return None if all(len(training_people(model)) for model in models) else UNKNOWN_TRAINING_PEOPLE
 
 
 class TwoSidedModel(nn.Module):
-    """Base of the association models: standardised inputs, embeddings of arrays, calibration, checkpoints.
+    """The base of association models: standardised inputs, embeddings of arrays, calibration, checkpoints.
 
     Args:
         face_space, voice_space: the spaces of the vectors.
-        d_face, d_voice: their dimensions.
+        d_face, d_voice: the dimensions of the vectors.
         seen: (n,) int64, `Pairs.hashes` of everyone in training or early stopping; empty means unknown.
     """
 
     about = ""  # one paragraph for a checkpoint's README
-    keys: tuple[str, ...] = ()  # of config.json, which only a checkpoint of this class has
+    keys: tuple[str, ...] = ()  # of config.json, which only checkpoints of this class have
 
     def __init__(self, face_space: str, voice_space: str, d_face: int, d_voice: int, seen: np.ndarray | None = None):
         super().__init__()
@@ -127,7 +127,7 @@ class TwoSidedModel(nn.Module):
 
     @abstractmethod
     def project_voices(self, e: Tensor) -> Tensor:
-        """Returns embeddings (n, dim), unit norm, of voice vectors (n, d_voice). Differentiable in e."""
+        """Returns embeddings (n, dim), unit norm, of voice vectors (n, d_voice); differentiable in `e`."""
 
     @abstractmethod
     def shape(self) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class TwoSidedModel(nn.Module):
         """Returns embeddings (n, dim) float32, unit norm, of face vectors (n, d_face).
 
         Raises:
-            SpaceError: `space`, where given, is not the face space that this model was trained on.
+            SpaceError: `space` is given and is not the face space of this model.
         """
         return self._embed(self.project_faces, x, space, self.face_space)
 
@@ -154,7 +154,7 @@ class TwoSidedModel(nn.Module):
         """Returns embeddings (n, dim) float32, unit norm, of voice vectors (n, d_voice).
 
         Raises:
-            SpaceError: `space`, where given, is not the voice space that this model was trained on.
+            SpaceError: `space` is given and is not the voice space of this model.
         """
         return self._embed(self.project_voices, e, space, self.voice_space)
 
@@ -177,7 +177,7 @@ class TwoSidedModel(nn.Module):
         """Writes a checkpoint folder and returns it.
 
         Args:
-            folder: where to; see `checkpoint.save`.
+            folder: the folder to write; see `checkpoint.save`.
             metrics: JSON-ready measurements.
             made_by: the resolved configuration and the data of the run.
         """
@@ -195,7 +195,7 @@ class TwoSidedModel(nn.Module):
         """Returns the model of a checkpoint folder, in evaluation mode.
 
         Raises:
-            InputError: not a checkpoint, one of another kind of model, or one that lacks weights.
+            InputError: not a checkpoint, a checkpoint of another kind of model, or one that lacks weights.
         """
         tensors, config, _ = checkpoint.load(folder, KIND)
         method = recorded_method(config)
@@ -217,7 +217,7 @@ class TwoSidedModel(nn.Module):
         return self.state_dict()
 
     def completed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Returns the weights of a checkpoint with those that `tensors` left out."""
+        """Returns the weights of a checkpoint, together with those that `tensors` leaves out."""
         return dict(tensors)
 
     def __repr__(self) -> str:
@@ -230,7 +230,7 @@ class TwoSidedModel(nn.Module):
 
 
 def recorded_method(config: Mapping[str, Any]) -> str:
-    """Returns the spec of the method in a checkpoint's config.json; "" where none is recorded."""
+    """Returns the spec of the method in a checkpoint's config.json; "" if none is recorded."""
     made_by = config.get("made_by")
     found = (made_by if isinstance(made_by, dict) else {}).get("method") or config.get("method")
     return found if isinstance(found, str) else ""

@@ -2,7 +2,7 @@
 
 log P(s | match) / P(s | no match) = a s + b,    P(match | s) = 1 / (1 + exp(-(a s + b + log prior / (1 - prior))))
 
-The trials of one person and those of two weigh the same in the fit, whatever their numbers, so that a s + b is a log
+Trials of one person and trials of two people have the same total weight in the fit, so that a s + b is a log
 likelihood ratio, to which any prior may be added (Brummer and du Preez, Application-independent evaluation of speaker
 detection, 2006).
 """
@@ -17,7 +17,7 @@ from vclip.association.metrics.scored_trials import ScoredTrials
 from vclip.errors import InputError
 
 PRIOR = 0.5
-MOST_NEGATIVES = 1_000_000  # more tell nothing new about two parameters
+MOST_NEGATIVES = 1_000_000  # more do not change two parameters
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,19 @@ class ScoreCalibration:
 
     scale: float
     offset: float
-    positives: int  # trials of held-out people that it was fitted to
+    positives: int  # trials of the fit, of held-out people
     negatives: int
 
     @classmethod
     def fit(cls, trials: Sequence[ScoredTrials], seed: int = 0) -> "ScoreCalibration":
-        """Returns the calibration with the least cost on trials.
+        """Returns the calibration with the least logistic loss on trials.
 
         Args:
             trials: of people that the scoring model was not trained on.
             seed: draws the negatives where there are more than MOST_NEGATIVES.
 
         Raises:
-            InputError: no trial is of one person, or none of two.
+            InputError: there is no trial of one person, or none of two people.
         """
         positive, negative = (
             np.concatenate([part.scores[part.same == same] for part in trials]) for same in (True, False)
@@ -52,7 +52,7 @@ class ScoreCalibration:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "ScoreCalibration | None":
-        """Returns the calibration of a checkpoint's config.json, or None where it has none (very old models)."""
+        """Returns the calibration in a checkpoint's config.json; None for models saved without one."""
         return cls(**saved) if (saved := config.get("calibration")) else None
 
     def log_ratio(self, cosines: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ class ScoreCalibration:
 
         Args:
             cosines: of the model.
-            prior: the probability of a match before comparing; 0.5 where as many pairs match as do not.
+            prior: the probability of a match before the comparison; 0.5 if as many pairs match as do not.
 
         Raises:
             InputError: the prior is not between 0 and 1.
@@ -77,10 +77,10 @@ class ScoreCalibration:
 
 
 def _logistic(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
-    """Returns scale and offset of the least cost, both kinds of trials weighing the same.
+    """Returns the scale and the offset with the least loss, with equal total weights of both kinds of trials.
 
     As in Platt (Probabilistic outputs for support vector machines, 1999) the targets are not quite 1 and 0, so that
-    scores that separate the two perfectly do not give an endless scale: each trial counts with both labels, weighted.
+    perfectly separated scores do not give an infinite scale: each trial is used with both labels, weighted.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 

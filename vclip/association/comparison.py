@@ -1,4 +1,4 @@
-"""Which of two models is better: both on the same trials, both drawn with the same people."""
+"""Comparison of two models on the same trials, by a paired bootstrap over people."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,17 +13,17 @@ from vclip.association.pairs import Pairs
 from vclip.association.scores import Scores
 from vclip.errors import InputError
 
-DRAWS = 2000  # a p-value asks for more than an interval
+DRAWS = 2000  # a p-value needs more draws than an interval
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of two models. What differs between people mostly differs for both alike, and so cancels."""
+    """A figure of two models. Differences between people affect both models alike and mostly cancel."""
 
     a: float
     b: float
     b_minus_a: Figure  # with its 95 % interval
-    p: float  # two-sided: how likely so large a difference is where there is none
+    p: float  # two-sided: the probability of such a difference between equally good models
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Comparison:
     of_clips: int
     draws: int
     seed: int
-    warning: str | None = None  # what is unknown about the test, such as whom a model was trained on
+    warning: str | None = None  # what is unknown about the test, such as the training people
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -50,16 +50,16 @@ def compare(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Comparison:
-    """Returns how the figures of b differ from those of a, by the paired bootstrap over people.
+    """Returns the differences between the figures of two models, by a paired bootstrap over people.
 
     Args:
         a, b: models of the same spaces.
         pairs: clips of at least two people that neither was trained on.
         seed: draws people.
-        draws: how often.
+        draws: the number of draws.
 
     Raises:
-        InputError: fewer than two people, or one that a model was trained on; names it.
+        InputError: fewer than two people, or a person that a model was trained on.
     """
     for name, model in (("first", a), ("second", b)):
         seen = pairs.seen_in(training_people(model))
@@ -84,9 +84,9 @@ def compare(
 
 
 def _difference(figures: np.ndarray) -> Difference:
-    """Returns the difference of figures (1 + draws, 2): of all people first, then of each draw."""
+    """Returns the difference between the columns of figures (1 + draws, 2): all people first, then each draw."""
     (a, b), drawn = figures[0], figures[1:, 1] - figures[1:, 0]
     drawn = drawn[~np.isnan(drawn)]
-    # The draws scatter around the difference as it does around the truth: how often do they cross zero?
+    # The draws scatter around the difference as the difference does around the truth: count those beyond zero.
     side = 1 + min(int(np.sum(drawn <= 0)), int(np.sum(drawn >= 0)))
     return Difference(float(a), float(b), Figure.of(float(b - a), drawn), min(1.0, 2 * side / (len(drawn) + 1)))

@@ -1,8 +1,8 @@
 """Distributed training: several processes train one model, each embedding its share of every batch.
 
-The loss is that of the whole batch: embeddings are gathered across ranks, as CLIP does, each gradient goes back to
-the rank that made the embedding, and the gradients of the weights are summed. So any number of ranks takes the same
-steps, up to rounding and random noise. Without `torch.distributed` a process is alone.
+The loss is over the whole batch: embeddings are gathered from all ranks, as in CLIP, the gradient of each embedding
+goes back to its rank, and the gradients of the weights are summed. So the steps are the same for any number of ranks,
+up to rounding and random noise. Without `torch.distributed` there is one rank.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Distributed:
 
     @classmethod
     def here(cls) -> "Distributed":
-        """Returns the place that `torch.distributed` was set up with, as by Ray Train; alone without it."""
+        """Returns the place of this process in `torch.distributed`; without it, that of the only process."""
         if not (dist.is_available() and dist.is_initialized()):
             return cls()
         return cls(dist.get_rank(), dist.get_world_size())
@@ -45,7 +45,7 @@ class Distributed:
         return slice(size * self.rank // self.world_size, size * (self.rank + 1) // self.world_size)
 
     def gathered(self, mine: Tensor, size: int) -> Tensor:
-        """Returns the rows (size, ...) of all ranks, given this rank's share; without a graph."""
+        """Returns the rows (size, ...) of all ranks, given this rank's share; detached from the graph."""
         if self.world_size == 1:
             return mine.detach()
         whole = mine.new_zeros(size, *mine.shape[1:])
@@ -70,7 +70,7 @@ class Distributed:
                 dist.broadcast(tensor, 0)
 
     def from_first(self, value: Callable[[], T]) -> T:
-        """Returns on all ranks what `value` returns on rank 0; the other ranks do not call it."""
+        """Returns on all ranks the value that `value` returns on rank 0; other ranks do not call it."""
         if self.world_size == 1:
             return value()
         found = [value() if self.first else None]

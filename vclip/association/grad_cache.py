@@ -1,8 +1,8 @@
 """Exact gradients of a contrastive loss over batches of any size, in bounded memory (Gao et al., 2021, "GradCache").
 
-The loss needs the embeddings of the whole batch at once, the networks do not. So first all rows are embedded without
-a graph, then the loss gives the gradient of each embedding, and then the rows are embedded again, part by part, each
-with its share of that gradient. In a distributed run each process embeds its share of the rows.
+The loss needs the embeddings of the whole batch at once, but the networks do not. So all rows are first embedded
+without a graph, the loss then gives the gradient of each embedding, and the rows are embedded again in parts, each
+with its share of that gradient. In a distributed run, each process embeds its share of the rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,10 +28,10 @@ def backward(
 
     Args:
         loss: takes the embeddings (batch, dim) of both sides and returns a scalar.
-        embeds: the two networks; both passes of a row draw the same random numbers.
+        embeds: the two networks; both passes over a row draw the same random numbers.
         rows: the inputs (batch, ...) of each network, the same in all processes.
         chunk: rows embedded at a time; 0 embeds all at once.
-        group: the processes that share the batch; each gets its part of the gradients; they sum to the whole.
+        group: the processes that share the batch; each adds its part of the gradients, whose sum is the whole.
     """
     shares = [x[group.share(len(x))] for x in rows]
     twice = 0 < chunk < max(map(len, shares))
@@ -57,7 +57,7 @@ def backward(
 
 
 class _Part:
-    """Rows embedded at a time."""
+    """The rows of one pass."""
 
     def __init__(self, embed: Embed, rows: Tensor, twice: bool):
         self.embed, self.rows, self.twice = embed, rows, twice
@@ -77,5 +77,5 @@ class _Part:
 
 
 def _backward(value: Tensor, gradient: Tensor) -> None:
-    if value.requires_grad:  # a side may have nothing to learn
+    if value.requires_grad:  # a side may have no trainable weights
         value.backward(gradient)

@@ -1,16 +1,16 @@
-"""Linear maps of faces and voices into one space, in closed form: what training starts from, and two baselines.
+"""Linear maps of faces and voices into one space, in closed form: the start of training, and two baselines.
 
-`cca`: canonical correlation analysis (Vinod, 1976) with covariances shrunk as Ledoit and Wolf's (2004). Each
-canonical direction counts by its correlation, so that what face and voice hardly share hardly counts.
+`cca`: canonical correlation analysis (Vinod, 1976) with covariances shrunk as by Ledoit and Wolf (2004). Each
+canonical direction is weighted by its correlation, so directions that face and voice hardly share hardly count.
 
-`gaussian`: the same, with two steps towards the likelihood ratio of Gaussian faces and voices, for which no score is
-better (Ioffe, 2006, "PLDA"). Each direction counts by the correlation that strangers show along it, and both sides
-get one more, constant entry: cosines then compare lengths as well as directions. Ahead of all else that is linear, on
+`gaussian`: the same, with two steps towards the likelihood ratio of Gaussian faces and voices, which no score
+surpasses (Ioffe, 2006, "PLDA"). Each direction is weighted by its correlation on held-out people, and both sides get
+one more, constant entry, so that cosines compare lengths as well as directions. It is the best of the linear maps, on
 hundreds of pairs and on 100,000.
 
 `ridge`: the regression of voices on faces.
 
-What is free in them (how much to shrink, say) is found by cross-validation over people.
+Free parameters, such as the shrinkage, are found by cross-validation over people.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,42 +26,42 @@ from vclip.association.metrics import all_trials, auc
 
 SHRINKAGES = (0.003, 0.03, 0.1, 0.3, 0.5, 0.65, 0.75, 0.85)
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the ridge, in mean variances of the faces
-# Directions that the faces say nothing about keep this share of the weight of the first, so that the map of the
-# voices can be inverted, as a flow can.
+# Voice directions without any correlation keep this share of the largest weight, so that the map of the voices can be
+# inverted, as the flow can.
 LEAST_WEIGHT = 0.05
-FAINTEST = 1e-3  # the same, where training goes on: what counts for more than it is worth would be learnt by heart
-SURE = 2.5  # standard errors that what strangers have in common must exceed
-AS_GOOD = 0.002  # of AUC
-CONSTANT = 0.8  # the constant entry, in root mean square lengths of the others together
+FAINTEST = 1e-3  # the same where training continues: it would memorise directions of larger weight than they deserve
+SURE = 2.5  # standard errors that the correlation on held-out people must exceed
+AS_GOOD = 0.002  # AUC below the best that counts as equally good
+CONSTANT = 0.8  # the constant entry, in root mean square lengths of all other entries together
 FOLDS = 5
-JUDGED = 1500  # clips of a fold that are compared, at most
+JUDGED = 1500  # clips of a fold that are scored, at most
 CHUNK = 65_536  # rows
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Into one space; both act on rows whose mean is zero."""
+    """Linear maps of faces and voices into one space, for rows whose mean is zero."""
 
     face: Tensor  # (d_face, d_voice)
     voice: Tensor  # (d_voice, d_voice)
-    constant: float = 0.0  # in lengths of what they give; along the last axis, which says least
+    constant: float = 0.0  # in lengths of mapped rows; added to the last axis, which has the least weight
 
     @property
     def offset(self) -> Tensor:
-        """(d_voice,), what is added to both sides."""
+        """The vector (d_voice,) that is added to both sides."""
         offset = torch.zeros_like(self.voice[0])
         offset[-1] = self.constant * len(offset) ** 0.5
         return offset
 
     def cosines(self, faces: Tensor, voices: Tensor) -> Tensor:
-        """Returns (n, m) of faces (n, d_face) and voices (m, d_voice)."""
+        """Returns the cosines (n, m) of mapped faces (n, d_face) with mapped voices (m, d_voice)."""
         sides = faces @ self.face + self.offset, voices @ self.voice + self.offset
         return F.normalize(sides[0], dim=1) @ F.normalize(sides[1], dim=1).T
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over pairs of rows: all that a linear method needs to know of them, in float64."""
+    """Sums over pairs of rows, in float64; they are sufficient statistics for every linear method."""
 
     count: int
     face: Tensor  # (d_face,)
@@ -72,18 +72,18 @@ class Moments:
 
     @classmethod
     def of(cls, faces: Tensor, voices: Tensor) -> "Moments":
-        """Returns those of faces (n, d_face) and voices (n, d_voice)."""
+        """Returns the moments of faces (n, d_face) and voices (n, d_voice)."""
         rows = zip(faces.split(CHUNK), voices.split(CHUNK), strict=True)
         doubles = ((x.double(), y.double()) for x, y in rows)
         parts = (cls(len(x), x.sum(0), y.sum(0), x.T @ x, y.T @ y, x.T @ y) for x, y in doubles)
         return reduce(lambda total, part: total._with(part, 1), parts)
 
     def without(self, part: "Moments") -> "Moments":
-        """Returns those of the rows that are not in `part`."""
+        """Returns the moments of the rows that are not in `part`."""
         return self._with(part, -1)
 
     def covariances(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns that of the faces, that of the voices, and the one between them."""
+        """Returns the covariances of the faces, of the voices, and between faces and voices."""
         face, voice = self.face / self.count, self.voice / self.count
         return (
             self.face_face / self.count - torch.outer(face, face),
@@ -93,7 +93,7 @@ class Moments:
 
     @cached_property
     def axes(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Eigenvalues, rising, and eigenvectors of the covariance of the faces, and those of the voices."""
+        """The eigenvalues, ascending, and eigenvectors of the covariances of the faces and of the voices."""
         faces, voices, _ = self.covariances()
         return tuple(torch.linalg.eigh(faces)), tuple(torch.linalg.eigh(voices))
 
@@ -101,27 +101,27 @@ class Moments:
         return Moments(*(getattr(self, f.name) + sign * getattr(other, f.name) for f in fields(self)))
 
 
-# Maps of the moments of pairs, and of those of disjoint parts of them.
+# Takes the moments of all pairs and of disjoint parts of them.
 Rule = Callable[[Moments, Sequence[Moments]], Maps]
 
 
 def cca_maps(moments: Moments, shrinkage: float) -> Maps:
-    """Returns the canonical directions of both, each weighted by its correlation.
+    """Returns maps onto the canonical directions, each weighted by its correlation.
 
     Args:
         moments: of the training pairs.
-        shrinkage: the share, 0..1, of a covariance that gives way to the same variance in every direction.
+        shrinkage: the weight, 0..1, of equal variance in every direction in place of the covariance.
     """
     face, voice, correlation = _canonical(moments, shrinkage)
     return _weighted(moments, face, voice, correlation, LEAST_WEIGHT)
 
 
 def gaussian_maps(moments: Moments, parts: Sequence[Moments], shrinkage: float) -> Maps:
-    """Returns the canonical directions of both, weighted by what is common to strangers, with a constant entry.
+    """Returns maps onto the canonical directions, weighted by held-out correlation, with a constant entry.
 
     Args:
         moments: of the training pairs.
-        parts: of disjoint parts of them, no person in two.
+        parts: the moments of disjoint parts of them, without a person in two parts.
         shrinkage: as of `cca_maps`.
     """
     face, voice, correlation = _canonical(moments, shrinkage)
@@ -135,11 +135,11 @@ def gaussian_maps(moments: Moments, parts: Sequence[Moments], shrinkage: float) 
 
 
 def _canonical(moments: Moments, shrinkage: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the directions (d_face, k) and (d_voice, k), falling, that are white when shrunk; their correlation."""
+    """Returns the whitened canonical directions (d_face, k) and (d_voice, k), and their correlations, descending."""
     between = moments.covariances()[2]
     face_white, voice_white = (_inverse_root(*side, shrinkage) for side in moments.axes)
     whitened = face_white @ between @ voice_white
-    # Right singular vectors, all of them though faces may have fewer dimensions.
+    # All right singular vectors, even where faces have fewer dimensions than voices.
     squares, directions = (x.flip(-1) for x in torch.linalg.eigh(whitened.T @ whitened))
     correlation = squares.clamp_min(0).sqrt()
     left = whitened @ directions / correlation.clamp_min(1e-9 * correlation[0])
@@ -153,11 +153,11 @@ def _weighted(moments: Moments, face: Tensor, voice: Tensor, weight: Tensor, lea
 
 
 def ridge_maps(moments: Moments, strength: float) -> Maps:
-    """Returns the regression of voices on faces, which leaves the voices as they are.
+    """Returns the regression of voices on faces; the map of the voices is the identity.
 
     Args:
         moments: of the training pairs.
-        strength: the penalty, in mean variances of the faces.
+        strength: the ridge penalty, in mean variances of the faces.
     """
     faces, voices, between = moments.covariances()
     unit = torch.eye(len(faces), dtype=faces.dtype, device=faces.device) * faces.diagonal().mean()
@@ -167,13 +167,13 @@ def ridge_maps(moments: Moments, strength: float) -> Maps:
 
 
 def fit(start: str, faces: Tensor, voices: Tensor, people: np.ndarray, seed: int = 0) -> tuple[float, Maps]:
-    """Returns how much had to be shrunk, 0..1, and the maps, what is free in them found by folds over people.
+    """Returns the shrinkage, 0..1, and the maps; free parameters are found by cross-validation over people.
 
     Args:
-        start: gaussian, cca or ridge.
-        faces, voices: (C, d_face) and (C, d_voice), clip by clip.
-        people: (C,) int, who is in the clip.
-        seed: of the folds.
+        start: gaussian, cca or ridge; the shrinkage of a ridge regression is 1.
+        faces, voices: (C, d_face) and (C, d_voice), one row per clip.
+        people: (C,) int, the person of each clip.
+        seed: draws the folds.
     """
     folds = Folds(faces, voices, people, seed)
     if start == "ridge":
@@ -191,12 +191,12 @@ def fit(start: str, faces: Tensor, voices: Tensor, people: np.ndarray, seed: int
 
 
 def rules(maps: Callable[[Moments, float], Maps], values: Sequence[float]) -> list[Rule]:
-    """Returns one rule for each value of what is free in `cca_maps` or `ridge_maps`."""
+    """Returns one rule for each value of the free parameter of `cca_maps` or `ridge_maps`."""
     return [lambda whole, _, value=value: maps(whole, value) for value in values]
 
 
 class Folds:
-    """Cross-validation over people, from moments alone.
+    """Cross-validation of linear maps over people, from moments.
 
     Args:
         faces, voices, people, seed: as of `fit`.
@@ -219,13 +219,13 @@ class Folds:
             self._judged.append((self.whole.without(self.parts[-1]), *rows, people[judged]))
 
     def best(self, rules: Sequence[Rule]) -> tuple[int, Maps]:
-        """Returns the number of the first rule that is as good as the best, to AS_GOOD, and its maps of all pairs."""
+        """Returns the number of the first rule within AS_GOOD of the best AUC, and its maps fitted to all pairs."""
         scores = np.array([self.score(rule) for rule in rules])
         number = int(np.argmax(scores >= scores.max() - AS_GOOD))
         return number, rules[number](self.whole, self.parts)
 
     def score(self, rule: Rule) -> float:
-        """Returns the mean AUC over the folds."""
+        """Returns the mean AUC of a rule over the folds."""
         found = []
         for i, (rest, x, y, who) in enumerate(self._judged):
             maps = rule(rest, [part for j, part in enumerate(self.parts) if j != i])
@@ -235,12 +235,12 @@ class Folds:
 
 
 def _inverse_root(values: Tensor, vectors: Tensor, share: float) -> Tensor:
-    """Of a covariance with these axes, shrunk: that turns none of them."""
+    """Returns the symmetric inverse square root of a covariance with these axes, after shrinkage."""
     values = (1 - share) * values + share * values.mean()
     return (vectors * values.clamp_min(1e-12 * values[-1]).rsqrt()) @ vectors.T
 
 
 def _of_unit_size(matrix: Tensor, covariance: Tensor) -> Tensor:
-    """Scales a map so that what it gives has a mean square of one."""
+    """Returns a map scaled so that the mapped rows have a mean square of one."""
     square = (matrix * (covariance @ matrix)).sum() / matrix.shape[1]
     return matrix / square.clamp_min(1e-24).sqrt()

@@ -30,17 +30,17 @@ from vclip.files import whole_file
 
 
 class Batches:
-    """Batches of matching face and voice rows, a function of the seed and the step alone.
+    """Batches of matching face and voice rows, which depend on the seed and the step alone.
 
-    The people of a batch differ, so that nobody is their own negative. Each person is represented by one random clip,
-    and each clip by `views` random faces and voices. An epoch has everybody once.
+    Each person is at most once in a batch, so nobody is their own negative. Each person is represented by one random
+    clip, and each clip by `views` random faces and voices. An epoch has every person once.
 
     Args:
         pairs: clips with known identities.
-        size: people in a batch; all of them where there are fewer.
-        seed: of the order and the draws.
+        size: people in a batch; all of them if there are fewer.
+        seed: of the order of the people and of the draws.
         views: faces and voices drawn per person.
-        among: clips (C,) bool, whole people, to draw from; all if None.
+        among: which clips (C,) bool to draw from, with all clips of each person; all if None.
     """
 
     def __init__(self, pairs: Pairs, size: int, seed: int, views: int = 1, among: np.ndarray | None = None):
@@ -54,11 +54,11 @@ class Batches:
 
     @property
     def epoch(self) -> int:
-        """The number of steps in which everybody is drawn once."""
+        """The number of steps in which every person is drawn once."""
         return len(self._people) // self.size
 
     def at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the rows of faces and the rows of voices, each (size, views), of a step (from 1 on)."""
+        """Returns the rows of faces and of voices, both (size, views), for a step from 1 on."""
         epoch, number = divmod(step - 1, self.epoch)
         if epoch != self._epoch:
             self._epoch = epoch
@@ -72,7 +72,7 @@ class Batches:
 
 
 class _Groups:
-    """Rows by group number, to draw one random row of each of many groups at once."""
+    """Rows by group number, for drawing one random row of each of many groups at once."""
 
     def __init__(self, group: np.ndarray):
         self._rows = np.argsort(group, kind="stable")
@@ -86,32 +86,40 @@ class _Groups:
 Quality = Callable[[nn.Module], float]
 OnStep = Callable[[int, int, float], None]
 
-RANK_SEEDS = 1 << 40  # between the seeds of two ranks, so that no two draw the same numbers
+RANK_SEEDS = 1 << 40  # between the seeds of two ranks, so that they draw different numbers
 
 
 class LoopConfig(Settings):
-    """How long and how fast a model is trained, and where."""
+    """The optimisation of every method: steps, learning rate, early stopping, device."""
 
     max_steps: int = Field(default=3000, ge=0)
     learning_rate: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
-    average: float = Field(default=0.95, ge=0, lt=1, description="decay per step of the running mean of the weights")
-    evaluate_every: int = Field(default=0, ge=0, description="steps; 0: ten, or half an epoch where that is more")
-    patience: int = Field(default=15, ge=1, description="evaluations without a better dev AUC before training stops")
+    average: float = Field(
+        default=0.95, ge=0, lt=1, description="decay per step of the running average of the weights"
+    )
+    evaluate_every: int = Field(default=0, ge=0, description="steps; 0: ten, or half an epoch if that is more")
+    patience: int = Field(
+        default=15, ge=1, description="evaluations without a better dev AUC after which training stops"
+    )
     seed: int = Field(default=0, ge=0)
-    device: str = Field(default="", pattern=r"^(|cpu|cuda(:\d+)?|mps)$", description="empty: a GPU if there is one")
-    precision: str = Field(default="float32", pattern="^(float32|bf16)$", description="of a step's matrix products")
+    device: str = Field(
+        default="", pattern=r"^(|cpu|cuda(:\d+)?|mps)$", description="empty: a GPU if there is one, else the CPU"
+    )
+    precision: str = Field(
+        default="float32", pattern="^(float32|bf16)$", description="of the matrix products in a step"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _without_old_keys(cls, values: Any) -> Any:
-        """Drops `compile`, an option of older versions that stands in configurations that users have."""
+        """Drops `compile`, an option of older versions, from the configurations of users."""
         return {k: v for k, v in values.items() if k != "compile"} if isinstance(values, dict) else values
 
 
 @dataclass
 class History:
-    """The course of a training: one entry per evaluation on held-out people."""
+    """The curves of a training, with one entry per evaluation on held-out people."""
 
     step: list[int] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)  # mean since the last evaluation; NaN at step 0
@@ -130,7 +138,7 @@ class History:
 
 
 def mean_history(runs: Sequence[History]) -> History:
-    """Returns the mean of several runs; a run that stopped early keeps its last values."""
+    """Returns the mean of the curves of several runs; a run that stopped early continues at its last values."""
     steps = max((run.step for run in runs), key=len)
     curves = [[_lengthened(curve, len(steps)) for curve in (run.loss, run.dev_auc)] for run in runs]
     loss, dev_auc = np.mean(curves, axis=0).tolist()
@@ -142,7 +150,7 @@ def _lengthened(values: list[float], count: int) -> list[float]:
 
 
 def device_of(config: LoopConfig) -> torch.device:
-    """Returns the device that a configuration names, or a GPU if there is one, else the CPU."""
+    """Returns the device in a configuration; if it is empty, a GPU if there is one, else the CPU."""
     return torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
@@ -161,14 +169,14 @@ def run(
         model: the initialised model, on its device.
         backward: takes the number of a step (from 1 on), adds this rank's part of the gradients to the parameters,
             and returns the loss.
-        quality: returns how good a model is on held-out people, higher is better; None keeps the last model.
+        quality: takes a model and returns its quality on held-out people (higher is better); None: keep the last one.
         config: steps, optimizer, averaging, early stopping.
         on_step: called with (step, max_steps, last quality).
         state: a file for the state of the run: read if it exists, written at each evaluation, deleted at the end.
-        epoch: steps in which everybody is drawn once.
+        epoch: the number of steps in which every person is drawn once.
 
     Raises:
-        InputError: `state` is of another run (data or configuration).
+        InputError: `state` is from another run, with other data or another configuration.
     """
     with seeded(config.seed, device_of(config)):
         return _run(model, backward, quality, config, on_step, state, epoch)
@@ -261,7 +269,7 @@ class _Run:
         about, tensors = kept
         if about.get("run") != self.name:
             raise InputError(
-                f"training state {path}: of another run (data or configuration); delete it to start anew"
+                f"training state {path}: from another run (data or configuration); delete it to start again"
             )
         device = next(self.model.parameters()).device
         tensors = {name: value.to(device) for name, value in tensors.items()}
@@ -289,7 +297,7 @@ def _read(state: Path) -> tuple[dict[str, str], dict[str, Tensor]] | None:
 
 
 def _name_of(model: nn.Module, config: LoopConfig) -> str:
-    """Returns a digest of configuration and initial weights; equal only for runs that take the same course."""
+    """Returns a digest of the configuration and the initial weights, which differs between runs that differ."""
     digest = hashlib.sha256(config.model_dump_json(exclude={"device", "max_steps"}).encode())
     for key, value in model.state_dict().items():
         digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())

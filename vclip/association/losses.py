@@ -1,4 +1,4 @@
-"""What training minimises: CLIP's symmetric contrastive loss, or, to compare, the supervised GE2E loss.
+"""The losses of training: CLIP's symmetric contrastive loss and, for comparison, the supervised GE2E loss.
 
 Packages add losses in the entry-point group `vclip.losses`; see `Loss` and `vclip.registry`.
 """
@@ -15,12 +15,12 @@ from vclip.registry import Plugin, Registry
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss of training, of faces and voices of the same people.
+    """A loss over the faces and voices of a batch of people.
 
-    `compute` takes (faces, voices, log_scale, label_smoothing, doubtful) and returns a scalar: faces and voices
-    (batch, dim), unit norm, where row i of one belongs with row i of the other; (people, views, dim) with
-    `several_views`. log_scale () is the logarithm of a trained inverse temperature; doubtful is as of `clip_loss`,
-    None with several views.
+    `compute` takes (faces, voices, log_scale, label_smoothing, doubtful) and returns a scalar. faces and voices are
+    (batch, dim), unit norm, and row i of both is one person; with `several_views` they are (people, views, dim).
+    log_scale () is the logarithm of a trained inverse temperature; doubtful is as of `clip_loss`, None with several
+    views.
     """
 
     compute: Callable[[Tensor, Tensor, Tensor, float, Tensor | None], Tensor]
@@ -48,14 +48,14 @@ def clip_loss(
 ) -> Tensor:
     """Returns the mean of the face-to-voice and voice-to-face cross entropies (Radford et al., 2021, fig. 3).
 
-    Equal to `open_clip.ClipLoss` (tested), plus label smoothing, and less the negatives that may be none.
+    Equal to `open_clip.ClipLoss` (tested), with label smoothing, and without doubtful negatives.
 
     Args:
-        faces, voices: (batch, dim), unit norm; row i of one belongs with row i of the other and no other row does.
+        faces, voices: (batch, dim), unit norm; row i of both is one person, and each row is another person.
         log_scale: (), the logarithm of the inverse temperature.
         label_smoothing: the share of the target that is spread over the batch.
-        doubtful: (batch, batch) bool, symmetric, False on the diagonal: rows that may be of one person, and so are
-            neither right nor wrong.
+        doubtful: (batch, batch) bool, symmetric, False on the diagonal: rows that may be of one person, and so count
+            neither as positives nor as negatives.
     """
     logits = log_scale.exp() * faces @ voices.T  # (batch, batch)
     if doubtful is None:
@@ -67,18 +67,18 @@ def clip_loss(
 
 
 def _without(doubtful: Tensor, logits: Tensor, label_smoothing: float) -> Tensor:
-    """Returns the cross entropy of each row with its own column, without the doubtful ones."""
+    """Returns the mean cross entropy of each row with its own column, without the doubtful columns."""
     log_p = logits.masked_fill(doubtful, -torch.inf).log_softmax(dim=1)
     spread = log_p.masked_fill(doubtful, 0).sum(dim=1) / (~doubtful).sum(dim=1)
     return -((1 - label_smoothing) * log_p.diagonal() + label_smoothing * spread).mean()
 
 
 def sge2e_loss(faces: Tensor, voices: Tensor, log_scale: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Returns the supervised GE2E loss (Goto et al., 2020; Wan et al., 2018): each face finds its person's voice.
+    """Returns the supervised GE2E loss (Goto et al., 2020; Wan et al., 2018): faces against mean voices of people.
 
     Args:
-        faces, voices: (people, views, dim), unit norm; the voices of a person stand for them as their mean.
-        log_scale: (), the logarithm of the weight of the cosines. GE2E's offset falls out of the softmax.
+        faces, voices: (people, views, dim), unit norm; the mean of the voices of a person is their centroid.
+        log_scale: (), the logarithm of the weight of the cosines. GE2E's offset cancels in the softmax.
         label_smoothing: the share of the target that is spread over the batch.
     """
     centroids = F.normalize(voices.mean(dim=1), dim=-1)

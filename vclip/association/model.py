@@ -24,13 +24,13 @@ __all__ = ["KIND", "AssociationConfig", "AssociationModel"]
 class AssociationConfig(Settings):
     """The shape of the model."""
 
-    linear: bool = Field(default=True, description="a linear path beside the face MLP, and one before the voice flow")
+    linear: bool = Field(default=True, description="a linear path beside the face MLP and before the voice flow")
     hidden: int = Field(default=512, ge=0, description="width of the face MLP; 0: the linear path alone")
     couplings: int = Field(default=4, ge=0, description="coupling layers of the voice flow; 0: no flow")
     coupling_hidden: int = Field(default=256, ge=1, description="width of the networks in the couplings")
     dropout: float = Field(default=0.6, ge=0, lt=1, description="dropout at full shrinkage, see TrainConfig")
-    # CLIP's 14 drowns the start in confident errors: face-voice cosines are weak.
-    initial_scale: float = Field(default=4.0, gt=0, description="inverse temperature to start from")
+    # At CLIP's 14, confident errors dominate the start, because face-voice cosines are weak.
+    initial_scale: float = Field(default=4.0, gt=0, description="initial inverse temperature")
 
 
 class AssociationModel(TwoSidedModel):
@@ -43,9 +43,9 @@ class AssociationModel(TwoSidedModel):
     """
 
     about = (
-        "A face-voice association model: it maps face and voice embeddings into one space, where the cosine says how "
-        "well a voice suits a face. Nearly all of what it knows without further restriction is gender; a voice that "
-        "suits a face is not that person's voice."
+        "A face-voice association model: it maps face and voice embeddings into one space, where the cosine says "
+        "how well a voice suits a face. Nearly all that it knows is gender; a voice that suits a face is not that "
+        "person's voice."
     )
     keys = ("d_face", "d_voice", "model")
 
@@ -73,7 +73,7 @@ class AssociationModel(TwoSidedModel):
         return F.normalize(self.face_projection(self.face_input(x)), dim=-1)
 
     def project_voices(self, e: Tensor) -> Tensor:
-        """Returns embeddings (n, d_voice), unit norm, of voice vectors (n, d_voice). Differentiable in e."""
+        """Returns embeddings (n, d_voice), unit norm, of voice vectors (n, d_voice); differentiable in `e`."""
         return F.normalize(self.voice_projection(self.voice_input(e)), dim=-1)
 
     def shape(self) -> dict[str, Any]:
@@ -89,10 +89,10 @@ class AssociationModel(TwoSidedModel):
 
 
 class FaceProjection(nn.Module):
-    """phi_i: a linear path, and an MLP with ReLU on what it gives, which is added to it; either may be left out.
+    """phi_i: a linear path, plus an MLP with ReLU on the output of the path; either may be left out.
 
-    On a linear path the MLP's last layer starts at zero, so that the whole starts as the linear path. What the path
-    drops, the MLP does not see: on few pairs it could only learn it by heart.
+    Beside a linear path, the last layer of the MLP is initialised to zero, so that the projection starts as the
+    linear path. The MLP does not see directions that the path drops: on few pairs it would only memorise them.
     """
 
     def __init__(self, d_face: int, d_voice: int, hidden: int, dropout: float, linear: bool = True):
@@ -116,7 +116,7 @@ class FaceProjection(nn.Module):
 
 
 class VoiceProjection(nn.Module):
-    """phi_v: a linear map, which starts as the identity, and a flow; both keep the dimension and can be inverted."""
+    """phi_v: a linear map, initialised to the identity, and a flow; both keep the dimension and are invertible."""
 
     def __init__(self, dim: int, couplings: int, hidden: int, dropout: float, linear: bool = True):
         super().__init__()
@@ -131,7 +131,7 @@ class VoiceProjection(nn.Module):
 
 
 class AffineCoupling(nn.Module):
-    """One RealNVP layer, x -> x exp(s(kept)) + t(kept), of the half that it changes (Dinh et al., 2017, eq. 7, 8)."""
+    """One RealNVP layer: it changes half of x to x exp(s(kept)) + t(kept) (Dinh et al., 2017, eq. 7, 8)."""
 
     def __init__(self, kept: int, changed: int, hidden: int, dropout: float):
         super().__init__()
@@ -142,7 +142,7 @@ class AffineCoupling(nn.Module):
 
     def _scale_and_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
         log_scale, shift = self.net(kept).chunk(2, dim=-1)
-        return torch.tanh(log_scale), shift  # tanh: no scale beyond e
+        return torch.tanh(log_scale), shift  # tanh bounds the scale by e
 
     def forward(self, kept: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the changed half (batch, changed) and the log-determinant (batch,)."""
@@ -155,7 +155,7 @@ class AffineCoupling(nn.Module):
 
 
 class RealNVP(nn.Module):
-    """Affine couplings that change odd and even entries in turn; keeps the dimension and starts as the identity."""
+    """Affine couplings of odd and even entries in turn; keeps the dimension and is initialised to the identity."""
 
     def __init__(self, dim: int, couplings: int, hidden: int, dropout: float):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The training data: clips with their face and voice vectors, and the identity of each."""
+"""Pairs: clips with their face vectors, voice vectors and identities; the data of training and evaluation."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ PER_CLIP = ("clip_id", "video_id", "identity", "gender", "nationality", "age")
 
 @dataclass(frozen=True, repr=False)
 class Pairs:
-    """C clips with one or more face vectors and one or more voice vectors each: views of one face-voice pair."""
+    """C clips, each with one or more face vectors and voice vectors: views of one face-voice pair."""
 
     faces: np.ndarray  # (F, d_face) float32
     face_clip: np.ndarray  # (F,) int, row in `clip_id`
@@ -25,12 +25,9 @@ class Pairs:
     video_id: np.ndarray  # (C,) str
     identity: np.ndarray  # (C,) str, "" where unknown
     gender: np.ndarray  # (C,) str, "" where unknown
-    nationality: np.ndarray = field(
-        default_factory=lambda: np.empty(0, str)
-    )  # (C,) str, "" where unknown; everywhere if not given
-    age: np.ndarray = field(
-        default_factory=lambda: np.empty(0, str)
-    )  # (C,) str such as "34" or "30-39", "" where unknown
+    # (C,) str, "" where unknown; all unknown if not given. An age is "34" or "30-39", say.
+    nationality: np.ndarray = field(default_factory=lambda: np.empty(0, str))
+    age: np.ndarray = field(default_factory=lambda: np.empty(0, str))
     doubtful: csr_matrix | None = None  # (C, C) bool, symmetric: clips of two identities that may be one person
 
     def __post_init__(self) -> None:
@@ -40,7 +37,7 @@ class Pairs:
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any]) -> "Pairs":
-        """Returns the pairs of named arrays, as `Store.pairs()` gives them; other names are ignored."""
+        """Returns the pairs of arrays by name, such as `Store.pairs()` returns; other names are ignored."""
         needed = [
             f.name for f in fields(cls) if f.name in arrays or (f.default is MISSING and f.default_factory is MISSING)
         ]
@@ -72,10 +69,10 @@ class Pairs:
         )
 
     def people(self) -> np.ndarray:
-        """Returns a person number (C,) for each clip: equal where the identity is.
+        """Returns the number of each clip's person (C,); clips with the same identity have the same number.
 
         Raises:
-            InputError: a clip has no identity, so nobody can tell who must not be on both sides of a split.
+            InputError: a clip has no identity, so a split cannot keep its person on one side.
         """
         unknown = int(np.sum(self.identity == ""))
         if unknown:
@@ -85,7 +82,7 @@ class Pairs:
         return np.unique(self.identity, return_inverse=True)[1]
 
     def doubts_among(self, clips: np.ndarray) -> np.ndarray | None:
-        """Returns which pairs (batch, batch) bool of the clips (batch,) may be of one person; None if unknown."""
+        """Returns which of the clips (batch,) may be of one person, (batch, batch) bool; None without `doubtful`."""
         return None if self.doubtful is None else self.doubtful[clips][:, clips].toarray()
 
     def hashes(self) -> np.ndarray:
@@ -95,7 +92,7 @@ class Pairs:
     def seen_in(self, hashes: np.ndarray) -> np.ndarray:
         """Returns which clips (C,) bool are of people whose identity, or any of whose clips, is among `hashes`.
 
-        The clips matter for pseudo-identities: another run may give the same person another name.
+        Clips are compared because another run may give the same person another pseudo-identity.
         """
         seen = np.isin(hashes_of("identity", self.identity), hashes) | np.isin(
             hashes_of("clip", self.clip_id), hashes
@@ -103,7 +100,7 @@ class Pairs:
         return np.isin(self.identity, self.identity[seen])
 
     def folds(self, count: int, seed: int) -> np.ndarray:
-        """Returns the fold (C,) int of each clip; the clips of a person share theirs.
+        """Returns the fold (C,) int of each clip; all clips of a person are in one fold.
 
         Raises:
             InputError: fewer people than folds.
@@ -116,12 +113,12 @@ class Pairs:
         return (shuffled % count)[people]
 
     def split(self, dev_fraction: float, seed: int) -> tuple["Pairs", "Pairs"]:
-        """Returns train and dev, with no person in both; see `held_out`."""
+        """Returns the training pairs and the dev pairs, without a person in both; see `held_out`."""
         dev = self.held_out(dev_fraction, seed)
         return self.select(~dev), self.select(dev)
 
     def held_out(self, fraction: float, seed: int, most: int | None = None) -> np.ndarray:
-        """Returns which clips (C,) bool belong to a random `fraction` of the people, at most `most` of them.
+        """Returns which clips (C,) bool are of a random `fraction` of the people, of at most `most` people.
 
         Raises:
             InputError: too few people for two sides of two people each.
@@ -135,16 +132,22 @@ class Pairs:
 
 
 def clip_means(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
-    """Returns the mean (n_clips, dim) float32 of the views (n, dim) of each clip; `clip` (n,) is their row."""
+    """Returns the mean (n_clips, dim) float32 of the views of each clip.
+
+    Args:
+        views: (n, dim).
+        clip: (n,) int, the clip of each view.
+        n_clips: the number of clips.
+    """
     if np.array_equal(clip, np.arange(n_clips)):
-        return views  # one each: no copy of a million
+        return views  # one view each: avoids a copy of a million rows
     sums = np.zeros((n_clips, views.shape[1]), np.float32)
     np.add.at(sums, clip, views)
     return sums / np.maximum(np.bincount(clip, minlength=n_clips), 1)[:, None].astype(np.float32)
 
 
 def mean_direction(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
-    """Returns `clip_means` scaled to unit norm."""
+    """Returns the means of `clip_means`, scaled to unit norm."""
     means = clip_means(views, clip, n_clips)
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
 

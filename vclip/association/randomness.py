@@ -10,11 +10,11 @@ State = tuple[torch.Tensor, torch.Tensor | None]
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Around work that draws from torch's global generators: seeds them, and restores the caller's state afterwards.
+    """A context that seeds torch's global generators, and restores the caller's state at its end.
 
     Args:
         seed: of the CPU generator and of the device's.
-        device: where the work runs; the generators of other devices are not touched.
+        device: the device of the work; generators of other devices are not touched.
     """
     before = random_state(device)
     try:
@@ -25,7 +25,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def seed_all(seed: int, device: torch.device) -> None:
-    """Seeds the CPU generator and the device's; only inside `seeded`, which restores them."""
+    """Seeds the generators of the CPU and the device; to be called inside `seeded`, which restores them."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         with torch.cuda.device(device):
@@ -35,7 +35,7 @@ def seed_all(seed: int, device: torch.device) -> None:
 
 
 def random_state(device: torch.device) -> State:
-    """Returns the state of the CPU generator, and that of the device's where it has its own."""
+    """Returns the state of the CPU generator and of the device's own generator, if it has one."""
     if device.type == "cuda":
         return torch.get_rng_state(), torch.cuda.get_rng_state(device)
     return torch.get_rng_state(), torch.mps.get_rng_state() if device.type == "mps" else None

@@ -1,14 +1,14 @@
 """Scores of faces with voices: cosines of a model's embeddings, normalised against a cohort if one is given.
 
-Symmetric score normalisation (s-norm) says how far a score stands out among those that its face and its voice get
-with strangers:
+Symmetric score normalisation (s-norm) measures a score in standard deviations above the scores that its face and its
+voice have with a cohort of other people:
 
     s_norm(x, e) = ((s - mean_x) / std_x + (s - mean_e) / std_e) / 2
 
-where mean_x and std_x are those of the face with the voices of a cohort of other people, and mean_e and std_e those
-of the voice with their faces (Shum et al., Unsupervised speaker adaptation based on the cosine similarity, 2010). The
-adaptive kind takes only the `top` highest of each (Matejka et al., Analysis of score normalization in multilingual
-speaker recognition, 2017).
+where mean_x and std_x are of the scores of the face with the voices of the cohort, and mean_e and std_e of the scores
+of the voice with its faces (Shum et al., Unsupervised speaker adaptation based on the cosine similarity, 2010).
+Adaptive s-norm takes only the `top` highest cohort scores of each (Matejka et al., Analysis of score normalization in
+multilingual speaker recognition, 2017).
 """
 
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from vclip.association.base import Association
 from vclip.association.pairs import Pairs, mean_direction
 from vclip.errors import InputError
 
-ROWS = 2048  # scored against the cohort at a time
+ROWS = 2048  # rows scored against the cohort at a time
 
 
 @dataclass(frozen=True)
 class Level:
-    """What each face, or each voice, scores with the cohort."""
+    """The mean and standard deviation of the cohort scores of each face, or of each voice."""
 
     mean: np.ndarray  # (n,) float32
     std: np.ndarray  # (n,) float32
 
     @classmethod
     def of(cls, scores: np.ndarray, top: int | None = None) -> "Level":
-        """Returns the level of the rows of scores (n, cohort); of the `top` highest of each if given.
+        """Returns the level of each row of scores (n, cohort), or of the `top` highest scores of each row.
 
         Raises:
             InputError: fewer than two scores in a row, or rows whose scores are all the same.
@@ -49,7 +49,7 @@ class Level:
 
     @classmethod
     def between(cls, vectors: np.ndarray, cohort: np.ndarray, top: int | None = None, rows: int = ROWS) -> "Level":
-        """Returns the level of the cosines of unit vectors (n, dim) and the cohort (cohort, dim)."""
+        """Returns the level of each of the vectors (n, dim) against the cohort (cohort, dim); both have unit norm."""
         parts = [cls.of(vectors[i : i + rows] @ cohort.T, top) for i in range(0, len(vectors), rows)]
         return cls(np.concatenate([part.mean for part in parts]), np.concatenate([part.std for part in parts]))
 
@@ -66,7 +66,7 @@ def normalise(scores: np.ndarray, face: Level, voice: Level) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scores:
-    """Embedded faces and voices, and how the cohort scores with them where scores are normalised."""
+    """Embedded faces and voices, and their levels if scores are normalised."""
 
     faces: np.ndarray  # (F, dim) float32, unit norm
     voices: np.ndarray  # (V, dim) float32, unit norm
@@ -78,12 +78,12 @@ class Scores:
         """Returns the scores of the clips of `pairs`, normalised against the clips of `cohort` if given.
 
         Raises:
-            InputError: the model's vectors hold no number, or the cohort is too small.
+            InputError: an embedding holds NaN or infinity, or the cohort is too small.
         """
         return cls(*embed_clips(model, pairs)).normalised(model, cohort, top)
 
     def normalised(self, model: Association, cohort: Pairs | None, top: int | None = None) -> "Scores":
-        """Returns the same, normalised against the clips of `cohort` (s-norm); unchanged if that is None."""
+        """Returns the scores normalised against the clips of `cohort` (s-norm), or unchanged if it is None."""
         if cohort is None:
             return self
         faces, voices = embed_clips(model, cohort)
@@ -91,15 +91,15 @@ class Scores:
         return Scores(self.faces, self.voices, *levels)
 
     def __call__(self, faces: np.ndarray, voices: np.ndarray) -> np.ndarray:
-        """Returns (n, m) float32 of rows of faces (n,) with rows of voices (m,)."""
+        """Returns the scores (n, m) float32 of the faces in rows (n,) with the voices in rows (m,)."""
         scores = self.faces[faces] @ self.voices[voices].T
         if self.face_level is None or self.voice_level is None:
             return scores
         return normalise(scores, self.face_level[faces], self.voice_level[voices])
 
     def of_trials(self, faces: np.ndarray, voices: np.ndarray) -> np.ndarray:
-        """Returns (n,) float32 of rows of faces (n,), each with its row of voices (n,)."""
-        # einsum would hold two gathered copies; parts of them fit in the cache.
+        """Returns the scores (n,) float32 of trials: the face in each row (n,) with the voice in each row (n,)."""
+        # All at once, einsum would hold two gathered copies; parts of them fit in the cache.
         parts = (slice(i, i + 8192) for i in range(0, len(faces), 8192))
         scores = [np.einsum("nd,nd->n", self.faces[faces[part]], self.voices[voices[part]]) for part in parts]
         scores = np.concatenate([np.empty(0, np.float32), *scores])
@@ -112,17 +112,17 @@ class Scores:
 def clip_scores(model: Association, pairs: Pairs) -> np.ndarray:
     """Returns the cosines (C, C) float32 of the face of each clip (rows) with the voice of each (columns).
 
-    A clip's face and voice are the normed means over its views.
+    The face and the voice of a clip are the mean directions of its views.
     """
     rows = np.arange(len(pairs))
     return Scores.of(model, pairs)(rows, rows)
 
 
 def embed_clips(model: Association, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the faces and the voices (C, dim) of clips: the normed means over their embedded views.
+    """Returns the faces and the voices (C, dim) of clips, unit norm: the mean directions of their embedded views.
 
     Raises:
-        InputError: a vector of a clip, or the model's of it, holds NaN or infinity; names the clip.
+        InputError: a vector of a clip or its embedding holds NaN or infinity; the message names the clip.
     """
     faces = mean_direction(model.embed_faces(pairs.faces), pairs.face_clip, len(pairs))
     voices = mean_direction(model.embed_voices(pairs.voices), pairs.voice_clip, len(pairs))

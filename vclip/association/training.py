@@ -1,13 +1,13 @@
 """Training of the association model: vectors in memory, a contrastive loss, early stopping on held-out people.
 
 Both projections start as closed-form linear maps, whose shrinkage is chosen by cross-validation over the training
-people. The shrinkage measures how far the data is from enough, so it also scales noise, dropout and label smoothing:
-full on hundreds of pairs, next to nothing on a million.
+people. The shrinkage measures how much data is missing, so it also scales noise, dropout and label smoothing: to full
+strength on hundreds of pairs, to almost none on a million.
 
-With few people, nobody is held out for good: the number of steps is found on folds, and the model is then trained on
-everybody for that long. The held-out people also calibrate the cosines (`calibration`). A step reads no disk, and one
-seed gives one result on one device; the caller's random generators are left as they were. Every part can be switched
-off, which gives the paper's recipe as printed and its ablations (configs/).
+With few people, nobody is held out in the end: the number of steps is found on folds, and the model is then trained
+on everybody for that many steps. The held-out people also calibrate the cosines (`calibration`). A step reads no
+disk. One seed gives one result on one device, and the caller's random generators are left as they were. Every part
+can be switched off, which gives the paper's recipe as printed and its ablations (configs/).
 """
 
 from collections.abc import Callable, Sequence
@@ -35,10 +35,10 @@ from vclip.association.randomness import seeded
 from vclip.errors import InputError
 
 FOLDS = 5
-START_CLIPS = 100_000  # more say nothing new about a covariance
+START_CLIPS = 100_000  # more do not change a covariance
 SCALE_CLIPS = 1024
 LOG_SCALES = tuple(np.linspace(0, 5, 51).tolist())
-DEV_CLIPS = 4000  # all faces with all voices, every few steps
+DEV_CLIPS = 4000  # scored all with all at every evaluation
 
 
 class TrainConfig(LoopConfig):
@@ -46,27 +46,31 @@ class TrainConfig(LoopConfig):
 
     model: AssociationConfig = AssociationConfig()
     learning_rate: float = Field(
-        default=1e-3, gt=0, description="of what is trained: the linear paths stay as they start"
+        default=1e-3, gt=0, description="of the trained weights; the linear paths are not trained"
     )
     start: str = Field(
         default="gaussian",
         pattern="^(gaussian|cca|ridge|random)$",
-        description="of the linear paths: closed forms, or random weights",
+        description="initial linear paths: a closed form, or random weights",
     )
     loss: str = Field(default="clip", description="clip (contrastive), sge2e (supervised GE2E), or a spec")
-    batch_size: int = Field(default=1024, ge=2, description="people in a batch; all of them where there are fewer")
+    batch_size: int = Field(default=1024, ge=2, description="people in a batch; all of them if there are fewer")
     views: int = Field(default=1, ge=1, description="faces and voices per person in a batch; the loss clip takes one")
-    chunk: int = Field(default=0, ge=0, description="rows embedded at a time, same gradients; 0: the whole batch")
-    feature_noise: float = Field(
-        default=1.2, ge=0, description="standard deviation, relative to the standardised vectors, at full shrinkage"
+    chunk: int = Field(
+        default=0, ge=0, description="rows embedded at a time, with the same gradients; 0: the whole batch"
     )
-    label_smoothing: float = Field(default=0.13, ge=0, lt=1, description="at full shrinkage, as dropout")
-    dev_fraction: float = Field(default=0.15, gt=0, lt=1, description="share of people held out for early stopping")
-    dev_people: int = Field(default=2000, ge=2, description="people held out, at most")
+    feature_noise: float = Field(
+        default=1.2, ge=0, description="standard deviation of noise on the standardised vectors, at full shrinkage"
+    )
+    label_smoothing: float = Field(default=0.13, ge=0, lt=1, description="at full shrinkage")
+    dev_fraction: float = Field(
+        default=0.15, gt=0, lt=1, description="share of the people held out for early stopping"
+    )
+    dev_people: int = Field(default=2000, ge=2, description="most people held out")
     cross_fit_below: int = Field(
         default=3000,
         ge=0,
-        description="with fewer people, folds find when to stop; then all are trained on",
+        description="with fewer people, the number of steps is found on folds and the model trained on everybody",
     )
 
 
@@ -83,11 +87,11 @@ def train(
 
     Args:
         pairs: clips of at least four people; the dev people are split off here.
-        face_space, voice_space: the spaces of the vectors in `pairs`; the model carries them.
-        config: defaults to TrainConfig().
-        on_step: called with (step, max_steps, last dev AUC); with folds, steps of all of them.
+        face_space, voice_space: the spaces of the vectors in `pairs`, which the model records.
+        config: TrainConfig() if None.
+        on_step: called with (step, max_steps, last dev AUC); with folds, the steps of all folds are counted.
         state: a file from which an interrupted run resumes, see `loop.run`; not used with folds.
-        fit_one: the `fit` of another method.
+        fit_one: the `fit` of another method; `fit` if None.
 
     Raises:
         InputError: too few people.
@@ -126,7 +130,7 @@ def _calibrate(model: Any, trials: Sequence[ScoredTrials], seed: int) -> None:
 
 
 def trials_of(model: Association, dev: Pairs) -> ScoredTrials:
-    """Returns the trials of all faces with all voices of held-out people."""
+    """Returns the trials of all faces with all voices of held-out people, scored by a model."""
     return all_trials(clip_scores(model, dev), dev.people())
 
 
@@ -144,26 +148,28 @@ def fit(
     state: Path | None = None,
     among: np.ndarray | None = None,
 ) -> tuple[AssociationModel, History]:
-    """Returns the model trained on given clips, and the history: `train` for one split.
+    """Returns the model trained on one split, and the history.
 
     Args:
-        pairs: the clips to train on.
-        dev: the clips for early stopping; without them all steps are made and the last model is kept.
+        pairs: the training clips.
+        dev: the clips for early stopping; if None, all steps are made and the last model is kept.
         face_space, voice_space, config, on_step, state: as of `train`.
-        among: clips (C,) bool of `pairs` to train on, whole people; all if None.
+        among: which clips (C,) bool of `pairs` to train on, with all clips of each person; all if None.
 
     Raises:
-        InputError: a person is on both sides, or the configuration contradicts itself.
+        InputError: a person is in both, or the configuration contradicts itself.
     """
     if dev is not None:
         check_apart(pairs, dev, among)
     loss = LOSSES.open(config.loss)
     if config.views > 1 and not loss.several_views:
         raise InputError(
-            f"train.views = {config.views}: the loss '{config.loss}' takes one; more are for train.loss=sge2e"
+            f"train.views = {config.views}: the loss '{config.loss}' takes one view; set train.loss=sge2e for more"
         )
     if config.start != "random" and not config.model.linear:
-        raise InputError(f"train.start = '{config.start}' needs train.model.linear; without it start=random")
+        raise InputError(
+            f"train.start = '{config.start}' needs train.model.linear=true; without it set train.start=random"
+        )
     with seeded(config.seed, device_of(config)):
         return _fit(pairs, dev, face_space, voice_space, config, loss, on_step, state, among)
 
@@ -222,7 +228,7 @@ def _fit(
 
 
 def hashes_of_both(pairs: Pairs, dev: Pairs | None) -> np.ndarray:
-    """Returns the hashes (n,) int64 of everyone in training or early stopping, which a model carries as `seen`."""
+    """Returns the hashes (n,) int64 of everyone in training or early stopping, which a model records as `seen`."""
     return pairs.hashes() if dev is None else np.union1d(pairs.hashes(), dev.hashes())
 
 
@@ -238,20 +244,24 @@ def _standardized(pairs: Pairs, device: torch.device) -> tuple[Standardize, Stan
 
 @dataclass(frozen=True)
 class Regularisation:
-    """The regularisation of a run, scaled by how much the data needs."""
+    """The strength of the regularisation in a run."""
 
     feature_noise: float
     label_smoothing: float
     dropout: float
 
     @classmethod
-    def of(cls, config: TrainConfig, need: float) -> "Regularisation":
-        """Returns the regularisation of a configuration, scaled by the shrinkage, 0..1, that folds chose."""
-        return cls(config.feature_noise * need**0.5, config.label_smoothing * need, config.model.dropout * need)
+    def of(cls, config: TrainConfig, shrinkage: float) -> "Regularisation":
+        """Returns the regularisation of a configuration, scaled by the shrinkage, 0..1, of the linear start."""
+        return cls(
+            config.feature_noise * shrinkage**0.5,
+            config.label_smoothing * shrinkage,
+            config.model.dropout * shrinkage,
+        )
 
 
 def check_apart(pairs: Pairs, dev: Pairs, among: np.ndarray | None = None) -> None:
-    """Raises InputError where a person is on both sides, or there are fewer than two dev people."""
+    """Raises InputError if a person is in both, or there are fewer than two dev people."""
     both = set(pairs.identity if among is None else pairs.identity[among]) & set(dev.identity)
     if both:
         raise InputError(f"identity '{min(both)}' is in both training and dev data; split them by person")
@@ -276,7 +286,7 @@ def dev_auc(model: Any, dev: Pairs) -> float:
 
 @dataclass(frozen=True)
 class LinearStart:
-    """The closed-form maps of standardised vectors that the linear paths are set to, and how they were found."""
+    """The closed-form maps of standardised vectors to which the linear paths are set."""
 
     shrinkage: float  # 0..1, as chosen by cross-validation; 1 for a ridge regression
     maps: linear.Maps
@@ -288,9 +298,9 @@ class LinearStart:
     def of(
         cls, face_input: Standardize, voice_input: Standardize, pairs: Pairs, config: TrainConfig
     ) -> "LinearStart":
-        """Returns the start that `config.start` names, fitted to clips."""
+        """Returns the start of the kind `config.start`, fitted to clips."""
         device = face_input.mean.device
-        # numpy's sums, for index_add on a GPU adds in no particular order and one seed would give many results.
+        # Sums by numpy: index_add on a GPU adds in varying order, and one seed would give several results.
         x, y = (
             put_in(torch.as_tensor(clip_means(views, clip, len(pairs)), device=device))
             for put_in, views, clip in (
@@ -303,7 +313,7 @@ class LinearStart:
 
     @torch.no_grad()
     def put_into(self, model: AssociationModel, pairs: Pairs, seed: int) -> None:
-        """Sets the linear paths of an untrained model, which then stay fixed, and the temperature that suits them."""
+        """Sets the linear paths of an untrained model and freezes them; sets the best temperature for them."""
         for path, matrix, mean in (
             (model.face_projection.linear, self.maps.face, self.face_mean),
             (model.voice_projection.linear, self.maps.voice, self.voice_mean),
@@ -316,7 +326,7 @@ class LinearStart:
 
 
 def _best_log_scale(model: AssociationModel, pairs: Pairs, seed: int) -> float:
-    """Returns the logarithm of the inverse temperature with the least loss at the start."""
+    """Returns the logarithm of the inverse temperature with the least loss before training."""
     some, device = some_clips(pairs, SCALE_CLIPS, seed), model.log_scale.device
     faces, voices = (
         torch.as_tensor(clip_means(rows, clip, len(some)), device=device)
@@ -327,7 +337,7 @@ def _best_log_scale(model: AssociationModel, pairs: Pairs, seed: int) -> float:
 
 
 class _Noisy:
-    """Adds noise to vectors, in standard deviations of their standardised form."""
+    """Adds Gaussian noise to vectors; the scale is in standard deviations of the standardised vectors."""
 
     def __init__(self, scale: float, standardize: Standardize):
         self.scale, self.standardize = scale, standardize

@@ -350,7 +350,7 @@ def test_a_malicious_pickle_runs_nothing_and_writes_nothing(world, vclip, tmp_pa
         (("--store", "TEST", "--cohort", "TEST"), "the cohort and the test share identity 'test000'"),
         (("--store", "TEST", "--cohort", "TEST", "--cohort-where", "identity = 'x'"), "no face-voice pair"),
         (("--trials", "none.txt"), "found no vectors; give --store"),
-        (("--trials", "none.txt", "--store", "TEST"), "none.txt: cannot read this list"),
+        (("--trials", "none.txt", "--store", "TEST"), "none.txt: cannot read this trial list"),
     ],
     ids=str,
 )

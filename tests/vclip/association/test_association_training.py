@@ -144,7 +144,7 @@ def test_the_state_of_another_run_is_refused(planted, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(pairs, dev, FACES, VOICES, QUICK, stop, state)
     for other, config in ((planted(seed=5), QUICK), (pairs, QUICK.model_copy(update={"learning_rate": 2e-3}))):
-        with pytest.raises(InputError, match="of another run"):
+        with pytest.raises(InputError, match="from another run"):
             fit(other, dev, FACES, VOICES, config, state=state)
 
 
@@ -191,7 +191,7 @@ def test_doubtful_negatives_change_what_is_learned_and_no_doubts_change_nothing(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"views": 2}, "the loss 'clip' takes one"),
+        ({"views": 2}, "the loss 'clip' takes one view"),
         ({"model": AssociationConfig(linear=False)}, "needs train.model.linear"),
     ],
 )

@@ -1,11 +1,11 @@
-"""Pair scores: how likely two clips are of one person, by face and voice together, against what chance gives.
+"""Pair scores: how likely two clips are of one person, by face and voice together.
 
 The score of two clips is z_face + z_voice, where z is a cosine in standard deviations above the mean of impostors,
 that is, of pairs of two people. Scores of impostors have no heavier tail than a normal distribution, so the share of
-them above any bound is known without a single clip of one person.
+impostors above any bound is known without a pair of one person.
 
 The score is linear in both cosines, so the mean score of two groups of clips is a product of their mean vectors,
-which makes average linkage exact and cheap (`agglomerative`).
+which makes average-linkage clustering exact and cheap (`agglomerative`).
 """
 
 import math
@@ -17,27 +17,28 @@ import numpy as np
 from vclip.association.pairs import Pairs, mean_direction
 from vclip.errors import InputError
 
-# Mean and standard deviation of two people's cosines, by the first part of the space's name. Measured on the 360,787
-# pairs of two people among 850 real clips (AVSpeech) by benchmarks/identities.py. Those of other spaces are taken
-# from the corpus itself, almost all of whose pairs are of two people.
+# Mean and standard deviation of the cosines of two people, by the first part of the name of the space. Measured on
+# the 360,787 pairs of two people among 850 real clips (AVSpeech) by benchmarks/identities.py. For other spaces they
+# are estimated from the corpus, almost all of whose pairs are of two people.
 IMPOSTORS = {"dlib": (0.840, 0.0349), "resemblyzer": (0.556, 0.0685)}
-# Standard deviation of the sum; face and voice of two people correlate, in gender and age. Of those pairs 335, 40,
-# 5 and 1 are more than 3, 3.5, 4 and 4.5 of it above the mean, where the normal distribution has 487, 84, 11 and 1;
-# of 36 pairs of one person, 36, 36, 35 and 33. Logistic regression weighs the two z as 1.61 : 1.72: they are added.
+# Standard deviation of the sum for impostors; their z_face and z_voice correlate, through gender and age. Of those
+# pairs 335, 40, 5 and 1 are more than 3, 3.5, 4 and 4.5 standard deviations above the mean (487, 84, 11 and 1 for a
+# normal distribution); of 36 pairs of one person, 36, 36, 35 and 33 are. Logistic regression weighs z_face and
+# z_voice as 1.61 : 1.72, so they are simply added.
 SPREAD = 1.52
-# One kind of evidence is not enough, or an interpreter's voice would make one person of all whom they speak for.
-# Face and voice must each be this many standard deviations above their impostors' mean, as 1 in 44 of these is.
+# One kind of evidence is not enough: one interpreter would make one person of everyone whom they translate. Face and
+# voice must each be this many standard deviations above the mean of impostors, as 1 in 44 impostors is.
 EACH_AT_LEAST = 2.0
-FEWEST_CLIPS, MOST_SAMPLED = 20, 200_000  # for the impostors' cosines of a space that is not in IMPOSTORS
+FEWEST_CLIPS, MOST_SAMPLED = 20, 200_000  # to estimate the cosines of impostors in other spaces
 
 
 @dataclass(frozen=True)
 class PairScores:
     """Vectors of C clips whose products are their pair scores; made by `score_pairs`."""
 
-    faces: np.ndarray  # (C, d_face) float32; products are cosines in impostors' standard deviations
-    voices: np.ndarray  # (C, d_voice) float32; likewise
-    face_mean: float  # of impostors' products: z_face is a product less this
+    faces: np.ndarray  # (C, d_face) float32; products are cosines in standard deviations of impostors
+    voices: np.ndarray  # (C, d_voice) float32; the same
+    face_mean: float  # mean product of impostors; z_face is a product minus this
     voice_mean: float
 
     def __len__(self) -> int:
@@ -45,12 +46,12 @@ class PairScores:
 
 
 def bound(chance: float) -> float:
-    """Returns the score that a share `chance` of the pairs of two people exceeds."""
+    """Returns the score that a share `chance` (0..1) of the pairs of two people exceeds."""
     return -SPREAD * NormalDist().inv_cdf(min(max(chance, 1e-300), 0.5))
 
 
 def chance(score: np.ndarray) -> np.ndarray:
-    """Returns the share of the pairs of two people that exceeds each score."""
+    """Returns the share (0..1) of the pairs of two people that exceeds each score."""
     from scipy.special import ndtr
 
     return ndtr(-score / SPREAD)
@@ -61,10 +62,10 @@ def score_pairs(pairs: Pairs, face_space: str, voice_space: str) -> PairScores:
 
     Args:
         pairs: C clips.
-        face_space, voice_space: the spaces of their vectors.
+        face_space, voice_space: the spaces of the vectors.
 
     Raises:
-        InputError: a space is not in IMPOSTORS, and the clips are too few to measure it.
+        InputError: a space is not in IMPOSTORS, and there are too few clips to estimate its statistics.
     """
     faces = mean_direction(pairs.faces, pairs.face_clip, len(pairs))
     voices = mean_direction(pairs.voices, pairs.voice_clip, len(pairs))
@@ -79,7 +80,7 @@ def score_pairs(pairs: Pairs, face_space: str, voice_space: str) -> PairScores:
 
 
 def is_measured(space: str) -> bool:
-    """Returns whether IMPOSTORS holds a space; if not, its statistics are estimated from the clips."""
+    """Returns whether IMPOSTORS has a space; the statistics of other spaces are estimated from the clips."""
     return space.partition("/")[0] in IMPOSTORS
 
 
@@ -89,8 +90,8 @@ def _impostors(directions: np.ndarray, pairs: Pairs, space: str) -> tuple[float,
         return IMPOSTORS[space.partition("/")[0]]
     if len(pairs) < FEWEST_CLIPS:
         raise InputError(
-            f"space '{space}': {len(pairs)} clips are too few to tell people apart in it (expected {FEWEST_CLIPS}); "
-            "give identities with --labels"
+            f"space '{space}': found {len(pairs)} clips, expected at least {FEWEST_CLIPS} to estimate the similarity "
+            "of different people; give identities with --labels"
         )
     rng = np.random.default_rng(0)
     one, other = rng.integers(0, len(pairs), (2, MOST_SAMPLED))
@@ -99,8 +100,10 @@ def _impostors(directions: np.ndarray, pairs: Pairs, space: str) -> tuple[float,
     if not two.any():
         raise InputError(f"space '{space}': found clips of one video only; give identities with --labels")
     cosines = np.einsum("nd,nd->n", directions[one[two]], directions[other[two]])
-    # From the lower half alone, since pairs of one person lie in the upper half.
+    # From the lower half alone, because pairs of one person are in the upper half.
     low, middle = np.percentile(cosines, [15.87, 50])
     if middle - low < 1e-6:
-        raise InputError(f"space '{space}': the clips' vectors are all alike; expected those of different people")
+        raise InputError(
+            f"space '{space}': the vectors of all clips are the same; expected vectors of different people"
+        )
     return float(middle), float(middle - low)

@@ -1,7 +1,7 @@
-"""Pseudo-identities for clips without a name, found before any split, and negatives that training leaves out.
+"""Pseudo-identities for clips without an identity, found before any split, and negatives that training leaves out.
 
-Without them one person could be on both sides of a split, or be their own negative. Face and voice together score how
-likely two clips are of one person (`pair_scores`), and average linkage clusters the clips (`agglomerative`).
+Without them, one person could be on both sides of a split, or be their own negative. Clips are clustered
+(`agglomerative`) by scores of face and voice together (`pair_scores`).
 """
 
 from dataclasses import replace
@@ -13,13 +13,13 @@ from vclip.association.clustering.agglomerative import cluster, likely_edges
 from vclip.association.clustering.pair_scores import score_pairs
 from vclip.association.pairs import Pairs
 
-AT_ONCE_S = 0.5  # clips of one video that overlap by this much show two people
+AT_ONCE_S = 0.5  # clips of one video that overlap by this long show two people
 
 
 def group_people(
     pairs: Pairs, face_space: str, voice_space: str, apart: np.ndarray | None = None
 ) -> tuple[Pairs, int]:
-    """Returns the pairs with an identity for every clip, and the number of clips that were given one.
+    """Returns the pairs with an identity for every clip, and the number of clips that got a pseudo-identity.
 
     Clips that have an identity keep it. The others take the identity of the named clips in their cluster, or else
     `person-<clip_id>`, after the first clip of the cluster. Clips of two known identities are never clustered.
@@ -30,7 +30,7 @@ def group_people(
         apart: (n, 2) clips known to be of two people, as `seen_at_once` finds them.
 
     Raises:
-        InputError: a space is not in `pair_scores.IMPOSTORS`, and the clips are too few to measure it.
+        InputError: a space is not in `pair_scores.IMPOSTORS`, and there are too few clips to estimate its statistics.
     """
     unknown = pairs.identity == ""
     if not unknown.any():
@@ -46,7 +46,7 @@ def group_people(
 
 
 def seen_at_once(video_id: np.ndarray, start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
-    """Returns the pairs of clips (n, 2) int of one video that overlap in time, and so show two people.
+    """Returns the pairs of clips (n, 2) int that overlap in time in one video, and so show two people.
 
     Args:
         video_id, start_s, end_s: (C,) of the clips; seconds on the video's own clock.
@@ -55,7 +55,7 @@ def seen_at_once(video_id: np.ndarray, start_s: np.ndarray, end_s: np.ndarray) -
     video, start, end = video_id[order], start_s[order], end_s[order]
     found = []
     step, left = 1, np.arange(len(order) - 1)
-    # Compare with the next clip, then the one after: a clip that does not reach one reaches none after it.
+    # Compare with the next clip, then the one after: a clip that ends before one ends before all later ones.
     while len(left):
         left = left[left + step < len(order)]
         left = left[(video[left] == video[left + step]) & (start[left + step] + AT_ONCE_S <= end[left])]
@@ -66,13 +66,13 @@ def seen_at_once(video_id: np.ndarray, start_s: np.ndarray, end_s: np.ndarray) -
 
 
 def doubtful_pairs(pairs: Pairs, face_space: str, voice_space: str, false_each: float = 1.0) -> csr_matrix:
-    """Returns which clips of different identities may be of one person: (C, C) bool, sparse and symmetric.
+    """Returns which clips of different identities may be one person: (C, C) bool, sparse and symmetric.
 
     Args:
-        pairs: C clips, whose identities are known.
+        pairs: C clips with identities.
         face_space, voice_space: the spaces of their vectors.
-        false_each: pairs of two people expected among these, per clip. A lost negative costs nothing, a false one
-            misleads the model, so the bound is far lower than that of `group_people`.
+        false_each: the expected number of pairs of two people among these, per clip. A lost negative costs nothing,
+            but a false negative misleads the model, so the bound is far lower than that of `group_people`.
 
     Raises:
         InputError: as `group_people`.
@@ -90,7 +90,7 @@ def _numbers(names: np.ndarray) -> np.ndarray:
 
 
 def _first_by_name(group: np.ndarray, names: np.ndarray) -> np.ndarray:
-    """Returns the clip (C,) of the lowest name in each clip's group."""
+    """Returns the clip (C,) with the lowest name in the group of each clip."""
     order = np.lexsort((names, group))
     first = np.searchsorted(group[order], group)
     return order[first]

@@ -36,23 +36,21 @@ def load_built_in(folder: str | Path, device: str = "cpu") -> AssociationModel |
 
 @dataclass(frozen=True)
 class Method:
-    """One way to learn which voices suit which faces.
+    """A method of training an association model.
 
     `fit` takes (pairs, dev, face_space, voice_space, config, on_step, state), see `vclip.association.training.fit`,
-    and returns an `Association` that has `save(folder, metrics, made_by)`, and a `History`.
+    and returns a `History` and an `Association` that has `save(folder, metrics, made_by)`, model first.
     """
 
     name: str
     about: str
     fit: Fit = fit
-    preset: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # of the training configuration: what makes it this method
-    advice: Mapping[str, Any] = field(default_factory=dict)  # what suits it, unless somebody asks for something else
+    preset: Mapping[str, Any] = field(default_factory=dict)  # settings of `TrainConfig` that define the method
+    advice: Mapping[str, Any] = field(default_factory=dict)  # settings that suit it, unless others are given
     load: Callable[..., Association] = load_built_in  # (folder, device) -> the model that `fit` made and `save` wrote
 
     def config(self, given: TrainConfig) -> TrainConfig:
-        """Returns the configuration with the method's own settings over it."""
+        """Returns the configuration with the settings of the method, and its advice where nothing else was given."""
         advice = {name: value for name, value in self.advice.items() if name not in given.model_fields_set}
         preset = dict(self.preset)
         model = given.model.model_copy(update=preset.pop("model", {}))

@@ -1,7 +1,8 @@
-"""FOP, fusion and orthogonal projection (Saeed et al., 2022): face and voice are fused by a gate, and the fused
-vectors classified into people, those of two people held at right angles.
+"""FOP, fusion and orthogonal projection (Saeed et al., 2022): a gate fuses face and voice, a classifier finds the
+person, and a loss pulls the vectors of two people to right angles.
 
-Re-implemented from the paper. It learns from identities; matching uses the embeddings before the fusion.
+Re-implemented from the paper on frozen vectors. It learns from identities; matching uses the embeddings before
+fusion.
 """
 
 import torch
@@ -15,7 +16,7 @@ ORTHOGONAL = 0.2  # weight of the orthogonal projection loss; of 0.1, 0.2, 0.5 a
 
 
 class GatedFusion(nn.Module):
-    """Fuses a face with a voice and tells whose they are."""
+    """The gate that fuses a face with a voice, and the classifier of people."""
 
     def __init__(self, dim: int, people: int):
         super().__init__()
@@ -23,12 +24,12 @@ class GatedFusion(nn.Module):
         self.classifier = nn.Linear(dim, people)
 
     def forward(self, faces: Tensor, voices: Tensor) -> Tensor:
-        """Returns (batch, dim) of faces and voices (batch, dim)."""
+        """Returns the fused vectors (batch, dim) of faces and voices (batch, dim)."""
         share = self.gate(torch.cat([faces, voices], dim=1))
         return share * faces.tanh() + (1 - share) * voices.tanh()
 
     def loss(self, faces: Tensor, voices: Tensor, person: Tensor) -> Tensor:
-        """Returns cross entropy and orthogonal projection loss of pairs of the people `person` (batch,) int."""
+        """Returns the sum of cross entropy and orthogonal projection loss for the people (batch,) int."""
         fused = self(faces, voices)
         return F.cross_entropy(self.classifier(fused), person) + ORTHOGONAL * orthogonal_loss(
             torch.cat([faces, voices]), torch.cat([person, person])
@@ -36,7 +37,7 @@ class GatedFusion(nn.Module):
 
 
 def orthogonal_loss(vectors: Tensor, person: Tensor) -> Tensor:
-    """Returns one minus the mean cosine within people, plus the size of that between them.
+    """Returns one minus the mean cosine within people, plus the absolute mean cosine between people.
 
     Args:
         vectors: (n, dim), unit norm.

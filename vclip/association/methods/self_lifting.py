@@ -1,8 +1,7 @@
-"""Self-Lifting (Chen et al., 2022): pseudo-labels by clustering face and voice together, and metric learning on them,
-in turn.
+"""Self-Lifting (Chen et al., 2022): clustering face and voice together and metric learning on the clusters, in turn.
 
-Re-implemented from the paper on the vectors given. It needs no identities. The towers share their last layers; the
-loss is the multi-similarity loss (Wang et al., 2019).
+Re-implemented from the paper on frozen vectors. It needs no identities. The towers share their last layers; the loss
+is the multi-similarity loss (Wang et al., 2019).
 """
 
 from typing import Any
@@ -20,14 +19,14 @@ CLUSTER_EVERY = 50  # steps
 
 
 class PseudoLabels:
-    """The cluster of each clip, made anew every CLUSTER_EVERY steps from what the model makes of it."""
+    """The cluster of each clip, found anew every CLUSTER_EVERY steps in the embeddings of the model."""
 
     def __init__(self, model: TwoTowers, pairs: Pairs, seed: int):
         self.model, self.pairs, self.seed = model, pairs, seed
         self._round, self._labels = -1, torch.zeros(0, dtype=torch.long)
 
     def at(self, step: int) -> Tensor:
-        """Returns (C,) int, the clusters at a step from 1 on."""
+        """Returns the cluster (C,) int of each clip at a step from 1 on."""
         number = (step - 1) // CLUSTER_EVERY
         if number != self._round:
             self._round, self._labels = number, self._clusters()
@@ -47,12 +46,12 @@ class PseudoLabels:
 
 
 def multi_similarity_loss(vectors: Tensor, label: Tensor) -> Tensor:
-    """Returns the loss of vectors (n, dim), unit norm, of the classes `label` (n,) int."""
+    """Returns the multi-similarity loss of vectors (n, dim), unit norm, with class labels (n,) int."""
     cosine = vectors @ vectors.T
     itself = torch.eye(len(label), dtype=torch.bool, device=label.device)
     same = (label[:, None] == label[None, :]) & ~itself
     other = ~same & ~itself
-    # Only pairs that break the order count: positives less alike than some negative, and the other way round.
+    # Only pairs in the wrong order count: positives less similar than some negative, and the other way round.
     least, most = cosine.masked_fill(~same, 9).amin(1), cosine.masked_fill(~other, -9).amax(1)
     hard_same, hard_other = same & (cosine - CLOSE < most[:, None]), other & (cosine + CLOSE > least[:, None])
     # With BASE = 1 no exponential overflows.

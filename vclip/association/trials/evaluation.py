@@ -1,4 +1,4 @@
-"""The figures of a model on a published list of trials."""
+"""Evaluation of a model on a published trial list."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -28,11 +28,11 @@ from vclip.errors import InputError
 
 @dataclass(frozen=True)
 class TrialListEvaluation:
-    """The figures that a list asks for; those that it does not are None. Intervals are over people."""
+    """The figures of a model on a trial list, None where the list has no such trials. Intervals are over people."""
 
-    trials: int  # those scored
-    left_out: int  # those with a name that has no vector
-    without_vectors: str  # how many names, and the first of them
+    trials: int  # scored trials
+    left_out: int  # trials with a name that has no vector
+    without_vectors: str  # the number of such names, and the first of them
     people: int
     voices: int
     faces: int
@@ -43,7 +43,7 @@ class TrialListEvaluation:
     cohort_clips: int
     draws: int
     seed: int
-    warning: str | None = None  # what is unknown about the test, such as whom the model was trained on
+    warning: str | None = None  # what is unknown about the test, such as the training people
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,10 +52,10 @@ class TrialListEvaluation:
 def with_vectors(
     trials: TrialList, faces: Features, voices: Features, partial: bool = False
 ) -> tuple[TrialList, np.ndarray, np.ndarray, str]:
-    """Returns the trials all of whose names have vectors, the rows of its faces and of its voices, and who has none.
+    """Returns the trials whose names all have vectors, the rows of their faces and voices, and a note on the others.
 
     Raises:
-        InputError: no trial is left, or one is left out that is not to be (`partial`), or all are of one kind.
+        InputError: no trial has vectors; some have none and `partial` is not set; or all trials are of one kind.
     """
     face_row, voice_row = faces.find(trials.faces), voices.find(trials.voices)
     face, voice = face_row >= 0, voice_row >= 0
@@ -105,17 +105,17 @@ def evaluate_trials(
     partial: bool = False,
     draws: int = DRAWS,
 ) -> TrialListEvaluation:
-    """Returns the figures of a list; every vector is embedded once.
+    """Returns the figures of a model on a trial list; every vector is embedded once.
 
     Args:
-        model, seed, cohort, top, seen, draws: as `evaluate` takes them.
+        model, seed, cohort, top, seen, draws: as of `evaluate`.
         trials: from `read_trials`.
-        faces, voices: vectors in the model's spaces, under the names of the list.
-        partial: leaves out, and counts, trials that lack a vector.
+        faces, voices: vectors in the spaces of the model, by the names of the list.
+        partial: leave out trials without a vector, and count them, instead of raising.
 
     Raises:
-        InputError: a trial has no vectors, they are not of the model's length, or the model or the cohort has seen a
-            person of the list (or, with `seen`, the model has not).
+        InputError: a trial has no vectors; vectors do not have the length that the model takes; a person of the list
+            is in the cohort or in the training of the model (with `seen`: is not in its training).
     """
     count = len(trials)
     trials, face_rows, voice_rows, without = with_vectors(trials, faces, voices, partial)
@@ -173,7 +173,7 @@ def _check_cohort(
     voices: tuple[np.ndarray, np.ndarray],
     trials: TrialList,
 ) -> None:
-    """Raises InputError where the cohort and the trials share a person, or a near-identical face or voice."""
+    """Raises InputError if the cohort and the trials share a person, or a near-identical face or voice."""
     shared = set(cohort.identity.tolist()) & set(identity.tolist())
     found = f"identity '{min(shared)}'" if shared else ""
     sides = ((cohort.faces, *faces, trials.faces, "face"), (cohort.voices, *voices, trials.voices, "voice"))
@@ -188,18 +188,18 @@ def _check_cohort(
 def _embedded(
     embed: Callable[[np.ndarray], np.ndarray], features: Features, rows: np.ndarray, what: str
 ) -> np.ndarray:
-    """Returns the normed mean of the embedded views of each row."""
+    """Returns the mean direction of the embedded views of each row."""
     vectors, index = features.of_rows(rows)
     try:
         return mean_direction(embed(vectors), index, len(rows))
-    except (RuntimeError, ValueError) as error:  # torch's and numpy's words for vectors of another length
-        raise InputError(f"{what}: the model takes no vectors of {vectors.shape[1]} numbers ({error})") from None
+    except (RuntimeError, ValueError) as error:  # of torch and numpy, for vectors of another length
+        raise InputError(f"{what}: the model does not take vectors of {vectors.shape[1]} numbers ({error})") from None
 
 
 def _matching(
     scores: Scores, trials: TrialList, voice_person: np.ndarray, times: np.ndarray
 ) -> dict[str, dict[str, Figure]]:
-    """As published: the first n of a list are compared, a tie being a guess. Intervals draw the probes' people."""
+    """Returns matching as published: among the first n of each list; a tie is a guess."""
     right: dict[str, dict[int, list[np.ndarray]]] = {"v2f": {}, "f2v": {}}
     probes: dict[int, list[np.ndarray]] = {}
     for size in sorted({min(len(v), len(f)) for v, f in trials.matches}):
@@ -225,7 +225,7 @@ def _matching(
 def _retrieval(
     scores: Scores, trials: TrialList, voice_person: np.ndarray, times: np.ndarray
 ) -> dict[str, dict[str, Figure]]:
-    """As published: the mean over the lists. Intervals draw the people of the probes, within each list."""
+    """Returns retrieval as published: the mean over the lists."""
     drawn: dict[str, list[dict[str, np.ndarray]]] = {"v2f": [], "f2v": []}
     for voices, faces, names in trials.retrievals:
         label = np.unique(names, return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""Vectors by name: what the names of a list of trials are looked up in."""
+"""Vectors by name, in which the names of a trial list are looked up."""
 
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -13,14 +13,14 @@ from vclip.errors import InputError
 
 @dataclass(frozen=True)
 class Features:
-    """Named rows of one or more vectors. A name stands for one row; several names may stand for the same."""
+    """Named rows of one or more vectors each. Each name is of one row; a row may have several names."""
 
     row_of: dict[str, int]
     vectors: np.ndarray  # (n, dim) float32
-    row: np.ndarray | None = None  # (n,) int, the row that each vector is a view of; each its own if None
+    row: np.ndarray | None = None  # (n,) int, the row of each vector; every vector is a row of its own if None
 
     def of_rows(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the vectors (m, dim) of rows (k,), and for each which of the k it is of (m,)."""
+        """Returns the vectors (m, dim) of rows (k,), and the position of the row of each vector, (m,) in 0..k-1."""
         if self.row is None:
             return self.vectors[rows], np.arange(len(rows))
         order = np.argsort(self.row, kind="stable")
@@ -30,10 +30,10 @@ class Features:
         return self.vectors[order[first + np.arange(len(first))]], np.repeat(np.arange(len(rows)), count)
 
     def find(self, names: Sequence[str]) -> np.ndarray:
-        """Returns the row of each name, -1 where there is none.
+        """Returns the row of each name, -1 for names that are not found.
 
-        A name that is not here as it stands is looked for at the end of longer ones: `id1/a/1.wav` is
-        `/data/wav/id1/a/1.wav`, where only one row has such a name.
+        A name may also be the end of a longer one, if only one row has such a name: `id1/a/1.wav` finds
+        `/data/wav/id1/a/1.wav`.
         """
         ends: dict[int, dict[str, int]] = {}
         found = np.full(len(names), -1)
@@ -56,7 +56,7 @@ def read_features(path: str | Path) -> Features:
             (n, dim), or with one array (dim,) under each name.
 
     Raises:
-        InputError: no such file, another format, vectors of several lengths, or ones that hold no numbers.
+        InputError: no such file, another format, vectors of several lengths, or a vector with NaN or infinity.
     """
     if Path(path).suffix in (".pkl", ".pickle"):
         content = load_plain_pickle(path)
@@ -75,16 +75,16 @@ def read_features(path: str | Path) -> Features:
                     f"{path}: found names {names.shape} and vectors {vectors.shape}, expected (n,), (n, dim)"
                 )
             if len(set(names.tolist())) < len(names):
-                raise InputError(f"{path}: a name stands there twice, expected each once")
+                raise InputError(f"{path}: found a name twice, expected each name once")
             content = dict(zip(names.astype(str).tolist(), vectors, strict=True))
     return features_of(content, str(path))
 
 
 def features_of(content: dict[str, np.ndarray], where: str) -> Features:
-    """Returns named vectors (dim,) as features; `where` names them in errors.
+    """Returns named vectors (dim,) as features; `where` is their source in error messages.
 
     Raises:
-        InputError: none, not all of one length, or one that holds NaN or infinity (names it).
+        InputError: there are no vectors, they have several lengths, or one holds NaN or infinity.
     """
     if not content:
         raise InputError(f"{where}: found no vector, expected some")
@@ -108,7 +108,7 @@ def features_of(content: dict[str, np.ndarray], where: str) -> Features:
 
 
 def _ends(names: Iterable[tuple[str, int]], parts: int) -> dict[str, int]:
-    """Returns the rows by the last parts of their names, without those that are several rows' ends."""
+    """Returns the rows by the last `parts` parts of their names; -1 for an end that several rows share."""
     rows: dict[str, int] = {}
     for name, row in names:
         end = "/".join(name.rsplit("/", parts)[-parts:])

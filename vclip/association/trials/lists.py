@@ -1,10 +1,10 @@
-"""Published lists of trials: which voices to compare with which faces, by name.
+"""Published trial lists: which voices to compare with which faces, by name.
 
-Two formats:
+There are two formats:
 
-- Text, as VoxCeleb's lists of face-voice trials; gzipped or not. A line is `wav jpg` or `jpg wav`. The first part of
-  a name is its person: the VoxCeleb id for sounds, the VGGFace name for pictures. A metadata table tells which are
-  one, and a trial is of one person where they are.
+- Text, as VoxCeleb's lists of face-voice trials, gzipped or not. A line is `wav jpg` or `jpg wav`. The first part of
+  a name is its person: the VoxCeleb id of an audio file, the VGGFace name of an image. A metadata table maps VGGFace
+  names to VoxCeleb ids; a trial is of one person if both are the same.
 - Pickles of Self-Lifting (Chen et al., ICMR 2022), with the sets `jpg_set` and `wav_set`, and one of
   `list`: (wav, jpg, 1 if of one person) for verification;
   `match_list`: (name, wav, jpg, name, wav, jpg) or ([wavs], [jpgs]), the true one first, for matching;
@@ -30,7 +30,7 @@ IMAGES = (".jpg", ".jpeg", ".png")
 
 @dataclass(frozen=True)
 class TrialList:
-    """Names of voices and faces, who they are, and rows of them. One of the three kinds of trials is not empty."""
+    """The names and identities of voices and faces, and trials as rows of them; of one of three kinds."""
 
     voices: list[str]
     faces: list[str]
@@ -46,7 +46,7 @@ class TrialList:
         return len(self.same) + len(self.matches) + sum(len(names) for *_, names in self.retrievals)
 
     def of_used_names(self) -> tuple["TrialList", np.ndarray, np.ndarray]:
-        """Returns the list without names that no trial uses, and the rows of the faces and voices that are left."""
+        """Returns the list without names that no trial uses, and the rows of the faces and the voices that remain."""
         used, new_row = [], []
         for which, single, count in ((1, self.face, len(self.faces)), (0, self.voice, len(self.voices))):
             rows = [single, *(pair[which] for pair in self.matches), *(triple[which] for triple in self.retrievals)]
@@ -79,7 +79,7 @@ def read_trials(path: str | Path, metadata: str | Path | None = None) -> TrialLi
         metadata: a table with the columns `VoxCeleb1 ID` and `VGGFace1 ID` (comma or tab), for text.
 
     Raises:
-        InputError: neither format, or nobody's face is ever with their voice (text without the right metadata).
+        InputError: neither format, or no trial is of one person (text without the right metadata).
     """
     if Path(path).suffix in (".pkl", ".pickle"):
         return _read_pickle(path)
@@ -87,7 +87,7 @@ def read_trials(path: str | Path, metadata: str | Path | None = None) -> TrialLi
 
 
 def read_names(path: str | Path) -> dict[str, str]:
-    """Returns VGGFace name -> VoxCeleb id, from a metadata table with a line of headings.
+    """Returns VGGFace name -> VoxCeleb id, from a metadata table with a header line.
 
     Raises:
         InputError: no such file, or no such columns.
@@ -123,7 +123,7 @@ def _read_text(path: str | Path, names: Mapping[str, str]) -> TrialList:
                     raise InputError(f"{path}, line {number}: found '{found}', expected an audio file and an image")
                 rows.append((voices.row(voice), faces.row(face)))
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise InputError(f"{path}: cannot read this list of trials ({error})") from None
+        raise InputError(f"{path}: cannot read this trial list ({error})") from None
     voice, face = np.array(rows, int).reshape(-1, 2).T
     voice_identity = np.array([_person(name) for name in voices], dtype=str)
     face_identity = np.array([names.get(_person(name), _person(name)) for name in faces], dtype=str)
@@ -132,7 +132,7 @@ def _read_text(path: str | Path, names: Mapping[str, str]) -> TrialList:
         one = "all" if len(rows) and same.all() else "none"
         raise InputError(
             f"{path}: {one} of {len(rows)} trials are of one person; expected some of each."
-            " Give the metadata that tells which VoxCeleb id is which VGGFace name"
+            " Give the metadata table that maps VGGFace names to VoxCeleb ids"
         )
     return TrialList(list(voices), list(faces), voice_identity, face_identity, voice, face, same)
 
@@ -149,7 +149,9 @@ def _read_pickle(path: str | Path) -> TrialList:
         fields, pairs = kinds[found[0]](data[found[0]], voices, faces)
         return TrialList(list(voices), list(faces), *_identities(voices, faces, pairs), **fields)
     except (TypeError, ValueError, AttributeError, IndexError) as error:
-        raise InputError(f"{path}: its '{found[0]}' is not as Self-Lifting's are ({error})") from None
+        raise InputError(
+            f"{path}: its '{found[0]}' does not have the form of Self-Lifting's lists ({error})"
+        ) from None
 
 
 def _verification(rows: Sequence[Any], voices: "_Names", faces: "_Names") -> tuple[dict[str, Any], list]:
@@ -181,7 +183,7 @@ def _retrieval(rows: Sequence[Any], voices: "_Names", faces: "_Names") -> tuple[
 
 
 def _identities(voices: "_Names", faces: "_Names", pairs: list) -> tuple[np.ndarray, np.ndarray]:
-    """Returns who each voice and each face is: the first parts of two names of one person are one identity."""
+    """Returns the identities of the voices and the faces; the two names of a same-person trial get one identity."""
     voice_names, face_names = ([_person(name) for name in names] for names in (voices, faces))
     same = {face_names[face]: voice_names[voice] for voice, face in pairs}
     return np.array(voice_names, dtype=str), np.array([same.get(name, name) for name in face_names], dtype=str)
@@ -192,7 +194,7 @@ def _person(name: str) -> str:
 
 
 class _Names(dict):
-    """Names in the order in which they first came, each with its row."""
+    """Names in the order of their first occurrence, each with its row."""
 
     def row(self, name: str) -> int:
         if not isinstance(name, str):

@@ -1,7 +1,7 @@
-"""Pickles of plain data, read so that nothing in them runs.
+"""A reader of pickles of plain data, which runs no code in them; trial lists and vectors are published as pickles.
 
-A pickle is a program: it may name any function and call it. This reader knows containers, strings, numbers and
-numpy arrays of numbers or text, rebuilds those with its own code, and refuses any other name before it is called.
+A pickle is a program that may call any function by its name. This reader knows containers, strings, numbers and numpy
+arrays of numbers or text, rebuilds those with its own code, and refuses any other name before it is called.
 """
 
 import pickle
@@ -18,12 +18,12 @@ _NUMPY = {"numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.cor
 
 
 def load_plain_pickle(path: str | Path) -> Any:
-    """Returns what is pickled in a file: lists, tuples, dicts, sets, text, bytes, numbers, None and numpy arrays.
+    """Returns the object in a pickle file: lists, tuples, dicts, sets, text, bytes, numbers, None and numpy arrays.
 
-    Ordered and default dicts come as plain ones. Pickles of Python 2 are read too; their byte strings come as text.
+    Ordered and default dicts become plain ones. Pickles of Python 2 are read as well; their byte strings become text.
 
     Raises:
-        InputError: no such file, no pickle, or one that asks for anything else (names that; nothing of it has run).
+        InputError: no such file, not a pickle, or a pickle that names anything else; no code in it has run.
     """
     try:
         with open(path, "rb") as file:
@@ -37,11 +37,11 @@ def load_plain_pickle(path: str | Path) -> Any:
 
 
 class _RefusedError(pickle.UnpicklingError):
-    """The pickle asks for what plain data has no need of."""
+    """A pickle names something that plain data does not need."""
 
 
 class _Maker:
-    """A function that a pickle may call, but not change."""
+    """A function that a pickle may call but not change."""
 
     __slots__ = ("_make",)
 
@@ -56,7 +56,7 @@ class _Maker:
 
 
 class _DType:
-    """Stands for a dtype while its array is read: numpy's own would take forged sizes and flags."""
+    """A placeholder for a dtype while its array is read; numpy's own dtype accepts forged sizes and flags."""
 
     __slots__ = ("_name",)
 
@@ -71,7 +71,7 @@ class _DType:
 
 
 class _Array:
-    """Stands for an array until its content has come."""
+    """A placeholder for an array until its content is read."""
 
     __slots__ = ("array",)
 
@@ -89,13 +89,13 @@ def _dtype(name: str, *_: Any) -> _DType:
 def _array(data: Any, dtype: _DType, shape: tuple, order: Literal["C", "F"]) -> np.ndarray:
     data = data.encode("latin1") if isinstance(data, str) else data
     kind = dtype.dtype()
-    # A copy, for what is read out of bytes can be neither written to nor freed of them.
+    # A copy: an array over the bytes would be read-only and keep them in memory.
     flat = np.frombuffer(data, kind) if kind.itemsize and len(data) else np.empty(int(np.prod(shape)), kind)
     return flat.reshape(shape, order=order).copy(order)
 
 
 def _encoded(text: str, encoding: str) -> bytes:
-    """How old protocols write bytes. Other encodings would look for code by their name."""
+    """Returns bytes, as old protocols write them. Other encodings would import a codec by its name."""
     if encoding != "latin1":
         raise _RefusedError(f"text in the encoding {encoding!r}")
     return text.encode("latin1")
@@ -128,7 +128,7 @@ class _Reader(pickle.Unpickler):
 
 
 def _plain(value: Any, done: dict[int, Any]) -> Any:
-    """Puts arrays where their stand-ins are, each once: a value may be held in many places, or by itself."""
+    """Replaces placeholders by arrays, each value once: a value may be in many places, or contain itself."""
     if isinstance(value, _Array):
         return value.array
     if isinstance(value, _Maker | _DType | type):

@@ -141,7 +141,7 @@ def test_too_few_clips_to_measure_a_space_are_an_error():
 
 def test_vectors_that_are_all_alike_tell_nobody_apart():
     pairs = _clusters([""] * 70, [0] * 70, [0] * 70, spread=0)
-    with pytest.raises(InputError, match="space 'x/1': the clips' vectors are all alike"):
+    with pytest.raises(InputError, match="space 'x/1': the vectors of all clips are the same"):
         group_people(pairs, "x/1", VOICE)
 
 

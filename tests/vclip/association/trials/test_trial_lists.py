@@ -95,7 +95,7 @@ def test_a_list_without_its_metadata_a_torn_one_and_none_are_errors(files):
     (files / "torn.gz").write_bytes(gzip.compress(LINES.encode())[:-12])
     (files / "text.gz").write_text(LINES)
     for name in ("torn.gz", "text.gz", "none.txt"):
-        with pytest.raises(InputError, match=f"{name}: cannot read this list"):
+        with pytest.raises(InputError, match=f"{name}: cannot read this trial list"):
             read_trials(files / name, files / "meta.csv")
     (files / "bad.csv").write_text("id,name\n1,2\n")
     with pytest.raises(InputError, match="found the columns id, name, expected VoxCeleb1 ID and VGGFace1 ID"):
