@@ -12,5 +12,5 @@ listening/ maintenance/       listening tests; check, delete, migrate and other 
 config                        the configuration of all jobs
 extraction/                   one video -> clips of people who speak
 cluster/ html/ files/         Ray session and task engine; pages and charts; files behind addresses
-progress wording output_store progress messages; numbers for people; the store that a job writes
+progress wording              progress and messages; numbers for people
 """
