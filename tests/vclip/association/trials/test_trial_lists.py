@@ -312,7 +312,7 @@ def test_features_that_cannot_be_read_are_errors(tmp_path):
     np.savez(tmp_path / "twice.npz", names=np.array(["a", "a"]), vectors=np.zeros((2, 3)))
     np.savez(tmp_path / "shapes.npz", names=np.array(["a"]), vectors=np.zeros((2, 3)))
     for name, named in (("text", "cannot read"), ("objects", "cannot read"), ("none", "cannot read"),
-                        ("twice", "stands there twice"), ("shapes", "expected")):  # fmt: skip
+                        ("twice", "found a name twice"), ("shapes", "expected")):  # fmt: skip
         with pytest.raises(InputError, match=named):
             read_features(tmp_path / f"{name}.npz")
 
