@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -19,9 +19,13 @@ class Step:
     title: str
     total: float
     unit: str
-    done: float = 0.0
-    note: str = ""
-    started_s: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic  # seconds
+    done: float = field(default=0.0, init=False)
+    note: str = field(default="", init=False)
+    started_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started_s = self.clock()
 
     def advance(self, amount: float = 1.0, note: str | None = None) -> None:
         """Counts `amount` more as done; `note` is shown beside the count."""
@@ -40,7 +44,7 @@ class Step:
     def _eta(self) -> str:
         if self.done < 0.05 * self.total or not self.total:
             return ""  # the first few pay for starting up and say nothing about the rest
-        left_s = (time.monotonic() - self.started_s) * (self.total - self.done) / self.done
+        left_s = (self.clock() - self.started_s) * (self.total - self.done) / self.done
         return f"{left_s:.0f} s left" if left_s < 90 else f"{left_s / 60:.0f} min left"
 
 
@@ -52,7 +56,7 @@ class PlainStep(Step):
     shown_s: float = 0.0
 
     def _show(self) -> None:
-        now = time.monotonic()
+        now = self.clock()
         if now - max(self.shown_s, self.started_s) >= PLAIN_EVERY_S:
             self.shown_s = now
             parts = [f"{self.done:g}/{self.total:g} {self.unit}", self._eta(), self.note]
@@ -65,7 +69,7 @@ def step(title: str, total: float, unit: str = "") -> Iterator[Step]:
     if not sys.stderr.isatty():
         plain = PlainStep(title, total, unit)
         yield plain
-        took_s = time.monotonic() - plain.started_s
+        took_s = plain.clock() - plain.started_s
         counted = f" {plain.done:g} {unit}" if unit else ""
         print(f"{title}:{counted} in {took_s:.1f} s {plain.note}".rstrip(), file=sys.stderr, flush=True)
         return

@@ -4,6 +4,7 @@ The library cannot name keys with an empty or dotted part (`a//b`, `a/./b`) or w
 errors. All functions raise OSError, and of these ConnectionError where another try may help.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -86,11 +87,13 @@ def _key(address: str) -> str:
 
 
 def _bucket(address: str, stall_s: float) -> ObjectStore:
-    return _opened(scheme_of(address), address.split("/")[2], stall_s)
+    account = frozenset(item for item in os.environ.items() if item[0].startswith(("AWS_", "GOOGLE_")))
+    return _opened(scheme_of(address), address.split("/")[2], stall_s, account)
 
 
 @lru_cache(maxsize=256)
-def _opened(scheme: str, bucket: str, stall_s: float) -> ObjectStore:
+def _opened(scheme: str, bucket: str, stall_s: float, account: frozenset[tuple[str, str]]) -> ObjectStore:
+    """The client of a bucket; one for each account, which the client reads from the environment itself."""
     # The limit on the whole of a file is kept by the caller; the library's own of 30 s would end every long one.
     client: ClientConfig = {"timeout": "24h", "connect_timeout": "10s", "read_timeout": timedelta(seconds=stall_s)}
     retry: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=stall_s)}

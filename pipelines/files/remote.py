@@ -34,6 +34,7 @@ class RemoteConfig(Settings):
     limit_s: float = Field(default=3600.0, gt=0, description="seconds that the reading of one file may take")
     stall_s: float = Field(default=60.0, gt=0, description="seconds without a byte after which a connection is lost")
     retries: int = Field(default=5, ge=0, description="lost connections in a row before a file fails")
+    pause_s: float = Field(default=0.5, ge=0, description="seconds before the first retry; each pause doubles it")
 
 
 def look(address: str, config: RemoteConfig) -> Seen:
@@ -76,7 +77,7 @@ def read(address: str, config: RemoteConfig, etag: str | None = None) -> Iterato
             lost += 1
             if lost > config.retries or time.monotonic() > until_s:
                 raise OSError(f"connection lost after {done} bytes, tried {lost} times: {error}") from None
-            _wait(lost)
+            _wait(lost, config)
 
 
 def check_size(size_bytes: int | None, config: RemoteConfig) -> None:
@@ -95,12 +96,12 @@ def _retried(ask: Callable[[], T], config: RemoteConfig) -> T:
         try:
             return ask()
         except ConnectionError:
-            _wait(lost)
+            _wait(lost, config)
     return ask()
 
 
-def _wait(lost: int) -> None:
-    time.sleep(min(30.0, 0.25 * 2**lost))
+def _wait(lost: int, config: RemoteConfig) -> None:
+    time.sleep(min(30.0, config.pause_s * 2 ** (lost - 1)))
 
 
 def _reader(address: str) -> ModuleType:

@@ -174,16 +174,13 @@ def bucket(new_uri) -> Iterator[str]:
         return
     import boto3
 
-    from pipelines.files import buckets
     from tests.support.loopback import bucket_service
 
     with bucket_service() as (environment, _), pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        buckets._opened.cache_clear()
         boto3.client("s3").create_bucket(Bucket="made")
         yield "s3://made/by/us"
-    buckets._opened.cache_clear()
 
 
 @pytest.fixture(params=["folder", "bucket"])

@@ -3,27 +3,25 @@
 import io
 import re
 import sys
+import time
 
 import pytest
 
-from pipelines import progress
 from pipelines.progress import PLAIN_EVERY_S, PlainStep, step
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock():
     """A clock that the test moves: clock[0] is now, in seconds."""
-    now = [1000.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    return now
+    return [1000.0]
 
 
-def _plain(total: float) -> PlainStep:
-    return PlainStep("ingest", total, "videos", stream=io.StringIO(), started_s=progress.time.monotonic())
+def _plain(total: float, clock: list[float]) -> PlainStep:
+    return PlainStep("ingest", total, "videos", lambda: clock[0], stream=io.StringIO())
 
 
 def test_a_line_now_and_then_and_not_a_line_a_video(clock):
-    shown = _plain(1000)
+    shown = _plain(1000, clock)
     for _ in range(1000):
         clock[0] += 0.06
         shown.advance()
@@ -35,7 +33,7 @@ def test_a_line_now_and_then_and_not_a_line_a_video(clock):
 
 
 def test_time_left_only_once_it_means_something_and_then_right(clock):
-    shown = _plain(100)
+    shown = _plain(100, clock)
     clock[0] += 40
     shown.advance(4)  # starting up has cost most of these 40 s
     assert "left" not in shown.stream.getvalue()
@@ -48,7 +46,7 @@ def test_time_left_only_once_it_means_something_and_then_right(clock):
 
 
 def test_work_of_unknown_size_has_no_time_left(clock):
-    shown = _plain(0)
+    shown = _plain(0, clock)
     clock[0] += 60
     shown.advance(3, note="7 clips")
     assert shown.stream.getvalue() == "ingest: 3/0 videos, 7 clips\n"
@@ -88,19 +86,23 @@ def test_a_step_within_a_step_shares_its_display(monkeypatch):
         def isatty(self) -> bool:
             return True
 
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     with step("ingest", 3, "videos") as outer:
         for _ in range(3):
             with step("look at files", 2, "files") as inner:
                 inner.advance()
+                time.sleep(0.3)  # bars are drawn ten times a second
             outer.advance()
-    shown = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", terminal.getvalue())
-    assert re.search(r"ingest[^\n]*\n[^\n]*look at files", shown)  # one bar below the other
-    last = shown[shown.rindex("ingest") :]
-    assert "3/3" in last
-    assert "look at files" not in last
+        time.sleep(0.3)
+    shown = re.sub("\x1b\\[[^A-Za-z]*[A-Za-z]", "", sys.stderr.getvalue())
+    # One below the other in one display, and the inner one goes when it is over.
+    assert re.search(r"ingest [^\n]*0/3[^\n]*\n *look at files [^\n]*1/2", shown)
+    assert re.search(r"ingest [^\n]*2/3[^\n]*\n *look at files [^\n]*1/2", shown)
+    assert "look at files" not in shown.rpartition("3/3")[2]
+    with step("again", 1) as alone:  # a display of its own
+        alone.advance()
+    assert "look at files" not in sys.stderr.getvalue().rpartition("again")[2]
 
 
 def test_a_step_that_fails_says_no_more_than_its_error(capsys):

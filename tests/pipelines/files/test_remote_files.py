@@ -1,23 +1,24 @@
 """Remote files: their bytes arrive whole or the reason does, in bounded time and room."""
 
-import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import boto3
 import pytest
 
-from pipelines.files import buckets, download, remote
+from pipelines.files import buckets, download
 from pipelines.files.addresses import Seen, is_remote, recorded
 from pipelines.files.remote import RemoteConfig, listed, look, read
 from pipelines.ingest.sources.content_hash import content_hashes
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.source import Source
+from tests.support import ROOT
 from tests.support.loopback import BODY, ETAG, bucket_service, web_server
 from vclip.errors import InputError
 
-QUICK = RemoteConfig(stall_s=0.5, limit_s=5, retries=2)
+QUICK = RemoteConfig(stall_s=0.5, limit_s=5, retries=2, pause_s=0)
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +38,11 @@ def bucket(service, monkeypatch):
     """A client of the service, whose environment is ours meanwhile."""
     for name, value in service[0].items():
         monkeypatch.setenv(name, value)
-    buckets._opened.cache_clear()
     client = boto3.client("s3")
     client.create_bucket(Bucket="in-here")
     yield client
     for found in client.list_objects_v2(Bucket="in-here").get("Contents", ()):
         client.delete_object(Bucket="in-here", Key=found["Key"])
-    buckets._opened.cache_clear()
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch):
-    monkeypatch.setattr(remote, "_wait", lambda lost: None)
 
 
 def _read(address, config=QUICK, etag=None):
@@ -140,11 +134,9 @@ def test_a_truncated_object_is_an_error(server, monkeypatch):
     """A service that always ends early."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.root)
     monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
-    buckets._opened.cache_clear()
     server.seen.clear()
     with pytest.raises(OSError, match="connection lost"):
-        _read("s3://short/a.mp4", RemoteConfig(stall_s=1, limit_s=5, retries=1))
-    buckets._opened.cache_clear()
+        _read("s3://short/a.mp4", RemoteConfig(stall_s=1, limit_s=5, retries=1, pause_s=0))
 
 
 def test_a_local_copy_is_there_for_the_block(server, tmp_path):
@@ -171,14 +163,28 @@ def test_a_file_that_does_not_fit_is_not_even_begun(server, tmp_path):
     assert not server.seen
 
 
-def test_what_killed_workers_left_is_removed(tmp_path):
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    left, own = (tmp_path / f"{download._OWNER}{pid}-x" for pid in (dead.pid, os.getpid()))
-    for folder in (left, own, tmp_path / "other"):
-        folder.mkdir()
-    download._sweep(str(tmp_path))
-    assert sorted(tmp_path.iterdir()) == sorted([own, tmp_path / "other"])
+KILLED = """
+import os, sys
+from pipelines.files.download import local_copy
+from pipelines.files.remote import RemoteConfig
+with local_copy(sys.argv[1], RemoteConfig(folder=sys.argv[2])):
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_killed_workers_left_is_removed_and_what_is_in_use_stays(server, tmp_path):
+    address = f"{server.root}/good.mp4"
+    (tmp_path / "other").mkdir()
+    subprocess.run([sys.executable, "-c", KILLED, address, tmp_path], cwd=ROOT, check=False)
+    (left,) = set(tmp_path.iterdir()) - {tmp_path / "other"}
+    assert (left / "video.mp4").read_bytes() == BODY
+    with download.local_copy(address, RemoteConfig(folder=str(tmp_path))) as path:
+        assert not left.exists()
+        subprocess.run(
+            [sys.executable, "-c", KILLED, address, tmp_path], cwd=ROOT, check=False
+        )  # which sweeps as well
+        assert Path(path).read_bytes() == BODY
+    assert (tmp_path / "other").is_dir()
 
 
 def test_what_cannot_be_read_has_a_reason_and_the_others_go_on(server):

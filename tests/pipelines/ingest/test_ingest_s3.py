@@ -7,7 +7,6 @@ import boto3
 import pytest
 
 from pipelines.config import Config
-from pipelines.files import buckets
 from pipelines.files.remote import RemoteConfig
 from pipelines.ingest.sources.content_hash import content_hashes
 from pipelines.ingest.sources.listing import list_videos
@@ -25,9 +24,7 @@ def service():
     with bucket_service() as found, pytest.MonkeyPatch.context() as patch:
         for name, value in found[0].items():
             patch.setenv(name, value)
-        buckets._opened.cache_clear()
         yield found
-    buckets._opened.cache_clear()
 
 
 @pytest.fixture(scope="module")
