@@ -1,4 +1,4 @@
-"""Progress of long work, on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of long work on stderr: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 import sys
 import time
@@ -9,12 +9,12 @@ from typing import Any, TextIO
 
 PLAIN_EVERY_S = 10.0
 
-_shown: list[Any] = []  # the bars on the terminal, once for each step that is under way
+_shown: list[Any] = []  # the display on the terminal, once for each step in progress
 
 
 @dataclass
 class Step:
-    """One piece of work under way; call `advance` as it goes."""
+    """One piece of work in progress; call `advance` as it proceeds."""
 
     title: str
     total: float
@@ -43,7 +43,7 @@ class Step:
 
     def _eta(self) -> str:
         if self.done < 0.05 * self.total or not self.total:
-            return ""  # the first few pay for starting up and say nothing about the rest
+            return ""  # the first few include the start, and do not predict the rest
         left_s = (self.clock() - self.started_s) * (self.total - self.done) / self.done
         return f"{left_s:.0f} s left" if left_s < 90 else f"{left_s / 60:.0f} min left"
 
@@ -65,7 +65,7 @@ class PlainStep(Step):
 
 @contextmanager
 def step(title: str, total: float, unit: str = "") -> Iterator[Step]:
-    """Shows one piece of work of `total` units until the block ends, and how long it took."""
+    """Shows the progress of `total` units of work until the block ends, and then the time that it took."""
     if not sys.stderr.isatty():
         plain = PlainStep(title, total, unit)
         yield plain
@@ -84,12 +84,12 @@ def step(title: str, total: float, unit: str = "") -> Iterator[Step]:
     )
 
     columns = (
-        # Titles and notes hold names of files, in which rich would read markup.
+        # Titles and notes contain names of files, in which rich would interpret markup.
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}", markup=False), TimeElapsedColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )  # fmt: skip
-    # A step within a step has its bar below the other's, while it lasts.
+    # The bar of a step within a step is below the other's until the inner step ends.
     bars = _shown[-1] if _shown else Progress(*columns, console=Console(stderr=True))
     with bars if not _shown else nullcontext():
         task = bars.add_task(title, total=total, note="", unit=unit)
@@ -108,5 +108,5 @@ def step(title: str, total: float, unit: str = "") -> Iterator[Step]:
 
 
 def say(text: str) -> None:
-    """Tells the user one thing, on stderr."""
+    """Prints a message to the user, on stderr."""
     print(text, file=sys.stderr, flush=True)

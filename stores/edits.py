@@ -84,6 +84,6 @@ def _write(db: DBConnection, edits: Sequence[Mapping[str, Any]], who: str, why: 
         if not text.strip():
             raise StoreError(f"edit: no {name}; every edit says who made it and why")
     shared = {"name": "", "value": None, "who": who.strip(), "why": why.strip(), "created_at": datetime.now(UTC)}
-    made = [{"edit_id": ids.edit_id(), **shared, **edit} for edit in edits]
+    made = [{"edit_id": ids.run_id(), **shared, **edit} for edit in edits]
     commit.upsert(db, "edits", rows.typed("edits", made))
     return [row["edit_id"] for row in made]

@@ -74,13 +74,8 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 def run_id() -> str:
-    """Returns a new id for one job: its UTC start, then 8 random hex digits."""
+    """Returns a new id for a job, or for a correction by hand: the UTC time, then 8 random hex digits."""
     return f"{datetime.now(UTC).strftime(_STAMP)}-{secrets.token_hex(4)}"
-
-
-def edit_id() -> str:
-    """Returns a new id for one manual correction; like `run_id`, it sorts by time."""
-    return run_id()
 
 
 def run_time(run_id: str) -> datetime:

@@ -1,1 +1,1 @@
-"""Files, here or behind an address: reading, downloading, writing whole."""
+"""Files on this machine, in buckets and on web servers: list, read, download, and write them whole."""

@@ -6,13 +6,13 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 BUCKETS = ("s3", "gs")
 WEB = ("http", "https")
-# Parameters that let the holder of an address in, and that are others each day.
+# Parameters that grant access to the holder of an address; they change from day to day.
 _SIGNATURES = ("x-amz-", "x-goog-")
 _SIGNATURE = {"signature", "expires", "awsaccesskeyid", "googleaccessid", "key-pair-id", "policy", "sig", "token"}
 
 
-class Seen(NamedTuple):
-    """What a server says of a file; None where it does not."""
+class FileInfo(NamedTuple):
+    """What a server reports about a file; None for what it does not report."""
 
     size_bytes: int | None
     mtime_s: float | None
@@ -20,18 +20,18 @@ class Seen(NamedTuple):
 
 
 def scheme_of(name: str) -> str:
-    """Returns the scheme of an address, or "" of a path."""
+    """Returns the scheme of an address, or "" for a path."""
     scheme, separator, _ = name.partition("://")
     return scheme.lower() if separator and scheme.isalnum() else ""
 
 
 def is_remote(name: str) -> bool:
-    """Returns whether a name is the address of an object or a page."""
+    """Returns whether a name is an address in a bucket or on a web server."""
     return scheme_of(name) in (*BUCKETS, *WEB)
 
 
 def recorded(name: str) -> str:
-    """Returns what a path or address is called in the store: no password, no signature, and all of it UTF-8."""
+    """Returns the name under which the store records a path or address: UTF-8, without password and signature."""
     if not name.isascii():
         name = os.fsencode(name).decode("utf-8", "backslashreplace")
     if scheme_of(name) not in WEB:

@@ -1,7 +1,7 @@
-"""Objects in buckets: `s3://bucket/key` and `gs://bucket/key`, by one code. Only s3 is tested, against moto.
+"""Objects in buckets: `s3://bucket/key` and `gs://bucket/key`. Only S3 is tested, against moto.
 
-The library cannot name keys with an empty or dotted part (`a//b`, `a/./b`) or with control characters: these are
-errors. All functions raise OSError, and of these ConnectionError where another try may help.
+obstore cannot name keys with an empty or dotted part (`a//b`, `a/./b`) or with control characters: these are errors.
+All functions raise OSError; a ConnectionError where another attempt may succeed.
 """
 
 import os
@@ -23,23 +23,23 @@ from obstore.exceptions import (
 )
 from obstore.store import GCSStore, ObjectStore, S3Store
 
-from pipelines.files.addresses import Seen, scheme_of
+from pipelines.files.addresses import FileInfo, scheme_of
 from stores.connection import plain_http
 
 if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ClientConfig, RetryConfig
 
-AT_ONCE_BYTES = 8 << 20  # what is larger is sent in parts
+AT_ONCE_BYTES = 8 << 20  # larger objects are sent in parts
 
 
-def look(address: str, stall_s: float) -> Seen:
-    """Returns what the service says of an object."""
+def look(address: str, stall_s: float) -> FileInfo:
+    """Returns size, time and etag of an object."""
     with _explained():
         return _seen(obstore.head(_bucket(address, stall_s), _key(address)))
 
 
-def listed(prefix: str, stall_s: float) -> list[tuple[str, Seen]]:
+def listed(prefix: str, stall_s: float) -> list[tuple[str, FileInfo]]:
     """Returns the objects below a prefix with their addresses, in the order of their keys."""
     root = "/".join(prefix.split("/")[:3])
     with _explained():
@@ -48,7 +48,11 @@ def listed(prefix: str, stall_s: float) -> list[tuple[str, Seen]]:
 
 
 def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[str | None, Iterator[bytes]]:
-    """Returns the etag of an object, the one that is wanted if any, and its bytes from an offset on."""
+    """Returns the etag of an object and its bytes from an offset on.
+
+    Raises:
+        OSError: the object has another etag than the given one.
+    """
     options: GetOptions = {}
     if etag:
         options["if_match"] = etag
@@ -60,7 +64,13 @@ def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[s
 
 
 def write(address: str, content: Iterable[bytes], stall_s: float) -> None:
-    """Writes an object of so many parts, whole or not at all; replaces one that is there."""
+    """Writes an object, whole or not at all, in place of an older one.
+
+    Args:
+        address: of the object.
+        content: its bytes, in parts of any size.
+        stall_s: seconds without progress after which the connection counts as lost.
+    """
     parts, begun = iter(content), bytearray()
     for part in parts:
         begun += part
@@ -74,12 +84,12 @@ def write(address: str, content: Iterable[bytes], stall_s: float) -> None:
 
 def _pieces(found: "obstore.GetResult") -> Iterator[bytes]:
     with _explained():
-        for piece in found.stream(min_chunk_size=1):  # as it comes, so that the limit on the time is kept
+        for piece in found.stream(min_chunk_size=1):  # as it arrives, so that the caller can keep its time limit
             yield bytes(piece)
 
 
-def _seen(meta: Mapping[str, Any]) -> Seen:
-    return Seen(meta["size"], meta["last_modified"].timestamp(), meta["e_tag"])
+def _seen(meta: Mapping[str, Any]) -> FileInfo:
+    return FileInfo(meta["size"], meta["last_modified"].timestamp(), meta["e_tag"])
 
 
 def _key(address: str) -> str:
@@ -94,7 +104,7 @@ def _bucket(address: str, stall_s: float) -> ObjectStore:
 @lru_cache(maxsize=256)
 def _opened(scheme: str, bucket: str, stall_s: float, account: frozenset[tuple[str, str]]) -> ObjectStore:
     """The client of a bucket; one for each account, which the client reads from the environment itself."""
-    # The limit on the whole of a file is kept by the caller; the library's own of 30 s would end every long one.
+    # The caller limits the time of a whole file; obstore's own limit of 30 s would end every long download.
     client: ClientConfig = {"timeout": "24h", "connect_timeout": "10s", "read_timeout": timedelta(seconds=stall_s)}
     retry: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=stall_s)}
     if scheme == "gs":
@@ -104,7 +114,7 @@ def _opened(scheme: str, bucket: str, stall_s: float, account: frozenset[tuple[s
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turns the library's errors, a page each, into the operating system's in a few words."""
+    """Turns obstore's errors, a page each, into short OSErrors."""
     try:
         yield
     except FileNotFoundError:
@@ -116,7 +126,7 @@ def _explained() -> Iterator[None]:
     except (InvalidPathError, ValueError) as error:
         raise OSError(f"a key that cannot be named: {_brief(error)}") from None
     except BaseError as error:
-        # What the service refuses with a code of 4xx, it will refuse again.
+        # The service would answer a second attempt with the same 4xx.
         final = re.search(r"status code: 4(?!08|29)\d\d", str(error))
         raise (OSError if final else ConnectionError)(_brief(error)) from None
 

@@ -1,4 +1,4 @@
-"""A local path for any file: workers read videos with tools that seek, so a remote one is copied first."""
+"""A local path for any file: the tools that read videos seek in them, so remote files are copied first."""
 
 import os
 import shutil
@@ -20,18 +20,19 @@ _OWNER = f"vclip-copy-{socket.gethostname()}-"
 def local_copy(
     name: str, config: RemoteConfig | None = None, size_bytes: int | None = None, etag: str | None = None
 ) -> Iterator[str]:
-    """Gives a local path with the content of a file, until the block ends.
+    """Yields a local path with the content of a file, valid until the block ends.
 
-    A local file is given as it is. A remote one is copied into a temporary folder, and deleted afterwards.
+    The path of a local file is yielded as it is. A remote file is copied into a temporary folder, and the copy is
+    deleted afterwards.
 
     Args:
         name: a path or an address.
         config: the folder and the limits.
-        size_bytes: what the server said, so that a file that does not fit is not even begun.
-        etag: the version that is wanted; None takes what is there.
+        size_bytes: as the server reports it, if known; the download of a file that does not fit is not started.
+        etag: the expected version; None accepts any.
 
     Raises:
-        OSError: why there is no copy: missing, forbidden, changed meanwhile, too large, too slow, no room.
+        OSError: the file is missing, forbidden, changed meanwhile, too large or too slow, or the disk is full.
     """
     if not is_remote(name):
         yield name
@@ -58,7 +59,7 @@ def _suffix(name: str) -> str:
 
 @lru_cache(maxsize=8)
 def _sweep(parent: str) -> None:
-    """Removes, once per process, what killed workers of this machine left."""
+    """Removes the copies that killed workers of this machine left; once in each process."""
     for folder in Path(parent).glob(f"{_OWNER}*"):
         pid = folder.name.removeprefix(_OWNER).partition("-")[0]
         if pid.isdigit() and not process_runs(int(pid)):

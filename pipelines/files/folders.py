@@ -1,4 +1,4 @@
-"""What a folder holds, all the way down, and which of it a pattern fits."""
+"""The files below a folder, and patterns that select among them."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,14 +10,14 @@ MAGIC = frozenset("*?[")
 
 
 def walk(folder: str, depth: int | None = None) -> Iterator[str]:
-    """Yields the paths within a folder of the files in it, sorted by name.
+    """Yields the files below a folder as paths relative to it, sorted by name.
 
-    Links to folders are followed, but each folder is entered once, so that a link to a parent ends there. A dangling
-    link is a file, whose reading will say so. A folder that cannot be read is said and left out.
+    Links to folders are followed, but each folder is entered once, so a link to a parent folder ends there. A
+    dangling link is yielded as a file; reading it fails later. A folder that cannot be read is reported and skipped.
 
     Args:
-        folder: where to begin.
-        depth: how many levels down; all where None.
+        folder: the folder.
+        depth: number of levels to descend; None for all.
     """
     yield from _walk(folder, "", depth, set())
 
@@ -27,7 +27,7 @@ def _walk(folder: str, inside: str, depth: int | None, entered: set[tuple[int, i
         stat = os.stat(folder)
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        say(f"folder {folder}: {error.strerror}; what it holds is left out")
+        say(f"folder {folder}: {error.strerror}; skipped")
         return
     if (stat.st_dev, stat.st_ino) in entered:
         return
@@ -42,19 +42,19 @@ def _walk(folder: str, inside: str, depth: int | None, entered: set[tuple[int, i
 
 
 def is_pattern(name: str) -> bool:
-    """Returns whether a name is a pattern: has `*`, `?` or `[` in it."""
+    """Returns whether a name is a pattern, that is, contains `*`, `?` or `[`."""
     return not MAGIC.isdisjoint(name)
 
 
 def split_pattern(pattern: str) -> tuple[str, list[str]]:
-    """Returns the folder in which a pattern is to be looked for, and the pattern's parts within it."""
+    """Returns the longest folder of a pattern without wildcards, and the parts of the pattern below it."""
     parts = pattern.split("/")
     first = next(index for index, part in enumerate(parts) if is_pattern(part))
     return "/".join(parts[:first]), parts[first:]
 
 
 def fits(path: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Returns whether the parts of a path fit those of a pattern; `**` is any number of folders.
+    """Returns whether the parts of a path match those of a pattern; `**` matches any number of folders.
 
     >>> fits("2024/may/a.mp4".split("/"), "**/*.mp4".split("/"))
     True

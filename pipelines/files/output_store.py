@@ -1,4 +1,4 @@
-"""Where a job puts its files: a folder, or a prefix of a bucket. Each is there whole or not at all."""
+"""The output of a job: files in a folder or below a prefix of a bucket, each written whole or not at all."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -13,14 +13,14 @@ from vclip.files import is_draft, sweep_drafts, whole_file
 
 
 class Output:
-    """A place for files, by names such as `speech/a.wav`.
+    """A folder or prefix for files with names such as `speech/a.wav`.
 
     Args:
-        where: a folder, which is made, or the address of a prefix (`s3://bucket/prefix`, `gs://...`).
+        where: a folder, which is created, or the address of a prefix (`s3://bucket/prefix`, `gs://...`).
         config: the limits of remote files.
 
     Raises:
-        InputError: it cannot be written to, as far as can be told without writing.
+        InputError: the folder cannot be created, or the address is of no bucket.
     """
 
     def __init__(self, where: str | os.PathLike, config: RemoteConfig):
@@ -42,7 +42,7 @@ class Output:
         return f"{self.root}/{name}"
 
     def write(self, name: str, content: Iterable[bytes]) -> None:
-        """Writes a file of so many parts; raises InputError if it cannot be written."""
+        """Writes a file from its parts; raises InputError if it cannot be written."""
         if not self.remote:
             with whole_file(Path(self.address(name))) as draft, open(draft, "wb") as file:
                 file.writelines(content)
@@ -61,8 +61,9 @@ class Output:
         return b"".join(read(self.address(name), self._config))
 
     def names(self, folder: str = "") -> Iterator[str]:
-        """Yields the names of all files in a folder of it, or in all; drafts that killed processes of this machine
-        left go.
+        """Yields the names of all files, or of those in one folder of the output.
+
+        Drafts that killed processes of this machine left are deleted.
 
         Raises:
             InputError: the bucket cannot be listed.

@@ -1,7 +1,6 @@
-"""Remote files: what is there, and their bytes, whatever happens to the connection.
+"""Remote files: look them up, list them and read them, with retries when the connection is lost.
 
-Buckets are read by the library with which LanceDB keeps a store, so that one environment serves the input and the
-store:
+Buckets are read through the library that LanceDB uses as well, so one environment serves the input and the store:
 
     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN   an account; else the machine's role
     AWS_SKIP_SIGNATURE=true                                       no account: public buckets
@@ -20,47 +19,49 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from pipelines.files.addresses import BUCKETS, Seen, scheme_of
+from pipelines.files.addresses import BUCKETS, FileInfo, scheme_of
 from vclip.config import Settings
 
 T = TypeVar("T")
 
 
 class RemoteConfig(Settings):
-    """How remote files are read: each is copied to a temporary folder while it is worked on, then deleted."""
+    """How remote files are read: each is copied to a temporary folder while it is processed, then deleted."""
 
-    folder: str = Field(default="", description="where the copies lie; '' takes TMPDIR, or /tmp")
+    folder: str = Field(default="", description="folder of the copies; '' for TMPDIR, or /tmp")
     max_gb: float = Field(default=50.0, gt=0, description="a larger file fails")
-    limit_s: float = Field(default=3600.0, gt=0, description="seconds that the reading of one file may take")
-    stall_s: float = Field(default=60.0, gt=0, description="seconds without a byte after which a connection is lost")
+    limit_s: float = Field(default=3600.0, gt=0, description="seconds that reading one file may take")
+    stall_s: float = Field(
+        default=60.0, gt=0, description="seconds without a byte after which a connection counts as lost"
+    )
     retries: int = Field(default=5, ge=0, description="lost connections in a row before a file fails")
     pause_s: float = Field(default=0.5, ge=0, description="seconds before the first retry; each pause doubles it")
 
 
-def look(address: str, config: RemoteConfig) -> Seen:
-    """Returns what the server says of a file.
+def look(address: str, config: RemoteConfig) -> FileInfo:
+    """Returns size, time and etag of a file, as far as the server reports them.
 
     Raises:
-        OSError: there is no such file (FileNotFoundError), or why it cannot be had.
+        OSError: there is no such file (FileNotFoundError), or it cannot be reached.
     """
     return _retried(lambda: _reader(address).look(address, config.stall_s), config)
 
 
-def listed(prefix: str, config: RemoteConfig) -> list[tuple[str, Seen]]:
+def listed(prefix: str, config: RemoteConfig) -> list[tuple[str, FileInfo]]:
     """Returns the objects below a prefix of a bucket, in the order of their keys; raises OSError as `look` does."""
     return _retried(lambda: _reader(prefix).listed(prefix, config.stall_s), config)
 
 
 def read(address: str, config: RemoteConfig, etag: str | None = None) -> Iterator[bytes]:
-    """Yields the bytes of a file in pieces; goes on where a lost connection broke off.
+    """Yields the bytes of a file in pieces; after a lost connection, resumes where it broke off.
 
     Args:
         address: of the file.
         config: the limits.
-        etag: the version that is wanted; None takes what is there.
+        etag: the expected version; None accepts any.
 
     Raises:
-        OSError: why it cannot be read: missing, forbidden, changed meanwhile, too large, too slow.
+        OSError: the file is missing, forbidden, changed meanwhile, too large or too slow.
     """
     until_s, done, lost = time.monotonic() + config.limit_s, 0, 0
     while True:
@@ -87,7 +88,7 @@ def check_size(size_bytes: int | None, config: RemoteConfig) -> None:
 
 
 def unreadable(error: OSError) -> str:
-    """Returns in one line why a file cannot be read."""
+    """Returns the reason why a file cannot be read, in one line."""
     return f"cannot be read ({error.strerror or error})".splitlines()[0]
 
 

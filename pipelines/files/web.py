@@ -1,6 +1,6 @@
-"""Files on web servers, `http(s)://host/path`. Only the addresses that the user gave, and where these redirect to.
+"""Files on web servers, `http(s)://host/path`: the addresses that the user gave, and those that they redirect to.
 
-All functions raise OSError, and of these ConnectionError where another try may help.
+All functions raise OSError; a ConnectionError where another attempt may succeed.
 
 obstore's HTTPStore, which would be shorter, does not serve here (0.12.1, tried on a loopback server): it refuses an
 answer without Content-Length (chunked transfer) and a server that ignores a range, so that a download could not
@@ -16,16 +16,16 @@ from http import HTTPStatus
 import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, SSLError
 
-from pipelines.files.addresses import Seen
+from pipelines.files.addresses import FileInfo
 
 PIECE_BYTES = 1 << 20
 CONNECT_S = 10.0
 REDIRECTS = 5
-NO_HEAD = (403, 405, 501)  # of servers, or of signed addresses, that answer only GET
+NO_HEAD = (403, 405, 501)  # statuses of servers, or of signed addresses, that answer GET only
 
 
-def look(address: str, stall_s: float) -> Seen:
-    """Returns what the server says of a file; its body is not read."""
+def look(address: str, stall_s: float) -> FileInfo:
+    """Returns size, time and etag of a file; its body is not read."""
     with _explained():
         answer = _asked("HEAD", address, {}, stall_s)
         if answer.status in NO_HEAD:
@@ -37,7 +37,11 @@ def look(address: str, stall_s: float) -> Seen:
 
 
 def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[str | None, Iterator[bytes]]:
-    """Returns the etag of a file, the one that is wanted if any, and its bytes from an offset on."""
+    """Returns the etag of a file and its bytes from an offset on.
+
+    Raises:
+        OSError: the file has another etag than the given one.
+    """
     with _explained():
         answer = _asked("GET", address, {"Range": f"bytes={offset}-"} if offset else {}, stall_s)
         _check(answer)
@@ -51,7 +55,7 @@ def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[s
 def _pieces(answer: urllib3.BaseHTTPResponse, skip: int) -> Iterator[bytes]:
     try:
         with _explained():
-            while piece := answer.read1(PIECE_BYTES, decode_content=False):  # as it comes, so that limits are kept
+            while piece := answer.read1(PIECE_BYTES, decode_content=False):  # as it arrives, for the caller's limits
                 kept = piece[skip:]
                 skip = max(0, skip - len(piece))
                 if kept:
@@ -66,7 +70,7 @@ def _asked(method: str, address: str, headers: dict[str, str], stall_s: float) -
         address,
         headers={"Accept-Encoding": "identity", "User-Agent": "vclip", **headers},
         timeout=urllib3.Timeout(connect=min(CONNECT_S, stall_s), read=stall_s),
-        # Of redirects only: the caller tries again, with what it has.
+        # Redirects only: the caller retries, and resumes with the bytes that it has.
         retries=urllib3.Retry(REDIRECTS, connect=0, read=0, status=0, other=0, raise_on_status=False),
         preload_content=False,
     )
@@ -88,13 +92,13 @@ def _check(answer: urllib3.BaseHTTPResponse) -> None:
     raise (ConnectionError if again else OSError)(said)
 
 
-def _seen(answer: urllib3.BaseHTTPResponse) -> Seen:
+def _seen(answer: urllib3.BaseHTTPResponse) -> FileInfo:
     size, time = answer.headers.get("Content-Length", ""), answer.headers.get("Last-Modified")
     try:
         mtime_s = parsedate_to_datetime(time).timestamp() if time else None
     except ValueError:
         mtime_s = None
-    return Seen(int(size) if size.isdigit() else None, mtime_s, answer.headers.get("ETag"))
+    return FileInfo(int(size) if size.isdigit() else None, mtime_s, answer.headers.get("ETag"))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""`vclip check`: find what is wrong in a store, and repair it. Media are decoded as training and embedding do."""
+"""`vclip check`: find the problems in a store, and repair them. Media are decoded as embedding decodes them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -9,22 +9,11 @@ import numpy as np
 from pipelines.cluster.session import limit_threads
 from pipelines.progress import step
 from stores import Store
-from stores.maintenance.check import HARMLESS, MEANINGS, Report
+from stores.maintenance.check import HARMLESS, Problem, Report
 from stores.maintenance.check import check as check_rows
 from stores.maintenance.check import repair as repair_rows
 from vclip.audio import read_audio
 from vclip.errors import InputError
-
-
-@dataclass(frozen=True)
-class FoundProblem:
-    """One kind of problem in the rows of one table."""
-
-    kind: str  # a key of `stores.maintenance.check.MEANINGS`
-    table: str
-    count: int  # rows
-    examples: list[str]  # a few of their ids
-    meaning: str  # what the kind means, and what a repair does
 
 
 @dataclass(frozen=True)
@@ -33,9 +22,9 @@ class CheckResult:
 
     store: str
     rows: dict[str, int]  # table -> rows that were checked
-    problems: list[FoundProblem]
+    problems: list[Problem]
     repaired: dict[str, int] | None  # table -> repaired rows; None without a repair
-    left: list[FoundProblem]  # after the repair
+    left: list[Problem]  # after the repair
 
     @property
     def valid(self) -> bool:
@@ -44,7 +33,12 @@ class CheckResult:
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `vclip check --json` prints; `valid` has the key "sound" there."""
-        return asdict(self) | {"sound": self.valid}
+        kept = ("kind", "table", "count", "examples", "meaning")
+        lists = {
+            name: [{key: getattr(problem, key) for key in kept} for problem in found]
+            for name, found in (("problems", self.problems), ("left", self.left))
+        }
+        return {"store": self.store, "rows": self.rows, "repaired": self.repaired, **lists, "sound": self.valid}
 
 
 def check(store_uri: str, media: bool = True, repair: bool = False) -> CheckResult:
@@ -65,7 +59,7 @@ def check(store_uri: str, media: bool = True, repair: bool = False) -> CheckResu
     if repair:
         repaired = repair_rows(store, report)
         left = _check(store, rows, media) if repaired else report
-    return CheckResult(store_uri, rows, _problems(report), repaired, _problems(left))
+    return CheckResult(store_uri, rows, report.problems, repaired, left.problems)
 
 
 def image_error(content: bytes) -> str:
@@ -91,7 +85,3 @@ def _check(store: Store, rows: dict[str, int], media: bool) -> Report:
     decoders = {"faces": image_error, "voices": audio_error} if media else {}
     with step("check", rows["faces"] + rows["voices"], "rows") as progress:
         return check_rows(store, decoders, lambda table, count: progress.advance(count, table))
-
-
-def _problems(report: Report) -> list[FoundProblem]:
-    return [FoundProblem(p.kind, p.table, p.count, p.examples, MEANINGS[p.kind]) for p in report.problems]

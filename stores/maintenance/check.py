@@ -1,6 +1,6 @@
 """Check a store in one pass over each table, and repair the problems found.
 
-Ids stay in memory (about 150 bytes a row); vectors and media stream through it. All rows are checked, also those that
+Ids are kept in memory (about 150 bytes a row), vectors and media are streamed. All rows are checked, also those that
 no reader sees.
 """
 
@@ -38,15 +38,15 @@ Decoder = Callable[[bytes], str]
 Advance = Callable[[str, int], None]  # takes a table and a number of rows that were checked
 
 MEANINGS = {
-    "uncommitted": "videos whose rows no reader sees: of crashed commits, which are swept, or of one under way",
-    "doubled": "rows with an id that another row has; all but one are deleted",
+    "uncommitted": "videos whose rows no reader sees, of a crashed commit (these are swept) or a running one",
+    "doubled": "rows whose id another row has; all but one are deleted",
     "orphaned": "faces and voices without their clip; they are deleted",
     "miscounted": "videos whose ledger row has wrong counts; these are corrected, or, where no clip is left, the "
     "row is deleted, so that the next ingest extracts the video again",
     "unreadable": "media that cannot be decoded; their rows are deleted",
     "not_finite": "vectors with NaN or infinite values; their rows are deleted",
     "not_unit": "vectors without unit norm where the others of the space have it; left for `vclip embed --again`",
-    "no_media": "rows with vectors alone, as `import features` makes them; nothing is wrong with them",
+    "no_media": "rows with vectors but no media, as `vclip import features` makes them; this is no fault",
 }
 HARMLESS = ("no_media", "uncommitted")
 EXAMPLES = 5
@@ -61,6 +61,11 @@ class Problem:
     count: int = 0
     examples: list[str] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)  # Lance's row ids, where the repair deletes the rows
+
+    @property
+    def meaning(self) -> str:
+        """What the kind means, and what a repair does."""
+        return MEANINGS[self.kind]
 
     def add(self, keys: pa.Array, rows: pa.Array) -> None:
         """Adds rows to the problem."""

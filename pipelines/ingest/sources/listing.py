@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, overload
 from urllib.parse import unquote
 
-from pipelines.files.addresses import BUCKETS, WEB, Seen, is_remote, recorded, scheme_of
+from pipelines.files.addresses import BUCKETS, WEB, FileInfo, is_remote, recorded, scheme_of
 from pipelines.files.download import local_copy
 from pipelines.files.folders import fits, is_pattern, split_pattern, walk
 from pipelines.files.remote import RemoteConfig, listed, look, unreadable
@@ -29,7 +29,7 @@ VIDEO_SUFFIXES = {
 
 THREADS = 32  # that request sizes and times from a file system or a service
 FIRST = 32  # rows of a manifest; at least one of them must name an existing file
-UNKNOWN = Seen(None, None, None)
+UNKNOWN = FileInfo(None, None, None)
 
 
 class Entry(NamedTuple):
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
     name: str  # absolute path or address
     inside: str  # its path within the input
-    seen: Seen | None = None  # where the listing gave it already
+    seen: FileInfo | None = None  # where the listing gave it already
     row: Row | None = None  # of a manifest
     labels: Labels | None = None  # of a table of labels; they override those of the manifest
 
@@ -208,11 +208,11 @@ def _missing(name: str, config: RemoteConfig) -> str:
         return str(error.strerror or error)
 
 
-def _look(name: str, config: RemoteConfig) -> Seen:
+def _look(name: str, config: RemoteConfig) -> FileInfo:
     if is_remote(name):
         return look(name, config)
     stat = os.stat(name)
-    return Seen(stat.st_size, stat.st_mtime, None)
+    return FileInfo(stat.st_size, stat.st_mtime, None)
 
 
 def _matching(entries: Iterable[Entry], pattern: Sequence[str]) -> Iterator[Entry]:

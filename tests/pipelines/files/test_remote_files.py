@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from pipelines.files import buckets, download
-from pipelines.files.addresses import Seen, is_remote, recorded
+from pipelines.files.addresses import FileInfo, is_remote, recorded
 from pipelines.files.remote import RemoteConfig, listed, look, read
 from pipelines.ingest.sources.content_hash import content_hashes
 from pipelines.ingest.sources.listing import list_videos
@@ -52,14 +52,14 @@ def _read(address, config=QUICK, etag=None):
 @pytest.mark.parametrize("path", ["good.mp4", "moved.mp4", "cut.mp4", "deaf.mp4", "busy.mp4", "nohead.mp4"])
 def test_a_page_arrives_whole(server, path):
     server.seen.clear()
-    assert look(f"{server.root}/{path}", QUICK) == Seen(len(BODY), 1e9, ETAG)
+    assert look(f"{server.root}/{path}", QUICK) == FileInfo(len(BODY), 1e9, ETAG)
     server.seen.clear()
     assert _read(f"{server.root}/{path}", etag=ETAG) == BODY
 
 
 def test_a_page_of_unknown_length_and_a_signed_address_arrive_whole(server):
     """What obstore's HTTP store cannot do."""
-    assert look(f"{server.root}/chunked.mp4", QUICK) == Seen(None, 1e9, ETAG)
+    assert look(f"{server.root}/chunked.mp4", QUICK) == FileInfo(None, 1e9, ETAG)
     assert _read(f"{server.root}/chunked.mp4", etag=ETAG) == BODY
     server.seen.clear()
     assert _read(f"{server.root}/good.mp4?key=a%2Fb&sig=c+d") == BODY
