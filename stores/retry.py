@@ -1,9 +1,9 @@
-"""Retry what passes by itself: conflicts with other writers, and connections that are lost for a while.
+"""Retry failures that pass by themselves: conflicts with other writers, and connections that are lost for a while.
 
-The type of an error decides where it can: lancedb and pylance raise few types of their own, and what they raise from
-Rust is a RuntimeError, OSError or ValueError whose text alone tells a lost connection from a damaged file (so with
-lancedb 0.40 and pylance 14). Such a text is read here and nowhere else, and without the paths and addresses in it:
-a store at `/data/connection-study` is no lost connection.
+The type of an error decides where possible. But lancedb and pylance have few types of their own, and errors from Rust
+are a RuntimeError, OSError or ValueError whose text alone distinguishes a lost connection from a damaged file (in
+lancedb 0.40 and pylance 14). Such texts are interpreted here only, and without the paths and addresses in them: a
+store at `/data/connection-study` is no lost connection.
 """
 
 import errno
@@ -56,9 +56,9 @@ def retry(
     Args:
         db: the store's connection, whose address is ignored in error texts.
         what: names the action in messages.
-        act: the action; must be repeatable, also after it has failed half way.
-        patience_s: seconds after which a failure that would pass is given up.
-        sleep: waits for so many seconds between two attempts.
+        act: the action, which must be repeatable, also after a partial failure.
+        patience_s: seconds after which a temporary failure becomes an error.
+        sleep: called with the pause between two attempts, in seconds.
 
     Raises:
         StoreUnavailable: the disk is full, or the action still fails after `patience_s`.

@@ -22,7 +22,7 @@ import pyarrow as pa
 from stores.errors import StoreError, nearest
 
 SCHEMA_VERSION = 3
-VERSION_KEY = b"vclip.schema_version"  # of a table's schema metadata; the one on `videos` speaks for the store
+VERSION_KEY = b"vclip.schema_version"  # in a table's schema metadata; that of `videos` is the version of the store
 SPACE_KEY = b"vclip.space"  # of a vector column's metadata
 ENCODER_KEY = b"vclip.encoder"  # likewise: what opens the space's encoder; older stores lack it
 

@@ -1,0 +1,1 @@
+"""Ray: the cluster of a job, its tasks and actors, distributed training, and what fails."""

@@ -1,4 +1,4 @@
-"""Why one item of a job failed, and the tracebacks of defects, kept where the item's row says."""
+"""The reason why an item of a job failed, and the tracebacks of defects, in the file that the item's row names."""
 
 import hashlib
 import traceback
@@ -17,9 +17,9 @@ FOLDER = "errors"
 class Failure:
     """Why there is no result for an item of a job.
 
-    A defect in this package or in a library has a traceback as well. The reason then ends in the name of the file
-    that `Tracebacks` keeps it in, so it says "internal error: IndexError: out of range (see errors/3fa9c1d2.txt)".
-    Defects that are raised at the same place share one file, however many items trip over them.
+    A defect in this package or in a library has a traceback as well. The reason then ends in the name of the file in
+    which `Tracebacks` keeps it: "internal error: IndexError: out of range (see errors/3fa9c1d2.txt)". Defects raised
+    at the same place share one file, however many items they fail.
     """
 
     reason: str  # one line
@@ -28,7 +28,7 @@ class Failure:
 
     @classmethod
     def of_defect(cls, error: Exception) -> "Failure":
-        """Returns the failure of an item that raised an error which nobody expects."""
+        """Returns the failure of an item that raised an unexpected error."""
         places = [(type(error).__name__, *_places(error))]
         digest = hashlib.sha256(repr(places).encode()).hexdigest()[:8]
         summary = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
@@ -50,7 +50,7 @@ class Tracebacks:
     """Writes the tracebacks of a job's failures, one file for each place that raised.
 
     Args:
-        where: the folder, or bucket prefix, of the job; it is made with the first traceback.
+        where: the folder, or bucket prefix, of the job; it is created with the first traceback.
         config: the limits of remote files.
     """
 

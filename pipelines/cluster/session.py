@@ -1,4 +1,4 @@
-"""The Ray cluster of a job: one that runs already, or one that is started on this machine; and how workers die."""
+"""The Ray cluster of a job: a running one, or one that is started on this machine; and the errors of dead workers."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ SHOWN_LINES = 5  # of what Ray printed before it failed
 
 
 def start_ray(cpus: int | None = None) -> None:
-    """Joins the cluster that RAY_ADDRESS names (as in `ray job submit`) or that runs here, else starts one here.
+    """Joins the cluster that RAY_ADDRESS names or that runs on this machine; otherwise starts one on this machine.
 
     Args:
         cpus: the number of CPUs of a cluster that is started here; None for all CPUs of this machine.
@@ -35,8 +35,8 @@ def start_ray(cpus: int | None = None) -> None:
     warnings.filterwarnings("ignore", message="lancedb fork support")
     if ray.is_initialized():
         return
-    # Ray's core would warn of its issue 53727: an actor may not start again once its arguments are lost. They are
-    # on the driver's node, as the job is.
+    # Ray's core would warn of its issue 53727: an actor cannot restart once its arguments are lost. Here they are on
+    # the driver's node, and without the driver there is no job.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # they are handled
     quietly: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}

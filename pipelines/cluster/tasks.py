@@ -1,4 +1,4 @@
-"""The task engine of all jobs: many items worked on by the Ray cluster, each exactly once in the results.
+"""The task engine of all jobs: a Ray cluster works on many items, and each is in the results exactly once.
 
     batches of items -> work (tasks) -> results                          on CPUs
     batches of items -> work (tasks) -> second stage (actors) -> results    where a GPU does the second half
@@ -97,11 +97,11 @@ def run_tasks(
         open_work: called once in each worker; returns the function that works on one item.
         name: of the tasks, on Ray's dashboard.
         task_cpus: CPUs that a task asks Ray for.
-        actors: the second stage; the results are then those of the actors.
-        in_parts: the work yields its result in parts, which travel one by one, and the result is their list. A batch
-            has one item then, and there are no actors.
-        received: is applied to each result, or part of one, as it arrives.
-        threads: items of a task that are worked on at once; for work that waits rather than computes.
+        actors: the second stage, which gives the results.
+        in_parts: the work yields its result in parts, which are sent one by one; the result is their list. Needs
+            batches of one item, and no actors.
+        received: applied to each result, or part of one, as it arrives.
+        threads: items of a task to work on at once; for work that waits rather than computes.
         cpus: returns how many CPUs the cluster has now.
         size_every_s: how often `cpus`, and the count of `actors`, are called.
 
@@ -327,7 +327,7 @@ def _opened(open_work: Callable[[], Work[T, R]], opened: list[Work[T, R]], threa
 
 
 def _attempt(work: Work[T, R], item: T, again: bool) -> R | Failure:
-    """Returns the result for an item; a defect that one item trips over must not end a job of a million."""
+    """Returns the result for an item; a defect in one item must not end a job of a million."""
     try:
         return work(item, again)
     except InputError:

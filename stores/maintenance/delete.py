@@ -1,9 +1,10 @@
-"""Delete people, videos or clips on request: every row of theirs, and then every byte.
+"""Delete people, videos or clips on request: every row, and then every byte.
 
-1. `plan_deletion` finds their rows in all tables, whether readers see them or not.
+1. `plan_deletion` finds the rows in all tables, whether readers see them or not.
 2. `delete` deletes the rows; clips late and the ledger last, so that a new plan finds what a killed deletion left. A
    tombstone stays in the ledger, under a hash of the video's id, by which later ingests skip the video.
 3. It then frees the bytes in fragments, old versions, indices, tags and unfinished embeddings.
+4. A byte scan of the files that may have held the rows proves that the bytes are gone.
 """
 
 import json

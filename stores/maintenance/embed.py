@@ -34,7 +34,7 @@ class Todo:
 
 
 class Embedding:
-    """The vectors of a new space, being collected.
+    """The collection of the vectors of a new space.
 
     Args:
         store: the store.
@@ -107,7 +107,9 @@ class Embedding:
         except OSError as error:
             if is_conflict(error, self._db.uri):
                 return False  # a commit came in between, whose rows have no vectors
-            raise StoreError(f"embed: {self._table} took no column ({reason(error)}); run it again") from None
+            raise StoreError(
+                f"embed: the vectors cannot be added to {self._table} ({reason(error)}); run the command again"
+            ) from None
         self._db.drop_table(self._scratch)
         return True
 

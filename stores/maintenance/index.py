@@ -22,8 +22,8 @@ from stores.snapshot import ROW_ID, Snapshot
 from stores.store import Store
 from stores.vector_cache import batches
 
-FEWEST = 256  # rows that centroids can be learned from
-BITS = 4  # of a dimension
+FEWEST = 256  # rows that the centroids need
+BITS = 4  # for each dimension
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def build_index(
         store: the store.
         table: faces or voices.
         space: may be left out where the table has but one.
-        recall: that a search must reach on half of the sample; it looks into as much of the index as that needs.
-        sample: number of rows that are searched for; the recall that is returned is that of the other half.
-        seed: draws them.
+        recall: the recall to reach on one half of the sample; searches read as many cells as that needs.
+        sample: number of rows to search for; the reported recall is measured on the other half.
+        seed: of the random sample.
 
     Raises:
         StoreError: the table has no such space, or too few rows.

@@ -49,7 +49,7 @@ def run(
         db: the connection.
         uri: the store's address, for messages.
         wanted: the schema version to reach.
-        steps: version -> the step from it to the next; those registered here where left out.
+        steps: version -> the step from it to the next; by default those registered in this module.
 
     Raises:
         StoreError: the store is newer than `wanted`, or a step is missing.
@@ -86,7 +86,7 @@ def _add_edits(db: DBConnection) -> None:
 
 
 def _mark(db: DBConnection, version: int) -> None:
-    # `videos` speaks for the store, so it is marked last.
+    # The version of `videos` is that of the store, so it is written last.
     there = db.list_tables(limit=100).tables
     for table in (name for name in reversed(schema.TABLES) if name in there):
         dataset = db.open_table(table).to_lance()
