@@ -65,7 +65,7 @@ def test_filtered_search_equals_brute_force_over_the_filtered_rows(world, rows, 
     if gender:
         keep &= rows["gender"] == gender
     ids, cosines = brute_force(rows, keep, probes, k)
-    filters = {"where": f"quality <= {bound:.9f}", "clips": gender and f"gender = '{gender}'"}
+    filters = {"where": f"quality <= {float(bound)!r}", "clips": gender and f"gender = '{gender}'"}
     for by, options in WAYS.items():
         found = world.nearest("faces", probes, k=k, **filters, **options)
         assert found.by == by
