@@ -1,10 +1,10 @@
-"""`vclip generate --manifest`: rows of a face and a text into speech, on Ray, whatever dies on the way.
+"""`vclip generate --manifest`: speech for rows of a face and a text, on Ray.
 
 rows -> faces (tasks) -> voices, by one matrix product (driver) -> speech (tasks) -> files, results, rows of a store
 
-Equal faces are found and scored once, and an utterance that several rows ask for is spoken once. A file is named by
-the hash of its text, voice and face; its sidecar is written last, so it shows that the WAV file is complete. A run
-that resumes a killed one reads the sidecars to see what is done; `results.jsonl` is written at the end.
+Equal faces are found and scored once, and an utterance of several rows is spoken once. The name of a file is the
+hash of its text, voice and face. Its sidecar is written last, so it shows that the WAV file is complete: a run that
+resumes a killed one reads the sidecars. `results.jsonl` is written at the end.
 """
 
 import json
@@ -46,14 +46,14 @@ from vclip.errors import InputError
 
 RESULTS = "results.jsonl"
 FACES_AT_ONCE = 4096  # in one matrix product; with 20,000 candidates their scores take 330 MB
-TASKS_PER_CPU = 8  # at least, so that the last tasks end together
+TASKS_PER_CPU = 8  # at least, so that the last tasks finish together
 
 FaceAndCount = tuple[str, int]  # a face's key and a number of voices
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the manifest: its utterances, one for each voice; or none, and the reason."""
+    """One row of the manifest with its utterances, one for each voice, or the reason why there are none."""
 
     job: Job
     utterances: tuple[Utterance, ...] = ()
@@ -69,11 +69,11 @@ class BatchSummary:
     rows: int  # of the manifest
     states: Mapping[str, int]  # done, failed -> rows
     reasons: Mapping[str, int]  # why rows failed -> rows
-    faces: int  # different ones
-    utterances: int  # different ones, of all rows and voices
-    spoken: int  # of these, in this run
-    already_there: int  # of these, from an earlier run
-    speech_s: float  # of all utterances
+    faces: int  # different faces
+    utterances: int  # different utterances of all rows and voices
+    spoken: int  # utterances spoken in this run
+    already_there: int  # utterances spoken by an earlier run
+    speech_s: float  # duration of all utterances
     took_s: float
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def generate_batch(
     """Speaks every row of a manifest; writes WAV files, their sidecars and `results.jsonl` to `out`.
 
     Args:
-        manifest: its path or address; see `pipelines.generation.manifest`.
+        manifest: the path or address of the manifest; see `pipelines.generation.manifest`.
         model_folder, speakers_folder: made by `train`, and by `fit-speakers` and `distill`.
         out: a folder that all nodes reach, or an address (`s3://`, `gs://`).
         config: its sections `generate`, `batch`, `extraction`, `encoders` and `remote`.
@@ -105,8 +105,8 @@ def generate_batch(
         open_tts: opens the TTS that `config.generate.tts` names, here and in the workers.
 
     Raises:
-        InputError, StoreError: the manifest, a model or the store cannot be used, or nothing can be written. What is
-            written stays, and a second run resumes.
+        InputError, StoreError: the manifest, a model or the store cannot be used, or a file cannot be written. Files
+            that were written stay, and a second run resumes.
     """
     started_s = time.monotonic()
     jobs = read_jobs(manifest, voices, face_index, config.generate.seed, config.remote)
@@ -161,7 +161,7 @@ def generate_batch(
 
 
 def utterances_of(jobs: Sequence[Job], faces: Mapping[Photo, FaceOrReason], session: SpeechSession) -> list[Row]:
-    """Returns the rows with their utterances; all faces that share a seed are scored together."""
+    """Returns the rows with their utterances. All faces with the same seed are scored together."""
     usable: dict[int, dict[FaceAndCount, TargetFace]] = {}
     for job in jobs:
         face = None if job.reason else faces[job.photo]
@@ -174,7 +174,7 @@ def utterances_of(jobs: Sequence[Job], faces: Mapping[Photo, FaceOrReason], sess
 def _choose_voices(
     wanted: Mapping[FaceAndCount, TargetFace], session: SpeechSession, seed: int
 ) -> dict[FaceAndCount, list[Voice] | str]:
-    """Returns the voices of each face, as many as are wanted, or why there are not so many."""
+    """Returns the requested number of voices for each face, or the reason why there are fewer."""
     chooser = session.chooser(seed)
     chosen: dict[FaceAndCount, list[Voice] | str] = {}
     for k in dict.fromkeys(k for _, k in wanted):
@@ -200,7 +200,7 @@ def _row(job: Job, face: FaceOrReason | None, chosen: Mapping[FaceAndCount, list
 
 
 def _already_spoken(utterances: Mapping[str, Utterance], files: SpeechFiles) -> Iterator[tuple[Utterance, Spoken]]:
-    """Yields the utterances that an earlier run of the same models and settings has spoken."""
+    """Yields the utterances that an earlier run with the same models and settings has spoken."""
     names = set(files.output.names(FOLDER))
     found = [utterance for utterance in utterances.values() if names.issuperset(files_of(utterance))]
     if found:
@@ -230,7 +230,7 @@ def _speak(
 def _write_results(
     rows: Sequence[Row], outcomes: Mapping[str, Outcome], files: SpeechFiles
 ) -> tuple[Counter[str], Counter[str]]:
-    """Writes a line for each voice of each row, or one with the reason; returns the states and reasons of rows."""
+    """Writes a line for each voice of each row, or one with the reason; returns the rows per state and per reason."""
     written: list[str] = []
     states: Counter[str] = Counter()
     reasons: Counter[str] = Counter()

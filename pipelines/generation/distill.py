@@ -36,12 +36,12 @@ from vclip.tts import TTS
 from vclip.tts.base import PredictsVoices
 
 TASK_SPEAKERS = 16
-TASKS_PER_CPU = 4  # at least, so that the last tasks end together
+TASKS_PER_CPU = 4  # at least, so that the last tasks finish together
 SAVE_EVERY_S = 30.0
 MAX_FAILED = 0.1  # of the speakers
 PREDICTED_AT_ONCE = 2000
 
-# Everyday sentences that together contain most phonemes of English. The voice of a speaker is measured on them.
+# The voice of a speaker is measured on these sentences, which together contain most phonemes of English.
 SENTENCES = (
     "Please call Stella and ask her to bring these things with her from the store.",
     "The birch canoe slid on the smooth planks while the boy watched from the shore.",
@@ -70,7 +70,7 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
 
     Raises:
         InputError: `speakers` has no generator, the generator's space is not the speaker space of the TTS, or the TTS
-            fails for more than a tenth of the speakers. The voices measured so far remain in `heard.npz`.
+            fails for more than a tenth of the speakers. The voices measured so far are kept in `heard.npz`.
     """
     out = Path(out)
     checkpoint.check_free(out / "signature", KIND)
@@ -114,10 +114,10 @@ def predicted_voices(
         tts: the TTS.
         voice_space: the space that the voices must be in.
         generator: draws the speakers.
-        settings: `predicted` is the number of speakers; 0 for none.
+        settings: `predicted` is the number of speakers, 0 for none.
 
     Returns:
-        Speaker vectors (m, d_in) and voices (m, d_out), both float32 of unit norm; None where the TTS predicts no
+        Speaker vectors (m, d_in) and voices (m, d_out), both float32 of unit norm, or None if the TTS predicts no
         voices in this space.
     """
     if not settings.predicted or not isinstance(tts, PredictsVoices) or tts.predicted_space != voice_space:
@@ -132,11 +132,11 @@ def predicted_voices(
 
 
 class MeasuredVoices:
-    """A file of the mean voices of speakers, by a hash of everything that decides them.
+    """A file of the mean voices of speakers. A hash of the speaker vector and the settings identifies each.
 
     Args:
-        path: the file; read where it exists.
-        settings: the TTS, the encoder and the sentences. With other settings the same speakers have other hashes.
+        path: the file, which is read if it exists.
+        settings: the TTS, the encoder and the sentences.
 
     Raises:
         InputError: the file is damaged.
@@ -154,7 +154,7 @@ class MeasuredVoices:
                 raise InputError(f"{path}: unreadable ({error}); delete it to measure all voices again") from None
 
     def of(self, speaker: np.ndarray) -> np.ndarray | None:
-        """Returns the voice (d_out,) of a speaker (d_in,), or None where it was not measured."""
+        """Returns the voice (d_out,) of a speaker (d_in,), or None if it was not measured."""
         return self._voices.get(self._hash(speaker))
 
     def add(self, speaker: np.ndarray, voice: np.ndarray) -> None:
@@ -164,7 +164,7 @@ class MeasuredVoices:
             self.save()
 
     def save(self) -> None:
-        """Writes the file atomically; does nothing where no voice was measured."""
+        """Writes the file as a whole; does nothing if no voice was measured."""
         if not self._voices:
             return
         with whole_file(self._path) as draft:
@@ -200,7 +200,7 @@ def _measure_voices(
     task_cpus: float,
     tracebacks: Tracebacks,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the speakers (n, d_in) whose voices could be measured, and their voices (n, d_out).
+    """Returns the speakers (n, d_in) whose voices were measured, and their voices (n, d_out).
 
     Raises:
         InputError: the TTS failed for more than MAX_FAILED of the speakers.

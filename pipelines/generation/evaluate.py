@@ -1,9 +1,10 @@
-"""`vclip evaluate-generation`: how well voices chosen for faces suit them, measured by another model.
+"""`vclip evaluate-generation`: measures by a separate model how well the chosen voices suit the faces.
 
 people of a store -> two models (given, or trained here) -> voices of every system -> speech -> f2v, v2v, likelihood
 
-All systems get the same people, whom neither model was trained on. What they choose is spoken by the TTS and embedded
-again, so the speech itself is evaluated. Each person counts by the mean over their voices; people are bootstrapped.
+All systems choose voices for the same people, whom neither model was trained on. The TTS speaks the chosen voices and
+the encoder embeds the speech, so the speech itself is evaluated. A person's figure is the mean over their voices; the
+intervals come from a bootstrap over people.
 """
 
 import json
@@ -36,8 +37,8 @@ from vclip.speakers.voice_search import face_directions
 from vclip.tts import TTS, open_tts
 
 TRUE = "true pair"
-# The claims that the table is for: the first should be above the second.
-RIVALS = (("naive", DRAWN), ("informed", "naive"), ("guided", "informed"), ("informed", DIRECT), ("guided", DIRECT))
+# The differences in the table: the first system of each pair is expected to score higher.
+COMPARED = (("naive", DRAWN), ("informed", "naive"), ("guided", "informed"), ("informed", DIRECT), ("guided", DIRECT))
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class GenerationEvaluation:
 
     people: int
     voices: int  # of each system for each person
-    draws: int  # of people, for the intervals
+    draws: int  # of the bootstrap
     systems: tuple[SystemFigures, ...]
     differences: Mapping[str, SpeechFigures]  # "a - b" -> the figures of the differences, person by person
     made_by: Mapping[str, Any]  # store, models and settings
@@ -75,9 +76,9 @@ class Trial:
 
     model: Association  # chooses voices
     evaluator: Association  # evaluates them
-    judged: Pairs  # people whom neither was trained on
-    others: Pairs  # people to fit the direct mapping to: neither judged nor known to the evaluator
-    warning: str | None = None  # where it is unknown whom the given models were trained on
+    judged: Pairs  # people whom neither model was trained on
+    others: Pairs  # people to fit the direct mapping to: neither judged nor training people of the evaluator
+    warning: str | None = None  # where a given model does not record its training people
 
 
 def evaluate_generation(
@@ -93,20 +94,20 @@ def evaluate_generation(
     face_space: str | None = None,
     voice_space: str | None = None,
 ) -> GenerationEvaluation:
-    """Returns the measures of all systems, and writes them with a chart to `out` if given.
+    """Returns the figures of all systems, and writes them with a chart to `out` if given.
 
     Args:
         store_uri: the store whose people are judged.
-        speakers_folder: generator and signature, made by `fit-speakers` and `distill`.
-        config: its section `generate` is that of the systems, `train` that of the models where they are not given.
-        model_folder, evaluator_folder: the model that chooses and the one that evaluates. Without them both are
+        speakers_folder: the folder of generator and signature, made by `fit-speakers` and `distill`.
+        config: its section `generate` configures the systems, and `train` the models that are trained here.
+        model_folder, evaluator_folder: the model that chooses and the one that evaluates. Without them, both are
             trained here, each on half of the people who are not judged.
-        people: how many are judged, at most; drawn by `generate.seed`.
-        voices: of each system for each person.
-        where: SQL filter over clips.
-        out: gets generation.json and generation.png.
-        face_space, voice_space: the spaces to train models in; None where the store has one of a kind. Given models
-            have their own.
+        people: the maximum number of people to judge, drawn by `generate.seed`.
+        voices: the number of voices of each system for each person.
+        where: an SQL filter over clips.
+        out: the folder for generation.json and generation.png.
+        face_space, voice_space: the spaces to train models in; None if the store has one of each. Given models have
+            their own.
 
     Raises:
         InputError, StoreError: a model is missing or evaluates itself, nobody is left to judge, or encoders differ.
@@ -140,7 +141,7 @@ def evaluate_generation(
         ),
         differences={
             f"{a} - {b}": measured[a].minus(measured[b]).figures(times)
-            for a, b in RIVALS
+            for a, b in COMPARED
             if a in measured and b in measured
         },
         made_by={
@@ -168,7 +169,10 @@ def _given(
     seen = training_people(evaluator)
     known = pairs.seen_in(np.union1d(training_people(model), seen))
     if known.all():
-        raise InputError(f"everyone in the store had a part in the training of {model_folder} or {evaluator_folder}")
+        raise InputError(
+            f"store {store_uri}: all people had a part in the training of {model_folder} or {evaluator_folder}, "
+            "expected people that neither was trained on; give another store"
+        )
     judged = _some(pairs, ~known, people, config.generate.seed)
     others = pairs.select(~judged & ~pairs.seen_in(seen))
     return Trial(model, evaluator, pairs.select(judged), others, warning_of(model, evaluator))
@@ -210,7 +214,7 @@ def _choose(
                 name, trial.judged, trial.others, trial.model, generator, signature, config.generate, voices
             )
             if choice is None:
-                say(f"{name}: left out; the TTS has a speaker space of its own, or nobody is left to fit it to")
+                say(f"{name}: left out; the TTS has its own speaker space, or too few people are left for the fit")
             else:
                 chosen[name] = choice
             progress.advance(note=name)
@@ -218,7 +222,7 @@ def _choose(
 
 
 def _measure(trial: Trial, chosen: Mapping[str, SpeakerChoice], tts: TTS, config: Config) -> dict[str, SpeechMetrics]:
-    """Returns the measures on the speech of all systems, those of the true pairs first."""
+    """Returns the measurements on the speech of all systems, after those on the true pairs."""
     judged, model, evaluator = trial.judged, trial.model, trial.evaluator
     encoder = open_voice_encoder(spec_of_space(model.voice_space, model.encoders, config.encoders.voice))
     person = judged.people()
@@ -228,7 +232,7 @@ def _measure(trial: Trial, chosen: Mapping[str, SpeakerChoice], tts: TTS, config
 
     unknown = np.full((people, 1), np.nan)
     pair = SpeechMetrics.of(true[:, None], unknown, unknown, faces, true, evaluator)
-    measured = {TRUE: replace(pair, v2v=unknown[:, 0])}  # a voice is itself
+    measured = {TRUE: replace(pair, v2v=unknown[:, 0])}  # the true voice compared with itself
     with step("speak", sum(choice.log_likelihood.size for choice in chosen.values()), "voices") as progress:
         for name, choice in chosen.items():
             voices, quality = [], []

@@ -1,4 +1,4 @@
-"""What voices are made for: the face in a photo, a person on several photos, or a description in words.
+"""The targets of generation: the face in a photo, a person in several photos, or a description in words.
 
 photos -> `PhotoFace` (one face, cut out) -> `TargetFace` (its vector in the association model's face space)
 """
@@ -21,21 +21,21 @@ from vclip.encoders import FaceEncoder, embed_texts, open_face_encoder, spec_of_
 from vclip.encoders.face_crop import crop_face
 from vclip.errors import InputError, SpaceError
 
-# Texts of the form of a prompt that say nothing about what the person looks like.
+# Texts in the form of a prompt that do not describe the person's looks.
 NEUTRAL = ("a person", "a person with a voice", "somebody", "somebody who speaks", "a face", "the face of a person")
 
 
 class Target(Protocol):
-    """What a voice is made for: a `TargetFace`, `TargetPerson` or `TargetDescription`."""
+    """The face, person or description that a voice is made for."""
 
     @property
     def noun(self) -> str:
-        """What the target is called in the notice of a speech file, such as "face"."""
+        """The word for the target in the notice of a speech file, such as "face"."""
         ...
 
     @property
     def key(self) -> str:
-        """The target's identifier, equal for equal targets."""
+        """The identifier of the target, equal for equal targets."""
         ...
 
     @property
@@ -55,8 +55,8 @@ class PhotoFace:
 
     uri: str  # the photo, or the face of a store
     sha256: str  # of the image file
-    face_index: int  # which face of the photo, from the left, from 0
-    faces: int  # how many faces the photo has
+    face_index: int  # the face's position in the photo, from the left, from 0
+    faces: int  # the number of faces in the photo
     crop: np.ndarray  # (side, side, 3) uint8 RGB
 
 
@@ -65,7 +65,7 @@ class TargetFace:
     """One face with its vector."""
 
     uri: str
-    sha256: str  # of the image file; "" where there is no image
+    sha256: str  # of the image file; "" if there is no image
     face_index: int
     faces: int
     vector: np.ndarray  # (d_face,) float32
@@ -73,7 +73,7 @@ class TargetFace:
 
     @property
     def key(self) -> str:
-        """Equal for equal faces, whatever their files are called."""
+        """Equal for equal faces, whatever the names of their files."""
         return face_key(self.provenance)
 
     @property
@@ -97,7 +97,7 @@ def face_key(provenance: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class TargetPerson:
-    """One person on several photos, represented by the mean of the faces' directions."""
+    """One person in several photos, represented by the mean direction of the faces."""
 
     faces: tuple[TargetFace, ...]
     noun = TargetFace.noun
@@ -120,7 +120,7 @@ class TargetPerson:
 
 @dataclass(frozen=True)
 class TargetDescription:
-    """A prompt with the face vector that stands for it."""
+    """A prompt with the face vector that represents it."""
 
     prompt: str
     vector: np.ndarray  # (d_face,) float32
@@ -140,10 +140,10 @@ class TargetDescription:
 
 
 def read_photo_faces(paths: Sequence[Path], detector: FaceDetector, index: int | None) -> list[PhotoFace]:
-    """Returns the chosen face of each photo, and says on stderr which was used where a photo has several.
+    """Returns the chosen face of each photo, and reports on stderr which face of several was used.
 
     Raises:
-        InputError: a photo is unreadable, has no face, or none of this index; names the file.
+        InputError: a photo is unreadable, has no face, or no face of this index; the message names the file.
     """
     found = []
     for path in paths:
@@ -162,10 +162,10 @@ def cut_face(photo: bytes, uri: str, detector: FaceDetector, index: int | None) 
         photo: the content of an image file.
         uri: the name of the photo, for provenance and errors.
         detector: the face detector.
-        index: which face, counted from the left from 0; None takes the largest.
+        index: the face, counted from the left from 0; None takes the largest.
 
     Raises:
-        InputError: not an image, no face in it, or none of this index; names the photo.
+        InputError: the content is not an image, or has no face or no face of this index; the message names the photo.
     """
     try:
         image = decoded(photo)
@@ -178,8 +178,8 @@ def cut_face(photo: bytes, uri: str, detector: FaceDetector, index: int | None) 
 def encode_faces(faces: Sequence[PhotoFace], encoder: FaceEncoder) -> list[TargetFace]:
     """Returns the faces with their vectors.
 
-    They are encoded one by one: in a batch, the last bits of a vector depend on its neighbours, and a run that
-    resumes another must choose the same voices.
+    They are encoded one by one: in a batch, the last bits of a vector depend on the other faces, and a run that
+    resumes must choose the same voices.
     """
     vectors = (encoder.embed([face.crop])[0] for face in faces)
     return [
@@ -191,17 +191,17 @@ def encode_faces(faces: Sequence[PhotoFace], encoder: FaceEncoder) -> list[Targe
 def encode_prompts(prompts: Sequence[str], encoder: FaceEncoder, model: Association) -> list[TargetDescription]:
     """Returns a face vector for each prompt: mean training face + text - mean of neutral texts.
 
-    CLIP puts texts elsewhere than images (Liang et al., Mind the gap, 2022); the shift puts a neutral text at the
-    mean face. This is a heuristic: it assumes that texts differ from each other as the faces do that they describe.
-    The vectors are not normalised, because the mean face is not.
+    CLIP embeds texts and images in different regions (Liang et al., Mind the gap, 2022); the shift moves neutral
+    texts to the mean face. This is a heuristic: it assumes that texts differ from each other as the described faces
+    do. The vectors are not normalised, because the mean face is not.
 
     Args:
         prompts: descriptions of people.
-        encoder: the face encoder; must read texts.
+        encoder: the face encoder, which must have a text tower.
         model: the association model, whose mean training face is used.
 
     Raises:
-        InputError: the face encoder does not read texts, or a prompt is empty.
+        InputError: the face encoder has no text tower, or a prompt is empty.
     """
     if any(not prompt.strip() for prompt in prompts):
         raise InputError('--prompt: found an empty text, expected a description, as in "an old man"')
@@ -212,7 +212,7 @@ def encode_prompts(prompts: Sequence[str], encoder: FaceEncoder, model: Associat
 
 
 def face_encoder_spec(model: Association, config: Config) -> str:
-    """Returns the spec of a model's face encoder; the configured one only where the model records none."""
+    """Returns the spec of a model's face encoder, or the configured one if the model records none."""
     return spec_of_space(model.face_space, model.encoders, config.encoders.face)
 
 

@@ -1,4 +1,4 @@
-"""Finds each face of a manifest once: photos in Ray tasks, faces with an id in the store."""
+"""Finds each face of a manifest once: in photos by Ray tasks, and by id in the store."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,14 +35,14 @@ def find_faces(
     Args:
         photos: the photos and face ids, without duplicates.
         spec, space: the spec of the face encoder, and the space that its vectors must be in.
-        store: looks up faces with an id; None where no store was given.
+        store: the store that holds the faces with an id, or None.
         config: its sections `extraction`, `remote` and `batch`.
-        tracebacks: writes the tracebacks of defects.
+        tracebacks: keeps the tracebacks of defects.
 
     Raises:
         InputError: the face detector or the face encoder cannot be opened.
     """
-    photos = sorted(photos, key=repr)  # a second run makes the same tasks
+    photos = sorted(photos, key=repr)  # so that a second run makes the same tasks
     from_store = [photo for photo in photos if photo.face_id]
     files = [photo for photo in photos if photo.uri]
     found: dict[Photo, FaceOrReason] = dict(_stored_faces(from_store, spec, space, store))
@@ -78,7 +78,7 @@ def _open_search(spec: str, space: str, config: Config) -> Work[Photo, TargetFac
 def _stored_faces(
     photos: Sequence[Photo], spec: str, space: str, store: Store | None
 ) -> Iterator[tuple[Photo, FaceOrReason]]:
-    """Yields the faces of a store: their vectors in the model's space, or else embeddings of their images."""
+    """Yields faces of a store, with their vectors in the model's space or else embeddings of their images."""
     if store is None:
         yield from ((photo, f"{photo}: found a face_id without a store; give --store") for photo in photos)
         return
@@ -91,7 +91,7 @@ def _stored_faces(
         rows = {r["face_id"]: r for r in store.query("faces", columns, f"face_id IN ({listed})").to_pylist()}
         for photo in part:
             row, uri = rows.get(photo.face_id), f"{store.uri}#{photo.face_id}"
-            # A store of vectors alone has no images.
+            # A store of vectors only has no images.
             sha256 = hashlib.sha256(row["image"]).hexdigest() if row and row["image"] else ""
             if row is None:
                 yield photo, f"{photo}: the store {store.uri} has no such face"

@@ -32,7 +32,7 @@ def fit_speakers(
     face_space: str | None = None,
     voice_space: str | None = None,
 ) -> GeneratorMetrics:
-    """Fits the speaker generator to known speakers and writes it to `out`/generator.
+    """Fits the speaker generator to known speakers, writes it to `out`/generator and returns its metrics.
 
     Exactly one of `speech`, `store_uri` and `tts` names the known speakers.
 
@@ -43,14 +43,11 @@ def fit_speakers(
         store_uri: a store; the people in it are the speakers.
         tts: the spec of a TTS that has known speakers.
         record: with `tts`, a store whose table `speakers` receives these speakers.
-        face_space, voice_space: of the vectors of `store_uri`; None where it has one of a kind. The voices become the
-            speakers; faces help to find who is who where clips name nobody.
-
-    Returns:
-        The metrics of the generator.
+        face_space, voice_space: the spaces of the vectors of `store_uri`; None if it has one of each. The speakers
+            are made of the voices; the faces help to cluster clips without an identity.
 
     Raises:
-        InputError, StoreError: none or several sources are given, a source has nothing readable or too few speakers,
+        InputError, StoreError: none or several sources are given, a source has no usable speech or too few speakers,
             or `record` is given without `tts` or is not a store.
     """
     if (face_space or voice_space) and not store_uri:
@@ -79,7 +76,7 @@ def fit_speakers(
 
 
 def record_speakers(store: Store, tts: str, bank: SpeakerBank) -> None:
-    """Writes the known speakers of a TTS to the store's table `speakers`, in place of those with the same ids.
+    """Writes the known speakers of a TTS to the table `speakers` of a store; replaces those with the same ids.
 
     Args:
         store: the store.
@@ -105,10 +102,10 @@ def bank_of_store(uri: str, face_space: str | None = None, voice_space: str | No
 
     Args:
         uri: the store.
-        face_space, voice_space: the spaces to read; None where the store has one of a kind.
+        face_space, voice_space: the spaces to read; None if the store has one of each.
 
     Raises:
-        InputError, StoreError: no store, no pairs, or a space must be named.
+        InputError, StoreError: there is no store, it has no pairs, or a space must be named.
     """
     from pipelines.association.pairs import pair_spaces, read_pairs
 
@@ -121,7 +118,7 @@ def bank_of_store(uri: str, face_space: str | None = None, voice_space: str | No
 
 
 def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:
-    """Returns the speakers of a folder of speech. Unusable files are left out and reported.
+    """Returns the speakers of a folder of speech; unusable files are left out and reported.
 
     Raises:
         InputError: the folder is missing or has no usable speech.
@@ -146,7 +143,7 @@ def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:
 
 
 def _read_speech(path: Path, sample_rate_hz: int, unusable: list[str]) -> np.ndarray | None:
-    """Returns the samples (n,) of a file at a sample rate; None, with the reason added to `unusable`."""
+    """Returns the samples (n,) of a file at a sample rate, or None after adding the reason to `unusable`."""
     try:
         samples = prepare_speech(*read_audio(path), sample_rate_hz)
     except InputError as error:

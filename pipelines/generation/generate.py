@@ -1,8 +1,9 @@
-"""`vclip generate --face --text`: a face photo and text into speech in new voices that suit the face.
+"""`vclip generate --face --text`: speech in new voices that suit the face in a photo.
 
-photo -> face -> vector -> scored against candidates (as the TTS will speak them) -> k voices -> WAV files
+photo -> face -> vector -> scores of candidate voices (as the TTS will speak them) -> k voices -> WAV files
 
-Instead of one photo: several of one person, or a prompt. Many faces and texts: `pipelines.generation.batch`.
+Several photos of one person or a prompt may take the place of the photo. `pipelines.generation.batch` is for many
+faces and texts.
 """
 
 import re
@@ -63,23 +64,24 @@ def generate(
 ) -> list[GeneratedFile]:
     """Writes a WAV file and its sidecar for each person, voice and text, and returns the files in this order.
 
-    Everything is read and checked before the first file is written.
+    All inputs are read and checked before the first file is written and before the store records a run. If a run
+    fails later, the files written so far stay and are recorded.
 
     Args:
-        faces: photos; none where there are prompts.
-        texts: what to speak.
+        faces: the photos; empty if there are prompts.
+        texts: the texts to speak.
         model_folder, speakers_folder: made by `train`, and by `fit-speakers` and `distill`.
-        out: folder for the files, made if it is missing.
+        out: the folder for the files, which is made if it is missing.
         config: its sections `generate`, `extraction` and `encoders`.
-        k: voices per person.
-        face_index: which face of a photo with several, from the left; None takes the largest.
+        k: the number of voices for each person.
+        face_index: the face of a photo with several, from the left; None takes the largest.
         evaluator_folder: another association model, for the f2v of the speech.
-        store_uri: a store that records the generations.
-        same_person: whether all photos show one person; else each shows another.
+        store_uri: a store that records the generated files.
+        same_person: whether all photos show one person; otherwise each shows another.
         prompts: descriptions instead of photos, each of another person; experimental.
 
     Raises:
-        InputError, StoreError: an input that cannot be used.
+        InputError, StoreError: an input cannot be used, or a file cannot be written.
     """
     if any(not text.strip() for text in texts):
         raise InputError("--text: found an empty text, expected something to say")
@@ -88,7 +90,7 @@ def generate(
     targets = _targets(faces, prompts, models.association, config, face_index, same_person)
     session = SpeechSession(models, config)
     for text in texts:
-        next(session.tts.parts(text, models.generator.bank.vectors[0]))  # raises where there is nothing to speak
+        next(session.tts.parts(text, models.generator.bank.vectors[0]))  # raises if there is nothing to speak
 
     vectors = np.concatenate([target.vectors for target in targets])
     chosen = session.chooser().choose(vectors, k, [0] * len(vectors) if same_person else None)
@@ -105,7 +107,7 @@ def generate(
                 for text in texts:
                     utterance = Utterance(target, voice, rank, text)
                     speech, spoken, record = session.synthesizer.speak(utterance)
-                    # Each text and voice has its own name, so a later run does not put other speech in its place.
+                    # The name depends on text and voice, so that a later run does not replace other speech.
                     path = out / f"{stem}_voice{rank}_{utterance.generation_id[:8]}.wav"
                     write_speech(path, speech, record)
                     recorder.add(record, str(path))
@@ -122,7 +124,7 @@ def _targets(
     face_index: int | None,
     same_person: bool,
 ) -> Sequence[Target]:
-    """Returns what voices are made for: each prompt; or the person on all photos; or the face of each photo."""
+    """Returns the targets: the prompts, or the person in all photos, or the face of each photo."""
     detector = open_detector(config.extraction.tracks.detector) if photos else None
     found = read_photo_faces(photos, detector, face_index) if detector else []
     encoder = open_encoder(face_encoder_spec(model, config), model.face_space)
@@ -133,12 +135,12 @@ def _targets(
 
 
 def _stem(prompt: str) -> str:
-    """Returns the beginning of a file's name for a prompt."""
+    """Returns the stem of a file name for a prompt."""
     return "-".join(re.findall(r"\w+", prompt.lower()))[:40].rstrip("-") or "prompt"
 
 
 def _numbered(stems: Iterable[str]) -> list[str]:
-    """Returns the stems, a number added to each repeated one."""
+    """Returns the stems, with a number added to each repeated one."""
     names: list[str] = []
     for stem in stems:
         numbered = (f"{stem}-{i}" for i in range(2, len(names) + 3))

@@ -4,9 +4,9 @@
     ann.jpg,Hello there.
     s3://photos/bob.png,"Good night, Bob."
 
-`face_id` instead of `face` names a face of the store. Optional columns: `id` (the row's own name, repeated in the
-results), `voices`, `face_index`, `seed`. Other columns are an error of the row, so that a misspelt option does not
-pass.
+`face_id` instead of `face` names a face of the store. Optional columns: `id` (a name of the row, copied to the
+results), `voices`, `face_index` and `seed`. Any other column is an error of its rows, so that a misspelt option is
+not overlooked.
 """
 
 import difflib
@@ -32,7 +32,7 @@ class Photo:
 
     uri: str = ""  # a path or an address
     face_id: str = ""
-    index: int | None = None  # which face of the photo, from the left; None takes the largest
+    index: int | None = None  # the face's position in the photo, from the left; None takes the largest
 
     def __str__(self) -> str:
         return recorded(self.uri) if self.uri else f"face_id {self.face_id}"
@@ -40,15 +40,15 @@ class Photo:
 
 @dataclass(frozen=True)
 class Job:
-    """One row. `reason` says why it cannot be done, where the row itself shows that."""
+    """One row of a manifest."""
 
-    row: int  # from 1, the header not counted
+    row: int  # number of the row, from 1, without the header
     id: str
     photo: Photo
     text: str
     voices: int = 0
     seed: int = 0
-    reason: str = ""
+    reason: str = ""  # why the row cannot be used; "" if it can
 
 
 def read_jobs(manifest: str, voices: int, face_index: int | None, seed: int, config: RemoteConfig) -> list[Job]:
@@ -108,7 +108,7 @@ def _check(values: Mapping[str, Any]) -> None:
 
 
 def _number(values: Mapping[str, Any], name: str, least: int) -> int:
-    """Returns the whole number in a column; raises InputError where it is none, or less than `least`."""
+    """Returns the whole number in a column; raises InputError if it is not one, or less than `least`."""
     try:
         number = float(values[name])
     except (TypeError, ValueError):

@@ -1,6 +1,6 @@
-"""The speech session: what `generate`, its batch and the page of `vclip browse` have in common.
+"""The speech session, which `generate`, its batch and the page of `vclip browse` share.
 
-model folders -> `Models`, checked against each other -> + TTS -> `SpeechSession` -> voices, speech, rows of a store
+model folders -> `Models`, checked against each other -> with a TTS: `SpeechSession` -> voices, speech, store rows
 """
 
 import os
@@ -44,13 +44,13 @@ def open_models(model_folder: Path, speakers_folder: Path, evaluator_folder: Pat
     """Returns the models of these folders.
 
     Args:
-        model_folder: association model, made by `train`.
-        speakers_folder: generator and signature, made by `fit-speakers` and `distill`.
+        model_folder: the association model, made by `train`.
+        speakers_folder: the generator and the signature, made by `fit-speakers` and `distill`.
         evaluator_folder: another association model, or None.
         score: `generate.score`; the naive score needs no signature.
 
     Raises:
-        InputError: a model is missing or damaged, or they do not fit each other.
+        InputError: a model is missing or damaged, or their spaces differ.
     """
     model = load_association(model_folder)
     generator, signature = load_speakers(speakers_folder, score)
@@ -70,10 +70,10 @@ def open_models(model_folder: Path, speakers_folder: Path, evaluator_folder: Pat
 
 
 def load_speakers(folder: Path, score: str) -> tuple[SpeakerGenerator, TTSSignature | None]:
-    """Returns the generator and the signature of a folder; no signature where it has none and the score is naive.
+    """Returns the generator and the signature of a folder, or None for a signature that is missing and not needed.
 
     Raises:
-        InputError: the generator is missing, or the signature and the score needs it.
+        InputError: the generator is missing, or the signature that the score needs.
     """
     generator = SpeakerGenerator.load(Path(folder) / "generator")
     if not (Path(folder) / "signature").is_dir():
@@ -87,36 +87,36 @@ def load_speakers(folder: Path, score: str) -> tuple[SpeakerGenerator, TTSSignat
 
 
 def check_evaluator(evaluator: Association, folder: Path, model: Association, model_folder: Path) -> None:
-    """Checks that an evaluator is another model of the same spaces; says where some training people are the same.
+    """Checks that an evaluator is another model of the same spaces, and reports shared training people on stderr.
 
     Raises:
-        InputError: it is the model itself, or its spaces differ.
+        InputError: the evaluator is the model itself, or its spaces differ.
     """
     if (evaluator.face_space, evaluator.voice_space) != (model.face_space, model.voice_space):
         found, expected = (f"{m.face_space} and {m.voice_space}" for m in (evaluator, model))
         raise SpaceError(found, expected, f"evaluator {folder}")
     if checkpoint.digest(folder) == checkpoint.digest(model_folder):
-        raise InputError(f"--evaluator {folder}: found the model itself, expected another to judge it")
+        raise InputError(f"--evaluator {folder}: found the model itself, expected another model to judge it")
     if np.isin(training_people(evaluator), training_people(model)).any():
         say(f"evaluator {folder}: was trained on some of the same people as {model_folder}")
 
 
 def check_speaker_space(generator: SpeakerGenerator, space: str, tts: str) -> None:
-    """Raises SpaceError unless the generator draws speaker vectors of the TTS' space."""
+    """Raises SpaceError unless the generator draws speaker vectors in the space of the TTS."""
     if generator.space != space:
         raise SpaceError(generator.space, space, f"speakers for the TTS '{tts}'")
 
 
 class SpeechSession:
-    """Models and a TTS that fit each other, opened once.
+    """Models and a TTS of matching spaces, opened once.
 
     Args:
-        models: see `open_models`.
-        config: its section `generate` says how voices are chosen and names the TTS.
-        open_tts: opens that TTS, here and in the workers of a cluster.
+        models: the models, see `open_models`.
+        config: its section `generate` names the TTS and configures the choice of voices.
+        open_tts: opens the TTS, here and in the workers of a cluster.
 
     Raises:
-        InputError: the TTS cannot be opened, or takes speaker vectors of another space than the generator draws.
+        InputError: the TTS cannot be opened, or its speaker space is not that of the generator.
     """
 
     def __init__(self, models: Models, config: Config, open_tts: OpenTTS = vclip.tts.open_tts):
@@ -126,20 +126,20 @@ class SpeechSession:
         named = {**models.provenance, "tts": {"name": self.tts.name, **self.tts.made_of}}
         self.provenance = Provenance(config.generate, named)
         self.synthesizer = Synthesizer(self.provenance, lambda _: self.tts, models.evaluator)
-        self._chooser: tuple[int, VoiceChooser] | None = None  # of the last seed
+        self._chooser: tuple[int, VoiceChooser] | None = None  # the last one, by its seed
 
     def worker_synthesizer(self) -> Synthesizer:
-        """Returns a synthesizer that opens its own TTS in the worker that it is sent to."""
+        """Returns a synthesizer that opens its own TTS, in the worker that runs it."""
         return Synthesizer(self.provenance, self._open_tts, self.models.evaluator)
 
     def chooser(self, seed: int | None = None) -> VoiceChooser:
-        """Returns the chooser of voices; that of the last seed is kept.
+        """Returns the chooser of voices for a seed; the last one is cached.
 
         Args:
-            seed: of the draw of candidates; None: `generate.seed`.
+            seed: the seed of the draw of candidates; None for `generate.seed`.
 
         Raises:
-            InputError: the spaces of models and speakers do not fit, or no candidate is left.
+            InputError: the spaces of models and speakers differ, or no candidate is left.
         """
         settings = self.config.generate
         seed = settings.seed if seed is None else seed
@@ -150,14 +150,14 @@ class SpeechSession:
 
     @contextmanager
     def recording(self, store: Store | None, command: Mapping[str, Any]) -> Iterator["Recorder"]:
-        """Gives a recorder of utterances while the block lasts; the store records the run.
+        """Yields a recorder of speech files; the store records the run of the block, and why it failed if it does.
 
         Args:
-            store: None records nothing.
+            store: the store, or None to record nothing.
             command: the job and its inputs, as JSON.
 
         Raises:
-            StoreUnavailable: the store cannot be written now; a second run writes what it lacks.
+            StoreUnavailable: the store cannot be written now; a second run writes the missing rows.
         """
         every, space = self.config.batch.record_every, self.tts.space
         if store is None:
@@ -167,7 +167,7 @@ class SpeechSession:
             recorder = Recorder(store, run.run_id, space, every)
             try:
                 yield recorder
-            finally:  # what a failing run has spoken is on disk, and a deletion must find it
+            finally:  # a failing run has written files too, and a deletion must find them
                 recorder.flush()
                 run.summary = dict(recorder.summary)
 

@@ -1,4 +1,4 @@
-"""Speech of utterances, in this process or in the workers of a cluster, and the files that a batch writes of it."""
+"""Speech of utterances, in this process or in the workers of a cluster, and the speech files of a batch."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -23,33 +23,33 @@ from vclip.tts.wav import StreamedSpeech
 
 FOLDER = "speech"
 READERS = 16  # threads that read sidecars
-EVALUATED_S = 60.0  # of long speech, its beginning is evaluated
-MEASURED = ("f2v",)  # the scores that are measured on the speech itself
+EVALUATED_S = 60.0  # only the beginning of longer speech is evaluated
+MEASURED = ("f2v",)  # the scores that are measured on the speech
 
 OpenTTS = Callable[[str], TTS]
-# The measurements on an utterance's speech, or the reason why there is none.
+# The measurements on the speech of an utterance, or the reason why there is none.
 Outcome = Spoken | str
 
 
 class Evaluator:
-    """Measures how well speech suits a face, by an association model that did not choose the voice."""
+    """Measures how well speech suits a face, by a model other than the one that chose the voice."""
 
     def __init__(self, model: Association):
         self._model = model
         self._encoder = open_voice_encoder(spec_of_space(model.voice_space, model.encoders), "cpu")
 
     def f2v(self, target: Target, speech: StreamedSpeech) -> float:
-        """Returns the cosine of a target with the first EVALUATED_S of speech, under the evaluator."""
+        """Returns the evaluator's cosine of a target with the first EVALUATED_S of speech."""
         samples = prepare_speech(speech.head(EVALUATED_S), speech.sample_rate_hz, self._encoder.sample_rate_hz)
         voices = self._encoder.embed([samples])
         return float(f2v(self._model, target.vectors, voices, [0] * len(target.vectors))[0])
 
 
 class Synthesizer:
-    """Speaks utterances. The TTS and the evaluator's encoder open at the first one, in whichever process that is.
+    """Speaks utterances. The TTS and the evaluator's encoder are opened for the first one, in the speaking process.
 
     Args:
-        provenance: of the run; its settings name the TTS.
+        provenance: the provenance of the run, whose settings name the TTS.
         open_tts: opens the TTS.
         evaluator: an association model that measures the speech, or None.
     """
@@ -59,14 +59,14 @@ class Synthesizer:
         self._opened: tuple[TTS, Evaluator | None] | None = None
 
     def open(self) -> tuple[TTS, Evaluator | None]:
-        """Returns the TTS and the evaluator, opened once; raises InputError where one cannot be opened."""
+        """Returns the TTS and the evaluator, opened once; raises InputError if one cannot be opened."""
         if self._opened is None:
             evaluator = Evaluator(self._model) if self._model else None
             self._opened = self._open_tts(self._provenance.settings.tts), evaluator
         return self._opened
 
     def speak(self, utterance: Utterance) -> tuple[StreamedSpeech, Spoken, dict[str, Any]]:
-        """Returns the speech, the measurements on it, and its provenance record.
+        """Returns the speech, the measurements on it and its provenance record.
 
         Raises:
             InputError: the TTS cannot be opened, or cannot speak the text.
@@ -79,7 +79,7 @@ class Synthesizer:
 
 
 def files_of(utterance: Utterance) -> tuple[str, str]:
-    """Returns the names of an utterance's WAV file and sidecar, in 256 folders by the first digits of its id."""
+    """Returns the names of the WAV file and the sidecar of an utterance, in one of 256 folders by its id."""
     name = utterance.generation_id
     return f"{FOLDER}/{name[:2]}/{name}.wav", f"{FOLDER}/{name[:2]}/{name}.json"
 
@@ -96,7 +96,7 @@ class SpeechFiles:
         return self.output.address(files_of(utterance)[0])
 
     def write(self, utterance: Utterance, wav: Iterator[bytes], sidecar: bytes) -> None:
-        """Writes both files; raises InputError where they cannot be written."""
+        """Writes both files; raises InputError if they cannot be written."""
         for name, content in zip(files_of(utterance), (wav, [sidecar]), strict=True):
             self.output.write(name, content)
 
@@ -113,13 +113,13 @@ class SpeechFiles:
             scores = {name: value for name, value in record["scores"].items() if name in MEASURED}
             return Spoken(record["seconds"], scores) if self.provenance.made(utterance, record) else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None  # missing, or not a sidecar of ours: the utterance is spoken and replaces it
+            return None  # missing, or not a sidecar of Vclip: it will be replaced
 
 
 def open_synthesis(files: SpeechFiles, synthesizer: Synthesizer) -> Work[Utterance, Spoken | Failure]:
-    """Returns the function that speaks and writes one utterance; the TTS remains open in its worker.
+    """Returns the function that speaks and writes one utterance; the TTS stays open in its worker.
 
-    What a worker wrote before it died is kept. The function raises InputError where a file cannot be written.
+    A retry keeps the files of a dead worker. The function raises InputError if a file cannot be written.
 
     Raises:
         InputError: the TTS cannot be opened.
@@ -145,9 +145,9 @@ def batches_of(utterances: Sequence[Utterance], most: int, tasks: int) -> Iterat
     """Yields the utterances of each task. The voices of one text stay together, because a TTS caches its analysis.
 
     Args:
-        utterances: in any order.
-        most: utterances per task.
-        tasks: how many there should be at least, if there are enough utterances; then a text may be divided.
+        utterances: the utterances, in any order.
+        most: the maximum number of utterances per task.
+        tasks: the minimum number of tasks, if there are enough utterances; it may divide the voices of a text.
     """
     size = max(1, min(most, -(-len(utterances) // tasks)))
     batch: list[Utterance] = []

@@ -1,4 +1,4 @@
-"""One text in one voice for one target: its identifier, and the provenance that its speech file carries."""
+"""Utterances: one text in one voice for one target. Their identifiers, and the provenance of their speech files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,36 +15,36 @@ NOTICE = "Synthetic speech. The voice was made to suit the {}; it is nobody's ow
 
 @dataclass(frozen=True)
 class Utterance:
-    """A text to be spoken in a voice that was chosen for a target."""
+    """A text to speak in a voice that was chosen for a target."""
 
     target: Target
     voice: Voice
-    rank: int  # of the voice among those chosen for the target, from 1
+    rank: int  # rank of the voice among those chosen for the target, from 1
     text: str
 
     @cached_property
     def generation_id(self) -> str:
-        """The identifier of this text in this voice for this target, the same in every run."""
+        """The identifier of this text in this voice for this target; equal in every run."""
         return generation_id(self.target.key, self.text, self.voice.speaker.tolist())
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """What was measured on the speech of an utterance."""
+    """The measurements on the speech of an utterance."""
 
     seconds: float
-    scores: Mapping[str, float]  # those that are measured on the speech itself: f2v
+    scores: Mapping[str, float]  # the scores that are measured on the speech: f2v
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What all speech files of a run say of how they were made."""
+    """The part of the provenance that all speech files of a run share."""
 
     settings: GenerateConfig
     models: Mapping[str, Any]  # name -> folder and SHA-256, or name and versions of the TTS; and the spaces
 
     def record(self, utterance: Utterance, spoken: Spoken) -> dict[str, Any]:
-        """Returns the provenance of a speech file, without the label and the hash of the samples."""
+        """Returns the provenance record of a speech file, without the label and the hash of the samples."""
         voice = utterance.voice
         return {
             "notice": NOTICE.format(utterance.target.noun),
@@ -63,9 +63,9 @@ class Provenance:
         }
 
     def made(self, utterance: Utterance, record: Mapping[str, Any]) -> bool:
-        """Returns whether a file's record names the models and settings that would speak the utterance now.
+        """Returns whether a record names the models and settings by which this run would speak the utterance.
 
-        The folders of models do not count: a model may have been moved.
+        The folders of the models do not count, because a model may have been moved.
         """
         same_models = _without_folders(record["models"]) == _without_folders(self.models)
         return same_models and record["generate"] == self._generate(utterance)

@@ -1,4 +1,4 @@
-"""The choice of voices for faces: the k candidates that suit a face best, differ, and are nobody's own voice."""
+"""The choice of voices for faces: k candidates that suit the face, differ, and are not a known speaker's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,16 +27,16 @@ class Voice:
 
 
 class VoiceChooser:
-    """Chooses voices that suit faces and cannot be taken for a known speaker's. The candidates are drawn once.
+    """Chooses voices that suit faces and are not too similar to a known speaker's. The candidates are drawn once.
 
     Args:
         model: the association model that scores candidates.
         generator: the speaker generator that candidates are drawn from.
-        signature: of the TTS; the naive score needs none.
-        settings: the search, its seed and the bound of the known-speaker guard.
+        signature: the signature of the TTS; None for the naive score.
+        settings: the settings of the search, its seed and the limit of the known-speaker guard.
 
     Raises:
-        InputError: the spaces do not fit, or the guard leaves no candidate.
+        InputError: the spaces differ, or the guard leaves no candidate.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class VoiceChooser:
         self._model, self._bank, self._seed = model, generator.bank, settings.seed
         self._search = Search(model, generator, signature, settings, bound)
         if refused := self._search.refused:
-            say(f"{refused} of {settings.candidates} candidates are too near to a known speaker and were not used")
+            say(f"{refused} of {settings.candidates} candidates are too similar to a known speaker and were not used")
 
     def choose(self, faces: np.ndarray, k: int, person: Sequence[int] | None = None) -> list[list[Voice]]:
         """Returns k voices for each person, the best first.
@@ -59,7 +59,7 @@ class VoiceChooser:
         Args:
             faces: (n, d_face) face vectors.
             k: voices per person.
-            person: (n,) the person, 0..m - 1, whom each face shows; None: each face shows another person.
+            person: (n,) the person 0..m - 1 of each face; None if each face is another person.
 
         Raises:
             InputError: there are fewer than k candidates.

@@ -181,7 +181,7 @@ class GuidedSearch:
         return F.normalize(self._signature(around).mean(0), dim=1)
 
     def _allowed(self, speakers: Tensor) -> Tensor:
-        """Returns a mask (n,) of the speakers (n, dim) that reach the floor and are not too near to a known one."""
+        """Returns a mask (n,) of speakers (n, dim) that reach the floor and are not too similar to a known one."""
         likely = self.log_likelihood(speakers) >= self.floor
         directions = F.normalize(speakers, dim=-1) if self._generator.length_counts else speakers
         return likely & ((directions @ self.bank.T).amax(1) <= self._known_similarity + 1e-6)

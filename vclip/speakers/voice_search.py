@@ -72,7 +72,7 @@ class Search:
 
     Raises:
         SpaceError: the spaces of generator, signature and model differ.
-        InputError: every candidate is too near to a known speaker, or a cohort is given with the guided score.
+        InputError: every candidate is too similar to a known speaker, or a cohort is given with the guided score.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Search:
         self.config = config or SearchConfig()
         self._model, self._generator, self._signature = model, generator, signature
         self._scored_by = None if self.config.score == "naive" else signature
-        self.refused = 0  # candidates too near to a known speaker
+        self.refused = 0  # candidates too similar to a known speaker
         self._guided: GuidedSearch | None = None
         if self.config.score == "guided":
             if cohort is not None:

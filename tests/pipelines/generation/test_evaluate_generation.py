@@ -1,11 +1,11 @@
-"""`vclip evaluate-generation`: from a store and speakers to the table, the JSON and the picture."""
+"""`vclip evaluate-generation`: from a store and speakers to the table, the JSON and the chart."""
 
 import json
 
 import cv2
 import pytest
 
-from pipelines.generation.evaluate import RIVALS
+from pipelines.generation.evaluate import COMPARED
 from vclip.association.model import AssociationModel
 from vclip.speakers.baselines import REFERENCES, SYSTEMS
 
@@ -38,7 +38,7 @@ def test_all_systems_and_references_are_measured_on_people_never_seen(asked, vcl
     # The clone is asked for the true voice; others' voices are further away.
     assert by_name["true voice cloned"]["v2v"]["value"] > by_name["no retrieval"]["v2v"]["value"]
     assert by_name["direct mapping"]["alike"]["value"] is None  # but one voice
-    for a, b in RIVALS:
+    for a, b in COMPARED:
         difference = by_name[a]["f2v"]["value"] - by_name[b]["f2v"]["value"]
         assert result["differences"][f"{a} - {b}"]["f2v"]["value"] == pytest.approx(difference, abs=1e-6)
     assert cv2.imread(str(tmp_path / "generation.png")).std() > 5
@@ -54,7 +54,7 @@ def test_given_models_judge_whom_they_have_not_seen_and_never_themselves(asked, 
         ("--model", model): "found one of --model and --evaluator",
         ("--model", model, "--evaluator", model): "found the model itself",
         ("--model", model, "--evaluator", tmp_path / "other"): "ecapa/192",
-        ("--model", model, "--evaluator", tmp_path / "judge"): "everyone in the store had a part in the training",
+        ("--model", model, "--evaluator", tmp_path / "judge"): "expected people that neither was trained on",
         ("--people", 20): "expected at least 28",
         ("--face-space", "elsewhere"): "name one of these with --face-space",
         (

@@ -1,4 +1,4 @@
-"""The guard: what counts as too near to a known speaker."""
+"""The guard: what counts as too similar to a known speaker."""
 
 import numpy as np
 import pytest
