@@ -59,11 +59,6 @@ def _set(**settings: object) -> list[str]:
     return [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
 
 
-@pytest.fixture(scope="module", params=[BY_NAME, BY_PATH], ids=["name", "path"])
-def specs(request) -> Specs:
-    return request.param
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Iterator[Callable[..., str]]:
     """Runs a command where the package is installed, and returns what it printed."""
@@ -89,41 +84,48 @@ def speakers(run, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(specs, run, pair_files, tmp_path_factory) -> Path:
-    """A store of pairs."""
-    folder = tmp_path_factory.mktemp("pairs") / "store"
-    run("import", "pairs", pair_files / "pairs.csv", "--store", folder, "--config", OFFLINE, *specs.settings())
-    return folder
+def video_store(run, sample, tmp_path_factory) -> Path:
+    """A store of one video, whose plugins are named by path."""
+    folder = tmp_path_factory.mktemp("videos")
+    (folder / "one.mp4").write_bytes((sample / "000_speaking.mp4").read_bytes())
+    store = folder / "store"
+    run("ingest", folder / "one.mp4", "--store", store, "--config", OFFLINE, *BY_PATH.settings())
+    return store
 
 
 @pytest.fixture(scope="module")
-def model(specs, run, store, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("trained") / "model"
-    run("train", "--store", store, "--out", folder, "--method", specs.method)
+def pairs_store(run, pair_files, tmp_path_factory) -> Path:
+    """A store of pairs, whose plugins are named by registered names."""
+    folder = tmp_path_factory.mktemp("pairs") / "store"
+    run("import", "pairs", pair_files / "pairs.csv", "--store", folder, "--config", OFFLINE, *BY_NAME.settings())
     return folder
 
 
-def _names_what_is_missing(answer, specs: Specs) -> None:
+def _names_what_is_missing(answer, package: str) -> None:
     assert answer.code == 2
-    assert specs.package in answer.err
+    assert package in answer.err
     assert "Traceback" not in answer.err
 
 
-def test_ingest_and_search_by_photo(specs, run, vclip, sample, photo, tmp_path):
-    store, videos = tmp_path / "store", tmp_path / "videos"
-    videos.mkdir()
-    (videos / "one.mp4").write_bytes((sample / "000_speaking.mp4").read_bytes())
-    run("ingest", videos, "--store", store, "--config", OFFLINE, *specs.settings())
+@pytest.mark.parametrize(
+    ("made", "named"), [("video_store", BY_PATH), ("pairs_store", BY_NAME)], ids=["path", "name"]
+)
+def test_a_store_is_searched_by_photo_with_the_encoder_that_it_records(request, run, vclip, photo, made, named):
+    store = request.getfixturevalue(made)
     assert Store.open(str(store)).spaces("faces") == {FACE_SPACE: 64}
     assert Store.open(str(store)).encoders.keys() == {FACE_SPACE, VOICE_SPACE}
     # No configuration names the encoder here: the store does.
     search = ("search", "--find", "faces", "--face", photo, "--store", store, "--format", "json")
     assert json.loads(run(*search))["matches"][0]["hits"]
-    _names_what_is_missing(vclip(*search), specs)
+    _names_what_is_missing(vclip(*search), specs.package)
 
 
-def test_train_and_generate(specs, run, vclip, store, model, speakers, photo, tmp_path):
-    assert checkpoint.encoders_of(json.loads((model / "config.json").read_text())) == Store.open(str(store)).encoders
+@pytest.mark.parametrize("specs", [BY_NAME, BY_PATH], ids=["name", "path"])
+def test_train_and_generate(specs, run, vclip, pairs_store, speakers, photo, tmp_path):
+    model = tmp_path / "model"
+    run("train", "--store", pairs_store, "--out", model, "--method", specs.method)
+    encoders = checkpoint.encoders_of(json.loads((model / "config.json").read_text()))
+    assert encoders == Store.open(str(pairs_store)).encoders
     signature = json.loads((speakers / "signature" / "config.json").read_text())
     assert checkpoint.encoders_of(signature).keys() == {VOICE_SPACE}
     settings = {"generate.tts": specs.tts, "generate.candidates": 200, "generate.known_similarity": 1}
@@ -131,12 +133,13 @@ def test_train_and_generate(specs, run, vclip, store, model, speakers, photo, tm
         "generate", "--face", photo, "--model", model, "--speakers", speakers, "--text", "Nobody knew his name.",
         "--out", tmp_path / "out", "-k", 2, *_set(**settings), "--json",
     )  # fmt: skip
-    _names_what_is_missing(vclip(*generate), specs)
+    _names_what_is_missing(vclip(*generate), BY_NAME.package)  # the model records the encoders' names
     assert json.loads(run(*generate))
     assert len(list((tmp_path / "out").glob("*.wav"))) == 2
 
 
-def test_a_loss_trains(specs, run, store, tmp_path):
+@pytest.mark.parametrize("specs", [BY_NAME, BY_PATH], ids=["name", "path"])
+def test_a_loss_trains(specs, run, pairs_store, tmp_path):
     quick = {"train.loss": specs.loss, "train.max_steps": 5, "train.cross_fit_below": 0}
-    run("train", "--store", store, "--out", tmp_path / "model", *_set(**quick))
+    run("train", "--store", pairs_store, "--out", tmp_path / "model", *_set(**quick))
     assert (tmp_path / "model" / "model.safetensors").is_file()

@@ -114,7 +114,7 @@ def run_ffmpeg(
         MediaError: ffmpeg fails, writes nothing for too long, is too slow, or exceeds the limits of memory or disk.
     """
     command = [*dies_with_parent(), ffmpeg_binary(config.ffmpeg), *arguments]
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile(prefix="vclip-ffmpeg-") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, bufsize=0, pass_fds=pass_fds
         )

@@ -14,7 +14,6 @@ import soundfile
 
 from pipelines.extraction import FILTERS, ExtractionConfig, Filter, extract
 from pipelines.extraction.config import ClipConfig
-from pipelines.extraction.pipeline import KeepAnalysis
 from tests.support.mapped_memory import resident_kb
 from tests.support.talking_portrait import SAMPLE_RATE_HZ, drifting, portrait, talking, voice, write_video
 
@@ -39,6 +38,17 @@ def small_video(tmp_path_factory, audio):
 @pytest.fixture(scope="module")
 def talking_extraction(talking_video):
     return extract(talking_video)
+
+
+@pytest.fixture(scope="module")
+def small_run(small_video):
+    """The extraction of the small video and the reports to its hook: name, artifact, share done."""
+    reports = []
+
+    def hook(name, artifact=None, total=None, completed=None):
+        reports.append((name, artifact, completed / total if total else 0.0))
+
+    return extract(small_video, hook=hook), reports
 
 
 def test_a_talking_face_gives_a_clip(talking_extraction):
@@ -80,10 +90,10 @@ def test_segments_hold_the_clips_audio(talking_extraction, audio):
 
 
 @pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="no madvise here")
-def test_what_was_read_of_the_audio_does_not_stay_in_memory(small_video):
-    kept = KeepAnalysis()
-    assert extract(small_video, hook=kept).clips
-    audio = kept.analysis.audio
+def test_what_was_read_of_the_audio_does_not_stay_in_memory(small_run):
+    extraction, reports = small_run
+    assert extraction.clips
+    (audio,) = (artifact.audio for _, artifact, _ in reports if artifact is not None)
     assert resident_kb(audio) == 0
     assert np.asarray(audio).any()
     assert resident_kb(audio) > 0
@@ -101,13 +111,14 @@ def test_long_speech_is_cut_into_clips_and_segments_that_cover_it(small_video):
         assert all(0.5 <= b - a <= 1.5 for a, b in itertools.pairwise(edges))
 
 
-def test_the_funnel_adds_up(small_video):
+def test_the_funnel_adds_up(small_video, small_run):
     for limits in (ClipConfig(), ClipConfig(min_face_px=1000), ClipConfig(min_snr_db=59), ClipConfig(min_quality=1)):
-        extraction = extract(small_video, ExtractionConfig(clips=limits))
+        default = limits == ClipConfig()
+        extraction = small_run[0] if default else extract(small_video, ExtractionConfig(clips=limits))
         funnel = extraction.funnel
         dropped = sum(count for name, count in funnel.items() if name.startswith("drop:"))
         assert funnel["candidates"] == len(extraction.candidates) == dropped + funnel["clips"] == 1
-        assert funnel["clips"] == len(extraction.clips) == (limits == ClipConfig())
+        assert funnel["clips"] == len(extraction.clips) == default
         assert (extraction.state, bool(extraction.reason)) == (
             ("done", False) if funnel["clips"] else ("empty", True)
         )
@@ -123,13 +134,8 @@ def test_every_candidate_has_an_outcome_and_a_dropped_one_a_thumbnail(small_vide
     assert all(seconds >= 0 for seconds in talking_extraction.seconds.values())
 
 
-def test_the_hook_receives_every_step_and_the_analysis(small_video):
-    reports = []
-
-    def hook(name, artifact=None, total=None, completed=None):
-        reports.append((name, artifact, completed / total if total else 0.0))
-
-    extraction = extract(small_video, hook=hook)
+def test_the_hook_receives_every_step_and_the_analysis(small_run):
+    extraction, reports = small_run
     assert list(dict.fromkeys(name for name, _, _ in reports)) == list(extraction.seconds)
     assert list(extraction.seconds) == ["probe", "decode", "speech", "speaking", "voices", "crops"]
     assert all(0 <= share <= 1 for _, _, share in reports)

@@ -91,8 +91,8 @@ def test_the_funnel_and_the_drops_add_up(report):
     assert result["candidates"] == 6
     assert result["reasons"]["not a readable video (Invalid data, … bytes)"] == 2
     assert {item["uri"] for item in result["failed_examples"]} == {"/films/5.mp4", "/films/6.mp4"}
-    assert result["clips_s"] == pytest.approx(9.0)
-    assert result["video_s"] == pytest.approx(50.0)
+    assert result["clips_s"] == 9.0  # sums of whole numbers are exact
+    assert result["video_s"] == 50.0
     assert {name: h["count"] for name, h in result["distributions"].items()} == {
         **dict.fromkeys(("face size, px", "face sharpness", "face frontality", "face quality"), 9),
         **dict.fromkeys(("speech ratio", "signal to noise, dB", "clip length, s", "speaking score of clips"), 3),
@@ -274,7 +274,7 @@ def test_a_histogram_counts_as_numpy_does_and_loses_nothing():
     expected[0] += (values < 0).sum()
     expected[-1] += (values >= 1).sum()
     assert histogram.counts == expected.tolist()
-    assert histogram.mean == pytest.approx(values.mean())
+    assert histogram.mean == pytest.approx(values.mean(), rel=1e-9)  # 2000 sums in float64, in another order
     assert histogram.quantile(0.5) == pytest.approx(np.median(values), abs=0.04)
 
 

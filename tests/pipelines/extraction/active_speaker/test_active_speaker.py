@@ -57,7 +57,7 @@ def test_repeated_frames_share_the_motion_out(audio):
     frames = talking(audio[:32_000])
     repeated = track_of([frames[i // 2 * 2] for i in range(len(frames))])
     signal = lip_sync.lip_signals(repeated)[:, 0]
-    np.testing.assert_allclose(signal[1:-1:2], signal[2::2][: len(signal[1:-1:2])])
+    np.testing.assert_array_equal(signal[1:-1:2], signal[2::2][: len(signal[1:-1:2])])  # both are the same half
     assert np.abs(signal).max() > 0.1
 
 
