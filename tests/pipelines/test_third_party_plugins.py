@@ -107,11 +107,9 @@ def _names_what_is_missing(answer, package: str) -> None:
     assert "Traceback" not in answer.err
 
 
-@pytest.mark.parametrize(
-    ("made", "named"), [("video_store", BY_PATH), ("pairs_store", BY_NAME)], ids=["path", "name"]
-)
-def test_a_store_is_searched_by_photo_with_the_encoder_that_it_records(request, run, vclip, photo, made, named):
-    store = request.getfixturevalue(made)
+@pytest.mark.parametrize(("fixture", "specs"), [("video_store", BY_PATH), ("pairs_store", BY_NAME)])
+def test_a_store_is_searched_by_photo_with_the_encoder_that_it_records(request, run, vclip, photo, fixture, specs):
+    store = request.getfixturevalue(fixture)
     assert Store.open(str(store)).spaces("faces") == {FACE_SPACE: 64}
     assert Store.open(str(store)).encoders.keys() == {FACE_SPACE, VOICE_SPACE}
     # No configuration names the encoder here: the store does.
