@@ -39,12 +39,12 @@ def little_speech(segment: TrackSegment, analysis: VideoAnalysis, config: Extrac
 
 
 def low_snr(segment: TrackSegment, analysis: VideoAnalysis, config: ExtractionConfig) -> bool:
-    """Returns whether the speech stands too little above the noise."""
+    """Returns whether the signal-to-noise ratio of the speech is too low."""
     return analysis.speech.snr_db(*analysis.span_s(segment)) < config.clips.min_snr_db
 
 
 def not_seekable(segment: TrackSegment, analysis: VideoAnalysis, config: ExtractionConfig) -> bool:
-    """Returns whether no crop could be cut: the first pass decoded these frames, so only seeking fails."""
+    """Returns whether no crop could be cut: the frames were decoded in the first pass but cannot be read again."""
     return not segment.faces
 
 
@@ -54,7 +54,7 @@ def small_face(segment: TrackSegment, analysis: VideoAnalysis, config: Extractio
 
 
 def low_quality(segment: TrackSegment, analysis: VideoAnalysis, config: ExtractionConfig) -> bool:
-    """Returns whether even the best crop is too poor."""
+    """Returns whether the quality of even the best crop is too low."""
     return max(face.quality for face in segment.faces) < config.clips.min_quality
 
 

@@ -42,12 +42,12 @@ class Hook(Protocol):
     def __call__(
         self, name: str, artifact: object = None, total: float | None = None, completed: float | None = None
     ) -> None:
-        """Takes one report.
+        """Receives one report.
 
         Args:
             name: of the step: "probe", "decode", "speech", "speaking", "voices" or "crops".
             artifact: the `VideoAnalysis` at the end of "speaking"; else None.
-            total, completed: how far the step is, in seconds of video, for "crops" in clips; a step starts with
+            total, completed: the progress of the step, in seconds of video, for "crops" in clips; a step starts with
                 completed = 0.
         """
         ...

@@ -1,4 +1,4 @@
-"""The report of an ingest run as a page: what came in, what was kept, what was dropped and why, and the time used."""
+"""The report of an ingest run as a page: inputs, kept clips, drop reasons, and the time of each stage."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath

@@ -1,4 +1,4 @@
-"""Statistics of a stream of any length in bounded memory: what a run of a million videos can be described with."""
+"""Statistics of a stream of any length in bounded memory, for runs of a million videos."""
 
 import heapq
 import itertools
@@ -24,7 +24,7 @@ class Histogram:
         self.total += value
 
     def add_all(self, values: np.ndarray) -> None:
-        """As `add` of each of (n,) values."""
+        """Adds each of (n,) values."""
         places = np.clip(np.searchsorted(self.edges, values, "right") - 1, 0, len(self.counts) - 1)
         self.counts = (self.counts + np.bincount(places, minlength=len(self.counts))).tolist()
         self.total += float(np.sum(values, dtype=np.float64))
@@ -35,11 +35,11 @@ class Histogram:
 
     @property
     def mean(self) -> float:
-        """Of the values themselves; 0 where there is none."""
+        """The mean of the values, not of the bins; 0 if there are none."""
         return self.total / max(1, self.count)
 
     def quantile(self, share: float) -> float:
-        """Returns the value below which a share of them lies, as far as the bins tell."""
+        """Returns the quantile of a share 0..1, interpolated within its bin."""
         left = share * self.count
         for low, high, count in zip(self.edges, self.edges[1:], self.counts, strict=False):
             if count and left <= count:
@@ -70,7 +70,7 @@ class Largest:
             heapq.heappop(self._heap)
 
     def items(self) -> list[Any]:
-        """Returns them, the largest first."""
+        """Returns the items kept, the largest value first."""
         return [item for _, _, item in sorted(self._heap, reverse=True)]
 
 
@@ -96,7 +96,7 @@ class _Kind:
 
 
 class Kinds:
-    """Counts kinds of things, with a few examples of each; beyond `limit` kinds all others are one."""
+    """Counts by name, with a few examples of each; names beyond the first `limit` are counted together as "other"."""
 
     OTHER = "other"
 
@@ -105,7 +105,7 @@ class Kinds:
         self._kinds: dict[str, _Kind] = {}
 
     def add(self, name: str, example: Any = None) -> None:
-        """Counts one of a kind; None is no example."""
+        """Counts one more of a name; None is no example."""
         if name not in self._kinds and len(self._kinds) >= self._limit:
             name = self.OTHER
         kind = self._kinds.setdefault(name, _Kind(examples=Examples(self._examples)))

@@ -30,7 +30,7 @@ Extract = Callable[[Source, Config], Extraction]
 
 
 def extract_video(source: Source, config: Config) -> Extraction:
-    """Returns the extraction of one video; a remote one is copied to the worker's machine for the time being."""
+    """Returns the extraction of one video; a remote one is copied to the worker's machine meanwhile."""
     with ExitStack() as stack:
         try:
             copy = local_copy(source.paths[0], config.remote, source.size_bytes, source.etag)

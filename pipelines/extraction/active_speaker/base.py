@@ -28,8 +28,8 @@ class Backend:
 
     Args:
         evidence: weighs one track, whatever other tracks are in view; `active_speaker_scores` compares them.
-        observe: makes an observer for each new track, which sees the frames while they are decoded; what it returns
-            is `Track.observed`. None where the track's own signals are enough.
+        observe: makes an observer for each new track. The observer receives the frames while they are decoded and
+            returns `Track.observed`. None if the signals of the track suffice.
     """
 
     evidence: Evidence
@@ -54,7 +54,7 @@ ACTIVE_SPEAKER: Registry[Backend] = Registry(
 
 
 def open_backend(config: ActiveSpeakerConfig) -> Backend:
-    """Returns the backend of the configuration; unnamed, it is LR-ASD where its weights are given, else lip_sync.
+    """Returns the backend that the configuration names; by default LR-ASD if its weights are given, else lip_sync.
 
     Raises:
         InputError: no such name, or a package or the weights are missing.

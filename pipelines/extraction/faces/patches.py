@@ -54,7 +54,7 @@ def patch_bounds(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int,
 
 
 def patch_score(landmarks: np.ndarray, sharpness: float, box: np.ndarray) -> float:
-    """Returns how well a face serves as the crop of a clip: frontal, sharp and large; 0 and up."""
+    """Returns how suitable a face is as a crop, 0 or more: the product of frontality, sharpness and size."""
     return frontality(landmarks) * sharpness * float(np.sqrt((box[2] - box[0]) * (box[3] - box[1])))
 
 
@@ -119,7 +119,7 @@ class PatchKeeper:
         self._kept: list[StoredPatch] = []
 
     def add(self, frame: Frame, number: int, face: DetectedFace, sharpness: float) -> None:
-        """Takes a frame in which the face was detected; numbers rise."""
+        """Adds a frame in which the face was detected; frame numbers must rise."""
         value = patch_score(face.landmarks, sharpness, np.array(face.box))
         if self._best and self._best.number // self._every != number // self._every:
             self._settle()

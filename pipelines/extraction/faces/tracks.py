@@ -42,7 +42,7 @@ class Track:
     lips: np.ndarray  # (frames, signals) float32, see `lip_motion.SIGNALS`
     sharpness: np.ndarray  # (frames,) float32, see `quality.sharpness`
     thumbnail: bytes  # JPEG of 96 x 96 pixels, the face at its largest detection
-    observed: np.ndarray | None = None  # (frames, ...) what an observer made of each frame
+    observed: np.ndarray | None = None  # (frames, ...) features of an observer
     patches: tuple[StoredPatch, ...] = ()  # in order of time
 
     def __len__(self) -> int:
@@ -55,14 +55,14 @@ class Track:
 
 
 class TrackObserver(Protocol):
-    """Sees the face of one track in every frame, while the frames are decoded."""
+    """Receives the face of one track in every frame, while the frames are decoded."""
 
     def __call__(self, grey: np.ndarray, box: np.ndarray) -> None:
-        """Takes the next frame, (height, width) uint8, and the face's box in it, pixels."""
+        """Receives the next frame, (height, width) uint8, and the face's box in it, pixels."""
         ...
 
     def end(self) -> np.ndarray:
-        """Returns what it made of the frames, one row per frame."""
+        """Returns the features of the frames, (frames, ...), one row per frame."""
         ...
 
 

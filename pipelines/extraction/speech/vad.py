@@ -56,8 +56,8 @@ class Speech:
         quiet = self.power[near][~self.voiced[near] & (self.probability[near] < 0.1)]
         if not speech.size:
             return SNR_RANGE_DB[0]
-        # Quartile, because among the frames without speech are some that the network missed, the loudest of them.
-        # Tenth, because what is loud between speech (laughter, a jingle) need not lie under it.
+        # The lower quartile, because the loudest frames without speech include speech that the network missed.
+        # The tenth percentile, because loud sections between speech (laughter, a jingle) need not continue under it.
         noise = np.percentile(self.power[part], 10)
         if quiet.size >= 10:
             noise = min(noise, np.percentile(quiet, 25))

@@ -132,7 +132,7 @@ class Decoder:
 
     @property
     def index(self) -> FrameIndex:
-        """Which decoded frame stood for each number so far."""
+        """The decoded frame for each number so far."""
         return self._clock.index
 
     @property

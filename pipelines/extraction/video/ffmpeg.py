@@ -24,7 +24,7 @@ from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.limits import MediaError, dies_with_parent, ended_by, limit_files, limit_memory
 from vclip.errors import InputError
 
-# Up to 5.1 the colours of BT.709 files are off, and the memory limit is not told (Debian 12).
+# Up to 5.1 the colours of BT.709 files are off, and an exceeded memory limit is not reported (Debian 12).
 LEAST_VERSION = (7, 0)
 SHORTEST_HEADER = b"P6\n1 1\n255\n"
 CHANNELS = {b"P5": 1, b"P6": 3}
@@ -78,13 +78,13 @@ def ffmpeg_binary(configured: str = "") -> str:
 
 @functools.cache
 def ffmpeg_version(binary: str) -> str:
-    """Returns the version that a binary tells, as "7.0.2-static"; empty where it tells none."""
+    """Returns the version that a binary reports, as "7.0.2-static"; empty if it reports none."""
     try:
         done = subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=20, errors="replace")
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    told = re.match(r"ffmpeg version (\S+)", done.stdout)
-    return told[1] if told else ""
+    reported = re.match(r"ffmpeg version (\S+)", done.stdout)
+    return reported[1] if reported else ""
 
 
 @functools.cache

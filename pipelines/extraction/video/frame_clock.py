@@ -21,7 +21,7 @@ LISTING = "framehash:hash=murmur3"
 
 
 class Packet(NamedTuple):
-    """When a packet starts and how long it lasts, in units of its time base, and what it holds."""
+    """A packet: its start and duration in units of its time base, its size and its checksum."""
 
     start: int
     duration: int
@@ -76,7 +76,7 @@ class PacketPipe:
 
 
 class FrameIndex:
-    """Which decoded frame stands for each number on the clock: 12 bytes per number."""
+    """The decoded frame for each number on the clock; 12 bytes per number."""
 
     def __init__(self) -> None:
         self._starts, self._checksums = array("i"), array("Q")
@@ -97,7 +97,7 @@ class FrameIndex:
 class FrameClock:
     """Places frames by the packets that ffmpeg lists in `packets`, each before its frame.
 
-    `index` says which frame stood for each number so far.
+    `index` has the frame for each number so far.
     """
 
     def __init__(self) -> None:

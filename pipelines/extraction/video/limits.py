@@ -8,7 +8,7 @@ import subprocess
 
 
 class MediaError(Exception):
-    """A file cannot be decoded, or not any further; the message is one line that says what was found."""
+    """A file cannot be decoded, or only up to some point; the message is one line that says what was found."""
 
 
 @functools.cache

@@ -135,7 +135,7 @@ def find_files(folders: Sequence[str | Path], meta: Metadata) -> Found:
         root = os.path.abspath(folder)
         for inside in walk(root):
             kind = kind_of.get(os.path.splitext(inside)[1].lower())
-            # Of the absolute path, because the given folder itself may be the folder of one identity.
+            # The absolute path, because the given folder may itself be the folder of one identity.
             *_, third, second, video = ["", "", *os.path.dirname(os.path.join(root, inside)).split("/")]
             who = third if SCALE.fullmatch(second) else second
             if kind and who:

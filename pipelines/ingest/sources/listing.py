@@ -94,7 +94,7 @@ def list_videos(
     """Returns the videos of the inputs, each once: in the order given, and sorted by name within one.
 
     Args:
-        inputs: as the module says.
+        inputs: folders, files, patterns, manifests or addresses; see the module.
         labels: file -> labels, as `read_labels` gives them. A file is named by its absolute path or address, by its
             path within the input, or by its bare name where only one video has it.
         config: how remote files are read.

@@ -79,7 +79,7 @@ Entries = Mapping[str, Sequence[Mapping[str, Any]]]  # name -> its entries in th
 
 @dataclass
 class Window:
-    """A window of the sources: those to be done, and what was found of the others."""
+    """A window of the sources: the sources to do, and the state of the others."""
 
     todo: list[Source] = field(default_factory=list)  # each content once in a run
     already_stored: int = 0  # sources that the store has already, under this configuration

@@ -1,4 +1,4 @@
-"""One input of a job, as it travels from the listing to the rows of the store."""
+"""One input of a job, from the listing to the rows of the store."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Source:
         return {"uri": self.uri, "size_bytes": self.size_bytes, "mtime_s": self.mtime_s, "etag": self.etag}
 
     def unchanged(self, entry: Mapping) -> bool:
-        """Returns whether the ledger's entry for this name fits the file, by its size and its etag or time."""
+        """Returns whether the file has the size and the etag, or time, of the ledger's entry for this name."""
         if self.etag:
             return (entry["size_bytes"], entry["etag"]) == (self.size_bytes, self.etag)
         return self.mtime_s is not None and (entry["size_bytes"], entry["mtime_s"]) == (self.size_bytes, self.mtime_s)
