@@ -1,5 +1,6 @@
 """Commands of the listening test: make it, read its answers."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,18 +91,18 @@ def _systems(speech: list[str]) -> dict[str, Path]:
 
 
 def _print(result: "Opinions") -> None:
-    questions = ("matching", "naturalness")
+    questions, values = ("matching", "naturalness"), asdict(result)
     rows = [
         (row["system"], *(interval(row[name], 2) for name in questions), str(row["items"]), str(row["faces"]))
-        for row in result.systems
+        for row in values["systems"]
     ]
     title = f"Mean opinion scores, 1 to 5, by {count(result.listeners, 'listener')}"
     print_table(title, ("", *questions, "items", "faces"), rows)
     differences = [
         (name, *(interval(difference[question], 2, "+") for question in questions))
-        for name, difference in result.differences.items()
+        for name, difference in values["differences"].items()
     ]
     print_table("", ("difference", *questions), differences)
     print_line(f"below each figure: its 95 % interval, from {result.draws} draws of listeners and faces")
-    if any(row[name]["low"] is None for row in result.systems for name in questions):
+    if any(row[name]["low"] is None for row in values["systems"] for name in questions):
         print_line("no interval where there is only one listener or one face: it would say nothing about others")

@@ -27,19 +27,31 @@ FEWEST = 2  # listeners, and faces of a system; one alone gives no interval
 
 
 @dataclass(frozen=True)
+class SystemOpinions:
+    """The mean opinion scores of one system or reference, 1..5."""
+
+    system: str
+    reference: bool  # whether the items are pairs of a store
+    items: int
+    faces: int
+    naturalness: Figure
+    matching: Figure
+
+
+@dataclass(frozen=True)
 class Opinions:
     """Mean opinion scores of a test, with 95 % intervals; opinions.json holds the same."""
 
     test: str
     listeners: int
     draws: int  # of listeners and faces, for the intervals
-    systems: list[dict[str, Any]]  # system, reference, items, faces, and each question's value, low and high
-    differences: dict[str, dict[str, dict[str, float | None]]]  # "a - b" -> question -> value, low and high
+    systems: list[SystemOpinions]
+    differences: dict[str, dict[str, Figure]]  # "a - b" -> question -> mean of a minus mean of b
 
 
 @dataclass(frozen=True)
 class Answers:
-    """All ratings of a test. Every listener rates every item."""
+    """All ratings of a test; every listener has rated every item."""
 
     listeners: list[str]
     items: list[str]
@@ -67,7 +79,8 @@ def read(paths: Sequence[Path], test: Path, out: Path | None = None, seed: int =
         out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(result), indent=1, allow_nan=False) + "\n"
         (out / "opinions.json").write_text(text, encoding="utf-8")
-        plot_systems(out / "opinions.png", result.systems, {name: name for name in QUESTIONS}, SCALE)
+        systems = [asdict(system) for system in result.systems]
+        plot_systems(out / "opinions.png", systems, {name: name for name in QUESTIONS}, SCALE)
         _write_ratings(out / "ratings.csv", answers, key["items"])
     return result
 
@@ -170,29 +183,30 @@ def opinions(answers: Answers, key: Mapping[str, Any], seed: int = 0) -> Opinion
         listeners=len(answers.listeners),
         draws=DRAWS,
         systems=[
-            {
-                "system": name,
-                "reference": name in REFERENCES,
-                "items": int(np.sum(system == name)),
-                "faces": len(set(face[system == name])),
-                **{question: vars(Figure.of(*means[question, name])) for question in QUESTIONS},
-            }
+            SystemOpinions(
+                system=name,
+                reference=name in REFERENCES,
+                items=int(np.sum(system == name)),
+                faces=len(set(face[system == name])),
+                naturalness=Figure.of(*means["naturalness", name]),
+                matching=Figure.of(*means["matching", name]),
+            )
             for name in order
         ],
         differences={
-            f"{a} - {b}": {question: _minus(means[question, a], means[question, b]) for question in QUESTIONS}
+            f"{a} - {b}": {question: _difference(means[question, a], means[question, b]) for question in QUESTIONS}
             for a, b in combinations(order, 2)
         },
     )
 
 
-def _minus(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> dict[str, float | None]:
+def _difference(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> Figure:
     both = len(a[1]) and len(b[1])
-    return vars(Figure.of(a[0] - b[0], a[1] - b[1] if both else []))
+    return Figure.of(a[0] - b[0], a[1] - b[1] if both else [])
 
 
 def _write_ratings(path: Path, answers: Answers, items: dict[str, Any]) -> None:
-    """Writes one line per rating, as a mixed model in other software takes them."""
+    """Writes one line per rating, for a mixed model in other software."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("listener", "question", "system", "face", "item", "rating"))

@@ -1,17 +1,17 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
-const kept = `vclip-listening-${data.test}`;
+const storageKey = `vclip-listening-${data.test}`;
 const get = (id) => document.getElementById(id);
 const items = Object.fromEntries(data.items.map((item) => [item.id, item]));
 const audio = new Audio();
-let state = null; // of the listener: trials in their order, answers so far, where they are
+let state = null; // of the listener: the trials in order, with the ratings so far, and the current trial
 
 function load() {
-  try { return JSON.parse(localStorage.getItem(kept)); } catch { return null; }
+  try { return JSON.parse(localStorage.getItem(storageKey)); } catch { return null; }
 }
 
 function save() {
-  try { localStorage.setItem(kept, JSON.stringify(state)); return true; } catch { return false; }
+  try { localStorage.setItem(storageKey, JSON.stringify(state)); return true; } catch { return false; }
 }
 
 function shuffled(list) {
@@ -25,7 +25,7 @@ function shuffled(list) {
 
 function begin() {
   const listener = [...crypto.getRandomValues(new Uint8Array(8))].map((b) => b.toString(16).padStart(2, "0")).join("");
-  // Naturalness first, before the ear knows the voices by their faces; a new order of the items in each part.
+  // Naturalness first, before listeners have seen faces with the voices; each part has its own random order.
   const trials = Object.keys(data.questions).flatMap((question) =>
     shuffled(Object.keys(items)).map((item) => ({ question, item })));
   state = { test: data.test, listener, name: get("name").value.trim(), started: new Date().toISOString(), at: 0, trials };
@@ -43,11 +43,11 @@ function show() {
   if (!state) return welcome();
   if (state.at >= state.trials.length) { view("end"); return get("download").focus(); }
   view("rate");
-  const trial = state.trials[state.at], { asks, scale } = data.questions[trial.question];
+  const trial = state.trials[state.at], { question, scale } = data.questions[trial.question];
   get("done").max = state.trials.length;
   get("done").value = state.trials.filter((t) => t.rating).length;
   get("where").textContent = `${state.at + 1} of ${state.trials.length}`;
-  get("asks").textContent = asks;
+  get("question").textContent = question;
   get("face").hidden = trial.question !== "matching";
   get("face").src = trial.question === "matching" ? items[trial.item].face : "";
   audio.src = items[trial.item].audio;
@@ -58,7 +58,7 @@ function show() {
   playing(false);
   get("back").disabled = state.at === 0;
   get("next").disabled = !trial.rating;
-  get("play").focus({ preventScroll: true }); // a button that is disabled would swallow the keys
+  get("play").focus({ preventScroll: true }); // a disabled button with the focus would swallow the keys
 }
 
 function choice(rating, words, trial) {
@@ -115,20 +115,20 @@ function download() {
 function welcome() {
   view("start");
   get("count").textContent = data.items.length;
-  get("parts").replaceChildren(...Object.values(data.questions).map(({ before }) => {
+  get("parts").replaceChildren(...Object.values(data.questions).map(({ instruction }) => {
     const line = document.createElement("li");
-    line.textContent = before;
+    line.textContent = instruction;
     return line;
   }));
-  try { localStorage.setItem(`${kept}-tried`, "1"); localStorage.removeItem(`${kept}-tried`); }
-  catch { get("unkept").hidden = false; }
+  try { localStorage.setItem(`${storageKey}-tried`, "1"); localStorage.removeItem(`${storageKey}-tried`); }
+  catch { get("unsaved").hidden = false; }
   get("name").focus();
 }
 
 function anew() {
-  if (!confirm("Have the answers been downloaded? They are removed from this browser.")) return;
+  if (!confirm("Have you downloaded your answers? They will be removed from this browser.")) return;
   state = null;
-  try { localStorage.removeItem(kept); } catch { /* nothing is kept */ }
+  try { localStorage.removeItem(storageKey); } catch { /* nothing was saved */ }
   get("name").value = "";
   show();
 }
@@ -146,16 +146,16 @@ get("review").addEventListener("click", () => step(-1));
 get("download").addEventListener("click", download);
 get("anew").addEventListener("click", anew);
 
-const ways = { " ": toggle, Enter: () => step(1), Backspace: () => step(-1) };
+const actions = { " ": toggle, Enter: () => step(1), Backspace: () => step(-1) };
 document.addEventListener("keydown", (event) => {
   if (get("rate").hidden || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (/^[1-5]$/.test(event.key)) return rate(Number(event.key));
-  // A button that has the focus does what it says; but Enter goes on once there is a rating.
+  // A key on a focused button presses the button; but Enter continues once the item is rated.
   const onward = event.key === "Enter" && event.target === get("play") && !get("next").disabled;
   const pressed = event.target.tagName === "BUTTON" && event.key !== "Backspace" && !onward;
-  if (!ways[event.key] || pressed) return;
+  if (!actions[event.key] || pressed) return;
   event.preventDefault();
-  ways[event.key]();
+  actions[event.key]();
 });
 
 state = load();

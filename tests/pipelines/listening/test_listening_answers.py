@@ -58,8 +58,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         effects = 0.5 * rng.normal(size=(12, 1)) + 0.5 * np.repeat(rng.normal(size=12), 2)
         ratings = 3 + effects + 0.5 * rng.normal(size=(12, 24))
         both = Answers([str(i) for i in range(12)], sorted(key["items"]), dict.fromkeys(QUESTIONS, ratings))
-        figure = opinions(both, key, seed=run).systems[0]["matching"]
-        held += figure["low"] <= 3 <= figure["high"]
+        figure = opinions(both, key, seed=run).systems[0].matching
+        held += figure.low <= 3 <= figure.high
         naive += abs(ratings.mean() - 3) < 1.96 * ratings.std() / np.sqrt(ratings.size)
     assert 0.88 <= held / runs <= 1
     assert naive / runs < 0.7

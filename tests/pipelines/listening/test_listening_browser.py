@@ -40,7 +40,7 @@ def opened(context, said, vclip, tmp_path):
 
 
 def _rate(page, rating):
-    """By keyboard: nothing can be chosen before the sound was heard to its end."""
+    """By keyboard: nothing can be chosen before the audio has played to its end."""
     page.keyboard.press(str(rating))
     expect(page.locator("#next")).to_be_disabled()
     page.keyboard.press("Space")

@@ -36,15 +36,17 @@ def test_every_item_is_there_and_systems_have_the_same_faces_and_texts(made, key
 
 def test_nothing_in_the_page_tells_a_system(made, key, said):
     page = _page(made)
-    sounds = [_decoded(item["audio"]) for item in _items(page)]
-    pictures = {_decoded(item["face"]) for item in _items(page)}
-    assert len(pictures) < len(sounds)  # one face, one file, whatever was said for it
+    recordings = [_decoded(item["audio"]) for item in _items(page)]
+    images = {_decoded(item["face"]) for item in _items(page)}
+    assert len(images) < len(recordings)  # one face, one file, whatever was said for it
     told = {*said, "secret_", "Beeper", "beeper", "vclip.tts", "generation_id"}
     told |= {str(value) for item in key["items"].values() for value in (item["face"], item["wav"], item["text"])}
     for word in told:
         assert word not in page
-        assert not any(word.encode() in data for data in (*sounds, *pictures))
-    forms = {(info.samplerate, info.format, info.subtype) for info in map(soundfile.info, map(io.BytesIO, sounds))}
+        assert not any(word.encode() in data for data in (*recordings, *images))
+    forms = {
+        (info.samplerate, info.format, info.subtype) for info in map(soundfile.info, map(io.BytesIO, recordings))
+    }
     assert len(forms) == 1
     assert not re.search(r"(?:https?:)?//[a-z]", page.partition('id="data"')[0])
 
