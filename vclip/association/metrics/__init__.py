@@ -9,7 +9,7 @@ ranking         1:N matching, mean average precision, R@k
 from vclip.association.metrics.bootstrap import Figure, draw_people, interval
 from vclip.association.metrics.ranking import RetrievalRanks, matching, retrieval
 from vclip.association.metrics.scored_trials import Crossing, ScoredTrials, all_trials
-from vclip.association.metrics.verification import Verification, auc, auc_interval, equal_error_rate, roc, verify
+from vclip.association.metrics.verification import Verification, auc, equal_error_rate, verify
 
 __all__ = [
     "Crossing",
@@ -19,12 +19,10 @@ __all__ = [
     "Verification",
     "all_trials",
     "auc",
-    "auc_interval",
     "draw_people",
     "equal_error_rate",
     "interval",
     "matching",
     "retrieval",
-    "roc",
     "verify",
 ]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vclip.association.metrics.bootstrap import DRAWS, LEVEL, Figure, draw_people, interval
-from vclip.association.metrics.scored_trials import Crossing, TrialSource
+from vclip.association.metrics.bootstrap import Figure
+from vclip.association.metrics.scored_trials import TrialSource
 
 MAX_DRAWN_NEGATIVES = 2_000_000  # behind the intervals; the figures themselves take all
 ROC_POINTS, HISTOGRAM_BINS = 201, 60
@@ -66,21 +66,6 @@ def auc(trials: TrialSource) -> float:
 def equal_error_rate(trials: TrialSource) -> float:
     """Returns the rate at which false alarms and misses are equal, interpolated along the ROC curve."""
     return _curve(trials).eer()
-
-
-def roc(trials: TrialSource, points: int = ROC_POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the false-alarm and hit rates of the ROC curve at `points` evenly spread false-alarm rates."""
-    return _on_grid(_curve(trials), points)
-
-
-def auc_interval(
-    scores: np.ndarray, people: np.ndarray, draws: int = DRAWS, seed: int = 0, level: float = LEVEL
-) -> tuple[float, float]:
-    """Returns the interval of the AUC of all trials, bootstrapped over people; see `vclip.association.metrics`."""
-    person = np.unique(people, return_inverse=True)[1]
-    crossing = Crossing(lambda faces, voices: scores[np.ix_(faces, voices)], person)
-    times = draw_people(int(person.max()) + 1, draws, seed)
-    return interval([curve.auc() for curve in _Drawn.of(crossing).curves(times)], level)
 
 
 def verify(
