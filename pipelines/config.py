@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.files.remote import RemoteConfig
 from vclip.association.training import TrainConfig
-from vclip.config import Settings, load
+from vclip.config import Settings, keys_of, load
 from vclip.errors import InputError
 from vclip.speakers.generator import GeneratorConfig
 from vclip.speakers.signature import SignatureConfig
@@ -32,15 +32,15 @@ class IngestConfig(Settings):
 
     extract_cpus: float = Field(default=1.0, gt=0, description="CPUs that one extraction task asks Ray for")
     embed_actors: int = Field(
-        default=0, ge=0, description="embedding actors; 0: one per GPU; without GPUs tasks embed too"
+        default=0, ge=0, description="embedding actors; 0: one per GPU, or embedding in the tasks without GPUs"
     )
     embed_batch: int = Field(default=8, ge=1, description="videos that one call of an embedding actor takes")
-    commit_every: int = Field(default=256, ge=1, description="videos in one commit, at most")
-    commit_mb: float = Field(default=128.0, gt=0, description="crops and speech in one commit, in megabytes, at most")
+    commit_every: int = Field(default=256, ge=1, description="maximum number of videos in one commit")
+    commit_mb: float = Field(default=128.0, gt=0, description="maximum size of crops and speech in one commit, in MB")
     commit_every_s: float = Field(default=30.0, gt=0, description="seconds after which a smaller commit is made")
 
 
-# Settings of how a video is read that do not change its clips: a store does not process its videos again for these.
+# Settings that do not change a video's clips: a store does not process its videos again where they differ.
 EXECUTION = {
     "extraction": {
         "media": {
@@ -57,25 +57,27 @@ EXECUTION = {
 
 
 class GenerateConfig(SearchConfig):
-    """How voices are found for a face, and who speaks."""
+    """How voices are found for a face, and the TTS that speaks."""
 
     tts: str = "morph"
     known_similarity: float | None = Field(
         default=None,
         gt=0,
         le=1,
-        description="cosine to a known speaker, at most; unset: what 90 % of them keep from each other",
+        description="maximum cosine to a known speaker; unset: what 90 % of them have with the nearest other",
     )
 
 
 class BatchConfig(Settings):
-    """How a manifest is spoken on the cluster."""
+    """How a manifest is processed on the cluster."""
 
     task_cpus: float = Field(default=1.0, gt=0, description="CPUs that one task asks Ray for")
     task_utterances: int = Field(
-        default=64, ge=1, description="utterances of one task, at most; all of a text's together"
+        default=64, ge=1, description="maximum number of utterances in one task; those of a text stay together"
     )
-    record_every: int = Field(default=1024, ge=1, description="utterances in one commit to the store, at most")
+    record_every: int = Field(
+        default=1024, ge=1, description="maximum number of utterances in one commit to the store"
+    )
 
 
 class Config(Settings):
@@ -91,8 +93,11 @@ class Config(Settings):
     generate: GenerateConfig = GenerateConfig()
     batch: BatchConfig = BatchConfig()
 
-    def deciding(self) -> dict[str, Any]:
-        """Returns the settings that decide which clips a video gives, and so what is done: all but EXECUTION."""
+    def clip_settings(self) -> dict[str, Any]:
+        """The settings that decide which clips a video gives: encoders and extraction without EXECUTION.
+
+        A store's ledger holds their hash, so that a video is extracted again where one of them changes.
+        """
         values = self.model_dump(include={"encoders", "extraction"}, exclude=EXECUTION)
         if not self.extraction.speaking.backend:  # a key that older stores do not know
             del values["extraction"]["speaking"]["backend"]
@@ -103,22 +108,22 @@ PRESETS = Path(__file__).parent / "presets"  # links to the files of configs/, w
 
 
 def resolve(given: str | Path | None, overrides: Sequence[str], keys: Sequence[str]) -> Config:
-    """Returns the configuration of one job: the defaults, a preset or file over them, overrides over both.
+    """The configuration of one job: the defaults, then a preset or file, then `overrides`; later values win.
 
     Args:
-        given: the name of a preset, as "offline", or a YAML file. It may have sections that the job does not use: one
-            preset serves many jobs.
+        given: the name of a preset, such as "offline", or a YAML file. It may have sections that the job does not
+            use, since one preset serves many jobs.
         overrides: `section.key=value` each.
-        keys: what the job uses: sections, as "train", or single keys, as "train.seed".
+        keys: the keys that the job uses: sections, such as "train", or single keys, such as "train.seed".
 
     Raises:
-        InputError: there is no such preset or file, a value is wrong, or an override is of a key that is not used.
+        InputError: there is no such preset or file, a value is wrong, or the job does not use the key of an override.
     """
     config = load(Config, preset(given), overrides)
     for override in overrides:
         key = override.partition("=")[0]
         if not any(key == used or key.startswith(f"{used}.") for used in keys):
-            known = [name for name in _leaves(Config) if any(name == k or name.startswith(f"{k}.") for k in keys)]
+            known = [name for name in keys_of(Config) if any(name == k or name.startswith(f"{k}.") for k in keys)]
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
             hint = f"did you mean '{near[0]}'?" if near else f"it uses {', '.join(keys)}"
             raise InputError(f"override '{override}': this command does not use '{key}'; {hint}")
@@ -126,7 +131,7 @@ def resolve(given: str | Path | None, overrides: Sequence[str], keys: Sequence[s
 
 
 def preset(given: str | Path | None) -> Path | None:
-    """Returns the YAML file of a preset, or the file that was given; None where none was given.
+    """The YAML file of a preset, or the given file; None if nothing was given.
 
     Raises:
         InputError: it is neither a preset nor a file.
@@ -138,14 +143,3 @@ def preset(given: str | Path | None) -> Path | None:
         return shipped
     names = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
     raise InputError(f"configuration {given}: no such file; expected a YAML file, or a preset: {names}")
-
-
-def _leaves(model: type[BaseModel], prefix: str = "") -> list[str]:
-    names = []
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names += _leaves(kind, f"{prefix}{name}.")
-        else:
-            names.append(prefix + name)
-    return names

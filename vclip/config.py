@@ -5,7 +5,7 @@
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,7 +83,7 @@ def _explain(error: ValidationError, model: type[BaseModel], path: str | Path | 
     where = f"configuration{f' {path}' if path else ''}: "
     if first["type"] != "extra_forbidden":
         return f"{where}{key} = {first.get('input')!r}: {first['msg'].lower()}"
-    known = list(_keys(model))
+    known = list(keys_of(model))
     near = difflib.get_close_matches(key, known, n=1, cutoff=0) if known else []
     # A key in the wrong section is found by its last part rather than by its whole path.
     last = key.rpartition(".")[2]
@@ -92,9 +92,10 @@ def _explain(error: ValidationError, model: type[BaseModel], path: str | Path | 
     return f"{where}unknown key '{key}'" + (f"; did you mean '{nearest[0]}'?" if nearest else "")
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Any:
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yields the dotted keys of a configuration model: sections and their values."""
     for name, field in model.model_fields.items():
         kind = field.annotation
         yield prefix + name
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _keys(kind, f"{prefix}{name}.")
+            yield from keys_of(kind, f"{prefix}{name}.")

@@ -59,7 +59,9 @@ def plan(
     store, result = open_store(store_uri, config, dry=True), Plan(store_uri)
     ledger = Ledger(store)
     # Failed videos are always looked up, and counted separately below.
-    for window in pending(sources, store, config_hash(config.deciding()), retry_failed=True, config=config.remote):
+    for window in pending(
+        sources, store, config_hash(config.clip_settings()), retry_failed=True, config=config.remote
+    ):
         result.known += window.already_stored
         result.deleted += window.deleted
         result.doubles += len(window.duplicates)

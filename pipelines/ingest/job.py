@@ -128,7 +128,7 @@ def ingest(
     Args:
         sources: the inputs.
         store_uri: the store; created if there is none.
-        config: `config.deciding()` decides what a source gives, and so which sources the store has already.
+        config: its `clip_settings()` decide which clips a source gives, and so which sources the store has already.
         extract: extracts the clips of one source, in a worker.
         unit: what a source is called in the progress.
         inputs: what the user gave, for the store's record of the run.
@@ -148,7 +148,7 @@ def ingest(
         start_ray()  # its tasks also read the files for their content hashes
     command = {"job": "ingest", "unit": unit, "inputs": list(inputs), "sources": len(sources)}
     command |= {"retry_failed": retry_failed, "limit": limit}
-    deciding = config_hash(config.deciding())
+    deciding = config_hash(config.clip_settings())
     size = min(WINDOW, max(limit or WINDOW, 256))  # with a small limit a small window will do
     windows = limit_windows(pending(sources, store, deciding, size, retry_failed, config.remote), limit)
     with ExitStack() as stack:

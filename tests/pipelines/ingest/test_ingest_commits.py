@@ -114,9 +114,9 @@ def test_how_a_job_runs_does_not_decide_what_is_done():
     assert set(names) == EXECUTION["extraction"]["media"]  # every one is a field: `Config` knows no others
     media = {"extraction": {"media": names}}
     other = Config.model_validate(media | {"ingest": {"extract_cpus": 2, "embed_batch": 1, "commit_mb": 1}})
-    assert config_hash(other.deciding()) == config_hash(base.deciding())
+    assert config_hash(other.clip_settings()) == config_hash(base.clip_settings())
     for deciding in ({"extraction": {"media": {"rate_hz": 10}}}, {"encoders": {"face": "dlib"}}):
-        assert config_hash(Config.model_validate(deciding).deciding()) != config_hash(base.deciding())
+        assert config_hash(Config.model_validate(deciding).clip_settings()) != config_hash(base.clip_settings())
 
 
 def test_a_limit_leaves_out_the_rest_and_their_other_names():
