@@ -131,7 +131,7 @@ def test_train_and_generate(specs, run, vclip, pairs_store, speakers, photo, tmp
         "generate", "--face", photo, "--model", model, "--speakers", speakers, "--text", "Nobody knew his name.",
         "--out", tmp_path / "out", "-k", 2, *_set(**settings), "--json",
     )  # fmt: skip
-    _names_what_is_missing(vclip(*generate), BY_NAME.package)  # the model records the encoders' names
+    _names_what_is_missing(vclip(*generate), specs.package)
     assert json.loads(run(*generate))
     assert len(list((tmp_path / "out").glob("*.wav"))) == 2
 
