@@ -116,7 +116,7 @@ def test_anamorphic_pixels_are_made_square(tmp_path):
 def test_a_stalled_ffmpeg_is_stopped(tmp_path):
     path = write_video(tmp_path / "v.mp4", flashes(30, []), clicks(1.2, [0.5]))
     sleeper = tmp_path / "ffmpeg"
-    sleeper.write_text('#!/bin/sh\n[ "$1" = -version ] && echo "ffmpeg version 7.1" || exec sleep 60\n')
+    sleeper.write_text('#!/bin/sh\n[ "$1" = -version ] && echo "ffmpeg version 9.0" || exec sleep 60\n')
     sleeper.chmod(0o755)
     config = MediaConfig(stall_limit_s=0.3, ffmpeg=str(sleeper))
     with (

@@ -150,7 +150,7 @@ def test_audio_that_needs_too_much_disk_is_stopped(plain):
 STAND_IN = f"""#!{sys.executable}
 import os, re, sys, time
 if sys.argv[1] == "-version":
-    sys.exit(print("ffmpeg version 7.1"))
+    sys.exit(print("ffmpeg version 9.0"))
 times = re.search(r"]pipe:([0-9]+)[|].f=data", " ".join(sys.argv))
 def frame(number):
     os.write(int(times[1]), b"0,%d,%d,1,3,0f\\n" % (number, number))
