@@ -25,7 +25,8 @@ from pipelines.extraction.video.limits import MediaError, dies_with_parent, ende
 from vclip.errors import InputError
 
 # The version that imageio-ffmpeg 0.8 ships. With 7.0.2 the tests of MPEG-TS and HDR fail; with Debian 12's 5.1 the
-# colours of BT.709 files are off and an exceeded memory limit is not reported. Versions between 7.0.2 and 9.0 were not tried.
+# colours of BT.709 files are off and an exceeded memory limit is not reported. None between 7.0.2 and 9.0 was
+# tried.
 LEAST_VERSION = (9, 0)
 SHORTEST_HEADER = b"P6\n1 1\n255\n"
 CHANNELS = {b"P5": 1, b"P6": 3}
