@@ -5,56 +5,176 @@
     merge    subject, value = identities                clips of `subject` become clips of `value`
     undo     subject = edit_id                          of any edit, an undo included
 
-The ingested rows stay as they are; `stores.corrections` applies the edits on reading. Clip ids follow from the
-content, so edits also hold for videos that are ingested again.
+The ingested rows stay as they are; a snapshot applies the edits on reading. Clip ids follow from the content, so
+edits also hold for videos that are ingested again.
+
+Lance's filters have no CASE, so they cannot compute a corrected value. Instead the clips that edits touch are
+excluded from what Lance reads, corrected, and queried as a small table of their own, in memory, with the same SQL.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
+import lancedb
+import pyarrow as pa
 from lancedb.db import DBConnection
+from lancedb.table import Table
 
 from stores import commit, ids, rows
-from stores.corrections import in_force
 from stores.errors import StoreError, nearest
 from stores.schema import LABELS
-from stores.snapshot import Snapshot
-from stores.sql import quoted
+from stores.sql import in_lists, quoted
+
+if TYPE_CHECKING:
+    from stores.snapshot import Snapshot
 
 EDITABLE = ("identity", *LABELS)
+ROW_ID = "_rowid"  # LanceDB's own number of a row, valid for one version of its table
 
 
-def reject(db: DBConnection, clip_ids: Sequence[str], who: str, why: str) -> list[str]:
+@dataclass(frozen=True)
+class Corrections:
+    """The effect of edits, and the clips that they touch."""
+
+    rejected: Sequence[str] = ()  # clip_ids
+    relabelled: Sequence[str] = ()  # clip_ids with a label of their own
+    merged: Mapping[str, str] = field(default_factory=dict)  # identity as ingested -> identity
+    rows: pa.Table | None = None  # clips as corrected, without the rejected, and their ROW_ID; None if there are none
+
+    @cached_property
+    def table(self) -> Table:
+        """The corrected clips as a table to query; only where `rows` is not None."""
+        assert self.rows is not None
+        return lancedb.connect("memory://").create_table("clips", self.rows.drop_columns([ROW_ID]))
+
+    @cached_property
+    def hides(self) -> str:
+        """SQL of the rejected clips, faces and voices; "" if there are none."""
+        return _named("clip_id", self.rejected)
+
+    @cached_property
+    def touches(self) -> str:
+        """SQL of the clips whose stored rows are not read; "" if there are none."""
+        merged = _named("identity", self.merged)
+        parts = [
+            self.hides,
+            _named("clip_id", self.relabelled),
+            f"(identity IS NOT NULL AND {merged})" if merged else "",
+        ]
+        return " OR ".join(filter(None, parts))
+
+    def applied(self, rows: pa.Table) -> pa.Table:
+        """Returns clips, which must have the column clip_id, with the corrected values in their columns."""
+        if self.rows is None or "clip_id" not in rows.column_names:
+            return rows
+        place = {clip: i for i, clip in enumerate(self.rows["clip_id"].to_pylist())}
+        wanted = [place.get(clip, -1) for clip in rows["clip_id"].to_pylist()]
+        both = pa.concat_tables([rows, self.rows.select(rows.column_names).cast(rows.schema)])
+        return both.take([i if at < 0 else len(rows) + at for i, at in enumerate(wanted)])
+
+
+NONE = Corrections()
+
+
+def in_force(edits: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Returns the edits that no undo in force takes back, in order.
+
+    Args:
+        edits: all of them, the oldest first.
+    """
+    undone: set[str] = set()
+    standing = []
+    for row in reversed(edits):  # an undo is newer than the edit that it takes back
+        if row["edit_id"] not in undone:
+            standing.append(row)
+            if row["action"] == "undo":
+                undone.add(row["subject"])
+    return standing[::-1]
+
+
+def corrections(edits: Sequence[Mapping[str, Any]], read: Callable[[str], pa.Table]) -> Corrections:
+    """Returns the effect of edits.
+
+    Args:
+        edits: those in force, the oldest first.
+        read: takes an SQL filter and returns whole clips as stored, with their ROW_ID.
+    """
+    rejected: dict[str, None] = {}
+    labels: dict[str, dict[str, str | None]] = {}
+    merged: dict[str, str] = {}
+    for edit in edits:
+        subject, value = edit["subject"], edit["value"]
+        if edit["action"] == "reject":
+            rejected[subject] = None
+        elif edit["action"] == "label":
+            labels.setdefault(subject, {})[edit["name"]] = value
+        elif edit["action"] == "merge":  # of the clips that have this identity after the edits before
+            for corrected in labels.values():
+                if corrected.get("identity") == subject:
+                    corrected["identity"] = value
+            merged = {old: value if now == subject else now for old, now in merged.items()}
+            merged.setdefault(subject, value)
+    found = Corrections(list(rejected), list(labels), merged)
+    if not found.touches:
+        return NONE
+    rows = _corrected(read(found.touches), set(rejected), labels, merged)
+    return Corrections(list(rejected), list(labels), merged, rows if len(rows) else None)
+
+
+def _corrected(
+    stored: pa.Table, rejected: set[str], labels: Mapping[str, Mapping[str, str | None]], merged: Mapping[str, str]
+) -> pa.Table:
+    rows = [row for row in stored.to_pylist() if row["clip_id"] not in rejected]
+    for row in rows:
+        row["identity"] = merged.get(row["identity"], row["identity"])
+        row.update(labels.get(row["clip_id"], {}))
+    return pa.Table.from_pylist(rows, schema=stored.schema)
+
+
+def _named(column: str, values: Iterable[str]) -> str:
+    return " OR ".join(f"{column} IN ({part})" for part in in_lists(values))
+
+
+def reject(db: DBConnection, snapshot: "Snapshot", clip_ids: Sequence[str], who: str, why: str) -> list[str]:
     """Rejects clips and returns the edits' ids; as `Store.reject` does."""
-    _check_clips(Snapshot(db), clip_ids)
+    _check_clips(snapshot, clip_ids)
     return _write(db, [{"action": "reject", "subject": clip} for clip in clip_ids], who, why)
 
 
-def label(db: DBConnection, clip_ids: Sequence[str], name: str, value: str | None, who: str, why: str) -> list[str]:
+def label(
+    db: DBConnection,
+    snapshot: "Snapshot",
+    clip_ids: Sequence[str],
+    name: str,
+    value: str | None,
+    who: str,
+    why: str,
+) -> list[str]:
     """Corrects a column of clips and returns the edits' ids; as `Store.label` does."""
     if name not in EDITABLE:
         raise StoreError(f"edit: '{name}' is not a label; {nearest(name, EDITABLE)}")
-    _check_clips(Snapshot(db), clip_ids)
+    _check_clips(snapshot, clip_ids)
     value = (value or "").strip() or None
     made = [{"action": "label", "subject": clip, "name": name, "value": value} for clip in clip_ids]
     return _write(db, made, who, why)
 
 
-def merge(db: DBConnection, gone: str, kept: str, who: str, why: str) -> str:
+def merge(db: DBConnection, snapshot: "Snapshot", gone: str, kept: str, who: str, why: str) -> str:
     """Makes one person of two and returns the edit's id; as `Store.merge_people` does."""
     if gone == kept:
         raise StoreError(f"edit: '{gone}' is one person already; expected two")
-    snapshot = Snapshot(db)
     for person in (gone, kept):
         if not snapshot.count("clips", f"identity = {quoted(person)}"):
             raise StoreError(f"edit: no clip has the identity '{person}'; see vclip query --select identity")
     return _write(db, [{"action": "merge", "subject": gone, "value": kept}], who, why)[0]
 
 
-def undo(db: DBConnection, edit_id: str, who: str, why: str) -> str:
+def undo(db: DBConnection, snapshot: "Snapshot", edit_id: str, who: str, why: str) -> str:
     """Takes an edit back and returns the undo's id; as `Store.undo` does."""
-    known = listed(Snapshot(db))
+    known = listed(snapshot)
     if edit_id not in {row["edit_id"] for row in known}:
         raise StoreError(f"edit: no edit '{edit_id}'; see vclip edit list")
     if not next(row["in_force"] for row in known if row["edit_id"] == edit_id):
@@ -62,7 +182,7 @@ def undo(db: DBConnection, edit_id: str, who: str, why: str) -> str:
     return _write(db, [{"action": "undo", "subject": edit_id}], who, why)[0]
 
 
-def listed(snapshot: Snapshot) -> list[dict[str, Any]]:
+def listed(snapshot: "Snapshot") -> list[dict[str, Any]]:
     """Returns all edits, the oldest first, each with `in_force`."""
     every = snapshot.query("edits").to_pylist()
     every.sort(key=lambda row: row["edit_id"])
@@ -70,7 +190,7 @@ def listed(snapshot: Snapshot) -> list[dict[str, Any]]:
     return [{**row, "in_force": row["edit_id"] in standing} for row in every]
 
 
-def _check_clips(snapshot: Snapshot, clip_ids: Sequence[str]) -> None:
+def _check_clips(snapshot: "Snapshot", clip_ids: Sequence[str]) -> None:
     if not clip_ids:
         raise StoreError("edit: found no clip, expected at least one clip_id")
     named = ", ".join(map(quoted, clip_ids))
@@ -79,11 +199,11 @@ def _check_clips(snapshot: Snapshot, clip_ids: Sequence[str]) -> None:
         raise StoreError(f"edit: no clip '{missing[0]}', or it is rejected; see vclip query --select clip_id")
 
 
-def _write(db: DBConnection, edits: Sequence[Mapping[str, Any]], who: str, why: str) -> list[str]:
+def _write(db: DBConnection, made: Sequence[Mapping[str, Any]], who: str, why: str) -> list[str]:
     for name, text in (("who", who), ("why", why)):
         if not text.strip():
             raise StoreError(f"edit: no {name}; every edit says who made it and why")
     shared = {"name": "", "value": None, "who": who.strip(), "why": why.strip(), "created_at": datetime.now(UTC)}
-    made = [{"edit_id": ids.run_id(), **shared, **edit} for edit in edits]
-    commit.upsert(db, "edits", rows.typed("edits", made))
-    return [row["edit_id"] for row in made]
+    new = [{"edit_id": ids.run_id(), **shared, **edit} for edit in made]
+    commit.upsert(db, "edits", rows.typed("edits", new))
+    return [row["edit_id"] for row in new]

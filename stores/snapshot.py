@@ -21,9 +21,9 @@ from lancedb.db import DBConnection
 from lancedb.query import ColumnOrdering, LanceQueryBuilder
 from lancedb.table import Table
 
-from stores import corrections
+from stores import edits
 from stores.arrow import compute
-from stores.corrections import ROW_ID, Corrections
+from stores.edits import ROW_ID, Corrections
 from stores.errors import StoreError, nearest, reason
 from stores.schema import EMBEDDED, LATER, MEDIA, PINNED, TABLES, VIDEO_TABLES, check_table, spaces_of
 from stores.sql import check_brackets, explained, rows_of
@@ -101,7 +101,7 @@ class Snapshot:
     def corrections(self) -> Corrections:
         """The corrections of the edits in force."""
         if self._corrections is None:
-            self._corrections = corrections.NONE if self._raw else self._read_corrections()
+            self._corrections = edits.NONE if self._raw else self._read_corrections()
         return self._corrections
 
     @cached_property
@@ -261,10 +261,10 @@ class Snapshot:
     def _read_corrections(self) -> Corrections:
         every = sorted(self._tables["edits"].search().to_arrow().to_pylist(), key=lambda row: row["edit_id"])
         if not every:
-            return corrections.NONE
+            return edits.NONE
         raw = copy(self)
-        raw._raw, raw._corrections = True, corrections.NONE
-        return corrections.corrections(corrections.in_force(every), lambda where: raw.row_ids("clips", None, where))
+        raw._raw, raw._corrections = True, edits.NONE
+        return edits.corrections(edits.in_force(every), lambda where: raw.row_ids("clips", None, where))
 
 
 def _built(

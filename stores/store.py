@@ -224,7 +224,7 @@ class Store:
         Raises:
             StoreError: there is no such clip, or `who` or `why` is empty.
         """
-        return edits.reject(self.db, clip_ids, who, why)
+        return edits.reject(self.db, self.snapshot(), clip_ids, who, why)
 
     def label(self, clip_ids: Sequence[str], name: str, value: str | None, who: str, why: str) -> list[str]:
         """Corrects the identity or another label of clips, and returns the ids of the edits.
@@ -238,7 +238,7 @@ class Store:
         Raises:
             StoreError: there is no such clip or label, or `who` or `why` is empty.
         """
-        return edits.label(self.db, clip_ids, name, value, who, why)
+        return edits.label(self.db, self.snapshot(), clip_ids, name, value, who, why)
 
     def merge_people(self, gone: str, kept: str, who: str, why: str) -> str:
         """Makes one person of two: every clip of `gone`, later ones included, becomes one of `kept`.
@@ -249,7 +249,7 @@ class Store:
         Raises:
             StoreError: there is no such person, or `who` or `why` is empty.
         """
-        return edits.merge(self.db, gone, kept, who, why)
+        return edits.merge(self.db, self.snapshot(), gone, kept, who, why)
 
     def undo(self, edit_id: str, who: str, why: str) -> str:
         """Takes an edit back, which may itself be an undo, and returns the id of the undo.
@@ -257,7 +257,7 @@ class Store:
         Raises:
             StoreError: there is no such edit, or it is undone already.
         """
-        return edits.undo(self.db, edit_id, who, why)
+        return edits.undo(self.db, self.snapshot(), edit_id, who, why)
 
     def edits(self) -> list[dict[str, Any]]:
         """Returns all edits, the oldest first: the columns of the table `edits`, and `in_force`."""

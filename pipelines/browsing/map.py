@@ -10,10 +10,10 @@ import pyarrow as pa
 from pipelines.analysis.maps import principal_components
 from stores import Snapshot
 from stores.arrow import compute
-from stores.corrections import ROW_ID
 from stores.errors import StoreError, nearest
 from stores.pairs import matrix, space_column
 from stores.schema import EMBEDDED, KEYS, LABELS
+from stores.snapshot import ROW_ID
 
 POINTS = 20_000  # more are a blot, and slow to draw
 OF_CLIPS = ("identity", *LABELS, "split", "speaking_score", "video_id")

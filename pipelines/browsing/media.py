@@ -9,8 +9,8 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from pipelines.browsing.session import Session
 from stores import Snapshot
-from stores.corrections import ROW_ID
 from stores.schema import KEYS, MEDIA
+from stores.snapshot import ROW_ID
 from stores.sql import quoted
 
 CACHED = 1 << 16  # row ids

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -81,25 +81,6 @@ class EmbedResult:
         return asdict(self)
 
 
-class Engine(Protocol):
-    """Runs work on many items; `RayEngine` on a cluster."""
-
-    def gpus(self) -> int:
-        """Returns how many GPUs there are now."""
-        ...
-
-    def run(
-        self,
-        batches: Iterable[Sequence[Part]],
-        open_work: Callable[[], Work[Part, Any]],
-        name: str,
-        task_cpus: float,
-        actors: Actors | None,
-    ) -> Iterator[tuple[Part, Embedded | Failure]]:
-        """Yields each item with its result, or with why there is none; see `run_tasks`."""
-        ...
-
-
 class RayEngine:
     """Runs work on Ray, which is started if it does not run."""
 
@@ -128,7 +109,7 @@ def embed(
     replace: bool = False,
     again: bool = False,
     *,
-    engine: Engine | None = None,
+    engine: RayEngine | None = None,
     task_rows: int = TASK_ROWS,
     write_rows: int = WRITE_ROWS,
 ) -> EmbedResult:
@@ -157,8 +138,8 @@ def embed(
         encoder = _open_encoder(table, spec, "cpu")
         if encoder.space not in store.spaces(table) or again:
             _check_media(store, table)
-            run = partial(_embed_rows, store, table, spec, encoder, config, engine, task_rows, write_rows)
-            embedded[encoder.space] = _embed_table(store, table, spec, encoder, config, run)
+            job = _TableJob(store, table, spec, encoder, config, engine, task_rows, write_rows)
+            embedded[encoder.space] = job.run()
         if replace:
             dropped += drop_spaces(store, table, encoder.space)
         store = Store.open(store_uri)
@@ -166,83 +147,81 @@ def embed(
     return EmbedResult(store_uri, embedded, dropped, spaces, time.monotonic() - started_s)
 
 
-def _embed_table(
-    store: Store,
-    table: str,
-    spec: str,
-    encoder: FaceEncoder | VoiceEncoder,
-    config: Config,
-    embed_rows: Callable[[Embedding, Todo], None],
-) -> int:
-    """Embeds all rows of a table, also those that are committed meanwhile; returns how many were embedded."""
-    sweep(store)
-    recorded = (FACE_ENCODERS if table == "faces" else VOICE_ENCODERS).record(spec)
-    embedding, count = Embedding(store, table, encoder.space, encoder.dim, recorded), 0
-    for _ in range(ATTEMPTS):
-        todo = embedding.todo()
-        if todo.done:
-            say(f"{table}: {todo.done} rows have vectors already")
-        if todo.keys:
-            embed_rows(embedding, todo)
-            count += len(todo.keys)
-        with store.run({"job": "embed", "table": table, "space": encoder.space}, config.model_dump()) as run:
-            finished = embedding.finish()
-            run.summary = {"rows": count, "finished": finished}
-        if finished:
-            return count
-    raise InputError(f"embed: {table} grew during each attempt, expected no other job to write; run it again")
+@dataclass(frozen=True)
+class _TableJob:
+    """The embedding of one table; the fields are the arguments of `embed`."""
 
+    store: Store
+    table: str
+    spec: str
+    encoder: FaceEncoder | VoiceEncoder  # which the spec opens
+    config: Config
+    engine: RayEngine
+    task_rows: int
+    write_rows: int
 
-def _embed_rows(
-    store: Store,
-    table: str,
-    spec: str,
-    encoder: FaceEncoder | VoiceEncoder,
-    config: Config,
-    engine: Engine,
-    task_rows: int,
-    write_rows: int,
-    embedding: Embedding,
-    todo: Todo,
-) -> None:
-    """Embeds the rows of `todo` and stores their vectors; raises InputError if a row has none in the end."""
-    rate_hz = cast(VoiceEncoder, encoder).sample_rate_hz if table == "voices" else None
-    open_reading = partial(_open_reading, store.uri, table, todo.version, rate_hz)
-    actors = gpu_actors(partial(_open_embedding, table, spec), CALL_PARTS, config.ingest.embed_actors, engine.gpus)
-    work = open_reading if actors else partial(_open_work, open_reading, table, spec)
-    tracebacks = Tracebacks(f"{run_folder(store.uri)}/embed", config.remote)
-    failed: dict[str, Failure] = {}
-    keys: list[str] = []
-    vectors: list[np.ndarray] = []
-    written_s = time.monotonic()
+    def run(self) -> int:
+        """Embeds all rows, also those that are committed meanwhile; returns how many were embedded."""
+        sweep(self.store)
+        table, space = self.table, self.encoder.space
+        recorded = (FACE_ENCODERS if table == "faces" else VOICE_ENCODERS).record(self.spec)
+        embedding, count = Embedding(self.store, table, space, self.encoder.dim, recorded), 0
+        for _ in range(ATTEMPTS):
+            todo = embedding.todo()
+            if todo.done:
+                say(f"{table}: {todo.done} rows have vectors already")
+            if todo.keys:
+                self._embed_rows(embedding, todo)
+                count += len(todo.keys)
+            command = {"job": "embed", "table": table, "space": space}
+            with self.store.run(command, self.config.model_dump()) as run:
+                finished = embedding.finish()
+                run.summary = {"rows": count, "finished": finished}
+            if finished:
+                return count
+        raise InputError(f"embed: {table} grew during each attempt, expected no other job to write; run it again")
 
-    def write() -> None:
-        if keys:
-            embedding.add(keys, np.concatenate(vectors))
+    def _results(self, todo: Todo) -> Iterator[tuple[Part, Embedded | Failure]]:
+        """Yields each part of the rows with its vectors, from tasks or, where there are GPUs, from actors."""
+        config, table, uri = self.config, self.table, self.store.uri
+        rate_hz = cast(VoiceEncoder, self.encoder).sample_rate_hz if table == "voices" else None
+        open_reading = partial(_open_reading, uri, table, todo.version, rate_hz)
+        open_embedding = partial(_open_embedding, table, self.spec)
+        actors = gpu_actors(open_embedding, CALL_PARTS, config.ingest.embed_actors, self.engine.gpus)
+        work = open_reading if actors else partial(_open_work, open_reading, table, self.spec)
+        batches = ([part] for part in _parts(todo, self.task_rows))
+        return self.engine.run(batches, work, "embed", config.batch.task_cpus, actors)
 
-    batches = ([part] for part in _parts(todo, task_rows))
-    with step(f"embed {table}", len(todo.keys), "rows") as progress:
-        for part, result in engine.run(batches, work, "embed", config.batch.task_cpus, actors):
-            if isinstance(result, Failure):
-                result = Embedded([], np.empty((0, 0)), dict.fromkeys(part.keys, result))
-            failed |= result.failed
-            for key, failure in result.failed.items():
-                tracebacks.keep(failure, f"{table} {_id_of(key)}")
-            if result.keys:
-                keys += result.keys
-                vectors.append(result.vectors)
-            if len(keys) >= write_rows or time.monotonic() - written_s > WRITE_EVERY_S:
-                write()
-                keys, vectors, written_s = [], [], time.monotonic()
-            progress.advance(len(part.keys))
-        write()
-    if failed:
-        key, failure = next(iter(failed.items()))
-        raise InputError(
-            f"embed: {len(failed)} of {len(todo.keys)} {table} have no vector, such as {_id_of(key)} "
-            f"({failure.reason}); `vclip check --repair` removes rows that cannot be decoded; then embed again, the "
-            "vectors made so far are kept"
-        )
+    def _embed_rows(self, embedding: Embedding, todo: Todo) -> None:
+        """Embeds the rows of `todo` and stores their vectors; raises InputError if a row has none in the end."""
+        tracebacks = Tracebacks(f"{run_folder(self.store.uri)}/embed", self.config.remote)
+        failed: dict[str, Failure] = {}
+        keys: list[str] = []
+        vectors: list[np.ndarray] = []
+        written_s = time.monotonic()
+        with step(f"embed {self.table}", len(todo.keys), "rows") as progress:
+            for part, result in self._results(todo):
+                if isinstance(result, Failure):
+                    result = Embedded([], np.empty((0, 0)), dict.fromkeys(part.keys, result))
+                failed |= result.failed
+                for key, failure in result.failed.items():
+                    tracebacks.keep(failure, f"{self.table} {_id_of(key)}")
+                if result.keys:
+                    keys += result.keys
+                    vectors.append(result.vectors)
+                if keys and (len(keys) >= self.write_rows or time.monotonic() - written_s > WRITE_EVERY_S):
+                    embedding.add(keys, np.concatenate(vectors))
+                    keys, vectors, written_s = [], [], time.monotonic()
+                progress.advance(len(part.keys))
+            if keys:
+                embedding.add(keys, np.concatenate(vectors))
+        if failed:
+            key, failure = next(iter(failed.items()))
+            raise InputError(
+                f"embed: {len(failed)} of {len(todo.keys)} {self.table} have no vector, such as {_id_of(key)} "
+                f"({failure.reason}); `vclip check --repair` removes rows that cannot be decoded; then embed again, "
+                "the vectors made so far are kept"
+            )
 
 
 def _id_of(key: str) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stores import Store, StoreError
-from stores.corrections import in_force
+from stores.edits import in_force
 from tests.support.store_world import FACES, LATER, VOICES, contents, video
 
 SIGNED = {"who": "ann", "why": "seen by eye"}

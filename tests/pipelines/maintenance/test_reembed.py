@@ -14,7 +14,7 @@ import soundfile
 from pipelines.config import Config
 from pipelines.ingest.commit import open_store
 from pipelines.ingest.embed import decode_image, decode_speech
-from pipelines.maintenance.reembed import embed
+from pipelines.maintenance.reembed import RayEngine, embed
 from stores import Store, VideoRows
 from stores.pairs import matrix
 from tests.support.store_world import FACES, VOICES, video
@@ -48,7 +48,7 @@ class AudioStatistics(FaceStatistics):
     space, sample_rate_hz = "fake/voice", 16_000
 
 
-class Engine:
+class Engine(RayEngine):
     """Runs tasks in this process, and counts their rows; the cluster has tests of its own.
 
     Args:
