@@ -1,1 +1,1 @@
-"""`vclip inspect`: what extraction measured in one video, drawn onto its frames and along a timeline."""
+"""`vclip inspect`: the measurements of an extraction, drawn onto the frames of the video and along a timeline."""

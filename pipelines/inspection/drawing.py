@@ -18,7 +18,7 @@ Colour = tuple[int, int, int]
 BACK, PANEL, GRID = (13, 17, 23), (24, 30, 40), (64, 74, 90)
 TEXT, FAINT, DARK = (235, 240, 246), (150, 163, 180), (10, 14, 20)
 GOOD, BAD, SPEECH = (52, 211, 153), (242, 139, 120), (96, 165, 250)
-# From "surely not speaking" over "as likely as not" to "surely the active speaker".
+# The scores 0 (not speaking), 0.5 and 1 (active speaker).
 _RAMP = np.array([(132, 148, 168), (240, 184, 66), (52, 211, 153)], float)
 OVERSAMPLE = 2  # because Pillow draws lines without anti-aliasing
 
@@ -91,7 +91,7 @@ class Canvas:
             size_px: of the letters.
             colour, bold: of the letters.
             anchor: as in Pillow.
-            fit_px: most width; longer text is shortened.
+            fit_px: maximum width; longer text is shortened.
         """
         letters = font(round(size_px * OVERSAMPLE), bold)
         text = text if fit_px is None else fitted(text, letters, fit_px * OVERSAMPLE)
@@ -122,7 +122,7 @@ def draw_faces(frame: np.ndarray, view: View, number: int, unit: float = 1.0, ou
         view: of the video.
         number: of the frame.
         unit: the size of lines and letters, 1 for letters of 16 pixels.
-        outcomes: whether to write the outcome of its candidate below each face.
+        outcomes: whether to write below each face the outcome of its candidate.
     """
     faces = view.faces_at(number)
     drawn = frame.copy()
@@ -158,7 +158,7 @@ def _name(labels: "_Labels", face: FaceView, view: View, unit: float, outcomes: 
 
 
 class _Labels:
-    """Writes labels beside boxes, within the frame, each where there is no other yet."""
+    """Writes labels beside boxes, within the frame, so that they do not overlap where there is room."""
 
     def __init__(self, image: Image.Image):
         self.size = image.size
@@ -167,7 +167,7 @@ class _Labels:
     def write(
         self, x: float, top: float | None, bottom: float, text: str, size_px: float, text_colour: Colour, back: Colour
     ) -> None:
-        """Writes a line above `top`, or else below `bottom`."""
+        """Writes a line above `top`, or below `bottom` where `top` is None or its place is taken."""
         letters = font(round(size_px), bold=True)
         width, height = letters.getlength(text) + size_px, 1.5 * size_px
         x = max(0.0, min(x, self.size[0] - width))

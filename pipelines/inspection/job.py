@@ -1,7 +1,7 @@
-"""`vclip inspect`: what extraction measured in one video, drawn onto it.
+"""`vclip inspect`: the measurements of an extraction, drawn onto the video.
 
-The way: extract the video and keep its analysis -> decode the frames once more, larger -> draw each of them into the
-MP4 and collect what the sheet shows -> write both files whole.
+Steps: extract the video and keep its analysis -> decode the frames again, larger -> draw each frame into the MP4 and
+collect the parts that the sheet shows -> write both files whole.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -53,11 +53,11 @@ class Inspection:
 
 
 def inspect(video: Path, config: ExtractionConfig, out: Path | None = None, sheet: Path | None = None) -> Inspection:
-    """Extracts one video and draws what was measured in it.
+    """Extracts one video and draws the measurements onto it.
 
     Args:
-        video: the file.
-        config: of the extraction.
+        video: the video file.
+        config: the extraction's configuration.
         out: an MP4 file to write: the video with its audio and overlays, above a timeline.
         sheet: a JPEG file to write: the whole video in one image.
 
@@ -81,7 +81,7 @@ def inspect(video: Path, config: ExtractionConfig, out: Path | None = None, shee
 
 
 class _ShowProgress(KeepAnalysis):
-    """A hook that also shows how much of the video is decoded; the steps after that are quick."""
+    """A hook that also shows how much of the video is decoded; the later steps are quick."""
 
     def __init__(self, shown: Step):
         super().__init__()

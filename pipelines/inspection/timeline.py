@@ -76,7 +76,7 @@ class Timeline:
         tracks, rate_hz = self.view.analysis.tracks, self.view.rate_hz
         first, end = self.start_s * rate_hz, self.end_s * rate_hz
         here = [i for i, t in enumerate(tracks) if t.first < end and t.end > first]
-        # Tracks with candidates first, so that the hidden ones are those without.
+        # Tracks with candidates come first, so that tracks without candidates are the hidden ones.
         here.sort(key=lambda i: (i not in self.view.candidates_of, tracks[i].first))
         lanes: list[list[int]] = []
         hidden = 0
@@ -91,7 +91,7 @@ class Timeline:
         return lanes, hidden
 
     def height_px(self, lanes: int) -> int:
-        """Returns the height of the image with so many lanes."""
+        """Returns the height of the image with a number of lanes."""
         lane = SCORES + OUTCOME + GAP
         return round(self.unit * (AXIS + AUDIO + SPEECH_BAR + 2 * GAP + lanes * lane)) + lanes * self.faces_px
 
@@ -99,14 +99,14 @@ class Timeline:
         """Returns the image, (height, width_px, 3) uint8 RGB.
 
         Args:
-            lanes: number of lanes to leave room for; the lanes that there are where None.
+            lanes: number of lanes to leave room for; None leaves room for the timeline's own.
             draw_faces: draws faces above the scores of a lane, in `faces_px`.
         """
-        found, hidden = self.lanes
-        canvas = Canvas(self.width_px, self.height_px(len(found) if lanes is None else lanes))
+        own, hidden = self.lanes
+        canvas = Canvas(self.width_px, self.height_px(len(own) if lanes is None else lanes))
         y = self._axis(canvas)
         y = self._audio(canvas, y)
-        for lane in found:
+        for lane in own:
             if draw_faces:
                 draw_faces(canvas, lane, y, self)
                 y += self.faces_px

@@ -1,4 +1,4 @@
-"""The view model: what extraction measured in a video, looked up by frame."""
+"""The view model: the measurements of an extraction, looked up by frame."""
 
 import functools
 from collections import defaultdict
@@ -10,6 +10,7 @@ import numpy as np
 from pipelines.extraction.candidates import VideoAnalysis
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.types import KEPT, Box, Candidate, Extraction, outcome_in_words
+from pipelines.wording import count
 
 PAGE = 256  # frames; tracks are looked up by page, so that hours of video need no search through all tracks
 
@@ -27,7 +28,7 @@ class FaceView:
 
 @dataclass(frozen=True)
 class View:
-    """A video, its extraction, and the analysis on which that rests."""
+    """A video, its extraction, and the analysis behind the extraction."""
 
     path: Path
     extraction: Extraction
@@ -98,19 +99,15 @@ class View:
 
 
 def title_of(view: View) -> str:
-    """Returns the figures of a video in one line."""
+    """Returns a summary of a video in one line."""
     kept = sum(c.outcome == KEPT for c in view.extraction.candidates)
     speech_s = sum(b - a for a, b in view.analysis.speech.segments)
     parts = [
         f"{view.duration_s:.1f} s",
-        _count(len(view.analysis.shots), "shot"),
-        f"{_count(len(view.analysis.tracks), 'face')} followed",
+        count(len(view.analysis.shots), "shot"),
+        count(len(view.analysis.tracks), "face track"),
         f"{speech_s:.1f} s of speech",
-        _count(len(view.extraction.candidates), "candidate"),
-        f"{_count(kept, 'clip')} kept",
+        count(len(view.extraction.candidates), "candidate"),
+        f"{count(kept, 'clip')} kept",
     ]
     return " · ".join(parts)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -197,7 +197,7 @@ def _audio_output(source: Any, stream: AudioStream, channel: int | None, file: A
 def _to_mono(stream: AudioStream, channel: int | None) -> list[str]:
     """Returns the filter that mixes the channels where `aresample` has no weights for them."""
     if channel is None and stream.layout.startswith("ambisonic"):
-        channel = 0  # the first is the sound from all sides
+        channel = 0  # the first channel is the omnidirectional one
     if channel is not None:
         return [f"pan=mono|c0=c{channel}"]
     if "channels" in stream.layout or stream.layout == "binaural":

@@ -1,4 +1,4 @@
-"""`vclip inspect`: what is drawn is where it was measured, and what is written plays."""
+"""`vclip inspect`: overlays lie where faces were measured, and the written files play."""
 
 import itertools
 import json
@@ -38,7 +38,8 @@ def _view(tmp_path, tracks: list[Track], scores: list[float], candidates: list[C
     frames = int(seconds / FRAME_S)
     power = np.full(frames, 0.01, np.float32)
     speech = Speech(np.full(frames, 0.9, np.float32), power, ((0.5, seconds - 0.5),), np.ones(frames, bool))
-    audio = (3000 * np.sin(np.arange(int(seconds * SAMPLE_RATE_HZ)) * 0.2)).astype(np.int16)
+    second = (3000 * np.sin(np.arange(SAMPLE_RATE_HZ) * 0.2)).astype(np.int16)
+    audio = np.resize(second, int(seconds * SAMPLE_RATE_HZ))  # repeats the second
     rows = [np.full(len(t), s, np.float32) for t, s in zip(tracks, scores, strict=True)]
     analysis = VideoAnalysis(RATE_HZ, (0,), tuple(tracks), speech, audio, tuple(rows))
     extraction = Extraction("done", "", seconds, (), {}, tuple(candidates))
@@ -143,7 +144,7 @@ def test_places_on_the_timeline_and_times_are_inverse(view):
         assert timeline.time_s(timeline.x(time_s)) == pytest.approx(time_s)
 
 
-def test_the_film_plays_in_a_browser_with_all_frames_and_the_whole_audio(view, tmp_path):
+def test_the_video_plays_in_a_browser_with_all_frames_and_the_whole_audio(view, tmp_path):
     writer = VideoWriter(tmp_path / "out.mp4", view, SIZE[0] / SIZE[1])
     for _ in range(50):
         writer.add(_frame())
@@ -174,7 +175,7 @@ def test_a_long_video_turns_its_pages(view, tmp_path):
     assert [pages[0].start_s, *(page.end_s for page in pages)] == pytest.approx(np.linspace(0, 3 * PAGE_S - 1, 4))
 
 
-def test_the_sheet_shows_frames_faces_and_verdicts(view, tmp_path):
+def test_the_sheet_shows_frames_faces_and_outcomes(view, tmp_path):
     sheet = ContactSheet(view, SIZE[0] / SIZE[1])
     for number in range(50):
         sheet.add(number, _frame())
@@ -204,7 +205,7 @@ def test_every_outcome_has_words():
 @pytest.mark.parametrize(
     ("time_s", "step_s", "answer"), [(5, 1, "0:05"), (65.04, 0.1, "1:05.0"), (3725, 60, "1:02:05")]
 )
-def test_times_are_said_as_clocks_do(time_s, step_s, answer):
+def test_times_are_written_as_on_a_clock(time_s, step_s, answer):
     assert clock(time_s, step_s) == answer
 
 
@@ -223,11 +224,11 @@ def test_inspect_writes_both_files_and_lists_the_candidates(vclip, tmp_path):
     with av.open(str(tmp_path / "new" / "out.mp4")) as out:
         assert sum(1 for _ in out.decode(video=0)) == 100
         out.seek(0)
-        heard = np.concatenate([frame.to_ndarray()[0] for frame in out.decode(audio=0)])
-    assert np.abs(heard).max() == pytest.approx(np.abs(audio).max(), rel=0.3)
+        samples = np.concatenate([frame.to_ndarray()[0] for frame in out.decode(audio=0)])
+    assert np.abs(samples).max() == pytest.approx(np.abs(audio).max(), rel=0.3)
 
 
-def test_what_was_dropped_is_said_with_its_reason(vclip, tmp_path, monkeypatch):
+def test_a_dropped_candidate_is_listed_with_its_reason(vclip, tmp_path, monkeypatch):
     audio = voice(3.0, seed=2)
     write_video(tmp_path / "over.mp4", drifting(75), audio)
     monkeypatch.chdir(tmp_path)
