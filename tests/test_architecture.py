@@ -1,4 +1,4 @@
-"""The arrows of the house: pipelines -> {vclip, stores}, never back; and vclip lives without Ray and LanceDB."""
+"""Imports run one way: pipelines -> {vclip, stores}, downwards in pipelines; vclip needs no Ray and no LanceDB."""
 
 import ast
 import functools
@@ -20,12 +20,12 @@ FORBIDDEN = {
     "stores": {"vclip", "pipelines", "torch", "ray", "lance_ray"},
     "pipelines/extraction": {"ray", "stores", *STORE},
 }
-# Extraction may know its own folder alone of the pipelines.
+# Of `pipelines`, extraction may import its own folder only.
 EXTRACTION = "pipelines.extraction"
 
 
-# The floors of `pipelines`, from the top. A file imports from its own floor and from those below.
-FLOORS = (
+# The layers of `pipelines`, from the top. A file imports from its own layer and from those below.
+LAYERS = (
     {"cli"},
     {"browsing", "quickstart"},
     {"analysis", "association", "generation", "ingest", "inspection", "listening", "maintenance", "search"},
@@ -97,7 +97,7 @@ def _files(folder):
 
 
 @pytest.mark.parametrize("folder", FORBIDDEN)
-def test_no_arrow_runs_backwards(folder):
+def test_no_package_imports_what_it_must_not_know(folder):
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in _files(folder)
@@ -133,13 +133,13 @@ def test_no_folders_of_jobs_import_each_other_in_a_circle():
 
 
 def test_within_the_pipelines_imports_go_down():
-    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    layer = {name: number for number, names in enumerate(LAYERS) for name in names}
     wrong = [
         f"{name} imports {target}"
         for name, targets in _graph().items()
         for target in targets
         if name.startswith("pipelines.") and target.startswith("pipelines.")
-        if floor[name.split(".")[1]] > floor[target.split(".")[1]]
+        if layer[name.split(".")[1]] > layer[target.split(".")[1]]
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -154,7 +154,7 @@ def test_pipelines_is_a_folder_for_each_job_and_a_handful_of_files():
     loose = [path.name for path in (ROOT / "pipelines").glob("*.py")]
     assert len(loose) <= 8, loose
     assert {path.name for path in (ROOT / "pipelines").iterdir() if path.is_dir()} - {"__pycache__", "presets"} <= (
-        set().union(*FLOORS)
+        set().union(*LAYERS)
     )
 
 
@@ -164,7 +164,7 @@ def test_what_the_page_of_the_architecture_names_exists():
     assert not [name for name in named if not any((ROOT / base / name).exists() for base in ("", "pipelines"))]
 
 
-def test_nothing_in_the_house_imports_its_tests():
+def test_no_package_imports_tests_benchmarks_or_tools():
     names = {"tests", "pytest", "benchmarks", "tools"}
     for folder in ("vclip", "stores", "pipelines"):
         for path in _files(folder):
@@ -194,7 +194,7 @@ def test_test_files_have_names_of_their_own_and_no_packages():
 
 
 def _run(code, *arguments, **kwargs):
-    """Runs Python code in a fresh interpreter at the root of the house; returns what it printed."""
+    """Runs Python code in a fresh interpreter at the root of the repository; returns what it printed."""
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, **kwargs)
     assert done.returncode == 0, done.stderr[-3000:]

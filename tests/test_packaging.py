@@ -75,7 +75,7 @@ def test_every_package_of_the_tree_is_one_for_setuptools():
             assert (path.parent / "__init__.py").is_file(), f"{path.parent} has no __init__.py"
 
 
-def test_the_version_is_told_once():
+def test_the_version_is_the_same_everywhere():
     assert PROJECT["project"]["version"] == vclip.__version__
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == vclip.__version__
 

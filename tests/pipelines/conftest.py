@@ -1,4 +1,4 @@
-"""One small world for all jobs: six made-up people on video, and two dozen more as pictures with speech.
+"""One small world for all jobs: six made-up people on video, and two dozen more as images with speech.
 
 Each piece is made once, by the job that users run, and is only read by the tests.
 """
@@ -90,7 +90,7 @@ def ingested(sample, new_uri) -> Ingested:
 
 @pytest.fixture(scope="session")
 def pair_files(tmp_path_factory) -> Path:
-    """pairs.csv with a picture and speech of each person; the last picture, `nobody`, shows no face."""
+    """pairs.csv with an image and speech of each person; the last image, `nobody`, shows no face."""
     from vclip.audio import resample
     from vclip.marking.provenance import write_speech
     from vclip.tts.morph.backend import Morph
@@ -150,11 +150,11 @@ def photo(sample) -> Path:
 def two_faces(tmp_path_factory) -> Path:
     """A photo of two people, the right one larger."""
     small, large = (portrait_of(person) for person in draw_people(2, seed=3))
-    picture = np.full((480, 800, 3), 127, np.uint8)
-    picture[100:340, 20:260] = cv2.resize(small, (240, 240))
-    picture[:, 320:] = cv2.resize(large, (480, 480))
+    image = np.full((480, 800, 3), 127, np.uint8)
+    image[100:340, 20:260] = cv2.resize(small, (240, 240))
+    image[:, 320:] = cv2.resize(large, (480, 480))
     path = tmp_path_factory.mktemp("photos") / "two.png"
-    cv2.imwrite(str(path), picture[..., ::-1])
+    cv2.imwrite(str(path), image[..., ::-1])
     return path
 
 

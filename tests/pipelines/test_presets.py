@@ -21,7 +21,7 @@ def test_the_presets_are_there():
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
-def test_a_preset_loads_and_says_what_it_says(path):
+def test_a_preset_has_the_values_of_its_file(path):
     def subset(part, whole):
         return all(subset(v, whole[k]) if isinstance(v, dict) else whole[k] == v for k, v in part.items())
 
@@ -58,7 +58,7 @@ def test_every_preset_has_a_name_that_works_anywhere(tmp_path, monkeypatch):
         assert resolve(path.stem, (), ()) == load(Config, path)
 
 
-def test_a_preset_that_is_none_is_told_with_those_that_are(tmp_path, monkeypatch):
+def test_an_unknown_preset_is_an_error_that_lists_the_presets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"ofline: no such file; expected a YAML file, or a preset: .*offline"):
         resolve("ofline", (), ())
@@ -95,9 +95,9 @@ def test_no_command_takes_an_override_that_it_does_not_use(name, vclip):
         if parameter.required
         for value in ([*parameter.opts[:1]] if parameter.param_type_name == "option" else []) + ["a=nothing-here"]
     ]
-    said = vclip(*name, *arguments, *NEEDED.get(name, ()), "--set", override)
-    assert said.code == 2
-    assert f"does not use '{override.partition('=')[0]}'" in said.err
+    answer = vclip(*name, *arguments, *NEEDED.get(name, ()), "--set", override)
+    assert answer.code == 2
+    assert f"does not use '{override.partition('=')[0]}'" in answer.err
 
 
 def test_overrides_win_over_the_file_and_the_last_one_wins():

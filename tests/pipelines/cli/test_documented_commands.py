@@ -17,10 +17,10 @@ DOCS = [path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))]
 
 
 def _shell_lines(text: str) -> list[str]:
-    """Every `vclip ...` of a page's shell blocks, comments and what stands before it left off."""
+    """Every `vclip ...` in a page's shell blocks, without comments and what precedes it."""
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    # `ray submit` sends a file and runs it: that of the command line.
+    # `ray submit` sends and runs a file, which is the command line's.
     found = (
         re.search(r"(?:^|-- )(vclip .*)", line.replace("pipelines/cli/__main__.py -- ", "-- vclip "))
         for line in lines
@@ -68,9 +68,9 @@ def test_every_command_has_an_example_of_itself(path):
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_help_explains_every_option(path, vclip):
-    said = vclip(*path, "--help")
-    assert said.code == 0
-    assert "Example" in said.out
+    answer = vclip(*path, "--help")
+    assert answer.code == 0
+    assert "Example" in answer.out
     for parameter in COMMANDS[path].params:
         assert parameter.name == "help" or parameter.help, parameter.name
 
@@ -95,7 +95,7 @@ def test_makefile_targets_of_the_readme_exist():
 
 
 @pytest.fixture
-def desk(tmp_path, monkeypatch, ingested, pairs_store, pair_files, model, speakers, photo):
+def workspace(tmp_path, monkeypatch, ingested, pairs_store, pair_files, model, speakers, photo):
     """A folder where the paths of the docs exist."""
     work = tmp_path / "work"
     work.mkdir()
@@ -111,25 +111,25 @@ def desk(tmp_path, monkeypatch, ingested, pairs_store, pair_files, model, speake
     return tmp_path
 
 
-def _as_a_shell_has_it(folder, word):
+def _expanded(folder, word):
     return (sorted(map(str, folder.glob(word))) if "*" in word else []) or [word]
 
 
 @pytest.mark.slow
-def test_the_quick_commands_run_as_written(desk, vclip):
+def test_the_quick_commands_run_as_written(workspace, vclip):
     quick = {("query",), ("search",), ("evaluate",), ("generate",), ("verify",)}
     lines = [line for line in _shell_lines(PAGE) if _parse(line)[0] in quick]
     assert len(lines) == 8
     for line in lines:
-        said = vclip(*(path for word in shlex.split(line)[1:] for path in _as_a_shell_has_it(desk, word)))
-        assert said.code == 0, (line, said.err)
-    assert len(list((desk / "work" / "speech").glob("*.wav"))) == 3
-    assert len(list((desk / "work" / "batch").rglob("*.wav"))) == 6
-    assert (desk / "work" / "evaluation" / "roc.png").is_file()
+        answer = vclip(*(path for word in shlex.split(line)[1:] for path in _expanded(workspace, word)))
+        assert answer.code == 0, (line, answer.err)
+    assert len(list((workspace / "work" / "speech").glob("*.wav"))) == 3
+    assert len(list((workspace / "work" / "batch").rglob("*.wav"))) == 6
+    assert (workspace / "work" / "evaluation" / "roc.png").is_file()
 
 
 @pytest.mark.slow
-def test_the_notebook_of_the_readme_runs(desk):
+def test_the_python_example_of_the_readme_runs(workspace):
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict = {}
     exec(compile(code, "README.md", "exec"), names)
