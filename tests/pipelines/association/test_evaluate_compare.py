@@ -1,4 +1,7 @@
-"""`vclip evaluate` and `vclip compare` on stores of made-up vectors, where every figure is known in full."""
+"""`vclip evaluate` and `vclip compare` on stores of made-up vectors, where every figure is known in full.
+
+Tolerances: float32 scores, of which a few pairs may tie or swap.
+"""
 
 import gzip
 import json

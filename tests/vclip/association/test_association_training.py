@@ -1,4 +1,8 @@
-"""Training finds a planted relation, only a planted one, the same one each time, and saves what it found."""
+"""Training finds a planted relation, only a planted one, the same one each time, and saves what it found.
+
+Tolerances: float32 sums in another order, which training amplifies; an AUC on a hundred people that has nothing to
+find varies by .03. Runs that must be the same are compared exactly.
+"""
 
 import json
 import random

@@ -1,4 +1,7 @@
-"""Calibrated probabilities are those with which pairs match, on people whom neither model nor calibration saw."""
+"""Calibrated probabilities are those with which pairs match, on people whom neither model nor calibration saw.
+
+Tolerances: the optimisers stop at different points near the optimum.
+"""
 
 import json
 

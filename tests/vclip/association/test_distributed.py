@@ -1,4 +1,8 @@
-"""Several processes that share every batch take the steps that one takes."""
+"""Several processes that share every batch take the steps that one takes.
+
+Tolerances: float32 sums in another order, which twenty steps amplify; a weight may differ by a fiftieth of what
+training moved it. Runs with noise of their own differ by the noise.
+"""
 
 import subprocess
 import sys

@@ -1,4 +1,8 @@
-"""What evaluation reports, what it refuses, and how two models are compared."""
+"""What evaluation reports, what it refuses, and how two models are compared.
+
+Tolerances: float32 scores, of which a pair may tie or swap; figures on some dozens of people vary by about as much as
+is allowed.
+"""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,7 @@
-"""In parts or at once, the gradients are the same, dropout and all."""
+"""In parts or at once, the gradients are the same, dropout and all.
+
+Tolerances: float32 sums in another order.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,7 @@
-"""Every method finds the planted relation in strangers and keeps it in a checkpoint, and each loss is its formula."""
+"""Every method finds the planted relation in strangers and keeps it in a checkpoint, and each loss is its formula.
+
+Tolerances: float32 sums in another order; references sum in double precision.
+"""
 
 import re
 import shutil

@@ -1,4 +1,7 @@
-"""The planted worlds: their likelihood ratio is the one of their law, and nothing matches better than by it."""
+"""The planted worlds: their likelihood ratio is the one of their law, and nothing matches better than by it.
+
+Tolerances: float32 in the log ratios; for drawn people, about four standard errors of the figure.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""The flow inverts, its log-determinant is autograd's and zuko's, and both projections start as something simple."""
+"""The flow inverts, its log-determinant is autograd's and zuko's, and both projections start as something simple.
+
+Tolerances: double precision through exponentials; `Standardize` is in float32.
+"""
 
 import pytest
 import torch

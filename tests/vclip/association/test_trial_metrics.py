@@ -1,4 +1,7 @@
-"""AUC, EER and intervals against scikit-learn and brute force."""
+"""AUC, EER and intervals against scikit-learn and brute force.
+
+Tolerances: rounding in double precision (1e-9 and less); where something is drawn, about three standard errors.
+"""
 
 import numpy as np
 import pytest

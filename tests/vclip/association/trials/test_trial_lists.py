@@ -1,4 +1,7 @@
-"""Published lists of trials, read, matched with vectors, and scored."""
+"""Published lists of trials, read, matched with vectors, and scored.
+
+Tolerances: float32 scores, of which a pair may tie or swap.
+"""
 
 import gzip
 import itertools
