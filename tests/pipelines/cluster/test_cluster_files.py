@@ -61,10 +61,15 @@ def test_the_nodes_get_this_project_and_the_token(cluster):
     project, token = (next(k for k, v in mounts.items() if v == local) for local in (".", "~/.ray/auth_token"))
     home = f"/home/{cluster['auth']['ssh_user']}"
     assert token == f"{home}/.ray/auth_token"
-    said = "\n".join(cluster["setup_commands"]).replace("~", home)
-    assert f"--constraint {project}/constraints.txt {project}\n" in said
-    assert "RAY_AUTH_MODE=token" in said
+    commands = "\n".join(cluster["setup_commands"]).replace("~", home)
+    assert f"--constraint {project}/constraints.txt {project}[pipelines]\n" in commands.replace('"', "")
+    assert "RAY_AUTH_MODE=token" in commands
     assert all((ROOT / name).exists() for name in ("constraints.txt", "pyproject.toml"))
+
+
+def test_the_image_of_the_docs_has_the_pipelines():
+    (dockerfile,) = re.findall(r"```dockerfile\n(.*?)```", (ROOT / "docs" / "cluster.md").read_text(), re.DOTALL)
+    assert re.search(r"pip install .*-c constraints.txt '\.\[pipelines\]'", dockerfile)
 
 
 def test_the_head_extracts_nothing_and_gpus_are_there_from_the_start(cluster, rayjob):
