@@ -1,23 +1,41 @@
-"""Read a photo and find the face in it, for generation and for importing images."""
+"""Read a photo and find the face in it, for generation and for importing images.
 
+The header is read before the pixels, by Pillow: a file of 109 kB can hold an image of 6 GB. JPEG, PNG and WebP are
+decoded by OpenCV, as the frames of videos are; what it does not read, or not upright, by Pillow.
+"""
+
+import io
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
 from pipelines.extraction.faces.detectors import DetectedFace, FaceDetector
 from vclip.errors import InputError
 
+# Formats of Pillow that are read: none that starts a program (EPS) or names other files.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
+BY_OPENCV = {"JPEG", "MPO", "PNG", "WEBP"}
+EXPECTED = "expected a JPEG, PNG, WebP, AVIF or TIFF file"
+MOST_MPX = 68.0  # megapixels, as `media.max_picture_mpx`
+END_OF_JPEG = b"\xff\xd9"
 
-def read_image(path: str | Path) -> np.ndarray:
+
+def read_image(path: str | Path, most_mpx: float = MOST_MPX) -> np.ndarray:
     """Returns an image, (height, width, 3) uint8 RGB, turned upright by its EXIF orientation.
 
+    Args:
+        path: the image file.
+        most_mpx: limit in megapixels.
+
     Raises:
-        InputError: the file cannot be read or holds no image; the message names it.
+        InputError: the file cannot be read, holds no image, a larger one, or is cut short; the message names it.
     """
     photo = read_photo(path)
     try:
-        return decoded(photo)
+        return decoded(photo, most_mpx)
     except InputError as error:
         raise InputError(f"photo {path}: {error}") from None
 
@@ -27,16 +45,50 @@ def read_photo(path: str | Path) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"photo {path}: {error.strerror or error}; expected a JPEG, PNG or WebP file") from None
+        raise InputError(f"photo {path}: {error.strerror or error}; {EXPECTED}") from None
 
 
-def decoded(photo: bytes) -> np.ndarray:
-    """Returns the image in the bytes of a file, as `read_image`; raises InputError if they hold no image."""
+def decoded(photo: bytes, most_mpx: float = MOST_MPX) -> np.ndarray:
+    """Returns the image in the bytes of a file; arguments, result and errors as of `read_image`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large images and of odd metadata
+            with Image.open(io.BytesIO(photo), formats=FORMATS) as header:
+                width, height = header.size
+                if width * height > most_mpx * 1e6:
+                    raise InputError(
+                        f"{width}x{height} pixels ({width * height / 1e6:.0f} megapixels), more than {most_mpx:g} "
+                        "(media.max_picture_mpx)"
+                    )
+                image = _by_opencv(photo, header.format) if header.format in BY_OPENCV else None
+                return _by_pillow(header) if image is None else image
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise InputError(f"more than {most_mpx:g} megapixels (media.max_picture_mpx): {error}") from None
+    except (OSError, ValueError, SyntaxError, EOFError, cv2.error) as error:
+        if "truncated" in str(error) or "cut short" in str(error):
+            raise InputError(f"cut short: the lower part of the image is missing ({len(photo)} bytes)") from None
+        raise InputError(f"not an image ({len(photo)} bytes); {EXPECTED}") from None
+
+
+def _by_opencv(photo: bytes, kind: str | None) -> np.ndarray | None:
+    """Returns the image, or None where OpenCV does not decode it."""
     # imdecode, unlike imread, prints nothing and takes any file name. IMREAD_COLOR applies the orientation.
-    image = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR) if photo else None
-    if image is None:
-        raise InputError(f"not an image ({len(photo)} bytes); expected a JPEG, PNG or WebP file")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
+    if image is None and kind in ("JPEG", "MPO"):
+        # A download may lack the last bytes. Where they held pixels, the blocks at the bottom are flat.
+        ended = np.frombuffer(photo + END_OF_JPEG, np.uint8)
+        image = cv2.imdecode(ended, cv2.IMREAD_COLOR)
+        as_stored = cv2.imdecode(ended, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+        if as_stored is not None and not np.ptp(as_stored[-8:].astype(int), axis=0).any():
+            raise OSError("cut short")
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _by_pillow(image: Image.Image) -> np.ndarray:
+    upright = ImageOps.exif_transpose(image)
+    return np.asarray(upright.convert("RGB"))
 
 
 def face_in_photo(

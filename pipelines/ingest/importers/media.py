@@ -28,7 +28,7 @@ from pipelines.extraction.video.probe import MediaError, probe_media
 from vclip.audio import read_audio, resample
 from vclip.errors import InputError
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp")
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff")
 VIDEOS = (".mp4",)
 # Suffix -> ffmpeg's demuxer. With the demuxer given, ffmpeg reads no playlist that names other files.
 FFMPEG_DEMUXERS = {".m4a": "mov", ".mp4": "mov", ".aac": "aac"}
@@ -83,7 +83,7 @@ def _decoded(files: Sequence[str], config: Config) -> Iterator[np.ndarray | str]
     for file in files:
         try:
             if Path(file).suffix.lower() not in VIDEOS:
-                yield read_image(file)
+                yield read_image(file, config.extraction.media.max_picture_mpx)
                 continue
             media = config.extraction.media
             probe = probe_media(file, media)
