@@ -26,7 +26,7 @@ function row(edit) {
 
 function words({ action, subject, name, value }) {
   if (action === "reject") return `Clip ${subject} rejected`;
-  if (action === "label") return `${name} of clip ${subject}: ${value ?? "unknown"}`;
+  if (action === "label") return `${name} of clip ${subject} corrected to ${value ?? "unknown"}`;
   if (action === "merge") return `${subject} merged into ${value}`;
   return `Correction ${subject} undone`;
 }

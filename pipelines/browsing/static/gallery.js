@@ -7,7 +7,7 @@ let filters = {}; // kept while other views are open
 
 export async function gallery(view, about) {
   const grid = h("section", { className: "tiles", "aria-label": "Clips" });
-  const summary = h("div", { className: "found faint", role: "status" });
+  const summary = h("div", { className: "summary faint", role: "status" });
   const more = h("button", { className: "more", hidden: true, onclick: () => load() }, "More");
   let after = "", busy = false, version = 0; // the version of the filters
 
