@@ -17,10 +17,12 @@ import soundfile
 
 from pipelines.config import Config
 from pipelines.extraction.types import Candidate, Clip, Extraction, FaceCrop, SpeechSegment
+from pipelines.ingest.commit import open_store
 from pipelines.ingest.embed import Embedder, SourceResult
 from pipelines.ingest.sources.listing import list_videos
+from pipelines.ingest.sources.resume import pending
 from pipelines.ingest.sources.source import Source
-from stores import Store
+from stores import Store, config_hash
 from vclip.config import load
 
 OFFLINE = Path(__file__).parents[2] / "configs" / "offline.yaml"
@@ -57,6 +59,16 @@ def extract(source: Source, config: Config) -> Extraction:
     counts = {"shots": 1, "clips": len(clips), "drop:silent": 1}
     state, reason = ("done", "") if clips else ("empty", "nobody speaks")
     return Extraction(state, reason, what["duration_s"], clips, counts, candidates, {"decode": 0.5, "faces": 0.25})
+
+
+def ingest_here(store_uri: str, *folders: Path) -> None:
+    """Ingests the files without a cluster, one after the other: what a job on a cluster must give too."""
+    config = offline()
+    store, embedder = open_store(store_uri, config), Embedder(config.encoders, "cpu")
+    with store.run({"job": "ingest"}, config.model_dump()) as run:
+        for window in pending(sources_in(*folders), store, config_hash(config.clip_settings())):
+            extracted = [SourceResult(source, run.run_id, extract(source, config)) for source in window.todo]
+            store.commit([result.rows for result in embedder.embed(extracted)])
 
 
 def _do(what: str) -> None:

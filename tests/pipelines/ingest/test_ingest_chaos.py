@@ -19,7 +19,7 @@ import pytest
 from stores import Store
 from stores.maintenance.compact import sweep
 from tests.support import ROOT
-from tests.support.ingest_world import assert_same, contents, write_files
+from tests.support.ingest_world import assert_same, contents, ingest_here, write_files
 
 pytestmark = pytest.mark.slow
 
@@ -133,7 +133,7 @@ def test_two_jobs_at_once_lose_and_double_nothing(start, tmp_path):
     one, other = start(store, common, mine), start(store, common, yours)
     answer = [_finished(one), _finished(other)]
     alone = str(tmp_path / "alone")
-    _finished(start(alone, common, mine, yours))
+    ingest_here(alone, common, mine, yours)
     assert_same(contents(store), contents(alone))
     assert len(contents(store)["videos"]) == 30, answer
     _nothing_is_left_over(store)
@@ -170,6 +170,6 @@ def test_killing_driver_workers_and_a_node_changes_nothing(nodes, start, tmp_pat
         _finished(driver)
     _finished(start(store, folder))
     undisturbed = str(tmp_path / "undisturbed")
-    _finished(start(undisturbed, folder))
+    ingest_here(undisturbed, folder)
     assert_same(contents(store), contents(undisturbed))
     print(f"killed {dict(killed)} over {files} files")
