@@ -20,6 +20,7 @@ from pipelines.cli.app import (
     config_of,
 )
 from pipelines.cli.output import interval, print_json, print_line, print_result, print_table
+from pipelines.wording import count
 from vclip.errors import InputError
 
 if TYPE_CHECKING:
@@ -272,7 +273,8 @@ def _print_evaluation(result: "GenerationEvaluation") -> None:
         (row["system"], *(interval(row[name], digits) for name, digits in measures.items()))
         for row in shown["systems"]
     ]
-    print_table(f"{result.people} people, {result.voices} voices each", head, rows)
+    title = f"{count(result.people, 'person', 'people')}, {count(result.voices, 'voice')} each"
+    print_table(title, head, rows)
     differences = [
         (name, *(interval(difference[measure], measures[measure], "+") for measure in ("f2v", "log_likelihood")))
         for name, difference in shown["differences"].items()

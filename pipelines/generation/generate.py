@@ -89,6 +89,7 @@ def generate(
     store = Store.open(store_uri) if store_uri else None
     targets = _targets(faces, prompts, models.association, config, face_index, same_person)
     session = SpeechSession(models, config)
+    session.synthesizer.open()
     for text in texts:
         next(session.tts.parts(text, models.generator.bank.vectors[0]))  # raises if there is nothing to speak
 
