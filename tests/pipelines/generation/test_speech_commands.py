@@ -254,7 +254,6 @@ GENERATE = {
     "no store": ({"--store": "filled"}, ("filled", "expected a vclip store")),
     "empty folder as store": ({"--store": "empty"}, ("empty", "expected a vclip store")),
     "face out of range": ({"--face-index": "1"}, ("photo.jpg", "face 1", "holds 1")),
-    "negative face": ({"--face-index": "-1"}, ("photo.jpg", "face -1", "holds 1")),
     "more voices than candidates": ({"-k": "201"}, ("201 voices", "candidates")),
     "unknown tts": ({"--set": "generate.tts=festival"}, ("festival", "morph")),
     "unknown score": ({"--set": "generate.score=best"}, ("generate.score", "best", "informed")),
@@ -282,6 +281,13 @@ def test_generate_says_in_one_line_what_is_wrong_and_writes_nothing(asked, wrong
         assert word in said.err
     assert not (tmp_path / "out").exists()
     assert tree(wrong) == before
+
+
+def test_a_negative_face_is_refused(asked, vclip, tmp_path):
+    said = _generate(vclip, asked, tmp_path / "out", "--face-index", -1)
+    assert (said.code, said.out) == (2, "")
+    assert "--face-index" in said.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_naive_score_is_refused_across_spaces(asked, wrong, vclip, tmp_path):
