@@ -60,6 +60,6 @@ def test_errors_name_the_file(tmp_path):
 
 def test_speech_longer_than_a_wav_file_can_hold_is_an_error(tmp_path):
     write_speech(tmp_path / "a.wav", _speech(1), {}, longest_bytes=2 * RATE_HZ)
-    with pytest.raises(InputError, match=r"b\.wav: 0\.0 h of speech are more than a WAV file holds"):
+    with pytest.raises(InputError, match=r"b\.wav: found 0\.0 h of speech, more than a WAV file holds"):
         write_speech(tmp_path / "b.wav", _speech(1.001), {}, longest_bytes=2 * RATE_HZ)
     assert {p.name for p in tmp_path.iterdir()} == {"a.wav", "a.json"}
