@@ -13,6 +13,7 @@ from vclip.errors import InputError
 # speech at this level falls to 0.63 (850 utterances). Quieter speech is amplified to it, as in Resemblyzer's own
 # `preprocess_wav`.
 MIN_LEVEL_DBFS = -30.0
+CANCELLED = 0.01  # share of the channels' power that is left in their mean; independent channels leave 1/channels
 
 
 def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
@@ -34,7 +35,27 @@ def read_audio(source: str | Path | bytes) -> tuple[np.ndarray, int]:
         raise InputError(f"{name}: {reason}; expected WAV, FLAC, OGG or MP3") from None
     if not len(samples):
         raise InputError(f"{name}: found no samples")
-    return samples.mean(axis=1), rate
+    return to_mono(samples), rate
+
+
+def to_mono(samples: np.ndarray) -> np.ndarray:
+    """Returns the mean of the channels, or the loudest channel where they cancel each other in the mean.
+
+    Channels in opposite phase (a swapped wire, a balanced line on a stereo jack) would be silence.
+
+    Args:
+        samples: (samples, channels) float32.
+
+    Example:
+        >>> import numpy as np
+        >>> to_mono(np.array([[0.5, -0.5], [0.25, -0.25]], np.float32)).tolist()
+        [0.5, 0.25]
+    """
+    mean = samples.mean(axis=1)
+    power = np.square(samples, dtype=np.float64).mean(axis=0)
+    if np.square(mean, dtype=np.float64).mean() >= CANCELLED * power.mean():
+        return mean
+    return samples[:, int(power.argmax())]
 
 
 def prepare_speech(samples: np.ndarray, sample_rate_hz: int, target_rate_hz: int = 16_000) -> np.ndarray:

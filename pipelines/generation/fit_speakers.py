@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.config import Config
+from pipelines.extraction.config import MediaConfig
+from pipelines.extraction.speech.recordings import AUDIO_SUFFIXES, read_recording
 from pipelines.ingest.sources.manifest import read_csv
 from pipelines.progress import say, step
 from stores import Store
 from vclip import checkpoint
-from vclip.audio import prepare_speech, read_audio
+from vclip.audio import prepare_speech
 from vclip.encoders import VOICE_ENCODERS, open_voice_encoder
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, bank_of_utterances
@@ -17,7 +19,6 @@ from vclip.speakers.generator import KIND as GENERATOR
 from vclip.speakers.generator import GeneratorMetrics, fit_generator
 from vclip.tts import open_tts
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"}
 EMBED_BATCH = 16
 TTS_SPEAKERS = 500  # requested from a TTS whose speakers are unlimited
 
@@ -124,12 +125,12 @@ def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:
         InputError: the folder is missing or has no usable speech.
     """
     files = list_speech(folder)
-    encoder = open_voice_encoder(config.encoders.voice)
+    encoder, media = open_voice_encoder(config.encoders.voice), config.extraction.media
     vectors, used, unusable = [], [], []
     with step("embed speech", len(files), "utterances") as progress:
         for start in range(0, len(files), EMBED_BATCH):
             batch = files[start : start + EMBED_BATCH]
-            read = [(file, _read_speech(file[0], encoder.sample_rate_hz, unusable)) for file in batch]
+            read = [(file, _read_speech(file[0], encoder.sample_rate_hz, media, unusable)) for file in batch]
             speech = [(file, samples) for file, samples in read if samples is not None]
             used += [file for file, _ in speech]
             vectors.append(encoder.embed([samples for _, samples in speech]))
@@ -142,10 +143,10 @@ def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:
     return bank_of_utterances(encoder.space, speaker, np.concatenate(vectors), gender)
 
 
-def _read_speech(path: Path, sample_rate_hz: int, unusable: list[str]) -> np.ndarray | None:
+def _read_speech(path: Path, sample_rate_hz: int, media: MediaConfig, unusable: list[str]) -> np.ndarray | None:
     """Returns the samples (n,) of a file at a sample rate, or None after adding the reason to `unusable`."""
     try:
-        samples = prepare_speech(*read_audio(path), sample_rate_hz)
+        samples = prepare_speech(*read_recording(str(path), media, sample_rate_hz), sample_rate_hz)
     except InputError as error:
         unusable.append(str(error))
         return None

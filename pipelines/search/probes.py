@@ -9,11 +9,12 @@ import numpy as np
 
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import FaceDetector, open_detector
+from pipelines.extraction.speech.recordings import read_recording
 from pipelines.generation.faces import cut_face, encode_faces, open_encoder, read_photo_faces
 from stores import Snapshot, Store
 from stores.schema import KEYS, spaces_of, vector_column
 from stores.sql import quoted
-from vclip.audio import prepare_speech, read_audio
+from vclip.audio import prepare_speech
 from vclip.encoders import FaceEncoder, VoiceEncoder, embed_texts, open_voice_encoder, spec_of_space
 from vclip.errors import InputError, SpaceError
 
@@ -98,7 +99,8 @@ class Encoders:
         if kind == FACE:
             (face,) = encode_faces(read_photo_faces([path], self._detector, index), self._face_encoder)
             return Probe(kind, face.vector, str(path))
-        samples = prepare_speech(*read_audio(str(path)), self._voice_encoder.sample_rate_hz)
+        rate_hz = self._voice_encoder.sample_rate_hz
+        samples = prepare_speech(*read_recording(str(path), rate_hz=rate_hz), rate_hz)
         return Probe(kind, self._voice_encoder.embed([samples])[0], str(path))
 
     def _of_id(self, kind: str, key: str) -> Probe:

@@ -4,7 +4,6 @@ The largest face of each image is cut out. The audio files are joined end to end
 cannot be used is counted as a drop in the funnel, and the clip is made of the others.
 """
 
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,26 +12,21 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.config import Config
-from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.faces.crops import cut_crop
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.extraction.faces.patches import FacePatch
 from pipelines.extraction.faces.photos import face_in_photo, read_image
+from pipelines.extraction.speech.recordings import read_int16
 from pipelines.extraction.speech.segments import cut_segments
 from pipelines.extraction.speech.vad import find_speech
 from pipelines.extraction.types import Clip, Extraction, FaceCrop, SpeechSegment
 from pipelines.extraction.video.decode import SAMPLE_RATE_HZ
-from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.extraction.video.full_frames import full_resolution_frames
 from pipelines.extraction.video.probe import MediaError, probe_media
-from vclip.audio import read_audio, resample
 from vclip.errors import InputError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff")
 VIDEOS = (".mp4",)
-# Suffix -> ffmpeg's demuxer. With the demuxer given, ffmpeg reads no playlist that names other files.
-FFMPEG_DEMUXERS = {".m4a": "mov", ".mp4": "mov", ".aac": "aac"}
-AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aac")
 
 
 def one_clip(images: Sequence[str], audio: Sequence[str], config: Config) -> Extraction:
@@ -99,7 +93,7 @@ def _voices(files: Sequence[str], config: Config, funnel: Counter[str]) -> tuple
     voices, at_s, reasons = [], 0.0, []
     for file in files:
         try:
-            samples = read_samples(file, config.extraction.media)
+            samples = read_int16(file, config.extraction.media, SAMPLE_RATE_HZ)
         except InputError as error:
             funnel["drop:unreadable_sound"] += 1
             reasons.append(str(error))
@@ -112,34 +106,3 @@ def _voices(files: Sequence[str], config: Config, funnel: Counter[str]) -> tuple
         voices += [replace(one, start_s=at_s + one.start_s, end_s=at_s + one.end_s) for one in segments]
         at_s += length_s
     return voices, at_s, next(iter(reasons), "no audio file") if not at_s else ""
-
-
-def read_samples(path: str, config: MediaConfig) -> np.ndarray:
-    """Returns the audio of an audio file or a video, (samples,) int16, mono, 16 kHz.
-
-    Args:
-        path: a local file.
-        config: its `max_duration_s` and `stall_limit_s` limit the decoding.
-
-    Raises:
-        InputError: the file cannot be decoded; the message names it.
-    """
-    if demuxer := FFMPEG_DEMUXERS.get(Path(path).suffix.lower()):
-        return _by_ffmpeg(path, demuxer, config)
-    samples = resample(*read_audio(path), SAMPLE_RATE_HZ)
-    return np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-
-
-def _by_ffmpeg(path: str, demuxer: str, config: MediaConfig) -> np.ndarray:
-    command = [ffmpeg_binary(config.ffmpeg), "-v", "error", "-nostdin", "-f", demuxer, "-i", f"file:{path}"]
-    command += ["-vn", "-ac", "1", "-ar", str(SAMPLE_RATE_HZ), "-t", f"{config.max_duration_s:g}", "-f", "s16le", "-"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=config.stall_limit_s, check=False)
-    except subprocess.TimeoutExpired:
-        limit = f"{config.stall_limit_s:g} s (media.stall_limit_s)"
-        raise InputError(f"audio {path}: not decoded within {limit}") from None
-    if not done.stdout:
-        messages = done.stderr.decode(errors="replace").strip().splitlines()
-        reason = messages[-1] if messages else "found no audio"
-        raise InputError(f"audio {path}: {reason}; expected speech in M4A, AAC or MP4")
-    return np.frombuffer(done.stdout, np.int16)

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.config import Config
+from pipelines.extraction.speech.recordings import AUDIO_SUFFIXES
 from pipelines.extraction.types import Extraction
 from pipelines.files.folders import walk
-from pipelines.ingest.importers.media import AUDIO, IMAGES, VIDEOS, one_clip
+from pipelines.ingest.importers.media import IMAGES, VIDEOS, one_clip
 from pipelines.ingest.job import Summary, ingest
 from pipelines.ingest.sources.source import Source
 from pipelines.progress import say, step
@@ -76,6 +77,7 @@ def read_metadata(path: str | Path) -> Metadata:
     return Metadata(labels, identity)
 
 
+AUDIO = tuple(suffix for suffix in AUDIO_SUFFIXES if suffix not in VIDEOS)
 KINDS = {"images": IMAGES, "videos": VIDEOS, "audio": AUDIO}
 SCALE = re.compile(r"\d+(\.\d+)?")
 

@@ -12,8 +12,9 @@ import pytest
 
 from pipelines.config import Config
 from pipelines.extraction.config import MediaConfig
+from pipelines.extraction.speech.recordings import read_int16
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary
-from pipelines.ingest.importers.media import one_clip, read_samples
+from pipelines.ingest.importers.media import one_clip
 from pipelines.ingest.importers.voxceleb import Metadata, find_files, read_metadata
 from stores import Store
 from tests.support.small_world import no_face, people_in_pairs
@@ -222,7 +223,7 @@ def _touch(root, *names):
 def test_the_audio_of_an_m4a_is_that_of_the_wav(people, tmp_path):
     speech = people[0][1]
     _ffmpeg("-i", speech, "-c:a", "aac", "-b:a", "128k", tmp_path / "a.m4a")
-    wav, m4a = (read_samples(str(path), MediaConfig()).astype(float) for path in (speech, tmp_path / "a.m4a"))
+    wav, m4a = (read_int16(str(path), MediaConfig()).astype(float) for path in (speech, tmp_path / "a.m4a"))
     assert abs(len(wav) - len(m4a)) < 3200
     shift = np.argmax(np.correlate(m4a[:48_000], wav[2000:40_000], "valid")) - 2000
     assert abs(shift) < 2048
@@ -233,8 +234,8 @@ def test_the_audio_of_an_m4a_is_that_of_the_wav(people, tmp_path):
 def test_a_file_without_audio_is_an_error(tmp_path):
     path = tmp_path / "a.m4a"
     path.write_text("ffconcat version 1.0\nfile /etc/passwd\n")
-    with pytest.raises(InputError, match=r"audio .*a\.m4a: .*; expected speech in M4A"):
-        read_samples(str(path), MediaConfig())
+    with pytest.raises(InputError, match=r"audio .*a\.m4a: .*; expected an audio file or a video"):
+        read_int16(str(path), MediaConfig())
 
 
 def test_what_cannot_be_used_is_a_drop_and_the_rest_makes_the_clip(people, tmp_path):

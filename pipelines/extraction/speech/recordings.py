@@ -1,0 +1,83 @@
+"""Audio files of speech, read by their content whatever their names end in.
+
+libsndfile reads WAV, FLAC, OGG, MP3 and more; all else that ffmpeg demuxes (M4A, WebM, AMR, 3GP, MKA, videos) is read
+by ffmpeg, under the limits of videos.
+"""
+
+import subprocess
+
+import numpy as np
+
+from pipelines.extraction.config import MediaConfig
+from pipelines.extraction.video.audio_file import to_scale
+from pipelines.extraction.video.ffmpeg import ffmpeg_binary
+from pipelines.extraction.video.limits import dies_with_parent
+from pipelines.extraction.video.probe import AudioStream, MediaError, probe_media
+from vclip.audio import read_audio, resample, to_mono
+from vclip.errors import InputError
+
+# What folders are searched for; a file that is named may end in anything.
+AUDIO_SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".m4b", ".aac", ".mp4", ".mka", ".webm", ".3gp"),
+    *(".amr", ".wma", ".aif", ".aiff", ".aifc", ".caf", ".au", ".w64", ".rf64", ".ac3", ".mp2", ".wv", ".tta"),
+)
+SILENT = 1e-5  # peak; full scale is 1
+
+
+def read_recording(path: str, config: MediaConfig | None = None, rate_hz: int = 16_000) -> tuple[np.ndarray, int]:
+    """Returns speech (samples,) float32, mono, and its sample rate in Hz.
+
+    Args:
+        path: a local audio file or video.
+        config: the ffmpeg and its limits; `audio` chooses a stream.
+        rate_hz: sample rate of what ffmpeg decodes; libsndfile keeps that of the file.
+
+    Raises:
+        InputError: the file cannot be decoded, or holds no samples; the message names it.
+    """
+    try:
+        return read_audio(path)
+    except InputError as error:
+        if "No such file" in str(error):
+            raise
+    config = config or MediaConfig()
+    try:
+        streams = probe_media(path, config)
+        if not streams.audio_streams:
+            raise MediaError("found no audio stream")
+        samples = np.zeros(0, np.float32)
+        for stream in streams.audio_streams:  # of several, the first that is not silent
+            samples = _decoded(path, streams.format, stream, config, rate_hz)
+            if np.abs(samples).max(initial=0) > SILENT:
+                break
+    except MediaError as error:
+        raise InputError(f"audio {path}: {error}; expected an audio file or a video") from None
+    return samples, rate_hz
+
+
+def read_int16(path: str, config: MediaConfig, rate_hz: int = 16_000) -> np.ndarray:
+    """Returns the audio of a file, (samples,) int16, mono; brought to scale as float where it is far from it.
+
+    Args and errors as of `read_recording`.
+    """
+    samples = resample(*read_recording(path, config, rate_hz), rate_hz)
+    gain = to_scale(float(np.abs(samples).max(initial=0)))
+    return np.round(np.clip(samples * np.float32(gain), -1, 1) * 32767).astype(np.int16)
+
+
+def _decoded(path: str, demuxer: str, stream: AudioStream, config: MediaConfig, rate_hz: int) -> np.ndarray:
+    # With the demuxer given, ffmpeg reads no playlist that names other files.
+    command = [*dies_with_parent(), ffmpeg_binary(config.ffmpeg), "-v", "error", "-nostdin", "-f", demuxer]
+    command += ["-protocol_whitelist", "file", "-i", f"file:{path}", "-map", f"0:{stream.index}"]
+    command += ["-t", f"{config.max_duration_s:g}", "-ar", str(rate_hz), "-f", "f32le", "-"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=config.slow_limit_s, check=False)
+    except subprocess.TimeoutExpired:
+        raise MediaError(f"not decoded within {config.slow_limit_s:g} s (media.slow_limit_s)") from None
+    samples = np.frombuffer(done.stdout, "<f4")
+    channels = max(stream.channels, 1)
+    if len(samples) < channels:
+        messages = done.stderr.decode(errors="replace").strip().splitlines()
+        raise MediaError(messages[-1] if messages else "found no audio")
+    table = np.nan_to_num(samples[: len(samples) // channels * channels].reshape(-1, channels))
+    return table[:, 0] if stream.layout.startswith("ambisonic") else to_mono(table)

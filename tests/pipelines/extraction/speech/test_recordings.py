@@ -1,0 +1,109 @@
+"""Audio files are read by their content, mixed and brought to scale by it too."""
+
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipelines.extraction.config import MediaConfig
+from pipelines.extraction.speech.recordings import read_int16, read_recording
+from tests.support.ffmpeg import shipped_ffmpeg
+from tests.support.talking_portrait import SAMPLE_RATE_HZ, voice
+from vclip.audio import resample
+from vclip.errors import InputError
+
+SPEECH = (voice(2.0, 5) * 0.8).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def wav(tmp_path_factory):
+    path = tmp_path_factory.mktemp("speech") / "speech.wav"
+    soundfile.write(path, SPEECH, SAMPLE_RATE_HZ, "FLOAT")
+    return path
+
+
+def ffmpeg(*arguments):
+    subprocess.run([shipped_ffmpeg(), "-v", "error", "-y", *map(str, arguments)], check=True)
+
+
+def likeness(path):
+    """The best correlation with the speech, whatever a codec puts before it."""
+    samples, rate = read_recording(str(path))
+    samples = resample(samples, rate, SAMPLE_RATE_HZ)
+    inner = SPEECH[4000:24_000]
+    scores = np.correlate(samples, inner, "valid")
+    place = int(np.abs(scores).argmax())
+    return abs(np.corrcoef(samples[place : place + len(inner)], inner)[0, 1])
+
+
+WRITTEN = {
+    "wav": ("wav", "-c:a pcm_s16le"),
+    "flac": ("flac", ""),
+    "mp3": ("mp3", ""),
+    "ogg": ("ogg", "-c:a libvorbis"),
+    "opus": ("ogg", "-c:a libopus"),
+    "m4a": ("ipod", "-c:a aac"),
+    "aac": ("adts", "-c:a aac"),
+    "webm": ("webm", "-c:a libopus"),
+    "mka": ("matroska", "-c:a aac"),
+    "3gp": ("3gp", "-c:a aac"),
+    "wma": ("asf", "-c:a wmav2"),
+    "ac3": ("ac3", ""),
+    "caf": ("caf", "-c:a pcm_s16be"),
+    "aiff": ("aiff", ""),
+    "amr": ("amr", "-c:a libopencore_amrnb -ar 8000"),
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+@pytest.mark.parametrize("ending", ["own", "wav", "m4a", "mp3", "txt", ""])
+def test_the_content_says_what_a_file_is(tmp_path, wav, kind, ending):
+    name, codec = WRITTEN[kind]
+    path = tmp_path / f"a.{kind if ending == 'own' else ending}"
+    ffmpeg("-i", wav, "-f", name, *codec.split(), path)
+    # The band of AMR ends at 3.4 kHz; MP3 and the others keep nearly all.
+    assert likeness(path) > (0.7 if kind == "amr" else 0.95)
+
+
+def test_a_video_is_read_as_well(tmp_path, wav):
+    path = tmp_path / "v.mkv"
+    ffmpeg("-f", "lavfi", "-i", "color=gray:s=64x48:d=2", "-i", wav, "-c:a", "aac", path)
+    assert likeness(path) > 0.95
+
+
+@pytest.mark.parametrize("kind", ["wav", "m4a"])
+def test_channels_that_cancel_are_not_silence(tmp_path, wav, kind):
+    path = tmp_path / f"a.{kind}"
+    ffmpeg("-i", wav, "-af", "pan=stereo|c0=c0|c1=-1*c0", path)
+    assert likeness(path) > 0.95
+
+
+def test_a_silent_stream_before_one_that_speaks_is_passed_over(tmp_path, wav):
+    path = tmp_path / "a.mka"
+    silence = ("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono:d=2")
+    ffmpeg(*silence, "-i", wav, "-map", "0", "-map", "1", "-c:a", "flac", "-disposition:a:0", "default", path)
+    assert likeness(path) > 0.99
+
+
+@pytest.mark.parametrize("gain", [1e-4, 1.0, 30.0])
+@pytest.mark.parametrize("kind", ["wav", "mka"])
+def test_the_level_is_brought_to_scale_before_16_bits(tmp_path, wav, kind, gain):
+    path = tmp_path / f"a.{kind}"
+    ffmpeg("-i", wav, "-af", f"volume={gain}:precision=float", "-c:a", "pcm_f32le", path)
+    samples = read_int16(str(path), MediaConfig())
+    assert np.corrcoef(samples[: len(SPEECH)], SPEECH[: len(samples)])[0, 1] > 0.999  # 16 bits leave no more
+    assert 8_000 < np.abs(samples.astype(int)).max() <= 32_767
+
+
+@pytest.mark.parametrize("content", [b"", b"no audio at all", b"ffconcat version 1.0\nfile /etc/passwd\n"])
+def test_what_is_no_audio_is_one_line(tmp_path, content):
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.wav: .*; expected an audio file or a video$"):
+        read_recording(str(path))
+
+
+def test_a_missing_file_is_told():
+    with pytest.raises(InputError, match=r"nowhere\.wav"):
+        read_recording("nowhere.wav")
