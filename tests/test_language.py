@@ -41,6 +41,7 @@ ON_DISK = {
     "vclip/speakers/signature.py": ("foretold",),
     "pipelines/ingest/importers/media.py": ("picture", "pictures", "sound", "sounds"),
     "pipelines/extraction/config.py": ("picture",),
+    "pipelines/extraction/faces/photos.py": ("picture",),
     "pipelines/extraction/video/decode.py": ("picture",),
     "pipelines/extraction/video/probe.py": ("picture",),
     "pipelines/maintenance/check.py": ("sound",),
