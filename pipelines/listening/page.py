@@ -56,9 +56,9 @@ def page(test: str, items: Mapping[str, tuple[bytes, bytes]]) -> str:
             for name in sorted(items)
         ],
     }
-    template = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True).from_string(
-        (STATIC / "page.html").read_text(encoding="utf-8")
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the page asks its questions in their order
+    template = environment.from_string((STATIC / "page.html").read_text(encoding="utf-8"))
     return template.render(
         style=Markup(STYLE + (STATIC / "page.css").read_text(encoding="utf-8")),
         data=data,

@@ -25,6 +25,10 @@ def _decoded(uri):
     return base64.b64decode(uri.partition("base64,")[2])
 
 
+def test_naturalness_is_asked_before_faces_are_shown(made):
+    assert re.findall(r'"(naturalness|matching)": {', _page(made)) == ["naturalness", "matching"]
+
+
 def test_every_item_is_there_and_systems_have_the_same_faces_and_texts(made, key):
     assert [item["id"] for item in _items(_page(made))] == sorted(key["items"])
     cases = {name: [] for name in key["systems"]}
