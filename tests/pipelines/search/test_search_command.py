@@ -165,7 +165,7 @@ def test_the_command_answers_people_and_scripts(pairs_store, model, photo, vclip
         (("--voice", "photo.npy", "--face", "x"), ("face and voice",)),
         (("--face", "missing.npy"), ("missing.npy", ".npy of shape")),
         (("--text", "a tall man"), ("a tall man", "open_clip")),
-        (("--voice", OFFLINE), ("offline.yaml", "expected WAV")),
+        (("--voice", OFFLINE), ("offline.yaml", "expected an audio file")),
         (("--face", "x", "--format", "xml"), ("xml", "csv")),
     ],
 )
