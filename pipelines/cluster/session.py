@@ -60,9 +60,33 @@ def _init(cpus: int | None, quietly: dict[str, Any]) -> None:
         return
     try:
         # The dashboard would take as much of a core as the job's own bookkeeping.
-        ray.init(include_dashboard=False, num_cpus=cpus, **quietly)
+        with _on_loopback():
+            ray.init(include_dashboard=False, num_cpus=cpus, **quietly)
     except ValueError:  # these options are refused where a cluster runs here already
         ray.init(**quietly)
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Makes the servers of a cluster that the block starts listen on loopback only.
+
+    Ray's servers listen on all interfaces unless the address of the node is 127.0.0.1, and `ray.init` replaces
+    127.0.0.1 by the address of the machine unless it is told that clusters of several machines are off. Ray reads the
+    variable when it is imported, and the processes that it starts read it from their environment.
+    """
+    from ray._private import ray_constants
+
+    name, several = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, ray_constants.ENABLE_RAY_CLUSTER
+    given = os.environ.get(name)
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = several
+        if given is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = given
 
 
 def check_address(address: str, reach_s: float = REACH_S) -> None:

@@ -1,11 +1,16 @@
 """A Ray that cannot start says why, in one error and within seconds."""
 
+import ipaddress
+import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from ray.util import get_node_ip_address
@@ -87,3 +92,47 @@ def test_a_local_start_that_fails_is_told_with_rays_reason(tmp_path):
     assert "Traceback" not in printed
     too_long = tmp_path / ("x" * 100)
     assert "path length cannot exceed 107 bytes" in _started(RAY_TMPDIR=str(too_long))[0]
+
+
+LISTENERS = """
+import json, sys
+if sys.argv[1] == "ray imported before": import ray
+import psutil
+from pipelines.cluster.session import start_ray
+start_ray(1)
+import ray
+assert ray.get(ray.remote(lambda: 3).remote()) == 3
+tree = [psutil.Process(), *psutil.Process().children(recursive=True)]
+found = {p.name(): [c.laddr.ip for c in p.net_connections("inet") if c.status == "LISTEN"] for p in tree}
+import os
+print(json.dumps({"listeners": found, "auth": os.environ["RAY_AUTH_MODE"]}))
+"""
+
+
+@pytest.mark.parametrize("order", ["ray imported before", "ray imported by us"])
+def test_the_servers_of_a_local_cluster_listen_on_loopback_and_want_a_token(order):
+    folder = tempfile.mkdtemp(prefix="vr", dir="/tmp")  # its sockets' paths are limited
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {"RAY_TMPDIR": folder}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", LISTENERS, order], env=env, capture_output=True, text=True, timeout=100
+        )
+        assert done.returncode == 0, done.stderr
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    found = json.loads(done.stdout)
+    assert found["auth"] == "token"
+    assert found["listeners"]["gcs_server"]
+    assert found["listeners"]["raylet"]
+    addresses = {address.removeprefix("::ffff:") for some in found["listeners"].values() for address in some}
+    assert all(ipaddress.ip_address(address).is_loopback for address in addresses), found["listeners"]
+
+
+def test_the_declared_minimum_of_ray_has_tokens_by_default():
+    """Ray 2.59.0 was the first whose local clusters want a token (ray-project/ray#64755)."""
+    (least,) = [
+        re.findall(r">=([0-9.]+)", line)[0]
+        for line in (Path(__file__).parents[3] / "pyproject.toml").read_text().splitlines()
+        if line.strip().startswith('"ray[')
+    ]
+    assert tuple(map(int, least.split("."))) >= (2, 59)
