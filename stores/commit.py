@@ -1,37 +1,33 @@
 """Commit videos: write the data first, the ledger last, then remove the rows that were superseded.
 
 A crash before the ledger row is written leaves rows that no reader sees; a crash after it leaves superseded rows that
-no reader sees. `sweep` deletes both. Two runs may commit one video at once: each writes rows under its own run_id,
-the first to swap the ledger row wins, and the other deletes its rows and adds only the names that it knew.
+no reader sees. `sweep` deletes both; `stores.runs` says how it knows that nobody commits them any more. Two runs may
+commit one video at once: each writes rows under its own run_id, the first to swap the ledger row wins, and the other
+deletes its rows and adds only the names that it knew.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 from lancedb.db import DBConnection
 
-from stores import ledger, rows
+from stores import ledger, rows, runs
 from stores.errors import StoreError
 from stores.ledger import ledger_rows
 from stores.retry import retry
 from stores.rows import Row, VideoRows
-from stores.runs import Lease, lease
+from stores.runs import HERE, Clock, RunOverError
 from stores.schema import KEYS, VIDEO_TABLES, Spaces
-from stores.sql import rows_of
+from stores.sql import quoted, rows_of
 
 _IN_LIST = 1000  # ids to one SQL list; a count past 10,000 ids took 0.14 s, without them 0.02 s
 
 
-def commit(
-    db: DBConnection,
-    spaces: Spaces,
-    batch: Sequence[VideoRows],
-    lease_of: Callable[[DBConnection, set[str]], Lease] = lease,
-) -> frozenset[str]:
+def commit(db: DBConnection, spaces: Spaces, batch: Sequence[VideoRows], clock: Clock = HERE) -> frozenset[str]:
     """Commits a batch and returns the video_ids that the store now holds in this form, as `Store.commit` does.
 
-    `lease_of` returns the lease of the batch's runs.
+    `clock` tells when a lease has grown old.
     """
     tables = rows.tables_of(batch, spaces)
     new = {row["video_id"]: row for row in tables["videos"].to_pylist()}
@@ -39,7 +35,11 @@ def commit(
         del new[video]
     # Read once: a repeated attempt must not replace what another run committed meanwhile.
     before = retry(db, "the ledger", lambda: ledger_rows(db, new))
-    return retry(db, "the commit", lambda: _attempt(db, tables, new, before, lease_of))
+    try:
+        return retry(db, "the commit", lambda: _attempt(db, tables, new, before, clock))
+    except RunOverError:
+        retry(db, "the commit", lambda: take_back(db, {row["run_id"] for row in new.values()}))
+        raise
 
 
 def remove(db: DBConnection, written: Mapping[str, str]) -> int:
@@ -57,6 +57,29 @@ def remove(db: DBConnection, written: Mapping[str, str]) -> int:
                 table.delete(where)
                 removed += found
     return removed
+
+
+def take_back(db: DBConnection, run_ids: Iterable[str]) -> int:
+    """Removes the ledger rows of runs whose clips, faces or voices are missing, with what is left of them.
+
+    These are rows that a run committed after a sweep had found it lost, see `stores.runs`. Without a ledger row, the
+    next ingest reads the video again. Returns the number of ledger rows removed.
+    """
+    taken = 0
+    for run in sorted(run_ids):
+        columns = ["video_id", *(f"n_{table}" for table in VIDEO_TABLES)]
+        where = f"run_id = {quoted(run)}"
+        named = db.open_table("videos").search().where(where).select(columns).to_arrow().to_pylist()
+        if not named:
+            continue
+        stored = {table: _counts(db, table, where) for table in VIDEO_TABLES}
+        for row in named:
+            video = row["video_id"]
+            if any(stored[table].get(video, 0) < row[f"n_{table}"] for table in VIDEO_TABLES):
+                ledger.delete(db, video, run)
+                remove(db, {video: run})
+                taken += 1
+    return taken
 
 
 def add_uris(db: DBConnection, names: Mapping[str, Iterable[str | Row]]) -> None:
@@ -94,11 +117,12 @@ def _attempt(
     tables: Mapping[str, pa.Table],
     new: Mapping[str, Row],
     before: Mapping[str, Row],
-    lease_of: Callable[[DBConnection, set[str]], Lease],
+    clock: Clock,
 ) -> frozenset[str]:
     if not new:
         return frozenset()
-    held_lease = lease_of(db, {row["run_id"] for row in new.values()})
+    writing = {row["run_id"] for row in new.values()}
+    runs.hold(db, writing, clock)
     found = ledger_rows(db, new)
     fresh = {
         video: row["run_id"]
@@ -107,7 +131,7 @@ def _attempt(
     }
     remove(db, fresh)  # rows that an earlier attempt of the same run left behind
     _write_rows(db, tables, fresh)
-    held_lease.check()
+    runs.hold(db, writing, clock)
 
     def change(video: str, old: Row | None) -> Row | None:
         if video in fresh and _same_run(old, before.get(video)):
@@ -115,6 +139,7 @@ def _attempt(
         return ledger.named(old, new[video]["uris"])
 
     ledger.swap(db, new, change)
+    runs.confirm(db, writing)
     after = ledger_rows(db, new)
     held = frozenset(video for video, row in new.items() if _same_run(after.get(video), row))
     superseded = {video: before[video]["run_id"] for video in held & fresh.keys() if video in before}
@@ -138,6 +163,12 @@ def _write_rows(db: DBConnection, tables: Mapping[str, pa.Table], fresh: Mapping
         mask = pa.array([video in fresh for video in tables[name]["video_id"].to_pylist()], pa.bool_())
         if (data := tables[name].filter(mask)).num_rows:
             db.open_table(name).add(data)
+
+
+def _counts(db: DBConnection, table: str, where: str) -> dict[str, int]:
+    rows = db.open_table(table).search().where(where).select(["video_id"]).to_arrow()
+    counts = rows.group_by("video_id").aggregate([([], "count_all")])
+    return dict(zip(counts["video_id"].to_pylist(), counts["count_all"].to_pylist(), strict=True))
 
 
 def _parts(mapping: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

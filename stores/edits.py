@@ -5,6 +5,12 @@
     merge    subject, value = identities                clips of `subject` become clips of `value`
     undo     subject = edit_id                          of any edit, an undo included
 
+Which of two edits came later is decided by the store, not by a clock: a new edit's id starts with a number that is
+one more than the largest in the newest version of the table. So whatever an edit could have seen sorts before it, on
+whichever machine it was made. Two edits that were written at once, neither of which could see the other, may share a
+number; then the ids' random ends order them, the same for every reader. Ids of version 0.1 start with the time
+("2026..."), sort before all others ("edit-...") and keep their order.
+
 The ingested rows stay as they are; a snapshot applies the edits on reading. Clip ids follow from the content, so
 edits also hold for videos that are ingested again.
 
@@ -82,17 +88,30 @@ NONE = Corrections()
 def in_force(edits: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Returns the edits that no undo in force takes back, in order.
 
+    What an undo takes back follows from the edit that it names, not from its place: in stores of version 0.1, the
+    undo of a machine whose clock was slow sorts before its edit.
+
     Args:
         edits: all of them, the oldest first.
     """
-    undone: set[str] = set()
-    standing = []
-    for row in reversed(edits):  # an undo is newer than the edit that it takes back
-        if row["edit_id"] not in undone:
-            standing.append(row)
-            if row["action"] == "undo":
-                undone.add(row["subject"])
-    return standing[::-1]
+    undos: dict[str, list[str]] = {}  # edit_id -> the undos that name it
+    for row in edits:
+        if row["action"] == "undo":
+            undos.setdefault(row["subject"], []).append(row["edit_id"])
+    # An edit is decided after the undos that name it.
+    stands: dict[str, bool] = {}
+    begun: set[str] = set()
+    pending = [row["edit_id"] for row in edits]
+    while pending:
+        edit = pending[-1]
+        left = [] if edit in begun else [undo for undo in undos.get(edit, ()) if undo not in stands]
+        begun.add(edit)
+        if left:
+            pending += left
+        else:
+            stands.setdefault(edit, not any(stands.get(undo, False) for undo in undos.get(edit, ())))
+            pending.pop()
+    return [row for row in edits if stands[row["edit_id"]]]
 
 
 def corrections(edits: Sequence[Mapping[str, Any]], read: Callable[[str], pa.Table]) -> Corrections:
@@ -204,6 +223,11 @@ def _write(db: DBConnection, made: Sequence[Mapping[str, Any]], who: str, why: s
         if not text.strip():
             raise StoreError(f"edit: no {name}; every edit says who made it and why")
     shared = {"name": "", "value": None, "who": who.strip(), "why": why.strip(), "created_at": datetime.now(UTC)}
-    new = [{"edit_id": ids.run_id(), **shared, **edit} for edit in made]
+    first = 1 + max((ids.edit_number(name) for name in _edit_ids(db)), default=0)
+    new = [{"edit_id": ids.edit_id(first + place), **shared, **edit} for place, edit in enumerate(made)]
     commit.upsert(db, "edits", rows.typed("edits", new))
     return [row["edit_id"] for row in new]
+
+
+def _edit_ids(db: DBConnection) -> list[str]:
+    return db.open_table("edits").search().select(["edit_id"]).to_arrow()["edit_id"].to_pylist()

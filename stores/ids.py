@@ -1,6 +1,7 @@
 """Deterministic ids: the same content at the same place has the same id in every run, so commits can be repeated.
 
-Only `run_id` differs between calls: it names one job, sorts by time and contains the job's start time.
+Only `run_id` and `edit_id` differ between calls. A run's id contains the time at which the job started, for people:
+no decision rests on it.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO
 
 from stores.errors import StoreError
 
+_EDIT = "edit-"  # sorts after digits
 _STAMP = "%Y%m%dT%H%M%S%f"  # 21 characters; sorts as text by time
 
 
@@ -74,8 +76,19 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 def run_id() -> str:
-    """Returns a new id for a job, or for a correction by hand: the UTC time, then 8 random hex digits."""
+    """Returns a new id for a job: the UTC time, then 8 random hex digits."""
     return f"{datetime.now(UTC).strftime(_STAMP)}-{secrets.token_hex(4)}"
+
+
+def edit_id(number: int) -> str:
+    """Returns a new id for a correction by hand: "edit-", its number among the store's edits, 8 random hex digits."""
+    return f"{_EDIT}{number:012d}-{secrets.token_hex(4)}"
+
+
+def edit_number(edit_id: str) -> int:
+    """Returns the number in an id of `edit_id`, 0 for ids of version 0.1, which start with a time."""
+    number = edit_id.removeprefix(_EDIT).partition("-")[0]
+    return int(number) if edit_id.startswith(_EDIT) and number.isdigit() else 0
 
 
 def run_time(run_id: str) -> datetime:

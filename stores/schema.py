@@ -128,7 +128,7 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("created_at", _time),
     ],
     "edits": [  # one correction by hand; only ever added to, see stores.edits
-        _id("edit_id"),  # sorts by time
+        _id("edit_id"),  # sorts in the order of the edits, see stores.edits
         _need("action", _text),  # reject | label | merge | undo
         _need("subject", _text),  # what it is about: a clip_id, an identity or an edit_id
         _need("name", _text),  # the corrected column; else ""
@@ -143,7 +143,7 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("config", _text),  # JSON object: the resolved configuration
         _need("summary", _text),  # JSON object: what it did; `ended_by` if it failed or was killed
         _need("started_at", _time),
-        _need("heartbeat_at", _time),  # last sign of life
+        _need("heartbeat_at", _time),  # changes while the run lives; a token, see stores.runs
         pa.field("finished_at", _time),  # null while it runs
     ],
 }

@@ -11,8 +11,9 @@ from lance.optimize import CompactionMetrics
 from lancedb.db import DBConnection
 
 from stores import runs
-from stores.commit import remove
+from stores.commit import remove, take_back
 from stores.retry import retry
+from stores.runs import HERE, Clock
 from stores.schema import MEDIA, TABLES, VIDEO_TABLES
 from stores.store import Store
 
@@ -30,25 +31,30 @@ class Compaction:
     bytes_removed: int
 
 
-def sweep(store: Store, older_than_s: float = 7 * DAY_S) -> int:
+def sweep(store: Store, older_than_s: float = 7 * DAY_S, clock: Clock = HERE) -> int:
     """Deletes the rows that crashed or superseded commits left behind; returns the number of rows deleted.
 
-    Only rows of finished runs are deleted: the rows of a live run may belong to a commit that has yet to write its
-    ledger rows. A run is finished when its block has ended, or when it has not renewed its lease for 15 minutes.
+    Only rows of runs that are over are deleted: the rows of a live run may belong to a commit that has yet to write
+    its ledger rows. `stores.runs` says how a run is known to be over.
 
     Args:
         store: the store.
-        older_than_s: age from which a run without a row in `runs` counts as finished.
+        older_than_s: how long after this machine first saw rows of a run that has no row in `runs` (a script's) the
+            run counts as over; 0 at once.
+        clock: the clock by which this machine remembers what it saw.
     """
     snapshot = store.snapshot()
     suspects = {run for table in VIDEO_TABLES for run in snapshot.uncommitted(table)}
-    over = runs.over(store.db, suspects, older_than_s) if suspects else set()
+    over = runs.over(store.db, suspects, older_than_s, clock) if suspects else set()
     snapshot = store.snapshot()  # newer, so it shows what these runs committed before they finished
     removed = 0
     for run in sorted(over):
         videos = {video for table in VIDEO_TABLES for video in snapshot.uncommitted(table).get(run, ())}
         run_of = dict.fromkeys(sorted(videos), run)
         removed += retry(store.db, "the sweep", lambda run_of=run_of: remove(store.db, run_of))
+    # A lost run may have committed since; this and earlier sweeps removed what it named.
+    if lost := runs.lost(store.db):
+        retry(store.db, "the sweep", lambda: take_back(store.db, lost))
     return removed
 
 

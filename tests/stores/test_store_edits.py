@@ -1,10 +1,13 @@
 """Corrections by hand: read in place of what was ingested, kept with who and why, undone by another row."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
 from stores import Store, StoreError
 from stores.edits import in_force
+from stores.rows import typed
 from tests.support.store_world import FACES, LATER, VOICES, contents, video
 
 SIGNED = {"who": "ann", "why": "seen by eye"}
@@ -206,3 +209,41 @@ def test_a_name_with_quotes_is_a_name(untouched):
     store.label([clip], "identity", 'O\'Brien "x" ); --', **SIGNED)
     store.merge_people("person2", 'O\'Brien "x" ); --', **SIGNED)
     assert store.count("clips", "identity = 'O''Brien \"x\" ); --'") == 3
+
+
+def test_an_undo_of_a_store_of_version_01_has_effect_though_its_clock_was_slow(store):
+    """Ids of version 0.1 start with the writer's time: here the undo seems to come six hours before its edit."""
+    store.commit([video(1)])
+    clip = _clips(store)[0]["clip_id"]
+    reject, undo = "20260101T120000000000-00000001", "20260101T060000000000-00000002"
+    shared = {"name": "", "value": None, "who": "ann", "why": "x", "created_at": datetime.now(UTC)}
+    rows = [
+        {"edit_id": reject, "action": "reject", "subject": clip, **shared},
+        {"edit_id": undo, "action": "undo", "subject": reject, **shared},
+    ]
+    store.db.open_table("edits").add(typed("edits", rows))
+    assert store.count("clips") == 2
+    assert [(row["edit_id"], row["in_force"]) for row in store.edits()] == [(undo, True), (reject, False)]
+    # Edits of today come after all of them, and theirs keep their order.
+    old = [
+        {**rows[0], "edit_id": f"2026010{day}T000000000000-0000000{day}", "action": "label", "name": "age",
+         "value": str(day)} for day in (3, 2)
+    ]  # fmt: skip
+    store.db.open_table("edits").add(typed("edits", old))
+    assert _clips(store, f"clip_id = '{clip}'")[0]["age"] == "3"
+    store.label([clip], "age", "4", **SIGNED)
+    assert _clips(store, f"clip_id = '{clip}'")[0]["age"] == "4"
+
+
+def test_edits_come_in_the_order_in_which_they_could_see_each_other(store):
+    """Writers in turn, each of which has the store open since before; ids do not depend on any clock."""
+    store.commit([video(1)])
+    clip = _clips(store)[0]["clip_id"]
+    writers = [Store.open(store.uri) for _ in range(3)]
+    made = [writers[turn % 3].label([clip], "age", str(turn), **SIGNED)[0] for turn in range(9)]
+    assert made == sorted(made) == [row["edit_id"] for row in store.edits()]
+    assert _clips(store, f"clip_id = '{clip}'")[0]["age"] == "8"
+    both = store.label([clip], "age", "a", **SIGNED) + store.reject(
+        [row["clip_id"] for row in _clips(store)], **SIGNED
+    )
+    assert both == sorted(both)

@@ -24,6 +24,7 @@ class Interposed:
 
     def open_table(self, name: str) -> "_Table":
         self.fire("", "open_table")
+        self.fire(name, "open_table")
         return _Table(self, name, self._db.open_table(name))
 
     def __getattr__(self, name: str) -> Any:

@@ -104,7 +104,7 @@ def test_what_crashed_commits_left_is_told_and_swept(whole):
     crashed_commit(whole, [video(40)])
     found = _found(whole)
     assert found == {("uncommitted", table): 1 for table in ("clips", "faces", "voices")}
-    repair(whole, check(whole, GOOD))
+    repair(whole, check(whole, GOOD), sweep_older_than_s=0)
     assert _found(whole) == {}
     assert contents(whole) == before
 
