@@ -5,6 +5,7 @@ control characters, which could drive the terminal, are shown as escapes.
 """
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -12,6 +13,7 @@ from datetime import date, time
 from typing import Any
 
 EXAMPLES = 3  # ids shown of a list
+UNITS = {"s": "s", "hz": "Hz", "px": "px", "mb": "MB", "db": "dB", "ms": "ms", "gb": "GB"}
 
 
 def print_json(result: Any) -> None:
@@ -36,7 +38,7 @@ def print_result(result: Any, as_json: bool, title: str) -> None:
         print_json(result)
         return
     values = result if isinstance(result, Mapping) else _plain(result)
-    rows = [(name, _cell(value)) for name, value in values.items() if not isinstance(value, list)]
+    rows = [(label(name), _cell(value)) for name, value in values.items() if not isinstance(value, list)]
     print_table(title, (), [row for row in rows if row[1]], box="ROUNDED")
 
 
@@ -88,6 +90,20 @@ def printable(text: str, but: str = "") -> str:
     )
 
 
+def label(key: str) -> str:
+    """The words of a result's key for people, with its unit in parentheses; other names stay as they are.
+
+    Example:
+        >>> label("spread_people"), label("wall_s"), label("open_clip/ViT-B-32")
+        ('spread people', 'wall (s)', 'open_clip/ViT-B-32')
+    """
+    if not re.fullmatch(r"[a-z0-9_]+", key):
+        return key
+    words, _, unit = key.rpartition("_")
+    named = f"{words} ({UNITS[unit]})" if words and unit in UNITS else key
+    return named.replace("_", " ")
+
+
 def examples(ids: Sequence[str]) -> str:
     """A list of ids for people: how many, and the first few; empty for none."""
     return f"{len(ids):,}: {', '.join(ids[:EXAMPLES])}{' ...' if len(ids) > EXAMPLES else ''}" if ids else ""
@@ -113,7 +129,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, Mapping):
-        return "\n".join(f"{name}: {_cell(part)}" for name, part in value.items())
+        return "\n".join(f"{label(str(name))}: {_cell(part)}" for name, part in value.items())
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)
 
 
