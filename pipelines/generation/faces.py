@@ -168,11 +168,11 @@ def cut_face(photo: bytes, uri: str, detector: FaceDetector, index: int | None) 
         InputError: the content is not an image, or has no face or no face of this index; the message names the photo.
     """
     try:
-        image = decoded(photo)
-        face, used, count = face_in_photo(image, detector, index)
+        found = face_in_photo(decoded(photo), detector, index)
     except InputError as error:
         raise InputError(f"photo {uri}: {error}") from None
-    return PhotoFace(uri, hashlib.sha256(photo).hexdigest(), used, count, crop_face(image, face.landmarks))
+    crop = crop_face(found.image, found.face.landmarks)
+    return PhotoFace(uri, hashlib.sha256(photo).hexdigest(), found.index, found.count, crop)
 
 
 def encode_faces(faces: Sequence[PhotoFace], encoder: FaceEncoder) -> list[TargetFace]:

@@ -62,13 +62,14 @@ def _faces(images: Sequence[str], config: Config, funnel: Counter[str]) -> tuple
             reasons.append(image)
             continue
         try:
-            face, _, _ = face_in_photo(image, detector)
+            found = face_in_photo(image, detector)
         except InputError as error:
             funnel["drop:no_face"] += 1
             reasons.append(str(error))
             continue
-        whole = FacePatch(image, 0, 0, (image.shape[1], image.shape[0]))
-        faces.append(cut_crop(whole, face, float(len(faces)), config.extraction.clips.jpeg_quality))
+        height, width, _ = found.image.shape
+        whole = FacePatch(found.image, 0, 0, (width, height))
+        faces.append(cut_crop(whole, found.face, float(len(faces)), config.extraction.clips.jpeg_quality))
     return faces, "" if faces else next(iter(reasons), "no image")
 
 

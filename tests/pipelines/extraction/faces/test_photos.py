@@ -45,12 +45,24 @@ def test_the_largest_face_is_taken_and_any_can_be_asked_for():
     both = np.full((360, 620, 3), 128, np.uint8)
     both[100:340, :240] = portrait(0.0, 240)
     both[:, 260:] = portrait(0.0, 360)
-    face, number, count = face_in_photo(both, detector)
-    assert (number, count) == (1, 2)
-    assert face.box[0] > 300
-    assert face_in_photo(both, detector, index=0)[0].box[2] < 240
+    found = face_in_photo(both, detector)
+    assert (found.index, found.count) == (1, 2)
+    assert found.face.box[0] > 300
+    assert face_in_photo(both, detector, index=0).face.box[2] < 240
     with pytest.raises(InputError, match="holds 2"):
         face_in_photo(both, detector, index=2)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_photo_on_its_side_is_turned_where_no_face_is_found(quarters):
+    upright = portrait(0.0, 240)
+
+    def only_upright(image):
+        return CenterFaceDetector()(image) if np.array_equal(image, upright) else []
+
+    found = face_in_photo(np.ascontiguousarray(np.rot90(upright, quarters)), only_upright)
+    assert np.array_equal(found.image, upright)
+    assert found.count == 1
 
 
 def test_no_face_is_one_clear_line():
