@@ -17,7 +17,7 @@ from stores.errors import StoreError
 from stores.ledger import ledger_rows
 from stores.retry import retry
 from stores.rows import Row, VideoRows
-from stores.runs import HERE, Clock, RunOverError
+from stores.runs import HERE, Clock, RunOverError, without_deletion
 from stores.schema import KEYS, VIDEO_TABLES, Spaces
 from stores.sql import quoted, rows_of
 
@@ -31,15 +31,16 @@ def commit(db: DBConnection, spaces: Spaces, batch: Sequence[VideoRows], clock: 
     """
     tables = rows.tables_of(batch, spaces)
     new = {row["video_id"]: row for row in tables["videos"].to_pylist()}
-    for video in retry(db, "the ledger", lambda: ledger.deleted(db, new)):
-        del new[video]
-    # Read once: a repeated attempt must not replace what another run committed meanwhile.
-    before = retry(db, "the ledger", lambda: ledger_rows(db, new))
-    try:
-        return retry(db, "the commit", lambda: _attempt(db, tables, new, before, clock))
-    except RunOverError:
-        retry(db, "the commit", lambda: take_back(db, {row["run_id"] for row in new.values()}))
-        raise
+    with without_deletion(db, "commit"):
+        for video in retry(db, "the ledger", lambda: ledger.deleted(db, new)):
+            del new[video]
+        # Read once: a repeated attempt must not replace what another run committed meanwhile.
+        before = retry(db, "the ledger", lambda: ledger_rows(db, new))
+        try:
+            return retry(db, "the commit", lambda: _attempt(db, tables, new, before, clock))
+        except RunOverError:
+            retry(db, "the commit", lambda: take_back(db, {row["run_id"] for row in new.values()}))
+            raise
 
 
 def remove(db: DBConnection, written: Mapping[str, str]) -> int:
@@ -92,7 +93,8 @@ def add_uris(db: DBConnection, names: Mapping[str, Iterable[str | Row]]) -> None
             raise StoreError(f"videos: no video '{missing[0]}'; commit it first")
         ledger.swap(db, entries, lambda video, old: ledger.named(old, entries[video]))
 
-    retry(db, "the names", add)
+    with without_deletion(db, "names of videos"):
+        retry(db, "the names", add)
 
 
 def delete_video(db: DBConnection, video_id: str) -> bool:
@@ -101,15 +103,19 @@ def delete_video(db: DBConnection, video_id: str) -> bool:
     if not found:
         return False
     run = found[video_id]["run_id"]
-    retry(db, "the deletion", lambda: ledger.delete(db, video_id, run))
-    retry(db, "the deletion", lambda: remove(db, {video_id: run}))
+    with without_deletion(db, "delete_video"):
+        retry(db, "the deletion", lambda: ledger.delete(db, video_id, run))
+        retry(db, "the deletion", lambda: remove(db, {video_id: run}))
     return True
 
 
 def upsert(db: DBConnection, table: str, data: pa.Table) -> None:
     """Inserts the rows, or replaces those with the same id."""
-    merging = db.open_table(table).merge_insert(KEYS[table]).when_matched_update_all().when_not_matched_insert_all()
-    retry(db, table, lambda: merging.execute(data))
+    with without_deletion(db, table):
+        merging = (
+            db.open_table(table).merge_insert(KEYS[table]).when_matched_update_all().when_not_matched_insert_all()
+        )
+        retry(db, table, lambda: merging.execute(data))
 
 
 def _attempt(

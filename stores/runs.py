@@ -47,6 +47,8 @@ from stores.sql import in_lists, quoted
 
 LEASE_S = 900.0  # a run whose heartbeat an observer sees unchanged for this long is lost
 RENEW_S = LEASE_S / 15
+DELETION = "delete"  # the job of a deletion, beside which nobody else may write
+IS_DELETION = f'command LIKE \'%"job": "{DELETION}"%\''  # SQL over `runs`
 LOST = "lost: its lease ran out"
 
 _LOOK = "vclip.look."  # prefix of the keys of looks in the config of `runs`: prefix, run, clock
@@ -103,7 +105,11 @@ class Run:
 def running(
     db: DBConnection, command: Mapping[str, Any], config: Mapping[str, Any], renew_s: float = RENEW_S
 ) -> Iterator[Run]:
-    """Records a run and renews its lease every `renew_s` seconds until the block ends, as `Store.run` does."""
+    """Records a run and renews its lease every `renew_s` seconds until the block ends, as `Store.run` does.
+
+    Raises:
+        StoreError: a deletion is running.
+    """
     run, now, over = Run(ids.run_id()), datetime.now(UTC), threading.Event()
     row = {"run_id": run.run_id, "command": command, "config": config, "summary": {_HELD_BY: _process(os.getpid())}}
     row |= {"started_at": now, "heartbeat_at": now, "finished_at": None}
@@ -112,6 +118,9 @@ def running(
     try:
         retry(db, "the run", lambda: _insert(db, row))
         heart.start()
+        # After this run was recorded, so that of a deletion and another job that start at once, one sees the other.
+        if command.get("job") != DELETION:
+            check_no_deletion(db, str(command.get("job", "run")))
         yield run
         _finish(db, run)
     except StoreUnavailable:
@@ -190,9 +199,52 @@ def alive(db: DBConnection, clock: Clock = HERE, where: str = "true") -> dict[st
     return {run: left_s for run, left_s in waiting.items() if run in still}
 
 
-def check_alone(db: DBConnection, what: str, clock: Clock = HERE) -> None:
-    """Raises StoreError if a job may be writing to the store."""
-    for run, left_s in alive(db, clock).items():
+def commands_of(db: DBConnection, run_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Returns run_id -> its command, for those of these runs that the store knows."""
+    found = {}
+    for part in in_lists(run_ids):
+        rows = db.open_table("runs").search().where(f"run_id IN ({part})").select(["run_id", "command"]).to_arrow()
+        found |= {row["run_id"]: json.loads(row["command"]) for row in rows.to_pylist()}
+    return found
+
+
+def check_no_deletion(db: DBConnection, what: str) -> None:
+    """Raises StoreError if a deletion is running, beside which nobody else may write."""
+    unfinished = f"finished_at IS NULL AND ({IS_DELETION})"
+    if not db.open_table("runs").to_lance().count_rows(unfinished):
+        return
+    for run, left_s in alive(db, where=IS_DELETION).items():
+        raise StoreError(
+            f"{what}: a deletion is running in this store (run {run}); wait until it has ended or, if it was killed "
+            f"on another machine, try again in {max(1, round(left_s / 60))} min"
+        )
+
+
+@contextmanager
+def without_deletion(db: DBConnection, what: str) -> Iterator[None]:
+    """Runs the block, which writes to the store, unless a deletion is running.
+
+    Raises:
+        StoreError: a deletion is running, or one removed a file that the block was reading.
+    """
+    check_no_deletion(db, what)
+    before = _run_ids(db)
+    try:
+        yield
+    except StoreError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        commands = commands_of(db, _run_ids(db) - before)
+        if any(command.get("job") == DELETION for command in commands.values()):
+            raise StoreError(
+                f"{what}: a deletion started in this store meanwhile; run again when it has ended"
+            ) from error
+        raise
+
+
+def check_alone(db: DBConnection, what: str, clock: Clock = HERE, own: str = "") -> None:
+    """Raises StoreError if a job other than the run `own` may be writing to the store."""
+    for run, left_s in alive(db, clock, f"run_id != {quoted(own)}").items():
         raise StoreError(
             f"{what}: run {run} may be writing; wait until it has ended or, if it was killed on another machine, "
             f"try again in {max(1, round(left_s / 60))} min"
@@ -317,6 +369,10 @@ def _beat(db: DBConnection, run_id: str, over: threading.Event, renew_s: float) 
             renew(db, run_id)
         except (OSError, RuntimeError, ValueError):
             continue  # the next beat is soon, and a commit renews a lease that has grown old
+
+
+def _run_ids(db: DBConnection) -> set[str]:
+    return set(db.open_table("runs").to_lance().to_table(columns=["run_id"])["run_id"].to_pylist())
 
 
 def _rows(db: DBConnection, where: str = "true") -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from lancedb.table import Table
 
 from stores.errors import StoreError, nearest, reason
 from stores.retry import retry
+from stores.runs import check_no_deletion
 from stores.schema import PINNED
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -21,6 +22,7 @@ def add(db: DBConnection, name: str, version: Mapping[str, int]) -> None:
     """Names a version (table -> version), as `Store.tag` does."""
     if not _NAME.fullmatch(name):
         raise StoreError(f"tag '{name}': expected letters, digits, '.', '_' and '-', as in 'paper-v1'")
+    check_no_deletion(db, "tag add")
     if name in tags(db):
         raise StoreError(f"tag '{name}': exists already; remove it first, or take another name")
     for table in (table for table in reversed(PINNED) if table in version):  # old versions have fewer tables

@@ -7,7 +7,8 @@ left alone, so a moderate target bounds what later compactions write again.
 from dataclasses import dataclass
 from datetime import timedelta
 
-from lance.optimize import CompactionMetrics
+from lance import optimize
+from lance.optimize import CompactionMetrics, CompactionOptions
 from lancedb.db import DBConnection
 
 from stores import runs
@@ -43,6 +44,7 @@ def sweep(store: Store, older_than_s: float = 7 * DAY_S, clock: Clock = HERE) ->
             run counts as over; 0 at once.
         clock: the clock by which this machine remembers what it saw.
     """
+    runs.check_no_deletion(store.db, "sweep")
     snapshot = store.snapshot()
     suspects = {run for table in VIDEO_TABLES for run in snapshot.uncommitted(table)}
     over = runs.over(store.db, suspects, older_than_s, clock) if suspects else set()
@@ -72,6 +74,7 @@ def compact(store: Store, keep_versions_s: float = 7 * DAY_S) -> dict[str, Compa
     Raises:
         StoreUnavailable: the disk is full, or other commits kept coming in between. The store is whole.
     """
+    runs.check_no_deletion(store.db, "optimize")
     done = {}
     for name in TABLES:
         metrics = retry(store.db, f"the compaction of {name}", lambda name=name: merge_fragments(store.db, name))
@@ -90,6 +93,23 @@ def merge_fragments(db: DBConnection, name: str) -> CompactionMetrics:
             target_rows_per_fragment=_MEDIA_ROWS if name in MEDIA else _ROWS, materialize_deletions_threshold=0.0
         )
     )
+
+
+def free_deleted(db: DBConnection, name: str) -> None:
+    """Rewrites the fragments of a table that have deleted rows without these rows, and leaves the others alone."""
+    rows = db.open_table(name).to_lance()
+    options: CompactionOptions = {
+        "target_rows_per_fragment": _MEDIA_ROWS if name in MEDIA else _ROWS,
+        "materialize_deletions_threshold": 0.0,
+    }
+    holed = {fragment.fragment_id for fragment in rows.get_fragments() if fragment.num_deletions}
+    tasks = [
+        task
+        for task in optimize.Compaction.plan(rows, options).tasks
+        if not holed.isdisjoint(fragment.id for fragment in task.fragments)
+    ]
+    if tasks:
+        optimize.Compaction.commit(rows, [task.execute(rows) for task in tasks])
 
 
 def prune(db: DBConnection, name: str, keep_versions_s: float, nobody_writes: bool = False) -> int:

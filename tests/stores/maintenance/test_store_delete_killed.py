@@ -1,0 +1,109 @@
+"""A deletion that is killed at any of its steps is finished by the next one, from the plan in its row of `runs`."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from lancedb.index import BTree
+
+from stores import Store
+from stores.maintenance.check import check
+from stores.maintenance.delete import delete, is_deletion_unfinished, plan_deletion, unfinished_plans
+from tests.support.dying import Dying, Killed
+from tests.support.places import contents_of, copy_store
+from tests.support.store_world import FACES, RUN, VOICES, video
+
+PERSON = "somebody in particular"
+NAME = "/data/a film of theirs.mp4"
+
+
+def _theirs(number: int, clips: int = 2):
+    """A video in which the person has the first clips, and another the last."""
+    rows = video(number, clips=3)
+    names = [PERSON] * clips + ["another"] * (3 - clips)
+    mine = [clip | {"identity": name} for clip, name in zip(rows.clips, names, strict=True)]
+    return replace(rows, clips=mine)
+
+
+@pytest.fixture(scope="module")
+def filled(new_uri) -> Store:
+    """A store with all that can hold a person: rows, tags, an index, edits, generations, runs, a scratch table."""
+    store = Store.create(new_uri(), FACES, VOICES)
+    with store.run({"job": "ingest", "inputs": [NAME, "/data/other.mp4"]}, {}) as run:
+        whole = _theirs(1, clips=3)
+        whole = replace(whole, video=whole.video | {"uris": [NAME], "run_id": run.run_id})
+        store.commit([whole, _theirs(2), video(3)])
+    store.tag("theirs")
+    clips = store.query("clips", ["clip_id"], f"identity = '{PERSON}'", order="clip_id")["clip_id"].to_pylist()
+    store.label(clips[:1], "gender", "f", "me", "seen")
+    store.reject(clips[1:2], "me", "blurred")
+    made = {"run_id": RUN, "text": "Hello.", "tts": "morph", "space": "s", "speaker_vector": [0.5], "models": {}}
+    face = store.query("faces", ["face_id"], "video_id = 'video0001'", limit=1)["face_id"][0].as_py()
+    for name, of in (("a", f"work/store#{face}"), ("b", NAME), ("c", "/photos/other.jpg")):
+        row = {"generation_id": f"generation-{name}", "face": of, "audio_uri": f"/out/{name}.wav"}
+        store.add_generations([made | row])
+    store.db.open_table("faces").create_index("face_id", config=BTree())
+    store.db.create_table("embedding_faces_x", store.db.open_table("faces").to_arrow().select(["face_id"]))
+    return store
+
+
+def _seek(store: Store) -> list[str]:
+    """What a reader of bytes finds of the person; by plain `in`, and in texts as Lance decodes them."""
+    everything = b"".join(contents_of(store.uri))
+    mine = [_theirs(1, clips=3), _theirs(2)]
+    clips = {clip["clip_id"] for rows in mine for clip in rows.clips if clip["identity"] == PERSON}
+    rows = [row for v in mine for row in (*v.faces, *v.voices) if row["clip_id"] in clips]
+    found = [f"media of {row['clip_id']}" for row in rows if row.get("image", row.get("audio")) in everything]
+    found += [
+        f"vector of {row['clip_id']}"
+        for row in rows
+        for vector in row["vectors"].values()
+        if vector.tobytes() in everything
+    ]
+    names = [*clips, *(row.get("face_id", row.get("voice_id")) for row in rows), PERSON, NAME, "vclip-deletion-plan"]
+    texts = json.dumps(
+        [store.db.open_table(table).to_arrow().to_pylist() for table in store.info()["rows"]], default=str
+    )
+    return found + [name for name in names if name.encode() in everything or name in texts]
+
+
+def _finished(store: Store) -> None:
+    assert _seek(store) == []
+    assert not is_deletion_unfinished(store)
+    assert check(store, {}).problems == []
+    assert set(store.tags()) == set()
+    for table in ("videos", "clips", "faces", "voices", "speakers", "generations", "edits"):
+        assert not store.db.open_table(table).tags.list(), table
+    assert store.count("clips") == 1 + 2
+    assert store.query("generations", ["generation_id"])["generation_id"].to_pylist() == ["generation-c"]
+    assert store.edits() == []
+    assert "embedding_faces_x" not in store.db.list_tables().tables
+
+
+def _copied(filled: Store, new_uri) -> Store:
+    uri = new_uri()
+    copy_store(filled.uri, uri)
+    return Store.open(uri)
+
+
+def _calls(filled: Store, new_uri) -> int:
+    store = _copied(filled, new_uri)
+    with Dying() as undisturbed:
+        delete(store, plan_deletion(store, people=[PERSON]))
+    _finished(store)
+    return undisturbed.count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("third", range(3))
+def test_killed_at_any_changing_call_and_run_again_leaves_nothing(filled, new_uri, third):
+    for at in range(1 + third, _calls(filled, new_uri) + 1, 3):
+        store = _copied(filled, new_uri)
+        with Dying(at), pytest.raises(Killed):
+            delete(store, plan_deletion(store, people=[PERSON]))
+        planned = bool(unfinished_plans(store.db) or plan_deletion(store, people=[PERSON]))
+        store = Store.open(store.uri)
+        done = delete(store, plan_deletion(store, people=[PERSON]))
+        assert done.after.found == {}, at
+        assert done.plan.rows["faces"] == 10 or not planned, at
+        _finished(store)
