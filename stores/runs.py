@@ -208,16 +208,20 @@ def commands_of(db: DBConnection, run_ids: Iterable[str]) -> dict[str, dict[str,
     return found
 
 
-def check_no_deletion(db: DBConnection, what: str) -> None:
-    """Raises StoreError if a deletion is running, beside which nobody else may write."""
-    unfinished = f"finished_at IS NULL AND ({IS_DELETION})"
-    if not db.open_table("runs").to_lance().count_rows(unfinished):
-        return
-    for run, left_s in alive(db, where=IS_DELETION).items():
-        raise StoreError(
-            f"{what}: a deletion is running in this store (run {run}); wait until it has ended or, if it was killed "
-            f"on another machine, try again in {max(1, round(left_s / 60))} min"
-        )
+def check_no_deletion(db: DBConnection, what: str) -> set[str]:
+    """Returns the ids of all runs, unless a deletion is running, beside which nobody else may write.
+
+    Raises:
+        StoreError: a deletion is running.
+    """
+    rows = db.open_table("runs").to_lance()
+    if rows.count_rows(f"finished_at IS NULL AND ({IS_DELETION})"):
+        for run, left_s in alive(db, where=IS_DELETION).items():
+            raise StoreError(
+                f"{what}: a deletion is running in this store (run {run}); wait until it has ended or, if it was "
+                f"killed on another machine, try again in {max(1, round(left_s / 60))} min"
+            )
+    return set(rows.to_table(columns=["run_id"])["run_id"].to_pylist())
 
 
 @contextmanager
@@ -227,15 +231,14 @@ def without_deletion(db: DBConnection, what: str) -> Iterator[None]:
     Raises:
         StoreError: a deletion is running, or one removed a file that the block was reading.
     """
-    check_no_deletion(db, what)
-    before = _run_ids(db)
+    before = check_no_deletion(db, what)
     try:
         yield
     except StoreError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
-        commands = commands_of(db, _run_ids(db) - before)
-        if any(command.get("job") == DELETION for command in commands.values()):
+        now = set(db.open_table("runs").to_lance().to_table(columns=["run_id"])["run_id"].to_pylist())
+        if any(command.get("job") == DELETION for command in commands_of(db, now - before).values()):
             raise StoreError(
                 f"{what}: a deletion started in this store meanwhile; run again when it has ended"
             ) from error
@@ -369,10 +372,6 @@ def _beat(db: DBConnection, run_id: str, over: threading.Event, renew_s: float) 
             renew(db, run_id)
         except (OSError, RuntimeError, ValueError):
             continue  # the next beat is soon, and a commit renews a lease that has grown old
-
-
-def _run_ids(db: DBConnection) -> set[str]:
-    return set(db.open_table("runs").to_lance().to_table(columns=["run_id"])["run_id"].to_pylist())
 
 
 def _rows(db: DBConnection, where: str = "true") -> list[dict[str, Any]]:
