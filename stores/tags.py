@@ -1,7 +1,7 @@
 """Names for versions of the whole store. A tagged version stays readable, whatever is compacted and pruned.
 
 A tag of the store is a Lance tag on each table. The one on `videos` is written last and removed first, so it decides
-whether the tag exists.
+whether the tag exists. A call that was killed is finished by repeating it.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from lancedb.db import DBConnection
 from lancedb.table import Table
 
-from stores.errors import StoreError, nearest, reason
+from stores.errors import StoreError, StoreUnavailable, nearest, reason
 from stores.retry import retry
 from stores.runs import check_no_deletion
 from stores.schema import PINNED
@@ -31,6 +31,8 @@ def add(db: DBConnection, name: str, version: Mapping[str, int]) -> None:
             # The tag that an interrupted call left on this table is replaced.
             write = of_table.update if name in of_table.list() else of_table.create
             retry(db, "the tag", lambda write=write, table=table: write(name, version[table]))
+        except StoreUnavailable:
+            raise
         except (ValueError, RuntimeError) as error:
             raise StoreError(f"tag '{name}': {table} has no version {version[table]} ({reason(error)})") from None
 
@@ -54,7 +56,9 @@ def version_of(db: DBConnection, name: str) -> dict[str, int]:
 
 def remove(db: DBConnection, name: str) -> None:
     """Removes a tag, not the version it names; raises StoreError if the tag does not exist."""
-    version_of(db, name)
+    left = {table for table in PINNED if name in db.open_table(table).tags.list()}
+    if not left:
+        version_of(db, name)  # raises
     for table in PINNED:
         of_table = db.open_table(table).tags
         if name in of_table.list():

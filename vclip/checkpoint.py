@@ -5,8 +5,6 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 
 from vclip import __version__
 from vclip.errors import InputError
+from vclip.files import replaced_folder
 
 # The command that makes each kind, for the message about a missing one.
 MADE_BY = {
@@ -39,7 +38,7 @@ def save(
 ) -> Path:
     """Writes a checkpoint folder and returns it. A reader finds the old checkpoint or the new one, never a part.
 
-    If writing fails, the old checkpoint stays. For an instant between two renames there is none.
+    If writing fails, the old checkpoint stays.
 
     Args:
         folder: the folder to write; an existing checkpoint of the same kind is replaced.
@@ -50,14 +49,11 @@ def save(
         about: one paragraph for the checkpoint's README.
 
     Raises:
-        InputError: the folder holds something other than a checkpoint of this kind.
+        InputError: the folder holds something other than a checkpoint of this kind, or cannot be written.
     """
     folder = Path(folder)
     check_free(folder, kind)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as room:
-        draft, old = Path(room) / "new", Path(room) / "old"
-        draft.mkdir()
+    with replaced_folder(folder, f"folder {folder}") as draft:
         save_file(
             {name: _on_cpu(value) for name, value in tensors.items()},
             draft / "model.safetensors",
@@ -67,14 +63,6 @@ def save(
         )
         (draft / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
         (draft / "README.md").write_text(_readme(kind, about, metrics))
-        if folder.exists():
-            os.replace(folder, old)
-        try:
-            os.replace(draft, folder)
-        except OSError:
-            if old.exists():
-                os.replace(old, folder)
-            raise
     return folder
 
 

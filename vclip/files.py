@@ -3,7 +3,9 @@
 The library and the pipelines write every file this way that a reader may open meanwhile.
 """
 
+import ctypes
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -16,6 +18,9 @@ from pathlib import Path
 from vclip.errors import InputError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # of file systems that cannot say when bytes are on the disk
+_HERE = -100  # AT_FDCWD
+NAME_BYTES = 255  # of a name in a folder
 # The name of a draft holds the host and the process that write it, so that `sweep_drafts` can remove abandoned ones.
 _DRAFT = re.compile(r"(?:^|/)\.[^/]*\.(?P<host>[^/.]+)-(?P<pid>\d+)\.part[^/]*$")
 
@@ -24,16 +29,21 @@ _DRAFT = re.compile(r"(?:^|/)\.[^/]*\.(?P<host>[^/.]+)-(?P<pid>\d+)\.part[^/]*$"
 def whole_file(path: Path) -> Iterator[Path]:
     """Yields the path of a draft beside `path`; the draft replaces `path` when the block ends without an error.
 
+    Drafts of `path` that killed processes of this machine left are removed.
+
     Raises:
         InputError: the draft cannot be written or moved. Every other error of the block, such as that of an
             unreadable input, passes unchanged.
     """
     # Threads may write the same file. The suffix is kept, because writers choose the format by it.
-    draft = path.with_name(f".{path.stem}.{_host()}-{os.getpid()}.part{threading.get_ident()}{path.suffix}")
-    _make_folder(path.parent, path)
+    draft = _draft_of(path, path.stem, f"{threading.get_ident()}{path.suffix}")
+    new_folders = _make_folder(path.parent, path)
+    _sweep_drafts_of(path, path.stem)
     try:
         yield draft
-        os.replace(draft, path)
+        move(draft, path)
+        for folder in new_folders:
+            _fsync(folder.parent)
     except OSError as error:
         if not _is_of_writing(error, draft):
             raise
@@ -54,20 +64,57 @@ def whole_folder(out: Path) -> Iterator[Path]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         what = "a folder with files in it" if out.is_dir() else "a file"
         raise InputError(f"--out {out}: found {what}, expected a new or empty folder")
-    draft = out.absolute().with_name(f".{out.name}.{_host()}-{os.getpid()}.part")
+    with replaced_folder(out, f"--out {out}") as draft:
+        yield draft
+
+
+@contextmanager
+def replaced_folder(folder: Path, what: str) -> Iterator[Path]:
+    """Yields a draft folder beside `folder`; it takes the place of `folder` when the block ends without an error.
+
+    Drafts of `folder` that killed processes of this machine left are removed.
+
+    Args:
+        folder: what it holds is deleted at the end. Readers find the old folder or the new one; only where the
+            system cannot exchange two folders in one step, there is none for an instant.
+        what: names the folder in messages.
+
+    Raises:
+        InputError: the draft or a file in it cannot be written. Every other error of the block passes unchanged.
+    """
+    draft = _draft_of(folder.absolute(), folder.absolute().name)
     shutil.rmtree(draft, ignore_errors=True)  # left by an earlier process with the same id
-    _make_folder(draft, f"--out {out}")
+    new_folders = _make_folder(draft, what)
+    _sweep_drafts_of(folder.absolute(), folder.absolute().name)
     try:
         yield draft
-        if out.exists():
-            out.rmdir()
-        draft.rename(out)
+        move(draft, folder.absolute())
+        for made in new_folders:
+            if made != draft:
+                _fsync(made.parent)
     except OSError as error:
-        if not _is_of_writing(error, draft, out):
+        if not _is_of_writing(error, draft, folder):
             raise
-        raise _cannot_write(f"--out {out}", error) from None
+        raise _cannot_write(what, error) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def move(draft: Path, target: Path) -> None:
+    """Gives a file or folder another name, in place of what has that name; both must lie in one folder.
+
+    What the draft holds is on the disk before it has the name, and the name before this returns: after a loss of
+    power, too, the target is the old one or the new one, and whole. A folder that was replaced is at `draft` then.
+
+    Raises:
+        OSError: the draft cannot be written to the disk or moved.
+    """
+    _sync(draft)
+    if draft.is_dir() and target.is_dir() and any(target.iterdir()):
+        _exchange(draft, target)
+    else:
+        os.replace(draft, target)  # a file takes the place of a file, a folder that of an empty folder
+    _fsync(target.parent)
 
 
 def is_draft(name: str) -> bool:
@@ -94,11 +141,86 @@ def process_runs(pid: int) -> bool:
     return True
 
 
-def _make_folder(folder: Path, what: Path | str) -> None:
+def _draft_of(path: Path, stem: str, end: str = "") -> Path:
+    """The name of a draft of `path`: hidden, with host and process, and not longer than a name may be."""
+    tail = f".{_host()}-{os.getpid()}.part{end}"
+    return path.with_name(f".{_shortened(stem, NAME_BYTES - 1 - len(os.fsencode(tail)))}{tail}")
+
+
+def _shortened(stem: str, size: int) -> str:
+    """The stem, or its beginning and a hash in at most `size` bytes."""
+    encoded = os.fsencode(stem)
+    if len(encoded) <= size:
+        return stem
+    kept = encoded[: size - 9].decode(errors="ignore")
+    return f"{kept}-{hashlib.sha256(encoded).hexdigest()[:8]}"
+
+
+def _sweep_drafts_of(path: Path, stem: str) -> None:
+    """Removes the drafts of one file or folder that ended processes of this machine left."""
+    begin = _draft_of(path, stem).name.partition(f".{_host()}-")[0] + f".{_host()}-"
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            draft = _DRAFT.search(entry.name) if entry.name.startswith(begin) else None
+            if draft and not process_runs(int(draft["pid"])):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    os.unlink(entry.path)
+
+
+def _make_folder(folder: Path, what: Path | str) -> list[Path]:
+    """Creates a folder and its parents; returns those that were not there."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(what, error) from None
+    return missing
+
+
+def _sync(path: Path) -> None:
+    """Writes a file, or a folder with all that it holds, to the disk."""
+    if path.is_dir():
+        for place in path.iterdir():
+            if not place.is_symlink():
+                _sync(place)
+    _fsync(path)
+
+
+def _fsync(path: Path) -> None:
+    """Writes the content of a file, or the names in a folder, to the disk, where the file system can."""
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        os.close(handle)
+
+
+def _exchange(draft: Path, target: Path) -> None:
+    """Exchanges two folders in one step; in two where the system or the file system cannot."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(draft), os.fsencode(target)
+    if hasattr(libc, "renameat2"):  # Linux: RENAME_EXCHANGE
+        failed = libc.renameat2(_HERE, names[0], _HERE, names[1], 2)
+    elif hasattr(libc, "renamex_np"):  # macOS: RENAME_SWAP
+        failed = libc.renamex_np(names[0], names[1], 2)
+    else:
+        failed = True
+    if failed:
+        old = draft.with_name(f"{draft.name}-old")
+        os.replace(target, old)
+        try:
+            os.replace(draft, target)
+        except OSError:
+            os.replace(old, target)
+            raise
+        os.replace(old, draft)
 
 
 def _is_of_writing(error: OSError, *places: Path) -> bool:

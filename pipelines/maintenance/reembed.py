@@ -21,7 +21,7 @@ from pipelines.ingest.embed import decode_image, decode_speech
 from pipelines.progress import say, step
 from stores import Store
 from stores.maintenance.compact import sweep
-from stores.maintenance.embed import Embedding, Todo, drop_spaces, media
+from stores.maintenance.embed import Embedding, Todo, discard, drop_spaces, media
 from stores.schema import EMBEDDED
 from vclip.encoders import (
     FACE_ENCODERS,
@@ -140,6 +140,8 @@ def embed(
             _check_media(store, table)
             job = _TableJob(store, table, spec, encoder, config, engine, task_rows, write_rows)
             embedded[encoder.space] = job.run()
+        else:
+            discard(store, table, encoder.space)  # of an embedding that was killed at its very end
         if replace:
             dropped += drop_spaces(store, table, encoder.space)
         store = Store.open(store_uri)

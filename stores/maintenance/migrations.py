@@ -8,11 +8,13 @@ after it has ended. Steps are registered under the version that they start from:
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from lancedb.db import DBConnection
 
 from stores import schema
 from stores.errors import StoreError
+from stores.retry import retry
 
 Step = Callable[[DBConnection], None]
 STEPS: dict[int, Step] = {}
@@ -52,7 +54,7 @@ def run(
         steps: version -> the step from it to the next; by default those registered in this module.
 
     Raises:
-        StoreError: the store is newer than `wanted`, or a step is missing.
+        StoreError: the store is newer than `wanted`, a step is missing, or the disk is full.
     """
     steps = STEPS if steps is None else steps
     found = schema.version_of(db.open_table("videos").schema)
@@ -63,8 +65,8 @@ def run(
     for version in range(found, wanted):
         if version not in steps:
             raise StoreError(f"store {uri}: no migration from schema version {version}; re-ingest into a new store")
-        steps[version](db)
-        _mark(db, version + 1)
+        retry(db, "the migration", partial(steps[version], db))
+        retry(db, "the migration", partial(_mark, db, version + 1))
         passed.append(version + 1)
     return passed
 
@@ -72,8 +74,7 @@ def run(
 @step(1)
 def _add_runs_and_revisions(db: DBConnection) -> None:
     """`runs`, and a `revision` of each ledger row."""
-    if "runs" not in db.list_tables(limit=100).tables:
-        db.create_table("runs", schema=schema.schema("runs"))
+    _create(db, "runs")
     videos = db.open_table("videos")
     if "revision" not in videos.schema.names:
         videos.add_columns({"revision": "cast(1 as bigint)"})
@@ -81,8 +82,17 @@ def _add_runs_and_revisions(db: DBConnection) -> None:
 
 @step(2)
 def _add_edits(db: DBConnection) -> None:
-    if "edits" not in db.list_tables(limit=100).tables:
-        db.create_table("edits", schema=schema.schema("edits"))
+    _create(db, "edits")
+
+
+def _create(db: DBConnection, table: str) -> None:
+    """Creates a table, unless it is there; a creation that was killed leaves a bare folder, which is none."""
+    try:
+        db.open_table(table)
+    except (ValueError, RuntimeError) as error:
+        if "was not found" not in str(error):
+            raise
+        db.create_table(table, schema=schema.schema(table))
 
 
 def _mark(db: DBConnection, version: int) -> None:

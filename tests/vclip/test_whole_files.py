@@ -2,12 +2,16 @@
 
 import errno
 import os
+import shutil
+import socket
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from vclip.errors import InputError
-from vclip.files import whole_file, whole_folder
+from vclip.files import NAME_BYTES, replaced_folder, whole_file, whole_folder
 
 WAYS = [whole_file, whole_folder]
 
@@ -90,3 +94,76 @@ def test_threads_that_write_the_same_file_have_drafts_of_their_own(tmp_path):
         thread.join()
     assert len(set(drafts)) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("whole", WAYS)
+def test_names_as_long_as_they_may_be_can_be_written(tmp_path, whole):
+    name = "ä" * ((NAME_BYTES - 4) // 2) + ".txt"
+    with whole(tmp_path / name) as draft:
+        _write(draft)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("whole", WAYS)
+def test_drafts_that_a_killed_process_left_go_with_the_next_writing(tmp_path, whole):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    host = socket.gethostname().replace(".", "_")
+    end = ".txt" if whole is whole_file else ""
+    left, living, other = (
+        tmp_path / f".{stem}.{host}-{pid}.part{end}"
+        for stem, pid in (("out", ended.pid), ("out", os.getppid()), ("out2", ended.pid))
+    )
+    for draft in (left, living, other):
+        draft.write_text("old") if end else draft.mkdir()
+    with whole(tmp_path / ("out.txt" if end else "out")) as draft:
+        _write(draft)
+    assert not left.exists()
+    assert living.exists()
+    assert other.exists()
+
+
+def test_a_folder_takes_the_place_of_another_in_one_step(tmp_path):
+    """Readers find the old one or the new one, each whole, as often as they look."""
+    target, missing, over = tmp_path / "model", [], threading.Event()
+    with whole_folder(target) as draft:
+        _write(draft, "0")
+
+    def look():
+        while not over.is_set():
+            try:
+                (target / "a.txt").read_text()
+            except OSError as error:
+                missing.append(error)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(1, 50):
+        with replaced_folder(target, "model") as draft:
+            _write(draft, str(number))
+    over.set()
+    reader.join()
+    assert not missing
+    assert (target / "a.txt").read_text() == "49"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_is_moved_is_on_the_disk_before_it_has_its_name_and_the_name_before_it_returns(tmp_path):
+    """The system's calls, as strace writes them down."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    log = tmp_path / "log"
+    code = "from pathlib import Path; from vclip.files import whole_file\n"
+    code += f"with whole_file(Path({str(tmp_path / 'a')!r})) as draft: draft.write_text('x')"
+    calls = "trace=fsync,rename,renameat,renameat2"
+    done = subprocess.run(
+        ["strace", "-y", "-e", calls, "-o", str(log), sys.executable, "-c", code], capture_output=True, text=True
+    )
+    if done.returncode and "ptrace" in done.stderr:
+        pytest.skip("this system does not let processes be traced")
+    assert not done.returncode, done.stderr
+    seen = [line for line in log.read_text().splitlines() if str(tmp_path) in line]
+    names = [line.partition("(")[0] for line in seen]
+    assert [name.removesuffix("at2").removesuffix("at") for name in names] == ["fsync", "rename", "fsync"]
+    assert ".part" in seen[0]
+    assert f"<{tmp_path}>" in seen[2]

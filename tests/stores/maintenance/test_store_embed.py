@@ -1,13 +1,16 @@
 """A second space is added in one commit, whatever is killed; the store is usable all the while."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from stores import Store, StoreError
+from stores.maintenance.check import check
 from stores.maintenance.compact import compact
-from stores.maintenance.embed import Embedding, drop_spaces, media
+from stores.maintenance.embed import Embedding, discard, drop_spaces, media
 from tests.support.interposed import Interposed
-from tests.support.store_world import FACES, LATER, contents, video
+from tests.support.store_world import FACE_COLUMN, FACES, LATER, VOICES, contents, video
 
 NEW = "other/net"
 
@@ -67,6 +70,60 @@ def test_a_commit_in_between_is_noticed(store):
     assert Store.open(store.uri).count("faces") == 8
     assert _embed(Store.open(store.uri))
     _check(Store.open(store.uri))
+
+
+def test_embedding_again_replaces_all_vectors_in_one_version(store):
+    for number in range(3):
+        store.commit([video(number)])
+    store.delete_video("video0001")
+    (space, dim), column = next(iter(FACES.items())), FACE_COLUMN
+    before = {row["face_id"]: row[column] for row in store.query("faces", ["face_id", column]).to_pylist()}
+    first = store.db.open_table("faces").version
+    embedding = Embedding(store, "faces", space, dim, "dlib:other")
+    todo = embedding.todo()
+    assert set(key.partition("@")[0] for key in todo.keys) == set(before)
+    new = np.random.default_rng(0).normal(size=(len(todo.keys), dim)).astype(np.float32)
+    embedding.add(todo.keys, new)
+    assert embedding.finish()
+    after = {key.partition("@")[0]: vector.tolist() for key, vector in zip(todo.keys, new, strict=True)}
+    rows = store.db.open_table("faces")
+    for version in range(first, rows.version + 1):
+        rows.checkout(version)
+        found = rows.search().select(["face_id", column]).to_arrow().to_pylist()
+        assert {row["face_id"]: row[column] for row in found} in (before, after), version
+    assert {row["face_id"]: row[column] for row in Store.open(store.uri).query("faces").to_pylist()} == after
+    again = Store.open(store.uri, FACES)
+    assert again.encoders[space] == "dlib:other"
+    assert check(again, {}).problems == []
+    compact(again)
+    assert again.nearest("faces", new[0], k=1).rows["face_id"].to_pylist() == [todo.keys[0].partition("@")[0]]
+
+
+def test_what_a_killed_creation_or_removal_of_the_scratch_table_leaves_is_no_obstacle(tmp_path):
+    store = Store.create(str(tmp_path / "store"), FACES, VOICES)
+    store.commit([video(1)])
+    scratch = tmp_path / "store" / "embedding_faces_vector_other_net.lance"
+    (scratch / "_versions").mkdir(parents=True)  # a folder without a manifest
+    embedding = Embedding(store, "faces", NEW, 20)
+    todo = embedding.todo()
+    embedding.add(todo.keys, np.ones((len(todo.keys), 20)))
+    shutil.rmtree(scratch / "data")  # a removal that came so far
+    assert len(Embedding(store, "faces", NEW, 20).todo().keys) == len(todo.keys)
+    assert _embed(store)
+    # Killed when the column was there and the scratch table was not yet removed: vectors of another day are no use.
+    left = Embedding(store, "faces", NEW, 20)
+    todo = left.todo()
+    contents = media(store, "faces", todo.version, todo.places.tolist())
+    left.add(todo.keys, np.stack([_vector(content) for content in contents]))
+    assert len(Embedding(store, "faces", NEW, 20).todo().keys) == len(todo.keys)
+    discard(store, "faces", NEW)
+    assert not scratch.exists()
+
+
+def test_a_space_does_not_change_its_dimension(store):
+    store.commit([video(1)])
+    with pytest.raises(StoreError, match="has 8 dimensions in the store, the encoder gives 9"):
+        Embedding(store, "faces", next(iter(FACES)), 9)
 
 
 def test_a_space_is_replaced(store):

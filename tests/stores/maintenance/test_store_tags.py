@@ -2,8 +2,9 @@
 
 import pytest
 
-from stores import StoreError
-from stores.schema import LATER
+from stores import Store, StoreError
+from stores.schema import LATER, PINNED
+from tests.support.interposed import Interposed, killed
 from tests.support.store_world import video
 
 
@@ -36,3 +37,18 @@ def test_a_tag_that_is_there_or_not_is_said(store):
         store.tag("here")
     with pytest.raises(StoreError, match=r"tag 'heer': no such tag; .*here"):
         store.snapshot("heer")
+
+
+def test_a_removal_that_was_killed_is_finished_by_repeating_it(store):
+    store.commit([video(1)])
+    store.tag("first")
+    for step in range(len(PINNED) - 1, 0, -1):
+        with pytest.raises(KeyboardInterrupt):
+            Store(store.uri, Interposed(store.db).before(PINNED[step], "open_table", killed, calls=2)).remove_tag(
+                "first"
+            )
+        assert store.tags() == {}
+    store.remove_tag("first")
+    assert not [table for table in PINNED if store.db.open_table(table).tags.list()]
+    with pytest.raises(StoreError, match="no such tag"):
+        store.remove_tag("first")
