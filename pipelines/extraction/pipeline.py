@@ -29,7 +29,8 @@ from pipelines.extraction.types import KEPT, Candidate, Clip, Extraction
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.extraction.video.frame import Frame
-from pipelines.extraction.video.probe import MediaError, MediaProbe, probe_media
+from pipelines.extraction.video.probe import MediaError, MediaProbe
+from pipelines.extraction.video.recording import open_recording
 
 # A file that ends this much before its declared end is damaged, not just rounded.
 SHORT_SHARE = 0.8
@@ -81,7 +82,8 @@ def extract(
         filters: what candidates have to pass, in this order.
 
     Returns:
-        state "done": it has clips; its reason is empty, or says that the file ends early or which audio was used.
+        state "done": it has clips; its reason is empty, or says that the file ends early, what of it was left
+            out, or which audio was used.
         state "empty": it was read, and the reason says why nothing was kept.
         state "failed": it could not be read, and the reason says what was found.
 
@@ -96,13 +98,14 @@ def extract(
     duration_s = 0.0
     try:
         steps.start("probe", 1)
-        probe = probe_media(path, config.media)
-        duration_s = probe.duration_s
-        for kind, index in (("video", probe.video_index), ("audio", probe.audio_index)):
-            if index is None:
-                return Extraction("empty", f"no {kind} stream found", duration_s)
-        with Decoder(path, probe, config.media) as decoder, FacePatchFile() as patches:
-            extraction = _extract(decoder, patches, detector, backend, config, steps, filters)
+        with open_recording(path, config.media) as recording:
+            probe = recording.probe
+            duration_s = probe.duration_s
+            for kind, index in (("video", probe.video_index), ("audio", probe.audio_index)):
+                if index is None:
+                    return Extraction("empty", f"no {kind} stream found", duration_s)
+            with Decoder(recording.path, probe, config.media) as decoder, FacePatchFile() as patches:
+                extraction = _extract(decoder, recording.note, patches, detector, backend, config, steps, filters)
     except MediaError as error:
         extraction = Extraction("failed", str(error), duration_s)
     return replace(extraction, seconds=steps.end())
@@ -139,6 +142,7 @@ class _Steps:
 
 def _extract(
     decoder: Decoder,
+    note: str,
     patches: FacePatchFile,
     detector: FaceDetector,
     backend: Backend,
@@ -191,7 +195,7 @@ def _extract(
         clips=len(clips),
     )
     funnel.update(f"drop:{segment.drop}" for segment in segments if segment.drop)
-    state, reason = _state(funnel, duration_s, probe, config, chosen.note)
+    state, reason = _state(funnel, duration_s, probe, config, "; ".join(filter(None, [note, chosen.note])))
     return Extraction(state, reason, duration_s, clips, dict(funnel), _candidates(segments, rate_hz))
 
 

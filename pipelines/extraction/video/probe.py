@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.extraction.config import MediaConfig
-from pipelines.extraction.video.limits import MediaError, dies_with_parent, ended_by, limit_memory
+from pipelines.extraction.video.limits import MediaError, dies_with_parent, ended_by, limit_files, limit_memory
 
 SCRIPT = Path(__file__).with_name("headers.py")
 
@@ -119,10 +119,11 @@ def probe_media(path: str | Path, config: MediaConfig) -> MediaProbe:
         if playlist or found["refused"]:
             raise MediaError(f"no video itself but a {playlist or 'list'}, which names other files")
         raise MediaError(f"not a readable video ({found['error']}, {status.st_size} bytes)")
-    return _probe(found, config)
+    return probe_of(found, config)
 
 
-def _probe(found: dict[str, Any], config: MediaConfig) -> MediaProbe:
+def probe_of(found: dict[str, Any], config: MediaConfig) -> MediaProbe:
+    """Returns the streams of a file from what `read_headers` returned; raises MediaError as `probe_media`."""
     streams = found["streams"]
     if not streams:
         raise MediaError(f"neither video nor audio in it (format {found['format']})")
@@ -189,22 +190,38 @@ def _start_s(stream: dict[str, Any] | None, container_start_s: float) -> float:
     return max(0.0, stream["start_s"] - container_start_s)
 
 
-_lock = threading.Lock()
-_child: "HeaderReader | None" = None
-
-
 def read_headers(path: str, config: MediaConfig) -> dict[str, Any]:
     """Returns the headers of a file, see `headers.headers`.
 
     Raises:
         MediaError: reading takes longer than `config.open_limit_s`, or the child dies of the file.
     """
-    global _child
-    with _lock:
-        if _child is None or not _child.usable():
-            _child = HeaderReader()
-            atexit.register(_child.close)
-        return _child.read(path, config)
+    return _headers.ask({"path": path}, config, "the headers")
+
+
+class SharedReader:
+    """The child process of a worker for one script; it starts when it is first needed.
+
+    Args:
+        script: the Python file that it runs.
+    """
+
+    def __init__(self, script: Path) -> None:
+        self._script, self._lock = script, threading.Lock()
+        self._reader: HeaderReader | None = None
+
+    def ask(
+        self, request: dict[str, Any], config: MediaConfig, what: str, file_limit_bytes: int | None = None
+    ) -> dict[str, Any]:
+        """Returns the child's answer, see `HeaderReader.ask`."""
+        with self._lock:
+            if self._reader is None or not self._reader.usable():
+                self._reader = HeaderReader(self._script)
+                atexit.register(self._reader.close)
+            return self._reader.ask(request, config, what, file_limit_bytes)
+
+
+_headers = SharedReader(SCRIPT)
 
 
 class HeaderReader:
@@ -231,21 +248,43 @@ class HeaderReader:
 
     def read(self, path: str, config: MediaConfig) -> dict[str, Any]:
         """Returns the headers of a file; raises MediaError as `read_headers`."""
+        return self.ask({"path": path}, config, "the headers")
+
+    def ask(
+        self, request: dict[str, Any], config: MediaConfig, what: str, file_limit_bytes: int | None = None
+    ) -> dict[str, Any]:
+        """Returns the child's answer to a request.
+
+        Args:
+            request: JSON values.
+            config: limits of memory, and of the time without an answer or the word that work goes on.
+            what: what is read, for messages.
+            file_limit_bytes: most bytes of a file that the child writes.
+
+        Raises:
+            MediaError: the child is silent for longer than `config.open_limit_s`, or dies.
+        """
         assert self._process.stdin is not None
         limit_memory(self._process.pid, config.memory_limit_mb)
+        if file_limit_bytes is not None:
+            limit_files(self._process.pid, file_limit_bytes)
         try:
-            self._process.stdin.write(json.dumps({"path": path}).encode() + b"\n")
-            line = self._line(config.open_limit_s)
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            while True:
+                line = self._line(config.open_limit_s)
+                answer = json.loads(line) if line.endswith(b"\n") else {}
+                if answer.keys() != {"at"}:
+                    break
         except BrokenPipeError:
-            line = b""
+            line, answer = b"", {}
         except TimeoutError:
             self.close()
-            raise MediaError(f"the headers could not be read within {config.open_limit_s:g} s") from None
+            raise MediaError(f"{what} could not be read within {config.open_limit_s:g} s") from None
         if not line.endswith(b"\n"):
             code = self._process.wait()
             self.close()
-            raise MediaError(f"reading the headers ended {ended_by(code)}")
-        return json.loads(line)
+            raise MediaError(f"reading {what} ended {ended_by(code)}")
+        return answer
 
     def _line(self, limit_s: float) -> bytes:
         assert self._process.stdout is not None

@@ -1,0 +1,806 @@
+"""A child process that finds where the times of a recording begin anew, and puts its parts on one clock.
+
+Recordings are joined by writing one file behind the other, or by an encoder that starts again. ffmpeg mends the times
+of some containers (MPEG-TS, MPEG-PS); of others it ends at the join, or reads on and throws the later audio away.
+Here all packets are read, without decoding them. Where that shows a join, the parts are written one after the other
+into one Matroska file, each with one offset for all of its streams, so that audio and frames stay together.
+
+Like `headers`, this runs apart from the worker and under limits, and imports PyAV and nothing of the project. One
+JSON line in; lines with `at` while it works, then the answer, see `look`.
+"""
+
+import errno
+import io
+import json
+import math
+import mmap
+import os
+import re
+import sys
+import time
+from array import array
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.error import FFmpegError
+from av.stream import Disposition
+
+FALL_S = 1.0  # a smaller step back is left as it is
+PAUSE_S = 10.0  # a longer pause between two parts is closed; ffmpeg does so in MPEG-TS
+LAG_S = 1.5  # packets of one stream lie at most this far behind those of another around a join
+BUFFER_BYTES = 1 << 20
+SEARCH_BYTES = 1 << 26
+MICROSECOND = Fraction(1, 1_000_000)
+LEAST_STEP, MOST_REORDERED = 1000, 1_000_000  # microseconds
+CONTAINERS = ("matroska", "asf", "flv", "nut")  # of the joined file: the first that takes its codecs
+JOINABLE = "flv,matroska,nut,ogg,asf,mov"  # may follow a file of any format
+NOT_MOVING = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+
+FLV_HEADER = b"FLV\1\5\0\0\0\x09\0\0\0\0"
+OGG_FIRST = b"OggS\0\2"  # the first page of a stream
+# How files of a kind begin: bytes to look for, and what must be there.
+HEADERS = {
+    b"FLV\1": re.compile(rb"FLV\x01[\x00\x01\x04\x05]\x00\x00\x00\x09\x00\x00\x00\x00"),
+    b"\x1aE\xdf\xa3": re.compile(rb"\x1aE\xdf\xa3.{1,80}?\x42\x82.{1,8}?(?:webm|matroska)", re.DOTALL),
+    OGG_FIRST: re.compile(rb"OggS\x00\x02\x00{8}"),
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c": None,  # ASF
+    b"nut/multimedia container\0": None,
+}
+LIKE_THE_FIRST_BYTES = 16  # of any other kind: as this file begins
+# Codecs whose key frames tell a decoder all, so that each part may have its own settings.
+SELF_CONTAINED = {"vp8", "vp9", "av1", "mpeg1video", "mpeg2video", "mjpeg", "flv", "h264", "hevc"}
+
+
+class Unfit(Exception):
+    """The codecs do not fit into one file."""
+
+
+class Slice(io.RawIOBase):
+    """A part of a file, behind `prefix`, as a file of its own."""
+
+    def __init__(self, path: str, start: int, end: int, prefix: bytes) -> None:
+        self._file = open(path, "rb")  # noqa: SIM115
+        self._start, self._size, self._prefix, self._at = start, end - start + len(prefix), prefix, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(0, min(len(buffer), self._size - self._at))
+        if self._at < len(self._prefix):
+            data = self._prefix[self._at : self._at + count]
+        else:
+            self._file.seek(self._start + self._at - len(self._prefix))
+            data = self._file.read(count)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_CUR: self._at, io.SEEK_END: self._size}.get(whence, 0)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a part lies in the file, in bytes."""
+
+    start: int
+    end: int
+    format: str
+    prefix: bytes = b""
+    whole: bool = False
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[Any]:
+        """Opens the part as a container of PyAV."""
+        source: Any = f"file:{path}" if self.whole else Slice(path, self.start, self.end, self.prefix)
+        options = {"format_whitelist": f"{JOINABLE},{self.format}", "protocol_whitelist": "file"}
+        try:
+            with av.open(source, options=options, metadata_errors="replace", buffer_size=BUFFER_BYTES) as container:
+                yield container
+        finally:
+            if not self.whole:
+                source.close()
+
+
+class Progress:
+    """Tells the parent every second how far reading came, but only where it came further."""
+
+    def __init__(self) -> None:
+        self._most, self._at_s = 0, time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        if done > self._most and (now_s := time.monotonic()) > self._at_s + 1:
+            self._most, self._at_s = done, now_s
+            print(json.dumps({"at": done}), flush=True)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What must be the same in all parts, of one stream."""
+
+    kind: str
+    codec: str
+    width_px: int = 0
+    height_px: int = 0
+    rate_hz: int = 0
+    layout: str = ""
+    profile: str = ""
+    extradata: bytes = b""
+
+
+Slot = tuple[str, int]  # the kind of a stream, and its number among those of its kind
+
+
+@dataclass
+class Packets:
+    """The packets of one span in the order of reading; times in seconds, NaN where there is none."""
+
+    span: Span
+    format: str
+    start_s: float
+    slots: dict[int, Slot]  # by the index of the stream
+    settings: dict[Slot, Settings]
+    owner: array = field(default_factory=lambda: array("H"))
+    dts_s: array = field(default_factory=lambda: array("d"))
+    pts_s: array = field(default_factory=lambda: array("d"))
+    length_s: array = field(default_factory=lambda: array("d"))
+    at_bytes: array = field(default_factory=lambda: array("q"))  # -1 where it is not known
+    end_bytes: int = 0
+    steps: bool = False  # some time is not near the one before
+
+    def times_s(self, stream: int) -> list[tuple[int, float]]:
+        """Returns (number of the packet, time) of a stream's packets: decoding times where there are any."""
+        numbers = [i for i, owner in enumerate(self.owner) if owner == stream]
+        times = self.dts_s if any(not math.isnan(self.dts_s[i]) for i in numbers) else self.pts_s
+        return [(i, times[i]) for i in numbers if not math.isnan(times[i])]
+
+
+def read_packets(path: str, span: Span, limits: tuple[float, float], progress: Progress) -> Packets:
+    """Returns the packets of audio and video.
+
+    Args:
+        limits: the longest gap in the times and the longest recording, in seconds.
+    """
+    gap_s, most_s = limits
+    with span.opened(path) as container:
+        streams = {s.index: s for s in container.streams if _moves(s)}
+        counts: dict[str, int] = defaultdict(int)
+        slots = {}
+        for index, stream in streams.items():
+            slots[index] = stream.type, counts[stream.type]
+            counts[stream.type] += 1
+        settings = {slots[i]: _settings(s) for i, s in streams.items()}
+        found = Packets(span, container.format.name, (container.start_time or 0) / av.time_base, slots, settings)
+        bases = {i: float(s.time_base) for i, s in streams.items()}
+        last_s: dict[int, float] = {}
+        for packet in _demuxed(container):
+            index = packet.stream_index
+            if index not in slots:
+                continue
+            base, dts, pts = bases[index], packet.dts, packet.pts
+            time_s = base * (dts if dts is not None else pts) if dts is not None or pts is not None else math.nan
+            found.owner.append(index)
+            found.dts_s.append(math.nan if dts is None else base * dts)
+            found.pts_s.append(math.nan if pts is None else base * pts)
+            found.length_s.append(base * (packet.duration or 0))
+            at = -1 if packet.pos is None else packet.pos
+            found.at_bytes.append(at)
+            found.end_bytes = max(found.end_bytes, at + packet.size)
+            progress(span.start + at)
+            if time_s == time_s:
+                if not -FALL_S <= time_s - last_s.get(index, time_s) <= gap_s:
+                    found.steps = True
+                elif time_s > most_s:
+                    break
+                last_s[index] = time_s
+        return found
+
+
+def _demuxed(container: Any) -> Iterator[Any]:
+    """Yields the packets that can be read; ffmpeg ends at an error too."""
+    try:
+        yield from (packet for packet in container.demux() if packet.size)
+    except (FFmpegError, ValueError, IndexError):
+        return  # of PyAV, an IndexError at the end where streams appeared while reading
+
+
+def _moves(stream: Any) -> bool:
+    return (
+        stream.type in ("video", "audio")
+        and stream.codec_context is not None
+        and not (stream.type == "video" and stream.disposition & NOT_MOVING)
+    )
+
+
+def _settings(stream: Any) -> Settings:
+    codec = stream.codec_context
+    extradata = bytes(codec.extradata or b"")
+    if stream.type == "video":
+        return Settings("video", codec.name, codec.width, codec.height, extradata=extradata)
+    profile = str(codec.profile or "")
+    layout = codec.layout.name if codec.channels else ""
+    return Settings("audio", codec.name, 0, 0, codec.sample_rate, layout, profile, extradata)
+
+
+@dataclass
+class Clock:
+    """A run of packets whose times belong together: of all streams, or of one whose times alone began anew."""
+
+    first: int  # number of its first packet
+    stream: int | None = None
+    start_s: float = math.inf
+    end_s: float = -math.inf
+    ends_s: dict[Slot, float] = field(default_factory=dict)
+    first_dts_s: dict[Slot, float] = field(default_factory=dict)
+    last_dts_s: dict[Slot, float] = field(default_factory=dict)
+    beside: tuple[int, float] | None = None  # clock and time of another stream's packet just before the first
+    offset_s: float = 0.0
+
+
+@dataclass
+class Part:
+    """A span with its clocks. `switches`: for each stream, the packets from which on it follows another clock."""
+
+    packets: Packets
+    clocks: list[Clock]
+    switches: dict[int, list[tuple[int, int]]]
+
+    def clock_of(self) -> Iterator[int]:
+        """Yields the clock of each packet."""
+        now, ahead = dict.fromkeys(self.packets.slots, 0), {s: list(found) for s, found in self.switches.items()}
+        for number, stream in enumerate(self.packets.owner):
+            while ahead.get(stream) and ahead[stream][0][0] <= number:
+                now[stream] = ahead[stream].pop(0)[1]
+            yield now[stream]
+
+
+@dataclass(frozen=True)
+class Step:
+    """The times of a stream go on from another one."""
+
+    number: int  # of the packet
+    stream: int
+    old_s: float
+    new_s: float
+
+
+def steps_of(times: list[tuple[int, float]], stream: int, gap_s: float) -> Iterator[Step]:
+    """Yields the steps in the times of a stream. One time that the next does not bear out is damage, no step."""
+    last_s, odd, run = math.nan, None, None
+    for number, time_s in times:
+        if math.isnan(last_s) or -FALL_S <= time_s - last_s <= gap_s:
+            if run and time_s - last_s > FALL_S and abs(run + last_s - time_s) <= FALL_S:
+                yield Step(number, stream, last_s, time_s)  # back on the clock of before the step
+                run = None
+            last_s, odd = time_s, None
+        elif odd and -FALL_S <= time_s - odd[1] <= gap_s:
+            yield Step(odd[0], stream, last_s, odd[1])
+            run = last_s - odd[1] if odd[1] < last_s else None
+            last_s, odd = time_s, None
+        else:
+            odd = number, time_s
+
+
+def part_of(packets: Packets, gap_s: float) -> Part:
+    """Returns the packets with their clocks."""
+    clocks, switches = [Clock(0)], defaultdict(list)
+    if not packets.steps:
+        return Part(packets, clocks, {})
+    times = {stream: packets.times_s(stream) for stream in packets.slots}
+    steps = sorted(
+        (step for stream, found in times.items() for step in steps_of(found, stream, gap_s)),
+        key=lambda step: step.number,
+    )
+    while steps:
+        step = steps[0]
+        group, others_go_on = _group(step, steps, times)
+        steps = [one for one in steps if one.stream not in group or one.number > group[one.stream]]
+        if others_go_on and step.new_s > step.old_s:
+            continue  # a gap in one stream
+        alone = others_go_on
+        for stream, number in group.items():
+            if alone or stream == step.stream:
+                clocks.append(Clock(number if alone else min(group.values()), stream if alone else None))
+            switches[stream].append((number, len(clocks) - 1))
+        if not alone:
+            for stream in packets.slots:
+                if stream not in group:
+                    switches[stream].append((clocks[-1].first, len(clocks) - 1))
+    return Part(packets, clocks, switches)
+
+
+def _group(step: Step, steps: list[Step], times: dict[int, list[tuple[int, float]]]) -> tuple[dict[int, int], bool]:
+    """Returns the streams that begin anew with this one, each with its first packet, and whether another goes on."""
+    group, others_go_on = {step.stream: step.number}, False
+    own_times = times[step.stream]
+    # Packets of other streams may come before this one, but not before the last one of the part before.
+    latest = own_times[bisect_left(own_times, (step.number, -math.inf)) - 1][0]
+    for stream, found in times.items():
+        if stream == step.stream:
+            continue
+        at = bisect_left(found, (step.number, -math.inf))
+        before_s = found[at - 1][1] if at else None
+        own = next((one for one in steps if one.stream == stream), None)
+        if own is not None and (before_s is None or own.old_s - before_s <= LAG_S):
+            group[stream] = own.number
+            continue
+        later = found[bisect_left(found, (latest, math.inf)) :]
+        anew = [number for number, time_s in later if abs(time_s - step.new_s) < abs(time_s - step.old_s)]
+        if anew and (anew[0] <= step.number or anew[0] == found[at][0]):
+            group[stream] = anew[0]
+        elif at < len(found) and before_s is not None:
+            others_go_on = True
+    return group, others_go_on
+
+
+def headers_in(path: str, start: int, end: int, alike: bool, progress: Progress) -> list[int]:
+    """Returns where in a part of a file another file begins; `alike`: one of any kind that begins as this one."""
+    if start >= end:
+        return []
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        kinds = dict(HEADERS)
+        if alike and not any(data[: len(begin)] == begin for begin in HEADERS):
+            kinds[data[:LIKE_THE_FIRST_BYTES]] = None
+        found = []
+        for i, (begin, pattern) in enumerate(kinds.items()):
+            for piece in range(start, end, SEARCH_BYTES):
+                progress(len(data) * (i + 1) + piece)
+                at, stop = piece, min(end, piece + SEARCH_BYTES + len(begin) - 1)
+                while (at := data.find(begin, at, stop)) >= 0:
+                    if pattern is None or pattern.match(data, at):
+                        found.append(at)
+                    at += 1
+        found.sort()
+        # Ogg begins with one such page for each stream.
+        follows = {at + _page_bytes(data, at) for at in found if data[at : at + len(OGG_FIRST)] == OGG_FIRST}
+        return [at for at in found if at not in follows]
+
+
+def _page_bytes(data: mmap.mmap, at: int) -> int:
+    count = data[at + 26] if at + 26 < len(data) else 0
+    return 27 + count + sum(data[at + 27 : at + 27 + count])
+
+
+def boxes(path: str, size: int) -> Iterator[tuple[bytes, int]]:
+    """Yields (name, start) of the outermost boxes of an MP4 file."""
+    with open(path, "rb") as file:
+        at = 0
+        while at + 8 <= size:
+            file.seek(at)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            yield head[4:8], at
+            if length < 8:
+                return  # to the end of the file, or damaged
+            at += length
+
+
+def parts_in(
+    path: str, size: int, format_name: str, limits: tuple[float, float], progress: Progress
+) -> list[Packets]:
+    """Returns the packets of the file, in more than one span where other files begin in it."""
+    starts, whole = [0], None
+    if format_name == "mov":
+        names = list(boxes(path, size))
+        starts = [at for name, at in names if name == b"ftyp"]
+        if len(starts) < 2 and all(name != b"moof" for name, _ in names):
+            return []  # the times are in one table
+    if len(starts) < 2:
+        whole = read_packets(path, Span(0, size, format_name, whole=True), limits, progress)
+        # Behind a join the demuxer reads on or not.
+        if whole.steps or headers_in(path, whole.end_bytes, size, True, progress):
+            starts = [0, *(at for at in headers_in(path, 0, size, not whole.steps, progress) if at)]
+    if len(starts) < 2:
+        return _flv_parts(path, whole, limits, progress) if whole else []
+    starts[0] = 0
+    found: list[Packets] = []
+    for start, end in zip(starts, [*starts[1:], size], strict=True):
+        span = Span(start, end, format_name)
+        try:
+            packets = read_packets(path, span, limits, progress)
+        except (FFmpegError, ValueError):
+            packets = Packets(span, "", 0.0, {}, {})
+        if not packets.owner and found:
+            # Not the start of a file, so that the part before may go on here.
+            longer = read_packets(path, replace(found[-1].span, end=end), limits, progress)
+            if len(longer.owner) > len(found[-1].owner):
+                found[-1] = longer
+                continue
+        found.append(packets)
+    return [one for packets in found for one in _flv_parts(path, packets, limits, progress)]
+
+
+def _flv_parts(path: str, packets: Packets, limits: tuple[float, float], progress: Progress) -> list[Packets]:
+    """Returns FLV that was joined without a second header as several parts: its codecs' settings are packets too."""
+    if "flv" not in packets.format or not packets.steps:
+        return [packets]
+    part, spans, last, now = part_of(packets, limits[0]), [packets.span], 0, 0
+    base = packets.span.start - len(packets.span.prefix)
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        first = base + min((at for at in packets.at_bytes if at >= 0), default=0)
+        settings = data[packets.span.start + len(FLV_HEADER) : first]
+        for clock, at in zip(part.clock_of(), packets.at_bytes, strict=True):
+            if clock > now and part.clocks[clock].stream is None and at > last:
+                # Before the first packet of a part are its settings, and before these unseen ones of the old part.
+                now, end, own, tag = clock, 0, False, _flv_next(data, base + last)
+                old_s, new_s = (_flv_time_s(data, base + one) for one in (last, at))
+                while tag < base + at:
+                    time_s = _flv_time_s(data, tag)
+                    if not end and (time_s < old_s - FALL_S or abs(time_s - new_s) < abs(time_s - old_s)):
+                        end = tag
+                    own |= bool(end) and data[tag] in (8, 9)
+                    tag = _flv_next(data, tag)
+                end = end or tag
+                if tag == base + at:
+                    begin = FLV_HEADER if own else FLV_HEADER + settings
+                    before = spans.pop()
+                    spans.append(replace(before, end=end, whole=False))
+                    spans.append(replace(before, start=end, prefix=begin, whole=False))
+            last = max(last, at)
+    try:
+        found = [read_packets(path, span, limits, progress) for span in spans] if len(spans) > 1 else []
+    except (FFmpegError, ValueError):
+        found = []
+    return found if found and all(one.owner for one in found) else [packets]
+
+
+def _flv_next(data: mmap.mmap, at: int) -> int:
+    """Returns where the tag behind the one at `at` begins."""
+    return at + 15 + int.from_bytes(data[at + 1 : at + 4], "big")
+
+
+def _flv_time_s(data: mmap.mmap, at: int) -> float:
+    return int.from_bytes(data[at + 7 : at + 8] + data[at + 4 : at + 7], "big") / 1000
+
+
+def difference(first: Settings, other: Settings) -> str:
+    """Returns why a part cannot follow another in one stream, or nothing."""
+    if first.codec != other.codec:
+        return f"other {first.kind} codec ({other.codec} after {first.codec})"
+    if first.kind == "video":
+        same = first.extradata == other.extradata
+        if first.codec in ("h264", "hevc"):
+            return "" if _length_bytes(first) == _length_bytes(other) else "other codec settings"
+        if first.codec in SELF_CONTAINED:
+            return ""
+        sizes = [f"{one.width_px}x{one.height_px}" for one in (first, other)]
+        if sizes[0] != sizes[1]:
+            return f"other frame size ({sizes[1]} after {sizes[0]})"
+        return "" if same else "other codec settings"
+    if first.rate_hz != other.rate_hz:
+        return f"other audio rate ({other.rate_hz} Hz after {first.rate_hz} Hz)"
+    if first.layout != other.layout:
+        return f"other audio channels ({other.layout or 'none'} after {first.layout or 'none'})"
+    same = _essence(first) == _essence(other)
+    return "" if same else "other audio codec settings"
+
+
+def _outline(settings: Settings) -> tuple[str, str, int, int, int]:
+    return settings.kind, settings.codec, settings.width_px, settings.height_px, settings.rate_hz
+
+
+def _essence(settings: Settings) -> object:
+    """Returns what of the decoder's settings must be the same."""
+    data = settings.extradata
+    if settings.codec in ("opus", "libopus"):
+        return data[9:10] + data[18:]  # channels and their mapping; not how much to skip at the start
+    if settings.codec in ("vorbis", "libvorbis") and data[:1] == b"\2":
+        sizes, at = [], 1
+        for _ in range(2):
+            size = 0
+            while at < len(data) and data[at] == 255:
+                size, at = size + 255, at + 1
+            size, at = size + (data[at] if at < len(data) else 0), at + 1
+            sizes.append(size)
+        return data[at : at + sizes[0]], data[at + sum(sizes) :]  # without the comments
+    if settings.codec.startswith("aac"):
+        return data[:2], settings.profile
+    return data
+
+
+def _length_bytes(settings: Settings) -> int:
+    """Returns with how many bytes a unit's length is written; 0 where start codes are."""
+    data, at = settings.extradata, 4 if settings.codec == "h264" else 21
+    return (data[at] & 3) + 1 if data[:1] == b"\1" and len(data) > at else 0
+
+
+def parameter_sets(settings: Settings) -> bytes:
+    """Returns the units that tell a decoder of H.264 or HEVC all, as they are written before a key frame."""
+    data, width = settings.extradata, _length_bytes(settings)
+    if not width:
+        return data
+    units, at = [], 0
+    try:
+        if settings.codec == "h264":
+            at = 5
+            for mask in (0x1F, 0xFF):
+                count, at = data[at] & mask, at + 1
+                for _ in range(count):
+                    size = int.from_bytes(data[at : at + 2], "big")
+                    units.append(data[at + 2 : at + 2 + size])
+                    at += 2 + size
+        else:
+            arrays, at = data[22], 23
+            for _ in range(arrays):
+                count, at = int.from_bytes(data[at + 1 : at + 3], "big"), at + 3
+                for _ in range(count):
+                    size = int.from_bytes(data[at : at + 2], "big")
+                    units.append(data[at + 2 : at + 2 + size])
+                    at += 2 + size
+    except IndexError:
+        return b""
+    return b"".join(len(unit).to_bytes(width, "big") + unit for unit in units)
+
+
+def measure(part: Part) -> None:
+    """Sets the times of the part's clocks."""
+    packets = part.packets
+    steps: dict[int, float] = {}
+    shown: dict[int, tuple[int, float]] = {}
+    for number, clock_number in enumerate(part.clock_of()):
+        clock, stream = part.clocks[clock_number], packets.owner[number]
+        slot, time_s, dts_s = packets.slots[stream], _shown(packets, number), packets.dts_s[number]
+        if clock.stream is not None and clock.beside is None:
+            clock.beside = next((seen for other, seen in shown.items() if other != stream), None)
+        if math.isnan(time_s):
+            continue
+        step_s = time_s - shown[stream][1] if stream in shown else 0.0
+        steps[stream] = packets.length_s[number] or (step_s if 0 < step_s < 1 else steps.get(stream, 0.0))
+        shown[stream] = clock_number, time_s
+        end_s = time_s + steps[stream]
+        clock.start_s, clock.end_s = min(clock.start_s, time_s), max(clock.end_s, end_s)
+        clock.ends_s[slot] = max(clock.ends_s.get(slot, end_s), end_s)
+        if not math.isnan(dts_s) and (end_s > packets.start_s or slot[0] == "video"):
+            clock.first_dts_s.setdefault(slot, dts_s)
+            clock.last_dts_s[slot] = dts_s
+    # Audio may start before 0, with what the decoder drops.
+    part.clocks[0].start_s = max(part.clocks[0].start_s, packets.start_s)
+    part.clocks = [
+        clock if clock.end_s > clock.start_s else Clock(clock.first, clock.stream, 0, 0) for clock in part.clocks
+    ]
+
+
+def _shown(packets: Packets, number: int) -> float:
+    time_s = packets.pts_s[number]
+    return packets.dts_s[number] if math.isnan(time_s) else time_s
+
+
+@dataclass
+class Joined:
+    """Parts that follow each other on one clock, and what was left out of them."""
+
+    parts: list[Part] = field(default_factory=list)
+    left_out: list[dict[str, Any]] = field(default_factory=list)
+    end_s: float = 0.0
+    last_dts_s: dict[Slot, float] = field(default_factory=dict)
+    ends_s: dict[Slot, float] = field(default_factory=dict)
+    settings: dict[Slot, Settings] = field(default_factory=dict)
+
+    def add(self, packets: Packets, gap_s: float) -> None:
+        """Adds a part behind the others, or to what is left out."""
+        span, part = packets.span, part_of(packets, gap_s)
+        measure(part)
+        why = "" if packets.owner else "not readable"
+        for slot, own in packets.settings.items():
+            why = why or difference(self.settings.get(slot, own), own)
+        if why:
+            seconds = sum(clock.end_s - clock.start_s for clock in part.clocks if clock.stream is None)
+            self.left_out.append({"at_s": self.end_s, "seconds": seconds, "bytes": span.end - span.start, "why": why})
+            return
+        self.settings = {**packets.settings, **self.settings}
+        before = [clock.offset_s for one in self.parts for clock in one.clocks if clock.stream is None]
+        before_s = before[-1] if before else 0.0
+        for i, clock in enumerate(part.clocks):
+            if clock.stream is not None:
+                clock.offset_s = self._alone(part, clock)
+            elif i == 0 and (not self.parts or 0 <= clock.start_s + before_s - self.end_s <= PAUSE_S):
+                clock.offset_s = before_s
+            else:
+                shared = clock.first_dts_s.keys() & self.last_dts_s.keys()
+                least = [self.last_dts_s[slot] - clock.first_dts_s[slot] for slot in shared]
+                clock.offset_s = max([self.end_s - clock.start_s, *least])
+            self.end_s = max(self.end_s, clock.end_s + clock.offset_s)
+            for slot, end_s in clock.ends_s.items():
+                self.ends_s[slot] = end_s + clock.offset_s
+            for slot, dts_s in clock.last_dts_s.items():
+                self.last_dts_s[slot] = dts_s + clock.offset_s
+        self.parts.append(part)
+
+    def _alone(self, part: Part, clock: Clock) -> float:
+        """Returns the offset of a stream that began anew alone: it goes on, or with the others if these are ahead."""
+        assert clock.stream is not None
+        own_s = self.ends_s.get(part.packets.slots[clock.stream], 0.0)
+        others_s = part.clocks[clock.beside[0]].offset_s + clock.beside[1] if clock.beside else own_s
+        return (others_s if others_s - own_s > FALL_S else own_s) - clock.start_s
+
+
+class Writer:
+    """Writes parts into one file."""
+
+    def __init__(self, path: str, joined: Joined, into: str, format_name: str, progress: Progress) -> None:
+        self._path, self._joined, self._into, self._format = path, joined, into, format_name
+        self._progress = progress
+        self._last: dict[Slot, int] = {}
+        by_codec = defaultdict(set)
+        for part in joined.parts:
+            for slot, one in part.packets.settings.items():
+                by_codec[slot].add(one.extradata)
+        self._differing = {slot for slot, found in by_codec.items() if len(found) > 1}
+
+    def write(self) -> None:
+        """Writes the file.
+
+        Raises:
+            Unfit: the container does not take the codecs.
+            FFmpegError, OSError: it cannot be written.
+        """
+        options = {"avoid_negative_ts": "disabled"}
+        with av.open(self._into, "w", format=self._format, container_options=options) as out:
+            targets: dict[Slot, Any] = {}
+            try:
+                for part in self._joined.parts:
+                    with part.packets.span.opened(self._path) as container:
+                        for index, slot in part.packets.slots.items():
+                            if slot not in targets:
+                                targets[slot] = _target(out, container.streams[index])
+                out.start_encoding()
+            except (FFmpegError, ValueError) as error:
+                if _is_full(error):
+                    raise
+                raise Unfit(str(error)) from None
+            for part in self._joined.parts:
+                self._add(out, part, targets)
+        self._check()
+
+    def _check(self) -> None:
+        """Raises Unfit where the container forgot what a decoder must know."""
+        with av.open(
+            self._into, options={"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+        ) as container:
+            written = sorted(_outline(_settings(stream)) for stream in container.streams if _moves(stream))
+        if written != sorted(_outline(one) for one in self._joined.settings.values()):
+            raise Unfit
+
+    def _add(self, out: Any, part: Part, targets: dict[Slot, Any]) -> None:
+        packets, number, clocks = part.packets, -1, part.clock_of()
+        count = len(packets.owner)
+        sets = {
+            slot: parameter_sets(one)
+            for slot, one in packets.settings.items()
+            if slot in self._differing and one.codec in ("h264", "hevc")
+        }
+        offsets = [round(clock.offset_s / MICROSECOND) for clock in part.clocks]
+        # Audio may begin before the start of a part, with what the decoder drops. Only in Matroska that stays known.
+        kept = part is self._joined.parts[0] and "matroska" in packets.format
+        earliest = -math.inf if kept else round(packets.start_s / MICROSECOND) + offsets[0]
+        with packets.span.opened(self._path) as container:
+            for packet in _demuxed(container):
+                slot = packets.slots.get(packet.stream_index)
+                if slot is None:
+                    continue
+                number += 1
+                if number >= count:
+                    break
+                clock = next(clocks)
+                offset = offsets[clock]
+                if sets.get(slot) and packet.is_keyframe:
+                    packet = _before(sets[slot], packet)
+                if self._timed(packet, slot, offset, earliest if clock == 0 else -math.inf):
+                    packet.stream = targets[slot]
+                    out.mux(packet)
+                if packets.at_bytes[number] >= 0:
+                    self._progress(packets.span.start + packets.at_bytes[number])
+
+    def _timed(self, packet: Any, slot: Slot, offset: int, earliest: float) -> bool:
+        """Gives a packet its times; returns False where it has none, or ends before the start."""
+        base = packet.time_base / MICROSECOND
+        times = [round(units * base) for units in (packet.pts, packet.dts) if units is not None]
+        if not times:
+            return False
+        pts, dts = times[0] + offset, times[-1] + offset
+        duration = round((packet.duration or 0) * base)
+        if slot[0] == "audio" and pts < earliest:
+            if pts + duration <= earliest:
+                return False
+            pts = int(earliest)
+        if packet.dts is None and slot[0] == "video":
+            dts -= MOST_REORDERED  # frames that are shown later may come first
+        if slot in self._last:
+            dts = max(dts, self._last[slot] + LEAST_STEP)
+        self._last[slot] = dts
+        packet.time_base = MICROSECOND
+        packet.pts, packet.dts, packet.duration = max(pts, dts), dts, duration
+        return True
+
+
+def _target(out: Any, template: Any) -> Any:
+    # "Opaque" makes PyAV ask for no encoder of the codec.
+    target = out.add_stream_from_template(template, opaque=True)
+    target.metadata.update(template.metadata)
+    return target
+
+
+def _before(data: bytes, packet: Any) -> Any:
+    longer = av.Packet(data + bytes(packet))
+    longer.time_base, longer.pts, longer.dts = packet.time_base, packet.pts, packet.dts
+    longer.duration, longer.is_keyframe = packet.duration, True
+    return longer
+
+
+def _is_full(error: BaseException) -> bool:
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
+
+
+def look(request: dict[str, Any]) -> dict[str, Any]:
+    """Returns what was found in a file, and writes its parts into one file where there are several.
+
+    Args:
+        request: `path` and `format` of the file; `gap_s` and `most_s`, the longest gap in its times and the longest
+            recording; `into`, the file to write.
+
+    Returns:
+        `written`: whether `into` is to be read instead. `begins_anew_s`: where the first part ends. `left_out`: for
+        each part that was left out the seconds and bytes, and why. Or `error`: why the file could not be written.
+    """
+    path, into, progress = request["path"], request["into"], Progress()
+    limits = request["gap_s"], request["most_s"]
+    joined = Joined()
+    for packets in parts_in(path, os.path.getsize(path), request["format"], limits, progress):
+        joined.add(packets, request["gap_s"])
+    parts = joined.parts
+    if (len(parts) == 1 and len(parts[0].clocks) == 1 and not joined.left_out) or not parts:
+        return {"written": False}
+    first_end_s = next(clock.end_s for clock in parts[0].clocks)
+    answer = {"written": True, "begins_anew_s": first_end_s - parts[0].packets.start_s, "left_out": joined.left_out}
+    for format_name in CONTAINERS:
+        try:
+            Writer(path, joined, into, format_name, progress).write()
+            return answer
+        except Unfit:
+            os.truncate(into, 0)
+        except (FFmpegError, OSError, ValueError) as error:
+            return {"error": getattr(error, "strerror", None) or str(error) or type(error).__name__}
+    return _only_the_first(path, joined, answer, into)
+
+
+def _only_the_first(path: str, joined: Joined, answer: dict[str, Any], into: str) -> dict[str, Any]:
+    """Copies the bytes of the first part, for codecs that no container takes."""
+    part, why = joined.parts[0], "their codecs do not fit into one file"
+    span, later = part.packets.span, [clock for clock in part.clocks[1:] if clock.stream is None]
+    end = part.packets.at_bytes[later[0].first] if later else span.end
+    left_out = [clock.end_s - clock.start_s for clock in later]
+    left_out += [
+        clock.end_s - clock.start_s for one in joined.parts[1:] for clock in one.clocks if clock.stream is None
+    ]
+    with open(path, "rb") as source, open(into, "wb") as target:
+        source.seek(span.start)
+        while piece := source.read(min(BUFFER_BYTES, end - source.tell())):
+            target.write(piece)
+    size = os.path.getsize(path) - end
+    entry = {"at_s": answer["begins_anew_s"], "seconds": sum(left_out), "bytes": size, "why": why}
+    return {**answer, "left_out": [entry, *joined.left_out]}
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(look(json.loads(line))), flush=True)
