@@ -13,7 +13,6 @@ import errno
 import io
 import json
 import math
-import mmap
 import os
 import re
 import sys
@@ -35,7 +34,7 @@ FALL_S = 1.0  # a smaller step back is left as it is
 PAUSE_S = 10.0  # a longer pause between two parts is closed; ffmpeg does so in MPEG-TS
 LAG_S = 1.5  # packets of one stream lie at most this far behind those of another around a join
 BUFFER_BYTES = 1 << 20
-SEARCH_BYTES = 1 << 26
+SEARCH_BYTES = 1 << 24
 MICROSECOND = Fraction(1, 1_000_000)
 LEAST_STEP, MOST_REORDERED = 1000, 1_000_000  # microseconds
 CONTAINERS = ("matroska", "asf", "flv", "nut")  # of the joined file: the first that takes its codecs
@@ -43,6 +42,7 @@ JOINABLE = "flv,matroska,nut,ogg,asf,mov"  # may follow a file of any format
 NOT_MOVING = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 FLV_HEADER = b"FLV\1\5\0\0\0\x09\0\0\0\0"
+LONGEST_HEADER = 128
 OGG_FIRST = b"OggS\0\2"  # the first page of a stream
 # How files of a kind begin: bytes to look for, and what must be there.
 HEADERS = {
@@ -121,14 +121,18 @@ class Span:
 
 
 class Progress:
-    """Tells the parent every second how far reading came, but only where it came further."""
+    """Tells the parent every second that reading came further, but only where it did."""
 
     def __init__(self) -> None:
-        self._most, self._at_s = 0, time.monotonic()
+        self._most, self._told_s = 0, time.monotonic()
+
+    def start(self) -> None:
+        """Begins another pass over the file."""
+        self._most = 0
 
     def __call__(self, done: int) -> None:
-        if done > self._most and (now_s := time.monotonic()) > self._at_s + 1:
-            self._most, self._at_s = done, now_s
+        if done > self._most and (now_s := time.monotonic()) > self._told_s + 1:
+            self._most, self._told_s = done, now_s
             print(json.dumps({"at": done}), flush=True)
 
 
@@ -191,6 +195,8 @@ def read_packets(path: str, span: Span, limits: tuple[float, float], progress: P
         found = Packets(span, container.format.name, (container.start_time or 0) / av.time_base, slots, settings)
         bases = {i: float(s.time_base) for i, s in streams.items()}
         last_s: dict[int, float] = {}
+        first_s = math.inf
+        progress.start()
         for packet in _demuxed(container):
             index = packet.stream_index
             if index not in slots:
@@ -204,13 +210,15 @@ def read_packets(path: str, span: Span, limits: tuple[float, float], progress: P
             at = -1 if packet.pos is None else packet.pos
             found.at_bytes.append(at)
             found.end_bytes = max(found.end_bytes, at + packet.size)
-            progress(span.start + at)
+            progress(at if at >= 0 else len(found.owner))
             if time_s == time_s:
                 if not -FALL_S <= time_s - last_s.get(index, time_s) <= gap_s:
                     found.steps = True
-                elif time_s > most_s:
+                elif time_s - first_s > most_s:
+                    found.end_bytes = span.end
                     break
                 last_s[index] = time_s
+                first_s = min(first_s, time_s)
         return found
 
 
@@ -284,19 +292,26 @@ class Step:
 
 def steps_of(times: list[tuple[int, float]], stream: int, gap_s: float) -> Iterator[Step]:
     """Yields the steps in the times of a stream. One time that the next does not bear out is damage, no step."""
-    last_s, odd, run = math.nan, None, None
-    for number, time_s in times:
-        if math.isnan(last_s) or -FALL_S <= time_s - last_s <= gap_s:
-            if run and time_s - last_s > FALL_S and abs(run + last_s - time_s) <= FALL_S:
-                yield Step(number, stream, last_s, time_s)  # back on the clock of before the step
-                run = None
+    if not times:
+        return
+    last_s, odd = times[0][1], None
+    aside: Step | None = None  # a step after which times may come back to where they had been without it
+    for number, time_s in times[1:]:
+        if abs(time_s - last_s) <= FALL_S:
             last_s, odd = time_s, None
-        elif odd and -FALL_S <= time_s - odd[1] <= gap_s:
-            yield Step(odd[0], stream, last_s, odd[1])
-            run = last_s - odd[1] if odd[1] < last_s else None
-            last_s, odd = time_s, None
-        else:
+            continue
+        if odd is None or not -FALL_S <= time_s - odd[1] <= gap_s:
             odd = number, time_s
+            continue
+        step = Step(odd[0], stream, last_s, odd[1])
+        back = aside is not None and abs(aside.old_s + last_s - aside.new_s - step.new_s) <= FALL_S
+        large = not -FALL_S <= step.new_s - last_s <= gap_s
+        if back and aside and 0 < aside.new_s - aside.old_s <= gap_s:
+            yield aside
+        if back or large:
+            yield step
+        aside = None if back else step
+        last_s, odd = (time_s, None) if abs(time_s - odd[1]) <= FALL_S else (odd[1], (number, time_s))
 
 
 def part_of(packets: Packets, gap_s: float) -> Part:
@@ -353,30 +368,36 @@ def _group(step: Step, steps: list[Step], times: dict[int, list[tuple[int, float
 
 def headers_in(path: str, start: int, end: int, alike: bool, progress: Progress) -> list[int]:
     """Returns where in a part of a file another file begins; `alike`: one of any kind that begins as this one."""
-    if start >= end:
-        return []
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        kinds = dict(HEADERS)
-        if alike and not any(data[: len(begin)] == begin for begin in HEADERS):
-            kinds[data[:LIKE_THE_FIRST_BYTES]] = None
-        found = []
-        for i, (begin, pattern) in enumerate(kinds.items()):
-            for piece in range(start, end, SEARCH_BYTES):
-                progress(len(data) * (i + 1) + piece)
-                at, stop = piece, min(end, piece + SEARCH_BYTES + len(begin) - 1)
-                while (at := data.find(begin, at, stop)) >= 0:
-                    if pattern is None or pattern.match(data, at):
-                        found.append(at)
-                    at += 1
-        found.sort()
+    kinds, found = dict(HEADERS), []
+    progress.start()
+    with open(path, "rb") as file:
+        first = file.read(LIKE_THE_FIRST_BYTES)
+        if alike and not any(first.startswith(begin) for begin in HEADERS):
+            kinds[first] = None
+        for at in range(start, end, SEARCH_BYTES):
+            progress(at)
+            file.seek(at)
+            data = file.read(min(end - at, SEARCH_BYTES + LONGEST_HEADER))
+            for begin, pattern in kinds.items():
+                place = data.find(begin)
+                while 0 <= place < SEARCH_BYTES:
+                    if pattern is None or pattern.match(data, place):
+                        found.append(at + place)
+                    place = data.find(begin, place + 1)
         # Ogg begins with one such page for each stream.
-        follows = {at + _page_bytes(data, at) for at in found if data[at : at + len(OGG_FIRST)] == OGG_FIRST}
-        return [at for at in found if at not in follows]
+        lengths = {at: _ogg_page_bytes(_bytes(file, at, 282)) for at in found}
+    follows = {at + length for at, length in lengths.items() if length}
+    return sorted(set(found) - follows)
 
 
-def _page_bytes(data: mmap.mmap, at: int) -> int:
-    count = data[at + 26] if at + 26 < len(data) else 0
-    return 27 + count + sum(data[at + 27 : at + 27 + count])
+def _ogg_page_bytes(page: bytes) -> int:
+    """Returns the length of a page that begins a stream; 0 where it is none."""
+    return 27 + page[26] + sum(page[27 : 27 + page[26]]) if page.startswith(OGG_FIRST) and len(page) > 26 else 0
+
+
+def _bytes(file: Any, at: int, count: int) -> bytes:
+    file.seek(at)
+    return file.read(count)
 
 
 def boxes(path: str, size: int) -> Iterator[tuple[bytes, int]]:
@@ -403,10 +424,14 @@ def parts_in(
     if format_name == "mov":
         names = list(boxes(path, size))
         starts = [at for name, at in names if name == b"ftyp"]
-        if len(starts) < 2 and all(name != b"moof" for name, _ in names):
+        if any(name == b"moof" for name, _ in names):
+            whole = read_packets(path, Span(0, size, format_name, whole=True), limits, progress)
+            if not whole.steps and (len(starts) < 2 or whole.end_bytes > starts[-1]):
+                return [whole]
+        elif len(starts) < 2:
             return []  # the times are in one table
     if len(starts) < 2:
-        whole = read_packets(path, Span(0, size, format_name, whole=True), limits, progress)
+        whole = whole or read_packets(path, Span(0, size, format_name, whole=True), limits, progress)
         # Behind a join the demuxer reads on or not.
         if whole.steps or headers_in(path, whole.end_bytes, size, True, progress):
             starts = [0, *(at for at in headers_in(path, 0, size, not whole.steps, progress) if at)]
@@ -436,26 +461,27 @@ def _flv_parts(path: str, packets: Packets, limits: tuple[float, float], progres
         return [packets]
     part, spans, last, now = part_of(packets, limits[0]), [packets.span], 0, 0
     base = packets.span.start - len(packets.span.prefix)
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with open(path, "rb") as file:
         first = base + min((at for at in packets.at_bytes if at >= 0), default=0)
-        settings = data[packets.span.start + len(FLV_HEADER) : first]
+        begin = packets.span.start + len(FLV_HEADER)
+        settings = _bytes(file, begin, max(0, first - begin))
         for clock, at in zip(part.clock_of(), packets.at_bytes, strict=True):
             if clock > now and part.clocks[clock].stream is None and at > last:
                 # Before the first packet of a part are its settings, and before these unseen ones of the old part.
-                now, end, own, tag = clock, 0, False, _flv_next(data, base + last)
-                old_s, new_s = (_flv_time_s(data, base + one) for one in (last, at))
+                now, end, own, tag = clock, 0, False, _flv_next(file, base + last)
+                old_s, new_s = (_flv_time_s(file, base + one) for one in (last, at))
                 while tag < base + at:
-                    time_s = _flv_time_s(data, tag)
+                    time_s = _flv_time_s(file, tag)
                     if not end and (time_s < old_s - FALL_S or abs(time_s - new_s) < abs(time_s - old_s)):
                         end = tag
-                    own |= bool(end) and data[tag] in (8, 9)
-                    tag = _flv_next(data, tag)
+                    own |= bool(end) and _bytes(file, tag, 1) in (b"\x08", b"\x09")
+                    tag = _flv_next(file, tag)
                 end = end or tag
                 if tag == base + at:
-                    begin = FLV_HEADER if own else FLV_HEADER + settings
+                    prefix = FLV_HEADER if own else FLV_HEADER + settings
                     before = spans.pop()
                     spans.append(replace(before, end=end, whole=False))
-                    spans.append(replace(before, start=end, prefix=begin, whole=False))
+                    spans.append(replace(before, start=end, prefix=prefix, whole=False))
             last = max(last, at)
     try:
         found = [read_packets(path, span, limits, progress) for span in spans] if len(spans) > 1 else []
@@ -464,13 +490,14 @@ def _flv_parts(path: str, packets: Packets, limits: tuple[float, float], progres
     return found if found and all(one.owner for one in found) else [packets]
 
 
-def _flv_next(data: mmap.mmap, at: int) -> int:
+def _flv_next(file: Any, at: int) -> int:
     """Returns where the tag behind the one at `at` begins."""
-    return at + 15 + int.from_bytes(data[at + 1 : at + 4], "big")
+    return at + 15 + int.from_bytes(_bytes(file, at + 1, 3), "big")
 
 
-def _flv_time_s(data: mmap.mmap, at: int) -> float:
-    return int.from_bytes(data[at + 7 : at + 8] + data[at + 4 : at + 7], "big") / 1000
+def _flv_time_s(file: Any, at: int) -> float:
+    low, high = _bytes(file, at + 4, 3), _bytes(file, at + 7, 1)
+    return int.from_bytes(high + low, "big") / 1000
 
 
 def difference(first: Settings, other: Settings) -> str:
@@ -613,7 +640,7 @@ class Joined:
         for i, clock in enumerate(part.clocks):
             if clock.stream is not None:
                 clock.offset_s = self._alone(part, clock)
-            elif i == 0 and (not self.parts or 0 <= clock.start_s + before_s - self.end_s <= PAUSE_S):
+            elif i == 0 and (not self.parts or -FALL_S / 2 <= clock.start_s + before_s - self.end_s <= PAUSE_S):
                 clock.offset_s = before_s
             else:
                 shared = clock.first_dts_s.keys() & self.last_dts_s.keys()
@@ -693,6 +720,7 @@ class Writer:
         # Audio may begin before the start of a part, with what the decoder drops. Only in Matroska that stays known.
         kept = part is self._joined.parts[0] and "matroska" in packets.format
         earliest = -math.inf if kept else round(packets.start_s / MICROSECOND) + offsets[0]
+        self._progress.start()
         with packets.span.opened(self._path) as container:
             for packet in _demuxed(container):
                 slot = packets.slots.get(packet.stream_index)
@@ -708,8 +736,7 @@ class Writer:
                 if self._timed(packet, slot, offset, earliest if clock == 0 else -math.inf):
                     packet.stream = targets[slot]
                     out.mux(packet)
-                if packets.at_bytes[number] >= 0:
-                    self._progress(packets.span.start + packets.at_bytes[number])
+                self._progress(number)
 
     def _timed(self, packet: Any, slot: Slot, offset: int, earliest: float) -> bool:
         """Gives a packet its times; returns False where it has none, or ends before the start."""
@@ -759,8 +786,8 @@ def look(request: dict[str, Any]) -> dict[str, Any]:
             recording; `into`, the file to write.
 
     Returns:
-        `written`: whether `into` is to be read instead. `begins_anew_s`: where the first part ends. `left_out`: for
-        each part that was left out the seconds and bytes, and why. Or `error`: why the file could not be written.
+        `written`: whether `into` is to be read instead. `left_out`: for each part that was left out where it would
+        begin, its seconds and bytes, and why. Or `error`: why the file could not be written.
     """
     path, into, progress = request["path"], request["into"], Progress()
     limits = request["gap_s"], request["most_s"]
@@ -770,8 +797,10 @@ def look(request: dict[str, Any]) -> dict[str, Any]:
     parts = joined.parts
     if (len(parts) == 1 and len(parts[0].clocks) == 1 and not joined.left_out) or not parts:
         return {"written": False}
-    first_end_s = next(clock.end_s for clock in parts[0].clocks)
-    answer = {"written": True, "begins_anew_s": first_end_s - parts[0].packets.start_s, "left_out": joined.left_out}
+    start_s = parts[0].clocks[0].start_s
+    for one in joined.left_out:
+        one["at_s"] -= start_s
+    answer = {"written": True, "left_out": joined.left_out}
     for format_name in CONTAINERS:
         try:
             Writer(path, joined, into, format_name, progress).write()
@@ -797,7 +826,12 @@ def _only_the_first(path: str, joined: Joined, answer: dict[str, Any], into: str
         while piece := source.read(min(BUFFER_BYTES, end - source.tell())):
             target.write(piece)
     size = os.path.getsize(path) - end
-    entry = {"at_s": answer["begins_anew_s"], "seconds": sum(left_out), "bytes": size, "why": why}
+    entry = {
+        "at_s": part.clocks[0].end_s - part.clocks[0].start_s,
+        "seconds": sum(left_out),
+        "bytes": size,
+        "why": why,
+    }
     return {**answer, "left_out": [entry, *joined.left_out]}
 
 
