@@ -29,8 +29,8 @@ from pipelines.extraction.types import KEPT, Candidate, Clip, Extraction
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.extraction.video.frame import Frame
+from pipelines.extraction.video.one_clock import open_on_one_clock
 from pipelines.extraction.video.probe import MediaError, MediaProbe
-from pipelines.extraction.video.recording import open_recording
 
 # A file that ends this much before its declared end is damaged, not just rounded.
 SHORT_SHARE = 0.8
@@ -98,7 +98,7 @@ def extract(
     duration_s = 0.0
     try:
         steps.start("probe", 1)
-        with open_recording(path, config.media) as recording:
+        with open_on_one_clock(path, config.media) as recording:
             probe = recording.probe
             duration_s = probe.duration_s
             for kind, index in (("video", probe.video_index), ("audio", probe.audio_index)):

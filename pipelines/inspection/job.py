@@ -13,8 +13,8 @@ from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.pipeline import KeepAnalysis, extract
 from pipelines.extraction.types import Extraction, outcome_in_words
 from pipelines.extraction.video.decode import Decoder
+from pipelines.extraction.video.one_clock import OneClock, open_on_one_clock
 from pipelines.extraction.video.probe import MediaError, probe_media
-from pipelines.extraction.video.recording import Recording, open_recording
 from pipelines.inspection.sheet import ContactSheet
 from pipelines.inspection.video_writer import VideoWriter
 from pipelines.inspection.view import View
@@ -75,7 +75,7 @@ def inspect(video: Path, config: ExtractionConfig, out: Path | None = None, shee
         if hook.analysis is None:
             raise InputError(f"{video}: nothing to draw: {extraction.reason}")
         if out or sheet:
-            with open_recording(video, config.media) as recording:
+            with open_on_one_clock(video, config.media) as recording:
                 _draw(View(video, extraction, hook.analysis, config), recording, out, sheet)
     except MediaError as error:
         raise InputError(f"{video}: {error}") from None
@@ -106,7 +106,7 @@ def _check(path: Path | None, suffixes: tuple[str, ...], video: Path) -> None:
         raise InputError(f"{path}: this is the video itself; expected another name")
 
 
-def _draw(view: View, recording: Recording, out: Path | None, sheet: Path | None) -> None:
+def _draw(view: View, recording: OneClock, out: Path | None, sheet: Path | None) -> None:
     media = view.config.media.model_copy(update={"max_side_px": SHOWN_PX})
     total = round(view.duration_s * view.rate_hz)
     with (

@@ -12,7 +12,8 @@ from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.audio_file import to_scale
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.extraction.video.limits import dies_with_parent
-from pipelines.extraction.video.probe import AudioStream, MediaError, probe_media
+from pipelines.extraction.video.one_clock import open_on_one_clock
+from pipelines.extraction.video.probe import AudioStream, MediaError
 from vclip.audio import read_audio, resample, to_mono
 from vclip.errors import InputError
 
@@ -42,14 +43,15 @@ def read_recording(path: str, config: MediaConfig | None = None, rate_hz: int = 
             raise
     config = config or MediaConfig()
     try:
-        streams = probe_media(path, config)
-        if not streams.audio_streams:
-            raise MediaError("found no audio stream")
         samples = np.zeros(0, np.float32)
-        for stream in streams.audio_streams:  # of several, the first that is not silent
-            samples = _decoded(path, streams.format, stream, config, rate_hz)
-            if np.abs(samples).max(initial=0) > SILENT:
-                break
+        with open_on_one_clock(path, config) as recording:
+            streams = recording.probe
+            if not streams.audio_streams:
+                raise MediaError("found no audio stream")
+            for stream in streams.audio_streams:  # of several, the first that is not silent
+                samples = _decoded(str(recording.path), streams.format, stream, config, rate_hz)
+                if np.abs(samples).max(initial=0) > SILENT:
+                    break
     except MediaError as error:
         raise InputError(f"audio {path}: {error}; expected an audio file or a video") from None
     return samples, rate_hz

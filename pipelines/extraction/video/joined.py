@@ -640,7 +640,7 @@ class Joined:
         for i, clock in enumerate(part.clocks):
             if clock.stream is not None:
                 clock.offset_s = self._alone(part, clock)
-            elif i == 0 and (not self.parts or -FALL_S / 2 <= clock.start_s + before_s - self.end_s <= PAUSE_S):
+            elif i == 0 and (not self.parts or self._goes_on(part, before_s)):
                 clock.offset_s = before_s
             else:
                 shared = clock.first_dts_s.keys() & self.last_dts_s.keys()
@@ -652,6 +652,11 @@ class Joined:
             for slot, dts_s in clock.last_dts_s.items():
                 self.last_dts_s[slot] = dts_s + clock.offset_s
         self.parts.append(part)
+
+    def _goes_on(self, part: Part, before_s: float) -> bool:
+        """Returns whether the times of a file go on from those of the file before, perhaps after a pause."""
+        pause_s = part.clocks[0].start_s + before_s - self.end_s
+        return not part.packets.span.prefix and -FALL_S / 2 <= pause_s <= PAUSE_S
 
     def _alone(self, part: Part, clock: Clock) -> float:
         """Returns the offset of a stream that began anew alone: it goes on, or with the others if these are ahead."""

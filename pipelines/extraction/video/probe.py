@@ -241,6 +241,7 @@ class HeaderReader:
             bufsize=0,
         )
         self._owner = os.getpid()
+        self._text = b""  # of lines that were not asked for yet
 
     def usable(self) -> bool:
         """Returns whether the child lives and is ours: a forked worker must not share its parent's pipes."""
@@ -288,17 +289,18 @@ class HeaderReader:
 
     def _line(self, limit_s: float) -> bytes:
         assert self._process.stdout is not None
-        line, deadline_s = b"", time.monotonic() + limit_s
+        deadline_s = time.monotonic() + limit_s
         poll = select.poll()
         poll.register(self._process.stdout, select.POLLIN)
-        while not line.endswith(b"\n"):
+        while b"\n" not in self._text:
             if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
                 raise TimeoutError
             piece = os.read(self._process.stdout.fileno(), 1 << 16)
             if not piece:
                 break
-            line += piece
-        return line
+            self._text += piece
+        line, end, self._text = self._text.partition(b"\n")
+        return line + end
 
     def close(self) -> None:
         """Ends the child."""

@@ -22,7 +22,8 @@ from pipelines.extraction.speech.vad import find_speech
 from pipelines.extraction.types import Clip, Extraction, FaceCrop, SpeechSegment
 from pipelines.extraction.video.decode import SAMPLE_RATE_HZ
 from pipelines.extraction.video.full_frames import full_resolution_frames
-from pipelines.extraction.video.probe import MediaError, probe_media
+from pipelines.extraction.video.one_clock import open_on_one_clock
+from pipelines.extraction.video.probe import MediaError
 from vclip.errors import InputError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff")
@@ -81,10 +82,11 @@ def _decoded(files: Sequence[str], config: Config) -> Iterator[np.ndarray | str]
                 yield read_image(file, config.extraction.media.max_picture_mpx)
                 continue
             media = config.extraction.media
-            probe = probe_media(file, media)
-            last = max(int(probe.duration_s * media.rate_hz) - 1, 0)
-            wanted = np.unique(np.linspace(0, last, config.extraction.clips.crops + 2)[1:-1].round().astype(int))
-            yield from (frame for _, frame in full_resolution_frames(file, probe, media, wanted.tolist()))
+            with open_on_one_clock(file, media) as recording:
+                path, probe = recording.path, recording.probe
+                last = max(int(probe.duration_s * media.rate_hz) - 1, 0)
+                wanted = np.unique(np.linspace(0, last, config.extraction.clips.crops + 2)[1:-1].round().astype(int))
+                yield from (frame for _, frame in full_resolution_frames(path, probe, media, wanted.tolist()))
         except (InputError, MediaError) as error:
             yield f"{file}: {error}" if isinstance(error, MediaError) else str(error)
 

@@ -160,6 +160,15 @@ def test_a_file_whose_headers_take_too_long_fails(tmp_path):
     assert not reader.usable()
 
 
+def test_a_reader_that_says_that_work_goes_on_gets_more_time(tmp_path):
+    says = "print('{\"at\": 1}', flush=True)"
+    reader = reader_that(tmp_path, f"[(time.sleep(0.2), {says}) for _ in range(10)]; print('{{}}', flush=True)")
+    assert reader.ask({}, MediaConfig(open_limit_s=1), "the packets") == {}
+    reader = reader_that(tmp_path, f"{says}; time.sleep(60)")
+    with pytest.raises(MediaError, match=r"the packets could not be read within 0\.5 s"):
+        reader.ask({}, MediaConfig(open_limit_s=0.5), "the packets")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the child in /proc")
 def test_a_reader_that_dies_is_replaced(tmp_path):
     path = make(tmp_path / "v.mp4")

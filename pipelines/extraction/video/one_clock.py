@@ -1,6 +1,6 @@
-"""A recording on one clock, whatever it was joined of.
+"""A file whose packets are on one clock, whatever the recording was joined of.
 
-Of most files this is the file itself. Where the times of its packets begin anew, `joined` writes the parts into one
+Most often this is the recording itself. Where the times of its packets begin anew, `joined` writes the parts into one
 temporary file, which is read instead.
 """
 
@@ -31,8 +31,8 @@ _joins = SharedReader(Path(__file__).with_name("joined.py"))
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A recording on one clock."""
+class OneClock:
+    """A recording whose packets are on one clock."""
 
     path: Path  # the file to read
     probe: MediaProbe
@@ -40,22 +40,22 @@ class Recording:
 
 
 @contextmanager
-def open_recording(path: str | Path, config: MediaConfig) -> Iterator[Recording]:
-    """Opens a video; a context manager. The recording's file is there until it ends.
+def open_on_one_clock(path: str | Path, config: MediaConfig) -> Iterator[OneClock]:
+    """Opens a recording; a context manager. The file to read is there until it ends.
 
     Raises:
         MediaError: as `probe_media`, or there is no room to put the parts of the recording together.
     """
     probe = probe_media(path, config)
     if probe.format in MENDED:
-        yield Recording(Path(path), probe, "")
+        yield OneClock(Path(path), probe, "")
         return
     with _temporary() as name:
         found, note = _look(path, probe, name, config)
         if not found.get("written"):
-            yield Recording(Path(path), probe, note)
+            yield OneClock(Path(path), probe, note)
             return
-        yield Recording(Path(name), _probe_again(path, name, config), _left_out(found["left_out"]))
+        yield OneClock(Path(name), _probe_again(path, name, config), _left_out(found["left_out"]))
 
 
 def _look(path: str | Path, probe: MediaProbe, into: str, config: MediaConfig) -> tuple[dict[str, Any], str]:
