@@ -31,6 +31,15 @@ LONGEST_PAUSE_S = 30.0
 _RAISED = (OSError, RuntimeError, ValueError, LanceNamespaceError)
 _LASTING = (FileNotFoundError, PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError)
 _FULL = ("no space left", "disk quota", "os error 28", "os error 122")
+_REFUSED = (
+    "permission denied",
+    "privileges",
+    "access denied",
+    "accessdenied",
+    "forbidden",
+    "quota",
+    "read-only file system",
+)
 _CONFLICT = ("conflict", "concurrent", "preempted")
 _CONNECTION = (
     *("timed out", "timeout", "connection", "connect error", "error sending request", "dispatch failure"),
@@ -61,7 +70,7 @@ def retry(
         sleep: called with the pause between two attempts, in seconds.
 
     Raises:
-        StoreUnavailable: the disk is full, or the action still fails after `patience_s`.
+        StoreUnavailable: the disk is full, writing is not allowed, or the action still fails after `patience_s`.
     """
     started_s, pause_s = time.monotonic(), 0.05
     while True:
@@ -73,6 +82,11 @@ def retry(
             if _full(error, db.uri):
                 raise StoreUnavailable(
                     f"{what}: no space left on the store's device; free some and run again: what is committed stays"
+                ) from None
+            if isinstance(error, PermissionError) or _says(error, db.uri, _REFUSED):
+                raise StoreUnavailable(
+                    f"{what}: the store may not be written ({_brief(error)}); check the account, its quota and its "
+                    "permissions, then run again: what is committed stays"
                 ) from None
             if not (is_conflict(error, db.uri) or is_lost_connection(error, db.uri)):
                 raise
@@ -106,6 +120,12 @@ def is_lost_connection(error: Exception, uri: str) -> bool:
 
 def _full(error: Exception, uri: str) -> bool:
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _says(error, uri, _FULL)
+
+
+def _brief(error: Exception) -> str:
+    """The phrase that says why writing is not allowed."""
+    text = str(error).lower()
+    return next((phrase for phrase in _REFUSED if phrase in text), reason(error))
 
 
 def _says(error: Exception, uri: str, phrases: tuple[str, ...]) -> bool:

@@ -5,6 +5,8 @@
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,16 +56,24 @@ def save(
     folder = Path(folder)
     check_free(folder, kind)
     with replaced_folder(folder, f"folder {folder}") as draft:
-        save_file(
-            {name: _on_cpu(value) for name, value in tensors.items()},
-            draft / "model.safetensors",
-        )
+        save_tensors(draft / "model.safetensors", {name: _on_cpu(value) for name, value in tensors.items()})
         (draft / "config.json").write_text(
             json.dumps({"kind": kind, "vclip": __version__, **config}, indent=2) + "\n"
         )
         (draft / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
         (draft / "README.md").write_text(_readme(kind, about, metrics))
     return folder
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes a safetensors file; raises OSError, as other writers do, where the system refuses."""
+    try:
+        save_file(dict(tensors), path, dict(metadata) if metadata else None)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def check_free(folder: str | Path, kind: str) -> None:

@@ -53,6 +53,12 @@ def whole_file(path: Path) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file (UTF-8), whole or not at all; raises InputError as `whole_file` does."""
+    with whole_file(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
     """Yields a draft folder beside `out`; the draft becomes `out` when the block ends without an error.

@@ -16,6 +16,7 @@ from vclip.association.evaluation import UNRESTRICTED, Evaluation, evaluate
 from vclip.association.methods import METHODS, method_of
 from vclip.association.pairs import Pairs
 from vclip.association.training import train as train_model
+from vclip.files import write_text
 
 COLUMNS = ("auc", "auc_s_norm", "auc_same_gender", "eer", "v2f", "f2v", "map")
 DRAWS = 2  # of people for intervals, which come from the folds here
@@ -102,8 +103,7 @@ def benchmark(
     if out:
         from pipelines.html.plots import plot_methods
 
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "association.json").write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
+        write_text(out / "association.json", json.dumps(result.to_json(), indent=2) + "\n")
         plot_methods(out / "association.png", [row.to_json() for row in rows])
     return result
 

@@ -27,6 +27,7 @@ from vclip.association.trials.evaluation import TrialListEvaluation, evaluate_tr
 from vclip.association.trials.features import Features, read_features
 from vclip.association.trials.lists import read_trials
 from vclip.errors import InputError, SpaceError
+from vclip.files import write_text
 
 TRIAL_LIST = "trial list"  # on the page, in the place of the subgroups
 DIRECTIONS = {"v2f": "voice to face", "f2v": "face to voice"}
@@ -257,7 +258,7 @@ def write(out: Path, evaluation: EvaluationResult) -> None:
         )
     if matching and matching["v2f"]:
         drawn["matching"] = plot_matching(out / "matching.png", matching)
-    (out / "report.html").write_text(page(result, drawn), encoding="utf-8")
+    write_text(out / "report.html", page(result, drawn))
 
 
 def page(result: Mapping[str, Any], plots: Mapping[str, Path]) -> str:
@@ -282,5 +283,4 @@ def page(result: Mapping[str, Any], plots: Mapping[str, Path]) -> str:
 
 
 def _write_json(path: Path, result: EvaluationResult | ComparisonResult) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")

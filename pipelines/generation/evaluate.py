@@ -29,6 +29,7 @@ from vclip.association.training import train as train_model
 from vclip.audio import prepare_speech
 from vclip.encoders import open_voice_encoder, spec_of_space
 from vclip.errors import InputError
+from vclip.files import write_text
 from vclip.speakers.baselines import DIRECT, DRAWN, REFERENCES, SYSTEMS, SpeakerChoice, choose_speakers
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.metrics import SpeechFigures, SpeechMetrics, speech_quality
@@ -253,7 +254,6 @@ def _write(out: Path, result: GenerationEvaluation) -> None:
     """Writes generation.json and generation.png."""
     from pipelines.html.plots import plot_systems
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "generation.json").write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
+    write_text(out / "generation.json", json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
     labels = {"f2v": "f2v", "v2v": "v2v", "log_likelihood": "log-likelihood"}
     plot_systems(out / "generation.png", [system.to_json() for system in result.systems], labels)

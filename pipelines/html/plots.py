@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from pipelines.html.page import COLOURS
 from pipelines.wording import count, number, seconds
+from vclip.files import whole_file
 
 TEXT, ACCENT, FAINT, LINE, LIMIT = "#1f2933", "#2f6f9f", "#9aa5b1", "#d9e2ec", "#c2452d"
 FEWEST_BINS = 12
@@ -324,5 +325,6 @@ def _trim(axes: Axes, x: str, y: str) -> None:
 
 
 def _save(figure: Figure, path: str | Path) -> Path:
-    figure.savefig(path, dpi=130)
+    with whole_file(Path(path)) as draft:
+        figure.savefig(draft, dpi=130)
     return Path(path)

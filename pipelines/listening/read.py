@@ -21,6 +21,7 @@ from pipelines.listening.make import KEY, REFERENCES
 from pipelines.listening.page import QUESTIONS, SCALE
 from vclip.association.metrics.bootstrap import Figure, draw_people
 from vclip.errors import InputError
+from vclip.files import whole_file, write_text
 
 DRAWS = 2000
 FEWEST = 2  # listeners, and faces of a system; one alone gives no interval
@@ -76,9 +77,7 @@ def read(paths: Sequence[Path], test: Path, out: Path | None = None, seed: int =
     if out:
         from pipelines.html.plots import plot_systems
 
-        out.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(result), indent=1, allow_nan=False) + "\n"
-        (out / "opinions.json").write_text(text, encoding="utf-8")
+        write_text(out / "opinions.json", json.dumps(asdict(result), indent=1, allow_nan=False) + "\n")
         systems = [asdict(system) for system in result.systems]
         plot_systems(out / "opinions.png", systems, {name: name for name in QUESTIONS}, SCALE)
         _write_ratings(out / "ratings.csv", answers, key["items"])
@@ -207,7 +206,7 @@ def _difference(a: tuple[float, np.ndarray], b: tuple[float, np.ndarray]) -> Fig
 
 def _write_ratings(path: Path, answers: Answers, items: dict[str, Any]) -> None:
     """Writes one line per rating, for a mixed model in other software."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("listener", "question", "system", "face", "item", "rating"))
         for question, ratings in answers.ratings.items():

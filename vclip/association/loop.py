@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vclip.association.distributed import Distributed
 from vclip.association.pairs import Pairs
 from vclip.association.randomness import seed_all, seeded
+from vclip.checkpoint import save_tensors
 from vclip.config import Settings
 from vclip.errors import InputError
 from vclip.files import whole_file
@@ -263,7 +264,7 @@ class _Run:
             tensors |= {f"optimizer/{number}/{key}": torch.as_tensor(value).cpu() for key, value in moments.items()}
         about = {"history": json.dumps(asdict(self.history)), "run": self.name}
         with whole_file(path) as draft:
-            save_file(tensors, draft, about)
+            save_tensors(draft, tensors, about)
 
     def load(self, kept: tuple[dict[str, str], dict[str, Tensor]], path: Path) -> None:
         about, tensors = kept

@@ -1,0 +1,861 @@
+"""Kill every operation that writes just before each call that changes a file, and fill its disk.
+
+    python benchmarks/reliability.py --out docs/reliability.md [--operations commit,delete] [--kills 20] [--no-s3]
+
+An operation runs in a child process on a copy of a prepared folder. Then readers must see what was there before or
+what the operation makes, item by item; operations that are one step must show all of one or all of the other. The
+operation runs again, and must end as one that nobody disturbed.
+
+- Locally, `faults.c` counts the calls that change files and kills the child (SIGKILL) just before the n-th, for each
+  n, or for `--kills` of them, evenly spread.
+- In a bucket (moto's S3, on loopback), the server kills the child instead of answering its n-th request that writes.
+- A full disk is a tmpfs with 0 bytes, 4 KiB, 16 KiB, half and nine tenths of the space that the operation needs (root
+  mounts it). The error must be one of ours, with one line. A bucket has no size; there the server refuses every write
+  from the n-th on.
+
+Needs Linux, a C compiler, and root for the full disks.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import pickle
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+LIMIT_S = 180.0  # of one child
+LEVELS = ("0 bytes", "4 KiB", "16 KiB", "half", "nine tenths")
+TEXT = (
+    "Every row is measured by `benchmarks/reliability.py`: an operation is killed just before "
+    "a call that changes a file (or a request that writes to a bucket), or its disk is full. It held if readers saw "
+    "what was there before or what the operation makes, and if the operation, run again, ended as one that nobody "
+    "disturbed. Where an operation changes more calls than were tried, the kills were spread evenly over them."
+)
+
+State = dict[str, str]  # item -> digest of what readers see of it
+
+
+class Control:
+    """The memory that children, `faults.c` and the S3 server share: calls, the call to die at, whether counting."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        if not path.exists():
+            path.write_bytes(bytes(4096))
+        self.cells = np.memmap(path, np.int64, "r+", shape=(5,))
+
+    def set(self, kill_at: int = 0, refuse_from: int = 0) -> None:
+        self.cells[:] = (0, kill_at, 0, 0, refuse_from)
+
+
+@dataclass
+class Operation:
+    """An operation that writes, and what readers see of what it writes.
+
+    Args:
+        name: in the table.
+        prepare: makes the folder or prefix in which it runs.
+        act: runs it there.
+        state: what readers see.
+        whole: whether readers may only see all of the old or all of the new.
+        bucket: whether it can run in a bucket.
+    """
+
+    name: str
+    prepare: Callable[[str], None]
+    act: Callable[[str], Any]
+    state: Callable[[str], State]
+    whole: bool = True
+    bucket: bool = True
+    local: bool = True
+
+    def run(self, where: str) -> None:
+        """Runs the operation."""
+        self.act(where)
+
+
+@dataclass
+class Row:
+    """A row of the table."""
+
+    operation: str
+    place: str
+    calls: int = 0
+    kills: int = 0
+    kills_held: int = 0
+    fulls: int = 0
+    fulls_held: int = 0
+    seen: list[str] = field(default_factory=list)  # what a user saw where it did not hold
+
+
+# Children
+
+
+def in_child(work: Callable[[], Any], control: Control | None = None) -> tuple[str, Any]:
+    """Runs work in a fork of this process; returns ("done", result), ("error", [type, text]), ("killed", None)."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.setpgid(0, 0)
+        os.close(reader)
+        with open(os.environ.get("RELIABILITY_LOG", os.devnull), "a") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        try:
+            if control is not None:
+                control.cells[3] = os.getpid()
+            answer = ("done", work())
+        except BaseException as error:
+            from stores import StoreError
+            from vclip.errors import InputError
+
+            ours = isinstance(error, StoreError | InputError)
+            answer = ("told" if ours else "error", f"{type(error).__name__}: {error}"[:300])
+        try:
+            with os.fdopen(writer, "wb") as pipe:
+                pickle.dump(answer, pipe)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    answer, until_s = b"", time.monotonic() + LIMIT_S
+    with os.fdopen(reader, "rb", buffering=0) as pipe:
+        while True:
+            ready, _, _ = select.select([pipe], [], [], max(0.0, until_s - time.monotonic()))
+            if not ready:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                return "hung", None
+            part = pipe.read(1 << 20)
+            if not part:
+                break
+            answer += part
+    _, status = os.waitpid(pid, 0)
+    return pickle.loads(answer) if answer else ("killed", os.WTERMSIG(status) if os.WIFSIGNALED(status) else status)
+
+
+def armed(control: Control, act: Callable[[str], Any], where: str) -> Callable[[], None]:
+    """Returns work that runs an operation while the calls are counted."""
+
+    def work() -> None:
+        control.cells[2] = 1
+        try:
+            act(where)
+        finally:
+            control.cells[2] = 0
+
+    return work
+
+
+# What readers see
+
+
+def digest(value: Any) -> str:
+    """Returns a short hash of a value."""
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:16]
+
+
+def store_state(uri: str) -> State:
+    """Returns what readers see of a store; {} if there is none."""
+    from stores import Store
+    from stores.maintenance.check import check
+
+    if not Store.exists(uri):
+        return {}
+    try:
+        store = Store.open(uri)
+    except ValueError as error:
+        return {"store": "not migrated" if "run `vclip migrate" in str(error) else str(error)}
+    snapshot, found = store.snapshot(), {}
+    for table in ("videos", "clips", "faces", "voices", "generations"):
+        names = [name for name in snapshot.schema(table).names if name not in ("created_at", "revision", "run_id")]
+        for row in snapshot.query(table, names).to_pylist():
+            for name in ("scores", "models"):  # JSON with times
+                row.pop(name, None)
+            for name in [name for name in row if name.startswith("vector_")]:
+                found[f"{table}/{row[names[0]]}/{name}"] = digest(row.pop(name))
+            found[f"{table}/{row[names[0]]}"] = digest(row)
+    edits = store.edits()
+    place = {row["edit_id"]: str(number) for number, row in enumerate(edits)}
+    for number, row in enumerate(edits):
+        subject = place.get(row["subject"], row["subject"])
+        found[f"edits/{number}"] = digest([row["action"], subject, row["name"], row["value"], row["in_force"]])
+    for name in store.tags():
+        seen = store.snapshot(name)
+        found[f"tags/{name}"] = digest({table: seen.count(table) for table in ("videos", "clips", "faces", "voices")})
+    found |= {f"spaces/{table}/{space}": "" for table in ("faces", "voices") for space in store.spaces(table)}
+    problems = [
+        problem.kind for problem in check(store, {}).problems if problem.kind not in ("uncommitted", "not_unit")
+    ]
+    found["problems"] = digest(sorted(problems))
+    return found
+
+
+def files_state(folder: str) -> State:
+    """Returns the files of a folder, without drafts, which are hidden."""
+    paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+    shown = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in shown}
+
+
+def between(state: State, before: State, after: State, whole: bool) -> str:
+    """Returns what is wrong with what readers see, "" if it is of before or of after."""
+    if state in (before, after):
+        return ""
+    if whole:
+        return "readers see the middle"
+    for item in {*state, *before, *after}:
+        if state.get(item) not in (before.get(item), after.get(item)):
+            return f"readers see {item} as it never was"
+    return ""
+
+
+# Operations
+
+
+def make_store(uri: str, videos: int = 4, extra: bool = True) -> None:
+    """Makes a store of made-up videos, with an edit, a tag and fragments to merge."""
+    from stores import Store
+    from tests.support.store_world import FACES, VOICES, video
+
+    store = Store.create(uri, FACES, VOICES)
+    for number in range(1, 1 + videos, 2):
+        store.commit([video(number), video(number + 1)])
+    if extra:
+        store.tag("kept")
+        clips = store.query("clips", ["clip_id"], order="clip_id")["clip_id"].to_pylist()
+        store.label(clips[:1], "age", "30", "ann", "seen")
+
+
+def operations() -> list[Operation]:
+    """Returns the operations on a store."""
+    from functools import partial
+
+    from pipelines.maintenance.delete import delete
+    from pipelines.maintenance.merge import merge
+    from pipelines.maintenance.optimize import optimize
+    from stores import Store, run_id
+    from tests.support.store_world import FACES, LATER, VOICES, crashed_commit, video
+
+    place = "{}/store".format
+
+    def made(where: str) -> None:
+        make_store(place(where))
+
+    def state(where: str) -> State:
+        return store_state(place(where))
+
+    def opened(where: str) -> Store:
+        return Store.open(place(where))
+
+    def clip(where: str) -> str:
+        return opened(where).query("clips", ["clip_id"], order="clip_id", limit=3)["clip_id"].to_pylist()[1]
+
+    def commit(where: str, config: str, numbers: tuple[int, ...]) -> None:
+        store = opened(where)
+        with store.run({"job": "ingest"}, {}) as run:
+            known = {name for name, row in store.ledger().items() if row["config_hash"] == config}
+            batch = [video(number, run.run_id, config) for number in numbers]
+            store.commit([rows for rows in batch if rows.video["video_id"] not in known])
+
+    def crashed(where: str) -> None:
+        made(where)
+        crashed_commit(opened(where), [video(9, run_id())])
+
+    def two(where: str) -> None:
+        made(where)
+        other = Store.create(f"{where}/other", FACES, VOICES)
+        other.commit([video(2, LATER, "b"), video(21, LATER), video(22, LATER)])
+        other.reject([other.query("clips", ["clip_id"])["clip_id"][0].as_py()], "bob", "x")
+
+    def rejected(where: str) -> None:
+        made(where)
+        opened(where).reject([clip(where)], "ann", "x")
+
+    def once(where: str, action: str, act: Callable[[Store], Any]) -> None:
+        """Acts unless that was done: who repeats an edit looks first, as people do."""
+        store = opened(where)
+        if not any(row["action"] == action and row["who"] == "me" for row in store.edits()):
+            act(store)
+
+    def reject_one(where: str) -> None:
+        once(where, "reject", lambda store: store.reject([clip(where)], "me", "x"))
+
+    def label_one(where: str) -> None:
+        once(where, "label", lambda store: store.label([clip(where)], "age", "5", "me", "x"))
+
+    def merge_people(where: str) -> None:
+        once(where, "merge", lambda store: store.merge_people("person1", "person2", "me", "x"))
+
+    def undo_one(where: str) -> None:
+        edit = next(row["edit_id"] for row in opened(where).edits() if row["action"] == "reject")
+        once(where, "undo", lambda store: store.undo(edit, "me", "x"))
+
+    def tag(where: str) -> None:
+        store = opened(where)
+        if "new" not in store.tags():
+            store.tag("new")
+
+    def untag(where: str) -> None:
+        try:
+            opened(where).remove_tag("kept")
+        except ValueError as error:
+            if "no such tag" not in str(error):
+                raise
+
+    def embed_with(where: str, encoder: str, **options: Any) -> None:
+        from pipelines.config import Config
+        from pipelines.maintenance.reembed import RayEngine, embed
+        from vclip.config import load
+
+        class Here(RayEngine):
+            """Runs tasks in this process."""
+
+            def gpus(self) -> int:
+                return 0
+
+            def run(self, batches, open_work, name, task_cpus, actors):
+                work = open_work()
+                for part in (part for batch in batches for part in batch):
+                    yield part, work(part, False)
+
+        config = load(Config, None, (f"encoders.face=python:benchmarks.reliability:{encoder}",))
+        embed(place(where), config, ["faces"], engine=Here(), task_rows=8, write_rows=8, **options)
+
+    def decodable(where: str) -> None:
+        from tests.pipelines.maintenance.test_reembed import _decodable
+
+        store = Store.create(place(where), FACES, VOICES)
+        for number in (1, 2):
+            store.commit([_decodable(number)])
+
+    def embedded(where: str) -> None:
+        decodable(where)
+        embed_with(where, "FirstEncoder")
+
+    def old(where: str) -> None:
+        from pyarrow import fs
+
+        archive = zipfile.ZipFile(ROOT / "tests" / "stores" / "store_v1.zip")
+        if "://" not in where:
+            archive.extractall(place(where))
+            return
+        system, path = fs.S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"], scheme="http"), where[5:]
+        for name in archive.namelist():
+            with system.open_output_stream(f"{path}/store/{name}") as file:
+                file.write(archive.read(name))
+
+    def nothing(where: str) -> None:
+        if "://" not in where:
+            Path(where).mkdir(exist_ok=True)
+
+    def export_to(where: str, format: str) -> None:
+        from pipelines.analysis.export import export
+
+        if not Path(where, "out").exists():
+            export(place(where), Path(where, "out"), format)
+
+    def exported(where: str) -> State:
+        found = files_state(f"{where}/out")
+        return {name: "" if name == "export.json" or name.endswith(".tar") else of for name, of in found.items()}
+
+    def remove(where: str) -> None:
+        delete(place(where), ["person2"], [], [], None, carry_out=True)
+
+    def model(value: float) -> Any:
+        import torch
+
+        from vclip.association.model import AssociationConfig, AssociationModel
+
+        torch.manual_seed(0)
+        made = AssociationModel("f", "v", 4, 3, AssociationConfig(hidden=5))
+        for weights in made.parameters():
+            torch.nn.init.constant_(weights, value)
+        return made
+
+    def save_model(where: str, value: float) -> None:
+        Path(where).mkdir(exist_ok=True)
+        model(value).save(Path(where) / "model", {"auc": value})
+
+    def write_output(where: str) -> None:
+        from pipelines.files.output_store import Output
+        from pipelines.files.remote import RemoteConfig
+
+        output = Output(f"{where}/out", RemoteConfig(retries=0))
+        for number in range(4):
+            output.write(f"speech/{number}.wav", [bytes([number]) * 100_000] * 3)
+            output.write(f"speech/{number}.json", [b'{"number": %d}' % number])
+
+    def output_state(where: str) -> State:
+        from pipelines.files.output_store import Output
+        from pipelines.files.remote import RemoteConfig
+
+        output = Output(f"{where}/out", RemoteConfig())
+        found = {name: digest(output.read(name)) for name in output.names()}
+        for name in found:  # a sidecar vouches for its speech
+            if name.endswith(".json") and name.replace(".json", ".wav") not in found:
+                return {"sidecar without speech": name}
+        return found
+
+    return [
+        Operation("create", nothing, lambda w: Store.create(place(w), FACES, VOICES, exist_ok=True), state),
+        Operation("commit, new videos", made, partial(commit, config="a", numbers=(11, 12)), state),
+        Operation("commit, videos replaced", made, partial(commit, config="b", numbers=(1, 2)), state),
+        Operation("optimize", crashed, lambda w: optimize(place(w), 0.0), state),
+        Operation("merge stores", two, lambda w: merge([f"{w}/other"], place(w)), state, whole=False),
+        Operation("edit: reject", made, reject_one, state),
+        Operation("edit: label", made, label_one, state),
+        Operation("edit: merge people", made, merge_people, state),
+        Operation("edit: undo", rejected, undo_one, state),
+        Operation("tag add", made, tag, state),
+        Operation("tag remove", made, untag, state),
+        Operation("embed", decodable, lambda w: embed_with(w, "FirstEncoder"), state),
+        Operation("embed --again", embedded, lambda w: embed_with(w, "SecondEncoder", again=True), state),
+        Operation("embed --replace", decodable, lambda w: embed_with(w, "FirstEncoder", replace=True), state, False),
+        Operation("migrate", old, lambda w: Store.migrate(place(w)), state),
+        Operation("delete", made, remove, state, whole=False),
+        Operation("export parquet", made, partial(export_to, format="parquet"), exported, bucket=False),
+        Operation("export webdataset", made, partial(export_to, format="webdataset"), exported, bucket=False),
+        Operation("save a model", nothing, partial(save_model, value=2.0), files_state, bucket=False),
+        Operation(
+            "replace a model",
+            partial(save_model, value=1.0),
+            partial(save_model, value=2.0),
+            files_state,
+            bucket=False,
+        ),
+        Operation("speech files and sidecars", nothing, write_output, output_state, whole=False),
+    ]
+
+
+def model_operations(world: Path) -> list[Operation]:
+    """Returns the operations of models and speech, on what `vclip quickstart --out WORLD` made."""
+    from pipelines.association.train import train
+    from pipelines.config import Config
+    from pipelines.generation.batch import generate_batch
+    from pipelines.generation.distill import distill
+    from pipelines.generation.fit_speakers import fit_speakers
+    from pipelines.generation.generate import generate
+    from stores import Store
+    from tests.support.store_world import FACES, VOICES
+    from vclip.config import load
+
+    quick = ("train.max_steps=20", "train.evaluate_every=5", "train.cross_fit_below=0", "generate.candidates=200")
+    few = ("signature.speakers=12", "signature.sentences=1", "signature.max_epochs=20", "signature.predicted=100")
+    config = load(Config, ROOT / "configs" / "offline.yaml", (*quick, *few))
+    photo = next(world.rglob("photo.jpg"))
+    store, model, speakers = str(world / "store"), world / "model", world / "speakers"
+
+    def room(where: str) -> None:
+        if "://" not in where:
+            Path(where).mkdir()
+        Store.create(f"{where}/store", FACES, VOICES)
+
+    def speakers_there(where: str) -> None:
+        shutil.copytree(speakers, Path(where) / "speakers")
+
+    def heard(where: str) -> None:
+        speakers_there(where)
+        distill(Path(where) / "speakers", Path(where) / "speakers", config)
+        shutil.rmtree(Path(where) / "speakers" / "signature")
+
+    def speak(where: str, text: str) -> None:
+        generate([photo], [text], model, speakers, Path(where) / "out", config, k=2, store_uri=f"{where}/store")
+
+    def spoken(where: str) -> None:
+        room(where)
+        speak(where, "Good morning.")
+
+    def batch(where: str) -> None:
+        rows = [{"face": str(photo), "text": f"Text number {number}."} for number in range(4)]
+        manifest = world / "jobs.jsonl"
+        if not manifest.exists():
+            manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        generate_batch(str(manifest), model, speakers, f"{where}/out", config, 1, store_uri=f"{where}/store")
+
+    def speech_state(where: str) -> State:
+        """Files, and the rows of the store by text and voice, without times."""
+        rows = Store.open(f"{where}/store").query("generations", ["generation_id", "text", "audio_uri"]).to_pylist()
+        found = {f"row/{row['generation_id'].partition('-')[0]}": row["text"] for row in rows}
+        from pipelines.files.output_store import Output
+        from pipelines.files.remote import RemoteConfig
+
+        output = Output(f"{where}/out", RemoteConfig())
+        for name in output.names():
+            found[f"file/{name}"] = "" if name.endswith(("json", "jsonl")) else digest(output.read(name))
+        sidecars = [name for name in found if name.startswith("file/") and name.endswith(".json")]
+        if any(name.removesuffix(".json") + ".wav" not in found for name in sidecars):
+            found["sidecar without speech"] = ""
+        return found
+
+    def model_state(where: str) -> State:
+        return {name: of for name, of in files_state(where).items() if not name.endswith((".png", ".npz"))}
+
+    return [
+        Operation(
+            "train", lambda w: Path(w).mkdir(), lambda w: train(store, Path(w) / "model", config), model_state,
+            bucket=False,
+        ),
+        Operation(
+            "fit-speakers", lambda w: Path(w).mkdir(), lambda w: fit_speakers(Path(w), config, store_uri=store),
+            model_state, bucket=False,
+        ),
+        Operation(
+            "distill", heard, lambda w: distill(Path(w) / "speakers", Path(w) / "speakers", config), model_state,
+            bucket=False,
+        ),
+        Operation("generate, one photo", room, lambda w: speak(w, "Hello."), speech_state, False, bucket=False),
+        Operation(
+            "generate, again into the folder", spoken, lambda w: speak(w, "Hello."), speech_state, False, bucket=False
+        ),
+        Operation("generate --manifest", room, batch, speech_state, False),
+    ]  # fmt: skip
+
+
+class FirstEncoder:
+    """Describes an image by four of its statistics."""
+
+    space, dim, factor = "fake/face", 4, 1.0
+
+    def __init__(self, device: str | None = None):
+        pass
+
+    def embed(self, media: list[np.ndarray]) -> np.ndarray:
+        """Returns (n, 4) float32."""
+        rows = [[one.mean(), one.std(), one.max(), self.factor * one.size] for one in media]
+        return np.array(rows, np.float32)
+
+
+class SecondEncoder(FirstEncoder):
+    """The same space with other weights, as after a repair."""
+
+    factor = 2.0
+
+
+# Places
+
+
+class Folders:
+    """Copies of a prepared folder below a root."""
+
+    place = "local"
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def base(self, name: str) -> str:
+        return str(self.root / name)
+
+    def copy(self, base: str, name: str) -> str:
+        to = self.root / name
+        shutil.rmtree(to, ignore_errors=True)
+        shutil.copytree(base, to)
+        return str(to)
+
+    def remove(self, where: str) -> None:
+        shutil.rmtree(where, ignore_errors=True)
+
+
+class Bucket:
+    """Copies of a prepared prefix in a bucket."""
+
+    place = "S3"
+
+    def base(self, name: str) -> str:
+        return f"s3://tested/{name}"
+
+    def copy(self, base: str, name: str) -> str:
+        in_child(lambda: self._copy(base[12:], name))
+        return f"s3://tested/{name}"
+
+    def remove(self, where: str) -> None:
+        """Leaves the objects to the server's end."""
+
+    def _copy(self, base: str, name: str) -> None:
+        import boto3
+
+        client = boto3.client("s3")
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket="tested", Prefix=f"{base}/"):
+            for entry in page.get("Contents", ()):
+                to = f"{name}/{entry['Key'].removeprefix(f'{base}/')}"
+                client.copy_object(Bucket="tested", Key=to, CopySource=f"tested/{entry['Key']}")
+
+
+@contextmanager
+def s3_server(control: Control) -> Iterator[dict[str, str]]:
+    """Yields the environment of an S3 server in a process of its own."""
+    command = [sys.executable, __file__, "--serve", str(control.path)]
+    env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
+    assert server.stdout
+    environment = {
+        "AWS_ENDPOINT_URL": server.stdout.readline().strip(),
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    try:
+        yield environment
+    finally:
+        server.kill()
+        server.wait()
+
+
+def serve(control: Control) -> None:
+    """Serves S3 on loopback; kills the child, or refuses, at its n-th request that writes."""
+    import boto3
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    backend, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def counted(environ: dict[str, Any], start_response: Any) -> Any:
+        cells = control.cells
+        if cells[2] and environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE"):
+            with lock:
+                cells[0] += 1
+                number = int(cells[0])
+            if number == cells[1]:
+                os.kill(int(cells[3]), signal.SIGKILL)
+                cells[2] = 0
+                start_response("503 Killed", [("Content-Length", "0")])
+                return [b""]
+            if cells[4] and number >= cells[4]:
+                body = b"<Error><Code>QuotaExceeded</Code><Message>bucket quota exceeded</Message></Error>"
+                start_response("403 Forbidden", [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))])
+                return [body]
+        return backend(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, counted, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    client = boto3.client(
+        "s3", endpoint_url=address, aws_access_key_id="none", aws_secret_access_key="none", region_name="us-east-1"
+    )
+    client.create_bucket(Bucket="tested")
+    print(address, flush=True)
+    threading.Event().wait()
+
+
+# Trials
+
+
+def judge(operation: Operation, where: str, before: State, after: State) -> str:
+    """Returns what does not hold after an interruption, "" if all does; runs the operation again."""
+    kind, state = in_child(lambda: operation.state(where))
+    if kind != "done":
+        return f"readers fail: {state}"
+    wrong = between(state, before, after, operation.whole)
+    kind, told = in_child(lambda: operation.run(where))
+    if kind != "done":
+        return wrong or f"run again: {kind} {told}"
+    kind, state = in_child(lambda: operation.state(where))
+    if kind != "done" or state != after:
+        differ = state if kind != "done" else [k for k in {*state, *after} if state.get(k) != after.get(k)][:3]
+        return wrong or f"run again, it ends otherwise: {differ}"
+    return wrong
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Returns up to `most` of the numbers 1..count, evenly spread."""
+    if not most or count <= most:
+        return list(range(1, count + 1))
+    return sorted({1 + round(place * (count - 1) / (most - 1)) for place in range(most)}) if most > 1 else [count]
+
+
+def measure(operation: Operation, at: Folders | Bucket, control: Control, kills: int, fulls: bool) -> Row:
+    """Returns the row of one operation in one place."""
+    row = Row(operation.name, at.place)
+    slug = digest(operation.name)[:6]
+    base = at.base(f"{slug}-base")
+    kind, told = in_child(lambda: operation.prepare(base))
+    assert kind == "done", (operation.name, told)
+    before = _done(in_child(lambda: operation.state(base)), operation)
+    where = at.copy(base, f"{slug}-whole")
+    control.set()
+    _done(in_child(armed(control, operation.act, where), control), operation)
+    row.calls = int(control.cells[0])
+    after = _done(in_child(lambda: operation.state(where)), operation)
+    for number in spread(row.calls, kills):
+        where = at.copy(base, f"{slug}-k{number}")
+        control.set(kill_at=number)
+        kind, told = in_child(armed(control, operation.act, where), control)
+        control.set()
+        if kind == "done":
+            continue  # threads came in another order, and fewer calls were made
+        row.kills += 1
+        wrong = f"{kind} {told}" if kind != "killed" else judge(operation, where, before, after)
+        row.kills_held += not wrong
+        if wrong:
+            row.seen.append(f"killed at call {number}: {wrong}")
+        at.remove(where)
+    if fulls and isinstance(at, Folders):
+        full_disks(operation, base, control, row, before, after)
+    elif fulls:
+        for number in spread(row.calls, len(LEVELS)):
+            where = at.copy(base, f"{slug}-f{number}")
+            control.set(refuse_from=number)
+            kind, told = in_child(armed(control, operation.act, where), control)
+            control.set()
+            row.fulls += 1
+            wrong = judge(operation, where, before, after)
+            if kind not in ("done", "told"):
+                wrong = wrong or f"{kind} {told}"
+            row.fulls_held += not wrong
+            if wrong:
+                row.seen.append(f"writes refused from request {number}: {wrong}")
+    at.remove(base)
+    return row
+
+
+def full_disks(operation: Operation, base: str, control: Control, row: Row, before: State, after: State) -> None:
+    """Tries an operation on full disks."""
+    with tempfile.TemporaryDirectory() as made:
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", made], capture_output=True).returncode:
+            row.seen.append("no full disks: tmpfs cannot be mounted here")
+            return
+        try:
+            small = Folders(Path(made))
+            empty = _used(made)
+            where = small.copy(base, "where")
+            start = _used(made) - empty
+            _done(in_child(lambda: operation.run(where)), operation)
+            needs = max(_used(made) - empty - start, 64 << 10)
+            for name, room in zip(LEVELS, (0, 4 << 10, 16 << 10, needs // 2, needs * 9 // 10), strict=True):
+                _resize(made, 1 << 30)
+                where = small.copy(base, "where")
+                _resize(made, _used(made) + room)
+                control.set()
+                kind, told = in_child(lambda where=where: operation.run(where))
+                free = shutil.disk_usage(made).free
+                _resize(made, 1 << 30)
+                row.fulls += 1
+                wrong = judge(operation, where, before, after)
+                if kind not in ("done", "told"):
+                    wrong = wrong or f"{kind} {told}"
+                row.fulls_held += not wrong
+                if wrong:
+                    row.seen.append(f"{name} free ({free} left): {wrong}")
+        finally:
+            subprocess.run(["umount", "-l", made], check=True)
+
+
+def _used(folder: str) -> int:
+    return shutil.disk_usage(folder).used
+
+
+def _resize(folder: str, size: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={max(4096, size)}", folder], check=True, capture_output=True)
+
+
+def _done(answer: tuple[str, Any], operation: Operation) -> Any:
+    if answer[0] != "done":
+        raise SystemExit(f"{operation.name}, undisturbed: {answer}")
+    return answer[1]
+
+
+def table(rows: list[Row]) -> str:
+    """Returns the page."""
+    lines = ["| operation | place | calls that change files | kills tried | held | full disks tried | held |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for row in rows:
+        figures = (row.calls, row.kills, row.kills_held, row.fulls or "-", row.fulls_held if row.fulls else "-")
+        lines.append(f"| {row.operation} | {row.place} | " + " | ".join(map(str, figures)) + " |")
+    failed = [f"- **{row.operation}, {row.place}**: {text}" for row in rows for text in row.seen]
+    return "\n".join(lines) + "\n" + ("\n## What did not hold\n\n" + "\n".join(failed) + "\n" if failed else "")
+
+
+def main() -> None:
+    """Runs the trials and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="the page to write")
+    parser.add_argument("--operations", default="", help="names, or parts of them, with commas; all where left out")
+    parser.add_argument("--kills", type=int, default=0, help="kills of each operation at most; 0: at every call")
+    parser.add_argument("--places", default="local,S3")
+    parser.add_argument("--world", type=Path, help="made by `vclip quickstart`, for operations of models and speech")
+    parser.add_argument("--no-full", action="store_true", help="no full disks")
+    parser.add_argument("--json", type=Path, help="a file for the rows; those of other operations in it stay")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        serve(Control(args.serve))
+        return
+    if "FAULTS_CONTROL" not in os.environ:
+        again()
+    root = Path(os.environ["FAULTS_ROOT"])
+    control = Control(Path(os.environ["FAULTS_CONTROL"]))
+    wanted = [name.strip() for name in args.operations.split(",") if name.strip()]
+    every = operations() + (model_operations(args.world.resolve()) if args.world else [])
+    chosen = [one for one in every if not wanted or any(name in one.name for name in wanted)]
+    rows: list[Row] = []
+
+    def add(row: Row) -> None:
+        rows.append(row)
+        print(f"{row.operation}, {row.place}: {row.kills_held}/{row.kills} kills, {row.fulls_held}/{row.fulls} full")
+        for text in row.seen:
+            print("   ", text)
+        sys.stdout.flush()
+        if args.json:
+            known = (
+                {(r["operation"], r["place"]): r for r in json.loads(args.json.read_text())}
+                if args.json.exists()
+                else {}
+            )
+            known |= {(r.operation, r.place): vars(r) for r in rows}
+            args.json.write_text(json.dumps(list(known.values()), indent=1))
+
+    if "local" in args.places:
+        for operation in chosen:
+            if operation.local:
+                add(measure(operation, Folders(root), control, args.kills, not args.no_full))
+    if "S3" in args.places:
+        with s3_server(control) as environment:
+            os.environ.update(environment)
+            for operation in chosen:
+                if operation.bucket:
+                    add(measure(operation, Bucket(), control, args.kills, not args.no_full))
+    if args.out:
+        args.out.write_text(f"# Reliability\n\n{TEXT}\n\n{table(rows)}")
+    if any(row.seen for row in rows):
+        sys.exit(1)
+
+
+def again() -> None:
+    """Runs this script with `faults.c` before libc."""
+    with tempfile.TemporaryDirectory(prefix="reliability") as folder:
+        room = Path(folder).resolve()
+        (room / "files").mkdir()
+        library, source = room / "faults.so", Path(__file__).with_name("faults.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
+        Control(room / "control")
+        env = os.environ | {
+            "LD_PRELOAD": str(library),
+            "FAULTS_CONTROL": str(room / "control"),
+            "FAULTS_ROOT": str(room / "files"),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONWARNINGS": "ignore",  # that forks of a process that has used no store yet might be a danger
+            "PYTHONPATH": str(ROOT),
+        }
+        sys.exit(subprocess.run([sys.executable, __file__, *sys.argv[1:]], env=env).returncode)
+
+
+if __name__ == "__main__":
+    main()
