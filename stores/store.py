@@ -166,6 +166,10 @@ class Store:
         """
         return runs.running(self.db, command, config)
 
+    def check_no_deletion(self, what: str) -> None:
+        """Raises StoreError, which begins with `what`, while a deletion is running in the store."""
+        runs.check_no_deletion(self.db, what)
+
     def commit(self, batch: Sequence[VideoRows]) -> frozenset[str]:
         """Writes complete videos, each exactly once; returns the video_ids that the store now holds in this form.
 

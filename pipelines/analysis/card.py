@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from pipelines.analysis.stats import StoreStatistics, statistics_of
+from pipelines.cluster.derived import record_derived
 from pipelines.html.page import render
 from pipelines.wording import count, number, seconds
 from stores import Snapshot, Store
@@ -95,6 +96,7 @@ def card(store_uri: str, out: Path) -> CardResult:
     for file, template in files.items():
         with whole_file(out / file) as part:
             part.write_text(render(template, name=name, store=store_uri, sections=sections), encoding="utf-8")
+    record_derived(store_uri, "card", out)
     return CardResult([str(out / file) for file in files], statistics)
 
 
@@ -199,7 +201,7 @@ def _provenance(snapshot: Snapshot, statistics: StoreStatistics) -> list[Part]:
     if not runs:
         parts.append(Text("The store does not record which jobs made it."))
     for run in runs:
-        command = json.loads(run["command"])
+        command = {name: value for name, value in json.loads(run["command"]).items() if name != "plan"}
         title = f"{command.get('job', 'job')} of {run['started_at']:%Y-%m-%d %H:%M} UTC, run {run['run_id']}"
         about = {"command": command, "config": json.loads(run["config"])}
         parts.append(Code(title, yaml.safe_dump(about, sort_keys=False, allow_unicode=True, width=100)))

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.analysis.clips import clips_with, directions, media_of, write_columns
+from pipelines.cluster.derived import record_derived
 from pipelines.html.page import render, thumbnail
 from pipelines.progress import step
 from stores import Snapshot, Store
@@ -178,6 +179,7 @@ def clusters(
         )
         _write(folder, clustered, result)
         (folder / "clusters.html").write_text(_page(snapshot, clustered, result), encoding="utf-8")
+    record_derived(store_uri, "clusters", out)
     return result
 
 

@@ -24,6 +24,7 @@ from pyarrow import parquet
 from pipelines.analysis.clips import ClipMedia, clip_media
 from pipelines.analysis.hugging_face import write_datasets
 from pipelines.analysis.query import plain_rows, sql_rows, write_csv
+from pipelines.cluster.derived import record_derived
 from pipelines.progress import step
 from stores import Snapshot, Store
 from stores.schema import MEDIA
@@ -112,6 +113,7 @@ def export(
         )
         about = {name: value for name, value in result.to_json().items() if name != "out"}
         (folder / "export.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    record_derived(store_uri, "export", out)
     return result
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from sklearn.decomposition import PCA
 
 from pipelines.analysis.clips import clips_with, directions, write_columns
+from pipelines.cluster.derived import record_derived
 from pipelines.html.plots import plot_map
 from pipelines.progress import step
 from stores import Snapshot, Store
@@ -78,6 +79,8 @@ def draw_map(
     table = out.with_suffix(".csv")
     with whole_file(table) as part:
         write_columns(part, columns)
+    record_derived(store_uri, "map", out)
+    record_derived(store_uri, "map", table)
     return MapResult(str(out), str(table), len(clips), of, method, axes)
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from pipelines.analysis.clips import clips_with, directions, media_of, write_columns
 from pipelines.association.pairs import open_model
+from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
 from pipelines.html.page import render, thumbnail
 from pipelines.html.plots import chart_histogram
@@ -126,6 +127,7 @@ def find_outliers(
         rows = clips.take(pa.array(order[:most])).to_pylist()
         shown = [row | scores.of(i) | {"seen": bool(seen[i])} for row, i in zip(rows, order[:most], strict=True)]
         (folder / "outliers.html").write_text(_page(snapshot, shown, scores, result), encoding="utf-8")
+    record_derived(store.uri, "outliers", out)
     return result
 
 

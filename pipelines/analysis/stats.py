@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.analysis.query import open_duckdb
+from pipelines.cluster.derived import record_derived
 from pipelines.extraction.types import outcome_in_words
 from pipelines.html.page import render
 from pipelines.html.plots import chart_histogram
@@ -154,6 +155,7 @@ def stats(store_uri: str, out: Path | None = None) -> StoreStatistics:
     if out:
         with whole_file(out) as part:
             part.write_text(statistics_page(result), encoding="utf-8")
+        record_derived(store_uri, "stats", out)
     return result
 
 

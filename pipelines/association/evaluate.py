@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.association.pairs import At, open_model, store_pairs, unseen_pairs
+from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
 from pipelines.html.page import render
 from pipelines.html.plots import plot_matching, plot_roc, plot_scores
@@ -144,6 +145,7 @@ def evaluate(
     result = EvaluationResult(figures, _given(made_by))
     if out:
         write(out, result)
+        record_derived(store_uri, "evaluation", out)
     return result
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipelines.association.pairs import pair_spaces, read_pairs
 from pipelines.cluster.ddp import train_on
+from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
 from pipelines.html.plots import plot_training
 from pipelines.progress import step
@@ -120,6 +121,7 @@ def train(
     curve["loss"][0] = None  # there is no loss before the first step, and NaN is not JSON
     model.save(out, {**result.to_json(), "history": curve}, {"config": config.model_dump(), **read})
     plot_training(Path(out) / "training.png", curve)
+    record_derived(store_uri, "model", out)
     return result
 
 

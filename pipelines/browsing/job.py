@@ -39,7 +39,9 @@ def browse(store_uri: str, model: Path | None, speakers: Path | None, host: str,
     """
     if speakers and not model:
         raise InputError("browse: found --speakers without --model, which chooses the voice for a face; give both")
-    session = Session(Store.open(store_uri), config, model, speakers)
+    store = Store.open(store_uri)
+    store.check_no_deletion("browse")
+    session = Session(store, config, model, speakers)
     session.searcher()  # so that models that do not fit end the command now
     listening = listen(host, port)
     port = listening.getsockname()[1]

@@ -9,7 +9,7 @@ import typer
 import stores
 from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Version, Where, app, at_of, config_of, tags
 from pipelines.cli.output import examples, print_json, print_line, print_result, print_table
-from pipelines.wording import count, size
+from pipelines.wording import count
 
 if TYPE_CHECKING:
     from pipelines.maintenance.delete import DeletionResult
@@ -121,19 +121,22 @@ def delete(
         typer.Option(help="Folder or prefix of generated speech, whose provenance is searched; may be repeated."),
     ] = None,
     prove: Annotated[
-        bool, typer.Option(help="Search the files that may have held the deleted rows for their bytes afterwards.")
-    ] = True,
-    full_scan: Annotated[
-        bool, typer.Option("--full-scan", help="Search every file of the store, before and afterwards.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            help="Search every file of the store, before and afterwards; --no-prove searches none.",
+            show_default="the files that may have held the deleted rows",
+        ),
+    ] = None,
+    full_scan: Annotated[bool, typer.Option("--full-scan", hidden=True, help="Former name of --prove.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only show what would be deleted.")] = False,
     as_json: Json = False,
 ) -> None:
     """Remove people, videos or clips from a store: every row, and every byte.
 
     Old versions of the store are pruned, and tags of versions that held deleted rows are removed. Deleted videos
-    leave tombstones without personal data, so that later ingests skip them. Files that were generated from deleted
-    faces are listed, not deleted. Models that were trained on deleted rows are not changed.
+    leave tombstones without personal data, so that later ingests skip them. Reports beside the store are rewritten
+    without names and images. Files elsewhere (speech that was generated from deleted faces or photos, exports, pages,
+    models) are listed, not deleted. A deletion that was killed is finished by the next one, whatever that selects.
 
     Example: `vclip delete --store work/store --person id10270 --generated work/speech`
 
@@ -141,7 +144,8 @@ def delete(
     """
     from pipelines.maintenance.delete import delete
 
-    result = delete(store, person or (), video or (), clip or (), where, generated or (), prove, full_scan, yes)
+    some, whole = prove is not False or full_scan, bool(prove or full_scan)
+    result = delete(store, person or (), video or (), clip or (), where, generated or (), some, whole, yes)
     _show_deletion(result, as_json)
     if result.found_after:
         raise typer.Exit(1)
@@ -229,29 +233,38 @@ def _show_deletion(result: "DeletionResult", as_json: bool) -> None:
         return
     rows = {table: number for table, number in result.rows.items() if number}
     if result.unfinished:
-        how = "they are freed now" if result.deleted else "free them with --yes"
-        print_line(f"an earlier deletion was killed before all bytes were freed; {how}")
-    if not rows:
+        how = "it was finished now" if result.deleted else "finish it with --yes"
+        print_line(f"an earlier deletion did not end; {how}")
+    if not rows and not result.deleted:
         print_line(f"store {result.store}: nothing to delete")
         return
     shown: dict[str, Any] = {"deleted" if result.deleted else "would be deleted": rows}
     shown |= {"videos": examples(result.videos), "shared videos": examples(result.shared_videos)}
     if result.deleted:
         shown |= {"tags removed": examples(result.tags), "indices dropped": examples(result.indices)}
-        for name, found in (("found before", result.found_before), ("found after", result.found_after)):
+        before, after = ("found in the files searched, before", result.found_before), result.found_after
+        for name, found in (before, ("found in the files searched, afterwards", after)):
             if found is not None:
                 counts = {
                     kind: f"{sum(files.values()):,} in {count(len(files), 'file')}" for kind, files in found.items()
                 }
                 shown[name] = counts or "nothing"
-        if result.found_after is not None:
-            whole = result.searched_bytes + result.skipped_bytes
-            shown["searched"] = f"{size(result.searched_bytes)} of {size(whole)}"
     print_result(shown, False, f"store {result.store}")
+    rewritten = "rewritten without names and images" if result.deleted else "would be rewritten"
+    for file in result.reports:
+        print_line(f"{rewritten}: {file}")
     for file in result.files:
-        print_line(f"generated from deleted faces: {file}")
+        print_line(f"generated from deleted faces, not deleted: {file}")
+    for made in result.derived:
+        print_line(f"made from this store, not searched: {made.path} ({made.job} of {made.written[:10]})")
+    for photo in result.photos_gone:
+        print_line(f"this photo is there no more, so speech made from it is found by its name only: {photo}")
     if result.found_after:
         where = sorted({file for files in result.found_after.values() for file in files})
         print_line(f"still found in: {', '.join(where)}; run the command again while no other job writes")
+    for place in result.searched:
+        print_line(f"searched: {place}")
+    for place in result.not_searched[: -len(result.derived) or None]:
+        print_line(f"not searched: {place}")
     if not result.deleted:
         print_line("Dry run: nothing was written; add --yes to delete")

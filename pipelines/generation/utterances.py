@@ -90,9 +90,15 @@ def generation_row(record: Mapping[str, Any], row_id: str, run_id: str, space: s
         run_id: the run that writes the row.
         space: the space of the speaker vector.
         audio_uri: the absolute path or the address of the WAV file.
+
+    Returns:
+        The row; its `models` also hold the SHA-256 of the photos, by which a deletion finds speech made from them.
     """
-    same = ("text", "speaker_vector", "score", "scores", "models")
+    same = ("text", "speaker_vector", "score", "scores")
+    photos = record.get("photos") or ([record] if "face_sha256" in record else [])
+    models = {**record["models"], "photos": [photo["face_sha256"] for photo in photos if photo["face_sha256"]]}
     return {name: record[name] for name in same} | {
+        "models": models,
         "generation_id": row_id,
         "face": record["face"] if "face" in record else f"prompt: {record['prompt']}",
         "run_id": run_id,

@@ -143,6 +143,7 @@ def ingest(
     """
     started_s = time.monotonic()
     store = open_store(store_uri, config)
+    store.check_no_deletion("ingest")
     summary = Summary(store_uri, config=config.model_dump())
     if on_cluster():
         start_ray()  # its tasks also read the files for their content hashes

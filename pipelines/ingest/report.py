@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.cluster.derived import record_derived
 from pipelines.cluster.failures import run_folder
 from pipelines.config import Config
 from pipelines.extraction.types import KEPT, Extraction
@@ -233,6 +234,7 @@ def reported(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"--report {folder}: cannot be made ({error.strerror or error})") from None
+        record_derived(store_uri, "ingest report", folder)
     try:
         yield run.observe
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ import numpy as np
 
 import vclip
 from pipelines.analysis.clips import ClipMedia, clips_with, media_of
+from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
 from pipelines.ingest.embed import decode_image
 from pipelines.listening.page import page
@@ -94,6 +95,7 @@ def make(
         }
         (folder / PAGE).write_text(page(test, shown), encoding="utf-8")
         (folder / KEY).write_text(json.dumps(key, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    record_derived(store_uri, "listening test", out)
     counts = {name: sum(stimulus.system == name for stimulus in stimuli) for name in (*systems, *REFERENCES)}
     return ListeningTest(
         page=str(out / PAGE),

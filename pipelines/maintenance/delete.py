@@ -1,26 +1,39 @@
-"""`vclip delete`: remove people, videos or clips from a store, and list the files that were generated from them."""
+"""`vclip delete`: remove people, videos or clips from a store, rewrite its reports, and list what is elsewhere."""
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
+from pipelines.cluster.derived import DerivedFile, derived_files
+from pipelines.cluster.failures import run_folder
+from pipelines.files.addresses import scheme_of
 from pipelines.files.output_store import Output
 from pipelines.files.remote import RemoteConfig
+from pipelines.ingest.importers.media import IMAGES
+from pipelines.maintenance.beside import files_beside, rewrite_beside, to_rewrite
 from pipelines.progress import say, step
+from pipelines.wording import count, size
 from stores import Store
-from stores.maintenance.delete import DeletionPlan, is_deletion_unfinished, plan_deletion
+from stores.maintenance.delete import DeletionPlan, is_deletion_unfinished, plan_deletion, with_named
 from stores.maintenance.delete import delete as delete_rows
 from stores.sql import in_lists
 
 _ID = re.compile(r"[0-9a-f]{24,}")
+NOT_SEARCHED = (
+    "copies and backups of the store, and blocks that a disk or a bucket with versions keeps",
+    "what was made from the store by other programs, or by a vclip that did not record it",
+    "the weights of models that were trained on the store",
+)
 
 
 @dataclass(frozen=True)
 class DeletionResult:
-    """What a deletion would remove, or has removed, and the proof that it is gone."""
+    """What a deletion would remove, or has removed, and where it was looked for."""
 
     store: str
     deleted: bool  # whether the deletion was carried out
@@ -29,17 +42,24 @@ class DeletionResult:
     shared_videos: list[str]  # ids of videos that keep clips of others
     files: list[str]  # generated from the deleted faces; they are listed, not deleted
     unfinished: bool  # an earlier deletion was killed before all bytes were freed; this one finishes it
+    reports: list[str]  # beside the store, rewritten without names and images
+    derived: list[DerivedFile]  # made from the store in other places; they are listed, and were not searched
+    photos_gone: list[
+        str
+    ]  # imported photos that are there no more: speech made from them is found by their names only
     tags: list[str] = field(default_factory=list)  # removed, because their versions held deleted rows
     indices: list[str] = field(default_factory=list)  # dropped, because they held deleted vectors
-    found_before: dict[str, dict[str, int]] | None = None  # kind -> file -> matches in its bytes; of a full scan
+    found_before: dict[str, dict[str, int]] | None = None  # kind -> file -> matches in its bytes; of `--prove`
     found_after: dict[str, dict[str, int]] | None = None  # None without a proof
     searched_bytes: int = 0  # by the proof; the other files of the store cannot hold what was deleted
     skipped_bytes: int = 0
+    searched: list[str] = field(default_factory=list)  # the places that were searched, in words
+    not_searched: list[str] = field(default_factory=list)  # in words
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what `vclip delete --json` prints: the last six fields only once the deletion is carried out."""
+        """Returns what `vclip delete --json` prints: the last eight fields only once the deletion is carried out."""
         names = [each.name for each in fields(self)]
-        return {name: getattr(self, name) for name in (names if self.deleted else names[:-6])}
+        return {name: getattr(self, name) for name in (names if self.deleted else names[:-8])}
 
 
 def delete(
@@ -57,35 +77,134 @@ def delete(
 
     Args:
         store_uri: the store.
-        people, videos, clips, where: as `stores.maintenance.delete.plan_deletion` takes them.
+        people, videos, clips, where: as `stores.maintenance.delete.plan_deletion` takes them; none of them only
+            finishes deletions that were killed.
         generated: folders or prefixes of generated speech, whose provenance is searched.
         prove, full_scan: as `stores.maintenance.delete.delete` takes them.
         carry_out: delete; otherwise nothing is written.
 
     Raises:
         StoreError: nothing is selected, `where` is not valid SQL, or a job is writing.
-        InputError: a folder of generated speech cannot be listed.
+        InputError: a folder of generated speech, or the place beside the store, cannot be read or written.
     """
     store = Store.open(store_uri)
-    plan = plan_deletion(store, people, videos, clips, where)
-    files = sorted({*_recorded(plan), *_of_provenance(store, plan, generated)})
     unfinished = is_deletion_unfinished(store)
-    planned = DeletionResult(store_uri, False, plan.rows, plan.ids["videos"], plan.shared, files, unfinished)
+    named = people or videos or clips or where
+    plan = (
+        DeletionPlan({}, [], []) if unfinished and not named else plan_deletion(store, people, videos, clips, where)
+    )
+    photos = Photos.of(store, plan)
+    if plan:
+        plan = with_named(store.db, plan, _generations_from(store, photos))
+    sidecars = _of_provenance(photos, generated)
+    plan = replace(plan, files=sorted({*_recorded(plan), *sidecars.files}))
+    planned = DeletionResult(
+        store=store_uri,
+        deleted=False,
+        rows=plan.rows,
+        videos=plan.ids.get("videos", []),
+        shared_videos=plan.shared,
+        files=plan.files,
+        unfinished=unfinished,
+        reports=to_rewrite(store_uri, plan),
+        derived=derived_files(store_uri) if plan or unfinished else [],
+        photos_gone=photos.gone,
+    )
     if not carry_out or not (plan or unfinished):
         return planned
+    reports: list[str] = []
     with step("delete", sum(plan.rows.values()), "rows") as progress:
-        done = delete_rows(store, plan, prove, full_scan)
-        progress.set(sum(done.rows.values()))
+        done = delete_rows(
+            store, plan, prove, full_scan, lambda whole: reports.extend(rewrite_beside(store_uri, whole))
+        )
+        progress.set(sum(plan.rows.values()))
+    searched = [f"{count(len(files_beside(store_uri)), 'file')} in {run_folder(store_uri)}", *sidecars.searched]
+    if done.after:
+        whole = done.after.searched_bytes + done.after.skipped_bytes
+        searched.insert(0, f"{size(done.after.searched_bytes)} of {size(whole)} of the store's files")
     return replace(
         planned,
         deleted=True,
+        rows=done.rows,
+        videos=done.plan.ids.get("videos", []),
+        shared_videos=done.plan.shared,
+        files=done.plan.files,
+        reports=reports,
         tags=done.tags,
         indices=done.indices,
         found_before=done.before.found if done.before else None,
         found_after=done.after.found if done.after else None,
         searched_bytes=done.after.searched_bytes if done.after else 0,
         skipped_bytes=done.after.skipped_bytes if done.after else 0,
+        searched=searched,
+        not_searched=[*NOT_SEARCHED, *(f"{one.path} ({one.job} of {one.written[:10]})" for one in planned.derived)],
     )
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The images by which speech that was made for a person is recognised."""
+
+    faces: set[str]  # face_ids
+    hashes: set[str]  # SHA-256 of crops, and of the photos that were imported
+    names: set[str]  # of the photos and videos that were read
+    gone: list[str]  # photos that are there no more, so that their hash is not known
+
+    @classmethod
+    def of(cls, store: Store, plan: DeletionPlan) -> "Photos":
+        """Returns the images of what a plan deletes."""
+        faces, hashes, gone = set(plan.ids.get("faces", ())), set(), []
+        for part in in_lists(faces):
+            images = (
+                store.db.open_table("faces").to_lance().to_table(columns=["image"], filter=f"face_id IN ({part})")
+            )
+            hashes |= {hashlib.sha256(image).hexdigest() for image in images["image"].to_pylist() if image}
+        for name in (name for name in plan.names if name.lower().endswith(IMAGES) and not scheme_of(name)):
+            try:
+                hashes.add(hashlib.sha256(Path(name).read_bytes()).hexdigest())
+            except OSError:
+                gone.append(name)
+        return cls(faces, hashes, set(plan.names), gone)
+
+    def are_shown(self, photos: Iterable[dict[str, str]]) -> bool:
+        """Returns whether one of these is among the photos of a provenance record."""
+        return any(
+            photo["face_sha256"] in self.hashes
+            or photo["face"] in self.names
+            or not self.faces.isdisjoint(_ID.findall(photo["face"]))
+            for photo in photos
+        )
+
+
+def _generations_from(store: Store, photos: Photos) -> list[str]:
+    """The ids of the rows of `generations` whose speech was made from one of these photos.
+
+    A row of vclip 0.3 and older does not hold the hash of its photo; the sidecar of its speech is read for it, and
+    where that is gone, the end of the photo's name decides.
+    """
+    found, names = [], tuple(photos.names)
+    columns = ["generation_id", "face", "audio_uri", "models"]
+    for row in store.query("generations", columns).to_pylist() if photos.hashes or names else ():
+        hashes = json.loads(row["models"]).get("photos")
+        if hashes is None:
+            shown = _photos(_sidecar(row["audio_uri"]))
+            theirs = photos.are_shown(shown)
+            if not shown and not os.path.isabs(row["face"]):
+                theirs = any(name.endswith(f"/{row['face'].removeprefix('./')}") for name in names)
+        else:
+            theirs = not photos.hashes.isdisjoint(hashes)
+        if theirs:
+            found.append(row["generation_id"])
+    return found
+
+
+def _sidecar(audio_uri: str) -> Any:
+    if scheme_of(audio_uri):
+        return None
+    try:
+        return json.loads(Path(audio_uri).with_suffix(".json").read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _recorded(plan: DeletionPlan) -> Iterator[str]:
@@ -95,31 +214,36 @@ def _recorded(plan: DeletionPlan) -> Iterator[str]:
         yield str(row["audio_uri"]).removesuffix(".wav") + ".json"
 
 
-def _of_provenance(store: Store, plan: DeletionPlan, folders: Sequence[str]) -> Iterator[str]:
-    """Yields the generated files whose sidecar names a deleted face, or the content hash of its image."""
-    if not folders:
-        return
-    faces, hashes = set(plan.ids["faces"]), set()
-    for part in in_lists(faces):
-        images = store.query("faces", ["image"], f"face_id IN ({part})")["image"].to_pylist()
-        hashes |= {hashlib.sha256(image).hexdigest() for image in images if image}
+@dataclass(frozen=True)
+class _Provenance:
+    files: list[str]  # that were made from the photos
+    searched: list[str]  # the places, in words
+
+
+def _of_provenance(photos: Photos, folders: Sequence[str]) -> _Provenance:
+    """Finds the generated files whose sidecar names one of the photos, or the hash of one."""
+    found, searched = [], []
     for folder in folders:
         output = Output(folder, RemoteConfig())
-        names = list(output.names())
-        say(f"{folder}: {sum(name.endswith('.json') for name in names)} sidecars to read")
-        for name in (name for name in names if name.endswith(".json")):
+        names = set(output.names())
+        sidecars = sorted(name for name in names if name.endswith(".json"))
+        say(f"{folder}: {count(len(sidecars), 'sidecar')} to read")
+        searched.append(f"{count(len(sidecars), 'sidecar')} in {folder}")
+        for name in sidecars:
             try:
                 sidecar = json.loads(output.read(name))
             except (OSError, ValueError):
                 continue
-            photos = _photos(sidecar)
-            if any(p["face_sha256"] in hashes or not faces.isdisjoint(_ID.findall(p["face"])) for p in photos):
+            if photos.are_shown(_photos(sidecar)):
                 wav = name.removesuffix(".json") + ".wav"
-                yield from (output.address(found) for found in (name, wav) if found in names)
+                found += [output.address(one) for one in (name, wav) if one in names]
+    return _Provenance(found, searched)
 
 
 def _photos(sidecar: Any) -> list[dict[str, str]]:
     """Returns the photos that a sidecar names: one, or several of a person; none for a prompt or another file."""
     named = sidecar.get("photos", [sidecar]) if isinstance(sidecar, dict) else []
     found = [photo for photo in named if isinstance(photo, dict)] if isinstance(named, list) else []
-    return [{"face": str(p.get("face", "")), "face_sha256": p["face_sha256"]} for p in found if "face_sha256" in p]
+    return [
+        {"face": str(p.get("face", "")), "face_sha256": str(p["face_sha256"])} for p in found if "face_sha256" in p
+    ]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipelines.association.pairs import read_pairs
 from pipelines.association.train import CrossValidation, cross_validated, train
+from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.generation.distill import distill
@@ -119,6 +120,7 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
 
     sidecars = [file.to_json() for file in speech]
     page = write_page(out, store, face, summary, "" if crossed else evaluation, sidecars, steps, synthetic)
+    record_derived(store, "quickstart", out)
     return QuickstartResult(tuple(steps), page, synthetic)
 
 

@@ -36,11 +36,12 @@ class Dying:
     Args:
         at: the number of the call, from 1; None counts the calls and lets all of them through.
         error: raised instead of Killed; then only the `at`-th call fails, and the process goes on.
+        after: a call and how many of them go through; the next of them is the last call of the process.
     """
 
-    def __init__(self, at: int | None = None, error: Exception | None = None):
+    def __init__(self, at: int | None = None, error: Exception | None = None, after: tuple[str, int] | None = None):
         self.calls: Counter[str] = Counter()
-        self._at, self._error = at, error
+        self._at, self._error, self._after = at, error, after
         self._stack = ExitStack()
 
     @property
@@ -64,6 +65,8 @@ class Dying:
 
         def counted(*args: Any, **kwargs: Any) -> Any:
             self.calls[f"{owner.__name__}.{name}"] += 1
+            if self._after and self.calls[self._after[0]] > self._after[1]:
+                raise Killed
             if self._at is not None and self._error is None and self.count >= self._at:
                 raise Killed
             if self._error is not None and self.count == self._at:
