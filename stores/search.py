@@ -100,7 +100,7 @@ class Query:
     @cached_property
     def sql(self) -> str | None:
         """Both filters as one."""
-        parts = [] if self.where is None else [f"({self.where})"]
+        parts = [] if self.where is None else [f"({self.snapshot.parsed(self.table, self.where)})"]
         if self.clip_ids is not None:
             names = ", ".join(map(quoted, self.clip_ids.to_pylist()))
             parts.append(f"clip_id IN ({names})" if names else "false")

@@ -25,8 +25,9 @@ from stores import edits
 from stores.arrow import compute
 from stores.edits import ROW_ID, Corrections
 from stores.errors import StoreError, nearest, reason
+from stores.filters import parsed
 from stores.schema import EMBEDDED, LATER, MEDIA, PINNED, TABLES, VIDEO_TABLES, check_table, spaces_of
-from stores.sql import check_brackets, explained, rows_of
+from stores.sql import explained, rows_of
 
 if TYPE_CHECKING:
     from lance import LanceDataset
@@ -133,7 +134,7 @@ class Snapshot:
             yield from self._builder(table, select, where).to_batches(rows)
             if self._corrected(table):
                 columns = self._selected(table, select)
-                yield from _built(self.corrections.table, columns, where and f"({where})").to_batches(rows)
+                yield from _built(self.corrections.table, columns, self._of_corrected(where)).to_batches(rows)
 
     def dataset(self, table: str) -> "LanceDataset":
         """Returns the table at this version as a Lance dataset.
@@ -151,7 +152,7 @@ class Snapshot:
             rows = self.corrections.rows if table == "clips" else None
             if rows is None:
                 return found
-            wanted = _built(self.corrections.table, ["clip_id"], where and f"({where})").to_arrow()["clip_id"]
+            wanted = _built(self.corrections.table, ["clip_id"], self._of_corrected(where)).to_arrow()["clip_id"]
             rows = rows.filter(compute.is_in(rows["clip_id"], wanted.combine_chunks())).select(found.column_names)
             return pa.concat_tables([found, rows.cast(found.schema)])
 
@@ -170,7 +171,9 @@ class Snapshot:
         check_table(table)
         with self.reading(table):
             stored = self._tables[table].count_rows(self.filter(table, where))
-            return stored + (self.corrections.table.count_rows(where) if self._corrected(table) else 0)
+            return stored + (
+                self.corrections.table.count_rows(self._of_corrected(where)) if self._corrected(table) else 0
+            )
 
     def uncommitted(self, table: str) -> dict[str, list[str]]:
         """Returns run_id -> the video_ids whose rows of that run are not committed."""
@@ -184,16 +187,17 @@ class Snapshot:
             self._uncommitted[table] = found
         return self._uncommitted[table]
 
+    def parsed(self, table: str, where: str) -> str:
+        """Returns a user's filter as SQL that can be part of a longer filter; see `stores.filters`."""
+        return parsed(where, [*self.schema(table).names, ROW_ID], table)
+
     def filter(self, table: str, where: str | None) -> str | None:
         """Returns the SQL of the visible, uncorrected rows that match `where`, or None where that is all rows.
 
         Raises:
-            StoreError: the brackets or quotes of `where` do not match. Lance ignores text after a stray bracket.
+            StoreError: `where` is not one SQL expression.
         """
-        parts = []
-        if where is not None:
-            check_brackets(table, where)
-            parts.append(f"({where})")
+        parts = [] if where is None else [f"({self.parsed(table, where)})"]
         if table in VIDEO_TABLES and (outside := self.uncommitted(table)):
             parts.append(f"NOT ({rows_of(outside)})")
         if table in VIDEO_TABLES and (
@@ -236,6 +240,9 @@ class Snapshot:
     def _corrected(self, table: str) -> bool:
         return table == "clips" and self.corrections.rows is not None
 
+    def _of_corrected(self, where: str | None) -> str | None:
+        return None if where is None else self.parsed("clips", where)
+
     def _both(
         self,
         table: str,
@@ -250,8 +257,7 @@ class Snapshot:
         more = [ordering.column_name for ordering in orderings if ordering.column_name not in wanted]
         select = {**select, **{name: name for name in more}} if isinstance(select, Mapping) else [*select, *more]
         stored = self._builder(table, select, where, limit, order).to_arrow().replace_schema_metadata(None)
-        where = where and f"({where})"
-        edited = _built(self.corrections.table, select, where, limit, orderings).to_arrow()
+        edited = _built(self.corrections.table, select, self._of_corrected(where), limit, orderings).to_arrow()
         rows = pa.concat_tables([stored, edited.replace_schema_metadata(None)], promote_options="permissive")
         if orderings:
             keys = [(o.column_name, "ascending" if o.ascending else "descending") for o in orderings]

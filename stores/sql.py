@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from stores.errors import StoreError, nearest, reason
+from stores.errors import nearest, reason
 
 _IN_LIST = 1000  # names to one list
 
@@ -39,19 +39,3 @@ def explained(error: Exception, names: Sequence[str]) -> str:
         name = rest.split(". Valid fields")[0].strip('"`. ')
         return f"unknown column '{name}'; {nearest(name, names)}"
     return f"not SQL that LanceDB understands: {text}; expected as in \"end_s - start_s > 2 AND gender = 'f'\""
-
-
-def check_brackets(table: str, where: str) -> None:
-    """Raises StoreError if brackets or quotes of a filter do not match; Lance ignores the text after a stray one."""
-    depth, quote = 0, ""
-    for character in where:
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"`":
-            quote = character
-        else:
-            depth += (character == "(") - (character == ")")
-        if depth < 0:
-            break
-    if depth or quote:
-        raise StoreError(f"{table}: the brackets or quotes of the filter do not match: {where}")

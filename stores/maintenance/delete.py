@@ -209,7 +209,7 @@ def plan_deletion(
     filters = [f"identity IN ({part})" for part in in_lists(identities)] + [
         f"clip_id IN ({part})" for part in in_lists(clips)
     ]
-    filters += [f"({where})"] if where else []
+    filters += [snapshot.parsed("clips", where)] if where else []
     if not (filters or videos):
         raise StoreError("delete: found no person, video, clip or filter; name what to delete")
     for filter in filters:

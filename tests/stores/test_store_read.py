@@ -38,15 +38,11 @@ def test_readers_see_the_newest_rows_of_committed_videos_and_no_others(world):
         ("gender = 'f' AND start_s < 9", lambda row: row["gender"] == "f" and row["start_s"] < 9),
         ("identity IS NULL OR identity IN ('person1')", lambda row: row["identity"] in (None, "person1")),
         ("video_id LIKE '%7' AND NOT (start_s > 5)", lambda row: row["video_id"][-1] == "7" and row["start_s"] <= 5),
-        ("true -- all", None),
+        ("true -- all", lambda row: True),
         ("false", lambda row: False),
     ],
 )
 def test_filters_equal_plain_python(world, where, keep):
-    if keep is None:
-        with pytest.raises(StoreError):
-            world.query("clips", where=where)
-        return
     expected = {row["clip_id"] for row in contents(world)["clips"] if keep(row)}
     found = world.query("clips", ["clip_id"], where)["clip_id"].to_pylist()
     assert len(found) == len(expected) == world.count("clips", where)
@@ -77,8 +73,8 @@ def test_media_come_only_when_asked_for(world):
         ({"table": "clips", "where": "start_s > 1 oops"}, "not SQL that LanceDB understands"),
         ({"table": "clips", "where": "start_s = 'soon'"}, "not SQL that LanceDB understands"),
         ({"table": "clips", "where": ""}, "not SQL that LanceDB understands"),
-        ({"table": "clips", "where": "true) OR (true"}, "brackets or quotes"),
-        ({"table": "clips", "where": "gender = 'f"}, "brackets or quotes"),
+        ({"table": "clips", "where": "true) OR (true"}, "not SQL that LanceDB understands"),
+        ({"table": "clips", "where": "gender = 'f"}, "not SQL that LanceDB understands"),
         ({"table": "clips", "limit": 0}, "limit 0, expected at least 1"),
     ],
 )
