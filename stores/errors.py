@@ -12,6 +12,10 @@ class StoreUnavailable(StoreError):
     """The store cannot be written now, because the disk is full or the connection is lost; the rows may be valid."""
 
 
+class StoreGone(StoreError):
+    """The store that was opened is no longer there."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns the end of a message about an unknown name: the nearest known one, or all of them."""
     known = list(known)

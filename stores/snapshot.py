@@ -12,6 +12,7 @@ unless the snapshot is raw.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,16 @@ from lancedb.table import Table
 from stores import edits
 from stores.arrow import compute
 from stores.edits import ROW_ID, Corrections
-from stores.errors import StoreError, nearest, reason
+from stores.errors import StoreError, StoreGone, nearest, reason
 from stores.filters import parsed
 from stores.schema import EMBEDDED, LATER, MEDIA, PINNED, TABLES, VIDEO_TABLES, check_table, spaces_of
 from stores.sql import explained, rows_of
 
 if TYPE_CHECKING:
     from lance import LanceDataset
+
+# Parts of LanceDB's messages.
+_TIMEOUT, _FILTER, _NO_TABLE = "Query timeout", "applying filter expression", "was not found"
 
 
 class Snapshot:
@@ -93,6 +97,10 @@ class Snapshot:
         except ValueError as error:
             raise StoreError(f"{table}: {explained(error, self.schema(table).names)}") from None
         except RuntimeError as error:
+            if _TIMEOUT in str(error):
+                raise StoreError(f"{table}: the query was ended after its limit of time; filter by less") from None
+            if _FILTER in str(error):
+                raise StoreError(f"{table}: {explained(error, self.schema(table).names)}") from None
             raise StoreError(
                 f"{table}: version {self._tables[table].version} cannot be read ({reason(error)}); "
                 "a compaction may have removed it, take a new snapshot"
@@ -119,12 +127,17 @@ class Snapshot:
         where: str | None = None,
         limit: int | None = None,
         order: str | Sequence[str] = (),
+        limit_s: float | None = None,
     ) -> pa.Table:
-        """Returns the rows of `table` that match; arguments and errors are those of `Store.query`."""
+        """Returns the rows of `table` that match; arguments and errors are those of `Store.query`.
+
+        Args:
+            limit_s: seconds after which the query is ended with a StoreError; None for no limit.
+        """
         with self.reading(table):
             if self._corrected(table):
-                return self._both(table, select, where, limit, order)
-            return self._builder(table, select, where, limit, order).to_arrow()
+                return self._both(table, select, where, limit, order, limit_s)
+            return self._builder(table, select, where, limit, order).to_arrow(timeout=_timeout(limit_s))
 
     def batches(
         self, table: str, select: Sequence[str] | None = None, where: str | None = None, rows: int = 1 << 14
@@ -250,13 +263,15 @@ class Snapshot:
         where: str | None,
         limit: int | None,
         order: str | Sequence[str],
+        limit_s: float | None,
     ) -> pa.Table:
         """Returns the rows of `query` from the stored clips and the corrected ones."""
         orderings, select = self._orderings(table, order), self._selected(table, select)
         wanted = list(select)
         more = [ordering.column_name for ordering in orderings if ordering.column_name not in wanted]
         select = {**select, **{name: name for name in more}} if isinstance(select, Mapping) else [*select, *more]
-        stored = self._builder(table, select, where, limit, order).to_arrow().replace_schema_metadata(None)
+        stored = self._builder(table, select, where, limit, order).to_arrow(timeout=_timeout(limit_s))
+        stored = stored.replace_schema_metadata(None)
         edited = _built(self.corrections.table, select, self._of_corrected(where), limit, orderings).to_arrow()
         rows = pa.concat_tables([stored, edited.replace_schema_metadata(None)], promote_options="permissive")
         if orderings:
@@ -290,11 +305,20 @@ def _built(
     return builder if limit is None else builder.limit(limit)
 
 
+def _timeout(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
 def _newest(db: DBConnection) -> dict[str, Table]:
-    while True:
-        tables = {name: db.open_table(name) for name in TABLES}  # `videos` is the first
-        if db.open_table("videos").version == tables["videos"].version:
-            return tables
+    try:
+        while True:
+            tables = {name: db.open_table(name) for name in TABLES}  # `videos` is the first
+            if db.open_table("videos").version == tables["videos"].version:
+                return tables
+    except ValueError as error:
+        if _NO_TABLE not in str(error):
+            raise
+        raise StoreGone(f"the store at {db.uri} is gone ({reason(error)}); was it moved or deleted?") from None
 
 
 def _checked_out(db: DBConnection, versions: Mapping[str, int]) -> dict[str, Table]:

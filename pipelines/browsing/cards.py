@@ -1,12 +1,18 @@
-"""Clips as the page shows them: labels, the best face and the longest speech of each; filters and their values."""
+"""Clips as the page shows them: labels, the best face and the longest speech of each; filters and their values.
+
+A filter in SQL ends within FILTER_S, and its memory is bounded by what it may hold: these FUNCTIONS return no more
+than they are given, unlike `repeat` and `range`, and the filter is short.
+"""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stores import Snapshot
+from stores.filters import parsed
 from stores.schema import LABELS
 from stores.sql import quoted
 
@@ -15,6 +21,15 @@ COLUMNS = ("clip_id", "video_id", "video_uri", "start_s", "end_s", "speaking_sco
 # that is not full by then ends there, and the next page goes on.
 FIRST_READ, LARGEST_READ, MOST_READ = 256, 1 << 13, 1 << 14
 VALUES = 200  # that the page offers for one column
+FILTER_S = 2.0  # for the clips of one page, and for their number
+LONGEST_FILTER = 2000  # characters
+FUNCTIONS = frozenset(
+    {
+        *("lower", "upper", "trim", "ltrim", "rtrim", "btrim", "length", "char_length", "character_length"),
+        *("strpos", "starts_with", "ends_with", "contains", "array_length", "array_has", "coalesce", "nullif"),
+        *("abs", "round", "floor", "ceil", "sqrt", "ln", "log10", "exp", "date_part", "isnan"),
+    }
+)
 
 Card = dict[str, Any]
 
@@ -30,9 +45,16 @@ class Filters:
     min_quality: float | None = None  # of the clip's best face
     where: str = ""  # SQL over clips
 
-    def sql(self) -> str | None:
-        """Returns the filter over clips, or None for all; the quality of faces is not in it."""
-        parts = [f"({self.where})"] if self.where.strip() else []
+    def sql(self, snapshot: Snapshot) -> str | None:
+        """Returns the filter over clips, or None for all; the quality of faces is not in it.
+
+        Raises:
+            StoreError: `where` is not SQL, is too long, or calls a function that is not among FUNCTIONS.
+        """
+        parts = []
+        if self.where.strip():
+            columns = snapshot.schema("clips").names
+            parts.append(f"({parsed(self.where, columns, 'clips', FUNCTIONS, LONGEST_FILTER)})")
         if self.identity:
             parts.append(f"strpos(lower(identity), {quoted(self.identity.lower())}) > 0")
         for name, value in (self.labels or {}).items():
@@ -65,13 +87,15 @@ def page(
         first_read, most_read: clips to read at first and at most, with a filter by face quality.
 
     Raises:
-        StoreError: the filter is not SQL.
+        StoreError: the filter is not SQL, or takes longer than FILTER_S.
     """
-    sql, found, read = filters.sql(), [], 0
+    sql, found, read = filters.sql(snapshot), [], 0
+    until_s = time.monotonic() + FILTER_S
     size = limit + 1 if filters.min_quality is None else first_read
     while True:
         here = f"clip_id > {quoted(after)}" + (f" AND ({sql})" if sql else "")
-        rows = snapshot.query("clips", COLUMNS, here, size, "clip_id").to_pylist()
+        left_s = max(until_s - time.monotonic(), 0.1) if filters.where.strip() else None
+        rows = snapshot.query("clips", COLUMNS, here, size, "clip_id", left_s).to_pylist()
         cards = with_media(snapshot, rows)
         read += len(rows)
         for card in cards:
@@ -85,6 +109,13 @@ def page(
         if read >= most_read:
             return {"cards": found, "next": after}
         size = min(2 * size, LARGEST_READ)
+
+
+def count(snapshot: Snapshot, filters: Filters) -> int:
+    """Returns the number of clips that match, whatever the quality of their faces; raises as `page` does."""
+    if not filters.where.strip():
+        return snapshot.count("clips", filters.sql(snapshot))
+    return len(snapshot.query("clips", ["clip_id"], filters.sql(snapshot), limit_s=FILTER_S))
 
 
 def cards_of(snapshot: Snapshot, clip_ids: Sequence[str]) -> dict[str, Card]:

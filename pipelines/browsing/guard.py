@@ -1,7 +1,11 @@
-"""The guard: only the page that this server sent may change the store, and only at the server's own address.
+"""The guard: only the page that this server sent may ask it for anything, and only at the server's own address.
 
 - DNS rebinding points a foreign name at 127.0.0.1: the Host header must be an address of this server.
-- Pages of other sites can send requests here, but do not know the token and, without CORS headers, read no response.
+- Pages of other sites can send requests here, and a search or a filter costs time even where they cannot read the
+  answer. So every request but that for the page and its static files needs the page's token, reading ones too.
+  Scripts send it in a header; images, audio and frames, which cannot, have it in their address. A cookie would not
+  do: browsers send cookies to every port of a machine, and count pages on other ports as the same site.
+- Browsers say in Sec-Fetch-Site whose page a request is from; those of others are refused whatever they hold.
 - The page itself may load nothing from elsewhere.
 """
 
@@ -13,7 +17,8 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 TOKEN_HEADER = "X-Vclip-Token"
-READING = ("GET", "HEAD")
+TOKEN_PARAMETER = "token"
+OPEN_PATHS = ("/", "/static/")  # the page, which holds the token, and files that are the same for everybody
 POLICY = (
     "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
     "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -51,9 +56,15 @@ class Guard:
         origin = request.headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             return f"requests from pages of '{origin}' are refused"
-        if request.method not in READING:
-            given = request.headers.get(TOKEN_HEADER, "")
-            if not secrets.compare_digest(given.encode(), self.token.encode()):
+        path = request.url.path
+        page = path == OPEN_PATHS[0]
+        if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not (
+            page and request.headers.get("sec-fetch-mode") == "navigate"  # a link to the page
+        ):
+            return "requests from pages of other sites are refused"
+        if not page and not path.startswith(OPEN_PATHS[1]):
+            given = request.headers.get(TOKEN_HEADER) or request.query_params.get(TOKEN_PARAMETER, "")
+            if not secrets.compare_digest(given.encode("utf-8", "replace"), self.token.encode()):
                 return "the token is missing or outdated; reload the page"
         return ""
 

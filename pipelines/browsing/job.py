@@ -18,7 +18,7 @@ from pipelines.browsing.session import Session
 from pipelines.config import Config
 from pipelines.progress import say
 from stores import Store
-from stores.errors import StoreError
+from stores.errors import StoreError, StoreGone
 from vclip.errors import InputError
 
 STATIC = Path(__file__).parent / "static"
@@ -54,12 +54,13 @@ def browse(store_uri: str, model: Path | None, speakers: Path | None, host: str,
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Returns a socket that is bound to an address; raises InputError where that cannot be done."""
+    """Returns a socket that listens at an address; raises InputError where that cannot be done."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.socket(family)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen()  # from now on requests wait for the server to start
     except OSError as error:
         raise InputError(f"browse: cannot listen at {host}:{port} ({error.strerror}); give another --port") from None
     return listening
@@ -91,6 +92,15 @@ def page_app(session: Session, host: str = "127.0.0.1") -> FastAPI:
     @app.exception_handler(InputError)
     def bad_input(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 400)
+
+    @app.exception_handler(StoreGone)
+    def store_gone(_: Request, error: StoreGone) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 503)
+
+    @app.exception_handler(Exception)  # a defect of ours; its traceback is on stderr
+    def defect(_: Request, error: Exception) -> JSONResponse:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return JSONResponse({"error": f"vclip browse failed ({reason}); its output has the traceback"}, 500)
 
     @app.exception_handler(HTTPException)
     def http_error(_: Request, error: HTTPException) -> JSONResponse:

@@ -14,7 +14,7 @@ from stores.snapshot import ROW_ID
 from stores.sql import quoted
 
 CACHED = 1 << 16  # row ids
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _KINDS = {b"\xff\xd8": "image/jpeg", b"\x89PNG": "image/png", b"fLaC": "audio/flac", b"RIFF": "audio/wav"}
 
 

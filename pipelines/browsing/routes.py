@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from pipelines.analysis.stats import statistics_of, statistics_page
@@ -16,12 +16,16 @@ from stores import Snapshot, edits
 from stores.edits import EDITABLE
 from stores.errors import StoreError, nearest
 from stores.sql import quoted
+from vclip.errors import InputError
 
 PAGE, LARGEST_PAGE = 60, 200
 NEIGHBOURS = 8
 PHOTO_BYTES = 12 << 20
 FILTERED = (*EDITABLE[1:], "split")  # columns with a value to choose
 EDITS = 500  # shown at once
+EDIT_BYTES, LONGEST_WORDS = 64 << 10, 1000
+
+Finite = Annotated[float | None, Query(allow_inf_nan=False)]
 
 
 class Edit(BaseModel):
@@ -29,11 +33,11 @@ class Edit(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     action: Literal["reject", "label", "merge", "undo"]
-    subject: str
-    name: str = ""
-    value: str | None = None
-    who: str
-    why: str
+    subject: str = Field(max_length=LONGEST_WORDS)
+    name: str = Field("", max_length=LONGEST_WORDS)
+    value: str | None = Field(None, max_length=LONGEST_WORDS)
+    who: str = Field(max_length=LONGEST_WORDS)
+    why: str = Field(max_length=LONGEST_WORDS)
 
 
 def reading(session: Session) -> APIRouter:
@@ -67,9 +71,9 @@ def reading(session: Session) -> APIRouter:
         after: str = "",
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
         identity: str = "",
-        min_s: float | None = None,
-        max_s: float | None = None,
-        min_quality: float | None = None,
+        min_s: Finite = None,
+        max_s: Finite = None,
+        min_quality: Finite = None,
         where: str = "",
     ) -> dict[str, Any]:
         labels = {name: request.query_params[name] for name in FILTERED if request.query_params.get(name)}
@@ -77,7 +81,7 @@ def reading(session: Session) -> APIRouter:
         snapshot = session.snapshot()
         page = cards.page(snapshot, filters, after, limit)
         if not after:  # counted once; a count by face quality would read every face
-            page["count"] = snapshot.count("clips", filters.sql()) if min_quality is None else None
+            page["count"] = cards.count(snapshot, filters) if min_quality is None else None
         return page
 
     @router.get("/clips/{clip_id}")
@@ -102,7 +106,7 @@ def reading(session: Session) -> APIRouter:
         }
 
     @router.get("/neighbours/{kind}/{key}")
-    def neighbours(kind: str, key: str, find: str, where: str = "") -> dict[str, Any]:
+    def neighbours(kind: str, key: str, find: str) -> dict[str, Any]:
         if kind not in TABLES:
             raise StoreError(f"neighbours of a '{kind}', expected face or voice")
         searcher, snapshot = session.searcher(), session.snapshot()
@@ -110,11 +114,11 @@ def reading(session: Session) -> APIRouter:
         probe = stored_probe(snapshot, kind, key, space)  # by id alone: the page never names a file
         if probe is None:
             raise HTTPException(404, f"no {kind} '{key}' with a vector in '{space}'")
-        return _with_cards(snapshot, searcher.find(find, [probe], NEIGHBOURS, where or None))
+        return _with_cards(snapshot, searcher.find(find, [probe], NEIGHBOURS))
 
     @router.post("/photo")
-    async def photo(request: Request, where: str = "") -> dict[str, Any]:
-        return await run_in_threadpool(_photo_neighbours, session, await read_photo(request), where)
+    async def photo(request: Request) -> dict[str, Any]:
+        return await run_in_threadpool(_photo_neighbours, session, await read_photo(request))
 
     @router.get("/map/{table}")
     def map_of(table: str, colour: str = "gender") -> dict[str, Any]:
@@ -139,7 +143,16 @@ def editing(session: Session) -> APIRouter:
         return {"edits": rows[:EDITS], "count": len(rows)}
 
     @router.post("")
-    def edit(edit: Edit) -> dict[str, str]:
+    async def edit(request: Request) -> dict[str, str]:
+        body = await read_body(request, EDIT_BYTES, "the correction")
+        try:
+            edit = Edit.model_validate_json(body)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(f"edit: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        return await run_in_threadpool(apply, edit)
+
+    def apply(edit: Edit) -> dict[str, str]:
         signed = (edit.who, edit.why)
         if edit.action == "reject":
             edit_id = store.reject([edit.subject], *signed)[0]
@@ -156,12 +169,17 @@ def editing(session: Session) -> APIRouter:
 
 
 async def read_photo(request: Request, max_bytes: int = PHOTO_BYTES) -> bytes:
+    """Returns the photo in the body of a request; refuses a larger one."""
+    return await read_body(request, max_bytes, "the photo")
+
+
+async def read_body(request: Request, max_bytes: int, what: str) -> bytes:
     """Returns the body of a request; refuses a larger one as soon as `max_bytes` have come."""
     content = bytearray()
     async for part in request.stream():
         content += part
         if len(content) > max_bytes:
-            raise HTTPException(413, f"the photo is larger than {max_bytes >> 20} MiB; choose a smaller one")
+            raise HTTPException(413, f"{what} is larger than {max_bytes >> 10:,} KiB; send less")
     return bytes(content)
 
 
@@ -172,11 +190,11 @@ def face_in(session: Session, photo: bytes) -> Probe:
         return searcher.encoders.photo(photo, "given to the page")
 
 
-def _photo_neighbours(session: Session, photo: bytes, where: str) -> dict[str, Any]:
+def _photo_neighbours(session: Session, photo: bytes) -> dict[str, Any]:
     searcher, snapshot = session.searcher(), session.snapshot()
     probe = face_in(session, photo)
     tables = ("voices", "faces") if session.model_folder else ("faces",)
-    return {find: _with_cards(snapshot, searcher.find(find, [probe], NEIGHBOURS, where or None)) for find in tables}
+    return {find: _with_cards(snapshot, searcher.find(find, [probe], NEIGHBOURS)) for find in tables}
 
 
 def _with_cards(snapshot: Snapshot, answer: Answer) -> dict[str, Any]:

@@ -29,10 +29,18 @@ class Client:
     def __init__(self, port: int, store: Store):
         self.port, self.store, self.url = port, store, f"http://127.0.0.1:{port}/"
 
-    def ask(self, path: str, method: str = "GET", body: bytes | None = None, headers: dict | None = None) -> Answer:
-        """Sends one request."""
+    def ask(
+        self,
+        path: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: dict | None = None,
+        token: bool = True,
+    ) -> Answer:
+        """Sends one request, by default with the page's token."""
+        headers = {**(self.token if token else {}), **(headers or {})}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, body, headers or {})
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         found = Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
         connection.close()
@@ -46,12 +54,12 @@ class Client:
 
     @property
     def token(self) -> dict[str, str]:
-        """The header that changes need, from the page."""
-        (token,) = re.findall(rb'name="vclip-token" content="([^"]+)"', self.ask("/").body)
+        """The header that requests need, from the page."""
+        (token,) = re.findall(rb'name="vclip-token" content="([^"]+)"', self.ask("/", token=False).body)
         return {"X-Vclip-Token": token.decode()}
 
     def edit(self, headers: dict | None = None, **edit: object) -> Answer:
         """Sends one correction."""
         signed = json.dumps({"who": "ann", "why": "seen", **edit}).encode()
-        given = self.token if headers is None else headers
-        return self.ask("/api/edits", "POST", signed, {"Content-Type": "application/json", **given})
+        given = {"Content-Type": "application/json", **(headers or {})}
+        return self.ask("/api/edits", "POST", signed, given, token=headers is None)

@@ -7,12 +7,15 @@ async function answer(response) {
   throw new Error(refusal.error ?? `the server answered ${response.status}`);
 }
 
+const token = { "X-Vclip-Token": meta("token") };
+
+// The address of an image, of audio or of a frame: those send no headers, so the token is in the address.
+export const addressOf = (path) => `${path}?${new URLSearchParams({ token: meta("token") })}`;
+
 export function ask(path, query = {}) {
   const filled = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
-  return fetch(`/api/${path}?${new URLSearchParams(filled)}`).then(answer);
+  return fetch(`/api/${path}?${new URLSearchParams(filled)}`, { headers: token }).then(answer);
 }
-
-const token = { "X-Vclip-Token": meta("token") };
 
 export const edit = (body) =>
   fetch("/api/edits", { method: "POST", headers: { ...token, "Content-Type": "application/json" }, body: JSON.stringify(body) })

@@ -1,5 +1,5 @@
 // The address names the open view, as #faces or #map, and after it the open clip, as #faces/CLIP.
-import { ask } from "./api.js";
+import { addressOf, ask } from "./api.js";
 import { onChange } from "./correcting.js";
 import { byId, h, trying } from "./dom.js";
 import { corrections } from "./edits.js";
@@ -8,7 +8,7 @@ import { map } from "./map.js";
 import { closePanel, leave, openPanel } from "./panel.js";
 import { photo } from "./photo.js";
 
-const statistics = (view) => view.replaceChildren(h("iframe", { src: "/api/stats.html", title: "Statistics of the store" }));
+const statistics = (view) => view.replaceChildren(h("iframe", { src: addressOf("/api/stats.html"), title: "Statistics of the store" }));
 const VIEWS = { faces: gallery, map, photo, statistics, edits: corrections };
 let about = await trying(() => ask("store"));
 let open = "";

@@ -1,4 +1,5 @@
 // Plays one voice at a time; every button of that voice shows the position.
+import { addressOf } from "./api.js";
 import { h, toast } from "./dom.js";
 
 const audio = new Audio();
@@ -30,7 +31,7 @@ export function toggle(voice) {
   if (playing === voice && !audio.paused) return audio.pause();
   if (playing !== voice) {
     playing = voice;
-    audio.src = `/media/voices/${encodeURIComponent(voice)}`;
+    audio.src = addressOf(`/media/voices/${encodeURIComponent(voice)}`);
   }
   return audio.play().catch(() => {}); // the error event shows a message; being replaced by a newer play() is no error
 }

@@ -1,9 +1,10 @@
 // The tile of a clip: its face to open and its voice to play.
+import { addressOf } from "./api.js";
 import { h, seconds } from "./dom.js";
 import { playButton } from "./player.js";
 
 export const nameOf = (card) => card.identity ?? "unknown";
-export const faceOf = (id) => `/media/faces/${encodeURIComponent(id)}`;
+export const faceOf = (id) => addressOf(`/media/faces/${encodeURIComponent(id)}`);
 export const openClip = (clip) => { location.hash = `${location.hash.slice(1).split("/")[0] || "faces"}/${clip}`; };
 
 export function face(id, alt = "") {

@@ -42,12 +42,48 @@ def test_other_names_and_other_pages_are_refused(page):
     assert headers["cross-origin-resource-policy"] == "same-origin"
 
 
+READING = [
+    *(
+        "/api/store",
+        "/api/clips",
+        "/api/clips/x",
+        "/api/values/gender",
+        "/api/neighbours/face/x?find=faces",
+        "/api/edits",
+    ),
+    *("/api/map/faces", "/api/stats.html", "/media/faces/x", "/media/voices/x", "/api/nothing", "/elsewhere"),
+]
+
+
+@pytest.mark.parametrize("path", READING)
+def test_reading_needs_the_pages_token_in_a_header_or_in_the_address(page, path):
+    more = "&" if "?" in path else "?"
+    token = page.token["X-Vclip-Token"]
+    for given in ({}, {"X-Vclip-Token": "guess"}, {"Cookie": f"token={token}"}):
+        assert page.ask(path, headers=given, token=False).status == 403, given
+    assert page.ask(f"{path}{more}token=guess", token=False).status == 403
+    assert page.ask(path).status != 403
+    assert page.ask(f"{path}{more}token={token}", token=False).status != 403
+
+
+def test_pages_of_other_sites_are_refused_even_with_the_token(page):
+    for site in ("cross-site", "same-site"):  # the same site: a page on another port of this machine
+        for path in (*READING, "/static/main.js", "/"):
+            assert page.ask(path, headers={"Sec-Fetch-Site": site}).status == 403, path
+        linked = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+        assert page.ask("/", headers=linked, token=False).status == 200
+        assert page.ask("/api/clips", headers=linked, token=False).status == 403
+    for site in ("same-origin", "none"):
+        assert page.ask("/api/clips", headers={"Sec-Fetch-Site": site}).status == 200
+    assert page.ask("/", token=False).status == page.ask("/static/main.js", token=False).status == 200
+
+
 def test_changes_need_the_pages_token(page, photo):
     clip = page.store.query("clips", ["clip_id"], limit=1)["clip_id"][0].as_py()
     for headers in ({}, {"X-Vclip-Token": "guess"}, {"X-Vclip-Token": "gü"}):
         headers = {name: value.encode() for name, value in headers.items()}
         assert page.edit(headers, action="reject", subject=clip).status == 403
-        assert page.ask("/api/photo", "POST", photo.read_bytes(), headers).status == 403
+        assert page.ask("/api/photo", "POST", photo.read_bytes(), headers, token=False).status == 403
     assert page.store.edits() == []
     assert page.ask("/api/edits", "DELETE", headers=page.token).status == 405
 
