@@ -254,7 +254,7 @@ def verify(
             continue
         problems += [f"speech file {file}: {problem}" for problem in found.problems]
         verified.append(
-            {"file": str(file), "holds": not found.problems, "problems": found.problems} | found.provenance
+            found.provenance | {"file": str(file), "holds": not found.problems, "problems": found.problems}
         )
     if as_json:
         print_json({"files": verified})
@@ -287,9 +287,9 @@ def _print_evaluation(result: "GenerationEvaluation") -> None:
 
 def _summary(row: dict[str, Any]) -> dict[str, Any]:
     """The entries of a file's provenance that are printed for people."""
-    models = {
-        name: of.get("sha256", of.get("name")) for name, of in row.get("models", {}).items() if isinstance(of, dict)
-    }
+    named = row.get("models")
+    named = named if isinstance(named, dict) else {}  # anybody may have written the label
+    models = {name: of.get("sha256", of.get("name")) for name, of in named.items() if isinstance(of, dict)}
     names = ("synthetic", "notice", "text", "prompt", "face", "face_sha256", "voice", "score", "seed",
              "nearest_known_cosine")  # fmt: skip
     check = {"audio and provenance": "match" if row["holds"] else "; ".join(row["problems"])}

@@ -6,8 +6,10 @@ SHA-256 of the samples, by which `vclip.marking.verify` finds out whether label 
 
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from vclip.tts.wav import LONGEST_BYTES, StreamedSpeech, parse_wav, wav_parts
 
 SYNTHETIC = {"synthetic": True}
 SOFTWARE = f"vclip {vclip.__version__} (synthetic speech)"
+_SOFTWARE = re.compile(rb"vclip [\w.+-]+ \(synthetic speech\)")
+DEEPEST = 40  # levels of lists and objects in a label; what is written has five
 
 
 def write_speech(
@@ -77,32 +81,65 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, not a WAV file, or carries no provenance.
     """
-    return read_label(path)[0]
+    return read_label(path).label
 
 
-def read_label(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the provenance label inside a WAV file, and the `audio` entry that fits the samples really in it.
+@dataclass(frozen=True)
+class FileLabel:
+    """The provenance label inside a WAV file, and what the rest of the file says."""
 
-    The two agree (`label["audio"] == audio`) unless the file was changed.
+    label: dict[str, Any]
+    audio: dict[str, Any]  # the `audio` entry that fits the samples in the file; the label's, unless it was changed
+    problems: tuple[str, ...]  # where the file is not of the form in which vclip writes it
+
+
+def read_label(path: str | Path) -> FileLabel:
+    """Returns the provenance label inside a WAV file.
 
     Raises:
         InputError: the file is missing, not a WAV file, or carries no provenance.
     """
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise InputError(f"speech file {path}: not a regular file; expected a WAV by vclip")
         data = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"speech file {path}: {error.strerror or error}; expected a WAV by vclip") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"speech file {path}: {reason}; expected a WAV by vclip") from None
     try:
         wav = parse_wav(data)
-        label = json.loads(wav.comment)
+        label = plain_json(wav.comment)
         if isinstance(label, dict) and "synthetic" in label:
-            return label, _audio(hashlib.sha256(wav.pcm).hexdigest(), wav.sample_rate_hz)
-    except (KeyError, ValueError, struct.error):
+            problems = list(wav.problems)
+            if json.dumps(label).encode() != wav.comment.rstrip():
+                problems.append("the provenance is not in the form in which vclip writes it")
+            if not _SOFTWARE.fullmatch(wav.software):
+                problems.append("it does not name vclip, with synthetic speech, as its software")
+            audio = _audio(hashlib.sha256(wav.pcm).hexdigest(), wav.sample_rate_hz)
+            return FileLabel(label, audio, tuple(problems))
+    except (LookupError, ValueError, struct.error):
         pass
     found = "a WAV file without provenance" if data[:4] == b"RIFF" else "no WAV file"
     raise InputError(
         f"speech file {path}: found {found}, expected a WAV by vclip; it does not say whether it is synthetic"
     )
+
+
+def plain_json(content: bytes) -> Any:
+    """Returns the value of JSON of at most DEEPEST levels; raises ValueError for other content."""
+    try:
+        value = json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list)]
+        level = [value for values in inner for value in values]
+        if not level:
+            return value
+    raise ValueError("nested too deeply")
 
 
 def _audio(sha256: str, sample_rate_hz: int) -> dict[str, Any]:

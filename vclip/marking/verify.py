@@ -1,7 +1,9 @@
 """Whether a speech file and its provenance label still belong together.
 
 The label holds the hash of the samples, so `verify` recognises a file whose audio was edited or whose label was
-copied from another file. The label is no signature: anybody can write a false one, or remove it.
+copied from another file. It also recognises one whose structure would make a player play something else than those
+samples: another format, a second piece of samples. The label is no signature: anybody can write a false one, or
+remove it.
 """
 
 import json
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vclip.marking.provenance import read_label
+from vclip.marking.provenance import plain_json, read_label
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,16 @@ def verify(path: str | Path) -> Verified:
     Raises:
         InputError: the file is missing, not a WAV file, or carries no provenance.
     """
-    label, actual = read_label(path)
-    problems = []
+    found = read_label(path)
+    label, problems = found.label, []
     if (written := label.get("audio")) is None:
         problems.append("the provenance names no hash of the samples, expected one; it was not written by this vclip")
-    elif written != actual:
+    elif written != found.audio:
         problems.append("the samples or their rate are not those that the provenance was written for")
+    if label["synthetic"] is not True:
+        said = json.dumps(label["synthetic"])[:40]
+        problems.append(f"the provenance says synthetic: {said}, expected true, which vclip always writes")
+    problems += found.problems
     sidecar = Path(path).with_suffix(".json")
     if sidecar.exists() and _read(sidecar) != label:
         problems.append(f"the sidecar {sidecar.name} differs from the provenance inside the file")
@@ -43,6 +49,6 @@ def verify(path: str | Path) -> Verified:
 
 def _read(sidecar: Path) -> Any:
     try:
-        return json.loads(sidecar.read_bytes())
+        return plain_json(sidecar.read_bytes()) if sidecar.is_file() else None
     except (OSError, ValueError):
         return None

@@ -104,34 +104,65 @@ def wav_parts(
     return chain([_head(size, speech.sample_rate_hz, software, comment)], speech.pcm())
 
 
+# Chunks that other programs add and players do not play: metadata, markers and room.
+_ADDED = {b"LIST", b"bext", b"iXML", b"axml", b"_PMX", b"id3 ", b"ID3 ", b"JUNK", b"PAD ", b"FLLR"}
+_ADDED_LISTS = {b"INFO", b"adtl"}
+
+
 @dataclass(frozen=True)
 class WavContents:
-    """The comment and the samples of a WAV file."""
+    """The INFO list and the samples of a WAV file."""
 
-    comment: bytes  # the body of the ICMT chunk, without padding
+    comment: bytes  # the body of the ICMT chunk, without its end
+    software: bytes  # the body of the ISFT chunk, without its end
     pcm: bytes  # the body of the data chunk
     sample_rate_hz: int
+    problems: tuple[str, ...]  # where the structure is not that which `wav_parts` writes
 
 
 def parse_wav(data: bytes) -> WavContents:
-    """Returns the comment and the samples of the content of a WAV file.
+    """Returns the comment and the samples of the content of a WAV file, and what is wrong with its structure.
+
+    A player may choose another chunk than this reader, or read a chunk in another way: so there must be one format,
+    one piece of samples and one INFO list, in the form that `wav_parts` writes.
 
     Raises:
-        KeyError, ValueError, struct.error: the data is not a WAV file with a comment.
+        KeyError, ValueError, struct.error: the data is not a WAV file with a comment, samples and a format.
     """
     if data[:4] != b"RIFF":
         raise ValueError("not a RIFF file")
-    # A file may hold several LIST chunks; other programs write those that are not INFO.
-    chunks = {name: body for name, body in _chunks(data[12:]) if name != b"LIST" or body[:4] == b"INFO"}
-    comment = dict(_chunks(chunks[b"LIST"][4:]))[b"ICMT"].rstrip(b"\0")
-    return WavContents(comment, chunks[b"data"], struct.unpack_from("<I", chunks[b"fmt "], 4)[0])
+    chunks, problems = _chunks(data[12:])
+    if data[8:12] != b"WAVE":
+        problems.append(f"its RIFF form is {_shown(data[8:12])}, expected WAVE")
+    if (size := struct.unpack_from("<I", data, 4)[0]) != len(data) - 8:
+        problems.append(f"it states {size + 8:,} bytes and has {len(data):,}")
+    lists = [body for name, body in chunks if name == b"LIST"]
+    by_name = {b"INFO": [body for body in lists if body[:4] == b"INFO"]}
+    for name in (b"fmt ", b"data"):
+        by_name[name] = [body for other, body in chunks if other == name]
+    problems += [
+        f"found {len(found)} chunks {_shown(name)}, expected one"
+        for name, found in by_name.items()
+        if len(found) != 1
+    ]
+    others = {name for name, _ in chunks} - {b"fmt ", b"data"} - _ADDED
+    others |= {body[:4] for body in lists} - _ADDED_LISTS
+    problems += [f"it has a chunk {_shown(name)}, which may change what is heard" for name in sorted(others)]
+    info, more = _chunks(by_name[b"INFO"][0][4:] if by_name[b"INFO"] else b"")
+    problems += more
+    if sum(name == b"ICMT" for name, _ in info) > 1:
+        problems.append("it has several comments, expected one")
+    texts, kind = {name: body.rstrip(b"\0") for name, body in reversed(info)}, by_name[b"fmt "][0]
+    rate_hz = struct.unpack_from("<I", kind, 4)[0]
+    if kind != _format(rate_hz):
+        problems.append("its format is not 16-bit PCM of one channel")
+    return WavContents(texts[b"ICMT"], texts.get(b"ISFT", b""), by_name[b"data"][0], rate_hz, tuple(problems))
 
 
 def _head(size: int, sample_rate_hz: int, software: str, comment: str) -> bytes:
     """Returns the content of a WAV file before its `size` bytes of samples."""
     info = b"INFO" + _chunk(b"ISFT", software.encode() + b"\0") + _chunk(b"ICMT", comment.encode() + b"\0")
-    # PCM, one channel, samples and bytes a second, bytes and bits a sample.
-    kind = struct.pack("<HHIIHH", 1, 1, sample_rate_hz, 2 * sample_rate_hz, 2, 16)
+    kind = _format(sample_rate_hz)
     before = b"WAVE" + _chunk(b"fmt ", kind) + _chunk(b"LIST", info) + b"data" + struct.pack("<I", size)
     return b"RIFF" + struct.pack("<I", len(before) + size) + before
 
@@ -140,12 +171,31 @@ def _chunk(name: bytes, body: bytes) -> bytes:
     return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = 0
+def _format(sample_rate_hz: int) -> bytes:
+    """Returns the body of the `fmt ` chunk: PCM, one channel, samples and bytes a second, bytes and bits a sample."""
+    bytes_per_s = 2 * sample_rate_hz & 0xFFFFFFFF  # a file may state any rate
+    return struct.pack("<HHIIHH", 1, 1, sample_rate_hz, bytes_per_s, 2, 16)
+
+
+def _chunks(data: bytes) -> tuple[list[tuple[bytes, bytes]], list[str]]:
+    """Returns the name and the body of each chunk, and where the chunks do not fill the data."""
+    at, found, problems = 0, [], []
     while at + 8 <= len(data):
         name, size = struct.unpack_from("<4sI", data, at)
-        yield name, data[at + 8 : at + 8 + size]
-        at += 8 + size + size % 2
+        found.append((name, data[at + 8 : at + 8 + size]))
+        end = at + 8 + size
+        at = end + size % 2
+        if at > len(data):
+            problems.append(f"its chunk {_shown(name)} ends beyond the file")
+        elif size % 2 and data[end]:
+            problems.append(f"its chunk {_shown(name)} has no padding")
+    if at < len(data):
+        problems.append(f"{len(data) - at} bytes follow its last chunk")
+    return found, problems
+
+
+def _shown(name: bytes) -> str:
+    return repr(name.decode("latin1"))
 
 
 def _described(part: np.ndarray) -> str:

@@ -17,6 +17,8 @@ import numpy as np
 from vclip.errors import InputError
 from vclip.registry import PYTHON, Plugin, Registry
 
+LEAST_PX = 1.0  # the shorter side of an image after shrinking; no face is on a line
+
 
 @dataclass(frozen=True)
 class DetectedFace:
@@ -57,6 +59,8 @@ class CenterFaceDetector:
 
     def __call__(self, image: np.ndarray) -> list[DetectedFace]:
         scale = min(1.0, self.max_side_px / max(image.shape[:2]))
+        if min(image.shape[:2]) * scale < LEAST_PX:
+            return []
         small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         # The network takes multiples of 32. Padding, because a distorted face is found less often.
         height, width = small.shape[:2]
@@ -80,6 +84,8 @@ class YuNetDetector:
 
     def __call__(self, image: np.ndarray) -> list[DetectedFace]:
         scale = min(1.0, self.max_side_px / max(image.shape[:2]))
+        if min(image.shape[:2]) * scale < LEAST_PX:
+            return []
         small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         self._net.setInputSize((small.shape[1], small.shape[0]))
         _, rows = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
