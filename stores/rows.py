@@ -5,6 +5,7 @@ All values are checked here, before anything is written.
 
 import json
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -95,7 +96,7 @@ def uri_row(uri: str | Row) -> dict[str, Any]:
             raise StoreError(f"videos.uris: unknown key '{name}'; {nearest(name, known)}")
     if not found.get("uri"):
         raise StoreError(f"videos.uris: found {found}, expected at least a uri")
-    return {name: found.get(name) for name in known}
+    return {name: found.get(name) for name in known} | {"uri": storable(found["uri"])}
 
 
 def _ledger_row(item: VideoRows) -> dict[str, Any]:
@@ -118,10 +119,15 @@ def _ledger_row(item: VideoRows) -> dict[str, Any]:
 
 def _clip_row(clip: Row) -> dict[str, Any]:
     row = dict(clip)
-    labels = dict(row.get("labels") or {})
+    labels = {name: _normal(value) for name, value in (row.get("labels") or {}).items()}
     for name in LABELS:
         row.setdefault(name, labels.pop(name, None))
-    return row | {"labels": labels}
+    return row | {name: _normal(row.get(name)) for name in ("identity", "split", *LABELS)} | {"labels": labels}
+
+
+def _normal(value: Any) -> Any:
+    """Returns a label in Unicode's NFC, in which labels are compared."""
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
 
 
 def _check_references(item: VideoRows, video_id: str) -> None:
@@ -142,7 +148,7 @@ def _column(table: str, rows: Sequence[Row], field: pa.Field) -> pa.Array:
     values = [_plain(field, row.get(field.name)) for row in rows]
     try:
         array = pa.array(values, field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise StoreError(f"{table}.{field.name}: expected {field.type} ({error})") from None
     if array.null_count and not field.nullable:
         key = rows[values.index(None)].get(KEYS[table])
@@ -152,11 +158,18 @@ def _column(table: str, rows: Sequence[Row], field: pa.Field) -> pa.Array:
 
 def _plain(field: pa.Field, value: Any) -> Any:
     if field.name in _JSON:
-        return json.dumps(value or {}, sort_keys=True, ensure_ascii=False, default=str)
+        value = json.dumps(value or {}, sort_keys=True, ensure_ascii=False, default=str)
+    if isinstance(value, str):
+        return storable(value)
     # In SQL NaN is greater than every number; what could not be measured must pass no filter.
     if isinstance(value, float | np.floating) and math.isnan(value):
         return None
     return value
+
+
+def storable(text: str) -> str:
+    """Returns a text as UTF-8 can hold it: lone surrogates become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _vectors(table: str, rows: Sequence[Row], space: str, field: pa.Field) -> pa.Array:

@@ -360,7 +360,7 @@ def _insert(db: DBConnection, row: Mapping[str, Any]) -> None:
 
 
 def _finish(db: DBConnection, run: Run) -> None:
-    now, summary = datetime.now(UTC), json.dumps(run.summary, sort_keys=True, ensure_ascii=False, default=str)
+    now, summary = datetime.now(UTC), json.dumps(run.summary, sort_keys=True, default=str)
     where = f"run_id = {quoted(run.run_id)} AND finished_at IS NULL"
     values = {"heartbeat_at": now, "finished_at": now, "summary": summary}
     retry(db, "the run", lambda: db.open_table("runs").update(where=where, values=values))

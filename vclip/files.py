@@ -123,6 +123,16 @@ def move(draft: Path, target: Path) -> None:
     _fsync(target.parent)
 
 
+def fitting(stem: str, tail: str) -> str:
+    """Returns a file name of a stem and a tail; a stem that would make it too long is cut, and ends in its hash.
+
+    Example:
+        >>> fitting("a", ".wav"), len(fitting("a" * 255, ".wav"))
+        ('a.wav', 255)
+    """
+    return _shortened(stem, NAME_BYTES - len(os.fsencode(tail))) + tail
+
+
 def is_draft(name: str) -> bool:
     """Returns whether a path names a draft of `whole_file`."""
     return _DRAFT.search(name) is not None

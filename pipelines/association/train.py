@@ -24,6 +24,7 @@ from vclip.association.pairs import Pairs
 from vclip.association.training import fit
 from vclip.association.training import train as train_model
 from vclip.errors import InputError
+from vclip.files import fitting
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def train(
     spaces = pair_spaces(store, face_space, voice_space)
     pairs = read_pairs(store, where, snapshot, doubts=True, spaces=spaces)
     crossed = cross_validated(pairs, spaces, config, folds, chosen) if folds else None
-    state = Path(out).with_name(f".{Path(out).name}.training")
+    state = Path(out).with_name(fitting(f".{Path(out).name}", ".training"))
     with step("train", config.train.max_steps, "steps") as progress:
 
         def at(done: int, total: int, auc: float) -> None:

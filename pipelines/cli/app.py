@@ -23,7 +23,7 @@ GROUPS = {
     "Look": ("inspect", "query", "search", "browse", "stats", "map", "clusters", "outliers", "card", "export"),
     "Learn": ("train", "evaluate", "compare", "benchmark-association"),
     "Speak": ("fit-speakers", "distill", "generate", "evaluate-generation", "listening-test", "verify"),
-    "Keep": ("optimize", "check", "embed", "edit", "tag", "merge", "delete", "migrate", "plugins"),
+    "Keep": ("optimize", "check", "embed", "edit", "tag", "runs", "merge", "delete", "migrate", "plugins"),
 }
 
 
@@ -94,6 +94,7 @@ def _group(name: str, help: str) -> typer.Typer:
 imports = _group("import", "Import existing data: face-voice pairs, VoxCeleb, vectors.")
 listening = _group("listening-test", "Run a blind listening test on generated speech.")
 edits = _group("edit", "Correct labels and reject clips by hand; every edit can be undone.")
+runs = _group("runs", "Show the jobs that wrote to a store, and why items of them failed.")
 tags = _group("tag", "Name versions of a store so that they stay readable.")
 
 ConfigFile = Annotated[

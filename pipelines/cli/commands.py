@@ -1,6 +1,6 @@
 """All commands, registered with the app. Heavy imports stand inside them, so `vclip --help` answers at once."""
 
-from pipelines.cli import analysis, association, edit, generation, listening, look, maintenance, plugins, start
+from pipelines.cli import analysis, association, edit, generation, listening, look, maintenance, plugins, runs, start
 from pipelines.cli.app import app
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "look",
     "maintenance",
     "plugins",
+    "runs",
     "start",
 ]

@@ -27,6 +27,7 @@ from pipelines.cli.app import (
 from pipelines.cli.output import print_json, print_line, print_table
 from pipelines.wording import count
 from vclip.errors import InputError
+from vclip.files import fitting
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,7 +64,7 @@ def inspect(
     from pipelines.inspection.job import inspect
 
     if not (out or sheet):
-        out, sheet = Path(f"{video.stem}.inspected.mp4"), Path(f"{video.stem}.inspected.jpg")
+        out, sheet = (Path(fitting(video.stem, f".inspected{ending}")) for ending in (".mp4", ".jpg"))
     result = inspect(video, config_of(config, set, "extraction").extraction, out, sheet)
     if as_json:
         print_json(result)

@@ -48,7 +48,7 @@ def ingest(
         list[str],
         typer.Argument(
             help="Folders of videos (with subfolders), files, quoted patterns ('videos/**/*.mp4'), "
-            "manifests (.csv, .jsonl, .parquet, .txt), or addresses (s3://, gs://, http://, https://)."
+            "manifests (.csv, .tsv, .json, .jsonl, .parquet, .txt), or addresses (s3://, gs://, http://, https://)."
         ),
     ],
     store: StoreUri,
@@ -104,7 +104,7 @@ def ingest(
 @imports.command("pairs")
 def import_pairs(
     table: Annotated[
-        Path, typer.Argument(help="CSV: id, identity, gender, face, voice; paths are relative to the CSV.")
+        Path, typer.Argument(help="Table: id, identity, face, voice, and labels; paths are relative to it.")
     ],
     store: StoreUri,
     config: ConfigFile = None,
@@ -158,7 +158,7 @@ def import_features(
     ],
     voice_space: Annotated[str, typer.Option(help="Name of the space of the voice vectors.")],
     table: Annotated[
-        Path | None, typer.Option(help="CSV: id, identity, gender, face, voice; face and voice are names of vectors.")
+        Path | None, typer.Option(help="Table: id, identity, face, voice, and labels; face and voice name vectors.")
     ] = None,
     meta: Meta = None,
     as_json: Json = False,

@@ -9,6 +9,7 @@ from pipelines.files.output_store import Output
 from pipelines.files.remote import RemoteConfig
 from pipelines.progress import say
 from vclip.errors import InputError
+from vclip.files import fitting
 
 FOLDER = "errors"
 
@@ -17,23 +18,40 @@ FOLDER = "errors"
 class Failure:
     """Why there is no result for an item of a job.
 
-    A defect in this package or in a library has a traceback as well. The reason then ends in the name of the file in
-    which `Tracebacks` keeps it: "internal error: IndexError: out of range (see errors/3fa9c1d2.txt)". Defects raised
-    at the same place share one file, however many items they fail.
+    What was raised has a traceback as well, which `Tracebacks` keeps in a file. The reason of a defect, in this
+    package or in a library, ends in its name: "internal error: IndexError: out of range (see errors/3fa9c1d2.txt)".
+    Errors raised at the same place share one file, however many items they fail.
     """
 
     reason: str  # one line
-    traceback: str = ""  # of a defect
+    traceback: str = ""  # of what was raised
     file: str = ""  # where the traceback belongs in the output of the job
 
     @classmethod
-    def of_defect(cls, error: Exception) -> "Failure":
+    def of_defect(cls, error: BaseException) -> "Failure":
         """Returns the failure of an item that raised an unexpected error."""
-        places = [(type(error).__name__, *_places(error))]
-        digest = hashlib.sha256(repr(places).encode()).hexdigest()[:8]
-        summary = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
-        file = f"{FOLDER}/{digest}.txt"
+        summary = _first_line(f"internal error: {type(error).__name__}: {error}")
+        file = _file_of(error)
         return cls(f"{summary} (see {file})", "".join(traceback.format_exception(error)), file)
+
+    @classmethod
+    def of_input(cls, reason: str, error: Exception) -> "Failure":
+        """Returns the failure of an item that cannot be used, for a reason that says what is wrong with it."""
+        return cls(_first_line(reason), "".join(traceback.format_exception(error)), _file_of(error))
+
+    @property
+    def is_defect(self) -> bool:
+        """Whether the error was unexpected."""
+        return self.reason.endswith(f"(see {self.file})")
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.splitlines()), "")
+
+
+def _file_of(error: BaseException) -> str:
+    digest = hashlib.sha256(repr([(type(error).__name__, *_places(error))]).encode()).hexdigest()[:8]
+    return f"{FOLDER}/{digest}.txt"
 
 
 def _places(error: BaseException) -> list[tuple[str, int | None]]:
@@ -74,7 +92,8 @@ class Tracebacks:
         try:
             output = Output(self._where, self._config)
             output.write(failure.file, [text.encode("utf-8", "backslashreplace")])
-            say(f"internal error at {item}: its traceback is in {output.address(failure.file)}")
+            if failure.is_defect:
+                say(f"internal error at {item}: its traceback is in {output.address(failure.file)}")
         except InputError as error:
             say(f"{error}; the traceback that should be there:\n{text}")
 
@@ -84,4 +103,4 @@ def run_folder(store_uri: str) -> str:
     if "://" in store_uri:
         return f"{store_uri.rstrip('/')}.runs"
     store = Path(store_uri)
-    return str(store.with_name(f"{store.name}.runs"))
+    return str(store.with_name(fitting(store.name, ".runs")))

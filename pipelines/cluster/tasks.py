@@ -37,6 +37,8 @@ ATTEMPTS_AMONG_OTHERS = 2  # before an item is tried alone
 AHEAD = 2  # tasks submitted for each that the cluster runs at once, and calls for each actor
 PARTS_WAITING = 4  # of the parts that one task yields; it pauses until they are taken
 ACTOR_RETRIES = 2  # of a call whose actor died
+# Everything else is the failure of one item; panics of libraries in Rust are no `Exception`.
+ENDS_THE_JOB = (InputError, KeyboardInterrupt, SystemExit, GeneratorExit)
 SIZE_EVERY_S = 5.0  # how often the cluster is asked for its size
 
 
@@ -310,9 +312,9 @@ def _streaming_task(open_work: Callable[[], Work[T, Any]]) -> Callable[[T, bool]
             # Ray sends values into a generator, which `yield from` would hand on to what has no `send`.
             for part in work(item, again):  # noqa: UP028
                 yield part
-        except InputError:
+        except ENDS_THE_JOB:
             raise
-        except Exception as error:
+        except BaseException as error:
             yield Failure.of_defect(error)
 
     return task
@@ -330,9 +332,9 @@ def _attempt(work: Work[T, R], item: T, again: bool) -> R | Failure:
     """Returns the result for an item; a defect in one item must not end a job of a million."""
     try:
         return work(item, again)
-    except InputError:
+    except ENDS_THE_JOB:
         raise
-    except Exception as error:
+    except BaseException as error:
         return Failure.of_defect(error)
 
 
@@ -356,9 +358,9 @@ class StageActor:
         assert self._work is not None
         try:
             return list(self._work(items)) if items else []
-        except InputError:
+        except ENDS_THE_JOB:
             raise
-        except Exception as error:
+        except BaseException as error:
             if len(items) > 1:
                 return [done for item in items for done in self._guarded([item])]
             return [Failure.of_defect(error)]

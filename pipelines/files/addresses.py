@@ -1,6 +1,7 @@
 """Addresses of files: `s3://bucket/key`, `gs://bucket/key`, `http(s)://host/path`; anything else is a local path."""
 
 import os
+import re
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -9,6 +10,9 @@ WEB = ("http", "https")
 # Parameters that grant access to the holder of an address; they change from day to day.
 _SIGNATURES = ("x-amz-", "x-goog-")
 _SIGNATURE = {"signature", "expires", "awsaccesskeyid", "googleaccessid", "key-pair-id", "policy", "sig", "token"}
+
+
+LARGEST_BYTES = 2**63 - 1  # that a store can record of a file's size
 
 
 class FileInfo(NamedTuple):
@@ -30,13 +34,30 @@ def is_remote(name: str) -> bool:
     return scheme_of(name) in (*BUCKETS, *WEB)
 
 
+def storable(text: str) -> str:
+    """Returns a text as UTF-8 can hold it: what is not Unicode, and NUL bytes, become escapes.
+
+    Example:
+        >>> storable("caf\\udce9.mp4")
+        'caf\\\\xe9.mp4'
+    """
+    if not text.isascii():
+        try:
+            text = os.fsencode(text).decode("utf-8", "backslashreplace")
+        except UnicodeEncodeError:
+            text = text.encode("utf-8", "backslashreplace").decode()
+    return text.replace("\0", "\\x00")
+
+
 def recorded(name: str) -> str:
     """Returns the name under which the store records a path or address: UTF-8, without password and signature."""
-    if not name.isascii():
-        name = os.fsencode(name).decode("utf-8", "backslashreplace")
+    name = storable(name)
     if scheme_of(name) not in WEB:
         return name
-    parts = urlsplit(name)
+    try:
+        parts = urlsplit(name)
+    except ValueError:  # no address; where its password or signature would end is unknown
+        return re.sub("//.*@", "//", name.partition("?")[0])
     query = parse_qsl(parts.query, keep_blank_values=True)
     kept = [(k, v) for k, v in query if k.lower() not in _SIGNATURE and not k.lower().startswith(_SIGNATURES)]
     text = parts.query if len(kept) == len(query) else urlencode(kept)

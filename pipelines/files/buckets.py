@@ -4,6 +4,7 @@ obstore cannot name keys with an empty or dotted part (`a//b`, `a/./b`) or with 
 All functions raise OSError; a ConnectionError where another attempt may succeed.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ClientConfig, RetryConfig
 
+LONGEST_S = 24 * 3600.0  # of a listing or a writing
 AT_ONCE_BYTES = 8 << 20  # larger objects are sent in parts
 
 
-def look(address: str, stall_s: float) -> FileInfo:
+def look(address: str, stall_s: float, limit_s: float = LONGEST_S) -> FileInfo:
     """Returns size, time and etag of an object."""
     with _explained():
-        return _seen(obstore.head(_bucket(address, stall_s), _key(address)))
+        return _seen(obstore.head(_bucket(address, stall_s, limit_s), _key(address)))
 
 
 def listed(prefix: str, stall_s: float) -> list[tuple[str, FileInfo]]:
@@ -47,7 +49,9 @@ def listed(prefix: str, stall_s: float) -> list[tuple[str, FileInfo]]:
         return [(f"{root}/{meta['path']}", _seen(meta)) for page in pages for meta in page]
 
 
-def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[str | None, Iterator[bytes]]:
+def read(
+    address: str, offset: int, etag: str | None, stall_s: float, limit_s: float = LONGEST_S
+) -> tuple[str | None, Iterator[bytes]]:
     """Returns the etag of an object and its bytes from an offset on.
 
     Raises:
@@ -59,7 +63,7 @@ def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[s
     if offset:
         options["range"] = {"offset": offset}
     with _explained():
-        found = obstore.get(_bucket(address, stall_s), _key(address), options=options)
+        found = obstore.get(_bucket(address, stall_s, limit_s), _key(address), options=options)
         return found.meta["e_tag"], _pieces(found)
 
 
@@ -96,16 +100,22 @@ def _key(address: str) -> str:
     return "/".join(address.split("/")[3:])
 
 
-def _bucket(address: str, stall_s: float) -> ObjectStore:
+def _bucket(address: str, stall_s: float, limit_s: float = LONGEST_S) -> ObjectStore:
     account = frozenset(item for item in os.environ.items() if item[0].startswith(("AWS_", "GOOGLE_")))
-    return _opened(scheme_of(address), address.split("/")[2], stall_s, account)
+    return _opened(scheme_of(address), address.split("/")[2], stall_s, math.ceil(limit_s), account)
 
 
 @lru_cache(maxsize=256)
-def _opened(scheme: str, bucket: str, stall_s: float, account: frozenset[tuple[str, str]]) -> ObjectStore:
+def _opened(
+    scheme: str, bucket: str, stall_s: float, limit_s: int, account: frozenset[tuple[str, str]]
+) -> ObjectStore:
     """The client of a bucket; one for each account, which the client reads from the environment itself."""
-    # The caller limits the time of a whole file; obstore's own limit of 30 s would end every long download.
-    client: ClientConfig = {"timeout": "24h", "connect_timeout": "10s", "read_timeout": timedelta(seconds=stall_s)}
+    # Of a whole file, its headers included; obstore's own limit of 30 s would end every long download.
+    client: ClientConfig = {
+        "timeout": timedelta(seconds=max(1, limit_s)),
+        "connect_timeout": "10s",
+        "read_timeout": timedelta(seconds=stall_s),
+    }
     retry: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=stall_s)}
     if scheme == "gs":
         return GCSStore(bucket, client_options=client, retry_config=retry)

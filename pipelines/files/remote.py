@@ -44,12 +44,12 @@ def look(address: str, config: RemoteConfig) -> FileInfo:
     Raises:
         OSError: there is no such file (FileNotFoundError), or it cannot be reached.
     """
-    return _retried(lambda: _reader(address).look(address, config.stall_s), config)
+    return _retried(lambda left_s: _reader(address).look(address, config.stall_s, left_s), config)
 
 
 def listed(prefix: str, config: RemoteConfig) -> list[tuple[str, FileInfo]]:
     """Returns the objects below a prefix of a bucket, in the order of their keys; raises OSError as `look` does."""
-    return _retried(lambda: _reader(prefix).listed(prefix, config.stall_s), config)
+    return _retried(lambda left_s: _reader(prefix).listed(prefix, config.stall_s), config)
 
 
 def read(address: str, config: RemoteConfig, etag: str | None = None) -> Iterator[bytes]:
@@ -66,19 +66,25 @@ def read(address: str, config: RemoteConfig, etag: str | None = None) -> Iterato
     until_s, done, lost = time.monotonic() + config.limit_s, 0, 0
     while True:
         try:
-            etag, pieces = _reader(address).read(address, done, etag, config.stall_s)
+            left_s = until_s - time.monotonic()
+            etag, pieces = _reader(address).read(address, done, etag, config.stall_s, left_s)
             for piece in pieces:
                 done, lost = done + len(piece), 0
                 check_size(done, config)
-                if time.monotonic() > until_s:
-                    raise TimeoutError(f"took more than remote.limit_s = {config.limit_s:g} s")
+                _check_time(until_s, config)
                 yield piece
             return
         except ConnectionError as error:
+            _check_time(until_s, config)
             lost += 1
-            if lost > config.retries or time.monotonic() > until_s:
+            if lost > config.retries:
                 raise OSError(f"connection lost after {done} bytes, tried {lost} times: {error}") from None
             _wait(lost, config)
+
+
+def _check_time(until_s: float, config: RemoteConfig) -> None:
+    if time.monotonic() > until_s:
+        raise TimeoutError(f"took more than remote.limit_s = {config.limit_s:g} s")
 
 
 def check_size(size_bytes: int | None, config: RemoteConfig) -> None:
@@ -92,13 +98,16 @@ def unreadable(error: OSError) -> str:
     return f"cannot be read ({error.strerror or error})".splitlines()[0]
 
 
-def _retried(ask: Callable[[], T], config: RemoteConfig) -> T:
+def _retried(ask: Callable[[float], T], config: RemoteConfig) -> T:
+    """Returns the result of `ask`, which is called with the seconds that are left."""
+    until_s = time.monotonic() + config.limit_s
     for lost in range(1, config.retries + 1):
         try:
-            return ask()
+            return ask(until_s - time.monotonic())
         except ConnectionError:
+            _check_time(until_s, config)
             _wait(lost, config)
-    return ask()
+    return ask(until_s - time.monotonic())
 
 
 def _wait(lost: int, config: RemoteConfig) -> None:

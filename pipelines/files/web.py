@@ -7,16 +7,22 @@ answer without Content-Length (chunked transfer) and a server that ignores a ran
 resume there; and it escapes `?` in a key, so each signed address would need a client and a connection of its own.
 """
 
+import http.client
+import io
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Any
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, SSLError
 
-from pipelines.files.addresses import FileInfo
+from pipelines.files.addresses import LARGEST_BYTES, FileInfo
 
 PIECE_BYTES = 1 << 20
 CONNECT_S = 10.0
@@ -24,9 +30,9 @@ REDIRECTS = 5
 NO_HEAD = (403, 405, 501)  # statuses of servers, or of signed addresses, that answer GET only
 
 
-def look(address: str, stall_s: float) -> FileInfo:
+def look(address: str, stall_s: float, limit_s: float) -> FileInfo:
     """Returns size, time and etag of a file; its body is not read."""
-    with _explained():
+    with _explained(), _limited(limit_s):
         answer = _asked("HEAD", address, {}, stall_s)
         if answer.status in NO_HEAD:
             answer.close()
@@ -36,13 +42,15 @@ def look(address: str, stall_s: float) -> FileInfo:
         return _seen(answer)
 
 
-def read(address: str, offset: int, etag: str | None, stall_s: float) -> tuple[str | None, Iterator[bytes]]:
+def read(
+    address: str, offset: int, etag: str | None, stall_s: float, limit_s: float
+) -> tuple[str | None, Iterator[bytes]]:
     """Returns the etag of a file and its bytes from an offset on.
 
     Raises:
         OSError: the file has another etag than the given one.
     """
-    with _explained():
+    with _explained(), _limited(limit_s):
         answer = _asked("GET", address, {"Range": f"bytes={offset}-"} if offset else {}, stall_s)
         _check(answer)
         found = answer.headers.get("ETag")
@@ -78,7 +86,64 @@ def _asked(method: str, address: str, headers: dict[str, str], stall_s: float) -
 
 @lru_cache(maxsize=1)
 def _pool() -> urllib3.PoolManager:
-    return urllib3.PoolManager(maxsize=16)
+    pool = urllib3.PoolManager(maxsize=16)
+    pool.pool_classes_by_scheme = {"http": _Http, "https": _Https}
+    return pool
+
+
+_limit = threading.local()  # until_s: when the request of this thread must have its answer, headers and body
+
+
+@contextmanager
+def _limited(limit_s: float) -> Iterator[None]:
+    _limit.until_s = time.monotonic() + limit_s
+    try:
+        yield
+    finally:
+        del _limit.until_s
+
+
+class _Limited(io.RawIOBase):
+    """What a socket receives, until a moment. Its own time limit starts again with each byte of a slow header."""
+
+    def __init__(self, raw: io.RawIOBase, until_s: float):
+        self._raw, self._until_s = raw, until_s
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if time.monotonic() > self._until_s:
+            raise TimeoutError("took too long")
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer whose headers count against the time limit."""
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self.fp = io.BufferedReader(_Limited(self.fp.detach(), _limit.until_s))
+
+
+class _HttpConnection(HTTPConnection):
+    response_class = _Response
+
+
+class _HttpsConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _Http(urllib3.HTTPConnectionPool):
+    ConnectionCls: Any = _HttpConnection
+
+
+class _Https(urllib3.HTTPSConnectionPool):
+    ConnectionCls: Any = _HttpsConnection
 
 
 def _check(answer: urllib3.BaseHTTPResponse) -> None:
@@ -93,12 +158,15 @@ def _check(answer: urllib3.BaseHTTPResponse) -> None:
 
 
 def _seen(answer: urllib3.BaseHTTPResponse) -> FileInfo:
-    size, time = answer.headers.get("Content-Length", ""), answer.headers.get("Last-Modified")
+    size, modified = answer.headers.get("Content-Length", ""), answer.headers.get("Last-Modified")
     try:
-        mtime_s = parsedate_to_datetime(time).timestamp() if time else None
-    except ValueError:
+        mtime_s = parsedate_to_datetime(modified).timestamp() if modified else None
+    except (ValueError, TypeError, IndexError, OverflowError):
         mtime_s = None
-    return FileInfo(int(size) if size.isdigit() else None, mtime_s, answer.headers.get("ETag"))
+    size_bytes = int(size) if size.isascii() and size.isdigit() and len(size) < 19 else None
+    if size_bytes is None and size.isascii() and size.isdigit():
+        size_bytes = LARGEST_BYTES
+    return FileInfo(size_bytes, mtime_s, answer.headers.get("ETag"))
 
 
 @contextmanager
@@ -111,9 +179,12 @@ def _explained() -> Iterator[None]:
         cause = error.reason or error
         kind = OSError if isinstance(cause, SSLError) or "redirect" in str(cause) else ConnectionError
         raise kind(_brief(cause)) from None
-    except HTTPError as error:
+    except (HTTPError, http.client.HTTPException) as error:
         raise ConnectionError(_brief(error)) from None
+    except ValueError as error:  # of the standard library: an address, or a redirection, that cannot be parsed
+        raise OSError(f"no address: {_brief(error)}") from None
 
 
 def _brief(error: Exception) -> str:
-    return str(error).splitlines()[0].rpartition(">: ")[2][:200]
+    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return line.rpartition(">: ")[2][:200]

@@ -121,7 +121,10 @@ def generate_batch(
     start_ray()
     tracebacks = Tracebacks(out, config.remote)
     faces = find_faces({job.photo for job in jobs if not job.reason}, spec, space, store, config, tracebacks)
-    rows = utterances_of(jobs, faces, session)
+    for job in jobs:
+        if job.failure:
+            tracebacks.keep(job.failure, f"row {job.row}")
+    rows = utterances_of(jobs, faces, session, tracebacks)
     utterances = {utterance.generation_id: utterance for row in rows for utterance in row.utterances}
 
     command = {"job": "generate", "manifest": recorded(manifest), "out": out}
@@ -160,34 +163,51 @@ def generate_batch(
     return summary
 
 
-def utterances_of(jobs: Sequence[Job], faces: Mapping[Photo, FaceOrReason], session: SpeechSession) -> list[Row]:
+def utterances_of(
+    jobs: Sequence[Job], faces: Mapping[Photo, FaceOrReason], session: SpeechSession, tracebacks: Tracebacks
+) -> list[Row]:
     """Returns the rows with their utterances. All faces with the same seed are scored together."""
     usable: dict[int, dict[FaceAndCount, TargetFace]] = {}
     for job in jobs:
         face = None if job.reason else faces[job.photo]
         if isinstance(face, TargetFace):
             usable.setdefault(job.seed, {})[face.key, job.voices] = face
-    chosen = {seed: _choose_voices(wanted, session, seed) for seed, wanted in usable.items()}
+    chosen = {seed: _choose_voices(wanted, session, seed, tracebacks) for seed, wanted in usable.items()}
     return [_row(job, faces.get(job.photo), chosen.get(job.seed, {})) for job in jobs]
 
 
 def _choose_voices(
-    wanted: Mapping[FaceAndCount, TargetFace], session: SpeechSession, seed: int
+    wanted: Mapping[FaceAndCount, TargetFace], session: SpeechSession, seed: int, tracebacks: Tracebacks
 ) -> dict[FaceAndCount, list[Voice] | str]:
     """Returns the requested number of voices for each face, or the reason why there are fewer."""
-    chooser = session.chooser(seed)
     chosen: dict[FaceAndCount, list[Voice] | str] = {}
     for k in dict.fromkeys(k for _, k in wanted):
         rows = [(key, face) for key, face in wanted.items() if key[1] == k]
         for start in range(0, len(rows), FACES_AT_ONCE):
             part = rows[start : start + FACES_AT_ONCE]
-            voices: Sequence[list[Voice] | str]
-            try:
-                voices = chooser.choose(np.stack([face.vector for _, face in part]), k)
-            except InputError as error:
-                voices = [str(error)] * len(part)
+            voices = _chosen([face.vector for _, face in part], k, session, seed, tracebacks)
             chosen.update(zip((key for key, _ in part), voices, strict=True))
     return chosen
+
+
+def _chosen(
+    vectors: Sequence[np.ndarray], k: int, session: SpeechSession, seed: int, tracebacks: Tracebacks
+) -> Sequence[list[Voice] | str]:
+    """Returns k voices for each face; where all together raise, each face is tried on its own."""
+    try:
+        chooser = session.chooser(seed)
+        try:
+            return chooser.choose(np.stack(vectors), k)
+        except InputError as error:
+            return [str(error)] * len(vectors)
+    except InputError:
+        raise  # no voice can be chosen for any face
+    except Exception as error:
+        if len(vectors) > 1:
+            return [one for vector in vectors for one in _chosen([vector], k, session, seed, tracebacks)]
+        failure = Failure.of_defect(error)
+        tracebacks.keep(failure, f"voices for a face, seed {seed}")
+        return [failure.reason]
 
 
 def _row(job: Job, face: FaceOrReason | None, chosen: Mapping[FaceAndCount, list[Voice] | str]) -> Row:
@@ -242,7 +262,7 @@ def _write_results(
         failed = [line["reason"] for line in lines if line["reason"]]
         states["failed" if failed else "done"] += 1
         reasons.update(failed[:1])
-    files.output.write(RESULTS, [("\n".join(written) + "\n").encode()])
+    files.output.write(RESULTS, [("\n".join(written) + "\n").encode("utf-8", "backslashreplace")])
     return states, reasons
 
 

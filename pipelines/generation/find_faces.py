@@ -66,11 +66,11 @@ def _open_search(spec: str, space: str, config: Config) -> Work[Photo, TargetFac
             with local_copy(photo.uri, config.remote) as path, open(path, "rb") as file:
                 content = file.read()
         except OSError as error:
-            return Failure(unreadable(error))
+            return Failure.of_input(unreadable(error), error)
         try:
             return encode_faces([cut_face(content, str(photo), detector, photo.index)], encoder)[0]
         except InputError as error:
-            return Failure(str(error).removeprefix(f"photo {photo}: "))
+            return Failure.of_input(str(error).removeprefix(f"photo {photo}: "), error)
 
     return find
 

@@ -7,7 +7,8 @@ import numpy as np
 from pipelines.config import Config
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.speech.recordings import AUDIO_SUFFIXES, read_recording
-from pipelines.ingest.sources.manifest import read_csv
+from pipelines.files.folders import APPLE_DOUBLE, existing
+from pipelines.files.tables import read_columns
 from pipelines.progress import say, step
 from stores import Store
 from vclip import checkpoint
@@ -17,6 +18,7 @@ from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, bank_of_utterances
 from vclip.speakers.generator import KIND as GENERATOR
 from vclip.speakers.generator import GeneratorMetrics, fit_generator
+from vclip.tables import nfc
 from vclip.tts import open_tts
 
 EMBED_BATCH = 16
@@ -167,13 +169,23 @@ def list_speech(folder: Path) -> list[tuple[Path, str, str]]:
     """
     if not folder.is_dir():
         raise InputError(f"speech {folder}: no such folder; expected audio files in a folder per speaker, or a CSV")
-    tables = sorted(folder.glob("*.csv"))
+    tables = sorted(path for path in folder.glob("*.csv") if not path.name.startswith(APPLE_DOUBLE))
     if len(tables) > 1:
         raise InputError(f"speech {folder}: found {len(tables)} CSV files, expected at most one")
     if tables:
-        rows = read_csv(tables[0], ["file", "speaker"])
-        return [(folder / row["file"], row["speaker"], row.get("gender") or "") for row in rows]
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+        rows = read_columns(tables[0], ["file", "speaker"], ["gender"])
+        if bad := next((row for row in rows if row.problem), None):
+            raise InputError(f"table {tables[0]}, row {bad.number}: {bad.problem}")
+        return [
+            (
+                Path(existing(str(folder / row.values["file"]))),
+                nfc(row.values["speaker"]),
+                row.values.get("gender", ""),
+            )
+            for row in rows
+        ]
+    found = (path for path in folder.rglob("*") if not path.name.startswith(APPLE_DOUBLE))
+    files = sorted(path for path in found if path.suffix.lower() in AUDIO_SUFFIXES)
     if not files:
         raise InputError(f"speech {folder}: found no audio; expected {', '.join(sorted(AUDIO_SUFFIXES))}")
     if any(path.parent == folder for path in files):

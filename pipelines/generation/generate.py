@@ -31,6 +31,7 @@ from pipelines.progress import step
 from stores import Store
 from vclip.association.base import Association
 from vclip.errors import InputError
+from vclip.files import fitting
 from vclip.marking.provenance import write_speech
 
 
@@ -109,7 +110,7 @@ def generate(
                     utterance = Utterance(target, voice, rank, text)
                     speech, spoken, record = session.synthesizer.speak(utterance)
                     # The name depends on text and voice, so that a later run does not replace other speech.
-                    path = out / f"{stem}_voice{rank}_{utterance.generation_id[:8]}.wav"
+                    path = out / _speech_name(stem, f"_voice{rank}_{utterance.generation_id[:8]}")
                     write_speech(path, speech, record)
                     recorder.add(record, str(path))
                     written.append(GeneratedFile(path, voice.score, spoken.seconds, record))
@@ -133,6 +134,11 @@ def _targets(
         return encode_prompts(prompts, encoder, model)
     faces = encode_faces(found, encoder)
     return [TargetPerson(tuple(faces))] if same_person else faces
+
+
+def _speech_name(stem: str, of_voice: str) -> str:
+    """Returns the name of a WAV file; there is room for that of the JSON file beside it."""
+    return fitting(stem, f"{of_voice}.json").removesuffix(".json") + ".wav"
 
 
 def _stem(prompt: str) -> str:

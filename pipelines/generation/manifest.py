@@ -1,4 +1,4 @@
-"""Manifests of speech: each row is a face and a text, with options; csv, jsonl or parquet.
+"""Manifests of speech: each row is a face and a text, with options; csv, tsv, json, jsonl or parquet.
 
     face,text                           a photo: relative to the manifest's folder, absolute, or an address
     ann.jpg,Hello there.
@@ -16,14 +16,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.files.addresses import WEB, recorded, scheme_of
+from pipelines.cluster.failures import Failure
+from pipelines.files.addresses import WEB, is_remote, recorded, scheme_of, storable
 from pipelines.files.download import local_copy
+from pipelines.files.folders import existing
 from pipelines.files.remote import RemoteConfig, unreadable
-from pipelines.ingest.sources.manifest import read_rows, resolved
+from pipelines.files.tables import TableRow, read_table, unusable_text
+from pipelines.ingest.sources.manifest import resolved
 from vclip.errors import InputError
 
 COLUMNS = ("face", "face_id", "text", "id", "voices", "face_index", "seed")
-FORMATS = (".csv", ".jsonl", ".parquet")
+FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+LARGEST = 2**63 - 1  # number of an option
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,12 @@ class Job:
     text: str
     voices: int = 0
     seed: int = 0
-    reason: str = ""  # why the row cannot be used; "" if it can
+    failure: Failure | None = None  # why the row cannot be used
+
+    @property
+    def reason(self) -> str:
+        """Why the row cannot be used; "" if it can."""
+        return self.failure.reason if self.failure else ""
 
 
 def read_jobs(manifest: str, voices: int, face_index: int | None, seed: int, config: RemoteConfig) -> list[Job]:
@@ -69,7 +78,8 @@ def read_jobs(manifest: str, voices: int, face_index: int | None, seed: int, con
     defaults = Job(0, "", Photo(index=face_index), "", voices, seed)
     try:
         with local_copy(manifest, config) as path:
-            jobs = [_job(number, row, folder, defaults) for number, row in read_rows(path, recorded(manifest))]
+            rows = read_table(path, f"manifest {recorded(manifest)}", COLUMNS)
+            jobs = [_job(row, folder, defaults) for row in rows]
     except OSError as error:
         raise InputError(f"manifest {recorded(manifest)}: {unreadable(error)}") from None
     if all(job.reason for job in jobs):
@@ -79,23 +89,39 @@ def read_jobs(manifest: str, voices: int, face_index: int | None, seed: int, con
     return jobs
 
 
-def _job(number: int, row: Mapping[str, Any], folder: str, defaults: Job) -> Job:
-    values = {str(name): value for name, value in row.items() if not _missing(value)}
-    face, face_id = str(values.get("face", "")), str(values.get("face_id", ""))
-    row_id, text = str(values.get("id", "")), str(values.get("text", ""))
+def _job(row: TableRow, folder: str, defaults: Job) -> Job:
+    values = {name: value for name, value in row.values.items() if not _missing(value)}
+    face, face_id, row_id, text = (storable(_shown(values, name)) for name in ("face", "face_id", "id", "text"))
     try:
+        if row.problem:
+            raise InputError(row.problem)
         _check(values)
         index = _number(values, "face_index", 0) if "face_index" in values else defaults.photo.index
         voices = _number(values, "voices", 1) if "voices" in values else defaults.voices
         seed = _number(values, "seed", 0) if "seed" in values else defaults.seed
-        return Job(number, row_id, Photo(resolved(face, folder) if face else "", face_id, index), text, voices, seed)
+        uri = resolved(str(values["face"]), folder) if face else ""
+        photo = Photo(uri if is_remote(uri) or not uri else existing(uri), face_id, index)
+        return Job(row.number, row_id, photo, text, voices, seed)
     except InputError as error:
-        return Job(number, row_id, Photo(face, face_id), text, reason=str(error))
+        failure = Failure(str(error))
+    except Exception as error:
+        failure = Failure.of_defect(error)
+    return Job(row.number, row_id, Photo(face, face_id), text, failure=failure)
+
+
+def _shown(values: Mapping[str, Any], name: str) -> str:
+    try:
+        return str(values.get(name, ""))
+    except (ValueError, RecursionError):
+        return "?"  # a number of thousands of digits, or a list of thousands of lists
 
 
 def _check(values: Mapping[str, Any]) -> None:
     """Raises InputError where a row has an unknown column, no face or two, or no text."""
-    for name in values:
+    for name, value in values.items():
+        wrong = unusable_text(value) if isinstance(value, str) and name != "face" else ""
+        if wrong or (wrong := unusable_text(name)):
+            raise InputError(f"{storable(name)}: {wrong}")
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, n=1)
             expected = f"did you mean '{near[0]}'?" if near else f"expected {', '.join(COLUMNS)}"
@@ -111,10 +137,11 @@ def _number(values: Mapping[str, Any], name: str, least: int) -> int:
     """Returns the whole number in a column; raises InputError if it is not one, or less than `least`."""
     try:
         number = float(values[name])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not number.is_integer() or number < least:
-        raise InputError(f"{name} = {values[name]!r}: expected a whole number, {least} or more")
+    if not number.is_integer() or not least <= number <= LARGEST:
+        found = values[name] if isinstance(values[name], float | int) else repr(values[name])
+        raise InputError(f"{name} = {str(found)[:80]}: expected a whole number, {least} or more")
     return int(number)
 
 

@@ -134,7 +134,7 @@ def open_synthesis(files: SpeechFiles, synthesizer: Synthesizer) -> Work[Utteran
             speech, spoken, record = synthesizer.speak(utterance)
             wav, sidecar = speech_file(speech, record)
         except InputError as error:
-            return Failure(str(error))
+            return Failure.of_input(str(error), error)
         files.write(utterance, wav, sidecar)
         return spoken
 

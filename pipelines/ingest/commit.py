@@ -10,7 +10,7 @@ from pipelines.cluster.failures import Failure
 from pipelines.config import Config, IngestConfig
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.ingest.embed import SourceResult, failed_result
-from stores import Store, StoreError, StoreUnavailable
+from stores import Store, StoreUnavailable
 from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, open_face_encoder, open_voice_encoder
 from vclip.errors import InputError
 
@@ -73,12 +73,12 @@ def commit_results(
 
 
 def _commit(store: Store, batch: list[SourceResult]) -> Iterator[tuple[SourceResult, bool]]:
-    """Commits a batch; a video whose rows the store refuses becomes a failed row, and the others go in."""
+    """Commits a batch; a video whose rows cannot be made or stored becomes a failed row, and the others go in."""
     try:
         held = store.commit([result.rows for result in batch])
     except StoreUnavailable:
         raise
-    except StoreError as error:
+    except Exception as error:
         if len(batch) > 1:
             for result in batch:
                 yield from _commit(store, [result])

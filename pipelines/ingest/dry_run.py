@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Plan:
     deleted: int = 0  # inputs that were deleted from it on request, and stay deleted
     doubles: int = 0  # other names of the videos to do
     unreadable: int = 0
+    passed_over: dict[str, int] = field(default_factory=dict)  # ending -> files that are no videos by it
     size_bytes: int = 0  # total of the files to do; files of unknown size count as 0
     estimate_s: float | None = None  # None without an earlier run to estimate it from
     estimated_from: str = ""
@@ -45,7 +46,9 @@ def plan_videos(
 ) -> Plan:
     """Returns the plan of `ingest_videos` with the same arguments; nothing is written."""
     sources = list_videos(inputs, read_labels(labels) if labels else None, config.remote)
-    return plan(sources, store_uri, config, retry_failed, limit)
+    result = plan(sources, store_uri, config, retry_failed, limit)
+    result.passed_over = dict(sources.passed_over)
+    return result
 
 
 def plan(

@@ -15,6 +15,7 @@ import numpy as np
 from pipelines.cluster.failures import Failure
 from pipelines.config import EncodersConfig
 from pipelines.extraction.types import Clip, Extraction
+from pipelines.files.addresses import storable
 from pipelines.ingest.sources.source import Source
 from stores import VideoRows, clip_id, face_id, voice_id
 from vclip.audio import prepare_speech, read_audio
@@ -65,7 +66,7 @@ class SourceResult:
             "video_id": self.source.video_id,
             "uris": [self.source.ledger_entry],
             "state": self.extraction.state,
-            "reason": self.extraction.reason,
+            "reason": storable(self.extraction.reason),
             "run_id": self.run_id,
             "config_hash": self.source.config_hash,
             "duration_s": self.extraction.duration_s,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.cluster.failures import Failure, Tracebacks, run_folder
+from pipelines.cluster.failures import Tracebacks, run_folder
 from pipelines.cluster.session import on_cluster, start_ray
 from pipelines.config import Config
 from pipelines.extraction.types import Extraction
@@ -44,6 +44,7 @@ class Summary:
     doubles: int = 0  # inputs with the content of another input of this run
     elsewhere: int = 0  # videos that another run committed first
     outdated: int = 0  # videos removed because their files have changed
+    passed_over: Counter = field(default_factory=Counter)  # ending -> files in the inputs that are no videos by it
     rows: Counter = field(default_factory=Counter)  # clips, faces, voices -> count
     funnel: Counter = field(default_factory=Counter)  # counts per stage and drops per reason, over all videos
     reasons: Counter = field(default_factory=Counter)  # why videos are empty or failed -> count
@@ -107,6 +108,7 @@ def ingest_videos(
         retry_failed=retry_failed,
         limit=limit,
         observe=observe,
+        passed_over=sources.passed_over,
     )
 
 
@@ -122,6 +124,7 @@ def ingest(
     limit: int | None = None,
     observe: Observe | None = None,
     process: Process = ingest_on_cluster,
+    passed_over: Mapping[str, int] | None = None,
 ) -> Summary:
     """Extracts and embeds every source that the store does not have yet, and returns the summary of the run.
 
@@ -136,6 +139,7 @@ def ingest(
         limit: process at most this many of the pending sources.
         observe: called with each video that went into the store.
         process: extracts and embeds the sources of one window.
+        passed_over: ending -> number of files in the inputs that are no videos by their ending, for the summary.
 
     Raises:
         InputError, StoreError: the encoders or the store cannot be opened. Nothing is written.
@@ -144,7 +148,7 @@ def ingest(
     started_s = time.monotonic()
     store = open_store(store_uri, config)
     store.check_no_deletion("ingest")
-    summary = Summary(store_uri, config=config.model_dump())
+    summary = Summary(store_uri, config=config.model_dump(), passed_over=Counter(passed_over or {}))
     if on_cluster():
         start_ray()  # its tasks also read the files for their content hashes
     command = {"job": "ingest", "unit": unit, "inputs": list(inputs), "sources": len(sources)}
@@ -192,8 +196,8 @@ def _recorded(store: Store, command: Mapping[str, Any], summary: Summary, starte
 def _results(
     window: Window, config: Config, run_id: str, extract: Extract, process: Process
 ) -> Iterator[SourceResult]:
-    for source, reason in window.unreadable:
-        yield failed_result(source, run_id, Failure(reason))
+    for source, failure in window.unreadable:
+        yield failed_result(source, run_id, failure)
     if window.todo:
         yield from process(window.todo, config, run_id, extract)
 

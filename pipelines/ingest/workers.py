@@ -80,13 +80,23 @@ def _open_extraction(extract: Extract, config: Config, run_id: str) -> Work[Sour
         try:
             return SourceResult(source, run_id, extract(source, config))
         except InputError as error:
-            return Failure(str(error))
+            return Failure.of_input(str(error), error)
 
     return work
 
 
-def _open_embedding(config: Config) -> Callable[[list[SourceResult]], list[SourceResult]]:
-    return Embedder(config.encoders).embed
+def _open_embedding(config: Config) -> Callable[[list[SourceResult]], list[SourceResult | Failure]]:
+    embedder = Embedder(config.encoders)
+
+    def embed(batch: list[SourceResult]) -> list[SourceResult | Failure]:
+        try:
+            return list(embedder.embed(batch))
+        except InputError as error:
+            if len(batch) > 1:
+                return [done for item in batch for done in embed([item])]
+            return [Failure.of_input(str(error), error)]
+
+    return embed
 
 
 def _open_ingestion(extract: Extract, config: Config, run_id: str) -> Work[Source, Iterator[SourceResult | Failure]]:
@@ -96,8 +106,11 @@ def _open_ingestion(extract: Extract, config: Config, run_id: str) -> Work[Sourc
         extracted = extraction(source, again)
         if isinstance(extracted, Failure):
             yield extracted
-        else:
+            return
+        try:
             yield from embedder.parts(extracted)
+        except InputError as error:
+            yield Failure.of_input(str(error), error)
 
     return work
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from pipelines.extraction.types import Clip, Extraction, FaceCrop, SpeechSegment
 from pipelines.ingest.embed import SourceResult
-from pipelines.ingest.importers.pairs import read_pair_table
+from pipelines.ingest.importers.pairs import labels_of, read_pair_table
 from pipelines.ingest.importers.voxceleb import SCALE, Metadata, read_metadata
 from pipelines.ingest.job import Summary
 from pipelines.ingest.sources.resume import Ledger
@@ -65,8 +65,8 @@ def import_features(
         faces, voices: the files of vectors; see `read_vectors`.
         store_uri: the store; created if there is none.
         face_space, voice_space: the names of the embedding spaces; stores and models of other spaces refuse them.
-        table: a CSV with the columns id, identity, gender, face and voice, the last two being names of vectors. Its
-            other columns become labels.
+        table: a table with the columns id, identity, face and voice, the last two being names of vectors. Its other
+            columns, such as gender, become labels.
         metadata: vox1_meta.csv or vox2_meta.csv, for names like those of VoxCeleb's files.
 
     Raises:
@@ -125,29 +125,27 @@ def _of_parquet(path: Path) -> Features:
         found = ", ".join(table.column_names) or "none"
         raise InputError(f"{path}: no column '{missing[0]}' (found {found}); expected name, vector")
     names, vectors = table["name"].to_pylist(), table["vector"].to_pylist()
-    if len(set(names)) < len(names):
-        raise InputError(f"{path}: a name appears twice, expected each name once")
-    return features_of(dict(zip(names, vectors, strict=True)), str(path))
+    return features_of(list(zip(names, vectors, strict=True)), str(path))
 
 
 def clips_of_table(table: str | Path, faces: Features, voices: Features) -> list[FeatureClip]:
     """Returns the clips that a table lists.
 
     Raises:
-        InputError: the table cannot be read, or names a vector that the files do not have.
+        InputError: the table cannot be read, a row cannot be used, or names a vector that the files do not have.
     """
     rows = read_pair_table(table)
+    if bad := next((row for row in rows if row.problem), None):
+        raise InputError(f"table {table}, row {bad.number}: {bad.problem}")
     found = []
     for kind, features in (("face", faces), ("voice", voices)):
-        places = features.find([row[kind] for row in rows])
+        places = features.find([row.values[kind] for row in rows])
         if (places < 0).any():
-            row = rows[int(np.argmax(places < 0))]
-            raise InputError(f"table {table}, id '{row['id']}': no vector '{row[kind]}' among the {kind}s")
+            values = rows[int(np.argmax(places < 0))].values
+            raise InputError(f"table {table}, id '{values['id']}': no vector '{values[kind]}' among the {kind}s")
         found.append(places.tolist())
     return [
-        FeatureClip(
-            row["id"], [face], [voice], {k: v for k, v in row.items() if k not in ("face", "voice") and k and v}
-        )
+        FeatureClip(row.values["id"], [face], [voice], labels_of(row))
         for row, face, voice in zip(rows, *found, strict=True)
     ]
 

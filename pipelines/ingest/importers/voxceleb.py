@@ -9,22 +9,27 @@ A file's folder is its video, and the folder above is its identity; a number bet
 crop. Folders further up do not matter. All files of one identity in one video make one clip.
 """
 
-import csv
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.cluster.failures import Failure
 from pipelines.config import Config
 from pipelines.extraction.speech.recordings import AUDIO_SUFFIXES
 from pipelines.extraction.types import Extraction
+from pipelines.files.addresses import storable
 from pipelines.files.folders import walk
+from pipelines.files.remote import unreadable
 from pipelines.ingest.importers.media import IMAGES, VIDEOS, one_clip
 from pipelines.ingest.job import Summary, ingest
 from pipelines.ingest.sources.source import Source
 from pipelines.progress import say, step
+from pipelines.wording import count
+from vclip.association.trials.lists import read_metadata as read_table
 from vclip.errors import InputError
+from vclip.tables import nfc
 
 SPLITS = {"dev": "train", "test": "test"}  # VoxCeleb's dev set is its training set
 
@@ -38,6 +43,7 @@ class Metadata:
 
     def identity_of(self, folder: str) -> str:
         """Returns the VoxCeleb id of a folder's name, or the name itself if the table does not have it."""
+        folder = nfc(storable(folder))
         return self.identity.get(folder) or self.identity.get(folder.rstrip("."), folder)
 
 
@@ -47,29 +53,24 @@ def read_metadata(path: str | Path) -> Metadata:
     Raises:
         InputError: the table cannot be read, or is not one of VoxCeleb's.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"metadata {path}: {reason}; expected vox1_meta.csv or vox2_meta.csv") from None
-    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-    rows = [[value.strip() for value in row] for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
-    header = [re.sub(r"[ _]+", " ", name).lower() for name in rows[0]] if rows else []
-    key = next((name for name in header if re.fullmatch(r"voxceleb[12] id", name)), None)
-    if key is None or len(rows) < 2:
-        found = ", ".join(header) or "nothing"
+    found = read_table(path)
+    if unusable := [row for row in found if row.problem]:
+        example = f"row {unusable[0].number}: {unusable[0].problem}"
+        say(f"metadata {path}: {count(len(unusable), 'row')} cannot be used and give no labels; the first: {example}")
+    rows = {row.number: row.values for row in found if not row.problem}
+    key = next((name for name in next(iter(rows.values()), ()) if re.fullmatch(r"voxceleb[12] id", name)), None)
+    if key is None:
+        found = ", ".join(next(iter(rows.values()), ())) or "nothing"
         raise InputError(
             f"metadata {path}: found columns {found}; expected 'VoxCeleb1 ID' or 'VoxCeleb2 ID', and rows"
         )
     labels, identity = {}, {}
-    for number, row in enumerate(rows[1:], start=1):
-        if len(row) != len(header):
-            raise InputError(f"metadata {path}, row {number}: found {len(row)} values, expected {len(header)}")
-        values = dict(zip(header, row, strict=True))
+    first: dict[str, int] = {}
+    for number, values in rows.items():
         who = values[key]
-        if who in labels:
-            raise InputError(f"metadata {path}, row {number}: '{who}' appears twice; expected each id once")
-        named = [values[name] for name in header if name.startswith("vggface") or name == "name"]
+        if (before := first.setdefault(who, number)) != number:
+            raise InputError(f"metadata {path}, rows {before} and {number}: '{who}' twice; expected each id once")
+        named = [values[name] for name in values if name.startswith("vggface") or name == "name"]
         found = {"name": named[0] if named else "", "split": SPLITS.get(values.get("set", ""), "")}
         found |= {name: values.get(name, "") for name in ("gender", "nationality")}
         labels[who] = {name: value for name, value in found.items() if value}
@@ -165,15 +166,20 @@ def _sources(found: Found, meta: Metadata, most: int) -> Iterator[Source]:
     with step("list the files", len(found), "videos") as progress:
         for (who, video), kinds in sorted(found.items()):
             paths = [path for kind in KINDS for path in _evenly_spaced(kinds.get(kind, []), most)]
-            stats = [os.stat(path) for path in paths]
+            stats, failure = list[os.stat_result](), None
+            try:
+                stats = [os.stat(path) for path in paths]
+            except OSError as error:
+                failure = Failure.of_input(f"{unreadable(error)}: {error.filename}", error)
             # A name for all files: the name of the first file would change with the number of files.
             above = os.path.commonpath([os.path.dirname(path) for path in paths])
             yield Source(
                 paths=tuple(paths),
-                uri=f"{above}#{who}/{video}",
-                size_bytes=sum(stat.st_size for stat in stats),
-                mtime_s=max(stat.st_mtime for stat in stats),
-                labels={"identity": who, **meta.labels.get(who, {}), "video": video},
+                uri=storable(f"{above}#{who}/{video}"),
+                size_bytes=sum(stat.st_size for stat in stats) if stats else None,
+                mtime_s=max(stat.st_mtime for stat in stats) if stats else None,
+                labels={"identity": who, **meta.labels.get(who, {}), "video": nfc(storable(video))},
+                failure=failure,
             )
             progress.advance()
 

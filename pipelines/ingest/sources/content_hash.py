@@ -26,14 +26,14 @@ from stores import video_id
 THREADS = 8  # reading, not computing, is what takes the time
 CHUNK = 32  # files that one task reads
 
-# The content hash and "", or the hash of the name and the reason why the file cannot be read.
-Content = tuple[str, str]
+# The content hash and None, or the hash of the name and why the file cannot be read.
+Content = tuple[str, Failure | None]
 
 
 def content_hashes(
     sources: Sequence[Source], config: RemoteConfig, chunk: int = CHUNK, cpus: Callable[[], float] = cluster_cpus
-) -> Iterator[tuple[Source, str]]:
-    """Yields the sources in order, each with its content hash and "", or with `name_id` and why it cannot be read.
+) -> Iterator[tuple[Source, Failure | None]]:
+    """Yields the sources in order, each with its content hash and None, or with `name_id` and why it cannot be read.
 
     Args:
         sources: the files.
@@ -47,14 +47,14 @@ def content_hashes(
     on_cluster = len(sources) > 2 * chunk and ray_is_running()
     contents = _by_tasks(sources, config, chunk, cpus) if on_cluster else _by_threads(sources, config)
     with step("read files", len(sources), "files") as progress:
-        for source, (content, reason) in zip(sources, contents, strict=True):
+        for source, (content, failure) in zip(sources, contents, strict=True):
             progress.advance()
-            yield replace(source, video_id=content), reason
+            yield replace(source, video_id=content), failure
 
 
 def name_id(source: Source) -> str:
     """Returns the id of a source that cannot be read: the hash of its name."""
-    return video_id(io.BytesIO(source.uri.encode()))
+    return video_id(io.BytesIO(source.uri.encode("utf-8", "backslashreplace")))
 
 
 def _by_threads(sources: Sequence[Source], config: RemoteConfig) -> Iterator[Content]:
@@ -72,8 +72,8 @@ def _by_tasks(
     done: dict[int, Content] = {}
     following = 0
     for (number, source), content in results:
-        failed = isinstance(content, Failure)
-        done[number] = (name_id(source), f"cannot be read ({content.reason})") if failed else content
+        failed = isinstance(content, Failure)  # the worker died
+        done[number] = (name_id(source), Failure(f"cannot be read ({content.reason})")) if failed else content
         while following in done:
             yield done.pop(following)
             following += 1
@@ -84,11 +84,18 @@ def _open_reading(config: RemoteConfig) -> Callable[[tuple[int, Source], bool], 
 
 
 def _content(source: Source, config: RemoteConfig) -> Content:
+    failure = source.failure
     try:
-        hashes = "-".join(_hash(path, source, config) for path in source.paths)
-        return (hashes if len(source.paths) <= 2 else video_id(io.BytesIO(hashes.encode()))), ""
+        if failure is None:
+            hashes = "-".join(_hash(path, source, config) for path in source.paths)
+            return (hashes if len(source.paths) <= 2 else video_id(io.BytesIO(hashes.encode()))), None
     except OSError as error:
-        return name_id(source), unreadable(error)
+        failure = Failure.of_input(unreadable(error), error)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # panics of libraries in Rust are no `Exception`
+        failure = Failure.of_defect(error)
+    return name_id(source), failure
 
 
 def _hash(path: str, source: Source, config: RemoteConfig) -> str:

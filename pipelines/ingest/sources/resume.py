@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.cluster.failures import Failure
 from pipelines.files.remote import RemoteConfig
 from pipelines.ingest.sources.content_hash import content_hashes, name_id
 from pipelines.ingest.sources.source import Source
@@ -86,7 +87,7 @@ class Window:
     deleted: int = 0  # sources that were deleted on request, and stay deleted
     renamed: list[Source] = field(default_factory=list)  # already stored, but the ledger lacks this name or time
     duplicates: list[Source] = field(default_factory=list)  # other names of contents of this run, new to the ledger
-    unreadable: list[tuple[Source, str]] = field(default_factory=list)  # with the reason
+    unreadable: list[tuple[Source, Failure]] = field(default_factory=list)  # with the reason
     outdated: list[str] = field(default_factory=list)  # video_ids whose names all have another content now
 
 
@@ -161,20 +162,24 @@ class _Contents:
 
 
 def _classify(
-    found: Sequence[tuple[Source, str, bool]], entries: Entries, ledger: Ledger, contents: _Contents, window: Window
+    found: Sequence[tuple[Source, Failure | None, bool]],
+    entries: Entries,
+    ledger: Ledger,
+    contents: _Contents,
+    window: Window,
 ) -> None:
     """Puts each source into the field of the window that it belongs to."""
     ids = [source.video_id for source, _, _ in found]
     rows, deleted = ledger.by_content(ids), ledger.deleted(ids)
-    for source, reason, named in found:
+    for source, failure, named in found:
         if source.video_id in deleted:
             window.deleted += 1
             continue
         before = entries.get(source.uri, ())
-        if reason and any(ledger.is_done(entry, source) for entry in before):
+        if failure and any(ledger.is_done(entry, source) for entry in before):
             window.already_stored += 1  # what an earlier run got from the file stays valid
             continue
-        for entry in [] if reason else before:
+        for entry in [] if failure else before:
             if entry["video_id"] != source.video_id:
                 contents.left.setdefault(entry["video_id"], set()).add(source.uri)
         first = source.video_id not in contents.current
@@ -184,21 +189,21 @@ def _classify(
         elif not first or ledger.is_done(rows.get(source.video_id), source):
             window.already_stored += 1
             window.renamed += [] if named else [source]
-        elif reason:
-            window.unreadable.append((source, reason))
+        elif failure:
+            window.unreadable.append((source, failure))
         else:
             window.todo.append(source)
 
 
 def _hashed(
     batch: Sequence[Source], entries: Entries, ledger: Ledger, config: RemoteConfig
-) -> Iterator[tuple[Source, str, bool]]:
+) -> Iterator[tuple[Source, Failure | None, bool]]:
     """Yields each source with its content hash, why it cannot be read, and whether the ledger has its name."""
     placed = [_by_name(source, entries.get(source.uri, ()), ledger) for source in batch]
     read = content_hashes([source for source in placed if not source.video_id], config)
     for source in placed:
         if source.video_id:
-            yield source, "", True
+            yield source, None, True
         else:
             yield *next(read), False
 

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipelines.cluster.failures import Failure
+from pipelines.files.addresses import storable
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -17,6 +20,7 @@ class Source:
     labels: Mapping[str, str] = field(default_factory=dict)
     video_id: str = ""  # the content hash, once the file was read
     config_hash: str = ""  # of everything that decides its rows, its labels included
+    failure: Failure | None = None  # why it cannot be read, where that is known before
 
     @property
     def ledger_entry(self) -> dict:
@@ -36,7 +40,7 @@ def source_of(paths: Iterable[str | Path], labels: Mapping[str, str]) -> Source:
     stats = [file.stat() for file in files]
     return Source(
         paths=tuple(map(str, files)),
-        uri=" + ".join(map(str, files)),
+        uri=storable(" + ".join(map(str, files))),
         size_bytes=sum(stat.st_size for stat in stats),
         mtime_s=max(stat.st_mtime for stat in stats),
         labels=dict(labels),

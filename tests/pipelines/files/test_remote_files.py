@@ -192,8 +192,8 @@ def test_what_cannot_be_read_has_a_reason_and_the_others_go_on(server):
     sources = [Source((f"{server.root}/{name}",), name, None, None) for name in names]
     began_s = time.monotonic()
     found = list(content_hashes(sources, QUICK))
-    assert [bool(reason) for _, reason in found] == [True, False, True]
-    assert found[0][1] == "cannot be read (HTTP 404 Not Found)"
+    assert [bool(failure) for _, failure in found] == [True, False, True]
+    assert found[0][1].reason == "cannot be read (HTTP 404 Not Found)"
     assert time.monotonic() - began_s < 30
 
 

@@ -25,10 +25,10 @@ def sources(tmp_path):
 
 def _check(sources, found):
     assert [source.uri for source, _ in found] == [source.uri for source in sources]
-    reasons = {source.uri[-6:-4]: reason for source, reason in found if reason}
+    reasons = {source.uri[-6:-4]: failure.reason for source, failure in found if failure}
     assert reasons == {"11": "cannot be read (No such file or directory)", "12": "cannot be read (not a file)"}
-    for source, reason in found:
-        assert source.video_id == (name_id(source) if reason else video_id(source.paths[0]))
+    for source, failure in found:
+        assert source.video_id == (name_id(source) if failure else video_id(source.paths[0]))
 
 
 def test_threads_read_in_order(sources):

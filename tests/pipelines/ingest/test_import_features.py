@@ -164,7 +164,7 @@ def test_bad_vectors_are_one_line_and_nothing_written(vectors, files, vclip, tmp
     [
         ("id,identity,gender,face\nx,,,a\n", ("no column 'voice'",)),
         ("id,identity,gender,face,voice\nx,,,nobody.jpg,id1/vidA/00001.wav\n", ("'x'", "'nobody.jpg'", "faces")),
-        ("id,identity,gender,face,voice\n" + 2 * "x,,,0000001.jpg,id1/vidA/00001.wav\n", ("'x'", "2 times")),
+        ("id,identity,gender,face,voice\n" + 2 * "x,,,0000001.jpg,id1/vidA/00001.wav\n", ("'x'", "rows 1 and 2")),
     ],
     ids=["no column", "no such vector", "one id twice"],
 )

@@ -1,5 +1,6 @@
 """`vclip import pairs`: images with speech, through the same Ray job as videos."""
 
+import csv
 import json
 import shutil
 
@@ -58,13 +59,16 @@ def broken(pair_files, tmp_path):
 @pytest.mark.parametrize(
     ("edit", "named"),
     [
-        (lambda text: text.replace("identity", "person"), ("identity", "person")),
-        (lambda text: text.replace("reader-003.png", "lost.png"), ("lost.png", "id '3'")),
-        (lambda text: text.replace("reader-004/speech.wav", ""), ("id '4'",)),
+        (
+            lambda text: text.replace("identity", "person").replace("voice", "x"),
+            ("'identity', 'voice'", "person"),
+        ),
+        (lambda text: text.replace("reader-", "lost-"), ("none of", "lost-", "nothing was imported")),
+        (lambda text: text + text.splitlines()[3] + "\n", ("rows 3 and 26", "each id once")),
         (lambda text: text.splitlines()[0] + "\n", ("no rows",)),
-        (lambda text: "", ("no header",)),
+        (lambda text: "", ("no rows", "header")),
     ],
-    ids=["missing column", "missing file", "empty cell", "no rows", "empty file"],
+    ids=["missing columns", "no file is there", "an id twice", "no rows", "empty file"],
 )
 def test_a_table_that_cannot_be_used_is_one_line_and_nothing_written(broken, vclip, edit, named):
     answer, written = broken(vclip, edit)
@@ -89,3 +93,25 @@ def test_speech_that_is_none_is_a_failed_row(pair_files, vclip, tmp_path):
     (failed,) = Store.open(store).query("videos", where="state = 'failed'").to_pylist()
     assert "speech.wav" in failed["reason"]
     assert "internal error" not in failed["reason"]
+
+
+def test_a_row_that_cannot_be_used_is_a_failed_row(pair_files, vclip, tmp_path):
+    """A missing file, an empty cell, a lone surrogate: each says why, and `gender` is not needed."""
+    shutil.copytree(pair_files, tmp_path / "pairs")
+    table = tmp_path / "pairs" / "pairs.csv"
+    rows = list(csv.DictReader(table.open()))
+    good = [{name: row[name] for name in ("id", "identity", "face", "voice")} for row in rows]
+    bad = [good[1] | {"face": "lost.png"}, good[2] | {"voice": ""}, good[3] | {"identity": "B\ud800"}]
+    bad.append(good[4] | {"face": "a\0b.png"})
+    table = table.with_suffix(".jsonl")
+    table.write_text("".join(json.dumps(row) + "\n" for row in [good[0], *bad]))
+    store = tmp_path / "store"
+    answer = vclip("import", "pairs", table, "--store", store, "--config", OFFLINE, "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["videos"] == {"done": 1, "failed": 4}
+    failed = Store.open(store).query("videos", where="state = 'failed'").to_pylist()
+    reasons, words = sorted(row["reason"] for row in failed), ("lost.png", "'voice'", "Unicode", "NUL byte")
+    for number, (reason, word) in enumerate(zip(reasons, words, strict=True)):
+        assert f"row {number + 2}" in reason
+        assert word in reason
+        assert "internal error" not in reason

@@ -2,8 +2,9 @@
 
 import pytest
 
+from pipelines.files.tables import read_columns
 from pipelines.ingest.sources.listing import list_videos
-from pipelines.ingest.sources.manifest import read_csv, read_labels
+from pipelines.ingest.sources.manifest import read_labels
 from pipelines.ingest.sources.resume import Window, pending
 from pipelines.ingest.sources.source import source_of
 from stores import Store, VideoRows, run_id, video_id
@@ -62,14 +63,15 @@ def test_a_label_goes_to_no_other_video_of_that_name(tmp_path, capsys):
 
 def test_a_table_may_begin_with_a_byte_order_mark(tmp_path):
     (tmp_path / "t.csv").write_bytes("\ufefffile,identity\na.mp4,Zoë\n".encode())
-    assert read_csv(tmp_path / "t.csv", ["file"]) == [{"file": "a.mp4", "identity": "Zoë"}]
+    (row,) = read_columns(tmp_path / "t.csv", ["file"])
+    assert row.values == {"file": "a.mp4", "identity": "Zoë"}
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00binary", b"", b"file,identity\n", b"name\na\n"])
 def test_a_table_that_is_none_is_named(tmp_path, content):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(InputError, match=r"t\.csv") as error:
-        read_csv(tmp_path / "t.csv", ["file"])
+        read_columns(tmp_path / "t.csv", ["file"])
     assert "\n" not in str(error.value)
 
 
@@ -139,8 +141,8 @@ def test_a_file_that_cannot_be_read_is_a_row_not_the_end(folder, tmp_path):
     (folder / "b.mp4").unlink()
     window = _split(sources, store, "one")
     assert len(window.todo) == 2
-    ((source, reason),) = window.unreadable
-    assert (source.uri, reason) == (str(folder / "b.mp4"), "cannot be read (No such file or directory)")
+    ((source, failure),) = window.unreadable
+    assert (source.uri, failure.reason) == (str(folder / "b.mp4"), "cannot be read (No such file or directory)")
     assert source.video_id
 
 
@@ -220,8 +222,8 @@ def test_failed_videos_are_done_again_only_with_retry_failed(folder, tmp_path):
     store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
     sources = list(list_videos([folder / "b.mp4"]))
     (folder / "b.mp4").rename(folder / "away")
-    ((source, reason),) = _split(sources, store, "one").unreadable
-    store.commit([VideoRows(_row(source, "one") | {"state": "failed", "reason": reason}, [], [], [])])
+    ((source, failure),) = _split(sources, store, "one").unreadable
+    store.commit([VideoRows(_row(source, "one") | {"state": "failed", "reason": failure.reason}, [], [], [])])
     (folder / "away").rename(folder / "b.mp4")
     assert _split(sources, store, "one").already_stored == 1
     window = _split(sources, store, "one", retry_failed=True)

@@ -1,14 +1,16 @@
 """Vectors by name, in which the names of a trial list are looked up."""
 
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from vclip.association.trials.plain_pickle import load_plain_pickle
 from vclip.errors import InputError
+from vclip.tables import nfc
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,14 @@ class Features:
         return self.vectors[order[first + np.arange(len(first))]], np.repeat(np.arange(len(rows)), count)
 
     def find(self, names: Sequence[str]) -> np.ndarray:
-        """Returns the row of each name, -1 for names that are not found.
+        """Returns the row of each name, -1 for names that are not found. Names are compared in Unicode's NFC.
 
         A name may also be the end of a longer one, if only one row has such a name: `id1/a/1.wav` finds
         `/data/wav/id1/a/1.wav`.
         """
         ends: dict[int, dict[str, int]] = {}
         found = np.full(len(names), -1)
-        for i, name in enumerate(names):
+        for i, name in enumerate(map(nfc, names)):
             if name in self.row_of:
                 found[i] = self.row_of[name]
                 continue
@@ -74,22 +76,32 @@ def read_features(path: str | Path) -> Features:
                 raise InputError(
                     f"{path}: found names {names.shape} and vectors {vectors.shape}, expected (n,), (n, dim)"
                 )
-            if len(set(names.tolist())) < len(names):
-                raise InputError(f"{path}: found a name twice, expected each name once")
-            content = dict(zip(names.astype(str).tolist(), vectors, strict=True))
+            return features_of(list(zip(names.tolist(), vectors, strict=True)), str(path))
     return features_of(content, str(path))
 
 
-def features_of(content: dict[str, np.ndarray], where: str) -> Features:
-    """Returns named vectors (dim,) as features; `where` is their source in error messages.
+def features_of(found: Mapping[Any, Any] | Sequence[tuple[Any, Any]], where: str) -> Features:
+    """Returns named vectors (dim,) as features.
+
+    Args:
+        found: each name, a text or its bytes in UTF-8, with its vector.
+        where: their source in error messages.
 
     Raises:
-        InputError: there are no vectors, they have several lengths, or one holds NaN or infinity.
+        InputError: there are no vectors, they have several lengths, a name appears twice, or a vector holds NaN or
+            infinity.
     """
-    if not content:
+    found = list(found.items()) if isinstance(found, Mapping) else found
+    if not found:
         raise InputError(f"{where}: found no vector, expected some")
-    first = next(iter(content.values()))
-    for name, vector in content.items():
+    names, first = [name_of(name) for name, _ in found], found[0][1]
+    place: dict[Any, int] = {}
+    for number, name in enumerate(names, start=1):
+        if isinstance(name, str) and place.setdefault(name, number) != number:
+            raise InputError(
+                f"{where}: vectors {place[name]} and {number} both have the name '{name}', expected each name once"
+            )
+    for name, (_, vector) in zip(names, found, strict=True):
         if not isinstance(name, str) or not isinstance(vector, np.ndarray | list) or np.ndim(vector) != 1:
             raise InputError(f"{where}: found {type(vector).__name__} under {name!r}, expected a vector under a name")
         if len(vector) != len(first):
@@ -97,14 +109,21 @@ def features_of(content: dict[str, np.ndarray], where: str) -> Features:
                 f"{where}: vector '{name}' has {len(vector)} numbers, expected {len(first)} as the first"
             )
     try:
-        vectors = np.array(list(content.values()), dtype=np.float32)
+        vectors = np.array([vector for _, vector in found], dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: its vectors are not of numbers ({error})") from None
     bad = ~np.isfinite(vectors).all(1)
     if bad.any():
-        name = list(content)[int(np.argmax(bad))]
+        name = names[int(np.argmax(bad))]
         raise InputError(f"{where}: vector '{name}' holds NaN or infinity, expected numbers ({bad.sum()} in all)")
-    return Features({name: row for row, name in enumerate(content)}, vectors)
+    return Features({name: row for row, name in enumerate(names)}, vectors)
+
+
+def name_of(name: Any) -> Any:
+    """Returns a name in Unicode's NFC, of text or of its bytes in UTF-8; anything else as it is."""
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "backslashreplace")
+    return nfc(name) if isinstance(name, str) else name
 
 
 def _ends(names: Iterable[tuple[str, int]], parts: int) -> dict[str, int]:

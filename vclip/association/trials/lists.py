@@ -11,8 +11,7 @@ There are two formats:
   `retrieval_lists`: lists of (wav, jpg, name).
 """
 
-import csv
-import gzip
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from vclip.association.trials.features import name_of
 from vclip.association.trials.plain_pickle import load_plain_pickle
 from vclip.errors import InputError
+from vclip.tables import TextRow, nfc, read_delimited, text_lines
 
 AUDIO = (".wav", ".m4a", ".flac", ".mp3", ".ogg")
 IMAGES = (".jpg", ".jpeg", ".png")
@@ -92,36 +93,47 @@ def read_names(path: str | Path) -> dict[str, str]:
     Raises:
         InputError: no such file, or no such columns.
     """
+    found = read_metadata(path)
+    if bad := next((row for row in found if row.problem), None):
+        raise InputError(f"metadata {path}, row {bad.number}: {bad.problem}")
+    rows = [row.values for row in found]
+    if not rows or not {"voxceleb1 id", "vggface1 id"} <= rows[0].keys():
+        found = ", ".join(rows[0]) if rows else "none"
+        raise InputError(f"{path}: found the columns {found}, expected VoxCeleb1 ID and VGGFace1 ID")
+    return {row["vggface1 id"]: row["voxceleb1 id"] for row in rows}
+
+
+def read_metadata(path: str | Path) -> list[TextRow]:
+    """Returns the rows of vox1_meta.csv or vox2_meta.csv, by the names of their columns in lower case, with spaces.
+
+    Raises:
+        InputError: the table cannot be read.
+    """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        rows = list(read_delimited(path, f"metadata {path}"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot read this table ({error})") from None
-    separator = "\t" if lines and "\t" in lines[0] else ","
-    rows = list(csv.reader(lines, delimiter=separator))
-    columns = [name.strip().replace("_", " ") for name in rows[0]] if rows else []
-    try:
-        voice, face = (columns.index(name) for name in ("VoxCeleb1 ID", "VGGFace1 ID"))
-        return {row[face].strip(): row[voice].strip() for row in rows[1:] if row}
-    except (ValueError, IndexError):
-        raise InputError(
-            f"{path}: found the columns {', '.join(columns) or 'none'}, expected VoxCeleb1 ID and VGGFace1 ID"
-        ) from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"metadata {path}: cannot read this table ({reason}); expected VoxCeleb's") from None
+    return [
+        row._replace(values={re.sub(r"[ _]+", " ", name).lower(): nfc(value) for name, value in row.values.items()})
+        for row in rows
+    ]
 
 
 def _read_text(path: str | Path, names: Mapping[str, str]) -> TrialList:
-    opened = gzip.open if str(path).endswith(".gz") else open
     voices, faces = _Names(), _Names()
     rows = []
     try:
-        with opened(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                voice, face = words if len(words := line.split()) == 2 else ("", "")
-                if voice.lower().endswith(IMAGES):
-                    voice, face = face, voice
-                if not (voice.lower().endswith(AUDIO) and face.lower().endswith(IMAGES)):
-                    found = line.strip()[:80]
-                    raise InputError(f"{path}, line {number}: found '{found}', expected an audio file and an image")
-                rows.append((voices.row(voice), faces.row(face)))
+        for number, line in enumerate(text_lines(path), 1):
+            if not line.strip():
+                continue
+            voice, face = words if len(words := line.split()) == 2 else ("", "")
+            if voice.lower().endswith(IMAGES):
+                voice, face = face, voice
+            if not (voice.lower().endswith(AUDIO) and face.lower().endswith(IMAGES)):
+                found = line.strip()[:80]
+                raise InputError(f"{path}, line {number}: found '{found}', expected an audio file and an image")
+            rows.append((voices.row(voice), faces.row(face)))
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise InputError(f"{path}: cannot read this trial list ({error})") from None
     voice, face = np.array(rows, int).reshape(-1, 2).T
@@ -194,9 +206,10 @@ def _person(name: str) -> str:
 
 
 class _Names(dict):
-    """Names in the order of their first occurrence, each with its row."""
+    """Names in Unicode's NFC, in the order of their first occurrence, each with its row."""
 
-    def row(self, name: str) -> int:
+    def row(self, name: str | bytes) -> int:
+        name = name_of(name)
         if not isinstance(name, str):
             raise TypeError(f"a name {name!r}")
         return self.setdefault(name, len(self))

@@ -81,7 +81,7 @@ def test_the_same_list_in_other_writing(files, kind):
         ("id1/v/1.wav Ann_A/1.jpg\nnonsense\n", "line 2: found 'nonsense', expected an audio file and an image"),
         ("a.wav b.wav\n", "line 1"),
         ("a.wav b.jpg c.jpg\n", "line 1"),
-        ("\n", "line 1: found ''"),
+        ("\n", "none of 0 trials are of one person"),
         ("", "none of 0 trials are of one person"),
         ("id1/v/1.wav Ann_A/1.jpg\n", "all of 1 trials are of one person"),
     ],
@@ -315,7 +315,7 @@ def test_features_that_cannot_be_read_are_errors(tmp_path):
     np.savez(tmp_path / "twice.npz", names=np.array(["a", "a"]), vectors=np.zeros((2, 3)))
     np.savez(tmp_path / "shapes.npz", names=np.array(["a"]), vectors=np.zeros((2, 3)))
     for name, named in (("text", "cannot read"), ("objects", "cannot read"), ("none", "cannot read"),
-                        ("twice", "found a name twice"), ("shapes", "expected")):  # fmt: skip
+                        ("twice", "vectors 1 and 2 both have the name 'a'"), ("shapes", "expected")):  # fmt: skip
         with pytest.raises(InputError, match=named):
             read_features(tmp_path / f"{name}.npz")
 

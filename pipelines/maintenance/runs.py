@@ -1,0 +1,103 @@
+"""`vclip runs`: the jobs that wrote to a store, what failed in them, and the tracebacks that they kept."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pipelines.cluster.failures import FOLDER, run_folder
+from pipelines.files.addresses import is_remote
+from pipelines.files.output_store import Output
+from pipelines.files.remote import RemoteConfig
+from stores import Store
+from stores.errors import StoreError, nearest
+from stores.sql import quoted
+
+
+@dataclass(frozen=True)
+class FailedItem:
+    """One failed input of a run."""
+
+    uri: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class KeptTraceback:
+    """One file of a run's tracebacks: the first item that failed at this place, its reason and the traceback."""
+
+    address: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of a store."""
+
+    run_id: str
+    job: str
+    started_at: str  # UTC
+    state: str  # "finished", "running", or why it ended
+    command: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    folder: str = ""  # of its tracebacks
+    failed: list[FailedItem] = field(default_factory=list)
+    tracebacks: list[KeptTraceback] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def list_runs(store_uri: str) -> list[RunRecord]:
+    """Returns the runs of a store, the newest first."""
+    return [_record(row) for row in _rows(Store.open(store_uri))]
+
+
+def show_run(store_uri: str, run_id: str, errors: bool = False) -> RunRecord:
+    """Returns one run of a store.
+
+    Args:
+        store_uri: the store.
+        run_id: the id of the run.
+        errors: also read what failed, and the tracebacks.
+
+    Raises:
+        StoreError: the store has no such run.
+    """
+    store = Store.open(store_uri)
+    rows = {row["run_id"]: row for row in _rows(store)}
+    if run_id not in rows:
+        raise StoreError(f"run {run_id}: the store {store_uri} has no such run; {nearest(run_id, rows)}")
+    found = _record(rows[run_id])
+    if not errors:
+        return found
+    # `generate --manifest` writes its tracebacks beside its speech.
+    folder = str(found.command.get("out") or f"{run_folder(store_uri)}/{run_id}")
+    where = f"run_id = {quoted(run_id)} AND state = 'failed'"
+    failed = store.query("videos", ["uris", "reason"], where).to_pylist()
+    items = [FailedItem(row["uris"][0]["uri"], row["reason"]) for row in failed]
+    return RunRecord(**(vars(found) | {"folder": folder, "failed": items, "tracebacks": list(_kept(folder))}))
+
+
+def _rows(store: Store) -> list[dict[str, Any]]:
+    rows = store.query("runs", ["run_id", "command", "summary", "started_at", "finished_at"]).to_pylist()
+    return sorted(rows, key=lambda row: row["started_at"], reverse=True)
+
+
+def _record(row: Mapping[str, Any]) -> RunRecord:
+    command, summary = json.loads(row["command"]), json.loads(row["summary"])
+    state = summary.get("ended_by") or ("finished" if row["finished_at"] else "running, or killed")
+    started_at = row["started_at"].isoformat(timespec="seconds")
+    return RunRecord(row["run_id"], str(command.get("job", "")), started_at, state, command, summary)
+
+
+def _kept(folder: str) -> Iterator[KeptTraceback]:
+    if not is_remote(folder) and not os.path.isdir(f"{folder}/{FOLDER}"):
+        return  # to open an output would make its folder
+    output = Output(folder, RemoteConfig())
+    for name in output.names(FOLDER):
+        try:
+            yield KeptTraceback(output.address(name), output.read(name).decode("utf-8", "replace"))
+        except OSError as error:
+            yield KeptTraceback(output.address(name), f"cannot be read ({error.strerror or error})")
