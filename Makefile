@@ -20,8 +20,9 @@ install: .venv/installed
 quickstart: install
 	$(BIN)/vclip quickstart --out quickstart $(if $(VIDEOS),--videos '$(VIDEOS)') $(if $(FACE),--face '$(FACE)')
 
+# Two processes; a single test is run with `.venv/bin/python -m pytest tests/...`.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: install
 	$(BIN)/ruff check .

@@ -12,6 +12,17 @@ from tests.support.ffmpeg import put_broken_one_on_path
 from tests.support.places import BUCKET, IN_BUCKET
 
 put_broken_one_on_path()
+# Folders of tests that read the small world and the Ray of tests/pipelines/conftest.py, which are made once.
+APART = ("extraction", "files", "html")
+
+
+def pytest_collection_modifyitems(items):
+    """Gives the tests of jobs to one of the two processes, and every other file whole to whichever is free."""
+    jobs = Path(__file__).parent / "pipelines"
+    for item in items:
+        path = Path(item.path)
+        of_jobs = path.is_relative_to(jobs) and path.relative_to(jobs).parts[0] not in APART
+        item.add_marker(pytest.mark.xdist_group("jobs" if of_jobs else str(path)))
 
 
 @pytest.fixture(scope="session")

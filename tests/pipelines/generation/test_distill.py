@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def test_an_interrupted_job_resumes_and_measures_nobody_twice(folder, tmp_path):
             samples = super().synthesize(text, speaker)
             if len(asked(journal)) == 20:
                 os.kill(job, signal.SIGINT)
+                time.sleep(5)  # so that the job does not end before the signal reaches it
             return samples
 
     import ray
