@@ -43,6 +43,7 @@ NOT_MOVING = Disposition.attached_pic | Disposition.timed_thumbnails | Dispositi
 
 FLV_HEADER = b"FLV\1\5\0\0\0\x09\0\0\0\0"
 LONGEST_HEADER = 128
+MOST_PARTS = 1000
 OGG_FIRST = b"OggS\0\2"  # the first page of a stream
 # How files of a kind begin: bytes to look for, and what must be there.
 HEADERS = {
@@ -86,7 +87,8 @@ class Slice(io.RawIOBase):
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_CUR: self._at, io.SEEK_END: self._size}.get(whence, 0)
+        target = offset + {io.SEEK_CUR: self._at, io.SEEK_END: self._size}.get(whence, 0)
+        self._at = max(0, min(target, self._size))  # damaged files ask for other places too
         return self._at
 
     def tell(self) -> int:
@@ -437,22 +439,37 @@ def parts_in(
             starts = [0, *(at for at in headers_in(path, 0, size, not whole.steps, progress) if at)]
     if len(starts) < 2:
         return _flv_parts(path, whole, limits, progress) if whole else []
-    starts[0] = 0
     found: list[Packets] = []
+    unread: Span | None = None
+    starts = [0, *starts[1:MOST_PARTS]]
     for start, end in zip(starts, [*starts[1:], size], strict=True):
-        span = Span(start, end, format_name)
+        span = Span(start if unread is None else unread.start, end, format_name)
         try:
-            packets = read_packets(path, span, limits, progress)
-        except (FFmpegError, ValueError):
+            packets = read_packets(path, replace(span, start=start), limits, progress)
+        except (FFmpegError, OSError, ValueError):
             packets = Packets(span, "", 0.0, {}, {})
-        if not packets.owner and found:
-            # Not the start of a file, so that the part before may go on here.
-            longer = read_packets(path, replace(found[-1].span, end=end), limits, progress)
-            if len(longer.owner) > len(found[-1].owner):
-                found[-1] = longer
-                continue
+        if not packets.owner:
+            unread = span
+            continue
+        found += _unread(path, unread, found, limits, progress)
         found.append(packets)
+        unread = None
+    found += _unread(path, unread, found, limits, progress)
     return [one for packets in found for one in _flv_parts(path, packets, limits, progress)]
+
+
+def _unread(
+    path: str, span: Span | None, found: list[Packets], limits: tuple[float, float], progress: Progress
+) -> list[Packets]:
+    """Returns what could not be opened as an empty part; nothing where the part before goes on in it."""
+    if span is None:
+        return []
+    if found:
+        longer = read_packets(path, replace(found[-1].span, end=span.end), limits, progress)
+        if len(longer.owner) > len(found[-1].owner):
+            found[-1] = longer
+            return []
+    return [Packets(span, "", 0.0, {}, {})]
 
 
 def _flv_parts(path: str, packets: Packets, limits: tuple[float, float], progress: Progress) -> list[Packets]:
@@ -484,8 +501,8 @@ def _flv_parts(path: str, packets: Packets, limits: tuple[float, float], progres
                     spans.append(replace(before, start=end, prefix=prefix, whole=False))
             last = max(last, at)
     try:
-        found = [read_packets(path, span, limits, progress) for span in spans] if len(spans) > 1 else []
-    except (FFmpegError, ValueError):
+        found = [read_packets(path, span, limits, progress) for span in spans] if 1 < len(spans) <= MOST_PARTS else []
+    except (FFmpegError, OSError, ValueError):
         found = []
     return found if found and all(one.owner for one in found) else [packets]
 
@@ -687,7 +704,7 @@ class Writer:
             FFmpegError, OSError: it cannot be written.
         """
         options = {"avoid_negative_ts": "disabled"}
-        with av.open(self._into, "w", format=self._format, container_options=options) as out:
+        with av.open(self._into, "w", self._format, container_options=options, metadata_errors="replace") as out:
             targets: dict[Slot, Any] = {}
             try:
                 for part in self._joined.parts:
@@ -706,9 +723,8 @@ class Writer:
 
     def _check(self) -> None:
         """Raises Unfit where the container forgot what a decoder must know."""
-        with av.open(
-            self._into, options={"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
-        ) as container:
+        options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+        with av.open(self._into, options=options, metadata_errors="replace") as container:
             written = sorted(_outline(_settings(stream)) for stream in container.streams if _moves(stream))
         if written != sorted(_outline(one) for one in self._joined.settings.values()):
             raise Unfit
@@ -792,12 +808,18 @@ def look(request: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         `written`: whether `into` is to be read instead. `left_out`: for each part that was left out where it would
-        begin, its seconds and bytes, and why. Or `error`: why the file could not be written.
+        begin, its seconds and bytes, and why. `note`: what else a user should know. Or `error`: why there is no
+        room for the file.
     """
     path, into, progress = request["path"], request["into"], Progress()
     limits = request["gap_s"], request["most_s"]
     joined = Joined()
-    for packets in parts_in(path, os.path.getsize(path), request["format"], limits, progress):
+    try:
+        found = parts_in(path, os.path.getsize(path), request["format"], limits, progress)
+    except (FFmpegError, OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        return {"written": False, "note": f"not searched for times that begin anew: {why}"}
+    for packets in found:
         joined.add(packets, request["gap_s"])
     parts = joined.parts
     if (len(parts) == 1 and len(parts[0].clocks) == 1 and not joined.left_out) or not parts:
@@ -805,39 +827,41 @@ def look(request: dict[str, Any]) -> dict[str, Any]:
     start_s = parts[0].clocks[0].start_s
     for one in joined.left_out:
         one["at_s"] -= start_s
-    answer = {"written": True, "left_out": joined.left_out}
     for format_name in CONTAINERS:
         try:
             Writer(path, joined, into, format_name, progress).write()
-            return answer
-        except Unfit:
+            return {"written": True, "left_out": joined.left_out}
+        except (Unfit, FFmpegError, OSError, ValueError) as error:
+            if _is_full(error):
+                return {"error": getattr(error, "strerror", None) or str(error)}
             os.truncate(into, 0)
-        except (FFmpegError, OSError, ValueError) as error:
-            return {"error": getattr(error, "strerror", None) or str(error) or type(error).__name__}
-    return _only_the_first(path, joined, answer, into)
+    try:
+        return _only_the_first(path, joined, into)
+    except OSError as error:
+        return {"error": error.strerror}
 
 
-def _only_the_first(path: str, joined: Joined, answer: dict[str, Any], into: str) -> dict[str, Any]:
-    """Copies the bytes of the first part, for codecs that no container takes."""
-    part, why = joined.parts[0], "their codecs do not fit into one file"
-    span, later = part.packets.span, [clock for clock in part.clocks[1:] if clock.stream is None]
-    end = part.packets.at_bytes[later[0].first] if later else span.end
-    left_out = [clock.end_s - clock.start_s for clock in later]
-    left_out += [
-        clock.end_s - clock.start_s for one in joined.parts[1:] for clock in one.clocks if clock.stream is None
-    ]
+def _only_the_first(path: str, joined: Joined, into: str) -> dict[str, Any]:
+    """Copies the bytes of the first part, for codecs that no container takes; returns the answer."""
+    part = joined.parts[0]
+    span, joins = part.packets.span, [clock for clock in part.clocks[1:] if clock.stream is None]
+    if not joins and len(joined.parts) == 1:
+        return {"written": False, "note": "the times of one stream begin anew, and no container takes its codec"}
+    at = part.packets.at_bytes[joins[0].first] if joins else -1
+    end = span.start - len(span.prefix) + at if at >= 0 else span.end
     with open(path, "rb") as source, open(into, "wb") as target:
         source.seek(span.start)
         while piece := source.read(min(BUFFER_BYTES, end - source.tell())):
             target.write(piece)
-    size = os.path.getsize(path) - end
+    for one in joined.parts[1:]:
+        joins += [clock for clock in one.clocks if clock.stream is None]
     entry = {
         "at_s": part.clocks[0].end_s - part.clocks[0].start_s,
-        "seconds": sum(left_out),
-        "bytes": size,
-        "why": why,
+        "seconds": sum(clock.end_s - clock.start_s for clock in joins),
+        "bytes": os.path.getsize(path) - end,
+        "why": "no container takes its codecs",
     }
-    return {**answer, "left_out": [entry, *joined.left_out]}
+    return {"written": True, "left_out": [entry, *joined.left_out]}
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def _look(path: str | Path, probe: MediaProbe, into: str, config: MediaConfig) -
     if "error" in found:
         folder = tempfile.gettempdir()
         raise MediaError(f"its times begin anew, and its parts could not be joined in {folder} ({found['error']})")
-    return found, ""
+    return found, found.get("note", "")
 
 
 def _probe_again(path: str | Path, name: str, config: MediaConfig) -> MediaProbe:
