@@ -101,6 +101,8 @@ def _key(address: str) -> str:
 
 
 def _bucket(address: str, stall_s: float, limit_s: float = LONGEST_S) -> ObjectStore:
+    if not address.split("/")[2]:
+        raise ValueError(f"found {address[:80]}, expected the name of a bucket")
     account = frozenset(item for item in os.environ.items() if item[0].startswith(("AWS_", "GOOGLE_")))
     return _opened(scheme_of(address), address.split("/")[2], stall_s, math.ceil(limit_s), account)
 

@@ -59,6 +59,13 @@ class Handler(BaseHTTPRequestHandler):
                     self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         elif kind == "short":  # always ends early
             self._body(cut=True, ranges=False)
+        elif kind == "endless":  # a header that never ends
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            while not self.server.closing.wait(0.05):
+                self.wfile.write(b"x")
+        elif kind in self.server.raw:
+            self.wfile.write(self.server.raw[kind])
+            self.close_connection = True
         elif kind in ("good", "nohead", "busy"):
             self._body()
         else:
@@ -94,6 +101,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen: Counter = Counter()
+        self.raw: dict[str, bytes] = {}  # path without its ending -> the whole answer
         self.closing = threading.Event()
         self.root = f"http://127.0.0.1:{self.server_address[1]}"
 

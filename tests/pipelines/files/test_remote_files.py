@@ -251,3 +251,75 @@ def test_a_web_address_that_is_none_is_an_input_error(server):
         assert path in str(error.value)
     with pytest.raises(InputError, match="expected a folder"):
         list_videos(["ftp://host/a.mp4"])
+
+
+def _answer(*headers, status="200 OK", body=b"film"):
+    return f"HTTP/1.1 {status}\r\n".encode() + b"".join(b"%b\r\n" % header for header in headers) + b"\r\n" + body
+
+
+ODD_ANSWERS = {
+    "huge": _answer(b"Content-Length: " + b"9" * 23),
+    "larger": _answer(b"Content-Length: 9999999999999999999"),
+    "digits": _answer(b"Content-Length: " + b"1" * 5000),
+    "superscript": _answer(b"Content-Length: \xb2"),
+    "negative": _answer(b"Content-Length: -1"),
+    "several": _answer(b"Content-Length: 4, 5"),
+    "brackets": _answer(b"Location: http://[x/a", status="302 Found"),
+    "compatible": _answer("Location: http://exa\u2100mple.com/x".encode(), status="302 Found"),
+    "port": _answer(b"Location: http://127.0.0.1:99999/", status="302 Found"),
+    "nowhere": _answer(b"Location: \0", status="302 Found"),
+    "other": _answer(b"Location: ftp://x/y", status="302 Found"),
+    "date": _answer(b"Content-Length: 4", b"Last-Modified: Mon, 99 Foo 99999 25:61:61 +9999"),
+    "tag": _answer(b"Content-Length: 4", b"ETag: \xff\x01\xfe"),
+    "status": b"HTTP/1.1 abc\r\n\r\n",
+    "nothing": b"\r\n" * 10,
+    "noise": bytes(range(256)) * 4,
+    "headers": _answer(*(b"X-%d: x" % number for number in range(300))),
+    "long": _answer(b"X: " + b"x" * 100_000),
+    "chunks": _answer(b"Transfer-Encoding: chunked", body=b"zz\r\nfilm\r\n"),
+}
+ODD_ADDRESSES = (
+    *(
+        "http://[x/a.mp4",
+        "http://exa\u2100mple.com/x",
+        "http://127.0.0.1:99999/a",
+        "http://\ud800/a",
+        "http://a\0b/c",
+    ),
+    *("https://", "http:///a", "s3://", "s3:///a", "s3://a\ud800/b", "s3://bucket/\0", "http://" + "b" * 70 + "/a"),
+)
+
+
+def _size(address, config):
+    """The size that a server reports; 0 for none. Only an OSError is expected."""
+    try:
+        return look(address, config).size_bytes or 0
+    except OSError:
+        return 0
+
+
+def test_whatever_a_server_answers_is_the_file_or_a_reason(server, service, monkeypatch):
+    """No answer and no address ends a job: the file arrives, or one line says why it does not."""
+    for name, value in service[0].items():
+        monkeypatch.setenv(name, value)
+    server.raw = ODD_ANSWERS
+    names = [f"{server.root}/{kind}.mp4" for kind in ODD_ANSWERS]
+    sources = [Source((name,), f"row {number}", None, None) for number, name in enumerate([*names, *ODD_ADDRESSES])]
+    quick = RemoteConfig(stall_s=2, limit_s=5, retries=2, pause_s=0)
+    found = list(content_hashes(sources, quick))
+    assert len(found) == len(sources)
+    for source, failure in found:
+        assert failure is None or failure.reason.startswith("cannot be read ("), (source.paths, failure)
+        assert failure is None or "\n" not in failure.reason
+        assert 0 <= _size(source.paths[0], quick) < 2**63
+    failed = {source.paths[0] for source, failure in found if failure}
+    assert set(ODD_ADDRESSES) <= failed
+    assert {names[list(ODD_ANSWERS).index(kind)] for kind in ("date", "tag")}.isdisjoint(failed)
+
+
+@pytest.mark.parametrize("ask", [look, _read])
+def test_a_header_that_does_not_end_counts_against_the_time_limit(server, ask):
+    began_s = time.monotonic()
+    with pytest.raises(OSError, match=r"took more than remote\.limit_s = 1"):
+        ask(f"{server.root}/endless.mp4", RemoteConfig(stall_s=60, limit_s=1, retries=5))
+    assert time.monotonic() - began_s < 20

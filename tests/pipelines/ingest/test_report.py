@@ -79,6 +79,7 @@ def report() -> RunReport:
 @pytest.fixture
 def summary() -> Summary:
     summary = Summary("work/store", "20260101T000000-ab", 3, took_s=20.0, config=Config().model_dump())
+    summary.passed_over.update({".txt": 2})
     summary.videos.update(done=2, empty=3, failed=2)
     summary.rows.update(clips=3, faces=9, voices=3)
     return summary
@@ -130,6 +131,7 @@ def test_the_report_is_two_whole_files(report, summary, tmp_path):
         "the lips do not move with the speech",
         "/films/5.mp4",
         "min_face_px",
+        "2 files (.txt)",
         "signal to noise, dB",
         "torch",
     ):

@@ -337,3 +337,28 @@ def test_the_published_lists(shared, name, lines):
         _AsTheyAre(), trials, _features(trials.faces, 64), _features(trials.voices, 64, 1), draws=5
     )
     assert found.verification.auc.value == pytest.approx(0.5, abs=0.01)
+
+
+TEXTS = {
+    "a mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "blank lines": lambda text: ("\n" + text + "\n \n").encode(),
+    "windows": lambda text: b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode(),
+    "old mac": lambda text: text.replace("\n", "\r").encode(),
+    "UTF-16": lambda text: text.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("written", TEXTS)
+def test_a_list_is_read_however_its_editor_wrote_it(tmp_path, written):
+    for name, write in {"plain": str.encode, "odd": TEXTS[written]}.items():
+        (tmp_path / f"{name}.txt").write_bytes(write(LINES))
+        (tmp_path / f"{name}.csv").write_bytes(write(META))
+    plain, odd = (read_trials(tmp_path / f"{name}.txt", tmp_path / f"{name}.csv") for name in ("plain", "odd"))
+    assert (odd.voices, odd.faces, odd.same.tolist()) == (plain.voices, plain.faces, plain.same.tolist())
+
+
+@pytest.mark.parametrize("names", [["Jose\u0301/1.jpg", "b.jpg"], [b"Jose\xcc\x81/1.jpg", b"b.jpg"]])
+def test_names_of_vectors_are_text_or_bytes_and_compared_in_one_normal_form(tmp_path, names):
+    np.savez(tmp_path / "f.npz", names=np.array(names), vectors=np.eye(2, 3))
+    features = read_features(tmp_path / "f.npz")
+    assert features.find(["Jos\xe9/1.jpg", "Jose\u0301/1.jpg", "b.jpg", "c.jpg"]).tolist() == [0, 0, 1, -1]
