@@ -18,9 +18,12 @@ from pipelines.ingest.job import Summary
 from pipelines.ingest.report import RunReport, report_folder
 from pipelines.maintenance.delete import delete
 from stores import Store
-from stores.maintenance.delete import is_deletion_unfinished
+from stores.maintenance.delete import delete as delete_rows
+from stores.maintenance.delete import is_deletion_unfinished, plan_deletion
+from stores.runs import running
 from tests.support.dying import Dying, Killed
 from tests.support.store_world import FACES, RUN, VOICES, video
+from tests.support.vclip_command import OFFLINE
 
 PERSON = "somebody in particular"
 
@@ -171,6 +174,26 @@ def test_what_was_made_elsewhere_is_listed_until_it_is_gone(store, tmp_path, vcl
     assert "nothing is left" not in lines
     assert "not searched: copies and backups of the store" in lines
     assert "of the store's files" in lines
+
+
+def test_browse_and_ingest_that_start_meanwhile_say_so_in_one_line(store, films, tmp_path, vclip):
+    told = {}
+    empty = Store.create(str(tmp_path / "empty"), {"dlib/resnet-v1-128/crop1": 128}, {"resemblyzer/ge2e-256": 256})
+    with running(empty.db, {"job": "delete"}, {}):
+        told["ingest"] = vclip("ingest", films / "theirs.jpg", "--store", empty.uri, "--config", OFFLINE)
+
+    def start(plan) -> None:
+        told["browse"] = vclip("browse", "--store", store.uri, "--port", 0)
+        clip = store.query("clips", ["clip_id"])["clip_id"][0].as_py()
+        told["edit"] = vclip("edit", "reject", clip, "--store", store.uri, "--why", "blurred")
+        told["tag"] = vclip("tag", "add", "now", "--store", store.uri)
+
+    delete_rows(store, plan_deletion(store, people=[PERSON]), beside=start)
+    for job, answer in told.items():
+        assert answer.code == 2, (job, answer)
+        (line,) = [line for line in answer.err.splitlines() if "deletion" in line]
+        assert "a deletion is running in this store" in line, job
+        assert "Traceback" not in answer.err
 
 
 def test_a_store_without_a_place_beside_it_goes_on(tmp_path, capsys):
