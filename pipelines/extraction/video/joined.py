@@ -54,8 +54,10 @@ HEADERS = {
     b"nut/multimedia container\0": None,
 }
 LIKE_THE_FIRST_BYTES = 16  # of any other kind: as this file begins
-# Codecs whose key frames tell a decoder all, so that each part may have its own settings.
-SELF_CONTAINED = {"vp8", "vp9", "av1", "mpeg1video", "mpeg2video", "mjpeg", "flv", "h264", "hevc"}
+# Codecs whose key frames tell a decoder all, so that each part may have its own settings; and those where what a
+# decoder must know can be written before each key frame.
+SELF_CONTAINED = {"vp8", "vp9", "av1", "mpeg1video", "mpeg2video", "mjpeg", "flv"}
+BEFORE_KEY_FRAMES = {"h264", "hevc", "mpeg4"}
 
 
 class Unfit(Exception):
@@ -522,21 +524,19 @@ def difference(first: Settings, other: Settings) -> str:
     if first.codec != other.codec:
         return f"other {first.kind} codec ({other.codec} after {first.codec})"
     if first.kind == "video":
-        same = first.extradata == other.extradata
-        if first.codec in ("h264", "hevc"):
+        if first.codec in BEFORE_KEY_FRAMES:
             return "" if _length_bytes(first) == _length_bytes(other) else "other codec settings"
         if first.codec in SELF_CONTAINED:
             return ""
         sizes = [f"{one.width_px}x{one.height_px}" for one in (first, other)]
         if sizes[0] != sizes[1]:
             return f"other frame size ({sizes[1]} after {sizes[0]})"
-        return "" if same else "other codec settings"
+        return "" if _essence(first) == _essence(other) else "other codec settings"
     if first.rate_hz != other.rate_hz:
         return f"other audio rate ({other.rate_hz} Hz after {first.rate_hz} Hz)"
     if first.layout != other.layout:
         return f"other audio channels ({other.layout or 'none'} after {first.layout or 'none'})"
-    same = _essence(first) == _essence(other)
-    return "" if same else "other audio codec settings"
+    return "" if _essence(first) == _essence(other) else "other audio codec settings"
 
 
 def _outline(settings: Settings) -> tuple[str, str, int, int, int]:
@@ -545,31 +545,49 @@ def _outline(settings: Settings) -> tuple[str, str, int, int, int]:
 
 def _essence(settings: Settings) -> object:
     """Returns what of the decoder's settings must be the same."""
-    data = settings.extradata
-    if settings.codec in ("opus", "libopus"):
+    data, codec = settings.extradata, settings.codec.removeprefix("lib")
+    if codec == "opus":
         return data[9:10] + data[18:]  # channels and their mapping; not how much to skip at the start
-    if settings.codec in ("vorbis", "libvorbis") and data[:1] == b"\2":
-        sizes, at = [], 1
-        for _ in range(2):
-            size = 0
-            while at < len(data) and data[at] == 255:
-                size, at = size + 255, at + 1
-            size, at = size + (data[at] if at < len(data) else 0), at + 1
-            sizes.append(size)
-        return data[at : at + sizes[0]], data[at + sum(sizes) :]  # without the comments
-    if settings.codec.startswith("aac"):
+    if codec in ("vorbis", "theora"):
+        headers = _xiph_headers(data)
+        return (headers[0], headers[2]) if len(headers) == 3 else data  # without the comments
+    if codec == "flac":
+        return data[:4], data[10:13], data[13:14] and data[13] >> 4  # not its length, its largest frame and its hash
+    if codec == "alac":
+        return data[:24], data[32:]  # not its largest frame and its mean rate
+    if codec.startswith("aac"):
         return data[:2], settings.profile
     return data
 
 
+def _xiph_headers(data: bytes) -> list[bytes]:
+    """Returns the three headers of Vorbis and Theora: identification, comments, set-up."""
+    headers, at = [], 0
+    if data[:1] == b"\2":
+        sizes, at = [], 1
+        while len(sizes) < 2 and at < len(data):
+            size = 0
+            while data[at : at + 1] == b"\xff":
+                size, at = size + 255, at + 1
+            sizes.append(size + int.from_bytes(data[at : at + 1], "big"))
+            at += 1
+        ends = [at + sum(sizes[:i]) for i in range(3)]
+        return [data[start:end] for start, end in zip(ends, [*ends[1:], len(data)], strict=True)]
+    while at + 2 <= len(data):
+        size = int.from_bytes(data[at : at + 2], "big")
+        headers.append(data[at + 2 : at + 2 + size])
+        at += 2 + size
+    return headers
+
+
 def _length_bytes(settings: Settings) -> int:
-    """Returns with how many bytes a unit's length is written; 0 where start codes are."""
+    """Returns with how many bytes the length of a unit of H.264 or HEVC is written; 0 where there are start codes."""
     data, at = settings.extradata, 4 if settings.codec == "h264" else 21
     return (data[at] & 3) + 1 if data[:1] == b"\1" and len(data) > at else 0
 
 
 def parameter_sets(settings: Settings) -> bytes:
-    """Returns the units that tell a decoder of H.264 or HEVC all, as they are written before a key frame."""
+    """Returns what tells a decoder of H.264, HEVC or MPEG-4 all, as it is written before a key frame."""
     data, width = settings.extradata, _length_bytes(settings)
     if not width:
         return data
@@ -735,7 +753,7 @@ class Writer:
         sets = {
             slot: parameter_sets(one)
             for slot, one in packets.settings.items()
-            if slot in self._differing and one.codec in ("h264", "hevc")
+            if slot in self._differing and one.codec in BEFORE_KEY_FRAMES
         }
         offsets = [round(clock.offset_s / MICROSECOND) for clock in part.clocks]
         # Audio may begin before the start of a part, with what the decoder drops. Only in Matroska that stays known.

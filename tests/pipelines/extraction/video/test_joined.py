@@ -45,6 +45,10 @@ KINDS = {
     "ts": ("ts", H264, 0),
     "mpg": ("mpg", "-c:v mpeg2video -c:a mp2", 0),
     "avi": ("avi", "-c:v mpeg4 -c:a libmp3lame", 0),
+    "mkv flac": ("mkv", "-c:v ffv1 -c:a flac", 0),
+    "mov alac": ("mov", "-c:v mjpeg -pix_fmt yuvj420p -c:a alac", 0),
+    "webm vp9": ("webm", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libvorbis", 0),
+    "flv nellymoser": ("flv", "-c:v flv -c:a nellymoser -ar 22050", FLV_HEADER_BYTES),
     "wtv": ("wtv", "-c:v mpeg2video -c:a mp2", 0),
 }
 # Length of each part and when its flash and beep start.
@@ -113,12 +117,29 @@ def test_a_recording_of_one_part_is_read_from_its_own_file(tmp_path, folder, kin
         assert (recording.path, recording.probe, recording.note) == (path, probe_media(path, MEDIA), "")
 
 
+@pytest.mark.parametrize("kind", ["ogv", "webm vp9", "mkv", "wmv"])
+def test_parts_of_different_titles_are_joined(tmp_path, folder, kind):
+    container, codecs, _ = KINDS[kind]
+    named = zip("xy", PARTS, strict=False)
+    parts = [encoded(folder, container, f"{codecs} -metadata title={title}", *part) for title, part in named]
+    assert_whole(joined(tmp_path / f"v.{container}", *parts), PARTS[:2])
+
+
+def test_a_pause_of_seconds_between_two_files_stays(tmp_path, eight_s):
+    later = flv_with(eight_s, lambda kind, t: t + 11_000)
+    _, flashes, beeps, frames_s, _ = read(joined(tmp_path / "v.flv", eight_s, later))
+    assert flashes == pytest.approx([6, 17], abs=0.1)
+    assert beeps == pytest.approx(flashes, abs=0.07)
+    assert frames_s == pytest.approx(19, abs=0.1)
+
+
 def joined(path, *parts):
     path.write_bytes(b"".join(parts))
     return path
 
 
 UNEQUAL = {
+    "other settings": ("mkv", OGG, f"{OGG} -q:a 9", "96x64", 0, "other audio codec settings"),
     "other frame size": ("ogv", OGG, OGG, "160x128", 0, r"160x128 after 96x64"),
     "another video codec": ("mkv", H264, MPEG4, "96x64", 0, r"other video codec \(mpeg4 after h264\)"),
     "other audio rate": (
