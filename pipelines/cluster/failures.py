@@ -27,6 +27,9 @@ class Failure:
     traceback: str = ""  # of what was raised
     file: str = ""  # where the traceback belongs in the output of the job
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", " ".join(self.reason.splitlines()))  # names may hold line breaks
+
     @classmethod
     def of_defect(cls, error: BaseException) -> "Failure":
         """Returns the failure of an item that raised an unexpected error."""

@@ -102,7 +102,9 @@ def resolved(file: str, folder: str) -> str:
     _check_name(file)
     scheme = scheme_of(file)
     if scheme == "file":
-        return os.path.abspath(unquote(file.partition("://")[2]))
+        path = unquote(file.partition("://")[2])
+        _check_name(path)
+        return os.path.abspath(path)
     if is_remote(file) or (os.path.isabs(file) and not is_remote(folder)):
         return file if scheme else os.path.abspath(file)
     if scheme:
