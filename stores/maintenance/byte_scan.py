@@ -183,6 +183,21 @@ def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
+def file_names(uri: str) -> set[str]:
+    """Returns the names of all files of a store, relative to it; raises StoreError if they cannot be listed."""
+    return set(_file_sizes(uri))
+
+
+def remove_file(uri: str, name: str) -> None:
+    """Removes a file of a store, which no version of a table may name; it may be gone already."""
+    root = local_path(uri)
+    with suppress(FileNotFoundError):
+        if root is None:
+            obstore.delete(_object_store(uri), name)
+        else:
+            (root / name).unlink()
+
+
 def _file_sizes(uri: str) -> dict[str, int]:
     """All files below the store, relative to it, with their sizes in bytes; also those that no version names."""
     root = local_path(uri)

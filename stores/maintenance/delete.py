@@ -24,7 +24,16 @@ from lancedb.db import DBConnection
 from stores import ids, ledger, rows, runs, schema
 from stores.arrow import compute
 from stores.errors import StoreError
-from stores.maintenance.byte_scan import PROBE, ByteScan, Fingerprint, Needles, fingerprint, scan
+from stores.maintenance.byte_scan import (
+    PROBE,
+    ByteScan,
+    Fingerprint,
+    Needles,
+    file_names,
+    fingerprint,
+    remove_file,
+    scan,
+)
 from stores.maintenance.compact import free_deleted, prune
 from stores.maintenance.embed import SCRATCH
 from stores.pairs import matrix
@@ -149,6 +158,7 @@ def delete(
     skip = set() if full_scan or not prove else _files_of_others(db, plan)
     before = scan(db, store.uri, needles) if full_scan else None
     command = {"job": runs.DELETION, "rows": plan.rows}
+    earlier_files = {name for name in file_names(store.uri) if name.startswith("runs.lance/data/")}
     with runs.running(db, command | {"plan": plan.to_json()}, {}) as run:
         _check_alone(db, run.run_id)
         _delete_rows(db, plan, run.run_id)
@@ -157,6 +167,7 @@ def delete(
         after = scan(db, store.uri, needles, skip, _is_not_of_runs) if prove or full_scan else None
         if not (after and after.found):
             _forget_plans(db, [*unfinished, run.run_id])
+            _remove_leftovers(store, earlier_files)
         erased = {} if after and after.found else {ERASED: True}
         run.summary = {"rows": plan.rows, "tags": len(plan.tags), **erased}
     if after and not after.found:
@@ -455,6 +466,21 @@ def _forget_plans(db: DBConnection, run_ids: Iterable[str]) -> None:
         if "plan" in command:
             _replace(db, run, {"command": _text({name: of for name, of in command.items() if name != "plan"})})
     _free(db, "runs")
+
+
+def _remove_leftovers(store: Store, names: set[str]) -> None:
+    """Removes those of these data files of `runs` that hold a plan and that no version names.
+
+    A deletion that is killed while it records its plan leaves one. Lance takes such a file for one of a running job
+    for days; but only deletions write plans, and no other deletion is running.
+    """
+    rows = store.db.open_table("runs").to_lance()
+    versions = [rows.checkout_version(version["version"]) for version in rows.versions()]
+    named = {name for version in versions for part in version.get_fragments() for name in _files("runs", part)}
+    left = names - named
+    found = scan(store.db, store.uri, Needles({}, {MARK}, ()), among=lambda name: name in left).found
+    for name in {name for files in found.values() for name in files}:
+        retry(store.db, "the runs", partial(remove_file, store.uri, name))
 
 
 def _replace(db: DBConnection, run_id: str, values: Mapping[str, str]) -> None:

@@ -1,7 +1,9 @@
 """A deletion that is killed at any of its steps is finished by the next one, from the plan in its row of `runs`."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from lancedb.index import BTree
@@ -10,7 +12,7 @@ from stores import Store
 from stores.maintenance.check import check
 from stores.maintenance.delete import delete, is_deletion_unfinished, plan_deletion, unfinished_plans
 from tests.support.dying import Dying, Killed
-from tests.support.places import contents_of, copy_store
+from tests.support.places import IN_BUCKET, contents_of, copy_store
 from tests.support.store_world import FACES, RUN, VOICES, video
 
 PERSON = "somebody in particular"
@@ -92,6 +94,23 @@ def _calls(filled: Store, new_uri) -> int:
         delete(store, plan_deletion(store, people=[PERSON]))
     _finished(store)
     return undisturbed.count
+
+
+@pytest.mark.skipif(IN_BUCKET, reason="puts a file into a table's folder")
+def test_the_plan_of_a_deletion_that_was_killed_while_it_recorded_it_is_removed(filled, new_uri):
+    """Its data file is written, and no version names it."""
+    store = _copied(filled, new_uri)
+    data = Path(store.uri, "runs.lance", "data")
+    before = set(data.iterdir())
+    with Dying(after=("LanceTable.delete", 0)), pytest.raises(Killed):
+        delete(store, plan_deletion(store, people=[PERSON]))
+    written = set(data.iterdir()) - before
+    assert written
+    for number, file in enumerate(sorted(written)):
+        shutil.copy(file, data / f"{number:032x}.lance")
+    store = Store.open(store.uri)
+    assert delete(store, plan_deletion(store, people=[PERSON])).after.found == {}
+    _finished(store)
 
 
 @pytest.mark.slow
