@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from torch import Tensor, nn
 from vclip import __version__
 from vclip.errors import InputError
 from vclip.files import replaced_folder
+
+Model = TypeVar("Model", bound=nn.Module)
+SMALL_BYTES = 256 << 20  # of a model that is built without a look at its weights
 
 # The command that makes each kind, for the message about a missing one.
 MADE_BY = {
@@ -87,7 +91,7 @@ def check_free(folder: str | Path, kind: str) -> None:
         return
     try:
         found = json.loads((folder / "config.json").read_text()).get("kind")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         found = None
     if found != kind:
         inside = f"a model of kind '{found}'" if found else f"a folder with {min(p.name for p in folder.iterdir())}"
@@ -119,7 +123,9 @@ def load(folder: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
         metrics_path = folder / "metrics.json"
         metrics = json.loads(metrics_path.read_text()) if metrics_path.is_file() else {}
         tensors = load_file(folder / "model.safetensors")
-    except (json.JSONDecodeError, SafetensorError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"checkpoint {folder}: damaged (its JSON is nested too deeply)") from None
+    except (ValueError, SafetensorError) as error:
         raise InputError(f"checkpoint {folder}: damaged ({str(error).splitlines()[0]})") from None
     if not isinstance(config, dict):
         raise InputError(f"checkpoint {folder}: damaged (config.json holds no object)")
@@ -134,6 +140,58 @@ def load_weights(folder: str | Path, model: nn.Module, tensors: Mapping[str, Ten
     Raises:
         InputError: a weight is missing, unknown or of another shape; the message names the first few.
     """
+    check_weights(folder, model, tensors)
+    model.load_state_dict(dict(tensors))
+
+
+def rebuilt(
+    folder: str | Path,
+    shape: Mapping[str, Any],
+    build: Callable[[], Model],
+    completed: Callable[[Model], Mapping[str, Tensor]],
+) -> Model:
+    """Returns the untrained model that a config.json states, if the weights in the file are those of such a model.
+
+    The numbers in a config.json may be anybody's. A model that may be large by them is built without memory first (on
+    torch's device "meta", whose import takes a second) and compared with the weights, so that it takes no more memory
+    than the file that holds them.
+
+    Args:
+        folder: the checkpoint, for the messages.
+        shape: the part of config.json that states the sizes.
+        build: makes the model.
+        completed: returns the weights of the file for a model, with those that the file leaves out.
+
+    Raises:
+        InputError: a number cannot be used, or the weights have other shapes.
+    """
+    with as_it_was(folder):
+        if _most_bytes(shape) <= SMALL_BYTES:
+            return build()
+        try:
+            with torch.device("meta"):
+                sketch = build()
+        except NotImplementedError:  # a model of another package that computes while it is built
+            return build()
+        check_weights(folder, sketch, completed(sketch))
+        return build()
+
+
+def _most_bytes(shape: Mapping[str, Any]) -> int:
+    """Returns a bound of the bytes of a model: every layer as wide, on both sides, as the largest number."""
+    sizes, layers, left = [1], 8, list(shape.items())
+    while left:
+        name, value = left.pop()
+        if isinstance(value, Mapping):
+            left += value.items()
+        elif isinstance(value, int | float):
+            sizes.append(int(min(abs(value), sys.maxsize)) if value == value else 0)
+            layers += 2 * sizes[-1] if name == "couplings" else 0
+    return 4 * max(sizes) ** 2 * layers
+
+
+def check_weights(folder: str | Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Raises InputError, which names the first few, if weights are missing, unknown or of another shape."""
     expected = model.state_dict()
     lacking = [name for name in expected if name not in tensors]
     unknown = [name for name in tensors if name not in expected]
@@ -148,7 +206,6 @@ def load_weights(folder: str | Path, model: nn.Module, tensors: Mapping[str, Ten
             raise InputError(
                 f"checkpoint {folder}: {what} {', '.join(names[:3])}{more}; copy the folder again, or train again"
             )
-    model.load_state_dict(dict(tensors))
 
 
 def encoders_of(config: Mapping[str, Any]) -> dict[str, str]:
@@ -173,8 +230,10 @@ def as_it_was(folder: str | Path) -> Iterator[None]:
     """Raises InputError if the block cannot rebuild a model, because another version wrote the checkpoint."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[-1].strip()
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError, AttributeError, MemoryError) as error:
+        first = (str(error).strip() or "no reason given").splitlines()[-1].strip()
         raise InputError(
             f"checkpoint {folder}: not of the form that vclip {__version__} reads ({type(error).__name__}: {first}); "
             "train it again"

@@ -204,12 +204,18 @@ class TwoSidedModel(nn.Module):
                 f"checkpoint {folder}: holds a model of the method '{method}', expected one of the class "
                 f"{cls.__name__}; vclip.load_association loads the models of all methods"
             )
+        weights = {name: tensor for name, tensor in tensors.items() if name != _SEEN}
         with checkpoint.as_it_was(folder):
-            model = cls.rebuilt(config)
-            model.seen = tensors.pop(_SEEN).numpy()
+            model = checkpoint.rebuilt(
+                folder,
+                {name: value for name, value in config.items() if name not in ("made_by", "calibration")},
+                lambda: cls.rebuilt(config),
+                lambda model: model.completed(weights),
+            )
+            model.seen = tensors[_SEEN].numpy()
             model.calibration = ScoreCalibration.of(config)
             model.encoders = checkpoint.encoders_of(config)
-        checkpoint.load_weights(folder, model, model.completed(tensors))
+        checkpoint.load_weights(folder, model, model.completed(weights))
         return model.eval().to(device)
 
     def tensors(self) -> dict[str, Tensor]:

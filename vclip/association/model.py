@@ -25,12 +25,12 @@ class AssociationConfig(Settings):
     """The shape of the model."""
 
     linear: bool = Field(default=True, description="a linear path beside the face MLP and before the voice flow")
-    hidden: int = Field(default=512, ge=0, description="width of the face MLP; 0: the linear path alone")
-    couplings: int = Field(default=4, ge=0, description="coupling layers of the voice flow; 0: no flow")
-    coupling_hidden: int = Field(default=256, ge=1, description="width of the networks in the couplings")
+    hidden: int = Field(default=512, ge=0, le=65_536, description="width of the face MLP; 0: the linear path alone")
+    couplings: int = Field(default=4, ge=0, le=100, description="coupling layers of the voice flow; 0: no flow")
+    coupling_hidden: int = Field(default=256, ge=1, le=65_536, description="width of the networks in the couplings")
     dropout: float = Field(default=0.6, ge=0, lt=1, description="dropout at full shrinkage, see TrainConfig")
     # At CLIP's 14, confident errors dominate the start, because face-voice cosines are weak.
-    initial_scale: float = Field(default=4.0, gt=0, description="initial inverse temperature")
+    initial_scale: float = Field(default=4.0, gt=0, le=1e6, description="initial inverse temperature")
 
 
 class AssociationModel(TwoSidedModel):

@@ -7,7 +7,7 @@ generation report of drawn speakers: whether they are new, diverse and typical (
 2022, section 4).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ ABOUT = "A generator of new speakers: a diagonal Gaussian mixture over the princ
 MIN_SPEAKERS = 10
 FOLDS = 5
 COPY_QUANTILE = 0.99
+LONGEST_TEXT = 1000  # characters of an id or a gender in a checkpoint
 
 
 class GeneratorConfig(Settings):
@@ -210,10 +211,17 @@ class SpeakerGenerator:
         tensors, config, _ = checkpoint.load(folder, KIND)
         with checkpoint.as_it_was(folder):
             arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-            ids, genders = (np.array(config[name], dtype=str) for name in ("speaker_id", "gender"))
+            ids, genders = (_texts(config[name]) for name in ("speaker_id", "gender"))
             # Older checkpoints have no length_counts; length never counted then.
             bank = SpeakerBank(config["space"], ids, arrays["bank"], genders, config.get("length_counts", False))
             return cls(bank, arrays["components"], arrays, checkpoint.encoders_of(config))
+
+
+def _texts(values: Sequence[Any]) -> np.ndarray:
+    """Returns texts (n,) str; an array gives each the room of the longest, which therefore has a limit."""
+    if not all(isinstance(value, str) and len(value) <= LONGEST_TEXT for value in values):
+        raise ValueError(f"expected texts of at most {LONGEST_TEXT} characters")
+    return np.array(values, dtype=str)
 
 
 def fit_generator(

@@ -154,7 +154,14 @@ class TTSSignature(nn.Module):
         tensors, config, _ = checkpoint.load(folder, KIND)
         with checkpoint.as_it_was(folder):
             spaces = (config[name] for name in ("tts", "speaker_space", "voice_space"))
-            model = cls(*spaces, **config["model"], encoders=checkpoint.encoders_of(config))
+            tts, speaker_space, voice_space = spaces
+            encoders = checkpoint.encoders_of(config)
+            model = checkpoint.rebuilt(
+                folder,
+                config["model"],
+                lambda: cls(tts, speaker_space, voice_space, **config["model"], encoders=encoders),
+                lambda _: tensors,
+            )
             model.load_state_dict(tensors)
         return model.eval()
 

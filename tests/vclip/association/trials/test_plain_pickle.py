@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.bounded import outcomes
 from vclip.association.trials.plain_pickle import load_plain_pickle
 from vclip.errors import InputError
 
@@ -175,3 +176,84 @@ def test_no_file_and_other_files_are_errors(tmp_path):
     (tmp_path / "text.pkl").write_text("id10117/a/1.wav CCH_Pounder/1.jpg\n")
     with pytest.raises(InputError, match="not a whole pickle"):
         load_plain_pickle(tmp_path / "text.pkl")
+
+
+def _opcodes(name):
+    """Small pickles that ask for much more than they hold."""
+    head = b"\x80\x04"
+    key = b"K\x01\x85" + b"2\x86" * 60  # 61 tuples, each of twice the one before: 2**60 numbers to hash
+    # Lists of twice the one before.
+    nested = b"".join(b"0](h" + bytes([i]) + b"h" + bytes([i]) + b"eq" + bytes([i + 1]) for i in range(60))
+    some = b"B" + (1 << 20).to_bytes(4, "little") + bytes(1 << 20) + b"q\x00"
+    text = b"X" + (1 << 20).to_bytes(4, "little") + bytes(1 << 20) + b"q\x00"
+    dtype = b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85Rq\x01"
+    return {
+        "memo": head + b"Nr\xff\xff\xff\x1f.",
+        "memo in text": b"Np536870911\n.",
+        "bytes of 2**40": head + b"\x8e" + (1 << 40).to_bytes(8, "little") + b".",
+        "bytes of 2**31": head + b"B\xff\xff\xff\x7f.",
+        "text of 2**40": head + b"\x8d" + (1 << 40).to_bytes(8, "little") + b".",
+        "array of bytes of 2**40": b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b".",
+        "frame of 2**40": head + b"\x95" + (1 << 40).to_bytes(8, "little") + b"N.",
+        "number of 2**31 bytes": head + b"\x8b\xff\xff\xff\x7f.",
+        "digits": b"L" + b"9" * 1_000_000 + b"L\n.",
+        "key": head + b"}" + key + b"Ns.",
+        "keys": head + b"}(" + key + b"Nu.",
+        "member": head + b"\x8f(" + key + b"\x90.",
+        "frozen": head + b"(" + key + b"\x91.",
+        "old set": head + b"c__builtin__\nset\n](" + key + b"e\x85R.",
+        "old dict": head + b"ccollections\nOrderedDict\n]" + key + b"N\x86a\x85R.",
+        "many keys": head + b"}(" + b"K\x01" * 50_000 + b"tq\x000" + b"h\x00Ns" * 40_000 + b".",
+        "text of lists": head + b"c__builtin__\nstr\n](K\x01eq\x00" + nested + b"\x85R.",
+        "copied bytes": head + text + b"0](" + b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 3000 + b"e.",
+        "copied arrays": head + some + b"0" + dtype + b"0]("
+        + b"cnumpy.core.numeric\n_frombuffer\n(h\x00h\x01J\x00\x00\x10\x00\x85X\x01\x00\x00\x00CtR" * 3000 + b"e.",
+        "array without numbers": head + b"cnumpy.core.numeric\n_frombuffer\n(C\x00" + dtype
+        + b"J\x00e\xcd\x1d\x85X\x01\x00\x00\x00CtR.",
+        "copied lists": head + b"](" + b"K\x01" * 50_000 + b"eq\x00]("
+        + b"c__builtin__\nset\nh\x00\x85R" * 50_000 + b"e.",
+        "deep": head + b"]" * 200_000 + b"a" * 199_999 + b".",
+        "deep tuples": head + b")" + b"\x85" * 200_000 + b".",
+        "nothing": b"",
+    }[name]  # fmt: skip
+
+
+BOMBS = [
+    *("memo", "memo in text", "bytes of 2**40", "bytes of 2**31", "text of 2**40", "array of bytes of 2**40", "keys"),
+    *("frame of 2**40", "number of 2**31 bytes", "digits", "key", "member", "frozen", "old set", "old dict", "deep"),
+    *(
+        "many keys",
+        "text of lists",
+        "copied bytes",
+        "copied arrays",
+        "array without numbers",
+        "deep tuples",
+        "nothing",
+    ),
+    "copied lists",
+]
+LOAD = "from vclip.association.trials.plain_pickle import load_plain_pickle as load"
+
+
+def test_a_pickle_takes_no_more_memory_or_time_than_its_size_explains(tmp_path):
+    paths = []
+    for number, name in enumerate(BOMBS):
+        paths.append(tmp_path / f"{number}.pkl")
+        paths[-1].write_bytes(_opcodes(name))
+    found = outcomes(LOAD, paths)
+    assert {BOMBS[i]: found[str(path)] for i, path in enumerate(paths) if found[str(path)] != "refused"} == {}
+
+
+def test_any_damage_to_a_pickle_is_refused_or_read(tmp_path):
+    rng, paths = np.random.default_rng(0), []
+    true = [pickle.dumps(PLAIN, protocol) for protocol in range(6)]
+    for number in range(1500):
+        data = bytearray(true[number % 6])
+        for _ in range(rng.integers(1, 4)):
+            at = int(rng.integers(len(data)))
+            some = rng.bytes(int(rng.integers(1, 5)))
+            data[at : at + (len(some) if rng.random() < 0.7 else 0)] = some
+        paths.append(tmp_path / f"{number}.pkl")
+        paths[-1].write_bytes(data[: int(rng.integers(1, 40))] if number % 10 == 0 else data)
+    found = outcomes(LOAD, paths)
+    assert set(found.values()) == {"loaded", "refused"}
