@@ -505,7 +505,9 @@ def model_operations(world: Path) -> list[Operation]:
         return found
 
     def model_state(where: str) -> State:
-        return {name: of for name, of in files_state(where).items() if not name.endswith((".png", ".npz"))}
+        """The files of models; `config.json` names the folders that the model was made from."""
+        found = {name: of for name, of in files_state(where).items() if not name.endswith((".png", ".npz"))}
+        return {name: "" if name.endswith("config.json") else of for name, of in found.items()}
 
     return [
         Operation(
