@@ -1,6 +1,6 @@
 """Kill every operation that writes just before each call that changes a file, and fill its disk.
 
-    python benchmarks/reliability.py --out docs/reliability.md [--operations commit,delete] [--kills 20] [--no-s3]
+    python benchmarks/reliability.py --out docs/reliability.md [--operations "commit;delete"] [--kills 20] [--no-s3]
 
 An operation runs in a child process on a copy of a prepared folder. Then readers must see what was there before or
 what the operation makes, item by item; operations that are one step must show all of one or all of the other. The
@@ -789,7 +789,7 @@ def main() -> None:
     """Runs the trials and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="the page to write")
-    parser.add_argument("--operations", default="", help="names, or parts of them, with commas; all where left out")
+    parser.add_argument("--operations", default="", help="names, or parts of them, with semicolons; all if left out")
     parser.add_argument("--kills", type=int, default=0, help="kills of each operation at most; 0: at every call")
     parser.add_argument("--places", default="local,S3")
     parser.add_argument("--world", type=Path, help="made by `vclip quickstart`, for operations of models and speech")
@@ -804,7 +804,7 @@ def main() -> None:
         again()
     root = Path(os.environ["FAULTS_ROOT"])
     control = Control(Path(os.environ["FAULTS_CONTROL"]))
-    wanted = [name.strip() for name in args.operations.split(",") if name.strip()]
+    wanted = [name.strip() for name in args.operations.split(";") if name.strip()]
     every = operations() + (model_operations(args.world.resolve()) if args.world else [])
     chosen = [one for one in every if not wanted or any(name in one.name for name in wanted)]
     rows: list[Row] = []

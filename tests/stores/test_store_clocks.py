@@ -1,0 +1,104 @@
+"""Machines whose clocks are wrong by six hours, either way: nothing is lost, doubled or without effect."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from stores import Store
+from stores.maintenance.check import check
+from stores.maintenance.compact import sweep
+from tests.support import ROOT
+from tests.support.store_world import FACES, VOICES, contents, video
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"
+)
+HOURS = [6, -6]
+SECONDS = 4
+EDIT = """
+import sys, datetime
+from stores import Store
+store, action, subject = Store.open(sys.argv[1]), *sys.argv[2:]
+signed = {"who": "me", "why": "x"}
+if action == "undo":
+    print(store.undo(subject, **signed))
+elif action == "reject":
+    print(store.reject([subject], **signed)[0])
+else:
+    print(store.label([subject], "age", action, **signed)[0])
+print(datetime.datetime.now(datetime.UTC).isoformat())
+"""
+
+
+@pytest.fixture(scope="module")
+def shifted(tmp_path_factory):
+    """Returns the environment of a process whose clock is ahead by so many hours."""
+    library = tmp_path_factory.mktemp("clock") / "clock.so"
+    source = ROOT / "tests" / "support" / "shifted_clock.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+
+    def environment(hours: int) -> dict[str, str]:
+        shift = {"LD_PRELOAD": str(library), "CLOCK_SHIFT_S": str(3600 * hours)}
+        return os.environ | {"PYTHONPATH": str(ROOT)} | (shift if hours else {})
+
+    return environment
+
+
+def _edit(store: Store, environment: dict[str, str], action: str, subject: str) -> tuple[str, str]:
+    command = [sys.executable, "-c", EDIT, store.uri, action, subject]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    edit, time = done.stdout.split()
+    return edit, time
+
+
+@pytest.mark.parametrize("hours", HOURS)
+def test_the_later_of_two_edits_counts_whatever_the_clocks_of_their_machines_say(tmp_path, shifted, hours):
+    store = Store.create(str(tmp_path / "store"), FACES, VOICES)
+    store.commit([video(1)])
+    first, second = sorted(store.query("clips", ["clip_id"])["clip_id"].to_pylist())
+    rejected, ahead = _edit(store, shifted(hours), "reject", first)
+    undone, behind = _edit(store, shifted(-hours), "undo", rejected)
+    assert (ahead > behind) == (hours > 0)  # the clocks are as far apart as they should be
+    assert [(row["edit_id"], row["in_force"]) for row in store.edits()] == [(rejected, False), (undone, True)]
+    assert store.count("clips") == 2
+    for turn in range(4):
+        _edit(store, shifted(hours * (-1) ** turn), f"age {turn}", second)
+    (row,) = store.query("clips", where=f"clip_id = '{second}'").to_pylist()
+    assert row["age"] == "age 3"
+
+
+@pytest.mark.parametrize("hours", HOURS)
+def test_a_sweep_of_a_machine_with_another_clock_takes_nothing_from_one_that_writes(tmp_path, shifted, hours):
+    """The chaos of `test_store_together`: one machine commits while the other sweeps, compacts and prunes."""
+    store = Store.create(str(tmp_path / "store"), FACES, VOICES)
+    command = [sys.executable, "-m", "tests.support.store_together", store.uri]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = {
+        role: subprocess.Popen([*command, role, str(SECONDS)], cwd=ROOT, env=shifted(shift), **pipes)
+        for role, shift in (("write", -hours), ("optimize", hours))
+    }
+    for process in processes.values():
+        assert process.stdout.readline() == "ready\n"
+    for process in processes.values():
+        process.stdin.write("\n")
+        process.stdin.flush()
+    done = {}
+    for role, process in processes.items():
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, (role, err[-3000:])
+        done[role] = json.loads(out.splitlines()[-1])
+    assert done["optimize"]["rounds"] >= 1
+    same = Store.create(str(tmp_path / "same"), FACES, VOICES)
+    same.commit(
+        [video(int(key.removeprefix("video")), config=config) for key, config in done["write"]["videos"].items()]
+    )
+    without = ("created_at", "revision", "run_id")
+    assert contents(store, without) == contents(same, without)
+    assert check(store, {}).problems == []
+    sweep(store, older_than_s=0)
+    assert contents(store, without) == contents(same, without)
