@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -56,7 +56,8 @@ def _init(cpus: int | None, quietly: dict[str, Any]) -> None:
     import ray
 
     if on_cluster():
-        ray.init(**quietly)
+        with _on_loopback() if _only_on_loopback(os.environ["RAY_ADDRESS"]) else nullcontext():
+            ray.init(**quietly)
         return
     try:
         # The dashboard would take as much of a core as the job's own bookkeeping.
@@ -135,6 +136,15 @@ def _hosts_of(host: str) -> list[str]:
     import ray.util
 
     return [host, ray.util.get_node_ip_address()] if host in LOOPBACK else [host]
+
+
+def _only_on_loopback(address: str) -> bool:
+    """Returns whether a head answers at a loopback address and not at this machine's own."""
+    host, _, port = address.rpartition(":")
+    if host not in LOOPBACK or not port.isdecimal():
+        return False
+    refusals = [_refusal(name, int(port), 1.0) for name in _hosts_of(host)]
+    return refusals[0] is None and refusals[-1] is not None
 
 
 def _refusal(host: str, port: int, timeout_s: float) -> OSError | None:
