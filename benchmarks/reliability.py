@@ -408,7 +408,7 @@ def operations() -> list[Operation]:
 
         output = Output(f"{where}/out", RemoteConfig())
         found = {name: digest(output.read(name)) for name in output.names()}
-        for name in found:  # a sidecar vouches for its speech
+        for name in found:  # a sidecar is never there without its speech
             if name.endswith(".json") and name.replace(".json", ".wav") not in found:
                 return {"sidecar without speech": name}
         return found

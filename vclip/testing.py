@@ -68,7 +68,8 @@ class _EncoderSuite:
         return _opened(self.registry, self.spec)
 
     def inputs(self, count: int) -> list[np.ndarray]:
-        raise NotImplementedError
+        """Returns `count` inputs of this kind of encoder; each of the two suites has its own."""
+        raise NotImplementedError(f"{type(self).__name__}: expected FaceEncoderSuite or VoiceEncoderSuite")
 
     def test_it_names_its_space(self) -> None:
         space = self.encoder.space

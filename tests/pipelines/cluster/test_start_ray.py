@@ -61,9 +61,19 @@ def test_a_loopback_address_is_looked_for_where_ray_does(host):
                 check_address(f"ray://{host}:{head.getsockname()[1]}", reach_s=0)
 
 
-def test_what_ray_resolves_itself_is_left_to_ray():
-    for address in ("auto", "local", "somewhere", "anyscale://workspace"):
-        check_address(address)
+@pytest.mark.parametrize("address", ["auto", "local", "somewhere", "anyscale://workspace"])
+def test_what_ray_resolves_itself_is_left_to_ray(address):
+    """Nothing is looked up or connected to: the process may not use the network at all."""
+    lines = (
+        "import sys",
+        "from pipelines.cluster.session import check_address",
+        "used = []",
+        "sys.addaudithook(lambda event, _: used.append(event) if event.startswith('socket.') else None)",
+        f"check_address({address!r})",
+        "print(used)",
+    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(
