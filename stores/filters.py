@@ -20,6 +20,7 @@ from stores.sql import quoted
 
 EXAMPLE = "expected as in \"end_s - start_s > 2 AND gender = 'f'\""
 # Lists of ids, as this toolkit writes them, are one expression whatever they hold, and may be long.
+SHOWN = 200  # characters of a filter in an error
 _LIST = re.compile(r"\w+ (?:[=<>] '[^'\\]*'|IN \('[^'\\]*'(?:, '[^'\\]*')*\))")
 _NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -84,7 +85,9 @@ def _parsed(where: str, columns: tuple[str, ...], table: str, functions: frozens
     try:
         return _Writer(columns, table, functions).text(_tree(where), 0)
     except _UnsupportedError as error:
-        raise StoreError(f"{table}: not SQL that LanceDB understands: {error}; {EXAMPLE}") from None
+        shown = " ".join(where.split())
+        shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
+        raise StoreError(f"{table}: filter `{shown}`: not SQL that LanceDB understands: {error}; {EXAMPLE}") from None
     except RecursionError:
         raise StoreError(f"{table}: the filter is nested too deeply; {EXAMPLE}") from None
 
