@@ -86,8 +86,9 @@ def test_an_object_that_vanishes_is_a_failed_row_with_a_reason(bucket):
     assert extract_video(source, Config()).reason == "cannot be read (has changed since it was listed)"
     bucket.delete_object(Bucket="in-here", Key="gone/a.mp4")
     assert extract_video(source, Config()).reason == "cannot be read (no such object)"
-    ((_, reason),) = content_hashes([source], RemoteConfig())
-    assert reason == "cannot be read (no such object)"
+    ((_, failure),) = content_hashes([source], RemoteConfig())
+    assert failure is not None
+    assert failure.reason == "cannot be read (no such object)"
 
 
 def test_two_jobs_may_write_to_one_store_in_a_bucket(bucket):
