@@ -62,9 +62,22 @@ def _init(cpus: int | None, quietly: dict[str, Any]) -> None:
     try:
         # The dashboard would take as much of a core as the job's own bookkeeping.
         with _on_loopback():
-            ray.init(include_dashboard=False, num_cpus=cpus, **quietly)
+            ray.init(_where(), include_dashboard=False, num_cpus=cpus, **quietly)
     except ValueError:  # these options are refused where a cluster runs here already
         ray.init(**quietly)
+
+
+def _where() -> str | None:
+    """Returns "local" where the cluster that Ray has on record for this machine is gone, else None.
+
+    `ray start` records its head in a file, which stays when the machine goes down without `ray stop`; Ray would then
+    try for minutes to join it.
+    """
+    from ray._private import utils
+
+    host, _, port = (utils.read_ray_address() or "").rpartition(":")
+    gone = port.isdecimal() and all(_refusal(name, int(port), REACH_S) for name in _hosts_of(host))
+    return "local" if gone else None
 
 
 @contextmanager

@@ -61,6 +61,50 @@ def test_a_loopback_address_is_looked_for_where_ray_does(host):
                 check_address(f"ray://{host}:{head.getsockname()[1]}", reach_s=0)
 
 
+HEAD = """
+import sys
+from ray.cluster_utils import Cluster
+node = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
+cluster = Cluster(initialize_head=True, head_node_args=node)
+print(cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+JOIN = "from pipelines.cluster.session import cluster_cpus, start_ray; start_ray(2); print(cluster_cpus())"
+
+
+def joined(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Starts Ray in a process of its own, which prints the cluster's CPUs."""
+    return subprocess.run([sys.executable, "-c", JOIN], env=env, capture_output=True, text=True, timeout=100)
+
+
+def test_a_head_that_listens_on_loopback_alone_is_joined():
+    """As one does that was started beside a local cluster; Ray would look for it at the machine's own address."""
+    env = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    with subprocess.Popen(
+        [sys.executable, "-c", HEAD], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as head:
+        try:
+            address = head.stdout.readline().strip()
+            assert address.startswith("127.0.0.1:")
+            done = joined(env | {"RAY_ADDRESS": address})
+            assert done.stdout.strip() == "1.0", done.stderr
+        finally:
+            head.stdin.close()
+            head.wait(30)
+
+
+def test_the_record_of_a_cluster_that_is_gone_is_passed_over():
+    """As a machine leaves it that went down while a cluster ran; Ray would try for minutes to join that cluster."""
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        port = head.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="vr", dir="/tmp") as folder:
+        (Path(folder) / "ray").mkdir()
+        (Path(folder) / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{port}")
+        done = joined({n: v for n, v in os.environ.items() if n != "RAY_ADDRESS"} | {"RAY_TMPDIR": folder})
+    assert done.stdout.strip() == "2.0", done.stderr
+
+
 @pytest.mark.parametrize("address", ["auto", "local", "somewhere", "anyscale://workspace"])
 def test_what_ray_resolves_itself_is_left_to_ray(address):
     """Nothing is looked up or connected to: the process may not use the network at all."""
