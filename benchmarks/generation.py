@@ -41,12 +41,12 @@ class Noted:
     def __init__(self, tts, journal):
         self._tts, self._journal = tts, journal
         self.name, self.space, self.dim = tts.name, tts.space, tts.dim
-        self.sample_rate_hz, self.made_of = tts.sample_rate_hz, tts.made_of
+        self.sample_rate_hz, self.made_of, self.languages = tts.sample_rate_hz, tts.made_of, tts.languages
 
-    def parts(self, text, speaker):
+    def parts(self, text, speaker, language=""):
         with open(self._journal, "ab", buffering=0) as file:
             file.write(f"{os.getpid()} {json.dumps(text)}\n".encode())
-        return self._tts.parts(text, speaker)
+        return self._tts.parts(text, speaker, language)
 
 
 def main() -> None:

@@ -56,9 +56,13 @@ def voice_id(clip_id: str, start_s: float, end_s: float) -> str:
     return _digest(clip_id, "voice", _ms(start_s), _ms(end_s))
 
 
-def generation_id(face: str, text: str, speaker: Sequence[float]) -> str:
-    """Returns the id of one text spoken by one speaker vector for one face, whichever files hold it."""
-    return _digest(face, text, *(f"{value:.6g}" for value in speaker))
+def generation_id(face: str, text: str, speaker: Sequence[float], language: str = "en") -> str:
+    """Returns the id of one text spoken by one speaker vector for one face, whichever files hold it.
+
+    English is not part of the hash, so that the ids of speech made before there were languages stay.
+    """
+    other = () if language == "en" else (language,)
+    return _digest(face, text, *(f"{value:.6g}" for value in speaker), *other)
 
 
 def generated_file_id(generation_id: str, address: str) -> str:

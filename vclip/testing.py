@@ -22,6 +22,7 @@ from vclip.encoders.face_crop import CROP_RULE
 from vclip.errors import InputError
 from vclip.registry import Registry
 from vclip.tts import TTS, TTS_BACKENDS
+from vclip.tts.languages import UNKNOWN, primary_tag
 from vclip.tts.loudness import normalised
 
 SAME = 1e-4  # largest difference of an element of two vectors that count as the same
@@ -202,6 +203,18 @@ class TTSSuite:
         assert isinstance(space, str)
         assert space.isprintable(), f"space {space!r}: expected printable characters"
         assert space, "the space of the speaker vectors has no name"
+
+    def test_it_names_its_languages(self) -> None:
+        languages = list(self.tts.languages)
+        assert languages, "it names no language; expected primary tags of BCP 47, as in ('en',)"
+        assert languages == [UNKNOWN if tag == UNKNOWN else primary_tag(tag) for tag in languages]
+        first = next(iter(self.tts.parts(self.text, self.speaker, languages[0])))
+        np.testing.assert_array_equal(next(iter(self.tts.parts(self.text, self.speaker))), first)
+
+    def test_other_languages_are_errors(self) -> None:
+        languages = self.tts.languages
+        for tag in ("no language", *({"tlh", "la"} - set(languages) if UNKNOWN not in languages else ())):
+            _refused(lambda tag=tag: self.tts.synthesize(self.text, self.speaker, tag), f"the language '{tag}'")
 
     def test_a_sentence(self) -> None:
         wave = self.tts.synthesize(self.text, self.speaker)

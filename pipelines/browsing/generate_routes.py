@@ -44,7 +44,7 @@ class _PhotoSpeaker:
             session = self._speech = self._speech or self._open()
             (voice,) = session.chooser().choose(probe.vector[None], 1)[0]
             face = TargetFace("a photo given to vclip browse", "", 0, 1, np.asarray(probe.vector))
-            speech, _, record = session.synthesizer.speak(Utterance(face, voice, 1, text))
+            speech, _, record = session.synthesizer.speak(Utterance(face, voice, 1, text, session.language()))
         return b"".join(speech_file(speech, record)[0])
 
     def _open(self) -> SpeechSession:

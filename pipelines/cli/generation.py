@@ -104,6 +104,10 @@ def generate(
         str | None,
         typer.Option("--manifest", help="Or a table of faces and texts (.csv, .jsonl, .parquet), run on Ray."),
     ] = None,
+    language: Annotated[
+        str,
+        typer.Option("--language", help="Language of the text, as in de or pt-BR. Default: the first of the TTS."),
+    ] = "",
     voices: Annotated[int, typer.Option("-k", "--voices", min=1, help="Number of different voices per person.")] = 3,
     face_index: FaceIndex = None,
     evaluator: Annotated[
@@ -123,7 +127,8 @@ def generate(
     A manifest has a row for each face and text. It runs on Ray: on this machine, or on the cluster that
     `ray job submit` or RAY_ADDRESS names. `face` is a photo: a path relative to the manifest's folder, an absolute
     path or an address (s3://, gs://, http://, https://). `face_id` names a face of --store instead. Further columns
-    are optional: `id` is copied to the results; `voices`, `face_index` and `seed` override the command's options.
+    are optional: `id` is copied to the results; `language`, `voices`, `face_index` and `seed` override the command's
+    options.
 
     `--prompt` is experimental and was not tested with trained weights. CLIP embeds the words in place of a face, so
     they can describe what somebody looks like, but hardly a voice.
@@ -158,7 +163,7 @@ def generate(
         from pipelines.generation.batch import generate_batch
 
         summary = generate_batch(
-            manifest, model, speakers, out, resolved, voices, face_index, evaluator, store
+            manifest, model, speakers, out, resolved, voices, face_index, evaluator, store, language=language
         ).to_json()
         print_result(summary if as_json else {k: v for k, v in summary.items() if v}, as_json, "generate")
         return
@@ -174,7 +179,7 @@ def generate(
 
     result = generate(
         face or (), text, model, speakers, Path(out), resolved, voices, face_index, evaluator, store, same_person,
-        prompt or (),
+        prompt or (), language,
     )  # fmt: skip
     if as_json:
         print_json({"files": result})

@@ -11,7 +11,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ def generate_batch(
     evaluator_folder: Path | None = None,
     store_uri: str | None = None,
     open_tts: OpenTTS = vclip.tts.open_tts,
+    language: str = "",
 ) -> BatchSummary:
     """Speaks every row of a manifest; writes WAV files, their sidecars and `results.jsonl` to `out`.
 
@@ -103,18 +104,20 @@ def generate_batch(
         evaluator_folder: another association model, for the f2v of the speech.
         store_uri: a store that records the generations, and has the faces that rows name by id.
         open_tts: opens the TTS that `config.generate.tts` names, here and in the workers.
+        language: the language of rows that do not give one; "" for the first language of the TTS.
 
     Raises:
         InputError, StoreError: the manifest, a model or the store cannot be used, or a file cannot be written. Files
             that were written stay, and a second run resumes.
     """
     started_s = time.monotonic()
-    jobs = read_jobs(manifest, voices, face_index, config.generate.seed, config.remote)
+    jobs = read_jobs(manifest, voices, face_index, config.generate.seed, config.remote, language)
     models = open_models(model_folder, speakers_folder, evaluator_folder, config.generate.score)
     store = Store.open(store_uri) if store_uri else None
     spec, space = face_encoder_spec(models.association, config), models.association.face_space
     open_encoder(spec, space)  # missing weights are an error before the cluster starts
     session = SpeechSession(models, config, open_tts)
+    jobs = [_in_its_language(job, session) for job in jobs]
     output = Output(out, config.remote)
     files = SpeechFiles(output, session.provenance)
 
@@ -161,6 +164,16 @@ def generate_batch(
         )
         recorder.summary = summary.to_json()
     return summary
+
+
+def _in_its_language(job: Job, session: SpeechSession) -> Job:
+    """Returns a row with the language that it is spoken in, or with the reason why the TTS cannot speak it."""
+    if job.reason:
+        return job
+    try:
+        return replace(job, language=session.language(job.language))
+    except InputError as error:
+        return replace(job, failure=Failure.of_input(str(error), error))
 
 
 def utterances_of(
@@ -216,7 +229,9 @@ def _row(job: Job, face: FaceOrReason | None, chosen: Mapping[FaceAndCount, list
     voices = chosen[face.key, job.voices]
     if isinstance(voices, str):
         return Row(job, reason=voices)
-    return Row(job, tuple(Utterance(face, voice, rank, job.text) for rank, voice in enumerate(voices, start=1)))
+    return Row(
+        job, tuple(Utterance(face, voice, rank, job.text, job.language) for rank, voice in enumerate(voices, start=1))
+    )
 
 
 def _already_spoken(utterances: Mapping[str, Utterance], files: SpeechFiles) -> Iterator[tuple[Utterance, Spoken]]:
@@ -270,5 +285,5 @@ def _line(utterance: Utterance, outcome: Outcome, files: SpeechFiles) -> dict[st
     if isinstance(outcome, str):
         return {"voice": utterance.rank, "state": "failed", "reason": outcome}
     record = files.provenance.record(utterance, outcome)
-    same = {name: record[name] for name in ("voice", "score", "scores", "seconds", "generation_id")}
+    same = {name: record[name] for name in ("voice", "language", "score", "scores", "seconds", "generation_id")}
     return {"state": "done", "reason": "", "wav": files.address(utterance), **same}

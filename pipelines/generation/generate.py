@@ -62,6 +62,7 @@ def generate(
     store_uri: str | None = None,
     same_person: bool = False,
     prompts: Sequence[str] = (),
+    language: str = "",
 ) -> list[GeneratedFile]:
     """Writes a WAV file and its sidecar for each person, voice and text, and returns the files in this order.
 
@@ -80,6 +81,7 @@ def generate(
         store_uri: a store that records the generated files.
         same_person: whether all photos show one person; otherwise each shows another.
         prompts: descriptions instead of photos, each of another person; experimental.
+        language: the language of the texts, a tag of BCP 47; "" for the first language of the TTS.
 
     Raises:
         InputError, StoreError: an input cannot be used, or a file cannot be written.
@@ -90,9 +92,11 @@ def generate(
     store = Store.open(store_uri) if store_uri else None
     targets = _targets(faces, prompts, models.association, config, face_index, same_person)
     session = SpeechSession(models, config)
+    spoken_language = session.language(language)
     session.synthesizer.open()
     for text in texts:
-        next(session.tts.parts(text, models.generator.bank.vectors[0]))  # raises if there is nothing to speak
+        # Raises if there is nothing to speak.
+        next(session.tts.parts(text, models.generator.bank.vectors[0], spoken_language))
 
     vectors = np.concatenate([target.vectors for target in targets])
     chosen = session.chooser().choose(vectors, k, [0] * len(vectors) if same_person else None)
@@ -107,7 +111,7 @@ def generate(
         for stem, target, voices in zip(stems, targets, chosen, strict=True):
             for rank, voice in enumerate(voices, start=1):
                 for text in texts:
-                    utterance = Utterance(target, voice, rank, text)
+                    utterance = Utterance(target, voice, rank, text, spoken_language)
                     speech, spoken, record = session.synthesizer.speak(utterance)
                     # The name depends on text and voice, so that a later run does not replace other speech.
                     path = out / _speech_name(stem, f"_voice{rank}_{utterance.generation_id[:8]}")

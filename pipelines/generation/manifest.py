@@ -5,8 +5,8 @@
     s3://photos/bob.png,"Good night, Bob."
 
 `face_id` instead of `face` names a face of the store. Optional columns: `id` (a name of the row, copied to the
-results), `voices`, `face_index` and `seed`. Any other column is an error of its rows, so that a misspelt option is
-not overlooked.
+results), `language`, `voices`, `face_index` and `seed`. Any other column is an error of its rows, so that a misspelt
+option is not overlooked.
 """
 
 import difflib
@@ -24,8 +24,9 @@ from pipelines.files.remote import RemoteConfig, unreadable
 from pipelines.files.tables import TableRow, read_table, unusable_text
 from pipelines.ingest.sources.manifest import resolved
 from vclip.errors import InputError
+from vclip.tts.languages import primary_tag
 
-COLUMNS = ("face", "face_id", "text", "id", "voices", "face_index", "seed")
+COLUMNS = ("face", "face_id", "text", "language", "id", "voices", "face_index", "seed")
 FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 LARGEST = 2**63 - 1  # number of an option
 
@@ -50,6 +51,7 @@ class Job:
     id: str
     photo: Photo
     text: str
+    language: str = ""  # primary tag of BCP 47; "" for the first language of the TTS
     voices: int = 0
     seed: int = 0
     failure: Failure | None = None  # why the row cannot be used
@@ -60,13 +62,16 @@ class Job:
         return self.failure.reason if self.failure else ""
 
 
-def read_jobs(manifest: str, voices: int, face_index: int | None, seed: int, config: RemoteConfig) -> list[Job]:
+def read_jobs(
+    manifest: str, voices: int, face_index: int | None, seed: int, config: RemoteConfig, language: str = ""
+) -> list[Job]:
     """Returns the rows of a manifest.
 
     Args:
         manifest: its path or address.
         voices, face_index, seed: the values for rows that do not give them.
         config: how remote files are read.
+        language: the language of rows that do not give one.
 
     Raises:
         InputError: the manifest cannot be read, or none of its rows can be used; gives the reason of the first.
@@ -75,7 +80,7 @@ def read_jobs(manifest: str, voices: int, face_index: int | None, seed: int, con
     if os.path.splitext(name)[1].lower() not in FORMATS:
         raise InputError(f"manifest {recorded(manifest)}: expected a name that ends in {', '.join(FORMATS)}")
     folder = os.path.dirname(name if scheme_of(manifest) in WEB else manifest)
-    defaults = Job(0, "", Photo(index=face_index), "", voices, seed)
+    defaults = Job(0, "", Photo(index=face_index), "", language, voices, seed)
     try:
         with local_copy(manifest, config) as path:
             rows = read_table(path, f"manifest {recorded(manifest)}", COLUMNS)
@@ -99,9 +104,10 @@ def _job(row: TableRow, folder: str, defaults: Job) -> Job:
         index = _number(values, "face_index", 0) if "face_index" in values else defaults.photo.index
         voices = _number(values, "voices", 1) if "voices" in values else defaults.voices
         seed = _number(values, "seed", 0) if "seed" in values else defaults.seed
+        language = primary_tag(str(values["language"])) if "language" in values else defaults.language
         uri = resolved(str(values["face"]), folder) if face else ""
         photo = Photo(uri if is_remote(uri) or not uri else existing(uri), face_id, index)
-        return Job(row.number, row_id, photo, text, voices, seed)
+        return Job(row.number, row_id, photo, text, language, voices, seed)
     except InputError as error:
         failure = Failure(str(error))
     except Exception as error:

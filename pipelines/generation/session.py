@@ -27,6 +27,7 @@ from vclip.association.methods import load as load_association
 from vclip.errors import InputError, SpaceError
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import TTSSignature
+from vclip.tts.languages import language_to_speak
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,14 @@ class SpeechSession:
     def worker_synthesizer(self) -> Synthesizer:
         """Returns a synthesizer that opens its own TTS, in the worker that runs it."""
         return Synthesizer(self.provenance, self._open_tts, self.models.evaluator)
+
+    def language(self, asked: str = "") -> str:
+        """Returns the language that the TTS speaks: the one that was asked for, or its first.
+
+        Raises:
+            InputError: there is no such language, or the TTS does not speak it; names what does.
+        """
+        return language_to_speak(asked, self.tts.languages, self.tts.name)
 
     def chooser(self, seed: int | None = None) -> VoiceChooser:
         """Returns the chooser of voices for a seed; the last one is cached.

@@ -72,7 +72,9 @@ class Synthesizer:
             InputError: the TTS cannot be opened, or cannot speak the text.
         """
         tts, evaluator = self.open()
-        speech = StreamedSpeech(tts.parts(utterance.text, utterance.voice.speaker), tts.sample_rate_hz)
+        speech = StreamedSpeech(
+            tts.parts(utterance.text, utterance.voice.speaker, utterance.language), tts.sample_rate_hz
+        )
         scores = {"f2v": evaluator.f2v(utterance.target, speech)} if evaluator else {}
         spoken = Spoken(speech.seconds, scores)
         return speech, spoken, self._provenance.record(utterance, spoken)

@@ -21,11 +21,12 @@ class Utterance:
     voice: Voice
     rank: int  # rank of the voice among those chosen for the target, from 1
     text: str
+    language: str = "en"  # one of the languages of the TTS
 
     @cached_property
     def generation_id(self) -> str:
         """The identifier of this text in this voice for this target; equal in every run."""
-        return generation_id(self.target.key, self.text, self.voice.speaker.tolist())
+        return generation_id(self.target.key, self.text, self.voice.speaker.tolist(), self.language)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Provenance:
             "notice": NOTICE.format(utterance.target.noun),
             "generation_id": utterance.generation_id,
             "text": utterance.text,
+            "language": utterance.language,
             **utterance.target.provenance,
             "voice": utterance.rank,
             "score": voice.score,

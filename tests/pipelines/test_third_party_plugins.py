@@ -132,7 +132,8 @@ def test_train_and_generate(specs, run, vclip, pairs_store, speakers, photo, tmp
         "--out", tmp_path / "out", "-k", 2, *_set(**settings), "--json",
     )  # fmt: skip
     _names_what_is_missing(vclip(*generate), specs.package)
-    assert json.loads(run(*generate))
+    files = json.loads(run(*generate, "--language", "fr-CA"))["files"]
+    assert {file["language"] for file in files} == {"fr"}
     assert len(list((tmp_path / "out").glob("*.wav"))) == 2
 
 

@@ -18,6 +18,7 @@ from vclip.association.pairs import Pairs, clip_means
 from vclip.encoders.face_crop import CROP_RULE
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
+from vclip.tts.languages import language_to_speak
 from vclip.tts.loudness import normalised
 
 
@@ -62,6 +63,7 @@ class TinyTTS:
     """Harmonics for words. A speaker is (pitch in Hz, brightness, syllables per 10 s): its length counts."""
 
     name, space, dim, sample_rate_hz = "tiny", "tiny-tts/pitch-brightness-rate", 3, 16_000
+    languages = ("en", "fr")
     made_of: ClassVar = {"tiny-plugins": "0.3"}
 
     def known_speakers(self, count: int) -> SpeakerBank:
@@ -70,10 +72,11 @@ class TinyTTS:
         ids = np.array([f"tiny-{number}" for number in range(len(drawn))])
         return SpeakerBank(self.space, ids, drawn, np.where(drawn[:, 0] > 170, "f", "m"), length_counts=True)
 
-    def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
-        return normalised(np.concatenate(list(self.parts(text, speaker))), self.sample_rate_hz)
+    def synthesize(self, text: str, speaker: np.ndarray, language: str = "") -> np.ndarray:
+        return normalised(np.concatenate(list(self.parts(text, speaker, language))), self.sample_rate_hz)
 
-    def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
+    def parts(self, text: str, speaker: np.ndarray, language: str = "") -> Iterator[np.ndarray]:
+        language_to_speak(language, self.languages, self.name)
         words = re.findall(r"\w+", text)
         if not words:
             raise InputError(f"text {text!r}: nothing to speak")

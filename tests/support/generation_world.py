@@ -16,7 +16,7 @@ class Beeper:
     A text of several words may begin with one that says what becomes of who speaks it: `raises`, `refuses`.
     """
 
-    name = "beeper"
+    name, languages = "beeper", ("en",)
     space, dim = "resemblyzer/ge2e-256", 256
     sample_rate_hz = 16_000
     made_of = {"beeper": "a test's, no speech"}  # noqa: RUF012
@@ -24,7 +24,7 @@ class Beeper:
     def __init__(self, journal: Path, takes_s: float):
         self._journal, self._takes_s = journal, takes_s
 
-    def synthesize(self, text, speaker):
+    def synthesize(self, text, speaker, language=""):
         voice = hashlib.sha256(np.asarray(speaker, np.float32).tobytes()).hexdigest()[:16]
         self._note(f"{os.getpid()} {voice} {text}")
         first = text.split()[0]
@@ -36,7 +36,7 @@ class Beeper:
         at_s = np.arange(int(self.sample_rate_hz * (0.5 + 0.01 * len(text)))) / self.sample_rate_hz
         return (0.1 * np.sin(2 * np.pi * (100 + int(voice[:2], 16)) * at_s)).astype(np.float32)
 
-    def parts(self, text, speaker):
+    def parts(self, text, speaker, language=""):
         yield self.synthesize(text, speaker)
 
     def _note(self, line):

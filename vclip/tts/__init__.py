@@ -17,7 +17,7 @@ __all__ = ["TTS", "TTS_BACKENDS", "open_tts"]
 TTS_BACKENDS: Registry[TTS] = Registry(
     "tts",
     "vclip.tts",
-    ("name", "space", "dim", "sample_rate_hz", "made_of", "synthesize", "parts", "known_speakers"),
+    ("name", "space", "dim", "sample_rate_hz", "languages", "made_of", "synthesize", "parts", "known_speakers"),
     "vclip.tts.TTS",
     (
         Plugin(

@@ -1,6 +1,6 @@
 """The protocol of text-to-speech backends: text and a speaker vector of a named space in, a waveform out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -15,23 +15,26 @@ class TTS(Protocol):
     space: str  # the space of the speaker vectors; vectors of two spaces cannot be compared
     dim: int
     sample_rate_hz: int
+    languages: Sequence[str]  # primary tags of BCP 47, as in ("en", "de"); the first is the default
     made_of: Mapping[str, str]  # the versions and hashes that determine the speech, for provenance
 
-    def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
+    def synthesize(self, text: str, speaker: np.ndarray, language: str = "") -> np.ndarray:
         """Returns speech (samples,) float32 in -1..1 at `sample_rate_hz`; equal arguments give equal samples.
 
         Args:
-            text: a text of any length, in a language of the backend.
+            text: a text of any length.
             speaker: (dim,) float32 in `space`. Only its direction counts, unless the bank that `known_speakers`
                 returns has `length_counts`.
+            language: a tag of BCP 47, as in "en" or "en-GB"; "" for the first of `languages`.
 
         Raises:
-            InputError: the text has nothing to speak or letters that the backend cannot pronounce, or the vector has
-                another size, is not finite or is zero.
+            InputError: the text has nothing to speak or letters that the backend cannot pronounce, the backend does
+                not speak the language (see `vclip.tts.languages`), or the vector has another size, is not finite or
+                is zero.
         """
         ...
 
-    def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
+    def parts(self, text: str, speaker: np.ndarray, language: str = "") -> Iterator[np.ndarray]:
         """Yields the same speech before its loudness is set: (samples,) for each sentence and each pause.
 
         Raises:

@@ -24,6 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
+from vclip.tts.languages import language_of_voice, language_to_speak
 from vclip.tts.sentences import expect_known, not_english, speak, whole
 from vclip.tts.speaker_table import SpeakerTable
 
@@ -134,7 +135,8 @@ class Piper:
             raise InputError(f"tts '{self.name}': needs the package {error.name}; {INSTALL}") from None
         settings, model = Path(f"{path}.json"), Path(path)
         try:
-            config = PiperConfig.from_dict(json.loads(settings.read_text(encoding="utf-8")))
+            told = json.loads(settings.read_text(encoding="utf-8"))
+            config = PiperConfig.from_dict(told)
             found = hashlib.sha256(model.read_bytes() + settings.read_bytes()).hexdigest()
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else error
@@ -147,6 +149,8 @@ class Piper:
         self._table = SpeakerTable(self.name, "piper", graph.speakers, ids)
         self.space, self.dim = self._table.space, self._table.dim
         self.sample_rate_hz = config.sample_rate
+        family = told["language"].get("family") if isinstance(told.get("language"), dict) else None
+        self.languages = (language_of_voice(family or config.espeak_voice),)
         self.made_of = {"piper": model.name, "piper_sha256": found}
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -155,12 +159,13 @@ class Piper:
         # Piper warns about each unknown letter; the ones that matter raise an error here.
         logging.getLogger("piper.phoneme_ids").setLevel(logging.ERROR)
 
-    def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
+    def synthesize(self, text: str, speaker: np.ndarray, language: str = "") -> np.ndarray:
         """Returns speech (samples,) float32 at `sample_rate_hz` and -23 LUFS, as `TTS.synthesize` does."""
-        return whole(self.parts(text, speaker), self.sample_rate_hz)
+        return whole(self.parts(text, speaker, language), self.sample_rate_hz)
 
-    def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
+    def parts(self, text: str, speaker: np.ndarray, language: str = "") -> Iterator[np.ndarray]:
         """Yields the same speech in parts, as `TTS.parts` does."""
+        language_to_speak(language, self.languages, self.name)
         row = self._table.row(speaker)
         return speak(text, self._ids, lambda ids: self._say(ids, row), self.sample_rate_hz, self.name)
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
+from vclip.tts.languages import language_of_voice, language_to_speak
 from vclip.tts.sentences import expect_known, not_english, speak, whole
 from vclip.tts.speaker_table import SpeakerTable
 
@@ -46,14 +47,17 @@ class Vits:
         self._table = SpeakerTable(self.name, "vits", rows, [f"{source}#{i}" for i in range(len(rows))])
         self.space, self.dim = self._table.space, self._table.dim
         self.sample_rate_hz = int(self._model.config.sampling_rate)
+        # transformers turns text into phonemes of English only; without phonemes, MMS names the language.
+        self.languages = (language_of_voice("en" if self._tokenizer.phonemize else self._tokenizer.language),)
         self.made_of = {"vits": source, "vits_sha256": _digest(self._model)}
 
-    def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
+    def synthesize(self, text: str, speaker: np.ndarray, language: str = "") -> np.ndarray:
         """Returns speech (samples,) float32 at `sample_rate_hz` and -23 LUFS, as `TTS.synthesize` does."""
-        return whole(self.parts(text, speaker), self.sample_rate_hz)
+        return whole(self.parts(text, speaker, language), self.sample_rate_hz)
 
-    def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
+    def parts(self, text: str, speaker: np.ndarray, language: str = "") -> Iterator[np.ndarray]:
         """Yields the same speech in parts, as `TTS.parts` does."""
+        language_to_speak(language, self.languages, self.name)
         row = torch.from_numpy(self._table.row(speaker))
         return speak(text, self._ids, lambda ids: self._say(ids, row), self.sample_rate_hz, self.name)
 

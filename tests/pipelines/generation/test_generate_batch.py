@@ -86,25 +86,30 @@ def test_every_row_is_done_or_says_why_not(desk, run, ingested, tmp_path):
         {"face": "ann.jpg", "text": "Good night.", "voices": 201},
         {"face": "ann.jpg", "text": "refuses this"},
         {"face": "ann.jpg", "text": "raises this"},
+        {"face": "ann.jpg", "text": "Hello there.", "language": "fi-FI"},
+        {"face": "ann.jpg", "text": "Hello there.", "language": "finnish"},
+        {"face": "ann.jpg", "text": "Hello there.", "voices": 2, "language": "en-GB"},  # the file of the first row
     ]
     summary = run(_manifest(desk / "jobs.jsonl", rows), store=str(store))
     lines = _results(tmp_path / "out")
     by_row = {number: [line for line in lines if line["row"] == number] for number in range(1, len(rows) + 1)}
-    assert [len(by_row[number]) for number in by_row] == [2] + 14 * [1]
+    assert [len(by_row[number]) for number in by_row] == [2] + 16 * [1] + [2]
     assert {line["id"] for line in by_row[1]} == {"a"}
     reasons = (
         *("No such file", "no face", "not an image", "face 2", "no such face"),
         *("empty text", "201 voices", "nothing to speak", "IndexError"),
+        *("language 'fi': beeper speaks en; use", "language 'finnish': expected a tag"),
     )
     for number, reason in enumerate(reasons, start=7):
         (line,) = by_row[number]
         assert line["state"] == "failed"
         assert reason in line["reason"], line
     done = [line for line in lines if line["state"] == "done"]
-    assert {line["row"] for line in done} == {1, 2, 3, 4, 5, 6}
+    assert {line["row"] for line in done} == {1, 2, 3, 4, 5, 6, 18}
     assert by_row[2][0]["wav"] == by_row[1][0]["wav"]
-    assert len({line["wav"] for line in done}) == len(done) - 1
-    assert dict(summary.states) == {"done": 6, "failed": 9}
+    assert [(line["wav"], line["language"]) for line in by_row[18]] == [(line["wav"], "en") for line in by_row[1]]
+    assert len({line["wav"] for line in done}) == len(done) - 3
+    assert dict(summary.states) == {"done": 7, "failed": 11}
     assert (summary.faces, summary.spoken, summary.already_there) == (4, 6, 0)
     assert len(asked(tmp_path / "journal")) == summary.spoken + 2
     for line in done:

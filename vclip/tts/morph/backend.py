@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from vclip.speakers.bank import SpeakerBank
+from vclip.tts.languages import language_to_speak
 from vclip.tts.morph import inverse_map
 from vclip.tts.morph.base_voice import SAMPLE_RATE_HZ, BaseVoice
 from vclip.tts.morph.controls import Controls, known_speakers
@@ -42,6 +43,7 @@ class Morph:
 
     name = "morph"
     sample_rate_hz = SAMPLE_RATE_HZ
+    languages = ("en",)
 
     def __init__(self, calibration: Path = inverse_map.HERE):
         self._voice = BaseVoice()
@@ -54,18 +56,19 @@ class Morph:
             "calibration_sha256": self._map.sha256,
         }
 
-    def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
+    def synthesize(self, text: str, speaker: np.ndarray, language: str = "") -> np.ndarray:
         """Returns speech (samples,) float32 at 24 kHz and -23 LUFS, in the voice nearest to an embedding (dim,).
 
         The output of the network is cached, so a second voice for the same text needs rendering only.
 
         Raises:
-            InputError: the text has nothing to speak, or the vector has another size, is not finite or is zero.
+            InputError: as `TTS.synthesize` does.
         """
-        return self.speak(text, self.controls(speaker))
+        return whole(self.parts(text, speaker, language), SAMPLE_RATE_HZ)
 
-    def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
+    def parts(self, text: str, speaker: np.ndarray, language: str = "") -> Iterator[np.ndarray]:
         """Yields the same speech in parts, as `TTS.parts` does."""
+        language_to_speak(language, self.languages, self.name)
         return speak(self._voice, text, self.controls(speaker))
 
     def known_speakers(self, count: int) -> SpeakerBank:
