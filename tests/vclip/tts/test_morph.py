@@ -11,9 +11,10 @@ from tools import calibrate_morph
 from vclip.encoders.ge2e import GE2E, SPACE
 from vclip.errors import InputError
 from vclip.tts.base import PredictsVoices
+from vclip.tts.english import MAX_PHONEMES
 from vclip.tts.morph import inverse_map
 from vclip.tts.morph.backend import Morph
-from vclip.tts.morph.base_voice import CACHED_SENTENCES, MAX_PHONEMES, BaseVoice
+from vclip.tts.morph.base_voice import CACHED_SENTENCES, BaseVoice
 from vclip.tts.morph.controls import NAMES, RANGES, Controls, from_unit, to_unit
 
 TEXT = "The old man walked along the river, and nobody knew his name."

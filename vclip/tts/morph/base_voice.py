@@ -10,8 +10,6 @@ GE2E space .963 against .948, words recognised by pocketsphinx .86 for both. pyw
 """
 
 import hashlib
-import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,8 +19,7 @@ from typing import Any
 import numpy as np
 from hibari import Hibari, dsp
 
-from vclip.errors import InputError
-from vclip.tts.sentences import expect_known, not_english
+from vclip.tts.english import phonemes
 
 SAMPLE_RATE_HZ = dsp.SR
 FRAME_S = dsp.HOP / dsp.SR
@@ -32,7 +29,6 @@ MIN_VOICED_HZ = 60.0
 
 # 25 MB for sentences of 4 s; at most eight times as much.
 CACHED_SENTENCES = 32
-MAX_PHONEMES = 400
 # An unvoiced frame has no harmonics to average; this width keeps the shape of a fricative.
 UNVOICED_WIDTH_HZ = 200.0
 FLOOR = 1e-9
@@ -67,16 +63,10 @@ class BaseVoice:
         Raises:
             InputError: the text has nothing to speak, or letters that are not read in English.
         """
-        text = unicodedata.normalize("NFC", text)  # hibari reads an accent only as part of its letter
-        expect_known(text, not_english(text), "morph")
-        phonemes = [part for sentence in self._hibari.phonemize(text) for part in _bounded(sentence)]
-        spoken = [p for p in phonemes if re.search(r"\w", p)]
-        if not spoken:
-            raise InputError(f"text {text[:40]!r}: found nothing to speak, expected English words or numbers")
-        return map(self._frames, spoken)
+        return map(self._frames, phonemes(self._hibari, text, "morph"))
 
-    def _run_network(self, phonemes: str) -> Frames:
-        feeds = {"ids": np.asarray([self._hibari.ids(phonemes)], np.int64), "speed": np.ones(1, np.float32)}
+    def _run_network(self, sentence: str) -> Frames:
+        feeds = {"ids": np.asarray([self._hibari.ids(sentence)], np.int64), "speed": np.ones(1, np.float32)}
         network: Any = self._hibari.sess
         outputs = (output[0] for output in network.run(None, feeds))
         harmonic_log, _, noise_log, residual_log, _, pitch_hz = outputs  # (N_BINS, frames) each, (frames,)
@@ -109,13 +99,3 @@ def _averaged(power: np.ndarray, width_hz: np.ndarray) -> np.ndarray:
 
 def _log(power: np.ndarray) -> np.ndarray:
     return np.log(power + FLOOR).astype(np.float16)
-
-
-def _bounded(phonemes: str) -> Iterator[str]:
-    """Yields parts of at most MAX_PHONEMES: to hibari, any number of words without punctuation are one sentence."""
-    while len(phonemes) > MAX_PHONEMES:
-        cut = phonemes.rfind(" ", 1, MAX_PHONEMES)
-        cut = cut if cut > 0 else MAX_PHONEMES
-        yield phonemes[:cut]
-        phonemes = phonemes[cut:].strip()
-    yield phonemes

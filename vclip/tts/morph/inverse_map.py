@@ -1,8 +1,6 @@
 """From a speaker embedding to the controls of the `morph` voice that comes nearest to it.
 
-A regression from embeddings to controls, learned on morph voices, would have to extrapolate to real people. Instead,
-a small network learns which embedding given controls yield (`VoiceModel`), and gradient ascent finds the controls
-whose embedding has the highest cosine with the requested one.
+The network and its inversion are those of `vclip.tts.inverse_map`.
 
 Removing means (that of the morph voices from both sides, or each side's own), so that people do not all map to the
 same voices, was tried with 261 LibriSpeech speakers and was not needed: the cosine of the requested and the obtained
@@ -22,22 +20,19 @@ import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from scipy.stats import qmc
-from torch import Tensor, nn
+from torch import Tensor
 
 from vclip.errors import InputError
+from vclip.tts.inverse_map import VoiceModel, nearest, sobol
 from vclip.tts.morph import controls as morph_controls
 from vclip.tts.morph.controls import Controls
 
 HERE = Path(__file__).parent
 RECALIBRATE = "run `python -m tools.calibrate_morph`"
-HIDDEN = 256
-
 GUESSES_LOG2 = 11
 # 16 climbers with 60 smaller steps gain .001 of cosine (LibriSpeech as above), and take many times as long.
 CLIMBERS = 4
 STEPS = 16
-STEP_SIZE = 0.4  # in logits of the unit cube
 AT_ONCE = 512
 
 
@@ -63,29 +58,6 @@ class Calibration:
     sentences_per_draw: int
     seed: int
     figures: Mapping[str, float]
-
-
-class VoiceModel(nn.Module):
-    """A network from controls on the unit cube to the GE2E embedding of their voice."""
-
-    def __init__(self, n_controls: int, dim: int = 256):
-        super().__init__()
-        self.layers = nn.Sequential(
-            *(nn.Linear(n_controls, HIDDEN), nn.SiLU()),
-            *(nn.Linear(HIDDEN, HIDDEN), nn.SiLU()),
-            *(nn.Linear(HIDDEN, HIDDEN), nn.SiLU()),
-            nn.Linear(HIDDEN, dim),
-        )
-
-    def forward(self, unit: Tensor) -> Tensor:
-        """Returns embeddings (..., dim), unit norm, >= 0, of controls (..., n_controls) from 0 to 1."""
-        return nn.functional.normalize(torch.relu(self.layers(2 * unit - 1)), dim=-1)
-
-
-def sobol(dimensions: int, seed: int) -> qmc.Sobol:
-    """Returns a scrambled Sobol sequence. scipy 1.15 renamed `seed` to `rng`, which draws other points."""
-    options: dict[str, Any] = {"seed": seed}
-    return qmc.Sobol(dimensions, **options)
 
 
 class MorphMap:
@@ -125,19 +97,7 @@ class MorphMap:
 
     def _nearest(self, requested: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the nearest controls (n, n_controls) on the unit cube, and their predicted embeddings (n, dim)."""
-        nearest = (requested @ self._embeddings.T).topk(CLIMBERS, dim=1).indices
-        logits = torch.logit(self._guesses[nearest]).requires_grad_(True)  # (n, CLIMBERS, n_controls)
-        optimizer = torch.optim.Adam([logits], lr=STEP_SIZE)
-        for step in range(STEPS):
-            optimizer.param_groups[0]["lr"] = STEP_SIZE * (1 - step / STEPS)
-            (gradient,) = torch.autograd.grad(-(self.model(logits.sigmoid()) * requested[:, None]).sum(), logits)
-            logits.grad = gradient
-            optimizer.step()
-        unit = logits.detach().sigmoid()
-        voices = self.model(unit)
-        best = (voices * requested[:, None]).sum(-1).argmax(1)
-        rows = torch.arange(len(requested))
-        return unit[rows, best], voices[rows, best]
+        return nearest(self.model, requested, self._guesses, self._embeddings, climbers=CLIMBERS, steps=STEPS)
 
 
 def save(morph_map: MorphMap, folder: Path) -> None:
