@@ -176,18 +176,16 @@ def label(
     if name not in EDITABLE:
         raise StoreError(f"edit: '{name}' is not a label; {nearest(name, EDITABLE)}")
     _check_clips(snapshot, clip_ids)
-    value = (value or "").strip() or None
+    value = rows.nfc((value or "").strip()) or None
     made = [{"action": "label", "subject": clip, "name": name, "value": value} for clip in clip_ids]
     return _write(db, made, who, why)
 
 
 def merge(db: DBConnection, snapshot: "Snapshot", gone: str, kept: str, who: str, why: str) -> str:
     """Makes one person of two and returns the edit's id; as `Store.merge_people` does."""
+    gone, kept = (_stored_identity(snapshot, person) for person in (gone, kept))
     if gone == kept:
         raise StoreError(f"edit: '{gone}' is one person already; expected two")
-    for person in (gone, kept):
-        if not snapshot.count("clips", f"identity = {quoted(person)}"):
-            raise StoreError(f"edit: no clip has the identity '{person}'; see vclip query --select identity")
     return _write(db, [{"action": "merge", "subject": gone, "value": kept}], who, why)[0]
 
 
@@ -207,6 +205,14 @@ def listed(snapshot: "Snapshot") -> list[dict[str, Any]]:
     every.sort(key=lambda row: row["edit_id"])
     standing = {row["edit_id"] for row in in_force(every)}
     return [{**row, "in_force": row["edit_id"] in standing} for row in every]
+
+
+def _stored_identity(snapshot: "Snapshot", person: str) -> str:
+    """The identity as clips have it, whichever Unicode form of it was typed."""
+    for name in rows.spellings(person):
+        if snapshot.count("clips", f"identity = {quoted(name)}"):
+            return name
+    raise StoreError(f"edit: no clip has the identity '{person}'; see vclip query --select identity")
 
 
 def _check_clips(snapshot: "Snapshot", clip_ids: Sequence[str]) -> None:

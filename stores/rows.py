@@ -126,8 +126,17 @@ def _clip_row(clip: Row) -> dict[str, Any]:
 
 
 def _normal(value: Any) -> Any:
-    """Returns a label in Unicode's NFC, in which labels are compared."""
-    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+    return nfc(value) if isinstance(value, str) else value
+
+
+def nfc(text: str) -> str:
+    """Returns a label in Unicode's NFC, in which labels are stored and compared."""
+    return unicodedata.normalize("NFC", text)
+
+
+def spellings(name: str) -> list[str]:
+    """Returns the forms of a label that look the same: as given, NFC and, for older stores, NFD."""
+    return list(dict.fromkeys([name, nfc(name), unicodedata.normalize("NFD", name)]))
 
 
 def _check_references(item: VideoRows, video_id: str) -> None:

@@ -21,6 +21,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # of file systems that cannot say when bytes are on the disk
 _HERE = -100  # AT_FDCWD
 NAME_BYTES = 255  # of a name in a folder
+_OLD = "-old"  # ends the name of a folder that is about to be replaced, where two cannot be exchanged
 # The name of a draft holds the host and the process that write it, so that `sweep_drafts` can remove abandoned ones.
 _DRAFT = re.compile(r"(?:^|/)\.[^/]*\.(?P<host>[^/.]+)-(?P<pid>\d+)\.part[^/]*$")
 
@@ -160,7 +161,7 @@ def process_runs(pid: int) -> bool:
 def _draft_of(path: Path, stem: str, end: str = "") -> Path:
     """The name of a draft of `path`: hidden, with host and process, and not longer than a name may be."""
     tail = f".{_host()}-{os.getpid()}.part{end}"
-    return path.with_name(f".{_shortened(stem, NAME_BYTES - 1 - len(os.fsencode(tail)))}{tail}")
+    return path.with_name(f".{_shortened(stem, NAME_BYTES - len(os.fsencode(f'.{tail}{_OLD}')))}{tail}")
 
 
 def _shortened(stem: str, size: int) -> str:
@@ -229,7 +230,7 @@ def _exchange(draft: Path, target: Path) -> None:
     else:
         failed = True
     if failed:
-        old = draft.with_name(f"{draft.name}-old")
+        old = draft.with_name(f"{draft.name}{_OLD}")
         os.replace(target, old)
         try:
             os.replace(draft, target)

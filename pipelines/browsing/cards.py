@@ -15,6 +15,7 @@ from stores import Snapshot
 from stores.filters import parsed
 from stores.schema import LABELS
 from stores.sql import quoted
+from vclip.tables import nfc
 
 COLUMNS = ("clip_id", "video_id", "video_uri", "start_s", "end_s", "speaking_score", "identity", "split", *LABELS)
 # A filter by face quality reads 256 clips, then twice as many each time, and at most MOST_READ for one page; a page
@@ -56,9 +57,9 @@ class Filters:
             columns = snapshot.schema("clips").names
             parts.append(f"({parsed(self.where, columns, 'clips', FUNCTIONS, LONGEST_FILTER)})")
         if self.identity:
-            parts.append(f"strpos(lower(identity), {quoted(self.identity.lower())}) > 0")
+            parts.append(f"strpos(lower(identity), {quoted(nfc(self.identity).lower())}) > 0")
         for name, value in (self.labels or {}).items():
-            parts.append(f"{name} IS NULL" if value == "?" else f"{name} = {quoted(value)}")
+            parts.append(f"{name} IS NULL" if value == "?" else f"{name} = {quoted(nfc(value))}")
         if self.min_s is not None:
             parts.append(f"end_s - start_s >= {self.min_s}")
         if self.max_s is not None:

@@ -258,7 +258,10 @@ def _show_deletion(result: "DeletionResult", as_json: bool) -> None:
     for made in result.derived:
         print_line(f"made from this store, not searched: {made.path} ({made.job} of {made.written[:10]})")
     for photo in result.photos_gone:
-        print_line(f"this photo is there no more, so speech made from it is found by its name only: {photo}")
+        print_line(
+            "this photo is there no more; speech made from it is found by its name, and by its content where the "
+            f"store and the speech record it: {photo}"
+        )
     if result.found_after:
         where = sorted({file for files in result.found_after.values() for file in files})
         print_line(f"still found in: {', '.join(where)}; run the command again while no other job writes")

@@ -4,6 +4,7 @@ photos -> `PhotoFace` (one face, cut out) -> `TargetFace` (its vector in the ass
 """
 
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipelines.config import Config
 from pipelines.extraction.faces.detectors import FaceDetector
 from pipelines.extraction.faces.photos import decoded, face_in_photo, read_photo
 from pipelines.progress import say
+from stores import video_id
 from vclip.association.base import Association
 from vclip.encoders import FaceEncoder, embed_texts, open_face_encoder, spec_of_space
 from vclip.encoders.face_crop import crop_face
@@ -58,6 +60,7 @@ class PhotoFace:
     face_index: int  # the face's position in the photo, from the left, from 0
     faces: int  # the number of faces in the photo
     crop: np.ndarray  # (side, side, 3) uint8 RGB
+    content_hash: str = ""  # of the image file, as a store that imports it computes it
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class TargetFace:
     face_index: int
     faces: int
     vector: np.ndarray  # (d_face,) float32
+    content_hash: str = ""  # as that of `PhotoFace`
     noun = "face"
 
     @property
@@ -85,6 +89,7 @@ class TargetFace:
         return {
             "face": self.uri,
             "face_sha256": self.sha256,
+            "face_content_hash": self.content_hash,
             "face_index": self.face_index,
             "faces_in_photo": self.faces,
         }
@@ -172,7 +177,8 @@ def cut_face(photo: bytes, uri: str, detector: FaceDetector, index: int | None) 
     except InputError as error:
         raise InputError(f"photo {uri}: {error}") from None
     crop = crop_face(found.image, found.face.landmarks)
-    return PhotoFace(uri, hashlib.sha256(photo).hexdigest(), found.index, found.count, crop)
+    content_hash = video_id(io.BytesIO(photo))
+    return PhotoFace(uri, hashlib.sha256(photo).hexdigest(), found.index, found.count, crop, content_hash)
 
 
 def encode_faces(faces: Sequence[PhotoFace], encoder: FaceEncoder) -> list[TargetFace]:
@@ -183,7 +189,7 @@ def encode_faces(faces: Sequence[PhotoFace], encoder: FaceEncoder) -> list[Targe
     """
     vectors = (encoder.embed([face.crop])[0] for face in faces)
     return [
-        TargetFace(face.uri, face.sha256, face.face_index, face.faces, vector)
+        TargetFace(face.uri, face.sha256, face.face_index, face.faces, vector, face.content_hash)
         for face, vector in zip(faces, vectors, strict=True)
     ]
 

@@ -10,6 +10,7 @@ from pipelines.generation.faces import Target
 from pipelines.generation.voices import Voice
 from stores import generation_id
 
+PHOTO_HASHES = ("face_sha256", "face_content_hash")  # fields of a provenance record that say which file it was
 NOTICE = "Synthetic speech. The voice was made to suit the {}; it is nobody's own voice."
 
 
@@ -94,11 +95,12 @@ def generation_row(record: Mapping[str, Any], row_id: str, run_id: str, space: s
         audio_uri: the absolute path or the address of the WAV file.
 
     Returns:
-        The row; its `models` also hold the SHA-256 of the photos, by which a deletion finds speech made from them.
+        The row; its `models` also hold the hashes of the photos, by which a deletion finds speech made from them.
     """
     same = ("text", "speaker_vector", "score", "scores")
     photos = record.get("photos") or ([record] if "face_sha256" in record else [])
-    models = {**record["models"], "photos": [photo["face_sha256"] for photo in photos if photo["face_sha256"]]}
+    hashes = [photo.get(name) for photo in photos for name in PHOTO_HASHES]
+    models = {**record["models"], "photos": list(filter(None, hashes))}
     return {name: record[name] for name in same} | {
         "models": models,
         "generation_id": row_id,

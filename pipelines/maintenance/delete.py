@@ -14,6 +14,7 @@ from pipelines.cluster.failures import run_folder
 from pipelines.files.addresses import scheme_of
 from pipelines.files.output_store import Output
 from pipelines.files.remote import RemoteConfig
+from pipelines.generation.utterances import PHOTO_HASHES
 from pipelines.ingest.importers.media import IMAGES
 from pipelines.maintenance.beside import files_beside, rewrite_beside, to_rewrite
 from pipelines.progress import say, step
@@ -22,6 +23,7 @@ from stores import Store
 from stores.maintenance.delete import DeletionPlan, is_deletion_unfinished, plan_deletion, with_named
 from stores.maintenance.delete import delete as delete_rows
 from stores.sql import in_lists
+from vclip.marking.provenance import sidecar_of
 
 _ID = re.compile(r"[0-9a-f]{24,}")
 NOT_SEARCHED = (
@@ -44,9 +46,9 @@ class DeletionResult:
     unfinished: bool  # an earlier deletion was killed before all bytes were freed; this one finishes it
     reports: list[str]  # beside the store, rewritten without names and images
     derived: list[DerivedFile]  # made from the store in other places; they are listed, and were not searched
-    photos_gone: list[
-        str
-    ]  # imported photos that are there no more: speech made from them is found by their names only
+    # Imported photos that are there no more: speech made from them is found by their names, and by their content
+    # where the store and the speech record it.
+    photos_gone: list[str]
     tags: list[str] = field(default_factory=list)  # removed, because their versions held deleted rows
     indices: list[str] = field(default_factory=list)  # dropped, because they held deleted vectors
     found_before: dict[str, dict[str, int]] | None = None  # kind -> file -> matches in its bytes; of `--prove`
@@ -146,9 +148,9 @@ class Photos:
     """The images by which speech that was made for a person is recognised."""
 
     faces: set[str]  # face_ids
-    hashes: set[str]  # SHA-256 of crops, and of the photos that were imported
+    hashes: set[str]  # SHA-256 of crops, SHA-256 and content hash of the photos that were imported
     names: set[str]  # of the photos and videos that were read
-    gone: list[str]  # photos that are there no more, so that their hash is not known
+    gone: list[str]  # photos that are there no more, so that their SHA-256 is not known
 
     @classmethod
     def of(cls, store: Store, plan: DeletionPlan) -> "Photos":
@@ -164,12 +166,14 @@ class Photos:
                 hashes.add(hashlib.sha256(Path(name).read_bytes()).hexdigest())
             except OSError:
                 gone.append(name)
+        # The id of a pair holds the content hashes of its photo and its audio.
+        hashes |= {part for video in plan.ids.get("videos", ()) for part in video.split("-")}
         return cls(faces, hashes, set(plan.names), gone)
 
     def are_shown(self, photos: Iterable[dict[str, str]]) -> bool:
         """Returns whether one of these is among the photos of a provenance record."""
         return any(
-            photo["face_sha256"] in self.hashes
+            not self.hashes.isdisjoint(photo[name] for name in PHOTO_HASHES)
             or photo["face"] in self.names
             or not self.faces.isdisjoint(_ID.findall(photo["face"]))
             for photo in photos
@@ -202,16 +206,22 @@ def _sidecar(audio_uri: str) -> Any:
     if scheme_of(audio_uri):
         return None
     try:
-        return json.loads(Path(audio_uri).with_suffix(".json").read_bytes())
+        return json.loads(sidecar_of(Path(audio_uri)).read_bytes())
     except (OSError, ValueError):
         return None
+
+
+def _sidecar_name(wav: str) -> str:
+    """The path or address of the sidecar of a WAV file."""
+    folder, slash, name = wav.rpartition("/")
+    return f"{folder}{slash}{sidecar_of(Path(name))}"
 
 
 def _recorded(plan: DeletionPlan) -> Iterator[str]:
     """Yields the files of the generations that the store records."""
     for row in plan.generations:
         yield row["audio_uri"]
-        yield str(row["audio_uri"]).removesuffix(".wav") + ".json"
+        yield _sidecar_name(row["audio_uri"])
 
 
 @dataclass(frozen=True)
@@ -227,6 +237,7 @@ def _of_provenance(photos: Photos, folders: Sequence[str]) -> _Provenance:
         output = Output(folder, RemoteConfig())
         names = set(output.names())
         sidecars = sorted(name for name in names if name.endswith(".json"))
+        spoken = {_sidecar_name(name): name for name in names if name.lower().endswith(".wav")}
         say(f"{folder}: {count(len(sidecars), 'sidecar')} to read")
         searched.append(f"{count(len(sidecars), 'sidecar')} in {folder}")
         for name in sidecars:
@@ -235,8 +246,7 @@ def _of_provenance(photos: Photos, folders: Sequence[str]) -> _Provenance:
             except (OSError, ValueError):
                 continue
             if photos.are_shown(_photos(sidecar)):
-                wav = name.removesuffix(".json") + ".wav"
-                found += [output.address(one) for one in (name, wav) if one in names]
+                found += [output.address(one) for one in (name, spoken.get(name)) if one]
     return _Provenance(found, searched)
 
 
@@ -245,5 +255,7 @@ def _photos(sidecar: Any) -> list[dict[str, str]]:
     named = sidecar.get("photos", [sidecar]) if isinstance(sidecar, dict) else []
     found = [photo for photo in named if isinstance(photo, dict)] if isinstance(named, list) else []
     return [
-        {"face": str(p.get("face", "")), "face_sha256": str(p["face_sha256"])} for p in found if "face_sha256" in p
+        {name: str(photo.get(name, "")) for name in ("face", *PHOTO_HASHES)}
+        for photo in found
+        if "face_sha256" in photo
     ]

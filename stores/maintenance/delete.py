@@ -211,8 +211,9 @@ def plan_deletion(
     """
     db = store.db
     snapshot, own = store.snapshot(), {}
+    people = [name for person in people for name in rows.spellings(person)]
     merged = snapshot.corrections.merged
-    if gone := sorted(set(people) & merged.keys()):
+    if gone := sorted(name for name in people if merged.get(name, name) not in people):
         raise StoreError(
             f"delete: '{gone[0]}' was corrected to be '{merged[gone[0]]}'; delete that person, or undo the edit first"
         )

@@ -1,5 +1,7 @@
 """Corrections by hand: read in place of what was ingested, kept with who and why, undone by another row."""
 
+import unicodedata
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from stores import Store, StoreError
 from stores.edits import in_force
+from stores.maintenance.delete import plan_deletion
 from stores.rows import typed
 from tests.support.store_world import FACES, LATER, VOICES, contents, video
 
@@ -39,6 +42,23 @@ def _expected(store, changes, rejected=()):
     rows = store.snapshot(raw=True).query("clips", order="clip_id").to_pylist()
     rows = [{**row, **changes.get(row["clip_id"], {})} for row in rows if row["clip_id"] not in rejected]
     return rows
+
+
+@pytest.mark.parametrize("typed_as", ["NFC", "NFD"])
+def test_a_name_with_an_accent_is_one_name_however_it_is_typed(tmp_path, typed_as):
+    store = Store.create(str(tmp_path / "store"), FACES, VOICES)
+    named = [replace(video(n), clips=[clip | {"identity": who} for clip in video(n).clips])
+             for n, who in enumerate(["Jos\xe9", "Jose\u0301", "Zo\xeb"])]  # fmt: skip
+    store.commit(named)
+    assert store.count("clips", "identity = 'Jos\xe9'") == 4
+    typed_name = unicodedata.normalize(typed_as, "Jos\xe9")
+    clip = _clips(store, "identity = 'Zo\xeb'")[0]["clip_id"]
+    store.label([clip], "identity", f" {typed_name} ", **SIGNED)
+    assert store.count("clips", "identity = 'Jos\xe9'") == 5
+    store.merge_people(unicodedata.normalize(typed_as, "Zo\xeb"), typed_name, **SIGNED)
+    assert store.count("clips", "identity = 'Jos\xe9'") == 6
+    plan = plan_deletion(store, people=[typed_name])
+    assert len(plan.ids["clips"]) == 6
 
 
 def test_a_rejected_clip_its_faces_and_its_voices_are_gone_for_every_reader(untouched):

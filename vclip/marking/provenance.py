@@ -17,7 +17,7 @@ import numpy as np
 
 import vclip
 from vclip.errors import InputError
-from vclip.files import whole_file
+from vclip.files import fitting, whole_file
 from vclip.tts.wav import LONGEST_BYTES, StreamedSpeech, parse_wav, wav_parts
 
 SYNTHETIC = {"synthetic": True}
@@ -45,11 +45,21 @@ def write_speech(
         wav, label = speech_file(speech, provenance, longest_bytes)
     except InputError as error:
         raise InputError(f"speech file {path}: {error}") from None
-    sidecar = path.with_suffix(".json")
+    sidecar = sidecar_of(path)
     for place, content in ((path, wav), (sidecar, [label])):
         with whole_file(place) as draft, open(draft, "wb") as file:
             file.writelines(content)
     return path, sidecar
+
+
+def sidecar_of(wav: Path) -> Path:
+    """Returns the path of the JSON file beside a WAV file: its stem, cut where the ending would not fit, and `.json`.
+
+    Example:
+        >>> sidecar_of(Path("speech/a.wav")).as_posix()
+        'speech/a.json'
+    """
+    return wav.with_name(fitting(wav.stem, ".json"))
 
 
 def speech_file(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vclip.marking.provenance import plain_json, read_label
+from vclip.marking.provenance import plain_json, read_label, sidecar_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def verify(path: str | Path) -> Verified:
         said = json.dumps(label["synthetic"])[:40]
         problems.append(f"the provenance says synthetic: {said}, expected true, which vclip always writes")
     problems += found.problems
-    sidecar = Path(path).with_suffix(".json")
+    sidecar = sidecar_of(Path(path))
     if sidecar.exists() and _read(sidecar) != label:
         problems.append(f"the sidecar {sidecar.name} differs from the provenance inside the file")
     return Verified(str(path), label, tuple(problems))

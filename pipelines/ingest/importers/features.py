@@ -4,6 +4,8 @@ A file holds vectors by name: .npz, .pkl (as Self-Lifting publishes them) or .pa
 to which voice (the columns of `import pairs`, with names of vectors instead of files). Without a table the names
 themselves do: a name that both files have, or names like those of VoxCeleb's files, IDENTITY/VIDEO/FILE.
 
+A vector that cannot be used, and a row of the table that cannot, fail the clip that needs them; the others go in.
+
 The store differs from others in one point: its `image` and `audio` are empty bytes, so there is nothing to look at,
 to listen to or to embed again.
 """
@@ -13,29 +15,40 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from pipelines.cluster.failures import Failure, Tracebacks, run_folder
+from pipelines.config import IngestConfig
 from pipelines.extraction.types import Clip, Extraction, FaceCrop, SpeechSegment
-from pipelines.ingest.embed import SourceResult
-from pipelines.ingest.importers.pairs import labels_of, read_pair_table
+from pipelines.files.addresses import recorded, storable
+from pipelines.files.remote import RemoteConfig
+from pipelines.files.tables import read_columns, unusable_text
+from pipelines.ingest.commit import commit_results
+from pipelines.ingest.embed import SourceResult, failed_result
+from pipelines.ingest.importers.pairs import NAMES, labels_of, read_pair_table
 from pipelines.ingest.importers.voxceleb import SCALE, Metadata, read_metadata
 from pipelines.ingest.job import Summary
+from pipelines.ingest.sources.content_hash import name_id
 from pipelines.ingest.sources.resume import Ledger
 from pipelines.ingest.sources.source import Source
 from pipelines.progress import say, step
 from stores import Store, config_hash
 from stores.maintenance.compact import sweep
-from vclip.association.trials.features import Features, features_of, read_features
+from vclip.association.trials.features import Features, checked_features, named_vectors
 from vclip.errors import InputError
 
 NO_MEDIA = b""
 WHOLE = (0.0, 0.0, 1.0, 1.0)  # the box of the face is unknown
 BATCH = 2048  # clips in one commit
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The vectors of a file by name."""
+
+    features: Features
+    unusable: Mapping[int, str]  # row -> its name, and why
 
 
 @dataclass
@@ -46,6 +59,7 @@ class FeatureClip:
     faces: list[int] = field(default_factory=list)
     voices: list[int] = field(default_factory=list)
     labels: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""  # why it cannot be imported
 
 
 def import_features(
@@ -59,7 +73,8 @@ def import_features(
 ) -> Summary:
     """Imports vectors by name and returns the summary of the run.
 
-    A clip without a face or without a voice becomes an empty row.
+    A clip without a face or without a voice becomes an empty row. A row of the table that cannot be used, and a clip
+    all of whose faces or voices cannot, become a failed one.
 
     Args:
         faces, voices: the files of vectors; see `read_vectors`.
@@ -70,7 +85,7 @@ def import_features(
         metadata: vox1_meta.csv or vox2_meta.csv, for names like those of VoxCeleb's files.
 
     Raises:
-        InputError: a file is not as expected, a name is missing, or no face belongs to a voice; nothing is written.
+        InputError: a file is not as expected, no row can be used, or no face belongs to a voice; nothing is written.
         StoreError: the store has other spaces, or cannot be written.
     """
     if table and metadata:
@@ -82,79 +97,85 @@ def import_features(
     meta = read_metadata(metadata) if metadata else Metadata({}, {})
     clips = clips_of_table(table, face, voice) if table else clips_of_names(face, voice, meta)
     if not any(clip.faces and clip.voices for clip in clips):
-        firsts = " and ".join(f"'{next(iter(features.row_of))}'" for features in (face, voice))
+        firsts = " and ".join(f"'{storable(next(iter(each.features.row_of)))}'" for each in (face, voice))
         raise InputError(
             f"{faces}, {voices}: no face has the name of a voice (the first names are {firsts}); "
             "give --table, or --meta for VoxCeleb's names"
         )
-    spaces = {"faces": {face_space: face.vectors.shape[1]}, "voices": {voice_space: voice.vectors.shape[1]}}
-    store = Store.create(store_uri, **spaces, exist_ok=True)
+    dims = (each.features.vectors.shape[1] for each in (face, voice))
+    store = Store.create(store_uri, {face_space: next(dims)}, {voice_space: next(dims)}, exist_ok=True)
     made_by = {"import": "features", "face_space": face_space, "voice_space": voice_space}
     summary = Summary(store_uri, config=made_by)
-    todo = list(_pending(clips, face, voice, str(faces), made_by, store, summary))
+    outdated: list[str] = []
+    todo = list(_pending(clips, face, voice, str(faces), made_by, store, summary, outdated))
     if todo:
         _commit(todo, store, (face, face_space), (voice, voice_space), [str(faces), str(voices)], summary)
+    for video in outdated:
+        store.delete_video(video)
+    summary.outdated = len(outdated)
     summary.took_s = time.monotonic() - started_s
     return summary
 
 
-def read_vectors(path: str | Path) -> Features:
-    """Returns the vectors of a file by name.
+def read_vectors(path: str | Path) -> Vectors:
+    """Returns the vectors of a file by name, and which of them cannot be used.
 
     Args:
-        path: a file for `read_features`, or a .parquet file with the columns `name` and `vector`.
+        path: a file for `named_vectors`, or a .parquet file with the columns `name` and `vector`.
 
     Raises:
-        InputError: as `read_features`; or a vector is all zero.
+        InputError: the file cannot be read, no vector can be used, or two have one name.
     """
-    found = _of_parquet(Path(path)) if Path(path).suffix == ".parquet" else read_features(path)
-    zero = ~found.vectors.any(axis=1)
-    if zero.any():
-        name = list(found.row_of)[int(np.argmax(zero))]
-        raise InputError(f"{path}: vector '{name}' is all zero ({zero.sum()} in all), expected a direction")
-    return found
+    parquet = Path(path).suffix.lower() == ".parquet"
+    found = _of_parquet(path) if parquet else named_vectors(path)
+    features, unusable = checked_features(found, str(path))
+    why: dict[int, str] = {}
+    for row, (name, vector) in enumerate(zip(features.row_of, features.vectors, strict=True)):
+        wrong = unusable_text(name)
+        reason = f"has a name that cannot be stored: {wrong}" if wrong else unusable.get(row)
+        if reason or not vector.any():
+            why[row] = f"vector '{storable(name)}' {reason or 'is all zero, expected a direction'}"
+    if len(why) == len(features.vectors):
+        raise InputError(f"{path}: none of {len(why)} vectors can be used; {why[0]}")
+    return Vectors(features, why)
 
 
-def _of_parquet(path: Path) -> Features:
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
-        raise InputError(f"{path}: {reason}; expected a Parquet file") from None
-    if missing := [name for name in ("name", "vector") if name not in table.column_names]:
-        found = ", ".join(table.column_names) or "none"
-        raise InputError(f"{path}: no column '{missing[0]}' (found {found}); expected name, vector")
-    names, vectors = table["name"].to_pylist(), table["vector"].to_pylist()
-    return features_of(list(zip(names, vectors, strict=True)), str(path))
+def _of_parquet(path: str | Path) -> list[tuple[object, object]]:
+    columns = ("name", "vector")
+    rows = read_columns(path, columns, may_be_empty=columns)
+    return [(row.values.get("name"), row.values.get("vector")) for row in rows]
 
 
-def clips_of_table(table: str | Path, faces: Features, voices: Features) -> list[FeatureClip]:
-    """Returns the clips that a table lists.
+def clips_of_table(table: str | Path, faces: Vectors, voices: Vectors) -> list[FeatureClip]:
+    """Returns the clips that a table lists. A row that cannot be used, or names a vector that is not there, says why.
 
     Raises:
-        InputError: the table cannot be read, a row cannot be used, or names a vector that the files do not have.
+        InputError: the table cannot be read, or no row can be used.
     """
-    rows = read_pair_table(table)
-    if bad := next((row for row in rows if row.problem), None):
-        raise InputError(f"table {table}, row {bad.number}: {bad.problem}")
-    found = []
-    for kind, features in (("face", faces), ("voice", voices)):
-        places = features.find([row.values[kind] for row in rows])
-        if (places < 0).any():
-            values = rows[int(np.argmax(places < 0))].values
-            raise InputError(f"table {table}, id '{values['id']}': no vector '{values[kind]}' among the {kind}s")
-        found.append(places.tolist())
-    return [
-        FeatureClip(row.values["id"], [face], [voice], labels_of(row))
-        for row, face, voice in zip(rows, *found, strict=True)
-    ]
+    rows, clips = read_pair_table(table), []
+    named = {kind: [str(row.values.get(kind, "")) for row in rows] for kind in NAMES}
+    found = [of.features.find(named[kind]).tolist() for kind, of in zip(NAMES, (faces, voices), strict=True)]
+    for index, (row, face, voice) in enumerate(zip(rows, *found, strict=True)):
+        name, labels, kind = str(row.values.get("id", "")), labels_of(row), "face" if face < 0 else "voice"
+        problem = row.problem
+        if not problem and min(face, voice) < 0:
+            problem = f"no vector '{storable(named[kind][index])}' among the {kind}s"
+        if problem:
+            problem = f"row {row.number}, id '{storable(name)}': {problem}"
+            clips.append(FeatureClip(f"{os.path.abspath(table)}, row {row.number}", labels=labels, problem=problem))
+        else:
+            clips.append(FeatureClip(name, [face], [voice], labels))
+    if all(clip.problem for clip in clips):
+        reason = clips[0].problem
+        raise InputError(f"table {table}: none of {len(clips)} rows can be used; {reason}; nothing was imported")
+    return clips
 
 
-def clips_of_names(faces: Features, voices: Features, meta: Metadata) -> list[FeatureClip]:
+def clips_of_names(faces: Vectors, voices: Vectors, meta: Metadata) -> list[FeatureClip]:
     """Returns the clips by name: all vectors of one name, or of one identity and video, are one clip."""
     clips: dict[str, FeatureClip] = {}
-    for kind, features in (("faces", faces), ("voices", voices)):
-        for name, row in features.row_of.items():
+    for kind, found in (("faces", faces), ("voices", voices)):
+        for name, row in found.features.row_of.items():
             who, video = _place(name)
             who = meta.identity_of(who)
             key = f"{who}/{video}" if who else name
@@ -171,41 +192,70 @@ def _place(name: str) -> tuple[str, str]:
 
 def _pending(
     clips: Sequence[FeatureClip],
-    faces: Features,
-    voices: Features,
+    faces: Vectors,
+    voices: Vectors,
     where: str,
     made_by: Mapping,
     store: Store,
     summary: Summary,
+    outdated: list[str],
 ) -> Iterator[tuple[Source, FeatureClip]]:
-    """Yields the clips that are not in the store yet, and counts the others in the summary."""
+    """Yields the clips that are not in the store yet, and counts the others in the summary.
+
+    Adds the failed rows of clips that can be imported now to `outdated`.
+    """
     ledger = Ledger(store)
     seen: set[str] = set()
     for start in range(0, len(clips), BATCH):
-        batch = []
-        for clip in clips[start : start + BATCH]:
-            digest = hashlib.blake2b(clip.name.encode(), digest_size=16)
-            digest.update(faces.vectors[clip.faces].tobytes() + voices.vectors[clip.voices].tobytes())
-            hash = config_hash({**made_by, "labels": dict(clip.labels)})
-            uri = f"{os.path.abspath(where)}#{clip.name}"
-            batch.append((Source((), uri, None, None, None, clip.labels, digest.hexdigest(), hash), clip))
+        batch = [(_source(clip, faces, voices, where, made_by), clip) for clip in clips[start : start + BATCH]]
         contents = [source.video_id for source, _ in batch]
         rows, deleted = ledger.by_content(contents), ledger.deleted(contents)
+        names = ledger.by_name([source.uri for source, _ in batch])
         for source, clip in batch:
+            before = names.get(source.uri, ())
             if source.video_id in deleted:
                 summary.deleted += 1
             elif ledger.is_done(rows.get(source.video_id), source):
                 summary.known += 1
+            elif source.failure and any(ledger.is_done(entry, source) for entry in before):
+                summary.known += 1  # what an earlier run took stays valid
             elif source.video_id not in seen:
                 seen.add(source.video_id)
+                failed = [] if source.failure else [one for one in before if one["state"] == "failed"]
+                outdated += [one["video_id"] for one in failed if one["video_id"] != source.video_id]
                 yield source, clip
+
+
+def _source(clip: FeatureClip, faces: Vectors, voices: Vectors, where: str, made_by: Mapping) -> Source:
+    """Returns the source of a clip, with the hash of its name and vectors; of its name alone where it has failed."""
+    hash = config_hash({**made_by, "labels": dict(clip.labels)})
+    source = Source((), recorded(f"{os.path.abspath(where)}#{clip.name}"), None, None, None, clip.labels, "", hash)
+    if (
+        problem := clip.problem
+        or _all_unusable("face", clip.faces, faces)
+        or _all_unusable("voice", clip.voices, voices)
+    ):
+        return replace(source, video_id=name_id(source), failure=Failure(problem))
+    digest = hashlib.blake2b(clip.name.encode(), digest_size=16)
+    for rows, of in ((clip.faces, faces), (clip.voices, voices)):
+        digest.update(of.features.vectors[_usable(rows, of)].tobytes())
+    return replace(source, video_id=digest.hexdigest())
+
+
+def _usable(rows: Sequence[int], of: Vectors) -> list[int]:
+    return [row for row in rows if row not in of.unusable]
+
+
+def _all_unusable(kind: str, rows: Sequence[int], of: Vectors) -> str:
+    """Returns why none of these rows can be used; "" if there are none."""
+    return f"{kind} {of.unusable[rows[0]]}" if rows and not _usable(rows, of) else ""
 
 
 def _commit(
     todo: Sequence[tuple[Source, FeatureClip]],
     store: Store,
-    faces: tuple[Features, str],
-    voices: tuple[Features, str],
+    faces: tuple[Vectors, str],
+    voices: tuple[Vectors, str],
     inputs: list[str],
     summary: Summary,
 ) -> None:
@@ -214,36 +264,41 @@ def _commit(
     with store.run(command, summary.config) as run, step("import", len(todo), "clips") as progress:
         summary.run_id = run.run_id
         say(f"clips to do; run {run.run_id}")
-        for start in range(0, len(todo), BATCH):
-            batch = [
-                _result(source, clip, faces, voices, run.run_id).rows for source, clip in todo[start : start + BATCH]
-            ]
-            held = store.commit(batch)
-            for rows in batch:
-                if rows.video["video_id"] in held:
-                    summary.count(rows)
-                else:
-                    summary.elsewhere += 1
-            progress.advance(len(batch))
+        tracebacks = Tracebacks(f"{run_folder(store.uri)}/{run.run_id}", RemoteConfig())
+        results = (_result(source, clip, faces, voices, run.run_id) for source, clip in todo)
+        for done, held in commit_results(store, results, IngestConfig(commit_every=BATCH)):
+            if held:
+                summary.count(done.rows)
+            else:
+                summary.elsewhere += 1
+            if done.failure:
+                tracebacks.keep(done.failure, done.source.uri)
+            progress.advance()
         run.summary = {name: value for name, value in summary.to_json().items() if name != "config"}
 
 
 def _result(
-    source: Source, clip: FeatureClip, faces: tuple[Features, str], voices: tuple[Features, str], run_id: str
+    source: Source, clip: FeatureClip, faces: tuple[Vectors, str], voices: tuple[Vectors, str], run_id: str
 ) -> SourceResult:
     """Returns the clip with vectors; the number of a face or voice within its clip serves as its time."""
-    count, whole = len(clip.voices), bool(clip.faces and clip.voices)
-    lacks = "" if whole else "voice" if clip.faces else "face"
-    funnel = {"faces": len(clip.faces), "voices": count, "clips": int(whole)}
+    if source.failure:
+        return failed_result(source, run_id, source.failure)
+    own = [_usable(rows, of) for rows, (of, _) in ((clip.faces, faces), (clip.voices, voices))]
+    n_faces, n_voices = map(len, own)
+    whole = bool(n_faces and n_voices)
+    lacks = "" if whole else "voice" if n_faces else "face"
+    funnel = {"faces": n_faces, "voices": n_voices, "clips": int(whole)}
+    if left_out := len(clip.faces) + len(clip.voices) - n_faces - n_voices:
+        funnel["drop:unusable_vector"] = left_out
     if not whole:
         funnel[f"drop:no_{lacks}"] = 1
         return SourceResult(source, run_id, Extraction("empty", f"no {lacks} of the same clip", 0.0, funnel=funnel))
-    crops = tuple(FaceCrop(float(i), WHOLE, 0.0, 0.0, 0.0, 0.0, 0.0, NO_MEDIA) for i in range(len(clip.faces)))
-    segments = tuple(SpeechSegment(float(i), float(i + 1), 0.0, math.nan, NO_MEDIA) for i in range(count))
+    crops = tuple(FaceCrop(float(i), WHOLE, 0.0, 0.0, 0.0, 0.0, 0.0, NO_MEDIA) for i in range(n_faces))
+    segments = tuple(SpeechSegment(float(i), float(i + 1), 0.0, math.nan, NO_MEDIA) for i in range(n_voices))
     return SourceResult(
         source,
         run_id,
-        Extraction("done", "", 0.0, (Clip(0.0, float(count), WHOLE, 1.0, crops, segments),), funnel),
-        faces={faces[1]: faces[0].vectors[clip.faces]},
-        voices={voices[1]: voices[0].vectors[clip.voices]},
+        Extraction("done", "", 0.0, (Clip(0.0, float(n_voices), WHOLE, 1.0, crops, segments),), funnel),
+        faces={faces[1]: faces[0].features.vectors[own[0]]},
+        voices={voices[1]: voices[0].features.vectors[own[1]]},
     )

@@ -130,30 +130,55 @@ class _Bomb:
         return eval, ("open('ran', 'w')",)
 
 
-def _zero(faces):
-    next(iter(faces.values()))[:] = 0
+FIRST = "Ann_A/1.6/vidA/0000001.jpg"
+UNUSABLE = {
+    "zero": (np.zeros(6, np.float32), "all zero"),
+    "nan": (np.array([1, 2, np.nan, 4, 5, 6]), "NaN"),
+    "beyond float32": ([1e300] * 6, "infinity"),
+    "another length": (np.ones(5), "5 numbers, expected 6"),
+    "text": ("vector", "of type str"),
+    "nothing": (None, "of type NoneType"),
+    "numbers and text": ([1.0, "x"], "of type list"),
+    "a matrix": (np.ones((2, 6)), "of type ndarray"),
+}
 
 
-def _nan(faces):
-    next(iter(faces.values()))[2] = np.nan
-
-
-def _short(faces):
-    faces["Ann_A/1.6/vidA/0000001.jpg"] = np.ones(5, np.float32)
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_a_vector_that_cannot_be_used_fails_its_clip_and_the_others_go_in(vectors, files, vclip, tmp_path, kind):
+    given, store = files(), tmp_path / "store"
+    vectors[0]["Bob_B/1.6/vidB/0000026.jpg"] = np.ones(6, np.float32)
+    good = vectors[0].copy()
+    vectors[0].update(dict.fromkeys([FIRST, FIRST.replace("01.jpg", "26.jpg")], UNUSABLE[kind][0]))
+    files()
+    answer = vclip("import", "features", *given, "--store", store, *SPACES, "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["videos"] == {"done": 1, "failed": 1, "empty": 1}
+    (row,) = Store.open(str(store)).query("videos", where="state = 'failed'").to_pylist()
+    assert UNUSABLE[kind][1] in row["reason"]
+    assert FIRST in row["reason"]
+    vectors[0][FIRST] = good[FIRST]  # the other one of the clip stays as it is
+    files()
+    answer = json.loads(vclip("import", "features", *given, "--store", store, *SPACES, "--json").out)
+    assert (answer["videos"], answer["known"], answer["outdated"]) == ({"done": 1}, 2, 1)
+    assert answer["funnel"]["drop:unusable_vector"] == 1
+    states = Store.open(str(store)).query("videos", ["state"])["state"].to_pylist()
+    assert sorted(states) == ["done", "done", "empty"]
+    again = vclip("import", "features", *given, "--store", store, *SPACES)
+    assert "has all 3 inputs" in again.out
 
 
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
-        (_zero, ("Ann_A/1.6/vidA/0000001.jpg", "all zero")),
-        (_nan, ("Ann_A/1.6/vidA/0000001.jpg", "NaN")),
-        (_short, ("6 numbers", "5")),
+        (lambda faces: faces.update(dict.fromkeys(faces, np.zeros(6))), ("none of 4", FIRST, "all zero")),
         (lambda faces: faces.update(bomb=_Bomb()), ("eval", "plain data")),
         (lambda faces: faces.clear(), ("no vector",)),
     ],
-    ids=["zero", "nan", "another dimension", "malicious", "none"],
+    ids=["all zero", "malicious", "none"],
 )
-def test_bad_vectors_are_one_line_and_nothing_written(vectors, files, vclip, tmp_path, monkeypatch, spoil, named):
+def test_a_file_without_usable_vectors_is_one_line_and_nothing_written(
+    vectors, files, vclip, tmp_path, monkeypatch, spoil, named
+):
     monkeypatch.chdir(tmp_path)
     spoil(vectors[0])
     _refused(vclip, tmp_path, [*files(), "--store", tmp_path / "store", *SPACES], named)
@@ -172,6 +197,25 @@ def test_a_bad_table_is_one_line_and_nothing_written(files, vclip, tmp_path, tab
     (tmp_path / "t.csv").write_text(table)
     given = [*files(meta=False), "--table", tmp_path / "t.csv", "--store", tmp_path / "store", *SPACES]
     _refused(vclip, tmp_path, given, named)
+
+
+def test_a_bad_row_of_the_table_is_a_failed_row(vectors, files, vclip, tmp_path):
+    vectors[0]["Bob_B/1.6/vidB/0000001.jpg"] = np.zeros(6, np.float32)
+    voice = "id1/vidA/00001.wav"
+    rows = [
+        f"good,,{FIRST},{voice}",
+        f"absent,,nobody.jpg,{voice}",
+        f"zero,,vidB/0000001.jpg,{voice}",
+        f"no face,,,{voice}",
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["id,identity,face,voice", *rows, "too,many,,,fields"]))
+    given = [*files(meta=False), "--table", tmp_path / "t.csv", "--store", tmp_path / "store", *SPACES]
+    answer = vclip("import", "features", *given, "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["videos"] == {"done": 1, "failed": 4}
+    reasons = [r["reason"] for r in Store.open(str(tmp_path / "store")).query("videos").to_pylist() if r["reason"]]
+    for words in (("'absent'", "'nobody.jpg'"), ("vidB", "all zero"), ("'no face'", "no value"), ("row 5", "fields")):
+        assert any(all(word in reason for word in words) for reason in reasons), (words, reasons)
 
 
 def test_names_that_do_not_meet_ask_for_the_metadata(files, vclip, tmp_path):

@@ -17,13 +17,15 @@ from pipelines.extraction.types import KEPT, Candidate, Extraction
 from pipelines.ingest.job import Summary
 from pipelines.ingest.report import RunReport, report_folder
 from pipelines.maintenance.delete import delete
-from stores import Store
+from stores import Store, video_id
 from stores.maintenance.delete import delete as delete_rows
 from stores.maintenance.delete import is_deletion_unfinished, plan_deletion
 from stores.runs import running
 from tests.support.dying import Dying, Killed
 from tests.support.store_world import FACES, RUN, VOICES, video
 from tests.support.vclip_command import OFFLINE
+from vclip.marking.provenance import write_speech
+from vclip.tts.wav import StreamedSpeech
 
 PERSON = "somebody in particular"
 
@@ -149,6 +151,33 @@ def test_speech_from_the_imported_photo_is_found_by_content_in_every_folder(stor
     assert store.query("generations", ["generation_id"])["generation_id"].to_pylist() == ["d"]
     assert Path(first).exists()
     assert done.photos_gone == []
+
+
+def test_speech_from_an_imported_photo_that_is_there_no_more_is_found_by_its_content(tmp_path):
+    photo, audio = tmp_path / "theirs.jpg", tmp_path / "theirs.ogg"
+    photo.write_bytes(_jpeg(1))
+    audio.write_bytes(b"OggS")
+    uri = f"{photo} + {audio}"
+    rows = _video(1, PERSON, uri)
+    pair = "-".join(video_id(file) for file in (photo, audio))  # as an import names it
+    store = Store.create(str(tmp_path / "store"), FACES, VOICES)
+    store.commit([replace(rows, video=rows.video | {"video_id": pair})])
+    copy = {"face": "copy.jpg", "face_sha256": "1", "face_content_hash": video_id(photo), "face_index": 0}
+    long = "x" * 251  # its sidecar has a shorter name
+    made = [
+        write_speech(tmp_path / "speech" / f"{n}.wav", StreamedSpeech([np.ones(99)], 16000), copy)
+        for n in ("a", long)
+    ]
+    kept = write_speech(
+        tmp_path / "speech" / "kept.wav", StreamedSpeech([np.ones(99)], 16000), {**copy, "face_content_hash": "2"}
+    )
+    store.add_generations([_generation("a-1", "copy.jpg", str(made[0][0]), ["1", video_id(photo)])])
+    photo.unlink()
+    done = delete(store.uri, [PERSON], [], [], None, generated=[str(tmp_path / "speech")], carry_out=True)
+    assert set(done.files) == {str(file) for files in made for file in files}
+    assert not set(map(str, kept)) & set(done.files)
+    assert not store.query("generations").num_rows
+    assert done.photos_gone == [str(photo)]
 
 
 def test_a_photo_that_is_there_no_more_is_told(store, films):

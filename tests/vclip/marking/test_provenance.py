@@ -9,6 +9,7 @@ import soundfile
 
 from vclip.errors import InputError
 from vclip.marking.provenance import read_provenance, write_speech
+from vclip.marking.verify import verify
 from vclip.tts.loudness import normalised
 from vclip.tts.wav import StreamedSpeech
 
@@ -44,6 +45,17 @@ def test_file_and_sidecar_say_synthetic_and_from_what(tmp_path):
     with soundfile.SoundFile(path) as file:
         assert "synthetic" in file.copy_metadata()["software"]
         assert json.loads(file.copy_metadata()["comment"]) == label
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "한"])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path, letter):
+    stem = letter * (251 // len(letter.encode()))
+    for ending in (".wav", ".WAV"):
+        path, sidecar = write_speech(tmp_path / f"{stem}{ending}", _speech(), PROVENANCE)
+        assert {path, sidecar} <= set(tmp_path.iterdir())
+        assert verify(path).problems == ()
+        sidecar.write_text("{}")
+        assert verify(path).problems  # it is read
 
 
 def test_errors_name_the_file(tmp_path):

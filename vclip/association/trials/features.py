@@ -1,7 +1,9 @@
 """Vectors by name, in which the names of a trial list are looked up."""
 
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import numpy as np
 from vclip.association.trials.plain_pickle import load_plain_pickle
 from vclip.errors import InputError
 from vclip.tables import nfc
+
+Named = Mapping[Any, Any] | Sequence[tuple[Any, Any]]  # name -> vector, or pairs of both
 
 
 @dataclass(frozen=True)
@@ -54,33 +58,43 @@ def read_features(path: str | Path) -> Features:
     """Returns the vectors of a file.
 
     Args:
+        path: a file for `named_vectors`.
+
+    Raises:
+        InputError: as `named_vectors` and `features_of`.
+    """
+    return features_of(named_vectors(path), str(path))
+
+
+def named_vectors(path: str | Path) -> Named:
+    """Returns the vectors of a file under their names, as they are there.
+
+    Args:
         path: a pickled dict name -> vector (.pkl, .pickle); or .npz with the arrays `names` (n,) and `vectors`
             (n, dim), or with one array (dim,) under each name.
 
     Raises:
-        InputError: no such file, another format, vectors of several lengths, or a vector with NaN or infinity.
+        InputError: no such file, or another format.
     """
     if Path(path).suffix in (".pkl", ".pickle"):
         content = load_plain_pickle(path)
         if not isinstance(content, dict):
             raise InputError(f"{path}: found {type(content).__name__}, expected a dict of names and vectors")
-    else:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                content = {name: file[name] for name in file.files}
-        except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-            raise InputError(f"{path}: cannot read this as .npz of plain arrays ({error})") from None
-        if set(content) == {"names", "vectors"}:
-            names, vectors = content["names"], content["vectors"]
-            if names.ndim != 1 or vectors.ndim != 2 or len(names) != len(vectors):
-                raise InputError(
-                    f"{path}: found names {names.shape} and vectors {vectors.shape}, expected (n,), (n, dim)"
-                )
-            return features_of(list(zip(names.tolist(), vectors, strict=True)), str(path))
-    return features_of(content, str(path))
+        return content
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        raise InputError(f"{path}: cannot read this as .npz of plain arrays ({error})") from None
+    if set(content) != {"names", "vectors"}:
+        return content
+    names, vectors = content["names"], content["vectors"]
+    if names.ndim != 1 or vectors.ndim != 2 or len(names) != len(vectors):
+        raise InputError(f"{path}: found names {names.shape} and vectors {vectors.shape}, expected (n,), (n, dim)")
+    return list(zip(names.tolist(), vectors, strict=True))
 
 
-def features_of(found: Mapping[Any, Any] | Sequence[tuple[Any, Any]], where: str) -> Features:
+def features_of(found: Named, where: str) -> Features:
     """Returns named vectors (dim,) as features.
 
     Args:
@@ -88,35 +102,68 @@ def features_of(found: Mapping[Any, Any] | Sequence[tuple[Any, Any]], where: str
         where: their source in error messages.
 
     Raises:
-        InputError: there are no vectors, they have several lengths, a name appears twice, or a vector holds NaN or
-            infinity.
+        InputError: as `checked_features`; or any vector cannot be used.
+    """
+    features, unusable = checked_features(found, where)
+    for row, why in unusable.items():
+        name = list(features.row_of)[row]
+        raise InputError(f"{where}: vector '{name}' {why} ({len(unusable)} of {len(found)} cannot be used)")
+    return features
+
+
+def checked_features(found: Named, where: str) -> tuple[Features, dict[int, str]]:
+    """Returns named vectors (dim,) as features, and row -> why it cannot be used; such a row is all zero.
+
+    A vector cannot be used if it holds anything but finite numbers, or has another length than most.
+
+    Args:
+        found: as `features_of` takes them.
+        where: their source in error messages.
+
+    Raises:
+        InputError: there are no vectors, none can be used, or a name appears twice.
     """
     found = list(found.items()) if isinstance(found, Mapping) else found
     if not found:
         raise InputError(f"{where}: found no vector, expected some")
-    names, first = [name_of(name) for name, _ in found], found[0][1]
-    place: dict[Any, int] = {}
-    for number, name in enumerate(names, start=1):
-        if isinstance(name, str) and place.setdefault(name, number) != number:
+    row_of: dict[str, int] = {}
+    unusable: dict[int, str] = {}
+    for row, (given, _) in enumerate(found):
+        name = name_of(given)
+        if not isinstance(name, str) or not name:
+            unusable[row], name = f"has the name {given!r:.40}, expected a text", f"number {row + 1}"
+        if row_of.setdefault(name, row) != row:
             raise InputError(
-                f"{where}: vectors {place[name]} and {number} both have the name '{name}', expected each name once"
+                f"{where}: vectors {row_of[name] + 1} and {row + 1} both have the name '{name}', expected each name "
+                "once"
             )
-    for name, (_, vector) in zip(names, found, strict=True):
-        if not isinstance(name, str) or not isinstance(vector, np.ndarray | list) or np.ndim(vector) != 1:
-            raise InputError(f"{where}: found {type(vector).__name__} under {name!r}, expected a vector under a name")
-        if len(vector) != len(first):
-            raise InputError(
-                f"{where}: vector '{name}' has {len(vector)} numbers, expected {len(first)} as the first"
-            )
-    try:
-        vectors = np.array([vector for _, vector in found], dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: its vectors are not of numbers ({error})") from None
-    bad = ~np.isfinite(vectors).all(1)
-    if bad.any():
-        name = names[int(np.argmax(bad))]
-        raise InputError(f"{where}: vector '{name}' holds NaN or infinity, expected numbers ({bad.sum()} in all)")
-    return Features({name: row for row, name in enumerate(names)}, vectors)
+    read = [_vector(vector) for _, vector in found]
+    lengths = Counter(len(vector) for vector in read if not isinstance(vector, str))
+    dim = lengths.most_common(1)[0][0] if lengths else 0
+    vectors = np.zeros((len(read), dim), np.float32)
+    for row, vector in enumerate(read):
+        if isinstance(vector, str):
+            unusable.setdefault(row, vector)
+        elif len(vector) != dim:
+            unusable.setdefault(row, f"has {len(vector)} numbers, expected {dim} as most have")
+        elif row not in unusable:
+            vectors[row] = vector
+    if len(unusable) == len(read):
+        raise InputError(
+            f"{where}: none of {len(read)} vectors can be used; vector '{next(iter(row_of))}' {unusable[0]}"
+        )
+    return Features(row_of, vectors), dict(sorted(unusable.items()))
+
+
+def _vector(value: Any) -> np.ndarray | str:
+    """A vector (dim,) float32, or why the value is none."""
+    vector = np.empty(0, np.float32)
+    if isinstance(value, np.ndarray | list):
+        with suppress(TypeError, ValueError, OverflowError), np.errstate(over="ignore"):
+            vector = np.asarray(value, np.float32)
+    if vector.ndim != 1 or not len(vector):
+        return f"is of type {type(value).__name__}, expected a list or array of numbers"
+    return vector if np.isfinite(vector).all() else "holds NaN or infinity, expected numbers"
 
 
 def name_of(name: Any) -> Any:

@@ -298,10 +298,10 @@ def test_features_of_every_kind_of_file_are_one(tmp_path):
         ([1], "found list, expected a dict"),
         ({"a": np.zeros(3), "b": np.zeros(4)}, "vector 'b' has 4 numbers, expected 3"),
         ({"a": np.zeros(3), "b": np.array([0, np.nan, 0])}, "vector 'b' holds NaN or infinity"),
-        ({"a": "text"}, "found str under 'a', expected a vector"),
-        ({"a": np.zeros((2, 2))}, "found ndarray under 'a'"),
-        ({1: np.zeros(3)}, "under 1"),
-        ({"a": np.array(["x", "y"])}, "not of numbers"),
+        ({"a": "text"}, "vector 'a' is of type str, expected"),
+        ({"a": np.zeros((2, 2))}, "vector 'a' is of type ndarray"),
+        ({1: np.zeros(3)}, "has the name 1, expected a text"),
+        ({"a": np.array(["x", "y"])}, "expected a list or array of numbers"),
     ],
 )
 def test_bad_features_are_errors(content, named, tmp_path):
