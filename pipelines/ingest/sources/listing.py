@@ -36,7 +36,8 @@ VIDEO_SUFFIXES = {
     *(".h265", ".265", ".hevc", ".h266", ".266", ".vvc", ".evc", ".vc1", ".rcv", ".mjpg", ".mjpeg", ".avs2", ".avs3"),
     *(".cavs", ".drc", ".dirac", ".apv", ".bik", ".bk2", ".smk", ".fli", ".flc", ".roq", ".thp", ".usm", ".xmv"),
     *(".bmv", ".cdxl", ".dav", ".ifv", ".ipu", ".lvf", ".moflex", ".mods", ".mvi", ".pdv", ".sdr2", ".v210", ".yop"),
-    *(".mlv", ".cine", ".mve", ".vmd", ".vqa", ".4xm", ".dxa", ".rl2", ".gdv"),
+    *(".mlv", ".cine", ".mve", ".vmd", ".vqa", ".4xm", ".dxa", ".rl2", ".gdv", ".xl", ".flm", ".ser", ".sga", ".swf"),
+    *(".pmp", ".mtv", ".r3d", ".cpk", ".rpl", ".dnxhd", ".dnxhr"),
 }
 
 THREADS = 32  # that request sizes and times from a file system or a service

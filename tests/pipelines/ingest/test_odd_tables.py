@@ -2,9 +2,14 @@
 
 import json
 import os
+import re
+import subprocess
+import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
 
 from pipelines.config import Config
 from pipelines.ingest.dry_run import plan_videos
@@ -102,6 +107,7 @@ def test_a_row_that_repeats_another_is_one_video(folder):
     assert _labels(list_videos([folder / "t.csv"])) == {"a.mp4": {"identity": "Ann"}}
 
 
+DEMUXERS = Path(__file__).parents[2] / "support" / "ffmpeg_demuxers.txt"
 ENDINGS = ["mp4", "mxf", "asf", "3g2", "dv", "f4v", "divx", "mod", "rmvb", "nut", "mts", "m2ts", "ogm", "wtv", "MXF"]
 
 
@@ -120,6 +126,45 @@ def test_folders_hold_videos_of_many_endings_and_the_others_are_counted(tmp_path
 
 def _tiny() -> Config:
     return offline(*TINY)
+
+
+def _demuxers(kind):
+    """Name -> endings of the shipped ffmpeg's demuxers that can hold video, or of the others."""
+    lines = (line.split() for line in DEMUXERS.read_text().splitlines())
+    rows = [line[1:] for line in lines if line[0] == kind]
+    return (
+        {name: endings for name, *endings in rows} if kind == "video" else {name: [] for row in rows for name in row}
+    )
+
+
+def test_every_ending_that_ffmpeg_reads_as_video_is_taken_from_folders_or_named_as_left_out(tmp_path):
+    manual = (Path(__file__).parents[3] / "docs" / "importing.md").read_text()
+    (paragraph,) = (part for part in manual.split("\n\n") if "left out of folders as well" in part)
+    left_out = set(re.findall(r"`\.(\w+)`", paragraph))
+    endings = {ending for listed in _demuxers("video").values() for ending in listed}
+    assert left_out <= endings
+    for ending in endings:
+        (tmp_path / f"film.{ending}").write_text(ending)
+        (tmp_path / f"._film.{ending}").write_text(ending)
+    listing = list_videos([tmp_path])
+    assert {source.uri.rpartition(".")[2] for source in listing} == endings - left_out
+    assert set(listing.passed_over) == {f".{ending}" for ending in left_out}
+    assert len(list_videos([f"{tmp_path}/*.dat"])) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the shipped ffmpeg differs from system to system")
+def test_the_demuxers_are_those_of_the_shipped_ffmpeg():
+    def shown(*given):
+        return subprocess.run([get_ffmpeg_exe(), "-hide_banner", *given], capture_output=True, text=True).stdout
+
+    shipped = set(re.findall(r"^ *D +(\S\S+) ", shown("-demuxers").partition("---")[2], re.MULTILINE))
+    video = _demuxers("video")
+    known = {*video, *_demuxers("other")}
+    assert {name for name in shipped if not name.endswith("_pipe")} == known
+    for name in ("h264", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "cdxl"):
+        found = re.search(r"Common extensions: (.*)\.", shown("-h", f"demuxer={name.partition(',')[0]}"))
+        assert found
+        assert found[1].lower().split(",") == video[name]
 
 
 def test_patterns_work_inside_folders_with_brackets(tmp_path):
