@@ -18,6 +18,7 @@ from vclip.tts.english import phonemes
 from vclip.tts.kokoro import graph, inverse_map
 from vclip.tts.kokoro.controls import Controls
 from vclip.tts.kokoro.synthesis import SAMPLE_RATE_HZ, render, session
+from vclip.tts.languages import language_to_speak
 from vclip.tts.sentences import whole
 from vclip.tts.speaker_table import unit_speaker
 
@@ -33,6 +34,7 @@ class Kokoro:
 
     name = "kokoro"
     sample_rate_hz = SAMPLE_RATE_HZ
+    languages = ("en",)
 
     def __init__(self, calibration: Path = inverse_map.HERE):
         session()
@@ -46,16 +48,17 @@ class Kokoro:
             "hibari-tts": version("hibari-tts"),
         }
 
-    def synthesize(self, text: str, speaker: np.ndarray) -> np.ndarray:
+    def synthesize(self, text: str, speaker: np.ndarray, language: str = "") -> np.ndarray:
         """Returns speech (samples,) float32 at 24 kHz and -23 LUFS, in the voice nearest to an embedding (dim,).
 
         Raises:
-            InputError: the text has nothing to speak, or the vector has another size, is not finite or is zero.
+            InputError: as `TTS.synthesize` does.
         """
-        return self.speak(text, self.controls(speaker))
+        return whole(self.parts(text, speaker, language), SAMPLE_RATE_HZ)
 
-    def parts(self, text: str, speaker: np.ndarray) -> Iterator[np.ndarray]:
+    def parts(self, text: str, speaker: np.ndarray, language: str = "") -> Iterator[np.ndarray]:
         """Yields the same speech in parts, as `TTS.parts` does."""
+        language_to_speak(language, self.languages, self.name)
         return self._spoken(text, self.controls(speaker))
 
     def known_speakers(self, count: int) -> SpeakerBank:
