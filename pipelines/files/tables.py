@@ -165,7 +165,15 @@ def _parquet(path: Path, where: str, known: Collection[str]) -> Iterator[TableRo
         for batch in file.iter_batches(batch_size=4096):
             for values in zip(*map(_values, batch.columns), strict=True):
                 number += 1
-                yield TableRow(number, {name: value for name, value in zip(names, values, strict=True) if name})
+                row = {name: value for name, value in zip(names, values, strict=True) if name}
+                wrong = [f"{name}: {value.reason}" for name, value in row.items() if isinstance(value, _Unreadable)]
+                yield TableRow(number, {}, wrong[0]) if wrong else TableRow(number, row)
+
+
+class _Unreadable(NamedTuple):
+    """A value that Python cannot hold, such as a date of the year 3,000,000."""
+
+    reason: str
 
 
 def _values(column: pa.Array) -> list[Any]:
@@ -174,7 +182,17 @@ def _values(column: pa.Array) -> list[Any]:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         data = column.cast(pa.large_binary()).to_pylist()
         return [None if one is None else one.decode("utf-8", "surrogateescape").strip() for one in data]
-    return [_stripped(value) for value in column.to_pylist()]
+    try:
+        return [_stripped(value) for value in column.to_pylist()]
+    except (ValueError, OverflowError):
+        return list(map(_value, column))
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return _stripped(scalar.as_py())
+    except (ValueError, OverflowError) as error:
+        return _Unreadable(f"cannot be read ({error})")
 
 
 def _lines(path: Path, where: str, known: Collection[str]) -> Iterator[TableRow]:
@@ -183,6 +201,12 @@ def _lines(path: Path, where: str, known: Collection[str]) -> Iterator[TableRow]
 
 
 def _stripped(value: Any) -> Any:
+    """A value without surrounding spaces if it is text, also as bytes in UTF-8."""
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError:
+            return value
     return value.strip() if isinstance(value, str) else value
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.files.tables import unusable_text
 from pipelines.listening.make import KEY, REFERENCES
 from pipelines.listening.page import QUESTIONS, SCALE
 from vclip.association.metrics.bootstrap import Figure, draw_people
@@ -88,13 +89,14 @@ def read_key(folder: Path) -> dict[str, Any]:
     """Returns the key of a test; raises InputError where `folder` has none."""
     path = folder / KEY
     try:
-        key = json.loads(path.read_text(encoding="utf-8"))
-        if key["test"] and all({"system", "face"} <= {*item} for item in key["items"].values()):
+        key = json.loads(path.read_text(encoding="utf-8-sig"))
+        named = [*key["systems"], *(item[part] for item in key["items"].values() for part in ("system", "face"))]
+        if key["test"] and key["items"] and all(isinstance(name, str) and not unusable_text(name) for name in named):
             return key
-        reason = "an item without system or face"
+        reason = "an item without system or face, or no items"
     except OSError as error:
         reason = error.strerror or str(error)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         reason = "no key"
     raise InputError(f"{path}: {reason}; expected the {KEY} that `vclip listening-test make` wrote")
 
@@ -124,15 +126,17 @@ def read_answers(paths: Sequence[Path], key: Mapping[str, Any]) -> Answers:
 
 def _read(path: Path, test: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"answers {path}: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"answers {path}: found no JSON, expected the file that the page downloads") from None
     if not isinstance(content, dict) or not isinstance(content.get("listener"), str) or not content["listener"]:
         raise InputError(f"answers {path}: names no listener; expected the file that the page downloads")
+    if wrong := unusable_text(content["listener"]):
+        raise InputError(f"answers {path}: listener {_shown(content['listener'])}: {wrong}")
     if content.get("test") != test:
-        raise InputError(f"answers {path}: are of test '{content.get('test')}', expected '{test}'")
+        raise InputError(f"answers {path}: are of test {_shown(content.get('test'))}, expected '{test}'")
     return content
 
 
@@ -142,16 +146,23 @@ def _ratings(path: Path, rows: Any, items: Sequence[str]) -> dict[str, list[int]
     for number, row in enumerate(rows if isinstance(rows, list) else (), start=1):
         row = row if isinstance(row, dict) else {}
         cell, rating = (str(row.get("question")), str(row.get("item"))), row.get("rating")
+        named = " of item ".join(map(_shown, cell))
         if cell not in expected:
-            raise InputError(f"answers {path}, rating {number}: {cell[0]} of item {cell[1]} is not in the test")
+            raise InputError(f"answers {path}, rating {number}: {named} is not in the test")
         if cell in found:
-            raise InputError(f"answers {path}, rating {number}: {cell[0]} of item {cell[1]} is rated twice")
+            raise InputError(f"answers {path}, rating {number}: {named} is rated twice")
         if type(rating) is not int or rating not in SCALE:
-            raise InputError(f"answers {path}, rating {number}: found {rating!r}, expected a whole number of 1 to 5")
+            raise InputError(
+                f"answers {path}, rating {number}: found {_shown(rating)}, expected a whole number of 1 to 5"
+            )
         found[cell] = rating
     if len(found) < len(expected):
         raise InputError(f"answers {path}: has {len(found)} ratings, expected all {len(expected)}")
     return {question: [found[question, item] for item in items] for question in QUESTIONS}
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:80]  # one line, whatever a file holds
 
 
 def opinions(answers: Answers, key: Mapping[str, Any], seed: int = 0) -> Opinions:

@@ -22,12 +22,14 @@ from pipelines.files.remote import RemoteConfig
 from pipelines.generation.manifest import read_jobs
 from pipelines.ingest.commit import commit_results
 from pipelines.ingest.embed import SourceResult, failed_result
+from pipelines.ingest.importers.features import Vectors, clips_of_table
 from pipelines.ingest.importers.pairs import pair_sources
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.manifest import read_labels
 from pipelines.ingest.sources.resume import pending
 from stores import Store
 from tests.support.ingest_world import offline
+from vclip.association.trials.features import checked_features
 from vclip.errors import InputError
 
 MANY = settings(
@@ -199,6 +201,25 @@ def test_rows_of_a_table_of_pairs(folder, rows):
     if sources is not None:
         assert len(sources) == 1 + len(rows)
         _check(sources, folder)
+
+
+@functools.cache
+def _vectors(name):
+    return Vectors(checked_features({name: [1.0, 2.0]}, "vectors")[0], {})
+
+
+@MANY
+@given(rows=_rows(["id", "identity", "face", "voice"]))
+def test_rows_of_a_table_of_features(folder, rows):
+    good = {"id": "good id", "identity": "Ann", "face": "good.mp4", "voice": "good.mp4"}
+    path = _jsonl(folder / "features.jsonl", [good, *rows])
+    clips = _or_one_line(lambda: clips_of_table(path, _vectors("good.mp4"), _vectors("good.mp4")))
+    if clips is not None:
+        assert len(clips) == 1 + len(rows)
+        assert (clips[0].faces, clips[0].voices, clips[0].problem) == ([0], [0], "")
+        for clip in clips:
+            assert clip.problem or (clip.faces and clip.voices)
+            json.dumps([clip.name, dict(clip.labels)]).encode()
 
 
 @MANY

@@ -8,6 +8,8 @@ import sys
 import unicodedata
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 
@@ -105,6 +107,16 @@ def test_what_is_named_twice_is_an_error_that_names_both(folder, text, named):
 def test_a_row_that_repeats_another_is_one_video(folder):
     (folder / "t.csv").write_text("file,identity\na.mp4,Ann\na.mp4, Ann\n")
     assert _labels(list_videos([folder / "t.csv"])) == {"a.mp4": {"identity": "Ann"}}
+
+
+def test_text_as_bytes_is_text_and_a_value_that_cannot_be_read_fails_its_row(folder):
+    times = pa.array([0, 10**14, 0], pa.timestamp("s"))  # the second is 3 million years away
+    names = pa.array([b"a.mp4", b"b.mp4", b"\xff.mp4"], pa.binary())
+    pq.write_table(pa.table({"file": names, "identity": pa.array([b"Ann"] * 3), "time": times}), folder / "t.parquet")
+    good, far, unnamed = list_videos([folder / "t.parquet"])
+    assert (good.failure, good.labels["identity"], os.path.basename(good.uri)) == (None, "Ann", "a.mp4")
+    assert "row 2: time: cannot be read" in far.failure.reason
+    assert "row 3: found b'" in unnamed.failure.reason
 
 
 DEMUXERS = Path(__file__).parents[2] / "support" / "ffmpeg_demuxers.txt"

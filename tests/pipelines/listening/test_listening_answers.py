@@ -97,6 +97,9 @@ def _rate(**changes):
         (_rate(rating=True), "found True"),
         (_rate(rating=3.5), "found 3.5"),
         (_rate(rating=None), "found None"),
+        (_rate(rating="1\n" * 1000), "found '1"),
+        (_set("listener", "\ud800"), "a lone surrogate"),
+        (lambda told: "[" * 100_000, "found no JSON"),
     ],
 )
 def test_damaged_answers_are_refused(damage, expected, made, key, vclip, tmp_path):
@@ -118,3 +121,14 @@ def test_a_listener_counts_once_and_a_key_is_needed(made, key, vclip, tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         said = vclip("listening-test", "read", good, "--test", folder)
         assert (said.code, "expected the key.json" in said.err) == (2, True)
+    others = [{**key, "items": {}}, {name: of for name, of in key.items() if name != "systems"}]
+    for text in ("[" * 100_000, *map(json.dumps, others)):
+        (tmp_path / "key.json").write_text(text)
+        said = vclip("listening-test", "read", good, "--test", tmp_path)
+        assert (said.code, "expected the key.json" in said.err) == (2, True), said.err
+
+
+def test_answers_may_begin_with_a_byte_order_mark(made, key, vclip, tmp_path):
+    good = answers(tmp_path / "ann.json", key, _matching)
+    good.write_text(good.read_text(), encoding="utf-8-sig")
+    assert vclip("listening-test", "read", good, "--test", made).code == 0
