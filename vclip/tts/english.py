@@ -8,6 +8,7 @@ from hibari import Hibari
 
 from vclip.errors import InputError
 from vclip.tts.sentences import expect_known, not_english
+from vclip.tts.spoken_form import spoken_form
 
 MAX_PHONEMES = 400
 
@@ -26,7 +27,7 @@ def phonemes(reader: Hibari, text: str, tts: str, max_phonemes: int = MAX_PHONEM
     """
     text = unicodedata.normalize("NFC", text)  # hibari reads an accent only as part of its letter
     expect_known(text, not_english(text), tts)
-    parts = [part for sentence in reader.phonemize(text) for part in _bounded(sentence, max_phonemes)]
+    parts = [part for sentence in reader.phonemize(spoken_form(text)) for part in _bounded(sentence, max_phonemes)]
     spoken = [part for part in parts if re.search(r"\w", part)]
     if not spoken:
         raise InputError(f"text {text[:40]!r}: found nothing to speak, expected English words or numbers")

@@ -9,12 +9,14 @@ import numpy as np
 
 from vclip.errors import InputError
 from vclip.tts.loudness import normalised
+from vclip.tts.spoken_form import spoken_form
 
 SENTENCE_PAUSE_S, PARAGRAPH_PAUSE_S = 0.25, 0.6
 # Longer sentences are cut after a clause, or else between words, because a network's memory grows with its input.
 MAX_CHARACTERS = 400
 # A full stop ends a sentence if a space follows ("3.5" is a number); those of Chinese, Japanese and Hindi always do.
-_END = re.compile(r"(?<=[.!?…])[\"”’»)\]]*\s+(?=\S)|(?<=[。！？।؟])[\"”’」』)\]]*\s*(?=\S)")
+# The full stop of an initial does not ("J. K. Rowling").
+_END = re.compile(r"(?<=[.!?…])(?<!\b[A-Z]\.)[\"”’»)\]]*\s+(?=\S)|(?<=[。！？।؟])[\"”’」』)\]]*\s*(?=\S)")
 READABLE = ("LATIN", "GREEK", "MODIFIER", "DIGIT")  # by the first word of a character's Unicode name
 _CLAUSE = re.compile(r".*[,;:،、，；—]\s*", re.DOTALL)
 
@@ -46,6 +48,7 @@ def speak(
     say: Callable[[list[int]], np.ndarray],
     sample_rate_hz: int,
     tts: str,
+    language: str = "",
 ) -> Iterator[np.ndarray]:
     """Yields the speech (samples,) of each sentence of a text, and the silence of each pause.
 
@@ -55,11 +58,13 @@ def speak(
         say: turns the network's input into samples (n,).
         sample_rate_hz: the sample rate.
         tts: the name of the TTS, for errors.
+        language: the language of the text; numbers, units and the like of English are written as words.
 
     Raises:
         InputError: the text has nothing to speak, or `read` raises it.
     """
-    parts = [(read(sentence.text), sentence.pause_s) for sentence in sentences(text)]
+    spoken = spoken_form(text) if language == "en" else text
+    parts = [(read(sentence.text), sentence.pause_s) for sentence in sentences(spoken)]
     if not any(ids for ids, _ in parts):
         raise InputError(f"text {text[:40]!r}: found nothing to speak, expected words that {tts} knows")
     for ids, pause_s in parts:

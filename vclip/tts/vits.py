@@ -57,9 +57,9 @@ class Vits:
 
     def parts(self, text: str, speaker: np.ndarray, language: str = "") -> Iterator[np.ndarray]:
         """Yields the same speech in parts, as `TTS.parts` does."""
-        language_to_speak(language, self.languages, self.name)
+        spoken = language_to_speak(language, self.languages, self.name)
         row = torch.from_numpy(self._table.row(speaker))
-        return speak(text, self._ids, lambda ids: self._say(ids, row), self.sample_rate_hz, self.name)
+        return speak(text, self._ids, lambda ids: self._say(ids, row), self.sample_rate_hz, self.name, spoken)
 
     def known_speakers(self, count: int) -> SpeakerBank:
         """Returns the first `count` speakers of the checkpoint, or all of them."""

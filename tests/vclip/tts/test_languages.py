@@ -41,7 +41,7 @@ def test_the_first_language_is_spoken_where_none_is_asked_for():
 def test_an_error_names_what_the_tts_speaks_and_who_speaks_the_language():
     with pytest.raises(InputError, match=r"language 'fi': morph speaks en; use .*piper:.*pip install 'vclip\[piper"):
         language_to_speak("fi-FI", ("en",), "morph")
-    with pytest.raises(InputError, match=r"language 'en': piper:x speaks de, fr; use generate\.tts=morph or"):
+    with pytest.raises(InputError, match=r"language 'en': piper:x speaks de, fr; use generate\.tts=morph or kokoro"):
         language_to_speak("en", ("de", "fr"), "piper:x")
 
 
