@@ -216,8 +216,9 @@ def evaluate_generation(
 
     For people that neither model was trained on, every system chooses voices and the TTS speaks them. Each figure has
     a 95 % interval: f2v, the evaluator's score of the speech with the face; v2v, the cosine with the person's own
-    voice; how alike the voices of one person are; the quality of the speech (1 to 5, predicted by DNSMOS); and the
-    likelihood of the speaker vectors under a mixture over known speakers.
+    voice; how alike the voices of one person are; the deviation of F0 from the person's own voice, in semitones
+    (median over people); the quality of the speech (1 to 5, predicted by DNSMOS); and the likelihood of the speaker
+    vectors under a mixture over known speakers.
 
     Example: `vclip evaluate-generation --store work/pairs --speakers work/speakers --out work/generation`
 
@@ -271,8 +272,8 @@ def verify(
 
 
 def _print_evaluation(result: "GenerationEvaluation") -> None:
-    measures = {"f2v": 3, "v2v": 3, "log_likelihood": 0, "alike": 3, "quality": 2}
-    head = ("", "f2v", "v2v", "log-likelihood", "alike", "quality")
+    measures = {"f2v": 3, "v2v": 3, "log_likelihood": 0, "alike": 3, "pitch": 1, "quality": 2}
+    head = ("", "f2v", "v2v", "log-likelihood", "alike", "F0, semitones", "DNSMOS")
     shown = result.to_json()
     rows = [
         (row["system"], *(interval(row[name], digits) for name, digits in measures.items()))

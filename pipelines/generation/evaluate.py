@@ -3,8 +3,9 @@
 people of a store -> two models (given, or trained here) -> voices of every system -> speech -> f2v, v2v, likelihood
 
 All systems choose voices for the same people, whom neither model was trained on. The TTS speaks the chosen voices and
-the encoder embeds the speech, so the speech itself is evaluated. A person's figure is the mean over their voices; the
-intervals come from a bootstrap over people.
+the encoder embeds the speech, so the speech itself is evaluated. The pitch of the speech is compared with that of the
+person's recordings in the store. A person's figure is the mean over their voices; the intervals come from a bootstrap
+over people.
 """
 
 import json
@@ -26,18 +27,20 @@ from vclip.association.metrics import draw_people
 from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.pairs import Pairs, mean_direction
 from vclip.association.training import train as train_model
-from vclip.audio import prepare_speech
+from vclip.audio import prepare_speech, read_audio
 from vclip.encoders import open_voice_encoder, spec_of_space
 from vclip.errors import InputError
 from vclip.files import write_text
 from vclip.speakers.baselines import DIRECT, DRAWN, REFERENCES, SYSTEMS, SpeakerChoice, choose_speakers
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.metrics import SpeechFigures, SpeechMetrics, speech_quality
+from vclip.speakers.pitch import median_f0_hz, semitones
 from vclip.speakers.signature import TTSSignature
 from vclip.speakers.voice_search import face_directions
 from vclip.tts import TTS, open_tts
 
 TRUE = "true pair"
+QUERY_CLIPS = 500
 # The differences in the table: the first system of each pair is expected to score higher.
 COMPARED = (("naive", DRAWN), ("informed", "naive"), ("guided", "informed"), ("informed", DIRECT), ("guided", DIRECT))
 
@@ -129,7 +132,7 @@ def evaluate_generation(
         spaces = pair_spaces(store, face_space, voice_space)
         trial = _trained(read_pairs(store, where, spaces=spaces), spaces, config, people)
     chosen = _choose(trial, generator, signature, config, voices)
-    measured = _measure(trial, chosen, tts, config)
+    measured = _measure(trial, chosen, own_pitch(store, trial.judged), tts, config)
 
     judged = len(set(trial.judged.identity))
     times = draw_people(judged, DRAWS, config.generate.seed)
@@ -222,7 +225,23 @@ def _choose(
     return chosen
 
 
-def _measure(trial: Trial, chosen: Mapping[str, SpeakerChoice], tts: TTS, config: Config) -> dict[str, SpeechMetrics]:
+def own_pitch(store: Store, judged: Pairs) -> np.ndarray:
+    """Returns the median F0 (m,) in Hz over a person's recordings, by `judged.people()`; NaN without audio."""
+    person = dict(zip(judged.clip_id.tolist(), judged.people().tolist(), strict=True))
+    pitch_hz: list[list[float]] = [[] for _ in range(max(person.values()) + 1)]
+    clips = list(person)
+    for start in range(0, len(clips), QUERY_CLIPS):
+        listed = ", ".join("'" + clip.replace("'", "''") + "'" for clip in clips[start : start + QUERY_CLIPS])
+        for row in store.query("voices", ["clip_id", "audio"], f"clip_id IN ({listed})").to_pylist():
+            if row["audio"]:
+                pitch_hz[person[row["clip_id"]]].append(median_f0_hz(*read_audio(row["audio"])))
+    known = [[pitch for pitch in found if not np.isnan(pitch)] for found in pitch_hz]
+    return np.array([np.median(found) if found else np.nan for found in known])
+
+
+def _measure(
+    trial: Trial, chosen: Mapping[str, SpeakerChoice], own_pitch_hz: np.ndarray, tts: TTS, config: Config
+) -> dict[str, SpeechMetrics]:
     """Returns the measurements on the speech of all systems, after those on the true pairs."""
     judged, model, evaluator = trial.judged, trial.model, trial.evaluator
     encoder = open_voice_encoder(spec_of_space(model.voice_space, model.encoders, config.encoders.voice))
@@ -232,20 +251,22 @@ def _measure(trial: Trial, chosen: Mapping[str, SpeakerChoice], tts: TTS, config
     true = mean_direction(judged.voices, person[judged.voice_clip], people)
 
     unknown = np.full((people, 1), np.nan)
-    pair = SpeechMetrics.of(true[:, None], unknown, unknown, faces, true, evaluator)
+    pair = SpeechMetrics.of(true[:, None], unknown, unknown, unknown, faces, true, evaluator)
     measured = {TRUE: replace(pair, v2v=unknown[:, 0])}  # the true voice compared with itself
     with step("speak", sum(choice.log_likelihood.size for choice in chosen.values()), "voices") as progress:
         for name, choice in chosen.items():
-            voices, quality = [], []
+            voices, quality, pitch_hz = [], [], []
             for speaker in choice.speakers.reshape(-1, choice.speakers.shape[2]):
                 wave = tts.synthesize(SENTENCES[0], speaker)
                 voices.append(encoder.embed([prepare_speech(wave, tts.sample_rate_hz, encoder.sample_rate_hz)])[0])
                 quality.append(speech_quality(wave, tts.sample_rate_hz))
+                pitch_hz.append(median_f0_hz(wave, tts.sample_rate_hz))
                 progress.advance(note=name)
             shape = choice.log_likelihood.shape
             embeddings = np.stack(voices).reshape(*shape, -1)
+            away = np.abs(semitones(np.reshape(pitch_hz, shape), own_pitch_hz[:, None]))
             measured[name] = SpeechMetrics.of(
-                embeddings, choice.log_likelihood, np.reshape(quality, shape), faces, true, evaluator
+                embeddings, choice.log_likelihood, np.reshape(quality, shape), away, faces, true, evaluator
             )
     return measured
 

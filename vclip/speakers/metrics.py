@@ -1,4 +1,4 @@
-"""Metrics of generated voices (Vclip, section 3.3): v2v, f2v under a separate evaluator, likelihood, quality.
+"""Metrics of generated voices (Vclip, section 3.3): v2v, f2v under a separate evaluator, likelihood, pitch, quality.
 
 Quality is the mean opinion score that DNSMOS predicts (Reddy et al., 2022, ITU-T P.835). DNSMOS was made to rate
 noise suppression: it responds to noise and distortion, and hardly to how lively a voice is.
@@ -58,13 +58,14 @@ def held_out_likelihood(known: SpeakerBank, seed: int = 0) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SpeechFigures:
-    """The mean over people of each measurement in `SpeechMetrics`, with its 95 % interval."""
+    """The mean over people of each measurement in `SpeechMetrics` (the median of `pitch`), with its 95 % interval."""
 
     f2v: Figure
     v2v: Figure
     log_likelihood: Figure
     alike: Figure
     quality: Figure
+    pitch: Figure
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class SpeechMetrics:
     log_likelihood: np.ndarray  # (m,) of the speaker vectors
     alike: np.ndarray  # (m,) mean cosine between the spoken voices of a person; NaN for one voice
     quality: np.ndarray  # (m,) predicted mean opinion score of the speech, 1 to 5
+    pitch: np.ndarray  # (m,) deviation of F0 from the person's own voice, in semitones; NaN where either is unknown
 
     @classmethod
     def of(
@@ -83,6 +85,7 @@ class SpeechMetrics:
         voices: np.ndarray,
         log_likelihood: np.ndarray,
         quality: np.ndarray,
+        pitch: np.ndarray,
         faces: np.ndarray,
         true: np.ndarray,
         evaluator: Association,
@@ -93,6 +96,7 @@ class SpeechMetrics:
             voices: (m, k, d_voice) embeddings of the speech.
             log_likelihood: (m, k) of the speaker vectors.
             quality: (m, k) predicted mean opinion scores of the speech.
+            pitch: (m, k) absolute deviations of F0 from the person's own voice, in semitones.
             faces: (m, d) unit norm, the evaluator's phi_i of the faces.
             true: (m, d_voice) the true voices.
             evaluator: an association model other than the one that chose the voices.
@@ -109,6 +113,7 @@ class SpeechMetrics:
             log_likelihood=log_likelihood.mean(1),
             alike=alike,
             quality=quality.mean(1),
+            pitch=pitch.mean(1),
         )
 
     def minus(self, other: "SpeechMetrics") -> "SpeechMetrics":
@@ -116,8 +121,9 @@ class SpeechMetrics:
         return SpeechMetrics(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
 
     def figures(self, times: np.ndarray) -> SpeechFigures:
-        """Returns the mean of each measurement with its interval; `times` (draws, m) counts people in each draw."""
-        return SpeechFigures(**{f.name: _figure(getattr(self, f.name), times) for f in fields(self)})
+        """Returns the figure of each measurement with its interval; `times` (draws, m) counts people in each draw."""
+        means = {f.name: _mean(getattr(self, f.name), times) for f in fields(self)}
+        return SpeechFigures(**means | {"pitch": _median(self.pitch, times)})
 
 
 def speech_quality(waveform: np.ndarray, sample_rate_hz: int) -> float:
@@ -145,10 +151,21 @@ def _dnsmos() -> Any:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _figure(values: np.ndarray, times: np.ndarray) -> Figure:
+def _mean(values: np.ndarray, times: np.ndarray) -> Figure:
     if np.isnan(values).any():
         return Figure(None, None, None)
     return Figure.of(float(values.mean()), times @ values / len(values))
+
+
+def _median(values: np.ndarray, times: np.ndarray) -> Figure:
+    """Returns the median over the people whose value is known."""
+    known = ~np.isnan(values)
+    values, times = values[known], times[:, known].astype(int)
+    if not len(values):
+        return Figure(None, None, None)
+    return Figure.of(
+        float(np.median(values)), [np.median(np.repeat(values, t)) if t.any() else np.nan for t in times]
+    )
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

@@ -34,12 +34,13 @@ def test_all_systems_and_references_are_measured_on_people_never_seen(asked, vcl
     for row in result["systems"]:
         assert row["reference"] == (row["system"] not in SYSTEMS)
         assert -1 <= row["f2v"]["low"] <= row["f2v"]["value"] <= row["f2v"]["high"] <= 1
-        for name in ("v2v", "log_likelihood", "quality"):
+        for name in ("v2v", "log_likelihood", "quality", "pitch"):
             assert (row[name]["value"] is None) == (row["system"] == "true pair")
         assert row["system"] == "true pair" or 1 <= row["quality"]["value"] <= 5
     by_name = {row["system"]: row for row in result["systems"]}
     # The clone is asked for the true voice; others' voices are further away.
     assert by_name["true voice cloned"]["v2v"]["value"] > by_name["no retrieval"]["v2v"]["value"]
+    assert 0 <= by_name["true voice cloned"]["pitch"]["value"] < by_name["no retrieval"]["pitch"]["value"]
     assert by_name["direct mapping"]["alike"]["value"] is None  # but one voice
     for a, b in COMPARED:
         difference = by_name[a]["f2v"]["value"] - by_name[b]["f2v"]["value"]

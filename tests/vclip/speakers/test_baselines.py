@@ -80,7 +80,9 @@ def test_figures_are_means_over_people_and_a_difference_is_paired():
     evaluator, k = random_model(4), 3
     voices, true = rng.random((8, k, D_VOICE)).astype(np.float32), rng.random((8, D_VOICE)).astype(np.float32)
     faces = evaluator.embed_faces(rng.normal(size=(8, D_FACE)))
-    heard = SpeechMetrics.of(voices, rng.normal(size=(8, k)), rng.normal(size=(8, k)), faces, true, evaluator)
+    likelihood, quality, pitch = (rng.normal(size=(8, k)) for _ in range(3))
+    pitch[2] = np.nan  # a person without audio
+    heard = SpeechMetrics.of(voices, likelihood, quality, pitch, faces, true, evaluator)
     for person in range(8):
         unit = voices[person] / np.linalg.norm(voices[person], axis=1, keepdims=True)
         assert heard.f2v[person] == pytest.approx(
@@ -96,6 +98,10 @@ def test_figures_are_means_over_people_and_a_difference_is_paired():
     assert shown.value == pytest.approx(heard.f2v.mean(), abs=1e-6)  # float32 means
     assert shown.low < shown.value < shown.high
     assert heard.minus(heard).figures(times).f2v == Figure(0, 0, 0)
+    semitones = heard.figures(times).pitch
+    assert semitones.value == pytest.approx(np.median(np.delete(pitch.mean(1), 2)))
+    assert semitones.low < semitones.value < semitones.high
+    assert heard.minus(heard).figures(times).pitch == Figure(0, 0, 0)
     nothing = np.zeros((8, 1))
-    single = SpeechMetrics.of(voices[:, :1], nothing, nothing, faces, true, evaluator)
-    assert single.figures(times).alike == Figure(None, None, None)
+    single = SpeechMetrics.of(voices[:, :1], nothing, nothing, nothing + np.nan, faces, true, evaluator)
+    assert single.figures(times).alike == single.figures(times).pitch == Figure(None, None, None)
