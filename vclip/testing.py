@@ -1,4 +1,4 @@
-"""Conformance suites for the pytest of a package with a face encoder, a voice encoder or a TTS backend.
+"""Conformance suites for the pytest of a package with a face encoder, a voice encoder, a TTS or a cloning TTS.
 
     from vclip.testing import FaceEncoderSuite
 
@@ -22,6 +22,7 @@ from vclip.encoders.face_crop import CROP_RULE
 from vclip.errors import InputError
 from vclip.registry import Registry
 from vclip.tts import TTS, TTS_BACKENDS
+from vclip.tts.cloning import CLONING_TTS, CloningTTS
 from vclip.tts.languages import UNKNOWN, primary_tag
 from vclip.tts.loudness import normalised
 
@@ -287,6 +288,55 @@ class TTSSuite:
         made_of = dict(self.tts.made_of)
         assert json.loads(json.dumps(made_of)) == made_of
         assert all(isinstance(value, str) and value for value in made_of.values())
+
+
+class CloningTTSSuite:
+    """The tests of a cloning TTS; set `spec`. `TTSSuite` tests what is made of it, the backend "clone:SPEC"."""
+
+    spec: ClassVar[str] = ""
+    text: ClassVar[str] = TEXT
+
+    @property
+    def cloner(self) -> CloningTTS:
+        """The cloning TTS, opened once for all tests."""
+        return _opened(CLONING_TTS, self.spec)
+
+    def say(self, seed: int, sample_rate_hz: int = 24_000) -> np.ndarray:
+        """Returns the text in the voice of made-up speech of 4 s; the seed chooses its pitch and harmonics."""
+        reference = utterances(3, sample_rate_hz, seed)[2]
+        return self.cloner.clone(self.text, reference, sample_rate_hz, TEXT, self.cloner.languages[0])
+
+    def test_it_says_what_it_is(self) -> None:
+        cloner = self.cloner
+        assert cloner.name, "the cloning TTS has no name"
+        assert [primary_tag(tag) for tag in cloner.languages] == list(cloner.languages) != []
+        assert 8_000 <= cloner.sample_rate_hz <= 48_000
+        assert all(isinstance(value, str) and value for value in dict(cloner.made_of).values())
+
+    def test_it_speaks(self) -> None:
+        for rate_hz in (16_000, 24_000):  # of the reference
+            wave = self.say(0, rate_hz)
+            assert wave.dtype == np.float32, f"samples of {wave.dtype}, expected float32"
+            assert wave.ndim == 1
+            assert np.isfinite(wave).all()
+            assert 0.001 < np.abs(wave).max() <= 1, f"peak {np.abs(wave).max():.3g}, expected samples in -1..1"
+
+    def test_same_request_same_samples(self) -> None:
+        np.random.seed(0)
+        first = self.say(0)
+        np.random.seed(1)
+        np.testing.assert_array_equal(self.say(0), first)
+
+    def test_the_voice_is_that_of_the_reference(self) -> None:
+        one, other = self.say(0), self.say(1)
+        shorter = min(len(one), len(other))
+        assert np.abs(one[:shorter] - other[:shorter]).max() > 1e-3, "two references gave the same samples"
+
+    def test_nothing_to_speak_is_an_error(self) -> None:
+        reference = utterances(3, 24_000)[2]
+        _refused(
+            lambda: self.cloner.clone("...", reference, 24_000, TEXT, self.cloner.languages[0]), "the text '...'"
+        )
 
 
 @functools.cache

@@ -38,7 +38,12 @@ def fit_speakers(
         typer.Option(help="Folder of speech, with a CSV (file, speaker, gender) or a subfolder per speaker."),
     ] = None,
     store: Annotated[str | None, typer.Option("--store", help="Or a store, whose voices are the speakers.")] = None,
-    tts: Annotated[str | None, typer.Option("--tts", help="Or a TTS, whose built-in speakers are used.")] = None,
+    tts: Annotated[
+        str | None,
+        typer.Option(
+            "--tts", help="Or a TTS, whose built-in speakers are used; with --speech, it embeds the speech."
+        ),
+    ] = None,
     record: Annotated[
         str | None,
         typer.Option("--record", help="With --tts: a store whose table `speakers` receives them."),
@@ -50,6 +55,8 @@ def fit_speakers(
     as_json: Json = False,
 ) -> None:
     """Fit the speaker generator (PCA and a Gaussian mixture) to known speakers, from one of --speech, --store, --tts.
+
+    A TTS with a speaker space of its own learns from --speech too, if it has `embed_speech`: give both options.
 
     Example: `vclip fit-speakers --speech LibriSpeech/train-clean-100 --out work/speakers`
 

@@ -68,8 +68,12 @@ def _registries() -> dict[str, "Registry[Any]"]:
     from vclip.association.methods import ASSOCIATION_METHODS
     from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS
     from vclip.tts import TTS_BACKENDS
+    from vclip.tts.cloning import CLONING_TTS
 
-    every = FACE_ENCODERS, VOICE_ENCODERS, TTS_BACKENDS, DETECTORS, ACTIVE_SPEAKER, ASSOCIATION_METHODS, LOSSES
+    every = (
+        *(FACE_ENCODERS, VOICE_ENCODERS, TTS_BACKENDS, CLONING_TTS),
+        *(DETECTORS, ACTIVE_SPEAKER, ASSOCIATION_METHODS, LOSSES),
+    )
     return {registry.kind: registry for registry in every}
 
 

@@ -1,5 +1,7 @@
 """`vclip fit-speakers`: fits the speaker generator to the known speakers of speech files, a store or a TTS."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,8 @@ from vclip.speakers.bank import SpeakerBank, bank_of_utterances
 from vclip.speakers.generator import KIND as GENERATOR
 from vclip.speakers.generator import GeneratorMetrics, fit_generator
 from vclip.tables import nfc
-from vclip.tts import open_tts
+from vclip.tts import TTS, open_tts
+from vclip.tts.base import EmbedsSpeech
 
 EMBED_BATCH = 16
 TTS_SPEAKERS = 500  # requested from a TTS whose speakers are unlimited
@@ -37,14 +40,15 @@ def fit_speakers(
 ) -> GeneratorMetrics:
     """Fits the speaker generator to known speakers, writes it to `out`/generator and returns its metrics.
 
-    Exactly one of `speech`, `store_uri` and `tts` names the known speakers.
+    One of `speech`, `store_uri` and `tts` names the known speakers. With both `speech` and `tts`, the TTS embeds the
+    speech.
 
     Args:
         out: the folder to write.
         config: its sections `speakers` and `encoders`.
         speech: a folder of speech.
         store_uri: a store; the people in it are the speakers.
-        tts: the spec of a TTS that has known speakers.
+        tts: the spec of a TTS: its known speakers, or with `speech` the speaker vectors that it gives to the speech.
         record: with `tts`, a store whose table `speakers` receives these speakers.
         face_space, voice_space: the spaces of the vectors of `store_uri`; None if it has one of each. The speakers
             are made of the voices; the faces help to cluster clips without an identity.
@@ -60,9 +64,13 @@ def fit_speakers(
     recording = Store.open(record) if record else None
     checkpoint.check_free(Path(out) / "generator", GENERATOR)
     given = [source for source in (speech, store_uri, tts) if source]
-    if len(given) != 1:
-        raise InputError(f"fit-speakers: found {len(given)} of --speech, --store and --tts, expected one")
-    if speech:
+    if len(given) != 1 and (store_uri or not given):
+        raise InputError(
+            f"fit-speakers: found {len(given)} of --speech, --store and --tts, expected one, or --speech with --tts"
+        )
+    if speech and tts:
+        bank, encoders = bank_of_folder(speech, config, speaker_encoder(open_tts(tts))), {}
+    elif speech:
         bank = bank_of_folder(speech, config)
         encoders = {bank.space: VOICE_ENCODERS.record(config.encoders.voice)}
     elif store_uri:
@@ -71,7 +79,7 @@ def fit_speakers(
     else:
         bank, encoders = open_tts(tts or "").known_speakers(TTS_SPEAKERS), {}
     generator, metrics = fit_generator(bank, config.speakers)
-    made_by = {"encoders": encoders, "config": config.model_dump(), "speakers": str(given[0])}
+    made_by = {"encoders": encoders, "config": config.model_dump(), "speakers": " ".join(map(str, given))}
     generator.save(Path(out) / "generator", metrics.to_json(), made_by)
     if recording and tts:
         record_speakers(recording, tts, bank)
@@ -120,14 +128,42 @@ def bank_of_store(uri: str, face_space: str | None = None, voice_space: str | No
     return bank_of_utterances(spaces[1], speaker, pairs.voices, [gender[name] for name in speaker])
 
 
-def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:
+@dataclass(frozen=True)
+class SpeakerEncoder:
+    """Embeds speech as speaker vectors: a voice encoder, or a TTS with its own speaker space."""
+
+    space: str
+    sample_rate_hz: int
+    embed: Callable[[Sequence[np.ndarray]], np.ndarray]
+    length_counts: bool = False
+
+
+def speaker_encoder(tts: TTS) -> SpeakerEncoder:
+    """Returns the encoder of a TTS that embeds speech in its own speaker space; raises InputError for others."""
+    if not isinstance(tts, EmbedsSpeech):
+        raise InputError(
+            f"fit-speakers: found --speech with --tts {tts.name}, which cannot embed speech; expected a TTS with "
+            "`embed_speech` (docs/extending.md), or one of the two options"
+        )
+    return SpeakerEncoder(tts.space, tts.sample_rate_hz, tts.embed_speech, tts.length_counts)
+
+
+def bank_of_folder(folder: Path, config: Config, encoder: SpeakerEncoder | None = None) -> SpeakerBank:
     """Returns the speakers of a folder of speech; unusable files are left out and reported.
+
+    Args:
+        folder: see `list_speech`.
+        config: its section `extraction.media`, and `encoders.voice` if there is no encoder.
+        encoder: embeds the speech; None for the voice encoder of the configuration.
 
     Raises:
         InputError: the folder is missing or has no usable speech.
     """
     files = list_speech(folder)
-    encoder, media = open_voice_encoder(config.encoders.voice), config.extraction.media
+    if encoder is None:
+        voices = open_voice_encoder(config.encoders.voice)
+        encoder = SpeakerEncoder(voices.space, voices.sample_rate_hz, voices.embed)
+    media = config.extraction.media
     vectors, used, unusable = [], [], []
     with step("embed speech", len(files), "utterances") as progress:
         for start in range(0, len(files), EMBED_BATCH):
@@ -142,7 +178,7 @@ def bank_of_folder(folder: Path, config: Config) -> SpeakerBank:
     if not used:
         raise InputError(f"speech {folder}: none of {len(files)} files can be used; the first: {unusable[0]}")
     _, speaker, gender = zip(*used, strict=True)
-    return bank_of_utterances(encoder.space, speaker, np.concatenate(vectors), gender)
+    return bank_of_utterances(encoder.space, speaker, np.concatenate(vectors), gender, encoder.length_counts)
 
 
 def _read_speech(path: Path, sample_rate_hz: int, media: MediaConfig, unusable: list[str]) -> np.ndarray | None:

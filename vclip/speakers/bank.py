@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vclip.association.pairs import mean_direction
+from vclip.association.pairs import clip_means, mean_direction
 
 KEPT_PERCENTILE = 90.0
 
@@ -54,19 +54,25 @@ def unit_norm(vectors: np.ndarray) -> np.ndarray:
 
 
 def bank_of_utterances(
-    space: str, speaker: Sequence[str], vectors: np.ndarray, gender: Sequence[str] | None = None
+    space: str,
+    speaker: Sequence[str],
+    vectors: np.ndarray,
+    gender: Sequence[str] | None = None,
+    length_counts: bool = False,
 ) -> SpeakerBank:
-    """Returns a bank with one vector for each speaker: the mean direction of the speaker's utterances.
+    """Returns a bank with one vector for each speaker: the mean direction of the speaker's utterances, or their mean.
 
     Args:
         space: the embedding space of the vectors.
         speaker: (n,) the speaker of each utterance.
-        vectors: (n, dim) unit norm.
+        vectors: (n, dim), unit norm unless `length_counts`.
         gender: (n,) the gender of each utterance's speaker, or None.
+        length_counts: whether the length of a vector changes the voice; then the mean keeps it.
     """
     ids, first, row = np.unique(np.asarray(speaker, dtype=str), return_index=True, return_inverse=True)
     genders = np.asarray(gender if gender is not None else [""] * len(row), dtype=str)[first]
-    return SpeakerBank(space, ids, mean_direction(vectors, row, len(ids)), genders)
+    mean = clip_means if length_counts else mean_direction
+    return SpeakerBank(space, ids, mean(vectors, row, len(ids)), genders, length_counts)
 
 
 def nearest_known(vectors: np.ndarray, bank: SpeakerBank) -> np.ndarray:

