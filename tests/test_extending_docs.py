@@ -11,6 +11,7 @@ from tests.support import ROOT
 from vclip import InputError, Pairs, evaluate
 from vclip.encoders import FaceEncoder, VoiceEncoder
 from vclip.tts import TTS
+from vclip.tts.cloning import CloningTTS
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -38,7 +39,11 @@ def _attributes(source: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "protocol"), [("Ecapa", VoiceEncoder), ("ArcFace", FaceEncoder), ("DVectorVits", TTS)]
+    ("name", "protocol"),
+    [
+        *(("Ecapa", VoiceEncoder), ("ArcFace", FaceEncoder)),
+        *(("DVectorVits", TTS), ("QwenBase", TTS), ("Cloned", CloningTTS)),
+    ],
 )
 def test_an_example_has_the_signatures_of_its_protocol(name, protocol):
     example = _run(name)[name]
