@@ -15,6 +15,7 @@ from pipelines.files.remote import RemoteConfig
 from vclip.association.training import TrainConfig
 from vclip.config import Settings, keys_of, load
 from vclip.errors import InputError
+from vclip.marking.marks import MarksConfig
 from vclip.speakers.generator import GeneratorConfig
 from vclip.speakers.signature import SignatureConfig
 from vclip.speakers.voice_search import SearchConfig
@@ -91,6 +92,7 @@ class Config(Settings):
     speakers: GeneratorConfig = GeneratorConfig()
     signature: SignatureConfig = SignatureConfig()
     generate: GenerateConfig = GenerateConfig()
+    marks: MarksConfig = MarksConfig()
     batch: BatchConfig = BatchConfig()
 
     def clip_settings(self) -> dict[str, Any]:

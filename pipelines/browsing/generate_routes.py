@@ -45,7 +45,7 @@ class _PhotoSpeaker:
             (voice,) = session.chooser().choose(probe.vector[None], 1)[0]
             face = TargetFace("a photo given to vclip browse", "", 0, 1, np.asarray(probe.vector))
             speech, _, record = session.synthesizer.speak(Utterance(face, voice, 1, text, session.language()))
-        return b"".join(speech_file(speech, record)[0])
+        return b"".join(speech_file(speech, record, signer=session.marks.signer)[0])
 
     def _open(self) -> SpeechSession:
         model, speakers, config = self._session.model_folder, self._session.speakers_folder, self._session.config

@@ -17,7 +17,7 @@ class Session:
 
     Args:
         store: the store to show.
-        config: its sections `encoders`, `extraction` and `generate`.
+        config: its sections `encoders`, `extraction`, `generate` and `marks`.
         model_folder: folder of an association model.
         speakers_folder: folder made by `fit-speakers` and `distill`.
         max_age_s: age up to which requests share a snapshot of the store.

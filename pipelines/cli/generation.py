@@ -1,5 +1,6 @@
 """Commands on generated speech: fit-speakers, distill, generate, evaluate-generation, verify."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pipelines.generation.evaluate import GenerationEvaluation
 
 DISTILL = ("signature", "encoders.voice", "generate.tts", "batch.task_cpus", "remote")  # keys of the configuration
-GENERATE = ("generate", "encoders.face", "extraction.tracks.detector", "batch", "remote")
+GENERATE = ("generate", "encoders.face", "extraction.tracks.detector", "batch", "remote", "marks")
 
 
 @app.command("fit-speakers")
@@ -121,6 +122,9 @@ def generate(
         Path | None, typer.Option(help="Another association model, which scores the speech (f2v).")
     ] = None,
     store: Annotated[str | None, typer.Option("--store", help="Also record the generations in this store.")] = None,
+    announce: Annotated[
+        bool, typer.Option("--announce", help="Begin with a spoken notice that the voice is synthetic.")
+    ] = False,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
@@ -128,8 +132,9 @@ def generate(
     """Speak text in new voices that suit a face.
 
     Every file carries its provenance: that it is synthetic, which models made it and for which face (`vclip verify`
-    shows it). A voice that suits a face is not that person's voice. Candidates too similar to a known speaker
-    are refused.
+    shows it). It is signed (C2PA) if `vclip[c2pa]` is installed, with marks.certificate and marks.key or with a
+    self-made certificate; `--set marks.watermark=perth` adds an imperceptible watermark. A voice that suits a face is
+    not that person's voice. Candidates too similar to a known speaker are refused.
 
     A manifest has a row for each face and text. It runs on Ray: on this machine, or on the cluster that
     `ray job submit` or RAY_ADDRESS names. `face` is a photo: a path relative to the manifest's folder, an absolute
@@ -161,6 +166,7 @@ def generate(
     Example: `vclip generate --manifest jobs.csv -k 1 --model work/model --speakers work/speakers --out work/batch
     --store work/store --config batch`
     """
+    set = [*(set or ()), *(["marks.announce=true"] if announce else ())]
     resolved = config_of(config, set, *GENERATE)
     if manifest is not None:
         if face or text or prompt or same_person:
@@ -246,13 +252,18 @@ def evaluate_generation(
 
 @app.command()
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="WAV files that `generate` wrote.")],
+    files: Annotated[list[Path], typer.Argument(help="WAV files that `generate` wrote, or other audio files.")],
+    trust: Annotated[
+        Path | None, typer.Option(help="PEM file of certificates: the issuers of signatures that you trust.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the provenance that speech files carry, and check that their audio still matches it.
+    """Show the marks that speech files carry, and check that their audio still matches them.
 
-    The exit code is 2 if a file carries no provenance or its audio was changed. Provenance is a label, not a
-    cryptographic signature: anybody can remove it or write a false one.
+    Three layers are read: the provenance label, the C2PA signature (with `vclip[c2pa]`) and the watermark that the
+    label names, or any installed one if there is no label. The exit code is 2 if a file carries neither label nor
+    signature, or was changed. The label is no signature: anybody can remove it or write a false one. A signature by a
+    self-made certificate shows that a file is unchanged, and not who made it.
 
     Example: `vclip verify work/speech/photo_voice1_0a1b2c3d.wav`
     """
@@ -261,14 +272,14 @@ def verify(
     verified, problems = [], []
     for file in files:
         try:
-            found = verify(file)
+            found = verify(file, trust)
         except InputError as error:
             problems.append(str(error))
             continue
         problems += [f"speech file {file}: {problem}" for problem in found.problems]
-        verified.append(
-            found.provenance | {"file": str(file), "holds": not found.problems, "problems": found.problems}
-        )
+        layers = {name: asdict(getattr(found, name)) for name in ("label", "signature", "watermark")}
+        own = {"file": str(file), "holds": not found.problems, "problems": found.problems, "layers": layers}
+        verified.append(found.provenance | own)
     if as_json:
         print_json({"files": verified})
     else:
@@ -305,5 +316,7 @@ def _summary(row: dict[str, Any]) -> dict[str, Any]:
     models = {name: of.get("sha256", of.get("name")) for name, of in named.items() if isinstance(of, dict)}
     names = ("synthetic", "notice", "text", "prompt", "face", "face_sha256", "voice", "score", "seed",
              "nearest_known_cosine")  # fmt: skip
-    check = {"audio and provenance": "match" if row["holds"] else "; ".join(row["problems"])}
+    check = {name: f"{found['state'].upper()}: {found['says']}" for name, found in row["layers"].items()}
+    if row["problems"]:
+        check["problems"] = "; ".join(row["problems"])
     return check | {name: row[name] for name in names if name in row} | {"models": models}

@@ -47,7 +47,7 @@ def make(
     """
     from pipelines.listening.make import make
 
-    resolved = config_of(config, set, "extraction.tracks.detector", "remote")
+    resolved = config_of(config, set, "extraction.tracks.detector", "remote", "marks")
     result = make(_systems(speech), out, resolved, store, where, items, pairs, seed)
     print_result(result, as_json, f"listening test {out}")
 

@@ -196,7 +196,7 @@ def browse(
     """
     from pipelines.browsing.job import browse
 
-    resolved = config_of(config, set, "encoders", "extraction.tracks.detector", "generate")
+    resolved = config_of(config, set, "encoders", "extraction.tracks.detector", "generate", "marks")
     browse(store, model, speakers, host, port, resolved)
 
 

@@ -74,7 +74,7 @@ def generate(
         texts: the texts to speak.
         model_folder, speakers_folder: made by `train`, and by `fit-speakers` and `distill`.
         out: the folder for the files, which is made if it is missing.
-        config: its sections `generate`, `extraction` and `encoders`.
+        config: its sections `generate`, `marks`, `extraction` and `encoders`.
         k: the number of voices for each person.
         face_index: the face of a photo with several, from the left; None takes the largest.
         evaluator_folder: another association model, for the f2v of the speech.
@@ -115,7 +115,7 @@ def generate(
                     speech, spoken, record = session.synthesizer.speak(utterance)
                     # The name depends on text and voice, so that a later run does not replace other speech.
                     path = out / _speech_name(stem, f"_voice{rank}_{utterance.generation_id[:8]}")
-                    write_speech(path, speech, record)
+                    write_speech(path, speech, record, signer=session.marks.signer)
                     recorder.add(record, str(path))
                     written.append(GeneratedFile(path, voice.score, spoken.seconds, record))
                     progress.advance()

@@ -25,6 +25,7 @@ from vclip import __version__, checkpoint
 from vclip.association.base import Association, training_people
 from vclip.association.methods import load as load_association
 from vclip.errors import InputError, SpaceError
+from vclip.marking.marks import Marks
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import TTSSignature
 from vclip.tts.languages import language_to_speak
@@ -113,11 +114,11 @@ class SpeechSession:
 
     Args:
         models: the models, see `open_models`.
-        config: its section `generate` names the TTS and configures the choice of voices.
+        config: its section `generate` names the TTS and configures the choice of voices, `marks` the marks.
         open_tts: opens the TTS, here and in the workers of a cluster.
 
     Raises:
-        InputError: the TTS cannot be opened, or its speaker space is not that of the generator.
+        InputError: the TTS or a mark cannot be opened, or its speaker space is not that of the generator.
     """
 
     def __init__(self, models: Models, config: Config, open_tts: OpenTTS = vclip.tts.open_tts):
@@ -125,7 +126,10 @@ class SpeechSession:
         self.tts, self._open_tts = open_tts(config.generate.tts), open_tts
         check_speaker_space(models.generator, self.tts.space, self.tts.name)
         named = {**models.provenance, "tts": {"name": self.tts.name, **self.tts.made_of}}
-        self.provenance = Provenance(config.generate, named)
+        self.marks = Marks.of(config.marks)
+        if notice := self.marks.notice():
+            say(f"marks: {notice}")
+        self.provenance = Provenance(config.generate, named, self.marks)
         self.synthesizer = Synthesizer(self.provenance, lambda _: self.tts, models.evaluator)
         self._chooser: tuple[int, VoiceChooser] | None = None  # the last one, by its seed
 

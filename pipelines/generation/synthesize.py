@@ -49,7 +49,7 @@ class Synthesizer:
     """Speaks utterances. The TTS and the evaluator's encoder are opened for the first one, in the speaking process.
 
     Args:
-        provenance: the provenance of the run, whose settings name the TTS.
+        provenance: the provenance of the run, whose settings name the TTS, with the marks of its speech.
         open_tts: opens the TTS.
         evaluator: an association model that measures the speech, or None.
     """
@@ -72,9 +72,14 @@ class Synthesizer:
             InputError: the TTS cannot be opened, or cannot speak the text.
         """
         tts, evaluator = self.open()
-        speech = StreamedSpeech(
-            tts.parts(utterance.text, utterance.voice.speaker, utterance.language), tts.sample_rate_hz
+        speaker = utterance.voice.speaker
+        parts = self._provenance.marks.parts(
+            lambda text, language: tts.parts(text, speaker, language),
+            utterance.text,
+            utterance.language,
+            tts.sample_rate_hz,
         )
+        speech = StreamedSpeech(parts, tts.sample_rate_hz)
         scores = {"f2v": evaluator.f2v(utterance.target, speech)} if evaluator else {}
         spoken = Spoken(speech.seconds, scores)
         return speech, spoken, self._provenance.record(utterance, spoken)
@@ -134,7 +139,7 @@ def open_synthesis(files: SpeechFiles, synthesizer: Synthesizer) -> Work[Utteran
                 return spoken
         try:
             speech, spoken, record = synthesizer.speak(utterance)
-            wav, sidecar = speech_file(speech, record)
+            wav, sidecar = speech_file(speech, record, signer=files.provenance.marks.signer)
         except InputError as error:
             return Failure.of_input(str(error), error)
         files.write(utterance, wav, sidecar)

@@ -9,6 +9,7 @@ from pipelines.config import GenerateConfig
 from pipelines.generation.faces import Target
 from pipelines.generation.voices import Voice
 from stores import generation_id
+from vclip.marking.marks import NO_MARKS, Marks
 
 PHOTO_HASHES = ("face_sha256", "face_content_hash")  # fields of a provenance record that say which file it was
 NOTICE = "Synthetic speech. The voice was made to suit the {}; it is nobody's own voice."
@@ -44,6 +45,7 @@ class Provenance:
 
     settings: GenerateConfig
     models: Mapping[str, Any]  # name -> folder and SHA-256, or name and versions of the TTS; and the spaces
+    marks: Marks = NO_MARKS
 
     def record(self, utterance: Utterance, spoken: Spoken) -> dict[str, Any]:
         """Returns the provenance record of a speech file, without the label and the hash of the samples."""
@@ -62,16 +64,18 @@ class Provenance:
             "seed": voice.seed,
             "models": dict(self.models),
             "generate": self._generate(utterance),
+            "marks": self.marks.record(),
             "speaker_vector": [round(float(v), 6) for v in voice.speaker],
         }
 
     def made(self, utterance: Utterance, record: Mapping[str, Any]) -> bool:
-        """Returns whether a record names the models and settings by which this run would speak the utterance.
+        """Returns whether a record names the models, settings and marks of this run for the utterance.
 
         The folders of the models do not count, because a model may have been moved.
         """
         same_models = _without_folders(record["models"]) == _without_folders(self.models)
-        return same_models and record["generate"] == self._generate(utterance)
+        same_marks = record.get("marks", NO_MARKS.record()) == self.marks.record()  # none in version 0.1
+        return same_models and same_marks and record["generate"] == self._generate(utterance)
 
     def _generate(self, utterance: Utterance) -> dict[str, Any]:
         return {**self.settings.model_dump(), "seed": utterance.voice.seed}

@@ -19,11 +19,12 @@ from pipelines.config import Config
 from pipelines.ingest.embed import decode_image
 from pipelines.listening.page import page
 from pipelines.listening.speech import FaceImages, Stimulus, audio_files, image_file, read_system
-from pipelines.progress import step
+from pipelines.progress import say, step
 from stores import Store
 from vclip.audio import read_audio
 from vclip.errors import InputError
 from vclip.files import whole_folder
+from vclip.marking.marks import Marks
 
 PAGE, KEY = "test.html", "key.json"
 TRUE, RANDOM = "true pair", "random pair"
@@ -57,7 +58,7 @@ def make(
     Args:
         systems: name -> where the speech of the system is; see `pipelines.listening.speech`.
         out: a new or empty folder.
-        config: its sections `extraction` and `remote`, to find the faces in the photos.
+        config: its sections `extraction` and `remote`, to find the faces in the photos, and `marks`.
         store_uri: a store whose true and random pairs are added to the items; None adds none.
         where: SQL filter over its clips.
         items: per system, at most.
@@ -69,6 +70,9 @@ def make(
     """
     if reserved := sorted({*systems} & {*REFERENCES}):
         raise InputError(f"system '{reserved[0]}': found the name of a reference, expected another")
+    marks = Marks.of(config.marks)
+    if notice := marks.notice():
+        say(f"marks: {notice}")
     with whole_folder(out) as folder:
         images, stimuli = FaceImages(config), []
         with step("gather", len(systems) + bool(store_uri), "systems") as progress:
@@ -79,7 +83,7 @@ def make(
                 stimuli += read_references(store_uri, where, pairs, seed)
                 progress.advance(note="references")
         test, names = secrets.token_hex(8), [secrets.token_hex(8) for _ in stimuli]
-        files = zip(names, stimuli, audio_files(stimuli), strict=True)
+        files = zip(names, stimuli, audio_files(stimuli, marks.signer), strict=True)
         shown = {name: (image_file(stimulus.image), audio) for name, stimulus, audio in files}
         key = {
             "test": test,

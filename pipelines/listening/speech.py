@@ -27,10 +27,13 @@ from stores import Store
 from stores.sql import quoted
 from vclip.audio import read_audio, resample
 from vclip.errors import InputError
+from vclip.marking.signature import FLAC, MIXED, Signer
 from vclip.marking.verify import verify
 from vclip.tts.loudness import normalised
 
 SIDE_PX = 256
+# Signed into every item, so that signatures do not tell recordings from synthetic speech.
+ABOUT_ITEMS = "An item of a listening test, which mixes recorded and synthetic speech; its key says which is which."
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,20 @@ def image_file(image: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", sized[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
-def audio_files(stimuli: Sequence[Stimulus]) -> list[bytes]:
-    """Returns the audio as FLAC files, all at the lowest rate among them, of one loudness, without provenance."""
+def audio_files(stimuli: Sequence[Stimulus], signer: Signer | None = None) -> list[bytes]:
+    """Returns the audio as FLAC files, all at the lowest rate among them, of one loudness, without provenance.
+
+    With a signer, each carries the same signed statement: that it belongs to a test which mixes recorded and
+    synthetic speech.
+    """
     rate = min(stimulus.sample_rate_hz for stimulus in stimuli)
     files = []
     for stimulus in stimuli:
         file = io.BytesIO()
         audio = normalised(resample(stimulus.audio, stimulus.sample_rate_hz, rate), rate)
         soundfile.write(file, audio, rate, format="FLAC", subtype="PCM_16")
-        files.append(file.getvalue())
+        content = file.getvalue()
+        files.append(b"".join(signer.sign([content], FLAC, MIXED, ABOUT_ITEMS)) if signer else content)
     return files
 
 
@@ -148,6 +156,11 @@ def _record(wav: Path) -> dict[str, Any]:
     found = verify(wav)
     needed = {"face", "face_sha256", "face_index", "text", "voice", "generate"}
     problems = [*found.problems, *(f"its provenance lacks '{name}'" for name in sorted(needed - {*found.provenance}))]
+    marks = found.provenance.get("marks")
+    if isinstance(marks, dict) and marks.get("announcement"):
+        problems.append(
+            "it announces that it is synthetic, which would tell listeners; generate it without --announce"
+        )
     if problems:
         raise InputError(f"speech file {wav}: {problems[0]}")
     return found.provenance

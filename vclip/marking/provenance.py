@@ -18,6 +18,7 @@ import numpy as np
 import vclip
 from vclip.errors import InputError
 from vclip.files import fitting, whole_file
+from vclip.marking.signature import Signer
 from vclip.tts.wav import LONGEST_BYTES, StreamedSpeech, parse_wav, wav_parts
 
 SYNTHETIC = {"synthetic": True}
@@ -27,22 +28,27 @@ DEEPEST = 40  # levels of lists and objects in a label; what is written has five
 
 
 def write_speech(
-    path: str | Path, speech: StreamedSpeech, provenance: Mapping[str, Any], longest_bytes: int = LONGEST_BYTES
+    path: str | Path,
+    speech: StreamedSpeech,
+    provenance: Mapping[str, Any],
+    longest_bytes: int = LONGEST_BYTES,
+    signer: Signer | None = None,
 ) -> tuple[Path, Path]:
     """Writes a labelled WAV file and its sidecar, each whole or not at all, the sidecar last; returns both paths.
 
     Args:
         path: ends in `.wav`; missing folders are created.
-        speech, provenance, longest_bytes: as `speech_file` takes them.
+        speech, provenance, longest_bytes, signer: as `speech_file` takes them.
 
     Raises:
-        InputError: the path has another ending or cannot be written, or the speech is too long for a WAV file.
+        InputError: the path has another ending or cannot be written, the speech is too long for a WAV file, or it
+            cannot be signed.
     """
     path = Path(path)
     if path.suffix.lower() != ".wav":
         raise InputError(f"speech file {path}: expected a name that ends in .wav")
     try:
-        wav, label = speech_file(speech, provenance, longest_bytes)
+        wav, label = speech_file(speech, provenance, longest_bytes, signer)
     except InputError as error:
         raise InputError(f"speech file {path}: {error}") from None
     sidecar = sidecar_of(path)
@@ -63,7 +69,10 @@ def sidecar_of(wav: Path) -> Path:
 
 
 def speech_file(
-    speech: StreamedSpeech, provenance: Mapping[str, Any], longest_bytes: int = LONGEST_BYTES
+    speech: StreamedSpeech,
+    provenance: Mapping[str, Any],
+    longest_bytes: int = LONGEST_BYTES,
+    signer: Signer | None = None,
 ) -> tuple[Iterator[bytes], bytes]:
     """Returns the bytes of a labelled WAV file, in parts, and the bytes of its sidecar.
 
@@ -71,9 +80,10 @@ def speech_file(
         speech: the samples; the file holds them at -23 LUFS, or quieter where they would clip.
         provenance: models, face, text, scores: anything that JSON can hold, and numpy scalars.
         longest_bytes: the size of samples that the file may hold; what the format allows by default.
+        signer: signs the whole file, label and samples, see `vclip.marking.signature`; None does not.
 
     Raises:
-        InputError: the speech is longer than a WAV file can hold.
+        InputError: the speech is longer than a WAV file can hold, or it cannot be signed.
     """
     digest = hashlib.sha256()
     for pcm in speech.pcm():
@@ -82,7 +92,8 @@ def speech_file(
     label = SYNTHETIC | dict(provenance) | {"audio": _audio(digest.hexdigest(), speech.sample_rate_hz)} | SYNTHETIC
     comment = json.dumps(label, default=np.generic.item)
     sidecar = json.dumps(json.loads(comment), indent=2, ensure_ascii=False) + "\n"
-    return wav_parts(speech, SOFTWARE, comment, longest_bytes), sidecar.encode()
+    wav = wav_parts(speech, SOFTWARE, comment, longest_bytes)
+    return signer.sign(wav) if signer else wav, sidecar.encode()
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
@@ -109,15 +120,24 @@ def read_label(path: str | Path) -> FileLabel:
     Raises:
         InputError: the file is missing, not a WAV file, or carries no provenance.
     """
+    return label_of(read_file(path), path)
+
+
+def read_file(path: str | Path) -> bytes:
+    """Returns the content of a speech file; raises InputError if it cannot be read or is no regular file."""
     try:
         if Path(path).exists() and not Path(path).is_file():
             raise InputError(f"speech file {path}: not a regular file; expected a WAV by vclip")
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"speech file {path}: {reason}; expected a WAV by vclip") from None
+
+
+def label_of(data: bytes, path: str | Path) -> FileLabel:
+    """Returns the provenance label inside the content of a WAV file; raises InputError, which names the path."""
     try:
         wav = parse_wav(data)
         label = plain_json(wav.comment)

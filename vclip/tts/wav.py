@@ -107,6 +107,7 @@ def wav_parts(
 # Chunks that other programs add and players do not play: metadata, markers and room.
 _ADDED = {b"LIST", b"bext", b"iXML", b"axml", b"_PMX", b"id3 ", b"ID3 ", b"JUNK", b"PAD ", b"FLLR"}
 _ADDED_LISTS = {b"INFO", b"adtl"}
+_SIGNATURE = b"C2PA"  # at most one: the signed manifest
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,9 @@ def parse_wav(data: bytes) -> WavContents:
         for name, found in by_name.items()
         if len(found) != 1
     ]
-    others = {name for name, _ in chunks} - {b"fmt ", b"data"} - _ADDED
+    if (manifests := sum(name == _SIGNATURE for name, _ in chunks)) > 1:
+        problems.append(f"found {manifests} chunks {_shown(_SIGNATURE)}, expected at most one")
+    others = {name for name, _ in chunks} - {b"fmt ", b"data", _SIGNATURE} - _ADDED
     others |= {body[:4] for body in lists} - _ADDED_LISTS
     problems += [f"it has a chunk {_shown(name)}, which may change what is heard" for name in sorted(others)]
     info, more = _chunks(by_name[b"INFO"][0][4:] if by_name[b"INFO"] else b"")

@@ -116,6 +116,7 @@ def test_a_new_voice_says_that_it_is_synthetic(page, photo, tmp_path):
     samples, rate_hz = read_audio(str(tmp_path / "speech.wav"))
     assert len(samples) > 0.2 * rate_hz
     assert b"Synthetic speech" in found.body
+    assert source_of(signed_manifest(found.body)) == "trainedAlgorithmicMedia"
     assert page.ask(f"/api/speak?text={'x' * 301}", "POST", photo.read_bytes(), page.token).status == 400
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import pytest
@@ -16,6 +17,7 @@ from pipelines.generation.batch import generate_batch
 from stores import Store
 from tests.support import ROOT
 from tests.support.generation_world import asked, beeper
+from tests.support.signed import signed_manifest, source_of
 from tests.support.small_world import no_face
 from tests.support.vclip_command import tree
 from vclip.config import load
@@ -115,6 +117,7 @@ def test_every_row_is_done_or_says_why_not(desk, run, ingested, tmp_path):
     for line in done:
         found = verify(line["wav"])
         assert not found.problems
+        assert source_of(signed_manifest(Path(line["wav"]).read_bytes())) == "trainedAlgorithmicMedia"
         assert found.provenance["generation_id"] == line["generation_id"]
         assert soundfile.info(line["wav"]).duration == pytest.approx(line["seconds"], abs=0.01)
     opened = Store.open(str(store))
@@ -152,6 +155,12 @@ def test_a_second_run_speaks_what_is_new_and_writes_nothing_twice(desk, run, ing
     # What another configuration has made does not pass for this one's.
     changed = run(desk / "first.jsonl", "out", None, "generate.known_similarity=0.999")
     assert changed.already_there == 0
+    # Nor does what has other marks.
+    marked = ("generate.known_similarity=0.999", "marks.announce=true")
+    assert [run(desk / "first.jsonl", "out", None, *marked).already_there for _ in range(2)] == [0, 4]
+    assert "This is a synthetic voice." in asked(tmp_path / "journal")[-1]
+    assert run(desk / "first.jsonl", "out", None, marked[0], "marks.signature=none").already_there == 0
+    assert run(desk / "first.jsonl", "out", None, marked[0]).already_there == 0
     # A store that comes later gets all of it.
     store = tmp_path / "store"
     subprocess.run(["cp", "-r", ingested.store, store], check=True)

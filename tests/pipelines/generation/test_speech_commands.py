@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,12 +13,15 @@ import pytest
 import soundfile
 
 from stores import Store
+from tests.support.certificates import certificates
+from tests.support.signed import signed_manifest, source_of
 from tests.support.small_world import no_face
 from tests.support.vclip_command import tree
 from vclip.association.model import AssociationModel
 from vclip.audio import prepare_speech
 from vclip.encoders import open_voice_encoder
 from vclip.marking.provenance import read_provenance, write_speech
+from vclip.marking.verify import verify
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import TTSSignature
 from vclip.tts.wav import StreamedSpeech
@@ -89,6 +93,7 @@ def test_three_voices_are_three_files_that_say_synthetic(asked, vclip, tmp_path)
         inside = read_provenance(row["wav"])
         assert inside == sidecar
         assert sidecar["synthetic"] is True
+        assert source_of(signed_manifest(Path(row["wav"]).read_bytes())) == "trainedAlgorithmicMedia"
         assert sidecar["text"] == TEXT
         assert sidecar["face"] == str(asked["--face"])
         weights = (asked["--model"] / "model.safetensors").read_bytes()
@@ -96,6 +101,34 @@ def test_three_voices_are_three_files_that_say_synthetic(asked, vclip, tmp_path)
         assert named == {"folder": str(asked["--model"]), "sha256": hashlib.sha256(weights).hexdigest()}
     scores = [row["score"] for row in shown["files"]]
     assert scores == sorted(scores, reverse=True)
+    assert "SELF-MADE CERTIFICATE" in said.err
+
+
+def test_a_certificate_a_watermark_and_an_announcement(asked, vclip, tmp_path):
+    files = certificates(tmp_path / "keys")
+    marks = (f"marks.certificate={files.chain}", f"marks.key={files.key}", "marks.watermark=perth")
+    options = [part for mark in marks for part in ("--set", mark)]
+    plain, marked = (
+        _generate(vclip, asked | {"--text": "Good night."}, tmp_path / name, "-k", 1, *more)
+        for name, more in (("plain", ()), ("marked", (*options, "--announce")))
+    )
+    assert (plain.code, marked.code) == (0, 0), marked.err
+    assert "SELF-MADE" not in marked.err
+    before, after = (next((tmp_path / name).glob("*.wav")) for name in ("plain", "marked"))
+    assert soundfile.info(after).duration > soundfile.info(before).duration + 1
+    found = verify(after, files.issuer)
+    assert (found.problems, found.signature.state, found.watermark.state) == ((), "trusted", "found")
+    assert found.provenance["marks"]["announcement"] == "This is a synthetic voice."
+    assert found.provenance["text"] == "Good night."
+    for mark, expected in (
+        ("marks.key=nowhere.pem", "marks.key: found it alone"),
+        ("marks.watermark=nonsense", "watermark 'nonsense': unknown name"),
+        ("marks.signature=perhaps", "marks.signature"),
+    ):
+        said = _generate(vclip, asked, tmp_path / "none", "--set", mark)
+        assert (said.code, said.err.count("Traceback")) == (2, 0)
+        assert expected in said.err
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_voices_differ(asked, vclip, tmp_path):
@@ -206,12 +239,15 @@ def test_verify_shows_which_labels_match_their_audio(vclip, tmp_path):
     ]
     said = vclip("verify", *paths)
     assert (said.code, said.err) == (0, "")
-    assert len(re.findall(r"audio and provenance\W+match", said.out)) == 2
+    assert len(re.findall(r"label\W+VALID", said.out)) == 2
+    assert len(re.findall(r"signature\W+ABSENT", said.out)) == 2
     paths[1].write_bytes(paths[1].read_bytes()[:-2] + b"\0\1")
     soundfile.write(tmp_path / "plain.wav", tone, 16_000)
     said = vclip("verify", *paths, tmp_path / "plain.wav", "--json")
     assert said.code == 2
-    assert [(row["text"], row["holds"]) for row in json.loads(said.out)["files"]] == [("one", True), ("two", False)]
+    rows = json.loads(said.out)["files"]
+    assert [(row.get("text"), row["holds"]) for row in rows] == [("one", True), ("two", False), (None, False)]
+    assert [row["layers"]["label"]["state"] for row in rows] == ["valid", "altered", "absent"]
     assert said.err.count("\n") == 1
     assert "two.wav" in said.err
     assert "(and 1 more)" in said.err

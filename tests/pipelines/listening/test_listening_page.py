@@ -10,6 +10,7 @@ import soundfile
 
 from pipelines.listening.page import QUESTIONS
 from tests.support.listening_world import photos, say
+from tests.support.signed import signed_manifest, source_of
 
 
 def _page(folder):
@@ -53,6 +54,25 @@ def test_nothing_in_the_page_tells_a_system(made, key, said):
     }
     assert len(forms) == 1
     assert not re.search(r"(?:https?:)?//[a-z]", page.partition('id="data"')[0])
+
+
+def test_items_are_signed_and_their_signatures_tell_nothing(said, pairs_store, vclip, tmp_path):
+    """Recordings and synthetic speech carry one statement, in manifests of one size."""
+    options = ("--store", pairs_store, "--pairs", 2, "--items", 2, "--out", tmp_path / "out")
+    assert vclip("listening-test", "make", f"informed={said['informed']}", *options).code == 0
+    files = [_decoded(item["audio"]) for item in _items(_page(tmp_path / "out"))]
+    assert len(files) == 6
+    manifests = [signed_manifest(file, "audio/flac") for file in files]
+    assert {source_of(manifest) for manifest in manifests} == {"compositeWithTrainedAlgorithmicMedia"}
+    own = ("label", "instance_id")  # random, and of one length
+    assert len({json.dumps({k: v for k, v in m.items() if k not in own}) for m in manifests}) == 1
+    assert len({len(manifest[name]) for manifest in manifests for name in ("label",)}) == 1
+    plain = []
+    for file in files:  # a FLAC file of the same samples, without the manifest
+        again = io.BytesIO()
+        soundfile.write(again, *soundfile.read(io.BytesIO(file), dtype="int16"), format="FLAC")
+        plain.append(len(again.getvalue()))
+    assert len({len(file) - size for file, size in zip(files, plain, strict=True)}) == 1
 
 
 def test_names_and_order_of_the_items_are_others_each_time(said, made, key, vclip, tmp_path):
