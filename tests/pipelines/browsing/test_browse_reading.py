@@ -8,6 +8,7 @@ from pipelines.browsing.cards import page as page_of_cards
 from pipelines.browsing.map import laid_out
 from pipelines.browsing.media import ranged
 from pipelines.search import Searcher
+from tests.support.signed import signed_manifest, source_of
 from vclip.audio import read_audio
 
 pytestmark = pytest.mark.slow
