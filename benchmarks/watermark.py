@@ -1,6 +1,6 @@
 """The watermark: how often it is found after what happens to audio, how often wrongly, what it costs and changes.
 
-    python benchmarks/watermark.py --speech LibriSpeech/dev-clean [--people 100] [--watermark perth] [--out w.json]
+    python benchmarks/watermark.py --speech LibriSpeech/dev-clean [--people 100] [--recordings 250] [--out w.json]
 
 `morph` speaks two sentences in the voice of each person, with and without the mark. Speech with it, the same without
 it and a real recording of each person then go through each attack; a figure is the share whose confidence is above
@@ -33,7 +33,7 @@ from vclip.speakers.metrics import speech_quality
 from vclip.tts.loudness import normalised
 from vclip.tts.morph.backend import Morph
 
-RECORDING_S = 6.0
+RECORDING_S = 5.0
 DRAWS = 2000
 
 
@@ -79,6 +79,7 @@ def shares(watermark, speech):
     rows = {}
     for name, attack in ATTACKS.items():
         confidence = np.array([watermark.detect(*attack(*one)) for one in speech])
+        print(name, np.percentile(confidence, (0, 50, 100)), file=sys.stderr)
         rows[name] = {
             "found": round(float(np.mean(confidence > watermark.threshold)), 4),
             "confidence": [round(float(v), 3) for v in np.percentile(confidence, (1, 50, 99))],
@@ -97,6 +98,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True)
     parser.add_argument("--people", type=int, default=100)
+    parser.add_argument("--recordings", type=int, default=250, help="real recordings, at most")
     parser.add_argument("--watermark", default="perth")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -116,7 +118,7 @@ def main():
                 speech.append((normalised(np.concatenate(of), tts.sample_rate_hz), tts.sample_rate_hz))
             progress.advance()
     recordings = sorted(path for path in args.speech.rglob("*") if path.suffix in (".flac", ".ogg", ".wav"))
-    for path in recordings:
+    for path in np.random.default_rng(1).permutation(recordings)[: args.recordings]:
         samples, rate = read_audio(path)
         real.append((samples[: int(RECORDING_S * rate)], rate))
     seconds = sum(len(samples) / rate for samples, rate in plain)
