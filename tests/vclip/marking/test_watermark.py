@@ -82,12 +82,12 @@ def test_silence_and_snippets_stay_as_they_are(perth, samples):
 def test_a_file_says_so_and_so_does_what_was_made_of_it(tts, tmp_path, marked):
     marks, voice = Marks.of(MarksConfig(signature="none", watermark="perth", announce=True)), []
 
-    def say(text):
-        voice.append(text)
+    def say(text, language):
+        voice.append((text, language))
         yield tts.synthesize(text, tts.known_speakers(1).vectors[0])
 
-    speech = StreamedSpeech(marks.parts(say, "Good night.", tts.sample_rate_hz), tts.sample_rate_hz)
-    assert voice == ["This is a synthetic voice.", "Good night."]
+    speech = StreamedSpeech(marks.parts(say, "Good night.", "en-GB", tts.sample_rate_hz), tts.sample_rate_hz)
+    assert voice == [("This is a synthetic voice.", "en"), ("Good night.", "en-GB")]
     path, _ = write_speech(tmp_path / "a.wav", speech, {"marks": marks.record()})
     found = verify(path)
     assert (found.problems, found.watermark.state, found.label.state) == ((), "found", "valid")
@@ -95,6 +95,14 @@ def test_a_file_says_so_and_so_does_what_was_made_of_it(tts, tmp_path, marked):
     subprocess.run([shipped_ffmpeg(), "-v", "error", "-i", path, "-b:a", "64k", tmp_path / "a.mp3"], check=True)
     lossy = verify(tmp_path / "a.mp3")
     assert (lossy.label.state, lossy.signature.state, lossy.watermark.state) == ("absent", "absent", "found")
+
+
+def test_a_label_does_not_choose_what_is_imported(tmp_path):
+    speech = StreamedSpeech([np.random.default_rng(0).normal(0, 0.1, 8000)], 16_000)
+    (tmp_path / "planted.py").write_text("raise SystemExit('imported')")
+    for name in ("python:planted:Mark", "python:os:getcwd", "nonsense", None, 5, ["perth"], {}, "perth:x"):
+        path, _ = write_speech(tmp_path / "a.wav", speech, {"marks": {"watermark": {"name": name}}})
+        assert verify(path).watermark.state == "not checked"
 
 
 def test_the_network_is_that_of_the_package(perth, monkeypatch):
