@@ -22,7 +22,7 @@ import numpy as np
 import soundfile
 import torch
 
-from benchmarks.morph import SENTENCES
+from benchmarks.voices import SENTENCES
 from pipelines.config import Config
 from pipelines.generation.fit_speakers import bank_of_folder
 from pipelines.progress import step
