@@ -27,7 +27,7 @@ MENDED = {"mpegts", "mpegtsraw", "mpeg", "mpegvideo", "avi", "dv"}
 # What the headers say of a stream and a temporary file may not.
 KEPT = ("default", "language", "title", "transfer", "interlaced", "pixel_aspect")
 
-_joins = SharedReader(Path(__file__).with_name("joined.py"))
+_joins = SharedReader(Path(__file__).with_name("joined"))
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def open_on_one_clock(path: str | Path, config: MediaConfig) -> Iterator[OneCloc
 
 
 def _look(path: str | Path, probe: MediaProbe, into: str, config: MediaConfig) -> tuple[dict[str, Any], str]:
-    """Returns the answer of `joined.look`, and a note where there is none."""
+    """Returns the answer of `look`, and a note where there is none."""
     request = {
         "path": str(Path(path).absolute()),
         "format": probe.format,

@@ -203,7 +203,7 @@ class SharedReader:
     """The child process of a worker for one script; it starts when it is first needed.
 
     Args:
-        script: the Python file that it runs.
+        script: the Python file or folder that it runs.
     """
 
     def __init__(self, script: Path) -> None:
@@ -228,7 +228,7 @@ class HeaderReader:
     """One child process.
 
     Args:
-        script: the Python file that it runs.
+        script: the Python file or folder that it runs.
     """
 
     def __init__(self, script: Path = SCRIPT) -> None:

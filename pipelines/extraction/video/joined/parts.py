@@ -1,0 +1,64 @@
+"""The packets of each file that lies in a recording."""
+
+from dataclasses import replace
+
+from av.error import FFmpegError
+
+from .flv import flv_parts
+from .packets import Packets, read_packets
+from .recording import MOST_PARTS, Recording, Span
+from .starts import boxes, headers_in
+
+
+def parts_in(recording: Recording) -> list[Packets]:
+    """Returns the packets of a recording, of each file in it on its own; nothing where its times are in one table."""
+    starts, whole, size = [0], None, recording.size_bytes
+    if recording.format == "mov":
+        names = list(boxes(recording))
+        starts = [at for name, at in names if name == b"ftyp"]
+        if any(name == b"moof" for name, _ in names):
+            whole = read_packets(recording, Span(0, size, whole=True))
+            if not whole.steps and (len(starts) < 2 or whole.end_bytes > starts[-1]):
+                return [whole]
+        elif len(starts) < 2:
+            return []
+    if len(starts) < 2:
+        whole = whole or read_packets(recording, Span(0, size, whole=True))
+        # Behind a join the demuxer reads on or not.
+        if whole.steps or headers_in(recording, whole.end_bytes, True):
+            starts = [0, *(at for at in headers_in(recording, 0, not whole.steps) if at)]
+        if len(starts) < 2:
+            return flv_parts(recording, whole)
+    starts = [0, *starts[1:MOST_PARTS]]
+    found: list[Packets] = []
+    unread: Span | None = None
+    for start, end in zip(starts, [*starts[1:], size], strict=True):
+        packets = _read(recording, Span(start, end))
+        if not packets.owner:
+            unread = Span(start if unread is None else unread.start, end)
+            continue
+        found += _unread(recording, unread, found)
+        found.append(packets)
+        unread = None
+    found += _unread(recording, unread, found)
+    return [one for packets in found for one in flv_parts(recording, packets)]
+
+
+def _read(recording: Recording, span: Span) -> Packets:
+    """Returns the packets of a span, none where it cannot be opened."""
+    try:
+        return read_packets(recording, span)
+    except (FFmpegError, OSError, ValueError):
+        return Packets(span, "", 0.0, {}, {})
+
+
+def _unread(recording: Recording, span: Span | None, found: list[Packets]) -> list[Packets]:
+    """Returns what could not be opened as an empty part; nothing where the part before goes on in it."""
+    if span is None:
+        return []
+    if found:
+        longer = read_packets(recording, replace(found[-1].span, end=span.end))
+        if len(longer.owner) > len(found[-1].owner):
+            found[-1] = longer
+            return []
+    return [Packets(span, "", 0.0, {}, {})]

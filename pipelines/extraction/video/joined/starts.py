@@ -1,0 +1,63 @@
+"""Where other files begin in a recording."""
+
+import re
+from collections.abc import Iterator
+
+from .recording import Recording, bytes_at
+
+SEARCH_BYTES = 1 << 24
+LONGEST_HEADER = 128
+OGG_FIRST = b"OggS\0\2"  # the first page of a stream
+# How files of a kind begin: bytes to look for, and what must be there.
+HEADERS = {
+    b"FLV\1": re.compile(rb"FLV\x01[\x00\x01\x04\x05]\x00\x00\x00\x09\x00\x00\x00\x00"),
+    b"\x1aE\xdf\xa3": re.compile(rb"\x1aE\xdf\xa3.{1,80}?\x42\x82.{1,8}?(?:webm|matroska)", re.DOTALL),
+    OGG_FIRST: re.compile(rb"OggS\x00\x02\x00{8}"),
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c": None,  # ASF
+    b"nut/multimedia container\0": None,
+}
+LIKE_THE_FIRST_BYTES = 16  # of any other kind: as this file begins
+
+
+def headers_in(recording: Recording, start: int, alike: bool) -> list[int]:
+    """Returns where behind `start` another file begins; `alike`: one of any kind that begins as this one."""
+    kinds, found, end = dict(HEADERS), [], recording.size_bytes
+    recording.progress.start()
+    with open(recording.path, "rb") as file:
+        first = file.read(LIKE_THE_FIRST_BYTES)
+        if alike and not any(first.startswith(begin) for begin in HEADERS):
+            kinds[first] = None
+        for at in range(start, end, SEARCH_BYTES):
+            recording.progress(at)
+            file.seek(at)
+            data = file.read(min(end - at, SEARCH_BYTES + LONGEST_HEADER))
+            for begin, pattern in kinds.items():
+                place = data.find(begin)
+                while 0 <= place < SEARCH_BYTES:
+                    if pattern is None or pattern.match(data, place):
+                        found.append(at + place)
+                    place = data.find(begin, place + 1)
+        # Ogg begins with one such page for each stream.
+        lengths = {at: _ogg_page_bytes(bytes_at(file, at, 282)) for at in found}
+    follows = {at + length for at, length in lengths.items() if length}
+    return sorted(set(found) - follows)
+
+
+def _ogg_page_bytes(page: bytes) -> int:
+    """Returns the length of a page that begins a stream; 0 where it is none."""
+    return 27 + page[26] + sum(page[27 : 27 + page[26]]) if page.startswith(OGG_FIRST) and len(page) > 26 else 0
+
+
+def boxes(recording: Recording) -> Iterator[tuple[bytes, int]]:
+    """Yields (name, start) of the outermost boxes of an MP4 file."""
+    with open(recording.path, "rb") as file:
+        at, size = 0, recording.size_bytes
+        while at + 8 <= size:
+            head = bytes_at(file, at, 16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            yield head[4:8], at
+            if length < 8:
+                return  # to the end of the file, or damaged
+            at += length
