@@ -164,30 +164,37 @@ def bank_of_folder(folder: Path, config: Config, encoder: SpeakerEncoder | None 
         voices = open_voice_encoder(config.encoders.voice)
         encoder = SpeakerEncoder(voices.space, voices.sample_rate_hz, voices.embed)
     media = config.extraction.media
-    vectors, used, unusable = [], [], []
+    vectors, used, unusable, in_part = [], [], [], []
     with step("embed speech", len(files), "utterances") as progress:
         for start in range(0, len(files), EMBED_BATCH):
             batch = files[start : start + EMBED_BATCH]
-            read = [(file, _read_speech(file[0], encoder.sample_rate_hz, media, unusable)) for file in batch]
+            read = [(file, _read_speech(file[0], encoder.sample_rate_hz, media, unusable, in_part)) for file in batch]
             speech = [(file, samples) for file, samples in read if samples is not None]
             used += [file for file, _ in speech]
             vectors.append(encoder.embed([samples for _, samples in speech]))
             progress.advance(len(batch))
     if unusable:
         say(f"speech {folder}: left out {len(unusable)} of {len(files)} files; the first: {unusable[0]}")
+    if in_part:
+        say(f"speech {folder}: {len(in_part)} of {len(files)} files were read in part; the first: {in_part[0]}")
     if not used:
         raise InputError(f"speech {folder}: none of {len(files)} files can be used; the first: {unusable[0]}")
     _, speaker, gender = zip(*used, strict=True)
     return bank_of_utterances(encoder.space, speaker, np.concatenate(vectors), gender, encoder.length_counts)
 
 
-def _read_speech(path: Path, sample_rate_hz: int, media: MediaConfig, unusable: list[str]) -> np.ndarray | None:
+def _read_speech(
+    path: Path, sample_rate_hz: int, media: MediaConfig, unusable: list[str], in_part: list[str]
+) -> np.ndarray | None:
     """Returns the samples (n,) of a file at a sample rate, or None after adding the reason to `unusable`."""
     try:
-        samples = prepare_speech(*read_recording(str(path), media, sample_rate_hz), sample_rate_hz)
+        speech = read_recording(str(path), media, sample_rate_hz)
     except InputError as error:
         unusable.append(str(error))
         return None
+    if speech.note:
+        in_part.append(f"audio {path}: {speech.note}")
+    samples = prepare_speech(speech.samples, speech.rate_hz, sample_rate_hz)
     if not samples.any() or not np.isfinite(samples).all():
         unusable.append(f"audio {path}: found silence, expected speech")
         return None

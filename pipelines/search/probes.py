@@ -11,6 +11,7 @@ from pipelines.config import Config
 from pipelines.extraction.faces.detectors import FaceDetector, open_detector
 from pipelines.extraction.speech.recordings import read_recording
 from pipelines.generation.faces import cut_face, encode_faces, open_encoder, read_photo_faces
+from pipelines.progress import say
 from stores import Snapshot, Store
 from stores.schema import KEYS, spaces_of, vector_column
 from stores.sql import quoted
@@ -100,7 +101,10 @@ class Encoders:
             (face,) = encode_faces(read_photo_faces([path], self._detector, index), self._face_encoder)
             return Probe(kind, face.vector, str(path))
         rate_hz = self._voice_encoder.sample_rate_hz
-        samples = prepare_speech(*read_recording(str(path), rate_hz=rate_hz), rate_hz)
+        speech = read_recording(str(path), rate_hz=rate_hz)
+        if speech.note:
+            say(f"audio {path}: {speech.note}")
+        samples = prepare_speech(speech.samples, speech.rate_hz, rate_hz)
         return Probe(kind, self._voice_encoder.embed([samples])[0], str(path))
 
     def _of_id(self, kind: str, key: str) -> Probe:

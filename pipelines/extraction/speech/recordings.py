@@ -5,6 +5,8 @@ by ffmpeg, under the limits of videos.
 """
 
 import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.audio_file import to_scale
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.extraction.video.limits import dies_with_parent
-from pipelines.extraction.video.one_clock import open_on_one_clock
+from pipelines.extraction.video.one_clock import OneClock, open_on_one_clock
 from pipelines.extraction.video.probe import AudioStream, MediaError
 from vclip.audio import read_audio, resample, to_mono
 from vclip.errors import InputError
@@ -23,10 +25,24 @@ AUDIO_SUFFIXES = (
     *(".amr", ".wma", ".aif", ".aiff", ".aifc", ".caf", ".au", ".w64", ".rf64", ".ac3", ".mp2", ".wv", ".tta"),
 )
 SILENT = 1e-5  # peak; full scale is 1
+PADDING_S = 0.5  # that a codec may add at both ends, and libsndfile leaves out
 
 
-def read_recording(path: str, config: MediaConfig | None = None, rate_hz: int = 16_000) -> tuple[np.ndarray, int]:
-    """Returns speech (samples,) float32, mono, and its sample rate in Hz.
+@dataclass(frozen=True)
+class RecordedSpeech:
+    """The audio of a file."""
+
+    samples: np.ndarray  # (samples,) float32, mono
+    rate_hz: int
+    note: str  # what of the file was left out, and why; empty where nothing was
+
+    @property
+    def length_s(self) -> float:
+        return len(self.samples) / self.rate_hz
+
+
+def read_recording(path: str, config: MediaConfig | None = None, rate_hz: int = 16_000) -> RecordedSpeech:
+    """Returns the speech of a file, of all its parts where several files were joined into it.
 
     Args:
         path: a local audio file or video.
@@ -37,34 +53,52 @@ def read_recording(path: str, config: MediaConfig | None = None, rate_hz: int = 
         InputError: the file cannot be decoded, or holds no samples; the message names it.
     """
     try:
-        return read_audio(path)
+        found = RecordedSpeech(*read_audio(path), "")
     except InputError as error:
         if "No such file" in str(error):
             raise
+        found = None
     config = config or MediaConfig()
     try:
-        samples = np.zeros(0, np.float32)
         with open_on_one_clock(path, config) as recording:
-            streams = recording.probe
-            if not streams.audio_streams:
-                raise MediaError("found no audio stream")
-            for stream in streams.audio_streams:  # of several, the first that is not silent
-                samples = _decoded(str(recording.path), streams.format, stream, config, rate_hz)
-                if np.abs(samples).max(initial=0) > SILENT:
-                    break
+            stream_s = recording.lengths_s.get(recording.probe.audio_index or 0, 0.0)
+            # libsndfile reads the first of several parts.
+            if found and recording.path == Path(path) and stream_s <= found.length_s + PADDING_S:
+                return replace(found, note=recording.note)
+            return _first_audible(recording, config, rate_hz)
     except MediaError as error:
+        if found:
+            return found  # ffmpeg does not know all that libsndfile reads
         raise InputError(f"audio {path}: {error}; expected an audio file or a video") from None
-    return samples, rate_hz
 
 
-def read_int16(path: str, config: MediaConfig, rate_hz: int = 16_000) -> np.ndarray:
-    """Returns the audio of a file, (samples,) int16, mono; brought to scale as float where it is far from it.
+def read_int16(path: str, config: MediaConfig, rate_hz: int = 16_000) -> tuple[np.ndarray, str]:
+    """Returns the audio of a file, (samples,) int16, mono, and the note of `read_recording`.
 
-    Args and errors as of `read_recording`.
+    The audio is brought to scale as float where it is far from it. Args and errors as of `read_recording`.
     """
-    samples = resample(*read_recording(path, config, rate_hz), rate_hz)
+    speech = read_recording(path, config, rate_hz)
+    samples = resample(speech.samples, speech.rate_hz, rate_hz)
     gain = to_scale(float(np.abs(samples).max(initial=0)))
-    return np.round(np.clip(samples * np.float32(gain), -1, 1) * 32767).astype(np.int16)
+    return np.round(np.clip(samples * np.float32(gain), -1, 1) * 32767).astype(np.int16), speech.note
+
+
+def _first_audible(recording: OneClock, config: MediaConfig, rate_hz: int) -> RecordedSpeech:
+    """Returns the audio of the first stream that is not silent, as ffmpeg decodes it."""
+    speech = None
+    for stream in recording.probe.audio_streams:
+        samples = _decoded(str(recording.path), recording.probe.format, stream, config, rate_hz)
+        stream_s, speech = (
+            recording.lengths_s.get(stream.index, 0.0),
+            RecordedSpeech(samples, rate_hz, recording.note),
+        )
+        if not speech.note and stream_s > speech.length_s + PADDING_S:
+            speech = replace(speech, note=f"{speech.length_s:.3g} s of {stream_s:.3g} s could be decoded")
+        if np.abs(samples).max(initial=0) > SILENT:
+            break
+    if speech is None:
+        raise MediaError("found no audio stream")
+    return speech
 
 
 def _decoded(path: str, demuxer: str, stream: AudioStream, config: MediaConfig, rate_hz: int) -> np.ndarray:

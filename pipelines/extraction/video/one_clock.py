@@ -6,7 +6,7 @@ temporary file, which is read instead.
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ class OneClock:
     path: Path  # the file to read
     probe: MediaProbe
     note: str  # what of it was left out, and why; empty where nothing was
+    lengths_s: Mapping[int, float]  # of the packets of each stream of a recording that is read as it is, where known
 
 
 @contextmanager
@@ -48,14 +49,15 @@ def open_on_one_clock(path: str | Path, config: MediaConfig) -> Iterator[OneCloc
     """
     probe = probe_media(path, config)
     if probe.format in MENDED:
-        yield OneClock(Path(path), probe, "")
+        yield OneClock(Path(path), probe, "", {})
         return
     with _temporary() as name:
         found, note = _look(path, probe, name, config)
         if not found.get("written"):
-            yield OneClock(Path(path), probe, note)
+            lengths_s = {int(stream): length_s for stream, length_s in found.get("lengths_s", {}).items()}
+            yield OneClock(Path(path), probe, note, lengths_s)
             return
-        yield OneClock(Path(name), _probe_again(path, name, config), _left_out(found["left_out"]))
+        yield OneClock(Path(name), _probe_again(path, name, config), note, {})
 
 
 def _look(path: str | Path, probe: MediaProbe, into: str, config: MediaConfig) -> tuple[dict[str, Any], str]:
@@ -76,7 +78,8 @@ def _look(path: str | Path, probe: MediaProbe, into: str, config: MediaConfig) -
     if "error" in found:
         folder = tempfile.gettempdir()
         raise MediaError(f"its times begin anew, and its parts could not be joined in {folder} ({found['error']})")
-    return found, found.get("note", "")
+    where = "times begin anew" if found["written"] else "it ends"
+    return found, found.get("note", "") or _left_out(found.get("left_out", ()), where)
 
 
 def _probe_again(path: str | Path, name: str, config: MediaConfig) -> MediaProbe:
@@ -93,7 +96,7 @@ def _probe_again(path: str | Path, name: str, config: MediaConfig) -> MediaProbe
     return probe_of(now, config)
 
 
-def _left_out(parts: Sequence[dict[str, Any]]) -> str:
+def _left_out(parts: Sequence[dict[str, Any]], where: str) -> str:
     """Returns what a user should know of parts that were left out."""
     if not parts:
         return ""
@@ -103,7 +106,7 @@ def _left_out(parts: Sequence[dict[str, Any]]) -> str:
         length_s, length_bytes = sum(part["seconds"] for part in same), sum(part["bytes"] for part in same)
         length = _seconds(length_s) if length_s else _size(length_bytes)
         found.append(f"{length} after that were left out: {why}")
-    return f"times begin anew at {_seconds(parts[0]['at_s'])}; " + "; ".join(found)
+    return f"{where} at {_seconds(parts[0]['at_s'])}; " + "; ".join(found)
 
 
 def _seconds(time_s: float) -> str:

@@ -43,14 +43,15 @@ def one_clip(images: Sequence[str], audio: Sequence[str], config: Config) -> Ext
     """
     funnel: Counter[str] = Counter(pictures=len(images), sounds=len(audio))  # keys of older stores
     faces, no_face = _faces(images, config, funnel)
-    voices, duration_s, no_audio = _voices(audio, config, funnel)
+    voices, duration_s, no_audio, left_out = _voices(audio, config, funnel)
     if not faces or no_audio:
         return Extraction("failed", no_audio if faces else no_face, duration_s, funnel=dict(funnel))
     if not voices:
-        return Extraction("empty", f"no speech in {audio[0]}", duration_s, funnel=dict(funnel))
+        reason = "; ".join([f"no speech in {audio[0]}", *left_out])
+        return Extraction("empty", reason, duration_s, funnel=dict(funnel))
     box = tuple(np.median([face.box for face in faces], axis=0).tolist())
     clip = Clip(0.0, duration_s, box, 1.0, tuple(faces), tuple(voices))
-    return Extraction("done", "", duration_s, (clip,), {**funnel, "clips": 1})
+    return Extraction("done", "; ".join(left_out), duration_s, (clip,), {**funnel, "clips": 1})
 
 
 def _faces(images: Sequence[str], config: Config, funnel: Counter[str]) -> tuple[list[FaceCrop], str]:
@@ -91,16 +92,19 @@ def _decoded(files: Sequence[str], config: Config) -> Iterator[np.ndarray | str]
             yield f"{file}: {error}" if isinstance(error, MediaError) else str(error)
 
 
-def _voices(files: Sequence[str], config: Config, funnel: Counter[str]) -> tuple[list[SpeechSegment], float, str]:
-    """Returns the segments, the total length of the files in seconds, and why none could be read."""
-    voices, at_s, reasons = [], 0.0, []
+def _voices(
+    files: Sequence[str], config: Config, funnel: Counter[str]
+) -> tuple[list[SpeechSegment], float, str, list[str]]:
+    """Returns the segments, the length of the files in seconds, why none could be read, and what was left out."""
+    voices, at_s, reasons, left_out = [], 0.0, [], []
     for file in files:
         try:
-            samples = read_int16(file, config.extraction.media, SAMPLE_RATE_HZ)
+            samples, note = read_int16(file, config.extraction.media, SAMPLE_RATE_HZ)
         except InputError as error:
             funnel["drop:unreadable_sound"] += 1
             reasons.append(str(error))
             continue
+        left_out += [f"{file}: {note}"] if note else []
         length_s = len(samples) / SAMPLE_RATE_HZ
         speech = find_speech(samples, config.extraction.speech)
         segments = cut_segments(samples, speech, 0.0, length_s, config.extraction.clips)
@@ -108,4 +112,4 @@ def _voices(files: Sequence[str], config: Config, funnel: Counter[str]) -> tuple
             funnel["drop:silent"] += 1
         voices += [replace(one, start_s=at_s + one.start_s, end_s=at_s + one.end_s) for one in segments]
         at_s += length_s
-    return voices, at_s, next(iter(reasons), "no audio file") if not at_s else ""
+    return voices, at_s, next(iter(reasons), "no audio file") if not at_s else "", left_out

@@ -20,23 +20,26 @@ def look(request: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         `written`: whether `into` is to be read instead. `left_out`: for each part that was left out where it would
-        begin, its seconds and bytes, and why. `note`: what else a user should know. Or `error`: why there is no
-        room for the file.
+        begin, its seconds and bytes, and why. `lengths_s` of the streams of a recording of one part. `note`: what
+        else a user should know. Or `error`: why there is no room for the file.
     """
     into = request.pop("into")
     recording, timeline = Recording(**request, progress=Progress()), Timeline()
     try:
-        for packets in parts_in(recording):
-            timeline.add(packets, recording.gap_s)
+        found = parts_in(recording)
     except (FFmpegError, OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         return {"written": False, "note": f"not searched for times that begin anew: {why}"}
+    for packets in found:
+        timeline.add(packets, recording.gap_s)
     parts = timeline.parts
-    if (len(parts) == 1 and len(parts[0].clocks) == 1 and not timeline.left_out) or not parts:
+    if not parts:
         return {"written": False}
     start_s = parts[0].clocks[0].start_s
     for one in timeline.left_out:
         one["at_s"] -= start_s
+    if len(found) == 1 and len(parts[0].clocks) == 1:
+        return {"written": False, "left_out": timeline.left_out, "lengths_s": found[0].lengths_s()}
     for format_name in CONTAINERS:
         try:
             Writer(recording, timeline, into, format_name).write()

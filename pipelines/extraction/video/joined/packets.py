@@ -15,6 +15,7 @@ from .codecs import Settings, settings_of
 from .recording import Recording, Span
 
 FALL_S = 1.0  # a smaller step back in the times is left as it is
+UNREAD_BYTES, UNREAD_SHARE = 1 << 16, 0.05  # that may lie behind the last packet
 NOT_MOVING = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 Slot = tuple[str, int]  # the kind of a stream, and its number among those of its kind
@@ -36,6 +37,25 @@ class Packets:
     at_bytes: array = field(default_factory=lambda: array("q"))  # -1 where it is not known
     end_bytes: int = 0
     steps: bool = False  # some time is not near the one before
+
+    @property
+    def audio_only(self) -> bool:
+        """Whether there is no video."""
+        return all(kind == "audio" for kind, _ in self.settings)
+
+    @property
+    def unread_bytes(self) -> int:
+        """How many bytes lie behind the last packet, where these are more than an index or tags would need."""
+        size = len(self.span.prefix) + self.span.end - self.span.start
+        unread = size - self.end_bytes if self.end_bytes > 0 else 0
+        return unread if unread > max(UNREAD_BYTES, UNREAD_SHARE * size) else 0
+
+    def lengths_s(self) -> dict[int, float]:
+        """Returns the length of the packets of each stream together; 0 where they have none."""
+        lengths = dict.fromkeys(self.slots, 0.0)
+        for stream, length_s in zip(self.owner, self.length_s, strict=True):
+            lengths[stream] += length_s
+        return lengths
 
     def times_s(self, stream: int) -> list[tuple[int, float]]:
         """Returns (number of the packet, time) of a stream's packets: decoding times where there are any."""

@@ -7,7 +7,7 @@ from av.error import FFmpegError
 from .flv import flv_parts
 from .packets import Packets, read_packets
 from .recording import MOST_PARTS, Recording, Span
-from .starts import boxes, headers_in
+from .starts import LONGEST_HEADER, boxes, headers_in
 
 
 def parts_in(recording: Recording) -> list[Packets]:
@@ -24,9 +24,11 @@ def parts_in(recording: Recording) -> list[Packets]:
             return []
     if len(starts) < 2:
         whole = whole or read_packets(recording, Span(0, size, whole=True))
-        # Behind a join the demuxer reads on or not.
-        if whole.steps or headers_in(recording, whole.end_bytes, True):
-            starts = [0, *(at for at in headers_in(recording, 0, not whole.steps) if at)]
+        # Behind a join the demuxer ends, or reads on and, in bare audio, takes a header for samples.
+        behind = max(1, whole.end_bytes - LONGEST_HEADER)  # of some demuxers the last packet seems to end later
+        alike = not whole.steps and bool(headers_in(recording, behind, True))
+        if whole.steps or alike or whole.audio_only:
+            starts = [0, *(at for at in headers_in(recording, 0, alike) if at)]
         if len(starts) < 2:
             return flv_parts(recording, whole)
     starts = [0, *starts[1:MOST_PARTS]]

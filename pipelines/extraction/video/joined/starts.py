@@ -16,16 +16,39 @@ HEADERS = {
     b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c": None,  # ASF
     b"nut/multimedia container\0": None,
 }
+# Kinds that are looked for only in a recording of this format: others hold these bytes too.
+OWN_HEADERS = {
+    "wav": {
+        b"RIFF": re.compile(rb"RIFF.{4}WAVE", re.DOTALL),
+        b"RF64": re.compile(rb"RF64.{4}WAVE", re.DOTALL),
+    },
+    "w64": {b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00": None},
+    "aiff": {b"FORM": re.compile(rb"FORM.{4}AIF[FC]", re.DOTALL)},
+    "au": {b".snd": re.compile(rb"\.snd\0\0.{6}\0\0\0.\0.{3}\0\0\0.", re.DOTALL)},
+    "caf": {b"caff\0\1\0\0": None},
+    "flac": {b"fLaC": re.compile(rb"fLaC[\0\x80]\0\0\x22")},
+    "tta": {b"TTA1": re.compile(rb"TTA1[\1\3]\0")},
+    "wv": {b"wvpk": re.compile(rb"wvpk.{12}\0{4}", re.DOTALL)},  # the block with the first sample
+    "amr": {b"#!AMR": re.compile(rb"#!AMR(?:-WB)?\n")},
+    "voc": {b"Creative Voice File\x1a": None},
+    "sox": {b".SoX": None, b"XoS.": None},
+    "rm": {b".RMF\0\0\0\x12": None},
+    "roq": {b"\x84\x10\xff\xff\xff\xff\x1e\0": None},
+    "swf": {b"FWS": re.compile(rb"FWS[\3-\x2b].{3}\0", re.DOTALL)},
+    "smjpeg": {b"\0\nSMJPEG": None},
+}
 LIKE_THE_FIRST_BYTES = 16  # of any other kind: as this file begins
 
 
 def headers_in(recording: Recording, start: int, alike: bool) -> list[int]:
-    """Returns where behind `start` another file begins; `alike`: one of any kind that begins as this one."""
+    """Returns where behind `start` another file begins; `alike`: also one of a kind that is not known here."""
     kinds, found, end = dict(HEADERS), [], recording.size_bytes
     recording.progress.start()
     with open(recording.path, "rb") as file:
         first = file.read(LIKE_THE_FIRST_BYTES)
-        if alike and not any(first.startswith(begin) for begin in HEADERS):
+        if recording.format in OWN_HEADERS:
+            kinds |= OWN_HEADERS[recording.format]
+        elif alike and not any(first.startswith(begin) for begin in HEADERS):
             kinds[first] = None
         for at in range(start, end, SEARCH_BYTES):
             recording.progress(at)

@@ -50,6 +50,8 @@ class Timeline:
             for slot, dts_s in clock.last_dts_s.items():
                 self.last_dts_s[slot] = dts_s + clock.offset_s
         self.parts.append(part)
+        if unread := packets.unread_bytes:
+            self.left_out.append({"at_s": self.end_s, "seconds": 0.0, "bytes": unread, "why": "not readable"})
 
     def _goes_on(self, part: Part, before_s: float) -> bool:
         """Returns whether the times of a file go on from those of the file before, perhaps after a pause."""

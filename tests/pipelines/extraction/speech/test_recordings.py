@@ -1,5 +1,7 @@
 """Audio files are read by their content, mixed and brought to scale by it too."""
 
+import functools
+import re
 import subprocess
 
 import numpy as np
@@ -9,6 +11,7 @@ import soundfile
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.speech.recordings import read_int16, read_recording
 from tests.support.ffmpeg import shipped_ffmpeg
+from tests.support.flash_and_beep import audio_source
 from tests.support.talking_portrait import SAMPLE_RATE_HZ, voice
 from vclip.audio import resample
 from vclip.errors import InputError
@@ -23,14 +26,14 @@ def wav(tmp_path_factory):
     return path
 
 
-def ffmpeg(*arguments):
-    subprocess.run([shipped_ffmpeg(), "-v", "error", "-y", *map(str, arguments)], check=True)
+def ffmpeg(*arguments, stdout=None):
+    subprocess.run([shipped_ffmpeg(), "-v", "error", "-y", *map(str, arguments)], check=True, stdout=stdout)
 
 
 def likeness(path):
     """The best correlation with the speech, whatever a codec puts before it."""
-    samples, rate = read_recording(str(path))
-    samples = resample(samples, rate, SAMPLE_RATE_HZ)
+    speech = read_recording(str(path))
+    samples = resample(speech.samples, speech.rate_hz, SAMPLE_RATE_HZ)
     inner = SPEECH[4000:24_000]
     scores = np.correlate(samples, inner, "valid")
     place = int(np.abs(scores).argmax())
@@ -91,7 +94,7 @@ def test_a_silent_stream_before_one_that_speaks_is_passed_over(tmp_path, wav):
 def test_the_level_is_brought_to_scale_before_16_bits(tmp_path, wav, kind, gain):
     path = tmp_path / f"a.{kind}"
     ffmpeg("-i", wav, "-af", f"volume={gain}:precision=float", "-c:a", "pcm_f32le", path)
-    samples = read_int16(str(path), MediaConfig())
+    samples, _ = read_int16(str(path), MediaConfig())
     assert np.corrcoef(samples[: len(SPEECH)], SPEECH[: len(samples)])[0, 1] > 0.999  # 16 bits leave no more
     assert 8_000 < np.abs(samples.astype(int)).max() <= 32_767
 
@@ -107,3 +110,81 @@ def test_what_is_no_audio_is_one_line(tmp_path, content):
 def test_a_missing_file_is_told():
     with pytest.raises(InputError, match=r"nowhere\.wav"):
         read_recording("nowhere.wav")
+
+
+# Muxer and codec; ffmpeg or libsndfile reads of most of them the first part alone, or takes a header for samples.
+JOINED = {
+    "wav": "-c:a pcm_s16le",
+    "wav float": "-c:a pcm_f32le -ar 44100 -ac 2",
+    "wav adpcm": "-c:a adpcm_ms",
+    "wav mulaw": "-c:a pcm_mulaw -ar 8000",
+    "wav without lengths": "-c:a pcm_s16le",
+    "w64": "",
+    "aiff": "",
+    "au": "",
+    "caf": "-c:a pcm_s16le",
+    "flac": "",
+    "wv": "",
+    "mp3": "",
+    "mp3 without header": "-write_xing 0 -id3v2_version 0",
+    "mp2": "",
+    "ogg": "-c:a libvorbis",
+    "ogg flac": "-c:a flac",
+    "opus": "-c:a libopus",
+    "adts": "",
+    "ac3": "",
+    "amr": "-c:a libopencore_amrnb -ar 8000",
+    "ipod": "",
+    "3gp": "-c:a aac",
+    "asf": "-c:a wmav2",
+    "webm": "-c:a libopus",
+    "matroska": "-c:a flac",
+    "nut": "",
+    "avi": "",
+    "mpegts": "",
+    "rm": "-c:a ac3",
+    "voc": "",
+    "sox": "",
+}
+LENGTHS_S = (1.2, 1.6, 1.4)
+
+
+@functools.cache
+def beeping(folder, kind, number):
+    """Audio of `LENGTHS_S`, silent but for a beep from 0.3 s to 0.5 s."""
+    path = folder / f"{kind}-{number}"
+    source = audio_source(seconds=LENGTHS_S[number], at_s=0.3)
+    with open(path, "wb") as file:
+        target = "pipe:1" if kind.endswith("without lengths") else path
+        ffmpeg("-f", "lavfi", "-i", source, *JOINED[kind].split(), "-f", kind.split()[0], target, stdout=file)
+    return path.read_bytes()
+
+
+def beeps_s(speech):
+    at = np.flatnonzero(np.abs(speech.samples) > 0.1) / speech.rate_hz
+    return at[np.diff(at, prepend=-1) > 0.25].tolist()
+
+
+@pytest.mark.parametrize("kind", JOINED)
+def test_all_parts_of_a_joined_file_are_read(tmp_path, wav, kind):
+    parts = [beeping(wav.parent, kind, number) for number in range(3)]
+    path = tmp_path / "a"
+    for count in (1, 2, 3):
+        path.write_bytes(b"".join(parts[:count]))
+        speech = read_recording(str(path))
+        starts = np.cumsum((0, *LENGTHS_S))
+        assert speech.note == ""
+        assert beeps_s(speech) == pytest.approx(starts[:count] + 0.3, abs=0.09 * count)
+        assert len(speech.samples) / speech.rate_hz == pytest.approx(starts[count], abs=0.09 * count)
+
+
+@pytest.mark.parametrize("kind", ["adx", "argo_asf", "wsaud", "tta"])
+def test_what_cannot_be_read_of_a_joined_file_is_told(tmp_path, wav, kind):
+    JOINED[kind] = ""
+    parts = [beeping(wav.parent, kind, number) for number in range(2)]
+    path = tmp_path / "a"
+    path.write_bytes(parts[0] + parts[1] * 4)
+    speech = read_recording(str(path))
+    assert len(speech.samples) / speech.rate_hz == pytest.approx(LENGTHS_S[0], abs=0.09)
+    left_out = r"(it ends|times begin anew) at 1\.2\d* s; \S+ (kB|s) after that were left out: .*"
+    assert re.fullmatch(rf"{left_out}|1\.2\d* s of \S+ s could be decoded", speech.note)
