@@ -23,7 +23,7 @@ from pipelines.extraction.video.probe import (
 )
 
 # ffmpeg mends the times of these itself, or takes them from the order of the packets.
-MENDED = {"mpegts", "mpegtsraw", "mpeg", "mpegvideo", "avi", "dv"}
+MENDED = {"mpegts", "mpegtsraw", "mpeg", "mpegvideo", "dv"}
 # What the headers say of a stream and a temporary file may not.
 KEPT = ("default", "language", "title", "transfer", "interlaced", "pixel_aspect")
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from av.error import FFmpegError
 
+from .codecs import difference
 from .flv import flv_parts
 from .packets import Packets, read_packets
 from .recording import MOST_PARTS, Recording, Span
@@ -21,6 +22,10 @@ def parts_in(recording: Recording) -> list[Packets]:
             if not whole.steps and (len(starts) < 2 or whole.end_bytes > starts[-1]):
                 return [whole]
         elif len(starts) < 2:
+            return []
+    elif recording.format == "avi":  # ffmpeg puts it on one clock, but reads all of it by the first headers
+        starts = [0, *(at for at in headers_in(recording, 0, False) if at)]
+        if len(starts) < 2:
             return []
     if len(starts) < 2:
         whole = whole or read_packets(recording, Span(0, size, whole=True))
@@ -43,7 +48,15 @@ def parts_in(recording: Recording) -> list[Packets]:
         found.append(packets)
         unread = None
     found += _unread(recording, unread, found)
+    if recording.format == "avi" and all(_fits(found[0], one) for one in found):
+        return []
     return [one for packets in found for one in flv_parts(recording, packets)]
+
+
+def _fits(first: Packets, other: Packets) -> bool:
+    """Returns whether a file can be read by the headers of another one."""
+    own, others = first.settings, other.settings
+    return own.keys() == others.keys() and not any(difference(own[slot], others[slot]) for slot in own)
 
 
 def _read(recording: Recording, span: Span) -> Packets:

@@ -18,6 +18,7 @@ HEADERS = {
 }
 # Kinds that are looked for only in a recording of this format: others hold these bytes too.
 OWN_HEADERS = {
+    "avi": {b"RIFF": re.compile(rb"RIFF.{4}AVI LIST", re.DOTALL)},
     "wav": {
         b"RIFF": re.compile(rb"RIFF.{4}WAVE", re.DOTALL),
         b"RF64": re.compile(rb"RF64.{4}WAVE", re.DOTALL),

@@ -151,6 +151,7 @@ UNEQUAL = {
         r"other audio rate \(22050 Hz after 44100 Hz\)",
     ),
     "other channels": ("mkv", H264, f"{H264} -ac 2", "96x64", 0, r"other audio channels \(stereo after mono\)"),
+    "avi of another codec": ("avi", "-c:v mpeg4 -c:a mp2", f"{H264} -c:a mp2", "96x64", 0, r"h264 after mpeg4"),
     "another audio codec": ("flv", f"{H264} -ar 44100", f"{H264} -c:a libmp3lame -ar 44100", "96x64", 13, "audio"),
 }
 
