@@ -168,7 +168,9 @@ def read_people(folder: Path, count: int, seed: int, encoder: GE2E) -> People:
     halves, f0_hz, quality = [], [], []
     with step("people", len(chosen), "people") as progress:
         for row in chosen:
-            recordings = [read_recording(str(path), rate_hz=RATE_HZ)[0] for path in files[str(bank.speaker_id[row])]]
+            recordings = [
+                read_recording(str(path), rate_hz=RATE_HZ).samples for path in files[str(bank.speaker_id[row])]
+            ]
             speech = prepare_speech(np.concatenate(recordings), RATE_HZ)
             first, second = encoder.embed(np.array_split(speech, 2))
             halves.append(float(first @ second))

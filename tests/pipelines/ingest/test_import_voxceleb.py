@@ -222,7 +222,7 @@ def _touch(root, *names):
 def test_the_audio_of_an_m4a_is_that_of_the_wav(people, tmp_path):
     speech = people[0][1]
     _ffmpeg("-i", speech, "-c:a", "aac", "-b:a", "128k", tmp_path / "a.m4a")
-    wav, m4a = (read_int16(str(path), MediaConfig()).astype(float) for path in (speech, tmp_path / "a.m4a"))
+    wav, m4a = (read_int16(str(path), MediaConfig())[0].astype(float) for path in (speech, tmp_path / "a.m4a"))
     assert abs(len(wav) - len(m4a)) < 3200
     shift = np.argmax(np.correlate(m4a[:48_000], wav[2000:40_000], "valid")) - 2000
     assert abs(shift) < 2048
