@@ -19,6 +19,7 @@ from vclip.marking.marks import MarksConfig
 from vclip.speakers.generator import GeneratorConfig
 from vclip.speakers.signature import SignatureConfig
 from vclip.speakers.voice_search import SearchConfig
+from vclip.tts import AUTO, resolved_tts
 
 
 class EncodersConfig(Settings):
@@ -60,7 +61,9 @@ EXECUTION = {
 class GenerateConfig(SearchConfig):
     """How voices are found for a face, and the TTS that speaks."""
 
-    tts: str = "morph"
+    tts: str = Field(
+        default=AUTO, description="the TTS that speaks; auto: kokoro where vclip[kokoro] is installed, else morph"
+    )
     known_similarity: float | None = Field(
         default=None,
         gt=0,
@@ -94,6 +97,11 @@ class Config(Settings):
     generate: GenerateConfig = GenerateConfig()
     marks: MarksConfig = MarksConfig()
     batch: BatchConfig = BatchConfig()
+
+    def with_tts(self, spec: str = "") -> "Config":
+        """Returns the configuration with the backend that `spec`, or else `generate.tts`, means on this machine."""
+        spec = resolved_tts(spec or self.generate.tts)
+        return self.model_copy(update={"generate": self.generate.model_copy(update={"tts": spec})})
 
     def clip_settings(self) -> dict[str, Any]:
         """The settings that decide which clips a video gives: encoders and extraction without EXECUTION.

@@ -72,7 +72,7 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
         InputError: `speakers` has no generator, the generator's space is not the speaker space of the TTS, or the TTS
             fails for more than a tenth of the speakers. The voices measured so far are kept in `heard.npz`.
     """
-    out = Path(out)
+    out, config = Path(out), config.with_tts()
     checkpoint.check_free(out / "signature", KIND)
     generator = SpeakerGenerator.load(Path(speakers) / "generator")
     settings = config.signature

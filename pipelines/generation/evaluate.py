@@ -117,6 +117,7 @@ def evaluate_generation(
         InputError, StoreError: a model is missing or evaluates itself, nobody is left to judge, or encoders differ.
     """
     generator, signature = load_speakers(speakers_folder, "informed")
+    config = config.with_tts()
     tts = open_tts(config.generate.tts)
     check_speaker_space(generator, tts.space, tts.name)
     store = Store.open(store_uri)

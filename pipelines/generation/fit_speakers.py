@@ -21,7 +21,7 @@ from vclip.speakers.bank import SpeakerBank, bank_of_utterances
 from vclip.speakers.generator import KIND as GENERATOR
 from vclip.speakers.generator import GeneratorMetrics, fit_generator
 from vclip.tables import nfc
-from vclip.tts import TTS, open_tts
+from vclip.tts import TTS, open_tts, resolved_tts
 from vclip.tts.base import EmbedsSpeech
 
 EMBED_BATCH = 16
@@ -61,6 +61,7 @@ def fit_speakers(
         raise InputError("fit-speakers: found --face-space or --voice-space without --store; they choose its vectors")
     if record and not tts:
         raise InputError("fit-speakers: found --record without --tts; a store records the known speakers of a TTS")
+    tts = resolved_tts(tts) if tts else tts
     recording = Store.open(record) if record else None
     checkpoint.check_free(Path(out) / "generator", GENERATOR)
     given = [source for source in (speech, store_uri, tts) if source]

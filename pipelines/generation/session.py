@@ -122,9 +122,14 @@ class SpeechSession:
     """
 
     def __init__(self, models: Models, config: Config, open_tts: OpenTTS = vclip.tts.open_tts):
+        is_auto, config = config.generate.tts == vclip.tts.AUTO, config.with_tts()
         self.models, self.config = models, config
         self.tts, self._open_tts = open_tts(config.generate.tts), open_tts
         check_speaker_space(models.generator, self.tts.space, self.tts.name)
+        if is_auto:
+            say(f"generate.tts=auto: {self.tts.name} speaks")
+        if models.signature and models.signature.tts != self.tts.name:
+            say(f"signature: made for '{models.signature.tts}', but '{self.tts.name}' speaks; run vclip distill")
         named = {**models.provenance, "tts": {"name": self.tts.name, **self.tts.made_of}}
         self.marks = Marks.of(config.marks)
         if notice := self.marks.notice():

@@ -31,6 +31,7 @@ from stores import Store
 from vclip.errors import InputError
 from vclip.speakers.generator import MIN_SPEAKERS, GeneratorMetrics
 from vclip.speakers.signature import SignatureConfig
+from vclip.tts import AUTO
 
 TEXTS = ("Hello, nice to meet you. This is how I imagine your voice.",)
 SAMPLE_PEOPLE = 40
@@ -79,6 +80,8 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
     labels, synthetic = None, videos is None
     if config.signature == SignatureConfig():
         config = config.model_copy(update={"signature": QUICK_SIGNATURE})
+    if config.generate.tts == AUTO:
+        config = config.with_tts("morph")  # many times as fast
 
     if videos is None:
         with _step("sample", steps) as report:

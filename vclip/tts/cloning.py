@@ -7,7 +7,6 @@ that of the reference. What the TTS makes of a voice cannot be predicted, so `vc
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +14,6 @@ import numpy as np
 from vclip.errors import InputError
 from vclip.registry import Registry
 from vclip.speakers.bank import SpeakerBank
-from vclip.tts.kokoro.graph import PACKAGES
 from vclip.tts.languages import language_to_speak
 from vclip.tts.sentences import speak, whole
 
@@ -74,11 +72,11 @@ class Cloning:
     """
 
     def __init__(self, spec: str, reference_tts: str = ""):
-        from vclip.tts import open_tts
+        from vclip.tts import AUTO, open_tts
 
         self.name = f"clone:{spec}"
         self._cloner = CLONING_TTS.open(spec)
-        self._voice = open_tts(reference_tts or ("kokoro" if all(map(find_spec, PACKAGES)) else "morph"))
+        self._voice = open_tts(reference_tts or AUTO)
         self._reference = lru_cache(CACHED_REFERENCES)(self._spoken_reference)
         self.space, self.dim = self._voice.space, self._voice.dim
         self.sample_rate_hz, self.languages = self._cloner.sample_rate_hz, tuple(self._cloner.languages)

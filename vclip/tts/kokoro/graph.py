@@ -26,6 +26,11 @@ MIN_VOICED_HZ = 60.0
 PITCH_BOUNDS_HZ = (50.0, 500.0)
 
 
+def is_installed() -> bool:
+    """Whether all packages of the extra are installed."""
+    return all(find_spec(package) for package in (*PACKAGES, "onnx"))
+
+
 def read_weights() -> bytes:
     """Returns the ONNX file that the four packages hold.
 

@@ -41,7 +41,7 @@ STEPS = 24
 AT_ONCE = 256
 
 STYLE_COST = 0.07  # at one standard deviation of the packs in each component
-PITCH_COST, PITCH_STEP = 0.01, 0.1  # the cost at a difference in log pitch
+PITCH_COST, PITCH_STEP = 0.004, 0.1  # the cost at a difference in log pitch
 OWN_PITCH_LIMIT, OWN_PITCH_COST = 0.4, 1.0
 
 # Of the ranges of the controls; known speakers keep away from the limits.
