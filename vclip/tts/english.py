@@ -27,14 +27,14 @@ def phonemes(reader: Hibari, text: str, tts: str, max_phonemes: int = MAX_PHONEM
     """
     text = unicodedata.normalize("NFC", text)  # hibari reads an accent only as part of its letter
     expect_known(text, not_english(text), tts)
-    parts = [part for sentence in reader.phonemize(spoken_form(text)) for part in _bounded(sentence, max_phonemes)]
+    parts = [part for sentence in reader.phonemize(spoken_form(text)) for part in bounded(sentence, max_phonemes)]
     spoken = [part for part in parts if re.search(r"\w", part)]
     if not spoken:
         raise InputError(f"text {text[:40]!r}: found nothing to speak, expected English words or numbers")
     return spoken
 
 
-def _bounded(sentence: str, most: int) -> Iterator[str]:
+def bounded(sentence: str, most: int) -> Iterator[str]:
     """Yields parts of at most `most` phonemes: hibari reads any number of words without punctuation as a sentence."""
     while len(sentence) > most:
         cut = sentence.rfind(" ", 1, most)

@@ -6,7 +6,10 @@ from vclip.errors import InputError
 
 UNKNOWN = "und"  # BCP 47's tag for a language that is not known, here that of a voice whose settings do not name it
 # Who speaks a language where the chosen TTS does not, for errors.
-_SPEAKERS = {("en",): "generate.tts=morph or kokoro"}
+_SPEAKERS = {
+    ("en",): "generate.tts=morph or kokoro",
+    ("es", "fr", "hi", "it", "pt"): "generate.tts=kokoro (pip install 'vclip[kokoro,kokoro-languages]')",
+}
 _ANY = "a voice of that language as generate.tts=piper:VOICE.onnx or vits:FOLDER (pip install 'vclip[piper,vits]')"
 
 

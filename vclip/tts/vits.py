@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
+from vclip.tts.espeak import find_espeak
 from vclip.tts.languages import language_of_voice, language_to_speak
 from vclip.tts.sentences import expect_known, not_english, speak, whole
 from vclip.tts.speaker_table import SpeakerTable
@@ -120,25 +121,10 @@ def _opened(source: str) -> tuple[Any, Any]:
     if tokenizer.phonemize:
         if find_spec("phonemizer") is None:
             raise InputError(f"tts '{tts}': reads phonemes, which needs the package phonemizer; {INSTALL}")
-        _find_espeak(tts)
+        find_espeak(tts, INSTALL)
     if tokenizer.is_uroman and find_spec("uroman") is None:
         raise InputError(f"tts '{tts}': reads romanised text, which needs the package uroman; pip install uroman")
     return model.eval(), tokenizer
-
-
-def _find_espeak(tts: str) -> None:
-    """Makes phonemizer use the system's espeak-ng, or else that of the package espeakng-loader."""
-    from phonemizer.backend import EspeakBackend  # pyright: ignore[reportMissingImports] (an extra)
-    from phonemizer.backend.espeak.wrapper import EspeakWrapper  # pyright: ignore[reportMissingImports]
-
-    if EspeakBackend.is_available():
-        return
-    try:
-        import espeakng_loader  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise InputError(f"tts '{tts}': reads phonemes, which needs espeak-ng; {INSTALL}") from None
-    EspeakWrapper.set_library(espeakng_loader.get_library_path())
-    EspeakWrapper.set_data_path(espeakng_loader.get_data_path())
 
 
 def _digest(model: torch.nn.Module) -> str:
