@@ -61,6 +61,7 @@ class PhotoFace:
     faces: int  # the number of faces in the photo
     crop: np.ndarray  # (side, side, 3) uint8 RGB
     content_hash: str = ""  # of the image file, as a store that imports it computes it
+    scale: float = 1.0  # of the image in which it was found, see `FaceInPhoto`
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class TargetFace:
     faces: int
     vector: np.ndarray  # (d_face,) float32
     content_hash: str = ""  # as that of `PhotoFace`
+    scale: float = 1.0  # likewise
     noun = "face"
 
     @property
@@ -92,6 +94,7 @@ class TargetFace:
             "face_content_hash": self.content_hash,
             "face_index": self.face_index,
             "faces_in_photo": self.faces,
+            **({"face_found_at_scale": self.scale} if self.scale != 1 else {}),
         }
 
 
@@ -145,7 +148,7 @@ class TargetDescription:
 
 
 def read_photo_faces(paths: Sequence[Path], detector: FaceDetector, index: int | None) -> list[PhotoFace]:
-    """Returns the chosen face of each photo, and reports on stderr which face of several was used.
+    """Returns the chosen face of each photo; reports on stderr which of several it is, and if it was hard to find.
 
     Raises:
         InputError: a photo is unreadable, has no face, or no face of this index; the message names the file.
@@ -156,6 +159,11 @@ def read_photo_faces(paths: Sequence[Path], detector: FaceDetector, index: int |
         if face.faces > 1:
             used = f"{face.faces} faces, used number {face.face_index} from the left"
             say(f"photo {path}: {used}; choose with --face-index")
+        if face.scale != 1:
+            say(
+                f"photo {path}: the face was found only in a copy of {face.scale:g} of its size, as in paintings and "
+                "drawings; voices fit such images less well than photos"
+            )
         found.append(face)
     return found
 
@@ -173,12 +181,14 @@ def cut_face(photo: bytes, uri: str, detector: FaceDetector, index: int | None) 
         InputError: the content is not an image, or has no face or no face of this index; the message names the photo.
     """
     try:
-        found = face_in_photo(decoded(photo), detector, index)
+        found = face_in_photo(decoded(photo), detector, index, stylised=True)
     except InputError as error:
         raise InputError(f"photo {uri}: {error}") from None
     crop = crop_face(found.image, found.face.landmarks)
     content_hash = video_id(io.BytesIO(photo))
-    return PhotoFace(uri, hashlib.sha256(photo).hexdigest(), found.index, found.count, crop, content_hash)
+    return PhotoFace(
+        uri, hashlib.sha256(photo).hexdigest(), found.index, found.count, crop, content_hash, found.scale
+    )
 
 
 def encode_faces(faces: Sequence[PhotoFace], encoder: FaceEncoder) -> list[TargetFace]:
@@ -189,7 +199,7 @@ def encode_faces(faces: Sequence[PhotoFace], encoder: FaceEncoder) -> list[Targe
     """
     vectors = (encoder.embed([face.crop])[0] for face in faces)
     return [
-        TargetFace(face.uri, face.sha256, face.face_index, face.faces, vector, face.content_hash)
+        TargetFace(face.uri, face.sha256, face.face_index, face.faces, vector, face.content_hash, face.scale)
         for face, vector in zip(faces, vectors, strict=True)
     ]
 

@@ -65,6 +65,25 @@ def test_a_photo_on_its_side_is_turned_where_no_face_is_found(quarters):
     assert found.count == 1
 
 
+def test_a_drawn_face_is_found_in_a_smaller_copy():
+    photo, net = portrait(0.0, 240), CenterFaceDetector()
+
+    def only_small(image):
+        return net(image) if image.shape[0] <= 120 else []
+
+    found = face_in_photo(photo, only_small, stylised=True)
+    assert found.scale == 0.5
+    assert found.image is photo
+    expected = face_in_photo(photo, net).face
+    np.testing.assert_allclose(found.face.landmarks, expected.landmarks, atol=8)
+    np.testing.assert_allclose(found.face.box, expected.box, atol=20)
+    assert face_in_photo(photo, net, stylised=True).scale == 1
+    with pytest.raises(InputError, match="no face found"):
+        face_in_photo(photo, only_small)
+    with pytest.raises(InputError, match="nor in smaller copies"):
+        face_in_photo(np.full((100, 100, 3), 128, np.uint8), net, stylised=True)
+
+
 def test_no_face_is_one_clear_line():
     with pytest.raises(InputError, match="no face found"):
         face_in_photo(np.full((100, 100, 3), 128, np.uint8), CenterFaceDetector())
