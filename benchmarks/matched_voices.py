@@ -30,7 +30,8 @@ def main() -> None:
     args = parser.parse_args()
     splits = [figures(args, seed) for seed in range(args.seeds)]
     systems = [{row["system"]: row for row in split["systems"]} for split in splits]
-    table("", systems, {"f2v": "{:.3f}".format, "log_likelihood": "{:.0f}".format, "alike": "{:.3f}".format})
+    shown = {"f2v": "{:.3f}", "log_likelihood": "{:.0f}", "alike": "{:.3f}", "pitch": "{:.1f}", "quality": "{:.2f}"}
+    table("", systems, {name: form.format for name, form in shown.items()})
     differences = [split["differences"] for split in splits]
     table("difference, the same people", differences, {"f2v": "{:+.3f}".format, "log_likelihood": "{:+.0f}".format})
 

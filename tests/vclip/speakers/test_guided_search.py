@@ -6,6 +6,7 @@ import torch
 
 from vclip.errors import InputError
 from vclip.speakers.guided_search import GuidedConfig, GuidedSearch
+from vclip.speakers.voice_search import Search, SearchConfig
 
 QUICK = GuidedConfig(draws=300, climbers=16, steps=20, step_size=0.3, smoothing=0.0)
 
@@ -62,6 +63,28 @@ def test_diversity_makes_voices_differ_and_costs_score(world, faces):
         score.append(_informed(model, signature, faces, found).mean())
     assert alike[1] < alike[0] - 0.05
     assert score[1] < score[0]
+
+
+def _alike(signature, speakers):
+    """The mean predicted cosine of two voices of each face."""
+    m, k, dim = speakers.shape
+    heard = signature.predict(speakers.reshape(m * k, dim)).reshape(m, k, -1)
+    return np.einsum("mid,mjd->mij", heard, heard)[:, *np.triu_indices(k, 1)].mean(axis=1)
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.3, 0.6])
+def test_voices_as_diverse_as_the_informed_ones_suit_the_faces_better(world, faces, diversity):
+    generator, model, signature = world
+    config = SearchConfig(candidates=QUICK.draws, diversity=diversity)
+    informed = Search(model, generator, signature, config).find(faces, 3).speakers
+    guided = GuidedSearch(model, generator, signature, QUICK).find(faces, 3, diversity)
+    assert (_alike(signature, guided) <= _alike(signature, informed) + 2e-3).all()
+    better = _informed(model, signature, faces, guided).mean(axis=1)
+    assert better.mean() > _informed(model, signature, faces, informed).mean() + 0.01
+    assert (
+        generator.log_likelihood(guided.reshape(15, -1)).mean()
+        > generator.log_likelihood(informed.reshape(15, -1)).mean()
+    )
 
 
 def test_a_voice_may_not_be_too_near_to_a_known_speaker(world, faces):
