@@ -2,11 +2,21 @@
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from pipelines.generation.faces import NEUTRAL, TargetFace, TargetPerson, encode_prompts
+from pipelines.extraction.faces.detectors import CenterFaceDetector
+from pipelines.generation.faces import (
+    NEUTRAL,
+    TargetFace,
+    TargetPerson,
+    encode_faces,
+    encode_prompts,
+    read_photo_faces,
+)
+from tests.support.talking_portrait import portrait
 from vclip.errors import InputError
 
 MEAN = np.arange(4, dtype=np.float32)
@@ -54,3 +64,14 @@ def test_a_person_is_all_their_photos_in_whatever_order():
     assert person.key == TargetPerson((bob, ann)).key
     assert len({person.key, ann.key, bob.key}) == 3
     assert person.provenance == {"face": "a.jpg, b.jpg", "photos": [ann.provenance, bob.provenance]}
+
+
+def test_a_face_that_only_a_smaller_copy_shows_is_noted(tmp_path, capsys):
+    """As in paintings and drawings, whose strokes hide the face in the full size."""
+    net, encoder = CenterFaceDetector(), SimpleNamespace(embed=lambda crops: np.zeros((len(crops), 4), np.float32))
+    photo = tmp_path / "painting.png"
+    cv2.imwrite(str(photo), portrait(0.0, 240)[..., ::-1])
+    for detector, note in ((net, {}), (lambda image: net(image) if len(image) <= 120 else [], {"scale": 0.5})):
+        (face,) = encode_faces(read_photo_faces([photo], detector, None), encoder)
+        assert face.provenance.get("face_found_at_scale") == note.get("scale")
+        assert ("only in a copy of 0.5 of its size" in " ".join(capsys.readouterr().err.split())) == bool(note)
