@@ -224,15 +224,33 @@ def _check_clips(snapshot: "Snapshot", clip_ids: Sequence[str]) -> None:
         raise StoreError(f"edit: no clip '{missing[0]}', or it is rejected; see vclip query --select clip_id")
 
 
+def hide(db: DBConnection, clip_ids: Sequence[str]) -> None:
+    """Rejects the clips that a deletion is about to remove, all at once; `forget` removes these edits."""
+    if new := _new(db, [{"action": "reject", "subject": clip} for clip in clip_ids], "vclip delete", "on request"):
+        db.open_table("edits").add(rows.typed("edits", new))
+
+
+def forget(db: DBConnection, clip_ids: Sequence[str]) -> None:
+    """Deletes the edits that reject these clips."""
+    for part in in_lists(clip_ids):
+        where = f"action = 'reject' AND subject IN ({part})"
+        if db.open_table("edits").count_rows(where):
+            db.open_table("edits").delete(where)
+
+
 def _write(db: DBConnection, made: Sequence[Mapping[str, Any]], who: str, why: str) -> list[str]:
     for name, text in (("who", who), ("why", why)):
         if not text.strip():
             raise StoreError(f"edit: no {name}; every edit says who made it and why")
-    shared = {"name": "", "value": None, "who": who.strip(), "why": why.strip(), "created_at": datetime.now(UTC)}
-    first = 1 + max((ids.edit_number(name) for name in _edit_ids(db)), default=0)
-    new = [{"edit_id": ids.edit_id(first + place), **shared, **edit} for place, edit in enumerate(made)]
+    new = _new(db, made, who, why)
     commit.upsert(db, "edits", rows.typed("edits", new))
     return [row["edit_id"] for row in new]
+
+
+def _new(db: DBConnection, made: Sequence[Mapping[str, Any]], who: str, why: str) -> list[dict[str, Any]]:
+    shared = {"name": "", "value": None, "who": who.strip(), "why": why.strip(), "created_at": datetime.now(UTC)}
+    first = 1 + max((ids.edit_number(name) for name in _edit_ids(db)), default=0)
+    return [{"edit_id": ids.edit_id(first + place), **shared, **edit} for place, edit in enumerate(made)]
 
 
 def _edit_ids(db: DBConnection) -> list[str]:

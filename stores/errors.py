@@ -1,7 +1,11 @@
 """Errors of the store; the message is one line: what was found, what was expected and what to do."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+REMOVED = "a deletion or a compaction removed files that were being read; run again"
+_FILE_GONE = re.compile(r"not found: \S+\.lance\b", re.IGNORECASE)
 
 
 class StoreError(ValueError):
@@ -21,6 +25,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+
+
+def is_file_gone(error: Exception) -> bool:
+    """Returns whether Lance failed because a file of the version that it reads is no longer there."""
+    return _FILE_GONE.search(str(error)) is not None
 
 
 def reason(error: Exception) -> str:

@@ -25,7 +25,7 @@ from lancedb.table import Table
 from stores import edits
 from stores.arrow import compute
 from stores.edits import ROW_ID, Corrections
-from stores.errors import StoreError, StoreGone, nearest, reason
+from stores.errors import REMOVED, StoreError, StoreGone, is_file_gone, nearest, reason
 from stores.filters import parsed
 from stores.schema import EMBEDDED, LATER, MEDIA, PINNED, TABLES, VIDEO_TABLES, check_table, spaces_of
 from stores.sql import explained, rows_of
@@ -94,16 +94,20 @@ class Snapshot:
             yield
         except StoreError:
             raise
-        except ValueError as error:
-            raise StoreError(f"{table}: {explained(error, self.schema(table).names)}") from None
-        except RuntimeError as error:
+        except (OSError, RuntimeError, ValueError) as error:
+            if is_file_gone(error):
+                version = self._tables[table].version
+                raise StoreError(f"{table}: version {version} cannot be read any more: {REMOVED}") from None
+            if isinstance(error, OSError):
+                raise
+            if isinstance(error, ValueError):
+                raise StoreError(f"{table}: {explained(error, self.schema(table).names)}") from None
             if _TIMEOUT in str(error):
                 raise StoreError(f"{table}: the query was ended after its limit of time; filter by less") from None
             if _FILTER in str(error):
                 raise StoreError(f"{table}: {explained(error, self.schema(table).names)}") from None
             raise StoreError(
-                f"{table}: version {self._tables[table].version} cannot be read ({reason(error)}); "
-                "a compaction may have removed it, take a new snapshot"
+                f"{table}: version {self._tables[table].version} cannot be read ({reason(error)})"
             ) from None
 
     @property
@@ -117,7 +121,8 @@ class Snapshot:
     def ledger(self) -> dict[str, dict]:
         """video_id -> {run_id, config_hash, state, reason, uris} of every committed video."""
         columns = ["video_id", "run_id", "config_hash", "state", "reason", "uris"]
-        rows = self._tables["videos"].search().select(columns).to_arrow().to_pylist()
+        with self.reading("videos"):
+            rows = self._tables["videos"].search().select(columns).to_arrow().to_pylist()
         return {row.pop("video_id"): row for row in rows}
 
     def query(
@@ -192,7 +197,8 @@ class Snapshot:
         """Returns run_id -> the video_ids whose rows of that run are not committed."""
         if table not in self._uncommitted:
             keys = ["video_id", "run_id"]
-            rows, ledger = (self._tables[name].search().select(keys).to_arrow() for name in (table, "videos"))
+            with self.reading(table):
+                rows, ledger = (self._tables[name].search().select(keys).to_arrow() for name in (table, "videos"))
             outside = rows.group_by(keys).aggregate([]).join(ledger, keys, join_type="left anti")
             found: dict[str, list[str]] = {}
             for row in outside.sort_by("video_id").to_pylist():
@@ -280,7 +286,9 @@ class Snapshot:
         return rows.slice(0, limit).select(wanted)
 
     def _read_corrections(self) -> Corrections:
-        every = sorted(self._tables["edits"].search().to_arrow().to_pylist(), key=lambda row: row["edit_id"])
+        with self.reading("edits"):
+            every = self._tables["edits"].search().to_arrow().to_pylist()
+        every.sort(key=lambda row: row["edit_id"])
         if not every:
             return edits.NONE
         raw = copy(self)

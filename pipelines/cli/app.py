@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from pipelines.cli.extra import missing_extra
 from pipelines.cli.output import printable
-from stores.errors import StoreError
+from stores.errors import REMOVED, StoreError, is_file_gone
 from vclip.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ class _OneLineErrors(TyperGroup):
             raise SystemExit(2) from None
         except (InputError, StoreError) as error:
             print(f"vclip: {printable(str(error))}", file=sys.stderr)
+            raise SystemExit(2) from None
+        except Exception as error:
+            if not is_file_gone(error):
+                raise
+            print(f"vclip: {REMOVED}", file=sys.stderr)
             raise SystemExit(2) from None
 
 

@@ -3,9 +3,11 @@
 1. `plan_deletion` finds the rows in all tables, whether readers see them or not.
 2. `delete` writes the plan into its row of `runs` before it removes anything: ids, names and fingerprints. A deletion
    that is killed at any step leaves its plan there, and the next deletion carries it out from the start.
-3. It deletes the rows, and leaves a tombstone in the ledger, under a hash of the video's id, by which later ingests
-   skip the video. It then frees the bytes in fragments, old versions, indices, tags and unfinished embeddings.
-4. A byte scan of the files that may have held the rows searches for what the plan names. If it finds nothing, the
+3. It leaves a tombstone of each video in the ledger, under a hash of the video's id, by which later ingests skip the
+   video. Then it hides the rows: those of whole videos by deleting them from the ledger, clips of videos that stay by
+   edits. So readers see a clip with its faces and voices, or nothing of it.
+4. It deletes the rows, and frees the bytes in fragments, old versions, indices, tags and unfinished embeddings.
+5. A byte scan of the files that may have held the rows searches for what the plan names. If it finds nothing, the
    plan is removed from `runs`.
 """
 
@@ -21,7 +23,7 @@ import pyarrow as pa
 from lance import LanceDataset
 from lancedb.db import DBConnection
 
-from stores import ids, ledger, rows, runs, schema
+from stores import edits, ids, ledger, rows, runs, schema
 from stores.arrow import compute
 from stores.errors import StoreError
 from stores.maintenance.byte_scan import (
@@ -35,7 +37,7 @@ from stores.maintenance.byte_scan import (
     scan,
 )
 from stores.maintenance.compact import free_deleted, prune
-from stores.maintenance.embed import SCRATCH
+from stores.maintenance.embed import SCRATCH, drop
 from stores.pairs import matrix
 from stores.retry import retry
 from stores.schema import DELETED, EMBEDDED, KEYS, MEDIA, TABLES, VIDEO_TABLES
@@ -166,7 +168,7 @@ def delete(
         beside(plan)
         after = scan(db, store.uri, needles, skip, _is_not_of_runs) if prove or full_scan else None
         if not (after and after.found):
-            _forget_plans(db, [*unfinished, run.run_id])
+            _forget_plans(db, unfinished, run.run_id)
             _remove_leftovers(store, earlier_files)
         erased = {} if after and after.found else {ERASED: True}
         run.summary = {"rows": plan.rows, "tags": len(plan.tags), **erased}
@@ -180,15 +182,27 @@ def delete(
 
 def is_deletion_unfinished(store: Store) -> bool:
     """Returns whether a deletion did not end; any further one carries out its plan and frees the bytes."""
-    deletions = _deletions(store.db)
-    ended = not deletions or json.loads(deletions[-1]["summary"]).get(ERASED)
-    return not ended or any("plan" in json.loads(row["command"]) for row in deletions)
+    return bool(unfinished_plans(store.db))
 
 
 def unfinished_plans(db: DBConnection) -> dict[str, DeletionPlan]:
-    """Returns run_id -> the plan that the run has left, for deletions that were not completed."""
-    commands = {row["run_id"]: json.loads(row["command"]) for row in _deletions(db)}
-    return {run: DeletionPlan.of_json(command["plan"]) for run, command in commands.items() if "plan" in command}
+    """Returns run_id -> the plan that the run has left, for deletions that did not end; those that run are left out.
+
+    The plan is empty where a deletion was killed when it had freed every byte and forgotten its plan.
+    """
+    running = runs.alive(db, where=runs.IS_DELETION)
+    return {run: plan for run, plan in open_plans(db).items() if run not in running}
+
+
+def open_plans(db: DBConnection) -> dict[str, DeletionPlan]:
+    """Returns what `unfinished_plans` does, with the deletions that are running."""
+    found = _raw(db, "runs", ["run_id", "command", "summary"], runs.IS_DELETION).sort_by("run_id").to_pylist()
+    plans = {
+        row["run_id"]: json.loads(row["command"]).get("plan")
+        for row in found
+        if not json.loads(row["summary"]).get(ERASED)
+    }
+    return {run: DeletionPlan.of_json(plan) if plan else DeletionPlan({}, [], []) for run, plan in plans.items()}
 
 
 def plan_deletion(
@@ -420,16 +434,21 @@ def _tags_that_hold(db: DBConnection, plan: DeletionPlan) -> list[str]:
 def _delete_rows(db: DBConnection, plan: DeletionPlan, run_id: str) -> None:
     """Deletes the rows, and leaves a tombstone of each video that had any. May be repeated after any failure."""
     _write_tombstones(db, [*plan.ids.get("videos", ()), *plan.shared], run_id)
-    for table in (*OTHERS, *EMBEDDED):
-        _delete(db, table, plan)
+    _delete(db, "videos", plan)  # from here on no reader sees anything of these videos
+    of_shared = _where(db, "clips", ["clip_id"], "video_id", plan.shared)["clip_id"].to_pylist()
     gone = set(plan.ids.get("clips", ()))
+    retry(db, "the edits", partial(edits.hide, db, sorted(gone.intersection(of_shared))))
+    for table in EMBEDDED:
+        _delete(db, table, plan)
     swap = partial(
         ledger.swap, db, plan.shared, lambda video, row: row and {**row, **_counts(db, video, row["run_id"], gone)}
     )
     retry(db, "the ledger", swap)
     _delete(db, "clips", plan)
+    for table in OTHERS:
+        _delete(db, table, plan)
+    retry(db, "the edits", partial(edits.forget, db, sorted(gone)))
     _forget_names(db, {*plan.names, *plan.identities})
-    _delete(db, "videos", plan)
 
 
 def _free_bytes(db: DBConnection, plan: DeletionPlan) -> None:
@@ -450,7 +469,7 @@ def _free_bytes(db: DBConnection, plan: DeletionPlan) -> None:
 
 def _drop_scratch(db: DBConnection) -> None:
     for name in [name for name in db.list_tables(limit=1000).tables if name.startswith(SCRATCH)]:
-        db.drop_table(name)
+        drop(db, name)
 
 
 def _free(db: DBConnection, table: str) -> None:
@@ -461,11 +480,13 @@ def _free(db: DBConnection, table: str) -> None:
     retry(db, table, partial(prune, db, table, 0, nobody_writes=table != "runs"))
 
 
-def _forget_plans(db: DBConnection, run_ids: Iterable[str]) -> None:
-    """Removes the plans from these rows of `runs`, and then their bytes."""
-    for run, command in runs.commands_of(db, run_ids).items():
-        if "plan" in command:
-            _replace(db, run, {"command": _text({name: of for name, of in command.items() if name != "plan"})})
+def _forget_plans(db: DBConnection, unfinished: Iterable[str], own: str) -> None:
+    """Removes the plans from the rows of these runs, and their bytes; the unfinished ones are ended by it."""
+    unfinished = set(unfinished)
+    for run, command in runs.commands_of(db, [*unfinished, own]).items():
+        command.pop("plan", None)
+        ended = {"summary": _text({ERASED: True})} if run in unfinished else {}
+        _replace(db, run, {"command": _text(command), **ended})
     _free(db, "runs")
 
 
@@ -581,13 +602,6 @@ def _parts(row_ids: Sequence[int]) -> Iterable[str]:
     """The contents of SQL lists of numbers."""
     for start in range(0, len(row_ids), _AT_ONCE):
         yield ", ".join(map(str, row_ids[start : start + _AT_ONCE]))
-
-
-def _deletions(db: DBConnection) -> list[dict[str, Any]]:
-    """The rows of deletions in `runs`, the oldest first; those that are running are none of them."""
-    running = runs.alive(db, where=runs.IS_DELETION)
-    found = _raw(db, "runs", ["run_id", "command", "summary"], runs.IS_DELETION).sort_by("run_id").to_pylist()
-    return [row for row in found if row["run_id"] not in running]
 
 
 def _union(one: Iterable[str], other: Iterable[str]) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 from stores import Store
 from stores.maintenance.check import check
 from stores.maintenance.compact import sweep
+from stores.maintenance.delete import DeletionPlan, delete, is_deletion_unfinished
 from tests.support import ROOT
 from tests.support.store_world import FACES, VOICES, contents, video
 
@@ -31,6 +32,14 @@ elif action == "reject":
 else:
     print(store.label([subject], "age", action, **signed)[0])
 print(datetime.datetime.now(datetime.UTC).isoformat())
+"""
+
+KILLED_DELETION = """
+import os, sys
+from stores import Store
+from stores.maintenance.delete import delete, plan_deletion
+store = Store.open(sys.argv[1])
+delete(store, plan_deletion(store, videos=["video0001"]), beside=lambda plan: os._exit(9))
 """
 
 
@@ -102,3 +111,14 @@ def test_a_sweep_of_a_machine_with_another_clock_takes_nothing_from_one_that_wri
     assert check(store, {}).problems == []
     sweep(store, older_than_s=0)
     assert contents(store, without) == contents(same, without)
+
+
+def test_a_deletion_that_was_killed_on_a_machine_with_a_fast_clock_is_ended_by_the_next_one(tmp_path, shifted):
+    store = Store.create(str(tmp_path / "store"), FACES, VOICES)
+    store.commit([video(1), video(2)])
+    command = [sys.executable, "-c", KILLED_DELETION, store.uri]
+    assert subprocess.run(command, env=shifted(6)).returncode == 9
+    assert is_deletion_unfinished(store)
+    assert delete(store, DeletionPlan({}, [], [])).rows["videos"] == 1
+    assert not is_deletion_unfinished(store)
+    assert check(store, {}).problems == []

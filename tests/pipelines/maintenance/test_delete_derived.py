@@ -233,14 +233,17 @@ def test_a_store_without_a_place_beside_it_goes_on(tmp_path, capsys):
     assert "a deletion from" in capsys.readouterr().err
 
 
-def test_killed_while_the_reports_are_rewritten_and_run_again(store, tmp_path):
+@pytest.mark.parametrize("rewritten", range(3))
+def test_killed_while_the_reports_are_rewritten_and_run_again(store, tmp_path, vclip, rewritten):
     speech = _speech(tmp_path / "one", "a", {})
     face = store.query("faces", ["face_id"], "video_id = 'video0001'", limit=1)["face_id"][0].as_py()
     store.add_generations([_generation("generation-a", f"store#{face}", speech, None)])
-    with Dying(after=("os.replace", 2)), pytest.raises(Killed):
+    with Dying(after=("os.replace", rewritten)), pytest.raises(Killed):
         _delete(store, carry_out=True)
     assert "theirs" in _beside(store)
-    assert is_deletion_unfinished(Store.open(store.uri))
+    answer = vclip("check", "--store", store.uri, "--no-media")
+    assert answer.code == 1
+    assert "run `vclip delete --store STORE --yes`" in re.sub(r"\s+", " ", answer.out)
     done = delete(store.uri, [], [], [], None, carry_out=True)
     assert done.unfinished
     assert done.found_after == {}
