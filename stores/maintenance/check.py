@@ -39,7 +39,7 @@ Decoder = Callable[[bytes], str]
 Advance = Callable[[str, int], None]  # takes a table and a number of rows that were checked
 
 MEANINGS = {
-    "half_deleted": "deletions that were killed or are running; run `vclip delete --store STORE --yes` to finish them",
+    "half_deleted": "deletions that were killed or are running; run `vclip delete --store STORE --yes` to finish one",
     "uncommitted": "videos whose rows no reader sees, of a crashed commit (these are swept) or a running one",
     "doubled": "rows whose id another row has; all but one are deleted",
     "orphaned": "faces and voices without their clip; they are deleted",

@@ -52,6 +52,7 @@ OTHERS = tuple(
 _FORGOTTEN = "(deleted)"  # in the place of a name
 _AT_ONCE = 1000  # rows to one deletion
 _ID = re.compile(r"[0-9A-Za-z_-]{6,}")
+_STAGED = re.compile(r"#\d+$")  # the end of the name under which Lance writes a file that it then renames
 _JOINED = " + "  # between the files of one input
 
 
@@ -160,16 +161,17 @@ def delete(
     skip = set() if full_scan or not prove else _files_of_others(db, plan)
     before = scan(db, store.uri, needles) if full_scan else None
     command = {"job": runs.DELETION, "rows": plan.rows}
-    earlier_files = {name for name in file_names(store.uri) if name.startswith("runs.lance/data/")}
+    earlier_files = file_names(store.uri)
     with runs.running(db, command | {"plan": plan.to_json()}, {}) as run:
         _check_alone(db, run.run_id)
         _delete_rows(db, plan, run.run_id)
         _free_bytes(db, plan)
+        _remove_files(store, filter(_STAGED.search, earlier_files))  # of writers that were killed; nobody else writes
         beside(plan)
         after = scan(db, store.uri, needles, skip, _is_not_of_runs) if prove or full_scan else None
         if not (after and after.found):
             _forget_plans(db, unfinished, run.run_id)
-            _remove_leftovers(store, earlier_files)
+            _remove_leftovers(store, {name for name in earlier_files if name.startswith("runs.lance/data/")})
         erased = {} if after and after.found else {ERASED: True}
         run.summary = {"rows": plan.rows, "tags": len(plan.tags), **erased}
     if after and not after.found:
@@ -454,7 +456,7 @@ def _delete_rows(db: DBConnection, plan: DeletionPlan, run_id: str) -> None:
 def _free_bytes(db: DBConnection, plan: DeletionPlan) -> None:
     """Frees the bytes of the plan's rows, and of all rows that were deleted before."""
     retry(db, "the unfinished embeddings", partial(_drop_scratch, db))
-    for table in [*TABLES[1:], TABLES[0]]:  # `videos` last: a tag exists while it is on this table
+    for table in TABLES:  # `videos` first: a tag exists while it is on this table
         of_table = db.open_table(table).tags
         for tag in [tag for tag in plan.tags if tag in of_table.list()]:
             retry(db, "the tag", partial(of_table.delete, tag))
@@ -490,6 +492,11 @@ def _forget_plans(db: DBConnection, unfinished: Iterable[str], own: str) -> None
     _free(db, "runs")
 
 
+def _remove_files(store: Store, names: Iterable[str]) -> None:
+    for name in names:
+        retry(store.db, name, partial(remove_file, store.uri, name))
+
+
 def _remove_leftovers(store: Store, names: set[str]) -> None:
     """Removes those of these data files of `runs` that hold a plan and that no version names.
 
@@ -501,8 +508,7 @@ def _remove_leftovers(store: Store, names: set[str]) -> None:
     named = {name for version in versions for part in version.get_fragments() for name in _files("runs", part)}
     left = names - named
     found = scan(store.db, store.uri, Needles({}, {MARK}, ()), among=lambda name: name in left).found
-    for name in {name for files in found.values() for name in files}:
-        retry(store.db, "the runs", partial(remove_file, store.uri, name))
+    _remove_files(store, {name for files in found.values() for name in files})
 
 
 def _replace(db: DBConnection, run_id: str, values: Mapping[str, str]) -> None:

@@ -92,6 +92,7 @@ def _no_middle(filled: Store, store: Store) -> None:
     assert of_clip == dict.fromkeys(killed.query("clips", ["clip_id"])["clip_id"].to_pylist(), 3)  # 2 faces, a voice
     before, seen, after = _clips(filled.snapshot()), _clips(killed), {"video0002": 1, "video0003": 2}
     assert all(seen.get(video) in (before[video], after.get(video)) for video in before)
+    assert all(store.snapshot(tag).count("clips") for tag in store.tags())
     named = {problem.kind for problem in check(store, {}).problems}
     assert named <= {"half_deleted", "uncommitted"}
     assert "half_deleted" in named or seen in (before, after)
@@ -128,6 +129,20 @@ def test_the_plan_of_a_deletion_that_was_killed_while_it_recorded_it_is_removed(
     for number, file in enumerate(sorted(written)):
         shutil.copy(file, data / f"{number:032x}.lance")
     store = Store.open(store.uri)
+    assert delete(store, plan_deletion(store, people=[PERSON])).after.found == {}
+    _finished(store)
+
+
+@pytest.mark.skipif(IN_BUCKET, reason="puts a file into a table's folder")
+def test_files_that_lance_had_not_renamed_yet_when_it_was_killed_are_removed(filled, new_uri):
+    store = _copied(filled, new_uri)
+    clip, face = _theirs(1, clips=3).clips[0], _theirs(1, clips=3).faces[0]
+    for name, content in {
+        "edits.lance/_versions/18446744073709551605.manifest#1": f"subject = '{clip['clip_id']}'".encode(),
+        "faces.lance/data/0.lance#2": face["image"],
+        "runs.lance/_transactions/0.txn#1": PERSON.encode(),
+    }.items():
+        Path(store.uri, name).write_bytes(content)
     assert delete(store, plan_deletion(store, people=[PERSON])).after.found == {}
     _finished(store)
 
