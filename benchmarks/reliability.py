@@ -380,7 +380,7 @@ def operations() -> list[Operation]:
             archive.extractall(place(where))
             return
         system, path = fs.S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"], scheme="http"), where[5:]
-        for name in archive.namelist():
+        for name in (name for name in archive.namelist() if not name.endswith("/")):
             with system.open_output_stream(f"{path}/store/{name}") as file:
                 file.write(archive.read(name))
 
