@@ -6,7 +6,8 @@ cli/                          the commands
 browsing/ quickstart/         the web page of a store; the whole way once, on a sample
 ingest/                       videos, or datasets, into a store
 association/                  train, evaluate, compare, benchmark-association
-generation/                   fit-speakers, distill, generate, evaluate-generation, voices
+generation/                   fit-speakers, distill, generate, evaluate-generation
+voices/                       voices that are kept and used again
 search/ analysis/ inspection/ search; stats, map, clusters, outliers, card, export; inspect
 listening/ maintenance/       listening tests; check, delete, migrate and other upkeep of a store
 config                        the configuration of all jobs

@@ -70,6 +70,7 @@ class GenerateConfig(SearchConfig):
         le=1,
         description="maximum cosine to a known speaker; unset: what 90 % of them have with the nearest other",
     )
+    voices_from: str = Field(default="", description="folder of kept voices, in which --voice finds a name")
 
 
 class BatchConfig(Settings):

@@ -73,6 +73,11 @@ def generated_file_id(generation_id: str, address: str) -> str:
     return f"{generation_id}-{_digest(address)[:8]}"
 
 
+def kept_voice_id(name: str, voice_sha256: str) -> str:
+    """Returns the id of a voice that is kept under a name."""
+    return f"voice-{_digest(name, voice_sha256)}"
+
+
 def config_hash(config: Mapping[str, Any]) -> str:
     """Returns 16 hex digits of a JSON-like configuration; the order of its keys does not matter."""
     text = json.dumps(config, sort_keys=True, separators=(",", ":"), default=str)

@@ -20,7 +20,7 @@ from stores.errors import StoreError, nearest
 from stores.schema import EMBEDDED, KEYS, LABELS
 
 STATES = ("done", "empty", "failed")
-_JSON = ("funnel", "labels", "scores", "models", "command", "config", "summary")
+_JSON = ("funnel", "labels", "scores", "models", "command", "config", "summary", "provenance")
 _COUNTS = ("n_clips", "n_faces", "n_voices")
 
 Row = Mapping[str, Any]

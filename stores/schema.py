@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from stores.errors import StoreError, nearest
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 VERSION_KEY = b"vclip.schema_version"  # in a table's schema metadata; that of `videos` is the version of the store
 SPACE_KEY = b"vclip.space"  # of a vector column's metadata
 ENCODER_KEY = b"vclip.encoder"  # likewise: what opens the space's encoder; older stores lack it
@@ -104,13 +104,15 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         pa.field("snr_db", _f32),  # null where the segment has no pause to measure noise in
         _need("audio", pa.large_binary()),  # FLAC; empty likewise
     ],
-    "speakers": [  # one known speaker of a TTS
+    "speakers": [  # one known speaker of a TTS, or one voice that was kept under a name
         _id("speaker_id"),
         _need("run_id", _text),
         _need("tts", _text),
         _need("space", _text),  # of the vector; spaces differ in dimension, so the list does too
         pa.field("gender", _text),
         _need("vector", pa.list_(_f32)),
+        pa.field("name", _text),  # of a kept voice; null for a known speaker
+        _need("provenance", _text),  # JSON object: what a kept voice was made for, and by which models
         _need("created_at", _time),
     ],
     "generations": [  # one file of a generated utterance

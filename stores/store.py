@@ -13,7 +13,7 @@ Every read goes through a `Snapshot`: one consistent state in which only complet
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Self, cast
 
 import numpy as np
@@ -24,10 +24,11 @@ from stores import commit, connection, edits, pairs, rows, runs, schema, search,
 from stores.connection import Options
 from stores.errors import StoreError
 from stores.maintenance import migrations
+from stores.retry import retry
 from stores.rows import Row, VideoRows
 from stores.schema import EMBEDDED, TABLES
 from stores.snapshot import Snapshot
-from stores.sql import quoted
+from stores.sql import in_lists, quoted
 from stores.vector_cache import VectorCache
 
 
@@ -203,12 +204,19 @@ class Store:
         return commit.delete_video(self.db, video_id)
 
     def add_speakers(self, speakers: Sequence[Row]) -> None:
-        """Inserts known speakers of a TTS, or replaces those of the same speaker_id; columns as in `schema`.
+        """Inserts known speakers of a TTS, or kept voices, or replaces those of the same speaker_id.
+
+        The columns are those of `schema`; a kept voice has a `name`.
 
         Raises:
             StoreError: a row does not fit the table; nothing is written.
         """
         self._upsert("speakers", speakers)
+
+    def remove_speakers(self, speaker_ids: Sequence[str]) -> None:
+        """Deletes rows of `speakers`; the next compaction frees their bytes."""
+        for part in in_lists(speaker_ids):
+            retry(self.db, "speakers", partial(self.db.open_table("speakers").delete, f"speaker_id IN ({part})"))
 
     def add_generations(self, generations: Sequence[Row]) -> None:
         """Inserts files of generated utterances, or replaces those of the same generation_id; columns as in `schema`.
@@ -405,8 +413,12 @@ class Store:
     def speakers(self, tts: str | None = None, space: str | None = None) -> pa.Table:
         """Returns the known speakers (of one TTS, with vectors in one space), sorted by speaker_id."""
         wanted = {"tts": tts, "space": space}
-        where = " AND ".join(f"{name} = {quoted(value)}" for name, value in wanted.items() if value is not None)
-        return self.query("speakers", where=where or None, order="speaker_id")
+        filters = ["name IS NULL", *(f"{name} = {quoted(of)}" for name, of in wanted.items() if of is not None)]
+        return self.query("speakers", where=" AND ".join(filters), order="speaker_id")
+
+    def kept_voices(self) -> pa.Table:
+        """Returns the voices of `speakers` that were kept under a name, sorted by name."""
+        return self.query("speakers", where="name IS NOT NULL", order="name")
 
     @cached_property
     def _spaces(self) -> schema.Spaces:

@@ -28,7 +28,7 @@ EXTRACTION = "pipelines.extraction"
 LAYERS = (
     {"cli"},
     {"browsing", "quickstart"},
-    {"analysis", "association", "generation", "ingest", "inspection", "listening", "maintenance", "search"},
+    {"analysis", "association", "generation", "ingest", "inspection", "listening", "maintenance", "search", "voices"},
     {"config"},
     {"extraction"},
     {"cluster", "files", "html", "progress", "wording"},

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vclip.speakers.generator import fit_generator as fit_generator
     from vclip.speakers.signature import TTSSignature as TTSSignature
     from vclip.speakers.signature import fit_signature as fit_signature
+    from vclip.speakers.voice import Voice as Voice
     from vclip.speakers.voice_search import Search as Search
     from vclip.speakers.voice_search import SearchConfig as SearchConfig
     from vclip.speakers.voice_search import expected_voices as expected_voices
@@ -59,6 +60,7 @@ _HOMES = {
     "fit_generator": "vclip.speakers.generator:fit_generator",
     "TTSSignature": "vclip.speakers.signature:TTSSignature",
     "fit_signature": "vclip.speakers.signature:fit_signature",
+    "Voice": "vclip.speakers.voice:Voice",
     "expected_voices": "vclip.speakers.voice_search:expected_voices",
     "suitability": "vclip.speakers.voice_search:suitability",
     "pick_diverse": "vclip.speakers.voice_search:pick_diverse",

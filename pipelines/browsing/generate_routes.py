@@ -42,9 +42,11 @@ class _PhotoSpeaker:
         probe = face_in(self._session, photo)
         with self._lock:
             session = self._speech = self._speech or self._open()
-            (voice,) = session.chooser().choose(probe.vector[None], 1)[0]
+            (chosen,) = session.chooser().choose(probe.vector[None], 1)[0]
             face = TargetFace("a photo given to vclip browse", "", 0, 1, np.asarray(probe.vector))
-            speech, _, record = session.synthesizer.speak(Utterance(face, voice, 1, text, session.language()))
+            voice = session.voice(face, chosen, 1)
+            utterance = Utterance(voice, text, session.language("", voice.tts), face)
+            speech, _, record = session.synthesizer.speak(utterance)
         return b"".join(speech_file(speech, record, signer=session.marks.signer)[0])
 
     def _open(self) -> SpeechSession:

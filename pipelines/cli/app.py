@@ -22,7 +22,7 @@ GROUPS = {
     "Start here": ("quickstart", "import", "ingest"),
     "Look": ("inspect", "query", "search", "browse", "stats", "map", "clusters", "outliers", "card", "export"),
     "Learn": ("train", "evaluate", "compare", "benchmark-association"),
-    "Speak": ("fit-speakers", "distill", "generate", "evaluate-generation", "listening-test", "verify"),
+    "Speak": ("fit-speakers", "distill", "generate", "voices", "evaluate-generation", "listening-test", "verify"),
     "Keep": ("optimize", "check", "embed", "edit", "tag", "runs", "merge", "delete", "migrate", "plugins"),
 }
 
@@ -98,6 +98,7 @@ def _group(name: str, help: str) -> typer.Typer:
 
 imports = _group("import", "Import existing data: face-voice pairs, VoxCeleb, vectors.")
 listening = _group("listening-test", "Run a blind listening test on generated speech.")
+voices = _group("voices", "Keep generated voices under names, to speak with them again.")
 edits = _group("edit", "Correct labels and reject clips by hand; every edit can be undone.")
 runs = _group("runs", "Show the jobs that wrote to a store, and why items of them failed.")
 tags = _group("tag", "Name versions of a store so that they stay readable.")
@@ -130,6 +131,10 @@ FaceIndex = Annotated[
         min=0, help="Which face of a photo with several, counted from the left from 0 (default: the largest)."
     ),
 ]
+VoicesFrom = Annotated[
+    str | None,
+    typer.Option("--voices-from", help="Folder of kept voices, where names are looked up; generate.voices_from."),
+]
 NewFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; new or empty.")]
 Model = Annotated[Path, typer.Option("--model", "-m", help="Folder of an association model, made by `train`.")]
 Speakers = Annotated[Path, typer.Option("--speakers", "-g", help="Folder made by `fit-speakers`.")]
@@ -140,6 +145,13 @@ def config_of(given: str | None, overrides: list[str] | None, *keys: str) -> "Co
     from pipelines.config import resolve
 
     return resolve(given, overrides or (), keys)
+
+
+def with_voices_from(config: "Config", folder: str | None) -> "Config":
+    """The configuration with the folder of kept voices that --voices-from names, if it was given."""
+    if not folder:
+        return config
+    return config.model_copy(update={"generate": config.generate.model_copy(update={"voices_from": folder})})
 
 
 def at_of(tag: str | None, version: str | None) -> "str | dict[str, int] | None":

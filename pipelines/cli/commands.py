@@ -1,6 +1,18 @@
 """All commands, registered with the app. Heavy imports stand inside them, so `vclip --help` answers at once."""
 
-from pipelines.cli import analysis, association, edit, generation, listening, look, maintenance, plugins, runs, start
+from pipelines.cli import (
+    analysis,
+    association,
+    edit,
+    generation,
+    listening,
+    look,
+    maintenance,
+    plugins,
+    runs,
+    start,
+    voices,
+)
 from pipelines.cli.app import app
 
 __all__ = [
@@ -15,4 +27,5 @@ __all__ = [
     "plugins",
     "runs",
     "start",
+    "voices",
 ]

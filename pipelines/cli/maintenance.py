@@ -118,7 +118,9 @@ def delete(
     where: Where = None,
     generated: Annotated[
         list[str] | None,
-        typer.Option(help="Folder or prefix of generated speech, whose provenance is searched; may be repeated."),
+        typer.Option(
+            help="Folder or prefix of generated speech or of voices, whose provenance is searched; repeatable."
+        ),
     ] = None,
     prove: Annotated[
         bool | None,
@@ -255,6 +257,9 @@ def _show_deletion(result: "DeletionResult", as_json: bool) -> None:
         print_line(f"{rewritten}: {file}")
     for file in result.files:
         print_line(f"generated from deleted faces, not deleted: {file}")
+    gone = "deleted with its row" if result.deleted else "would be deleted with its row"
+    for voice in result.voices:
+        print_line(f"kept voice, made for a deleted face, {gone}: {voice}")
     for made in result.derived:
         print_line(f"made from this store, not searched: {made.path} ({made.job} of {made.written[:10]})")
     for photo in result.photos_gone:

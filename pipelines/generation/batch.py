@@ -1,6 +1,7 @@
-"""`vclip generate --manifest`: speech for rows of a face and a text, on Ray.
+"""`vclip generate --manifest`: speech for rows of a face or a kept voice, and a text; on Ray.
 
 rows -> faces (tasks) -> voices, by one matrix product (driver) -> speech (tasks) -> files, results, rows of a store
+     -> kept voices, read and checked (driver) -> speech
 
 Equal faces are found and scored once, and an utterance of several rows is spoken once. The name of a file is the
 hash of its text, voice and face. Its sidecar is written last, so it shows that the WAV file is complete: a run that
@@ -25,10 +26,11 @@ from pipelines.cluster.tasks import Work, run_tasks
 from pipelines.config import BatchConfig, Config
 from pipelines.files.addresses import recorded
 from pipelines.files.output_store import Output
+from pipelines.generation.choice import ChosenVoice
 from pipelines.generation.faces import TargetFace, face_encoder_spec, open_encoder
 from pipelines.generation.find_faces import FaceOrReason, find_faces
 from pipelines.generation.manifest import Job, Photo, read_jobs
-from pipelines.generation.session import SpeechSession, open_models
+from pipelines.generation.session import Models, SpeechSession, open_models
 from pipelines.generation.synthesize import (
     FOLDER,
     OpenTTS,
@@ -39,10 +41,12 @@ from pipelines.generation.synthesize import (
     open_synthesis,
 )
 from pipelines.generation.utterances import Spoken, Utterance
-from pipelines.generation.voices import Voice
 from pipelines.progress import say, step
+from pipelines.voices.collections import collections_of
+from pipelines.voices.find import VoiceFinder
 from stores import Store
 from vclip.errors import InputError
+from vclip.speakers.voice import Voice
 
 RESULTS = "results.jsonl"
 FACES_AT_ONCE = 4096  # in one matrix product; with 20,000 candidates their scores take 330 MB
@@ -82,8 +86,8 @@ class BatchSummary:
 
 def generate_batch(
     manifest: str,
-    model_folder: Path,
-    speakers_folder: Path,
+    model_folder: Path | None,
+    speakers_folder: Path | None,
     out: str,
     config: Config,
     voices: int = 3,
@@ -97,12 +101,13 @@ def generate_batch(
 
     Args:
         manifest: the path or address of the manifest; see `pipelines.generation.manifest`.
-        model_folder, speakers_folder: made by `train`, and by `fit-speakers` and `distill`.
+        model_folder, speakers_folder: made by `train`, and by `fit-speakers` and `distill`; None where all rows name
+            kept voices.
         out: a folder that all nodes reach, or an address (`s3://`, `gs://`).
         config: its sections `generate`, `batch`, `extraction`, `encoders` and `remote`.
         voices, face_index: the values for rows that do not give them.
         evaluator_folder: another association model, for the f2v of the speech.
-        store_uri: a store that records the generations, and has the faces that rows name by id.
+        store_uri: a store that records the generations, and has the faces and the voices that rows name.
         open_tts: opens the TTS that `config.generate.tts` names, here and in the workers.
         language: the language of rows that do not give one; "" for the first language of the TTS.
 
@@ -112,22 +117,23 @@ def generate_batch(
     """
     started_s = time.monotonic()
     jobs = read_jobs(manifest, voices, face_index, config.generate.seed, config.remote, language)
-    models = open_models(model_folder, speakers_folder, evaluator_folder, config.generate.score)
+    photos = {job.photo for job in jobs if not (job.reason or job.voice)}
+    models = _models_for(photos, model_folder, speakers_folder, evaluator_folder, config)
     store = Store.open(store_uri) if store_uri else None
-    spec, space = face_encoder_spec(models.association, config), models.association.face_space
-    open_encoder(spec, space)  # missing weights are an error before the cluster starts
     session = SpeechSession(models, config, open_tts)
-    jobs = [_in_its_language(job, session) for job in jobs]
     output = Output(out, config.remote)
-    files = SpeechFiles(output, session.provenance)
+    files = SpeechFiles(output, session.marks)
 
+    kept = _kept_voices({job.voice for job in jobs if not job.reason} - {""}, session, store)
+    jobs = [_in_its_language(job, kept.get(job.voice), session) for job in jobs]
+    photos = {job.photo for job in jobs if not (job.reason or job.voice)}
     start_ray()
     tracebacks = Tracebacks(out, config.remote)
-    faces = find_faces({job.photo for job in jobs if not job.reason}, spec, space, store, config, tracebacks)
+    faces = _found(photos, models, store, config, tracebacks)
     for job in jobs:
         if job.failure:
             tracebacks.keep(job.failure, f"row {job.row}")
-    rows = utterances_of(jobs, faces, session, tracebacks)
+    rows = utterances_of(jobs, faces, kept, session, tracebacks)
     utterances = {utterance.generation_id: utterance for row in rows for utterance in row.utterances}
 
     command = {"job": "generate", "manifest": recorded(manifest), "out": out}
@@ -136,15 +142,16 @@ def generate_batch(
         for utterance, spoken in _already_spoken(utterances, files):
             outcomes[utterance.generation_id] = spoken
             if recorder.lacks(utterance.generation_id, files.address(utterance)):
-                recorder.add(session.provenance.record(utterance, spoken), files.address(utterance))
+                recorder.add(utterance.record(spoken, session.marks), files.address(utterance))
         already_there = len(outcomes)
 
         left = [utterance for name, utterance in utterances.items() if name not in outcomes]
-        work = partial(open_synthesis, files, session.worker_synthesizer())
+        specs = sorted({utterance.voice.tts for utterance in left})
+        work = partial(open_synthesis, files, session.worker_synthesizer(), specs)
         for utterance, outcome in _speak(left, work, config.batch, tracebacks):
             outcomes[utterance.generation_id] = outcome
             if isinstance(outcome, Spoken):
-                recorder.add(session.provenance.record(utterance, outcome), files.address(utterance))
+                recorder.add(utterance.record(outcome, session.marks), files.address(utterance))
         recorder.flush()
 
         states, reasons = _write_results(rows, outcomes, files)
@@ -166,34 +173,83 @@ def generate_batch(
     return summary
 
 
-def _in_its_language(job: Job, session: SpeechSession) -> Job:
-    """Returns a row with the language that it is spoken in, or with the reason why the TTS cannot speak it."""
-    if job.reason:
+def _in_its_language(job: Job, kept: Voice | str | None, session: SpeechSession) -> Job:
+    """Returns a row with the language that it is spoken in, or with the reason why its TTS cannot speak it."""
+    if job.reason or isinstance(kept, str):
         return job
     try:
-        return replace(job, language=session.language(job.language))
+        return replace(job, language=session.language(job.language, kept.tts if kept else ""))
     except InputError as error:
         return replace(job, failure=Failure.of_input(str(error), error))
 
 
+def _models_for(
+    photos: set[Photo],
+    model_folder: Path | None,
+    speakers_folder: Path | None,
+    evaluator_folder: Path | None,
+    config: Config,
+) -> Models | None:
+    """Returns the models that choose voices for faces, or None if there are no faces."""
+    if not photos:
+        return None
+    if model_folder is None or speakers_folder is None:
+        raise InputError("generate: found rows with a face, expected --model and --speakers, which choose its voices")
+    models = open_models(model_folder, speakers_folder, evaluator_folder, config.generate.score)
+    # Missing weights are an error before the cluster starts.
+    open_encoder(face_encoder_spec(models.association, config), models.association.face_space)
+    return models
+
+
+def _found(
+    photos: set[Photo], models: Models | None, store: Store | None, config: Config, tracebacks: Tracebacks
+) -> Mapping[Photo, FaceOrReason]:
+    if models is None:
+        return {}
+    spec, space = face_encoder_spec(models.association, config), models.association.face_space
+    return find_faces(photos, spec, space, store, config, tracebacks)
+
+
+def _kept_voices(values: set[str], session: SpeechSession, store: Store | None) -> dict[str, Voice | str]:
+    """Returns the voices that rows name, each ready to speak, or the reason why it is not."""
+    shelves = collections_of(session.config, store) if values else []
+    finder, found = VoiceFinder(shelves, session.config.remote), dict[str, Voice | str]()
+    known = [bank for shelf in shelves for bank in shelf.known_speakers()]
+    for value in sorted(values):
+        try:
+            found[value] = session.kept(finder.find(value).voice, known)
+        except InputError as error:
+            found[value] = str(error)
+    return found
+
+
 def utterances_of(
-    jobs: Sequence[Job], faces: Mapping[Photo, FaceOrReason], session: SpeechSession, tracebacks: Tracebacks
+    jobs: Sequence[Job],
+    faces: Mapping[Photo, FaceOrReason],
+    kept: Mapping[str, Voice | str],
+    session: SpeechSession,
+    tracebacks: Tracebacks,
 ) -> list[Row]:
     """Returns the rows with their utterances. All faces with the same seed are scored together."""
     usable: dict[int, dict[FaceAndCount, TargetFace]] = {}
     for job in jobs:
-        face = None if job.reason else faces[job.photo]
+        face = None if job.reason or job.voice else faces[job.photo]
         if isinstance(face, TargetFace):
             usable.setdefault(job.seed, {})[face.key, job.voices] = face
     chosen = {seed: _choose_voices(wanted, session, seed, tracebacks) for seed, wanted in usable.items()}
-    return [_row(job, faces.get(job.photo), chosen.get(job.seed, {})) for job in jobs]
+    return [
+        _row_of_voice(job, kept[job.voice])
+        if job.voice and not job.reason
+        else _row(job, faces.get(job.photo), chosen.get(job.seed, {}), session)
+        for job in jobs
+    ]
 
 
 def _choose_voices(
     wanted: Mapping[FaceAndCount, TargetFace], session: SpeechSession, seed: int, tracebacks: Tracebacks
-) -> dict[FaceAndCount, list[Voice] | str]:
+) -> dict[FaceAndCount, list[ChosenVoice] | str]:
     """Returns the requested number of voices for each face, or the reason why there are fewer."""
-    chosen: dict[FaceAndCount, list[Voice] | str] = {}
+    chosen: dict[FaceAndCount, list[ChosenVoice] | str] = {}
     for k in dict.fromkeys(k for _, k in wanted):
         rows = [(key, face) for key, face in wanted.items() if key[1] == k]
         for start in range(0, len(rows), FACES_AT_ONCE):
@@ -205,7 +261,7 @@ def _choose_voices(
 
 def _chosen(
     vectors: Sequence[np.ndarray], k: int, session: SpeechSession, seed: int, tracebacks: Tracebacks
-) -> Sequence[list[Voice] | str]:
+) -> Sequence[list[ChosenVoice] | str]:
     """Returns k voices for each face; where all together raise, each face is tried on its own."""
     try:
         chooser = session.chooser(seed)
@@ -223,15 +279,23 @@ def _chosen(
         return [failure.reason]
 
 
-def _row(job: Job, face: FaceOrReason | None, chosen: Mapping[FaceAndCount, list[Voice] | str]) -> Row:
+def _row(
+    job: Job,
+    face: FaceOrReason | None,
+    chosen: Mapping[FaceAndCount, list[ChosenVoice] | str],
+    session: SpeechSession,
+) -> Row:
     if job.reason or not isinstance(face, TargetFace):
         return Row(job, reason=job.reason or str(face))
     voices = chosen[face.key, job.voices]
     if isinstance(voices, str):
         return Row(job, reason=voices)
-    return Row(
-        job, tuple(Utterance(face, voice, rank, job.text, job.language) for rank, voice in enumerate(voices, start=1))
-    )
+    ranked = [(session.voice(face, voice, rank), face) for rank, voice in enumerate(voices, start=1)]
+    return Row(job, tuple(Utterance(voice, job.text, job.language, face) for voice, face in ranked))
+
+
+def _row_of_voice(job: Job, voice: Voice | str) -> Row:
+    return Row(job, reason=voice) if isinstance(voice, str) else Row(job, (Utterance(voice, job.text, job.language),))
 
 
 def _already_spoken(utterances: Mapping[str, Utterance], files: SpeechFiles) -> Iterator[tuple[Utterance, Spoken]]:
@@ -273,6 +337,7 @@ def _write_results(
         lines = [_line(utterance, outcomes[utterance.generation_id], files) for utterance in row.utterances]
         lines = lines or [{"state": "failed", "reason": row.reason}]
         own = {"row": row.job.row, "id": row.job.id, "face": str(row.job.photo), "text": row.job.text}
+        own |= {"voice_name": recorded(row.job.voice)} if row.job.voice else {}
         written += [json.dumps(own | line, ensure_ascii=False) for line in lines]
         failed = [line["reason"] for line in lines if line["reason"]]
         states["failed" if failed else "done"] += 1
@@ -284,6 +349,6 @@ def _write_results(
 def _line(utterance: Utterance, outcome: Outcome, files: SpeechFiles) -> dict[str, Any]:
     if isinstance(outcome, str):
         return {"voice": utterance.rank, "state": "failed", "reason": outcome}
-    record = files.provenance.record(utterance, outcome)
-    same = {name: record[name] for name in ("voice", "language", "score", "scores", "seconds", "generation_id")}
+    record = utterance.record(outcome, files.marks)
+    same = {name: record.get(name) for name in ("voice", "language", "score", "scores", "seconds", "generation_id")}
     return {"state": "done", "reason": "", "wav": files.address(utterance), **same}

@@ -36,11 +36,6 @@ class Target(Protocol):
         ...
 
     @property
-    def key(self) -> str:
-        """The identifier of the target, equal for equal targets."""
-        ...
-
-    @property
     def vectors(self) -> np.ndarray:
         """The face vectors of one person, (n, d_face) float32 in the association model's face space."""
         ...
@@ -103,16 +98,21 @@ def face_key(provenance: Mapping[str, Any]) -> str:
     return f"{provenance['face_sha256'] or provenance['face']}/{provenance['face_index']}"
 
 
+def target_key(provenance: Mapping[str, Any]) -> str:
+    """Returns the identifier of the face, person or description that a voice is for; "" if for none."""
+    if "photos" in provenance:
+        return " ".join(sorted(map(face_key, provenance["photos"])))
+    if "prompt" in provenance:
+        return f"prompt/{provenance['prompt']}"
+    return face_key(provenance) if "face" in provenance else ""
+
+
 @dataclass(frozen=True)
 class TargetPerson:
     """One person in several photos, represented by the mean direction of the faces."""
 
     faces: tuple[TargetFace, ...]
     noun = TargetFace.noun
-
-    @property
-    def key(self) -> str:
-        return " ".join(sorted(face.key for face in self.faces))
 
     @property
     def vectors(self) -> np.ndarray:
@@ -133,10 +133,6 @@ class TargetDescription:
     prompt: str
     vector: np.ndarray  # (d_face,) float32
     noun = "description (experimental)"
-
-    @property
-    def key(self) -> str:
-        return f"prompt/{self.prompt}"
 
     @property
     def vectors(self) -> np.ndarray:

@@ -1,15 +1,15 @@
-"""`vclip generate --face --text`: speech in new voices that suit the face in a photo.
+"""`vclip generate --text`: speech in new voices that suit the face in a photo, or in voices that were kept.
 
 photo -> face -> vector -> scores of candidate voices (as the TTS will speak them) -> k voices -> WAV files
 
-Several photos of one person or a prompt may take the place of the photo. `pipelines.generation.batch` is for many
-faces and texts.
+Several photos of one person or a prompt may take the place of the photo. A kept voice needs no choice (`speak`).
+`pipelines.generation.batch` is for many faces, voices and texts.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ from pipelines.generation.faces import (
 from pipelines.generation.session import SpeechSession, open_models
 from pipelines.generation.utterances import Utterance
 from pipelines.progress import step
+from pipelines.voices.collections import collections_of
+from pipelines.voices.find import VoiceFinder
 from stores import Store
 from vclip.association.base import Association
 from vclip.errors import InputError
@@ -40,7 +42,7 @@ class GeneratedFile:
     """A WAV file that `generate` wrote, and its provenance record."""
 
     wav: Path
-    score: float  # of the voice with the face
+    score: float | None  # of the voice with the face; None for a voice that was chosen for none
     seconds: float
     provenance: Mapping[str, Any]  # as the WAV file carries it
 
@@ -86,39 +88,99 @@ def generate(
     Raises:
         InputError, StoreError: an input cannot be used, or a file cannot be written.
     """
-    if any(not text.strip() for text in texts):
-        raise InputError("--text: found an empty text, expected something to say")
+    _check_texts(texts)
     models = open_models(model_folder, speakers_folder, evaluator_folder, config.generate.score)
     store = Store.open(store_uri) if store_uri else None
     targets = _targets(faces, prompts, models.association, config, face_index, same_person)
     session = SpeechSession(models, config)
     spoken_language = session.language(language)
     session.synthesizer.open()
+    tts = session.synthesizer.tts(config.generate.tts)
     for text in texts:
         # Raises if there is nothing to speak.
-        next(session.tts.parts(text, models.generator.bank.vectors[0], spoken_language))
+        next(tts.parts(text, models.generator.bank.vectors[0], spoken_language))
 
     vectors = np.concatenate([target.vectors for target in targets])
     chosen = session.chooser().choose(vectors, k, [0] * len(vectors) if same_person else None)
 
     stems = _numbered([_stem(prompt) for prompt in prompts] or [face.stem for face in faces][: len(targets)])
+    utterances = [
+        (stem, f"_voice{rank}", Utterance(session.voice(target, voice, rank), text, spoken_language, target))
+        for stem, target, voices in zip(stems, targets, chosen, strict=True)
+        for rank, voice in enumerate(voices, start=1)
+        for text in texts
+    ]
     command = {"job": "generate", "faces": [str(face) for face in faces], "prompts": list(prompts)}
+    return _write(utterances, session, store, out, command)
+
+
+def speak(
+    voices: Sequence[str],
+    texts: Sequence[str],
+    out: Path,
+    config: Config,
+    store_uri: str | None = None,
+    language: str = "",
+) -> list[GeneratedFile]:
+    """Writes a WAV file and its sidecar for each kept voice and text, and returns the files in this order.
+
+    As with `generate`, nothing is written before all inputs are checked.
+
+    Args:
+        voices: names, or voice files, sidecars or WAV files of speech that `generate` made.
+        texts, out: as `generate` takes them.
+        config: its section `generate`; `generate.voices_from` is a folder in which names are looked up.
+        store_uri: a store that has voices too, and records the generated files.
+        language: as `generate` takes it.
+
+    Raises:
+        InputError, StoreError: an input cannot be used, or a file cannot be written.
+    """
+    _check_texts(texts)
+    store = Store.open(store_uri) if store_uri else None
+    session, shelves = SpeechSession(None, config), collections_of(config, store)
+    finder = VoiceFinder(shelves, config.remote)
+    known = [bank for shelf in shelves for bank in shelf.known_speakers()]
+    kept = [session.kept(finder.find(value).voice, known) for value in voices]
+    languages = [session.language(language, voice.tts) for voice in kept]
+    for voice, spoken in zip(kept, languages, strict=True):
+        for text in texts:
+            next(session.synthesizer.tts(voice.tts).parts(text, voice.speaker, spoken))  # raises for an empty text
+    stems = _numbered(
+        voice.name or PurePosixPath(value.partition("?")[0]).stem for voice, value in zip(kept, voices, strict=True)
+    )
+    utterances = [
+        (stem, "", Utterance(voice, text, spoken))
+        for stem, voice, spoken in zip(stems, kept, languages, strict=True)
+        for text in texts
+    ]
+    command = {"job": "generate", "voices": list(voices)}
+    return _write(utterances, session, store, out, command)
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    if any(not text.strip() for text in texts):
+        raise InputError("--text: found an empty text, expected something to say")
+
+
+def _write(
+    utterances: Sequence[tuple[str, str, Utterance]],
+    session: SpeechSession,
+    store: Store | None,
+    out: Path,
+    command: Mapping[str, Any],
+) -> list[GeneratedFile]:
+    """Speaks utterances, each with the beginning and the end of its file name's stem, and returns the files."""
     written = []
-    with (
-        session.recording(store, command) as recorder,
-        step("speak", len(targets) * k * len(texts), "files") as progress,
-    ):
-        for stem, target, voices in zip(stems, targets, chosen, strict=True):
-            for rank, voice in enumerate(voices, start=1):
-                for text in texts:
-                    utterance = Utterance(target, voice, rank, text, spoken_language)
-                    speech, spoken, record = session.synthesizer.speak(utterance)
-                    # The name depends on text and voice, so that a later run does not replace other speech.
-                    path = out / _speech_name(stem, f"_voice{rank}_{utterance.generation_id[:8]}")
-                    write_speech(path, speech, record, signer=session.marks.signer)
-                    recorder.add(record, str(path))
-                    written.append(GeneratedFile(path, voice.score, spoken.seconds, record))
-                    progress.advance()
+    with session.recording(store, command) as recorder, step("speak", len(utterances), "files") as progress:
+        for stem, of_voice, utterance in utterances:
+            speech, spoken, record = session.synthesizer.speak(utterance)
+            # The name depends on text and voice, so that a later run does not replace other speech.
+            path = out / _speech_name(stem, f"{of_voice}_{utterance.generation_id[:8]}")
+            write_speech(path, speech, record, signer=session.marks.signer)
+            recorder.add(record, str(path))
+            written.append(GeneratedFile(path, record.get("score"), spoken.seconds, record))
+            progress.advance()
     return written
 
 

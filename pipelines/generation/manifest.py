@@ -1,12 +1,12 @@
-"""Manifests of speech: each row is a face and a text, with options; csv, tsv, json, jsonl or parquet.
+"""Manifests of speech: each row is a face or a voice and a text, with options; csv, tsv, json, jsonl or parquet.
 
     face,text                           a photo: relative to the manifest's folder, absolute, or an address
     ann.jpg,Hello there.
     s3://photos/bob.png,"Good night, Bob."
 
-`face_id` instead of `face` names a face of the store. Optional columns: `id` (a name of the row, copied to the
-results), `language`, `voices`, `face_index` and `seed`. Any other column is an error of its rows, so that a misspelt
-option is not overlooked.
+Instead of `face`, `face_id` names a face of the store, and `voice` a kept voice: a name, or a file. Optional columns:
+`id` (a name of the row, copied to the results), `language`, and for faces `voices`, `face_index` and `seed`. Any
+other column is an error of its rows, so that a misspelt option is not overlooked.
 """
 
 import difflib
@@ -23,24 +23,27 @@ from pipelines.files.folders import existing
 from pipelines.files.remote import RemoteConfig, unreadable
 from pipelines.files.tables import TableRow, read_table, unusable_text
 from pipelines.ingest.sources.manifest import resolved
+from pipelines.voices.find import names_a_file
 from vclip.errors import InputError
 from vclip.tts.languages import primary_tag
 
-COLUMNS = ("face", "face_id", "text", "language", "id", "voices", "face_index", "seed")
+COLUMNS = ("face", "face_id", "voice", "text", "language", "id", "voices", "face_index", "seed")
+SHOWN = ("face", "face_id", "voice", "id", "text")
+OF_FACES = ("voices", "face_index", "seed")  # options of the choice of voices for a face
 FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 LARGEST = 2**63 - 1  # number of an option
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A face to make voices for: one in a photo, or one of a store. Exactly one of `uri` and `face_id` is given."""
+    """A face to make voices for: one in a photo, or one of a store. At most one of `uri` and `face_id` is given."""
 
     uri: str = ""  # a path or an address
     face_id: str = ""
     index: int | None = None  # the face's position in the photo, from the left; None takes the largest
 
     def __str__(self) -> str:
-        return recorded(self.uri) if self.uri else f"face_id {self.face_id}"
+        return recorded(self.uri) if self.uri else f"face_id {self.face_id}" if self.face_id else ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Job:
     language: str = ""  # primary tag of BCP 47; "" for the first language of the TTS
     voices: int = 0
     seed: int = 0
+    voice: str = ""  # a kept voice, by name, path or address; it has no photo then
     failure: Failure | None = None  # why the row cannot be used
 
     @property
@@ -96,7 +100,7 @@ def read_jobs(
 
 def _job(row: TableRow, folder: str, defaults: Job) -> Job:
     values = {name: value for name, value in row.values.items() if not _missing(value)}
-    face, face_id, row_id, text = (storable(_shown(values, name)) for name in ("face", "face_id", "id", "text"))
+    face, face_id, voice, row_id, text = (storable(_shown(values, name)) for name in SHOWN)
     try:
         if row.problem:
             raise InputError(row.problem)
@@ -106,13 +110,14 @@ def _job(row: TableRow, folder: str, defaults: Job) -> Job:
         seed = _number(values, "seed", 0) if "seed" in values else defaults.seed
         language = primary_tag(str(values["language"])) if "language" in values else defaults.language
         uri = resolved(str(values["face"]), folder) if face else ""
-        photo = Photo(uri if is_remote(uri) or not uri else existing(uri), face_id, index)
-        return Job(row.number, row_id, photo, text, language, voices, seed)
+        photo = Photo(uri if is_remote(uri) or not uri else existing(uri), face_id, None if voice else index)
+        voice = resolved(voice, folder) if names_a_file(voice) else voice
+        return Job(row.number, row_id, photo, text, language, voices, seed, voice)
     except InputError as error:
         failure = Failure(str(error))
     except Exception as error:
         failure = Failure.of_defect(error)
-    return Job(row.number, row_id, Photo(face, face_id), text, failure=failure)
+    return Job(row.number, row_id, Photo(face, face_id), text, voice=voice, failure=failure)
 
 
 def _shown(values: Mapping[str, Any], name: str) -> str:
@@ -123,18 +128,20 @@ def _shown(values: Mapping[str, Any], name: str) -> str:
 
 
 def _check(values: Mapping[str, Any]) -> None:
-    """Raises InputError where a row has an unknown column, no face or two, or no text."""
+    """Raises InputError where a row has an unknown column, no face or voice or two, or no text."""
     for name, value in values.items():
-        wrong = unusable_text(value) if isinstance(value, str) and name != "face" else ""
+        wrong = unusable_text(value) if isinstance(value, str) and name not in ("face", "voice") else ""
         if wrong or (wrong := unusable_text(name)):
             raise InputError(f"{storable(name)}: {wrong}")
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, n=1)
             expected = f"did you mean '{near[0]}'?" if near else f"expected {', '.join(COLUMNS)}"
             raise InputError(f"unknown option '{name}'; {expected}")
-    faces = [name for name in ("face", "face_id") if name in values]
-    if len(faces) != 1:
-        raise InputError(f"found {' and '.join(faces) or 'neither face nor face_id'}, expected one of the two")
+    given = [name for name in ("face", "face_id", "voice") if name in values]
+    if len(given) != 1:
+        raise InputError(f"found {' and '.join(given) or 'no face, face_id or voice'}, expected one of the three")
+    if given == ["voice"] and (wrong := [name for name in OF_FACES if name in values]):
+        raise InputError(f"found {wrong[0]} beside voice; it is for a row with a face, and a kept voice is one voice")
     if not str(values.get("text", "")).strip():
         raise InputError("found an empty text, expected something to say")
 

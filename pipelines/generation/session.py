@@ -1,12 +1,15 @@
 """The speech session, which `generate`, its batch and the page of `vclip browse` share.
 
 model folders -> `Models`, checked against each other -> with a TTS: `SpeechSession` -> voices, speech, store rows
+
+A kept voice needs no models: the session checks it, and speaks it as it speaks one that it chose.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,12 @@ import numpy as np
 import vclip.tts
 from pipelines.config import Config
 from pipelines.files.addresses import scheme_of
+from pipelines.generation.choice import ChosenVoice, VoiceChooser
+from pipelines.generation.faces import Target
 from pipelines.generation.synthesize import OpenTTS, Synthesizer
-from pipelines.generation.utterances import Provenance, generation_row
-from pipelines.generation.voices import VoiceChooser
+from pipelines.generation.utterances import generation_row
 from pipelines.progress import say
+from pipelines.voices.guard import check_unlike_known
 from stores import Store
 from stores.ids import generated_file_id
 from vclip import __version__, checkpoint
@@ -26,9 +31,13 @@ from vclip.association.base import Association, training_people
 from vclip.association.methods import load as load_association
 from vclip.errors import InputError, SpaceError
 from vclip.marking.marks import Marks
+from vclip.speakers.bank import SpeakerBank, known_similarity_limit
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import TTSSignature
+from vclip.speakers.voice import Voice
 from vclip.tts.languages import language_to_speak
+
+NOTICE = "Synthetic speech. The voice was made to suit the {}; it is nobody's own voice."
 
 
 @dataclass(frozen=True)
@@ -110,10 +119,10 @@ def check_speaker_space(generator: SpeakerGenerator, space: str, tts: str) -> No
 
 
 class SpeechSession:
-    """Models and a TTS of matching spaces, opened once.
+    """Voices, chosen for faces or kept from earlier, and the TTS that speaks them.
 
     Args:
-        models: the models, see `open_models`.
+        models: the models that choose voices, see `open_models`; None if all voices are kept ones.
         config: its section `generate` names the TTS and configures the choice of voices, `marks` the marks.
         open_tts: opens the TTS, here and in the workers of a cluster.
 
@@ -121,34 +130,44 @@ class SpeechSession:
         InputError: the TTS or a mark cannot be opened, or its speaker space is not that of the generator.
     """
 
-    def __init__(self, models: Models, config: Config, open_tts: OpenTTS = vclip.tts.open_tts):
-        is_auto, config = config.generate.tts == vclip.tts.AUTO, config.with_tts()
-        self.models, self.config = models, config
-        self.tts, self._open_tts = open_tts(config.generate.tts), open_tts
-        check_speaker_space(models.generator, self.tts.space, self.tts.name)
-        if is_auto:
-            say(f"generate.tts=auto: {self.tts.name} speaks")
-        if models.signature and models.signature.tts != self.tts.name:
-            say(f"signature: made for '{models.signature.tts}', but '{self.tts.name}' speaks; run vclip distill")
-        named = {**models.provenance, "tts": {"name": self.tts.name, **self.tts.made_of}}
-        self.marks = Marks.of(config.marks)
+    def __init__(self, models: Models | None, config: Config, open_tts: OpenTTS = vclip.tts.open_tts):
+        self._given_tts, self.config = config.generate.tts, config.with_tts() if models else config
+        self._models, self._open_tts, self.marks = models, open_tts, Marks.of(config.marks)
+        self.synthesizer = self.worker_synthesizer()
+        if models:
+            tts = self.synthesizer.tts(self.config.generate.tts)
+            check_speaker_space(models.generator, tts.space, tts.name)
+            if self._given_tts == vclip.tts.AUTO:
+                say(f"generate.tts=auto: {tts.name} speaks")
+            if models.signature and models.signature.tts != tts.name:
+                say(f"signature: made for '{models.signature.tts}', but '{tts.name}' speaks; run vclip distill")
         if notice := self.marks.notice():
             say(f"marks: {notice}")
-        self.provenance = Provenance(config.generate, named, self.marks)
-        self.synthesizer = Synthesizer(self.provenance, lambda _: self.tts, models.evaluator)
         self._chooser: tuple[int, VoiceChooser] | None = None  # the last one, by its seed
+
+    @property
+    def models(self) -> Models:
+        """The models that choose voices; raises InputError if there are none."""
+        if self._models is None:
+            raise InputError("generate: found a face, expected --model and --speakers, which choose a voice for it")
+        return self._models
 
     def worker_synthesizer(self) -> Synthesizer:
         """Returns a synthesizer that opens its own TTS, in the worker that runs it."""
-        return Synthesizer(self.provenance, self._open_tts, self.models.evaluator)
+        return Synthesizer(self._open_tts, self._models.evaluator if self._models else None, self.marks)
 
-    def language(self, asked: str = "") -> str:
-        """Returns the language that the TTS speaks: the one that was asked for, or its first.
+    def language(self, asked: str = "", tts: str = "") -> str:
+        """Returns the language that a TTS speaks: the one that was asked for, or its first.
+
+        Args:
+            asked: a tag of BCP 47, or "".
+            tts: the spec of the TTS; "" for that of `generate.tts`.
 
         Raises:
             InputError: there is no such language, or the TTS does not speak it; names what does.
         """
-        return language_to_speak(asked, self.tts.languages, self.tts.name)
+        opened = self.synthesizer.tts(tts or self.config.generate.tts)
+        return language_to_speak(asked, opened.languages, opened.name)
 
     def chooser(self, seed: int | None = None) -> VoiceChooser:
         """Returns the chooser of voices for a seed; the last one is cached.
@@ -166,6 +185,55 @@ class SpeechSession:
             self._chooser = seed, VoiceChooser(models.association, models.generator, models.signature, settings)
         return self._chooser[1]
 
+    def voice(self, target: Target, chosen: ChosenVoice, rank: int) -> Voice:
+        """Returns a chosen voice with its provenance.
+
+        Args:
+            target: the face, person or description that it was chosen for.
+            chosen: the voice.
+            rank: its rank among those chosen for the target, from 1.
+        """
+        settings, tts = self.config.generate, self.synthesizer.tts(self.config.generate.tts)
+        provenance = {
+            "notice": NOTICE.format(target.noun),
+            **target.provenance,
+            "voice": rank,
+            "score": chosen.score,
+            "scores": {settings.score: chosen.score, "log_likelihood": chosen.log_likelihood},
+            "nearest_known_cosine": chosen.nearest_known,
+            "known_similarity_limit": self._known_limit,
+            "seed": chosen.seed,
+            "models": {**self.models.provenance, "tts": {"name": tts.name, **tts.made_of}},
+            "generate": {**settings.model_dump(exclude={"voices_from"}), "seed": chosen.seed},
+        }
+        return Voice(chosen.speaker, tts.space, tts.name, provenance)
+
+    def kept(self, voice: Voice, known: Sequence[SpeakerBank] = ()) -> Voice:
+        """Returns a kept voice, checked and with the TTS that speaks it here in its provenance.
+
+        The TTS is that of the voice; a `generate.tts` other than auto must name it, perhaps at another path.
+
+        Args:
+            voice: the voice.
+            known: known speakers that it must not be too similar to, besides those of the models.
+
+        Raises:
+            InputError: the TTS cannot be opened or is another one, or the voice is too similar to a known speaker.
+        """
+        tts = self.synthesizer.tts(voice.opens() if self._given_tts == vclip.tts.AUTO else self._given_tts)
+        voice.check(tts)
+        own = [self._models.generator.bank] if self._models else []
+        check_unlike_known(voice, self.config.generate.known_similarity, [*known, *own])
+        now, then = dict(tts.made_of), dict(voice.provenance.get("models", {}).get("tts", {}))
+        if changed := sorted(part for part in now.keys() & then.keys() if now[part] != then[part]):
+            say(f"voice {voice.name}: another {', '.join(changed)} of its TTS is here; its speech may differ")
+        models = {**voice.provenance.get("models", {}), "tts": {"name": tts.name, **now}}
+        return replace(voice, tts=tts.name, provenance={**voice.provenance, "models": models})
+
+    @cached_property
+    def _known_limit(self) -> float:
+        return known_similarity_limit(self.models.generator.bank)
+
     @contextmanager
     def recording(self, store: Store | None, command: Mapping[str, Any]) -> Iterator["Recorder"]:
         """Yields a recorder of speech files; the store records the run of the block, and why it failed if it does.
@@ -177,12 +245,12 @@ class SpeechSession:
         Raises:
             StoreUnavailable: the store cannot be written now; a second run writes the missing rows.
         """
-        every, space = self.config.batch.record_every, self.tts.space
+        every = self.config.batch.record_every
         if store is None:
-            yield Recorder(None, "", space, every)
+            yield Recorder(None, "", every)
             return
         with store.run(command, self.config.model_dump()) as run:
-            recorder = Recorder(store, run.run_id, space, every)
+            recorder = Recorder(store, run.run_id, every)
             try:
                 yield recorder
             finally:  # a failing run has written files too, and a deletion must find them
@@ -196,13 +264,12 @@ class Recorder:
     Args:
         store: the store, or None.
         run_id: the run that writes the rows.
-        space: the space of the speaker vectors.
         every: rows in one commit, at most.
     """
 
-    def __init__(self, store: Store | None, run_id: str, space: str, every: int):
+    def __init__(self, store: Store | None, run_id: str, every: int):
         self.summary: Mapping[str, Any] = {}  # of the job, for the store's record of the run
-        self._store, self._run_id, self._space, self._every = store, run_id, space, every
+        self._store, self._run_id, self._every = store, run_id, every
         rows = store.query("generations", ["generation_id", "audio_uri"]).to_pylist() if store else []
         # (utterance, file) -> id of its row. Rows of version 0.1 have the utterance's id alone and keep it.
         self._row_ids = {
@@ -220,7 +287,7 @@ class Recorder:
             return
         utterance, uri = record["generation_id"], _absolute(audio_uri)
         row_id = self._row_ids.setdefault((utterance, uri), generated_file_id(utterance, uri))
-        self._rows[row_id] = generation_row(record, row_id, self._run_id, self._space, uri)
+        self._rows[row_id] = generation_row(record, row_id, self._run_id, uri)
         if len(self._rows) >= self._every:
             self.flush()
 

@@ -1,7 +1,7 @@
 """Speech of utterances, in this process or in the workers of a cluster, and the speech files of a batch."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,11 +11,12 @@ from pipelines.cluster.failures import Failure
 from pipelines.cluster.tasks import Work
 from pipelines.files.output_store import Output
 from pipelines.generation.faces import Target
-from pipelines.generation.utterances import Provenance, Spoken, Utterance
+from pipelines.generation.utterances import Spoken, Utterance
 from vclip.association.base import Association
 from vclip.audio import prepare_speech
 from vclip.encoders import open_voice_encoder, spec_of_space
 from vclip.errors import InputError
+from vclip.marking.marks import NO_MARKS, Marks
 from vclip.marking.provenance import speech_file
 from vclip.speakers.metrics import f2v
 from vclip.tts import TTS
@@ -46,24 +47,32 @@ class Evaluator:
 
 
 class Synthesizer:
-    """Speaks utterances. The TTS and the evaluator's encoder are opened for the first one, in the speaking process.
+    """Speaks utterances. A TTS and the evaluator's encoder are opened when first needed, in the speaking process.
 
     Args:
-        provenance: the provenance of the run, whose settings name the TTS, with the marks of its speech.
-        open_tts: opens the TTS.
+        open_tts: opens a TTS.
         evaluator: an association model that measures the speech, or None.
+        marks: the marks of the speech.
     """
 
-    def __init__(self, provenance: Provenance, open_tts: OpenTTS, evaluator: Association | None):
-        self._provenance, self._open_tts, self._model = provenance, open_tts, evaluator
-        self._opened: tuple[TTS, Evaluator | None] | None = None
+    def __init__(self, open_tts: OpenTTS, evaluator: Association | None, marks: Marks = NO_MARKS):
+        self._open_tts, self._model, self._marks = open_tts, evaluator, marks
+        self._opened: dict[str, TTS] = {}
+        self._evaluator: Evaluator | None = None
 
-    def open(self) -> tuple[TTS, Evaluator | None]:
-        """Returns the TTS and the evaluator, opened once; raises InputError if one cannot be opened."""
-        if self._opened is None:
-            evaluator = Evaluator(self._model) if self._model else None
-            self._opened = self._open_tts(self._provenance.settings.tts), evaluator
-        return self._opened
+    def tts(self, spec: str) -> TTS:
+        """Returns the TTS that a spec names, opened once; raises InputError if it cannot be opened."""
+        if spec not in self._opened:
+            tts = self._open_tts(spec)
+            self._opened |= {spec: tts, tts.name: tts}
+        return self._opened[spec]
+
+    def open(self, specs: Iterable[str] = ()) -> None:
+        """Opens the evaluator and some TTSs; raises InputError if one cannot be opened."""
+        if self._model and self._evaluator is None:
+            self._evaluator = Evaluator(self._model)
+        for spec in specs:
+            self.tts(spec)
 
     def speak(self, utterance: Utterance) -> tuple[StreamedSpeech, Spoken, dict[str, Any]]:
         """Returns the speech, the measurements on it and its provenance record.
@@ -71,18 +80,19 @@ class Synthesizer:
         Raises:
             InputError: the TTS cannot be opened, or cannot speak the text.
         """
-        tts, evaluator = self.open()
-        speaker = utterance.voice.speaker
-        parts = self._provenance.marks.parts(
+        self.open()
+        tts, speaker = self.tts(utterance.voice.tts), utterance.voice.speaker
+        parts = self._marks.parts(
             lambda text, language: tts.parts(text, speaker, language),
             utterance.text,
             utterance.language,
             tts.sample_rate_hz,
         )
         speech = StreamedSpeech(parts, tts.sample_rate_hz)
-        scores = {"f2v": evaluator.f2v(utterance.target, speech)} if evaluator else {}
+        evaluator, target = self._evaluator, utterance.target
+        scores = {"f2v": evaluator.f2v(target, speech)} if evaluator and target else {}
         spoken = Spoken(speech.seconds, scores)
-        return speech, spoken, self._provenance.record(utterance, spoken)
+        return speech, spoken, utterance.record(spoken, self._marks)
 
 
 def files_of(utterance: Utterance) -> tuple[str, str]:
@@ -96,7 +106,7 @@ class SpeechFiles:
     """The speech files of a batch: a WAV file and a sidecar for each utterance, the sidecar written last."""
 
     output: Output
-    provenance: Provenance
+    marks: Marks = NO_MARKS
 
     def address(self, utterance: Utterance) -> str:
         """Returns the path or address of an utterance's WAV file."""
@@ -118,20 +128,22 @@ class SpeechFiles:
         try:
             record = json.loads(self.output.read(files_of(utterance)[1]))
             scores = {name: value for name, value in record["scores"].items() if name in MEASURED}
-            return Spoken(record["seconds"], scores) if self.provenance.made(utterance, record) else None
+            return Spoken(record["seconds"], scores) if utterance.is_made(record, self.marks) else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # missing, or not a sidecar of Vclip: it will be replaced
 
 
-def open_synthesis(files: SpeechFiles, synthesizer: Synthesizer) -> Work[Utterance, Spoken | Failure]:
-    """Returns the function that speaks and writes one utterance; the TTS stays open in its worker.
+def open_synthesis(
+    files: SpeechFiles, synthesizer: Synthesizer, specs: Sequence[str]
+) -> Work[Utterance, Spoken | Failure]:
+    """Returns the function that speaks and writes one utterance; each TTS of `specs` stays open in its worker.
 
     A retry keeps the files of a dead worker. The function raises InputError if a file cannot be written.
 
     Raises:
         InputError: the TTS cannot be opened.
     """
-    synthesizer.open()
+    synthesizer.open(specs)
 
     def synthesize(utterance: Utterance, again: bool) -> Spoken | Failure:
         if again:
@@ -139,7 +151,7 @@ def open_synthesis(files: SpeechFiles, synthesizer: Synthesizer) -> Work[Utteran
                 return spoken
         try:
             speech, spoken, record = synthesizer.speak(utterance)
-            wav, sidecar = speech_file(speech, record, signer=files.provenance.marks.signer)
+            wav, sidecar = speech_file(speech, record, signer=files.marks.signer)
         except InputError as error:
             return Failure.of_input(str(error), error)
         files.write(utterance, wav, sidecar)

@@ -23,7 +23,9 @@ from stores import Store
 from stores.maintenance.delete import DeletionPlan, is_deletion_unfinished, plan_deletion, with_named
 from stores.maintenance.delete import delete as delete_rows
 from stores.sql import in_lists
+from vclip.errors import InputError
 from vclip.marking.provenance import sidecar_of
+from vclip.speakers.voice import FILE, Voice
 
 _ID = re.compile(r"[0-9a-f]{24,}")
 NOT_SEARCHED = (
@@ -43,6 +45,7 @@ class DeletionResult:
     videos: list[str]  # ids of videos that are deleted as a whole
     shared_videos: list[str]  # ids of videos that keep clips of others
     files: list[str]  # generated from the deleted faces; they are listed, not deleted
+    voices: list[str]  # names of kept voices that were made for the deleted faces; their rows are deleted
     unfinished: bool  # an earlier deletion was killed before all bytes were freed; this one finishes it
     reports: list[str]  # beside the store, rewritten without names and images
     derived: list[DerivedFile]  # made from the store in other places; they are listed, and were not searched
@@ -97,9 +100,11 @@ def delete(
     )
     photos = Photos.of(store, plan)
     if plan:
-        plan = with_named(store.db, plan, _generations_from(store, photos))
+        made = {"generations": _generations_from(store, photos), "speakers": _voices_from(store, photos)}
+        plan = with_named(store.db, plan, made)
     sidecars = _of_provenance(photos, generated)
     plan = replace(plan, files=sorted({*_recorded(plan), *sidecars.files}))
+    voices = _names_of_voices(store, plan)
     planned = DeletionResult(
         store=store_uri,
         deleted=False,
@@ -107,6 +112,7 @@ def delete(
         videos=plan.ids.get("videos", []),
         shared_videos=plan.shared,
         files=plan.files,
+        voices=voices,
         unfinished=unfinished,
         reports=to_rewrite(store_uri, plan),
         derived=derived_files(store_uri) if plan or unfinished else [],
@@ -202,6 +208,19 @@ def _generations_from(store: Store, photos: Photos) -> list[str]:
     return found
 
 
+def _voices_from(store: Store, photos: Photos) -> list[str]:
+    """The ids of the kept voices of `speakers` that were made from one of these photos."""
+    rows = store.kept_voices().to_pylist() if photos.hashes or photos.names or photos.faces else ()
+    return [row["speaker_id"] for row in rows if photos.are_shown(_photos(json.loads(row["provenance"])))]
+
+
+def _names_of_voices(store: Store, plan: DeletionPlan) -> list[str]:
+    """The names of the kept voices that a plan deletes."""
+    found = set(plan.ids.get("speakers", ()))
+    rows = store.kept_voices().to_pylist() if found else ()
+    return [row["name"] for row in rows if row["speaker_id"] in found]
+
+
 def _sidecar(audio_uri: str) -> Any:
     if scheme_of(audio_uri):
         return None
@@ -231,15 +250,18 @@ class _Provenance:
 
 
 def _of_provenance(photos: Photos, folders: Sequence[str]) -> _Provenance:
-    """Finds the generated files whose sidecar names one of the photos, or the hash of one."""
+    """Finds the generated files whose sidecar names one of the photos, or the hash of one; and such voice files."""
     found, searched = [], []
     for folder in folders:
         output = Output(folder, RemoteConfig())
         names = set(output.names())
         sidecars = sorted(name for name in names if name.endswith(".json"))
+        voices = sorted(name for name in names if name.endswith(FILE))
         spoken = {_sidecar_name(name): name for name in names if name.lower().endswith(".wav")}
-        say(f"{folder}: {count(len(sidecars), 'sidecar')} to read")
-        searched.append(f"{count(len(sidecars), 'sidecar')} in {folder}")
+        say(f"{folder}: {count(len(sidecars), 'sidecar')} and {count(len(voices), 'voice file')} to read")
+        searched += [f"{count(len(sidecars), 'sidecar')} in {folder}"]
+        searched += [f"{count(len(voices), 'voice file')} in {folder}"] if voices else []
+        found += [output.address(name) for name in voices if photos.are_shown(_photos(_voice_file(output, name)))]
         for name in sidecars:
             try:
                 sidecar = json.loads(output.read(name))
@@ -248,6 +270,16 @@ def _of_provenance(photos: Photos, folders: Sequence[str]) -> _Provenance:
             if photos.are_shown(_photos(sidecar)):
                 found += [output.address(one) for one in (name, spoken.get(name)) if one]
     return _Provenance(found, searched)
+
+
+def _voice_file(output: Output, name: str) -> Any:
+    """The provenance of a voice file; None for another file."""
+    if name.endswith("model.safetensors"):  # of a checkpoint, which may be large
+        return None
+    try:
+        return Voice.of_content(output.read(name), name).provenance
+    except (InputError, OSError):
+        return None
 
 
 def _photos(sidecar: Any) -> list[dict[str, str]]:

@@ -283,16 +283,19 @@ def files_of(uri: str) -> list[str]:
     return parts if all(part.startswith("/") or "://" in part or part[1:3] == ":\\" for part in parts) else [uri]
 
 
-def with_named(db: DBConnection, plan: DeletionPlan, generations: Iterable[str] = ()) -> DeletionPlan:
+def with_named(
+    db: DBConnection, plan: DeletionPlan, further: Mapping[str, Iterable[str]] | None = None
+) -> DeletionPlan:
     """Returns the plan with the rows of other tables that name what it deletes.
 
     Args:
         db: the connection.
         plan: the plan.
-        generations: ids of further rows of `generations` to delete.
+        further: table -> ids of further rows to delete, in tables that `videos` does not own.
     """
     found = {table: list(plan.ids.get(table, ())) for table in TABLES if table != "runs"}
-    found["generations"] = _union(found["generations"], generations)
+    for table, more in (further or {}).items():
+        found[table] = _union(found[table], more)
     words = {name for listed in found.values() for name in listed}
     for table in OTHERS:
         # Rows that name these, then rows that name those, and so on.

@@ -85,6 +85,15 @@ def _add_edits(db: DBConnection) -> None:
     _create(db, "edits")
 
 
+@step(3)
+def _add_kept_voices(db: DBConnection) -> None:
+    """The name and the provenance of a voice that was kept; the rows so far are known speakers."""
+    speakers = db.open_table("speakers")
+    new = {"name": "cast(NULL as string)", "provenance": "'{}'"}
+    if missing := {name: value for name, value in new.items() if name not in speakers.schema.names}:
+        speakers.add_columns(missing)
+
+
 def _create(db: DBConnection, table: str) -> None:
     """Creates a table, unless it is there; a creation that was killed leaves a bare folder, which is none."""
     try:

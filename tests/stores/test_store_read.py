@@ -172,10 +172,22 @@ def test_speakers_and_generations_are_merged_by_id(store):
     assert store.speakers()["speaker_id"].to_pylist() == ["a", "b"]
     assert store.speakers(tts="vits")["vector"].to_pylist() == [[0.0] * 6]
     assert store.speakers(space="other").num_rows == 0
+    kept = {"speaker_id": "voice-1", "name": "ann", "provenance": {"face": "ann.jpg"}, "vector": [0.5, 1e-9]}
+    store.add_speakers([speaker | kept])
+    assert store.speakers()["speaker_id"].to_pylist() == ["a", "b"]  # a kept voice is no known speaker
+    (row,) = store.kept_voices().to_pylist()
+    assert (row["name"], row["provenance"], row["vector"]) == (
+        "ann",
+        '{"face": "ann.jpg"}',
+        np.float32([0.5, 1e-9]).tolist(),
+    )
+    store.remove_speakers(["voice-1"])
+    assert store.kept_voices().num_rows == 0
+    assert store.speakers().num_rows == 2
     generation = {"generation_id": "g", "run_id": RUN, "face": "a.jpg", "text": "Hello", "tts": "morph"}
     generation |= {"space": "s", "speaker_vector": [1.0], "audio_uri": "g.wav", "scores": {"informed": 0.5}}
     store.add_generations([generation, generation | {"generation_id": "h"}])
     store.add_generations([generation | {"text": "Bye"}])
     assert store.query("generations", ["text"], order="generation_id")["text"].to_pylist() == ["Bye", "Hello"]
-    with pytest.raises(StoreError, match="unknown column 'name'"):
-        store.add_speakers([speaker | {"speaker_id": "c", "name": "x", "vector": [1.0]}])
+    with pytest.raises(StoreError, match="unknown column 'nick'"):
+        store.add_speakers([speaker | {"speaker_id": "c", "nick": "x", "vector": [1.0]}])

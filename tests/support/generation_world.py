@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.generation.faces import TargetFace
+from pipelines.generation.utterances import Utterance
 from vclip.errors import InputError
+from vclip.speakers.voice import Voice
 
 
 class Beeper:
@@ -53,3 +56,12 @@ def beeper(journal, takes_s=0.0):
 def asked(journal: Path) -> list[str]:
     """Returns (voice, text) of everything that was asked, in order, as a line each."""
     return [line.partition(" ")[2] for line in journal.read_text().splitlines()] if journal.exists() else []
+
+
+def utterance(text, speaker, face: TargetFace, models=None, generate=None) -> Utterance:
+    """Returns a text in a voice that was chosen for a face, as a session chooses it."""
+    chosen = {"score": 0.5, "scores": {"informed": 0.5, "log_likelihood": 1.0}, "nearest_known_cosine": 0.7}
+    made = {"models": models or {"tts": {"name": Beeper.name}}, "generate": generate or {"seed": 0}}
+    limit = {"voice": 1, "known_similarity_limit": 0.8, "seed": 0}
+    provenance = {"notice": "Synthetic speech.", **face.provenance, **chosen, **limit, **made}
+    return Utterance(Voice(np.asarray(speaker, np.float32), Beeper.space, Beeper.name, provenance), text, target=face)

@@ -11,11 +11,10 @@ import numpy as np
 from pipelines.config import GenerateConfig
 from pipelines.generation.faces import TargetFace
 from pipelines.generation.synthesize import files_of
-from pipelines.generation.utterances import Provenance, Spoken, Utterance
-from pipelines.generation.voices import Voice
+from pipelines.generation.utterances import Spoken
 from pipelines.listening.page import QUESTIONS
 from pipelines.quickstart.sample import draw_people, portrait_of
-from tests.support.generation_world import Beeper
+from tests.support.generation_world import Beeper, utterance
 from vclip.marking.provenance import write_speech
 from vclip.tts.wav import StreamedSpeech
 
@@ -38,10 +37,10 @@ def say(folder: Path, score: str, faces: list[Path], batch: bool = False) -> Pat
         speaker = np.random.default_rng([number, len(score)]).random(256)
         face = TargetFace(str(path), _sha256(path), 0, 1, np.zeros(4, np.float32))
         for text in TEXTS:
-            utterance = Utterance(face, Voice(speaker, speaker, 0.5, 1.0, 0.4, 0), 1, text)
+            said = utterance(text, speaker, face, {"tts": {"name": score}}, settings.model_dump())
             wave = tts.synthesize(text, speaker)
-            record = Provenance(settings, {"tts": {"name": score}}).record(utterance, Spoken(0.6, {}))
-            name = files_of(utterance)[0] if batch else f"{path.stem}_{utterance.generation_id[:8]}.wav"
+            record = said.record(Spoken(0.6, {}))
+            name = files_of(said)[0] if batch else f"{path.stem}_{said.generation_id[:8]}.wav"
             write_speech(folder / name, StreamedSpeech([wave], tts.sample_rate_hz), record)
             lines.append({"state": "done", "wav": f"s3://elsewhere/batch/{name}"})
     if batch:

@@ -13,8 +13,7 @@ from pipelines.cluster.tasks import DIED, Actors, gpu_actors, run_tasks
 from pipelines.files.remote import RemoteConfig
 from pipelines.generation.faces import TargetFace
 from pipelines.generation.synthesize import batches_of
-from pipelines.generation.utterances import Utterance
-from pipelines.generation.voices import Voice
+from tests.support.generation_world import utterance
 from vclip.errors import InputError
 
 
@@ -22,9 +21,7 @@ def _utterances(voices_of_text):
     face = TargetFace("a.jpg", "0" * 64, 0, 1, np.zeros(4, np.float32))
     rng = np.random.default_rng(0)
     return [
-        Utterance(face, Voice(rng.normal(size=4), np.zeros(4), 0.0, 0.0, 0.0, 0), 1, text)
-        for text, voices in voices_of_text.items()
-        for _ in range(voices)
+        utterance(text, rng.normal(size=4), face) for text, voices in voices_of_text.items() for _ in range(voices)
     ]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.config import GenerateConfig
-from pipelines.generation.voices import VoiceChooser
+from pipelines.generation.choice import VoiceChooser
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, known_similarity_limit
 

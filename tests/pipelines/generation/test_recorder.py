@@ -10,10 +10,10 @@ from pipelines.config import Config
 from pipelines.generation.faces import TargetFace
 from pipelines.generation.session import Models, SpeechSession
 from pipelines.generation.utterances import Spoken, Utterance
-from pipelines.generation.voices import Voice
 from pipelines.maintenance.delete import delete
 from stores import Store
 from tests.support.generation_world import Beeper, beeper
+from tests.support.generation_world import utterance as spoken_for
 from tests.support.store_world import FACES, VOICES, video
 
 MODEL = SimpleNamespace(space=Beeper.space)
@@ -38,7 +38,7 @@ def utterance(store) -> Utterance:
     """A text spoken for the first face of the first video."""
     face = store.query("faces", ["face_id"], "video_id = 'video0001'", limit=1)["face_id"][0].as_py()
     target = TargetFace(f"{store.uri}#{face}", "", 0, 1, np.zeros(8, np.float32))
-    return Utterance(target, Voice(np.ones(4, np.float32), np.ones(6, np.float32), 0.5, 1.0, 0.7, 0), 1, "Hello.")
+    return spoken_for("Hello.", np.ones(4), target)
 
 
 def _record(session, store, utterance, *uris):
@@ -47,7 +47,7 @@ def _record(session, store, utterance, *uris):
     with session.recording(store, {"job": "generate"}) as recorder:
         for uri in uris:
             if recorder.lacks(utterance.generation_id, uri):
-                recorder.add(session.provenance.record(utterance, Spoken(1.0, {})), uri)
+                recorder.add(utterance.record(Spoken(1.0, {})), uri)
                 added += 1
     return added
 
@@ -66,7 +66,7 @@ def test_a_deletion_lists_every_copy_of_a_persons_speech(store, session, utteran
     # A run that resumes finds its rows, and one that speaks again replaces them.
     assert _record(session, store, utterance, *copies) == 0
     with session.recording(store, {"job": "generate"}) as recorder:
-        recorder.add(session.provenance.record(utterance, Spoken(2.0, {})), copies[0])
+        recorder.add(utterance.record(Spoken(2.0, {})), copies[0])
     assert store.count("generations") == 3
 
 
@@ -91,7 +91,7 @@ def test_rows_of_version_0_1_are_found_kept_and_not_repeated(store, session, utt
     as_written.add_generations([row | {"generation_id": utterance.generation_id, "models": {}}])
     assert _record(session, as_written, utterance, old, new) == 1
     with session.recording(as_written, {"job": "generate"}) as recorder:
-        recorder.add(session.provenance.record(utterance, Spoken(2.0, {})), old)
+        recorder.add(utterance.record(Spoken(2.0, {})), old)
     rows = {row["audio_uri"]: row["generation_id"] for row in as_written.query("generations").to_pylist()}
     assert rows.keys() == {old, new}
     assert rows[old] == utterance.generation_id
@@ -101,7 +101,7 @@ def test_rows_of_version_0_1_are_found_kept_and_not_repeated(store, session, utt
 def test_a_run_that_fails_says_why_and_leaves_rows_of_the_files_it_wrote(store, session, utterance, tmp_path):
     def fail():
         with session.recording(store, {"job": "generate"}) as recorder:
-            recorder.add(session.provenance.record(utterance, Spoken(1.0, {})), str(tmp_path / "a.wav"))
+            recorder.add(utterance.record(Spoken(1.0, {})), str(tmp_path / "a.wav"))
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):

@@ -53,7 +53,7 @@ def test_the_commands_options_are_those_of_rows_that_do_not_say(tmp_path):
 
 
 BAD = {
-    "no face": ({"text": "Hi."}, ("neither face nor face_id",)),
+    "no face": ({"text": "Hi."}, ("no face, face_id or voice",)),
     "two faces": ({"face": "a.jpg", "face_id": "f", "text": "Hi."}, ("face and face_id",)),
     "no text": ({"face": "a.jpg"}, ("empty text",)),
     "blank text": ({"face": "a.jpg", "text": " \n"}, ("empty text",)),
@@ -62,7 +62,9 @@ BAD = {
     "a word": ({"face": "a.jpg", "text": "Hi.", "seed": "seven"}, ("seed = 'seven'", "whole number")),
     "a list": ({"face": "a.jpg", "text": "Hi.", "seed": [1]}, ("seed = [1]", "whole number")),
     "negative": ({"face": "a.jpg", "text": "Hi.", "face_index": -1}, ("face_index = -1", "0 or more")),
-    "misspelt": ({"face": "a.jpg", "text": "Hi.", "voice": 1}, ("unknown option 'voice'", "'voices'")),
+    "misspelt": ({"face": "a.jpg", "text": "Hi.", "voicess": 1}, ("unknown option 'voicess'", "'voices'")),
+    "face and voice": ({"face": "a.jpg", "voice": "ann", "text": "Hi."}, ("face and voice",)),
+    "voice and seed": ({"voice": "ann", "text": "Hi.", "seed": 1}, ("seed beside voice",)),
     "other scheme": ({"face": "ftp://x/a.jpg", "text": "Hi."}, ("ftp://", "s3://")),
 }
 

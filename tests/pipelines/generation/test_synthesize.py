@@ -5,36 +5,37 @@ import json
 import numpy as np
 import pytest
 
-from pipelines.config import GenerateConfig
 from pipelines.files.output_store import Output
 from pipelines.files.remote import RemoteConfig
 from pipelines.generation.faces import TargetFace
 from pipelines.generation.synthesize import SpeechFiles, Synthesizer, files_of, open_synthesis
-from pipelines.generation.utterances import Provenance, Utterance
-from pipelines.generation.voices import Voice
-from tests.support.generation_world import asked, beeper
+from tests.support.generation_world import asked, beeper, utterance
 
 MODELS = {"association": {"folder": "a", "sha256": "1"}, "tts": {"name": "beeper"}}
+SETTINGS = {"tts": "beeper", "candidates": 5}
 
 
-def _utterance(text, seed=0, index=0):
-    voice = Voice(np.random.default_rng(seed).normal(size=4).astype(np.float32), np.zeros(4), 0.5, 1.0, 0.7, seed)
-    return Utterance(TargetFace("a.jpg", "0" * 64, index, 2, np.zeros(4, np.float32)), voice, 1, text)
+def _utterance(text, seed=0, index=0, models=MODELS, settings=SETTINGS):
+    face = TargetFace("a.jpg", "0" * 64, index, 2, np.zeros(4, np.float32))
+    return utterance(text, np.random.default_rng(seed).normal(size=4), face, models, settings | {"seed": seed})
 
 
 @pytest.fixture
 def files(place):
-    return SpeechFiles(Output(place, RemoteConfig()), Provenance(GenerateConfig(tts="beeper"), MODELS))
+    return SpeechFiles(Output(place, RemoteConfig()))
 
 
 def _task(files, journal):
-    synthesize = open_synthesis(files, Synthesizer(files.provenance, beeper(journal), None))
+    synthesize = open_synthesis(files, Synthesizer(beeper(journal), None), ["beeper"])
     return lambda utterances, again: [synthesize(utterance, again) for utterance in utterances]
 
 
-def _recognised(files, utterances, settings=None, models=MODELS):
-    other = SpeechFiles(files.output, Provenance(settings or files.provenance.settings, models))
-    return [utterance.text for utterance, _ in other.written(utterances)]
+def _recognised(files, utterances):
+    return [utterance.text for utterance, _ in files.written(utterances)]
+
+
+def _spoken(**others):
+    return [_utterance("one", **others), _utterance("two", seed=3, **others)]
 
 
 def test_speech_is_recognised_only_by_a_run_of_the_same_models_and_settings(files, tmp_path):
@@ -48,9 +49,9 @@ def test_speech_is_recognised_only_by_a_run_of_the_same_models_and_settings(file
     assert _recognised(files, utterances) == ["one", "two"]
     assert [spoken for _, spoken in files.written(utterances)] == outcomes[:2]
     moved, other = ({"association": of} for of in ({"folder": "b", "sha256": "1"}, {"folder": "a", "sha256": "2"}))
-    assert _recognised(files, utterances, models=MODELS | moved) == ["one", "two"]
-    assert _recognised(files, utterances, models=MODELS | other) == []
-    assert _recognised(files, utterances, settings=GenerateConfig(tts="beeper", candidates=7)) == []
+    assert _recognised(files, _spoken(models=MODELS | moved)) == ["one", "two"]
+    assert _recognised(files, _spoken(models=MODELS | other)) == []
+    assert _recognised(files, _spoken(settings=SETTINGS | {"candidates": 7})) == []
     assert len(asked(tmp_path / "journal")) == 3
     assert task(utterances[:2], True) == outcomes[:2]
     assert len(asked(tmp_path / "journal")) == 3

@@ -15,7 +15,7 @@ from vclip.speakers.voice_search import Search, face_directions
 
 
 @dataclass(frozen=True)
-class Voice:
+class ChosenVoice:
     """One voice chosen for a face."""
 
     speaker: np.ndarray  # (dim,) float32, the vector given to the TTS
@@ -53,7 +53,7 @@ class VoiceChooser:
         if refused := self._search.refused:
             say(f"{refused} of {settings.candidates} candidates are too similar to a known speaker and were not used")
 
-    def choose(self, faces: np.ndarray, k: int, person: Sequence[int] | None = None) -> list[list[Voice]]:
+    def choose(self, faces: np.ndarray, k: int, person: Sequence[int] | None = None) -> list[list[ChosenVoice]]:
         """Returns k voices for each person, the best first.
 
         Args:
@@ -70,7 +70,7 @@ class VoiceChooser:
         columns = found.speakers, found.expected, found.scores, found.log_likelihood, nearest
         return [
             [
-                Voice(speaker, expected, float(score), float(likelihood), float(known), self._seed)
+                ChosenVoice(speaker, expected, float(score), float(likelihood), float(known), self._seed)
                 for speaker, expected, score, likelihood, known in zip(*rows, strict=True)
             ]
             for rows in zip(*columns, strict=True)
