@@ -153,9 +153,9 @@ def main():
         "GE2E cosine with the requested voice, without": interval(np.einsum("nd,nd->n", asked, before)),
         "GE2E cosine with the requested voice, difference": interval(np.einsum("nd,nd->n", asked, after - before)),
     }
-    print(json.dumps(result, indent=1))
+    print(json.dumps(result, indent=1, default=float))
     if args.out:
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+        args.out.write_text(json.dumps(result, indent=1, default=float) + "\n")
     return 0
 
 
