@@ -117,13 +117,14 @@ def _expanded(folder, word):
 
 @pytest.mark.slow
 def test_the_quick_commands_run_as_written(workspace, vclip):
-    quick = {("query",), ("search",), ("evaluate",), ("generate",), ("verify",)}
-    lines = [line for line in _shell_lines(PAGE) if _parse(line)[0] in quick]
-    assert len(lines) == 8
+    quick = {"query", "search", "evaluate", "generate", "verify", "voices"}
+    lines = [line for line in _shell_lines(PAGE) if _parse(line)[0][0] in quick]
+    assert len(lines) == 14
     for line in lines:
         answer = vclip(*(path for word in shlex.split(line)[1:] for path in _expanded(workspace, word)))
         assert answer.code == 0, (line, answer.err)
-    assert len(list((workspace / "work" / "speech").glob("*.wav"))) == 3
+    assert len(list((workspace / "work" / "speech").glob("*.wav"))) == 4
+    assert (workspace / "ann.safetensors").is_file()
     assert len(list((workspace / "work" / "batch").rglob("*.wav"))) == 6
     assert (workspace / "work" / "evaluation" / "roc.png").is_file()
 
