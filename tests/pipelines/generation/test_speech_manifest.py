@@ -65,8 +65,19 @@ BAD = {
     "misspelt": ({"face": "a.jpg", "text": "Hi.", "voicess": 1}, ("unknown option 'voicess'", "'voices'")),
     "face and voice": ({"face": "a.jpg", "voice": "ann", "text": "Hi."}, ("face and voice",)),
     "voice and seed": ({"voice": "ann", "text": "Hi.", "seed": 1}, ("seed beside voice",)),
+    "no language": (
+        {"face": "a.jpg", "text": "Hi.", "language": "finnish"},
+        ("language 'finnish'", "BCP 47"),
+    ),
     "other scheme": ({"face": "ftp://x/a.jpg", "text": "Hi."}, ("ftp://", "s3://")),
 }
+
+
+def test_a_row_has_the_language_that_it_gives_or_that_of_the_command(tmp_path):
+    rows = [ROWS[0] | {"language": "pt-BR"}, ROWS[1]]
+    manifest = _csv(tmp_path / "jobs.csv", rows)
+    assert [job.language for job in _read(manifest, language="deu")] == ["pt", "deu"]
+    assert [job.language for job in _read(manifest)] == ["pt", ""]
 
 
 @pytest.mark.parametrize("case", BAD)
