@@ -137,6 +137,7 @@ def generate_batch(
     utterances = {utterance.generation_id: utterance for row in rows for utterance in row.utterances}
 
     command = {"job": "generate", "manifest": recorded(manifest), "out": out}
+    session.say_notices()
     with session.recording(store, command) as recorder:
         outcomes: dict[str, Outcome] = {}
         for utterance, spoken in _already_spoken(utterances, files):

@@ -172,6 +172,7 @@ def _write(
 ) -> list[GeneratedFile]:
     """Speaks utterances, each with the beginning and the end of its file name's stem, and returns the files."""
     written = []
+    session.say_notices()
     with session.recording(store, command) as recorder, step("speak", len(utterances), "files") as progress:
         for stem, of_voice, utterance in utterances:
             speech, spoken, record = session.synthesizer.speak(utterance)

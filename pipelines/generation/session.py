@@ -137,13 +137,18 @@ class SpeechSession:
         if models:
             tts = self.synthesizer.tts(self.config.generate.tts)
             check_speaker_space(models.generator, tts.space, tts.name)
+        self._chooser: tuple[int, VoiceChooser] | None = None  # the last one, by its seed
+
+    def say_notices(self) -> None:
+        """Tells on stderr which TTS speaks and how its speech is signed; to be called when all inputs are checked."""
+        if self._models:
+            tts, signature = self.synthesizer.tts(self.config.generate.tts), self._models.signature
             if self._given_tts == vclip.tts.AUTO:
                 say(f"generate.tts=auto: {tts.name} speaks")
-            if models.signature and models.signature.tts != tts.name:
-                say(f"signature: made for '{models.signature.tts}', but '{tts.name}' speaks; run vclip distill")
+            if signature and signature.tts != tts.name:
+                say(f"signature: made for '{signature.tts}', but '{tts.name}' speaks; run vclip distill")
         if notice := self.marks.notice():
             say(f"marks: {notice}")
-        self._chooser: tuple[int, VoiceChooser] | None = None  # the last one, by its seed
 
     @property
     def models(self) -> Models:

@@ -55,8 +55,8 @@ def test_an_interrupted_job_resumes_and_measures_nobody_twice(folder, tmp_path):
     class Interrupting(Beeper):
         """Sends the job Ctrl-C when most speakers are spoken."""
 
-        def synthesize(self, text, speaker):
-            samples = super().synthesize(text, speaker)
+        def synthesize(self, text, speaker, language=""):
+            samples = super().synthesize(text, speaker, language)
             if len(asked(journal)) == 20:
                 os.kill(job, signal.SIGINT)
                 time.sleep(5)  # so that the job does not end before the signal reaches it

@@ -158,7 +158,8 @@ def test_a_second_run_speaks_what_is_new_and_writes_nothing_twice(desk, run, ing
     # Nor does what has other marks.
     marked = ("generate.known_similarity=0.999", "marks.announce=true")
     assert [run(desk / "first.jsonl", "out", None, *marked).already_there for _ in range(2)] == [0, 4]
-    assert "This is a synthetic voice." in asked(tmp_path / "journal")[-1]
+    spoken = asked(tmp_path / "journal")[-8:]  # the announcement before each of the four texts
+    assert sum("This is a synthetic voice." in line for line in spoken) == 4
     assert run(desk / "first.jsonl", "out", None, marked[0], "marks.signature=none").already_there == 0
     assert run(desk / "first.jsonl", "out", None, marked[0]).already_there == 0
     # A store that comes later gets all of it.

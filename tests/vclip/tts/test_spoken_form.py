@@ -84,7 +84,7 @@ def test_every_backend_speaks_a_hard_text_or_names_what_it_cannot_pronounce(tts)
         except InputError as found:
             error = re.search(r"found (.*), which .* cannot pronounce", str(found))
             assert error
-            assert all(letter in text.lower() for letter in re.findall(r"'(.)'", error[1]))
+            assert all(letter.lower() in text.lower() for letter in re.findall(r"'(.)'", error[1]))
         assert error or expected is not None
 
 
