@@ -47,6 +47,15 @@ def folder(speakers, tmp_path):
     return tmp_path / "speakers"
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as in a terminal: a shell starts its background jobs, and so perhaps the tests, with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_job_resumes_and_measures_nobody_twice(folder, tmp_path):
     expected = distill(folder, tmp_path / "undisturbed", _config(), beeper(tmp_path / "all"))
     assert len(set(asked(tmp_path / "all"))) == len(asked(tmp_path / "all")) == SPEAKERS * SENTENCES
