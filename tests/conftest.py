@@ -1,4 +1,4 @@
-"""Fixtures for the whole tree."""
+"""Fixtures for the whole tree, and which of several processes runs which test."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,17 +12,17 @@ from tests.support.ffmpeg import put_broken_one_on_path
 from tests.support.places import BUCKET, IN_BUCKET
 
 put_broken_one_on_path()
-# Folders of tests that read the small world and the Ray of tests/pipelines/conftest.py, which are made once.
-APART = ("extraction", "files", "html")
+# Fixtures of tests/pipelines/conftest.py that take long to make; each process that asks for one makes its own.
+WORLD = {"sample", "ingested", "pair_files", "pairs_store", "model", "speakers", "photo"}
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items):
-    """Gives the tests of jobs to one of the two processes, and every other file whole to whichever is free."""
-    jobs = Path(__file__).parent / "pipelines"
+    """Gives one process the files with tests of the small world, first, and each other file to whichever is free."""
+    of_world = {item.path for item in items if WORLD & set(item.fixturenames)}
+    items.sort(key=lambda item: item.path not in of_world)
     for item in items:
-        path = Path(item.path)
-        of_jobs = path.is_relative_to(jobs) and path.relative_to(jobs).parts[0] not in APART
-        item.add_marker(pytest.mark.xdist_group("jobs" if of_jobs else str(path)))
+        item.add_marker(pytest.mark.xdist_group("world" if item.path in of_world else str(item.path)))
 
 
 @pytest.fixture(scope="session")

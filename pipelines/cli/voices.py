@@ -9,7 +9,8 @@ from pipelines.cli.app import ConfigFile, Json, Overrides, VoicesFrom, config_of
 from pipelines.cli.output import print_json, print_line, print_result, print_table
 
 if TYPE_CHECKING:
-    from pipelines.voices.collections import KeptVoice
+    from pipelines.config import Config
+    from pipelines.voices.collections import KeptVoice, VoiceCollection
 
 KEYS = ("generate.known_similarity", "generate.voices_from", "remote")  # of the configuration
 Store = Annotated[str | None, typer.Option("--store", help="Or a store, whose table `speakers` holds kept voices.")]
@@ -39,13 +40,11 @@ def keep(
 
     Example: `vclip voices keep work/speech/photo_voice1_0a1b2c3d.wav --name ann --store work/store`
     """
-    from pipelines.voices.collections import open_collection
     from pipelines.voices.keep import keep
 
     resolved = config_of(config, set, *KEYS)
-    folder = to or (None if store else resolved.generate.voices_from)
     found = _find(voice, None, store, config, set)
-    kept = keep(found.voice, name, open_collection(folder, store), resolved.generate.known_similarity)
+    kept = keep(found.voice, name, _collection(to, store, resolved), resolved.generate.known_similarity)
     print_result(kept, as_json, f"kept as '{kept.voice.name}'")
 
 
@@ -61,10 +60,7 @@ def list_voices(
 
     Example: `vclip voices list --voices-from work/voices`
     """
-    from pipelines.voices.collections import open_collection
-
-    folder = voices_from or (None if store else config_of(config, set, *KEYS).generate.voices_from)
-    kept = open_collection(folder, store).kept()
+    kept = _collection(voices_from, store, config_of(config, set, *KEYS)).kept()
     if as_json:
         print_json({"voices": kept})
         return
@@ -140,17 +136,23 @@ def remove(
 
     Example: `vclip voices remove ann --voices-from work/voices`
     """
-    from pipelines.voices.collections import open_collection
     from pipelines.voices.find import VoiceFinder
 
     resolved = config_of(config, set, *KEYS)
-    collection = open_collection(voices_from or (None if store else resolved.generate.voices_from), store)
+    collection = _collection(voices_from, store, resolved)
     kept = VoiceFinder([collection], resolved.remote).named(name)
     collection.remove(kept)
     if as_json:
         print_json({"removed": kept})
     else:
         print_line(f"removed '{kept.voice.name}' from {kept.place}")
+
+
+def _collection(folder: str | None, store: str | None, config: "Config") -> "VoiceCollection":
+    """Where a command keeps and lists voices: a folder, a store, or the configured folder."""
+    from pipelines.voices.collections import open_collection
+
+    return open_collection(folder or (None if store else config.generate.voices_from), store)
 
 
 def _find(

@@ -5,12 +5,20 @@ Instead, a small network learns which embedding given controls yield (`VoiceMode
 controls whose embedding has the highest cosine with the requested one (`nearest`).
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
+import numpy as np
+import safetensors.torch
 import torch
 from scipy.stats import qmc
 from torch import Tensor, nn
+
+Controls = TypeVar("Controls")
 
 HIDDEN = 256
 STEP_SIZE = 0.4  # in logits of the unit cube
@@ -94,3 +102,70 @@ class Committee(nn.Module):
     def forward(self, unit: Tensor) -> Tensor:
         """Returns embeddings (..., dim), unit norm, >= 0, of controls (..., n_controls) from 0 to 1."""
         return nn.functional.normalize(torch.stack([model(unit) for model in self.models]).sum(0), dim=-1)
+
+
+class InverseMap(ABC, Generic[Controls]):
+    """A fitted model of the voice of a backend, inverted by gradient ascent.
+
+    Attributes:
+        model: predicts embeddings of controls on the unit cube.
+        climbers, steps: of the ascent, as in `nearest`.
+        at_once: the number of embeddings that are inverted together.
+    """
+
+    climbers: int
+    steps: int
+    at_once: int
+
+    def __init__(self, model: nn.Module, ranges: Mapping[str, tuple[float, float]], guesses: Tensor):
+        self.model = model.eval().requires_grad_(False)
+        self._ranges, self._guesses = ranges, guesses
+        self._embeddings = self.model(guesses)
+
+    @abstractmethod
+    def to_unit(self, controls: Controls) -> np.ndarray:
+        """Returns controls as a point (n_controls,) of the unit cube."""
+
+    @abstractmethod
+    def from_unit(self, unit: np.ndarray) -> Controls:
+        """Returns the controls of a point (n_controls,) of the unit cube."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns all tensors that determine the voice for an embedding."""
+
+    def cost(self, requested: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """Returns what to subtract from the cosine with embeddings (n, dim), as in `nearest`; here nothing."""
+        return None
+
+    @property
+    def dim(self) -> int:
+        return self._embeddings.shape[1]
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of all tensors and ranges, which determine the voice for an embedding."""
+        tensors = safetensors.torch.save(self.tensors())
+        return hashlib.sha256(tensors + json.dumps(self._ranges).encode()).hexdigest()
+
+    def embeddings(self, controls: Sequence[Controls]) -> np.ndarray:
+        """Returns the predicted embeddings (n, dim) float32, unit norm, >= 0, of n voices."""
+        units = np.array([self.to_unit(c) for c in controls]).reshape(-1, len(self._ranges))
+        return self.model(torch.from_numpy(units).float()).numpy()
+
+    def controls(self, embedding: np.ndarray) -> Controls:
+        """Returns the controls whose voice is nearest to an embedding (dim,) of the calibration's space."""
+        unit, _ = self._nearest(torch.from_numpy(np.array(embedding, dtype=np.float32))[None])
+        return self.from_unit(unit[0].numpy())
+
+    def predict_voices(self, embeddings: np.ndarray) -> np.ndarray:
+        """Returns the predicted embeddings (n, dim) float32 of the voices nearest to embeddings (n, dim)."""
+        requested = torch.from_numpy(np.array(embeddings, dtype=np.float32))
+        return torch.cat([self._nearest(some)[1] for some in requested.split(self.at_once)]).numpy()
+
+    def _nearest(self, requested: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the nearest controls (n, n_controls) on the unit cube, and their predicted embeddings (n, dim)."""
+        return nearest(
+            self.model, requested, self._guesses, self._embeddings,
+            climbers=self.climbers, steps=self.steps, cost=self.cost(requested),
+        )  # fmt: skip

@@ -1,6 +1,6 @@
 """One bad row is one row: whatever the rows of a table hold, each is accounted for and nothing is raised.
 
-150 examples each; VCLIP_EXAMPLES=2000 for more.
+50 examples each; VCLIP_EXAMPLES=2000 for more.
 """
 
 import atexit
@@ -33,7 +33,7 @@ from vclip.association.trials.features import checked_features
 from vclip.errors import InputError
 
 MANY = settings(
-    max_examples=int(os.environ.get("VCLIP_EXAMPLES", "150")),
+    max_examples=int(os.environ.get("VCLIP_EXAMPLES", "50")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

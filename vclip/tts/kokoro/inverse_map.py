@@ -11,11 +11,9 @@ voice human and understood:
 All maps are fitted on synthetic voices (tools/calibrate_kokoro.py), and hold no statistic of real people.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from vclip.errors import InputError
-from vclip.tts.inverse_map import Committee, VoiceModel, nearest, sobol
+from vclip.tts.inverse_map import Committee, InverseMap, VoiceModel, sobol
 from vclip.tts.kokoro import controls as kokoro_controls
 from vclip.tts.kokoro.controls import N_PROSODY, N_TIMBRE, PITCH, RANGES, TRACT, Controls
 from vclip.tts.kokoro.synthesis import Styles
@@ -97,42 +95,49 @@ class Fitted:
     pitch: np.ndarray
 
 
-class KokoroMap:
+class KokoroMap(InverseMap[Controls]):
     """A fitted committee of voice models, inverted by gradient ascent."""
 
+    climbers, steps, at_once = CLIMBERS, STEPS, AT_ONCE
+    to_unit, from_unit = staticmethod(kokoro_controls.to_unit), staticmethod(kokoro_controls.from_unit)
+
     def __init__(self, model: Committee, fitted: Fitted, calibration: Calibration):
-        self.model = model.eval().requires_grad_(False)
         self.fitted, self.calibration = fitted, calibration
         low, high = kokoro_controls.bounds()
         self._low, self._span = torch.from_numpy(low).float(), torch.from_numpy(high - low).float()
         self._own_pitch, self._pitch = torch.from_numpy(fitted.own_pitch), torch.from_numpy(fitted.pitch)
-        self._guesses = torch.from_numpy(plausible(sobol(len(RANGES), 0).random_base2(GUESSES_LOG2))).float()
-        self._embeddings = self.model(self._guesses)
+        guesses = plausible(sobol(len(RANGES), 0).random_base2(GUESSES_LOG2))
+        super().__init__(model, calibration.ranges, torch.from_numpy(guesses).float())
 
-    @property
-    def dim(self) -> int:
-        return self._embeddings.shape[1]
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the styles, the packs' places and the weights, in half precision, and the linear maps."""
+        arrays = {
+            "styles.timbre": self.fitted.styles.timbre,
+            "styles.prosody": self.fitted.styles.prosody,
+            "packs.timbre": self.fitted.timbre_of_packs,
+            "packs.prosody": self.fitted.prosody_of_packs,
+        }
+        halves = {name: torch.from_numpy(array) for name, array in arrays.items()} | self.model.state_dict()
+        linear = {"own_pitch": torch.from_numpy(self.fitted.own_pitch), "pitch": torch.from_numpy(self.fitted.pitch)}
+        return {name: tensor.half() for name, tensor in halves.items()} | {k: v.float() for k, v in linear.items()}
 
-    @cached_property
-    def sha256(self) -> str:
-        """The hash of all tensors and ranges, which determine the voice for an embedding."""
-        tensors = safetensors.torch.save(_tensors(self))
-        return hashlib.sha256(tensors + json.dumps(self.calibration.ranges).encode()).hexdigest()
+    def cost(self, requested: Tensor) -> Callable[[Tensor], Tensor]:
+        """Returns what keeps a voice human and understood, and near the pitch of embeddings (n, dim)."""
+        log_pitch = requested @ self._pitch[:-1] + self._pitch[-1]
 
-    def embeddings(self, controls: Sequence[Controls]) -> np.ndarray:
-        """Returns the predicted embeddings (n, dim) float32, unit norm, >= 0, of n voices."""
-        units = np.array([kokoro_controls.to_unit(c) for c in controls]).reshape(-1, len(RANGES))
-        return self.model(torch.from_numpy(units).float()).numpy()
+        def cost(unit: Tensor) -> Tensor:
+            values = self._low + unit * self._span
+            style, prosody = values[..., : N_TIMBRE + N_PROSODY], values[..., N_TIMBRE : N_TIMBRE + N_PROSODY]
+            off = (values[..., PITCH] - log_pitch[:, None]) / PITCH_STEP
+            own = self._own_pitch[0] + prosody @ self._own_pitch[1:]
+            moved = (values[..., PITCH] - values[..., TRACT] - own).abs()
+            return (
+                STYLE_COST * style.square().mean(-1)
+                + PITCH_COST * off.square()
+                + OWN_PITCH_COST * torch.relu(moved - OWN_PITCH_LIMIT)
+            )
 
-    def controls(self, embedding: np.ndarray) -> Controls:
-        """Returns the controls whose voice is nearest to an embedding (dim,) of the calibration's space."""
-        unit, _ = self._nearest(torch.from_numpy(np.array(embedding, dtype=np.float32))[None])
-        return kokoro_controls.from_unit(unit[0].double().numpy())
-
-    def predict_voices(self, embeddings: np.ndarray) -> np.ndarray:
-        """Returns the predicted embeddings (n, dim) float32 of the voices nearest to embeddings (n, dim)."""
-        requested = torch.from_numpy(np.array(embeddings, dtype=np.float32))
-        return torch.cat([self._nearest(some)[1] for some in requested.split(AT_ONCE)]).numpy()
+        return cost
 
     def known_speakers(self, count: int, seed: int = 0) -> tuple[list[Controls], list[str]]:
         """Returns the controls and the genders of kokoro's known speakers: plausible voices, female and male in turn.
@@ -153,26 +158,6 @@ class KokoroMap:
             found.append(replace(spread, timbre=halves[0], prosody=halves[1], pitch_hz=pitch_hz))
         return found, genders
 
-    def _nearest(self, requested: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the nearest controls (n, n_controls) on the unit cube, and their predicted embeddings (n, dim)."""
-        log_pitch = requested @ self._pitch[:-1] + self._pitch[-1]
-
-        def cost(unit: Tensor) -> Tensor:
-            values = self._low + unit * self._span
-            style, prosody = values[..., : N_TIMBRE + N_PROSODY], values[..., N_TIMBRE : N_TIMBRE + N_PROSODY]
-            off = (values[..., PITCH] - log_pitch[:, None]) / PITCH_STEP
-            own = self._own_pitch[0] + prosody @ self._own_pitch[1:]
-            moved = (values[..., PITCH] - values[..., TRACT] - own).abs()
-            return (
-                STYLE_COST * style.square().mean(-1)
-                + PITCH_COST * off.square()
-                + OWN_PITCH_COST * torch.relu(moved - OWN_PITCH_LIMIT)
-            )
-
-        return nearest(
-            self.model, requested, self._guesses, self._embeddings, climbers=CLIMBERS, steps=STEPS, cost=cost
-        )
-
 
 def _between(rng: np.random.Generator, places: np.ndarray, packs: Sequence[str], gender: str) -> np.ndarray:
     """Returns a random point (components,) between two packs of a gender, which is the second letter of a name."""
@@ -191,23 +176,10 @@ def plausible(unit: np.ndarray) -> np.ndarray:
     return unit
 
 
-def _tensors(fitted_map: KokoroMap) -> dict[str, Tensor]:
-    fitted = fitted_map.fitted
-    arrays = {
-        "styles.timbre": fitted.styles.timbre,
-        "styles.prosody": fitted.styles.prosody,
-        "packs.timbre": fitted.timbre_of_packs,
-        "packs.prosody": fitted.prosody_of_packs,
-    }
-    halves = {name: torch.from_numpy(array) for name, array in arrays.items()} | fitted_map.model.state_dict()
-    linear = {"own_pitch": torch.from_numpy(fitted.own_pitch), "pitch": torch.from_numpy(fitted.pitch)}
-    return {name: tensor.half() for name, tensor in halves.items()} | {k: v.float() for k, v in linear.items()}
-
-
 def save(fitted_map: KokoroMap, folder: Path) -> None:
     """Writes `kokoro.safetensors` (half precision) and `kokoro.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "kokoro.safetensors").write_bytes(safetensors.torch.save(_tensors(fitted_map)))
+    (folder / "kokoro.safetensors").write_bytes(safetensors.torch.save(fitted_map.tensors()))
     (folder / "kokoro.json").write_text(json.dumps(asdict(fitted_map.calibration), indent=2) + "\n")
 
 

@@ -8,22 +8,19 @@ embedding was .779 without it, .776 and .763 with it; the median rank of the req
 2 in all cases. So no mean is removed, and the calibration holds no statistic of real people.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from vclip.errors import InputError
-from vclip.tts.inverse_map import VoiceModel, nearest, sobol
+from vclip.tts.inverse_map import InverseMap, VoiceModel, sobol
 from vclip.tts.morph import controls as morph_controls
 from vclip.tts.morph.controls import Controls
 
@@ -60,44 +57,20 @@ class Calibration:
     figures: Mapping[str, float]
 
 
-class MorphMap:
+class MorphMap(InverseMap[Controls]):
     """A fitted VoiceModel, inverted by gradient ascent."""
 
+    climbers, steps, at_once = CLIMBERS, STEPS, AT_ONCE
+    to_unit, from_unit = staticmethod(morph_controls.to_unit), staticmethod(morph_controls.from_unit)
+
     def __init__(self, model: VoiceModel, calibration: Calibration):
-        self.model = model.eval().requires_grad_(False)
         self.calibration = calibration
         guesses = sobol(len(calibration.ranges), 0).random_base2(GUESSES_LOG2)
-        self._guesses = torch.from_numpy(guesses).float().clamp(0.02, 0.98)
-        self._embeddings = self.model(self._guesses)
+        super().__init__(model, calibration.ranges, torch.from_numpy(guesses).float().clamp(0.02, 0.98))
 
-    @property
-    def dim(self) -> int:
-        return self._embeddings.shape[1]
-
-    @cached_property
-    def sha256(self) -> str:
-        """The hash of the network's weights and ranges, which determine the voice for an embedding."""
-        weights = safetensors.torch.save(self.model.state_dict())
-        return hashlib.sha256(weights + json.dumps(self.calibration.ranges).encode()).hexdigest()
-
-    def embeddings(self, controls: Sequence[Controls]) -> np.ndarray:
-        """Returns the predicted embeddings (n, dim) float32, unit norm, >= 0, of n voices."""
-        units = np.array([morph_controls.to_unit(c) for c in controls]).reshape(-1, len(morph_controls.NAMES))
-        return self.model(torch.from_numpy(units).float()).numpy()
-
-    def controls(self, embedding: np.ndarray) -> Controls:
-        """Returns the controls whose voice is nearest in cosine to an embedding (dim,) of the calibration's space."""
-        unit, _ = self._nearest(torch.from_numpy(np.array(embedding, dtype=np.float32))[None])
-        return morph_controls.from_unit(unit[0].numpy())
-
-    def predict_voices(self, embeddings: np.ndarray) -> np.ndarray:
-        """Returns the predicted embeddings (n, dim) float32 of the voices nearest to embeddings (n, dim)."""
-        requested = torch.from_numpy(np.array(embeddings, dtype=np.float32))
-        return torch.cat([self._nearest(some)[1] for some in requested.split(AT_ONCE)]).numpy()
-
-    def _nearest(self, requested: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the nearest controls (n, n_controls) on the unit cube, and their predicted embeddings (n, dim)."""
-        return nearest(self.model, requested, self._guesses, self._embeddings, climbers=CLIMBERS, steps=STEPS)
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the weights of the network."""
+        return self.model.state_dict()
 
 
 def save(morph_map: MorphMap, folder: Path) -> None:
