@@ -122,12 +122,14 @@ class InverseMap(ABC, Generic[Controls]):
         self._ranges, self._guesses = ranges, guesses
         self._embeddings = self.model(guesses)
 
+    @staticmethod
     @abstractmethod
-    def to_unit(self, controls: Controls) -> np.ndarray:
+    def to_unit(controls: Controls) -> np.ndarray:
         """Returns controls as a point (n_controls,) of the unit cube."""
 
+    @staticmethod
     @abstractmethod
-    def from_unit(self, unit: np.ndarray) -> Controls:
+    def from_unit(unit: np.ndarray) -> Controls:
         """Returns the controls of a point (n_controls,) of the unit cube."""
 
     @abstractmethod
