@@ -8,7 +8,16 @@ import subprocess
 
 
 class MediaError(Exception):
-    """A file cannot be decoded, or only up to some point; the message is one line that says what was found."""
+    """A file cannot be decoded, or only up to some point; the message is one line that says what was found.
+
+    Args:
+        message: the line.
+        format: ffmpeg's name of the container, where the files that were joined into it may be readable.
+    """
+
+    def __init__(self, message: str, format: str = "") -> None:
+        super().__init__(message)
+        self.format = format
 
 
 @functools.cache

@@ -23,7 +23,9 @@ from pipelines.extraction.video.probe import (
 )
 
 # ffmpeg mends the times of these itself, or takes them from the order of the packets.
-MENDED = {"mpegts", "mpegtsraw", "mpeg", "mpegvideo", "dv"}
+MENDED = {"mpegtsraw", "mpegvideo", "dv"}
+# Where files are joined in these, the first may be readable and all of them not.
+BY_PARTS = {"mpegts", "mpeg", "mxf"}
 # What the headers say of a stream and a temporary file may not.
 KEPT = ("default", "language", "title", "transfer", "interlaced", "pixel_aspect")
 
@@ -47,24 +49,37 @@ def open_on_one_clock(path: str | Path, config: MediaConfig) -> Iterator[OneCloc
     Raises:
         MediaError: as `probe_media`, or there is no room to put the parts of the recording together.
     """
-    probe = probe_media(path, config)
-    if probe.format in MENDED:
+    name_of_format, probe = _probed(path, config)
+    if isinstance(probe, MediaProbe) and probe.format in MENDED:
         yield OneClock(Path(path), probe, "", {})
         return
     with _temporary() as name:
-        found, note = _look(path, probe, name, config)
-        if not found.get("written"):
+        found, note = _look(path, name_of_format, name, config)
+        if found.get("written"):
+            yield OneClock(Path(name), _probe_again(path, name, config), note, {})
+        elif isinstance(probe, MediaError):
+            raise probe
+        else:
             lengths_s = {int(stream): length_s for stream, length_s in found.get("lengths_s", {}).items()}
             yield OneClock(Path(path), probe, note, lengths_s)
-            return
-        yield OneClock(Path(name), _probe_again(path, name, config), note, {})
 
 
-def _look(path: str | Path, probe: MediaProbe, into: str, config: MediaConfig) -> tuple[dict[str, Any], str]:
+def _probed(path: str | Path, config: MediaConfig) -> tuple[str, MediaProbe | MediaError]:
+    """Returns the format of a recording and its streams, or why only its parts may be readable."""
+    try:
+        probe = probe_media(path, config)
+        return probe.format, probe
+    except MediaError as error:
+        if error.format not in BY_PARTS:
+            raise
+        return error.format, error
+
+
+def _look(path: str | Path, name_of_format: str, into: str, config: MediaConfig) -> tuple[dict[str, Any], str]:
     """Returns the answer of `look`, and a note where there is none."""
     request = {
         "path": str(Path(path).absolute()),
-        "format": probe.format,
+        "format": name_of_format,
         "gap_s": config.max_gap_s,
         "most_s": config.max_duration_s,
         "into": into,
@@ -88,7 +103,7 @@ def _probe_again(path: str | Path, name: str, config: MediaConfig) -> MediaProbe
         raise MediaError(f"its times begin anew, and its joined parts are not readable ({now['error']})")
     for kind in ("video", "audio"):
         streams = [
-            [one for one in found["streams"] if one["kind"] == kind and not one.get("cover")]
+            [one for one in found.get("streams", ()) if one["kind"] == kind and not one.get("cover")]
             for found in (before, now)
         ]
         for old, new in zip(*streams, strict=False):

@@ -64,6 +64,7 @@ def _canonical(tag: str) -> str:
 
 # The first bytes of text that names other files.
 PLAYLISTS = {b"#EXTM3U": "HLS playlist", b"ffconcat": "ffconcat list", b"<?xml": "XML file (a DASH manifest?)"}
+MXF = b"\x06\x0e\x2b\x34"
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,9 @@ def probe_media(path: str | Path, config: MediaConfig) -> MediaProbe:
         playlist = next((name for start, name in PLAYLISTS.items() if head.startswith(start)), None)
         if playlist or found["refused"]:
             raise MediaError(f"no video itself but a {playlist or 'list'}, which names other files")
-        raise MediaError(f"not a readable video ({found['error']}, {status.st_size} bytes)")
+        # Of MXF joined to MXF, ffmpeg refuses all.
+        name = "mxf" if head.startswith(MXF) else ""
+        raise MediaError(f"not a readable video ({found['error']}, {status.st_size} bytes)", name)
     return probe_of(found, config)
 
 
@@ -132,7 +135,7 @@ def probe_of(found: dict[str, Any], config: MediaConfig) -> MediaProbe:
     audio = _choose_audio(every_audio, config.audio)
     for stream in (video, audio):
         if stream and not stream["decodable"]:
-            raise MediaError(f"the {stream['kind']} cannot be decoded (codec {stream['codec']})")
+            raise MediaError(f"the {stream['kind']} cannot be decoded (codec {stream['codec']})", found["format"])
     if video and (mpx := video["width_px"] * video["height_px"] / 1e6) > config.max_picture_mpx:
         size = f"{video['width_px']}x{video['height_px']}"
         raise MediaError(

@@ -8,7 +8,8 @@ from .codecs import difference
 from .flv import flv_parts
 from .packets import Packets, read_packets
 from .recording import MOST_PARTS, Recording, Span
-from .starts import LONGEST_HEADER, boxes, headers_in
+from .starts import LONGEST_HEADER, boxes, files_in, headers_in
+from .streams import starts_of_other_streams
 
 
 def parts_in(recording: Recording) -> list[Packets]:
@@ -16,16 +17,21 @@ def parts_in(recording: Recording) -> list[Packets]:
     starts, whole, size = [0], None, recording.size_bytes
     if recording.format == "mov":
         names = list(boxes(recording))
-        starts = [at for name, at in names if name == b"ftyp"]
+        starts = files_in(recording, names)
         if any(name == b"moof" for name, _ in names):
             whole = read_packets(recording, Span(0, size, whole=True))
             if not whole.steps and (len(starts) < 2 or whole.end_bytes > starts[-1]):
                 return [whole]
-        elif len(starts) < 2:
+        elif len(starts) < 2 and names[-1][0].isalnum() and sum(name == b"moov" for name, _ in names) < 2:
             return []
-    elif recording.format == "avi":  # ffmpeg puts it on one clock, but reads all of it by the first headers
+    elif recording.format in ("avi", "mxf"):
+        # ffmpeg puts AVI on one clock, but reads all of it by the first headers. Of MXF it reads nothing.
         starts = [0, *(at for at in headers_in(recording, 0, False) if at)]
-        if len(starts) < 2:
+        if len(starts) < 2 and recording.format == "avi":
+            return []
+    elif recording.format in ("mpegts", "mpeg"):  # ffmpeg puts them on one clock, but reads only the first streams
+        starts, unread_end = starts_of_other_streams(recording)
+        if len(starts) < 2 and not unread_end:
             return []
     if len(starts) < 2:
         whole = whole or read_packets(recording, Span(0, size, whole=True))
@@ -71,7 +77,7 @@ def _unread(recording: Recording, span: Span | None, found: list[Packets]) -> li
     """Returns what could not be opened as an empty part; nothing where the part before goes on in it."""
     if span is None:
         return []
-    if found:
+    if found and recording.format != "mpeg":
         longer = read_packets(recording, replace(found[-1].span, end=span.end))
         if len(longer.owner) > len(found[-1].owner):
             found[-1] = longer

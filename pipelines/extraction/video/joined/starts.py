@@ -23,6 +23,9 @@ OWN_HEADERS = {
         b"RIFF": re.compile(rb"RIFF.{4}WAVE", re.DOTALL),
         b"RF64": re.compile(rb"RF64.{4}WAVE", re.DOTALL),
     },
+    "mxf": {  # the header partition
+        b"\x06\x0e\x2b\x34\2\5\1\1\x0d\1\2\1\1\2": re.compile(rb".{14}[\1-\4]\0", re.DOTALL),
+    },
     "w64": {b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00": None},
     "aiff": {b"FORM": re.compile(rb"FORM.{4}AIF[FC]", re.DOTALL)},
     "au": {b".snd": re.compile(rb"\.snd\0\0.{6}\0\0\0.\0.{3}\0\0\0.", re.DOTALL)},
@@ -72,15 +75,47 @@ def _ogg_page_bytes(page: bytes) -> int:
     return 27 + page[26] + sum(page[27 : 27 + page[26]]) if page.startswith(OGG_FIRST) and len(page) > 26 else 0
 
 
+def files_in(recording: Recording, outermost: list[tuple[bytes, int]]) -> list[int]:
+    """Returns where the files begin that were joined into an MP4 or MOV recording: at least its own beginning.
+
+    A file begins with the box `ftyp`. Older ones have none: of these, the offset of the first chunk tells the start.
+    """
+    begins = {start for _, start in outermost}
+    starts = {0, *(start for name, start in outermost if name == b"ftyp")}
+    chunks = [start for name, start in outermost if name == b"mdat"]
+    moovs = [start for name, start in outermost if name == b"moov"]
+    with open(recording.path, "rb") as file:
+        for moov in moovs[1:] if len(moovs) > len(starts) else ():
+            offset = _first_chunk(bytes_at(file, moov, _box_bytes(bytes_at(file, moov, 16))))
+            found = [at + head - offset for at in chunks for head in (8, 16) if at + head - offset in begins]
+            starts.update(sorted(at for at in found if at <= moov)[-1:])
+    return sorted(starts)
+
+
+def _first_chunk(moov: bytes) -> int:
+    """Returns the offset of the first chunk that a table of chunks names; 0 where there is none."""
+    found = []
+    for name, width in ((b"stco", 4), (b"co64", 8)):
+        at = moov.find(name)
+        while at >= 0:
+            found.append(int.from_bytes(moov[at + 12 : at + 12 + width], "big"))
+            at = moov.find(name, at + 1)
+    return min(found, default=0)
+
+
+def _box_bytes(head: bytes) -> int:
+    """Returns the length of a box; 0 of one that reaches to the end of the file."""
+    length = int.from_bytes(head[:4], "big")
+    return int.from_bytes(head[8:16], "big") if length == 1 else length
+
+
 def boxes(recording: Recording) -> Iterator[tuple[bytes, int]]:
     """Yields (name, start) of the outermost boxes of an MP4 file."""
     with open(recording.path, "rb") as file:
         at, size = 0, recording.size_bytes
         while at + 8 <= size:
             head = bytes_at(file, at, 16)
-            length = int.from_bytes(head[:4], "big")
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
+            length = _box_bytes(head)
             yield head[4:8], at
             if length < 8:
                 return  # to the end of the file, or damaged

@@ -174,6 +174,105 @@ def test_a_part_that_does_not_fit_is_left_out_and_told(tmp_path, folder, case):
     assert recording.note in extract(path).reason
 
 
+FAST = "-c:v libx264 -preset ultrafast -c:a aac"
+MPEG2 = "-c:v mpeg2video -c:a mp2"
+OTHER_PIDS = "-mpegts_start_pid 768"
+OTHER_STREAMS = {
+    "other PIDs": ("ts", FAST, f"{FAST} {OTHER_PIDS}"),
+    "other steps from packet to packet": ("ts", FAST, f"{FAST} -mpegts_m2ts_mode 1"),
+    "MXF, of which ffmpeg reads nothing": ("mxf", "-c:v mpeg2video -c:a pcm_s16le", ""),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_STREAMS)
+def test_parts_whose_streams_have_other_numbers_are_read(tmp_path, folder, case):
+    container, first, other = OTHER_STREAMS[case]
+    parts = [encoded(folder, container, first, *PARTS[0]), encoded(folder, container, other or first, *PARTS[1])]
+    path = joined(tmp_path / "v.bin", *parts)
+    assert assert_whole(path, PARTS[:2]).path != path
+
+
+ONE_TO_FFMPEG = {
+    "another service of the same PIDs": ("ts", FAST, f"{FAST} -mpegts_service_id 7 -mpegts_pmt_start_pid 480"),
+    "another frame size and rate": ("ts", FAST, f"{FAST} -vf scale=64:64 -ar 22050"),
+    "another layer of MPEG audio": ("mpg", MPEG2, "-c:v mpeg1video -c:a libmp3lame"),
+}
+
+
+@pytest.mark.parametrize("case", ONE_TO_FFMPEG)
+def test_parts_that_ffmpeg_reads_as_one_are_read_from_the_file(tmp_path, folder, case):
+    container, first, other = ONE_TO_FFMPEG[case]
+    path = tmp_path / f"v.{container}"
+    joined(path, encoded(folder, container, first, *PARTS[0]), encoded(folder, container, other, *PARTS[1]))
+    with open_on_one_clock(path, MEDIA) as recording:
+        assert (recording.path, recording.note) == (path, "")
+
+
+def test_a_damaged_transport_stream_is_read_from_the_file(tmp_path, folder):
+    data = encoded(folder, "ts", FAST, *PARTS[0])
+    path = joined(tmp_path / "v.ts", data[:60_001], bytes(100_000), data[60_000:90_000], b"G" * 999, data[90_000:])
+    with open_on_one_clock(path, MEDIA) as recording:
+        assert (recording.path, recording.note) == (path, "")
+
+
+OTHER_CODECS = {
+    "ts video": ("ts", FAST, "-c:v mpeg2video -c:a aac", "other video codec (mpeg2video after h264)"),
+    "ts audio": ("ts", FAST, f"{FAST} -c:a mp2", "other audio codec (mp2 after aac)"),
+    "ts private, other PIDs": (
+        "ts",
+        f"{FAST} -c:a libopus",
+        f"{FAST} -c:a ac3 {OTHER_PIDS}",
+        "other audio codec (ac3 after opus)",
+    ),
+    "m2ts video": (
+        "m2ts",
+        f"{FAST} -mpegts_m2ts_mode 1",
+        f"{MPEG2} -mpegts_m2ts_mode 1",
+        "other video codec (mpeg2video after h264)",
+    ),
+    "mpg video": ("mpg", MPEG2, f"{FAST} -c:a mp2", "other video codec (h264 after mpeg2video)"),
+    "mpg audio": ("mpg", MPEG2, f"{MPEG2} -c:a ac3", "other audio codec (ac3 after mp2)"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_CODECS)
+def test_a_part_of_another_codec_under_the_same_number_is_told(tmp_path, folder, case):
+    container, first, other, why = OTHER_CODECS[case]
+    one, two = encoded(folder, container, first, *PARTS[0]), encoded(folder, container, other, *PARTS[1])
+    recording, flashes, beeps, _, _ = read(joined(tmp_path / f"v.{container}", one, two, one))
+    told = re.fullmatch(r"times begin anew at (\S+) s; (\S+) s after that were left out: (.*)", recording.note)
+    assert told, recording.note
+    assert (float(told[1]), float(told[2])) == (pytest.approx(4, abs=0.1), pytest.approx(6, abs=0.1))
+    assert told[3] == why
+    assert flashes == pytest.approx([1, 5], abs=0.12)
+    assert beeps == pytest.approx(flashes, abs=0.07)
+
+
+@pytest.mark.parametrize("container", ["ts", "mpg"])
+def test_audio_that_only_a_later_part_has_is_read(tmp_path, folder, container):
+    silent = encoded(folder, container, f"{MPEG2} -an", *PARTS[0])
+    path = joined(tmp_path / f"v.{container}", silent, encoded(folder, container, MPEG2, *PARTS[1]))
+    _, flashes, beeps, _, _ = read(path)
+    assert flashes == pytest.approx([1, 7.5], abs=0.12)
+    assert beeps == pytest.approx([flashes[1]], abs=0.07)
+
+
+@pytest.mark.parametrize("options", [FAST, f"{FAST} -movflags faststart"])
+def test_mov_without_a_box_that_names_its_type(tmp_path, folder, options):
+    parts = [encoded(folder, "mov", options, *part).replace(b"ftyp", b"free", 1) for part in PARTS[:2]]
+    assert_whole(joined(tmp_path / "v.mov", *parts), PARTS[:2])
+
+
+@pytest.mark.parametrize("first", ["ts", "mp4", "mpg"])
+def test_a_file_of_another_format_behind_the_first_is_told(tmp_path, folder, first):
+    codecs, other = (MPEG2, "ts") if first == "mpg" else (FAST, "ts" if first == "mp4" else "mpg")
+    behind = encoded(folder, other, MPEG2, *PARTS[1])
+    path = joined(tmp_path / f"v.{first}", encoded(folder, first, codecs, *PARTS[0]), behind)
+    recording, flashes, _, _, _ = read(path)
+    assert re.fullmatch(r".* at 4\S* s; \S+ kB after that were left out: not readable", recording.note)
+    assert flashes == pytest.approx([1], abs=0.1)
+
+
 @pytest.mark.parametrize(("container", "codecs", "cut"), [("flv", H264, 13), ("mkv", H264, 0), ("webm", VP8, 0)])
 def test_parts_of_other_frame_sizes_are_read_where_the_codec_allows_it(tmp_path, folder, container, codecs, cut):
     codecs += " -ar 48000"
