@@ -38,7 +38,8 @@ OWN_HEADERS = {
     "sox": {b".SoX": None, b"XoS.": None},
     "rm": {b".RMF\0\0\0\x12": None},
     "roq": {b"\x84\x10\xff\xff\xff\xff\x1e\0": None},
-    "swf": {b"FWS": re.compile(rb"FWS[\3-\x2b].{3}\0", re.DOTALL)},
+    # Version, length (100 MB where it was not known) and how many bits tell the size of a frame.
+    "swf": {b"FWS": re.compile(rb"FWS[\3-\x2b].{3}[\0-\x0f][\x48-\x98]", re.DOTALL)},
     "smjpeg": {b"\0\nSMJPEG": None},
 }
 LIKE_THE_FIRST_BYTES = 16  # of any other kind: as this file begins

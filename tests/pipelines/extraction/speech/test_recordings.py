@@ -145,6 +145,8 @@ JOINED = {
     "rm": "-c:a ac3",
     "voc": "",
     "sox": "",
+    "swf": "-c:a libmp3lame -ar 44100",
+    "mpegts with other PIDs": "",
 }
 LENGTHS_S = (1.2, 1.6, 1.4)
 
@@ -156,7 +158,8 @@ def beeping(folder, kind, number):
     source = audio_source(seconds=LENGTHS_S[number], at_s=0.3)
     with open(path, "wb") as file:
         target = "pipe:1" if kind.endswith("without lengths") else path
-        ffmpeg("-f", "lavfi", "-i", source, *JOINED[kind].split(), "-f", kind.split()[0], target, stdout=file)
+        pids = ("-mpegts_start_pid", 256 * (number + 1)) if "PIDs" in kind else ()
+        ffmpeg("-f", "lavfi", "-i", source, *JOINED[kind].split(), *pids, "-f", kind.split()[0], target, stdout=file)
     return path.read_bytes()
 
 
