@@ -1,10 +1,11 @@
 """The speaker generator: new speakers drawn from a Gaussian mixture over the principal components of known ones.
 
-    z ~ sum_c w_c N(mu_c, diag(sigma_c^2)),    e = on_range(mean + z B)        (Vclip, section 2.3)
+    z ~ sum_c w_c N(mu_c, diag(sigma_c^2)),    e = on_range(q(mean + z B))
 
-B holds the principal components that keep 99 % of the variance. `statistics` measures what papers on speaker
-generation report of drawn speakers: whether they are new, diverse and typical (Stanton et al., Speaker generation,
-2022, section 4).
+as in Vclip, section 2.3, but for q, which maps normal scores to the values of each entry (`normal_scores`); Vclip's
+mixture is over the vectors themselves. B holds the principal components that keep 99 % of the variance. `statistics`
+measures what papers on speaker generation report of drawn speakers: whether they are new, diverse and typical
+(Stanton et al., Speaker generation, 2022, section 4).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from vclip import checkpoint
 from vclip.config import Settings
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, unit_norm
+from vclip.speakers.normal_scores import Marginals, known_scores
 
 KIND = "speaker-generator"
 ABOUT = "A generator of new speakers: a diagonal Gaussian mixture over the principal components of known speakers."
@@ -92,6 +94,8 @@ class SpeakerGenerator:
         components: (kept, dim) principal components, orthonormal rows.
         mixture: "weights" (C,), "means" (C, kept) and "variances" (C, kept) of the C mixture components.
         encoders: space -> the spec that opens its encoder; checkpoints record it.
+        marginals: the map between vectors and scores; None if the mixture is over the vectors themselves.
+        mean: (dim,) the mean score; None for the mean vector of the bank.
     """
 
     def __init__(
@@ -100,9 +104,12 @@ class SpeakerGenerator:
         components: np.ndarray,
         mixture: Mapping[str, np.ndarray],
         encoders: Mapping[str, str] | None = None,
+        marginals: Marginals | None = None,
+        mean: np.ndarray | None = None,
     ):
         self.space, self.bank = bank.space, bank
-        self.mean = bank.vectors.mean(axis=0)  # (dim,)
+        self.marginals = marginals
+        self.mean = bank.vectors.mean(axis=0) if mean is None else mean  # (dim,)
         self.components = components  # (kept, dim)
         self.weights = mixture["weights"]  # (C,)
         self.means = mixture["means"]  # (C, kept)
@@ -131,8 +138,8 @@ class SpeakerGenerator:
             InputError: the bank has no such gender.
         """
         component, noise = self.draw(count, seed, gender)
-        z = self.means[component] + np.sqrt(self.variances[component]) * noise
-        return self.on_range(self.mean + z @ self.components)
+        scores = self.mean + (self.means[component] + np.sqrt(self.variances[component]) * noise) @ self.components
+        return self.on_range(self.marginals.values(scores) if self.marginals else scores)
 
     def draw(self, count: int, seed: int = 0, gender: str | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Returns the mixture components (count,) and the standard normal noise (count, kept) that `sample` uses."""
@@ -168,12 +175,13 @@ class SpeakerGenerator:
         return vectors.astype(np.float32)
 
     def log_likelihood(self, vectors: np.ndarray) -> np.ndarray:
-        """Returns the log-density (n,) of speakers (n, dim) under the mixture, in the space of the components."""
+        """Returns the log-density (n,) of the scores of speakers (n, dim), in the space of the components."""
         return np.logaddexp.reduce(self._log_joint(vectors), axis=1)
 
     def _log_joint(self, vectors: np.ndarray) -> np.ndarray:
         """Returns log p(z, c) (n, C)."""
-        z = (vectors - self.mean) @ self.components.T  # (n, kept)
+        scores = self.marginals.scores(vectors) if self.marginals else vectors
+        z = (scores - self.mean) @ self.components.T  # (n, kept)
         log_norm = np.log(2 * np.pi * self.variances).sum(axis=1)  # (C,)
         # Multiplied out: the differences (n, C, kept) of 5000 candidates under 100 components would take gigabytes.
         square = (
@@ -187,11 +195,14 @@ class SpeakerGenerator:
         """Writes a checkpoint folder and returns its path; `made_by` records the configuration and the data."""
         tensors = {
             "bank": self.bank.vectors,
+            "mean": self.mean,
             "components": self.components,
             "weights": self.weights,
             "means": self.means,
             "variances": self.variances,
         }
+        if self.marginals:
+            tensors["knots"] = self.marginals.knots
         config = {
             "space": self.space,
             "speaker_id": self.bank.speaker_id.tolist(),
@@ -214,7 +225,10 @@ class SpeakerGenerator:
             ids, genders = (_texts(config[name]) for name in ("speaker_id", "gender"))
             # Older checkpoints have no length_counts; length never counted then.
             bank = SpeakerBank(config["space"], ids, arrays["bank"], genders, config.get("length_counts", False))
-            return cls(bank, arrays["components"], arrays, checkpoint.encoders_of(config))
+            # Older ones are mixtures over the vectors themselves.
+            marginals = Marginals(arrays["knots"]) if "knots" in arrays else None
+            encoders = checkpoint.encoders_of(config)
+            return cls(bank, arrays["components"], arrays, encoders, marginals, arrays.get("mean"))
 
 
 def _texts(values: Sequence[Any]) -> np.ndarray:
@@ -243,7 +257,7 @@ def fit_generator(
         >>> bank = SpeakerBank("ge2e", np.arange(40).astype(str), vectors, np.full(40, ""))
         >>> generator, metrics = fit_generator(bank)
         >>> generator
-        SpeakerGenerator(2 mixture components over 7 of 8 dimensions, 40 known speakers, space 'ge2e')
+        SpeakerGenerator(2 mixture components over 8 of 8 dimensions, 40 known speakers, space 'ge2e')
         >>> generator.sample(3).shape
         (3, 8)
     """
@@ -251,7 +265,8 @@ def fit_generator(
     if len(bank) < MIN_SPEAKERS:
         raise InputError(f"speaker bank: found {len(bank)} speakers, expected at least {MIN_SPEAKERS}")
     components = max(1, min(config.max_components, len(bank) // config.speakers_per_component))
-    generator = fit_mixture(bank, config, components)
+    space = PrincipalSpace.of(bank, config)
+    generator = space.fit(components)
     metrics = GeneratorMetrics(
         speakers=len(bank),
         principal_components=len(generator.components),
@@ -259,10 +274,10 @@ def fit_generator(
         mixture_rule=f"{len(bank)} speakers, one component per {config.speakers_per_component} of them, "
         f"1 to {config.max_components}",
         bic=bic(generator),
-        bic_one_component=bic(fit_mixture(bank, config, 1)),
+        bic_one_component=bic(space.fit(1)),
         log_likelihood_known=float(generator.log_likelihood(bank.vectors).mean()),
-        log_likelihood_held_out=float(held_out_log_likelihood(bank, components, config).mean()),
-        log_likelihood_held_out_one_component=float(held_out_log_likelihood(bank, 1, config).mean()),
+        log_likelihood_held_out=float(space.held_out_log_likelihood(components).mean()),
+        log_likelihood_held_out_one_component=float(space.held_out_log_likelihood(1).mean()),
         drawn=statistics(generator, config.seed),
     )
     return generator, metrics
@@ -275,38 +290,65 @@ def bic(generator: SpeakerGenerator) -> float:
     return float(parameters * np.log(len(generator.bank)) - 2 * likelihood)
 
 
-def held_out_log_likelihood(bank: SpeakerBank, components: int, config: GeneratorConfig | None = None) -> np.ndarray:
-    """Returns the log-likelihood (S,) of each known speaker under a mixture fitted to the other folds.
+@dataclass(frozen=True)
+class PrincipalSpace:
+    """Known speakers in the principal components of their normal scores, where mixtures are fitted to them.
 
-    The principal components are those of the whole bank, so that the densities of all folds are comparable. That
-    makes the likelihoods a little too high, but favours no number of mixture components.
+    Attributes:
+        bank: the known speakers.
+        config: the settings of the fit.
+        marginals: the map between their vectors and their scores.
+        mean: (dim,) the mean score.
+        components: (kept, dim) the principal components, orthonormal rows.
+        z: (S, kept) the scores of the known speakers in these components.
     """
-    config = config or GeneratorConfig()
-    fold = np.random.default_rng(config.seed).permutation(len(bank)) % FOLDS
-    likelihood = np.empty(len(bank))
-    for number in range(FOLDS):
-        rest = fold != number
-        mixture = fit_mixture(bank, config, min(components, int(rest.sum())), rest)
-        likelihood[~rest] = mixture.log_likelihood(bank.vectors[~rest])
-    return likelihood
 
+    bank: SpeakerBank
+    config: GeneratorConfig
+    marginals: Marginals
+    mean: np.ndarray
+    components: np.ndarray
+    z: np.ndarray
 
-def fit_mixture(
-    bank: SpeakerBank, config: GeneratorConfig, components: int, rows: np.ndarray | None = None
-) -> SpeakerGenerator:
-    """Returns a generator with `components` mixture components, fitted to `rows` (S,) bool of the bank, or all."""
-    from sklearn.decomposition import PCA  # slow to import, and most uses of this file fit nothing
-    from sklearn.mixture import GaussianMixture
+    @classmethod
+    def of(cls, bank: SpeakerBank, config: GeneratorConfig) -> "PrincipalSpace":
+        """Returns the space of a bank."""
+        from sklearn.decomposition import PCA  # slow to import, and most uses of this file fit nothing
 
-    pca = PCA(n_components=None if config.variance == 1 else config.variance, svd_solver="full").fit(bank.vectors)
-    basis = np.asarray(pca.components_)  # (kept, dim)
-    z = (bank.vectors - bank.vectors.mean(axis=0)) @ basis.T
-    # The floor under the variances keeps a component from collapsing onto a single known speaker.
-    mixture = GaussianMixture(
-        components, covariance_type="diag", reg_covar=float(0.01 * z.var(axis=0).mean()), random_state=config.seed
-    ).fit(z if rows is None else z[rows])
-    arrays = {"weights": mixture.weights_, "means": mixture.means_, "variances": mixture.covariances_}
-    return SpeakerGenerator(bank, basis, {k: v.astype(np.float64) for k, v in arrays.items()})
+        marginals = Marginals.fit(bank.vectors)
+        scores = known_scores(marginals, bank.vectors, config.seed)
+        pca = PCA(n_components=None if config.variance == 1 else config.variance, svd_solver="full").fit(scores)
+        components, mean = np.asarray(pca.components_), scores.mean(axis=0)
+        return cls(bank, config, marginals, mean, components, (scores - mean) @ components.T)
+
+    def fit(self, components: int, rows: np.ndarray | None = None) -> SpeakerGenerator:
+        """Returns a generator with so many mixture components, fitted to all or to `rows` (S,) bool of the bank."""
+        from sklearn.mixture import GaussianMixture
+
+        # The floor under the variances keeps a component from collapsing onto a single known speaker.
+        mixture = GaussianMixture(
+            components,
+            covariance_type="diag",
+            reg_covar=float(0.01 * self.z.var(axis=0).mean()),
+            random_state=self.config.seed,
+        ).fit(self.z if rows is None else self.z[rows])
+        arrays = {"weights": mixture.weights_, "means": mixture.means_, "variances": mixture.covariances_}
+        arrays = {name: array.astype(np.float64) for name, array in arrays.items()}
+        return SpeakerGenerator(self.bank, self.components, arrays, marginals=self.marginals, mean=self.mean)
+
+    def held_out_log_likelihood(self, components: int) -> np.ndarray:
+        """Returns the log-likelihood (S,) of each known speaker under a mixture fitted to the other folds.
+
+        Scores and principal components are those of the whole bank, so that the densities of all folds are
+        comparable. That makes the likelihoods a little too high, but favours no number of mixture components.
+        """
+        fold = np.random.default_rng(self.config.seed).permutation(len(self.bank)) % FOLDS
+        likelihood = np.empty(len(self.bank))
+        for number in range(FOLDS):
+            rest = fold != number
+            mixture = self.fit(min(components, int(rest.sum())), rest)
+            likelihood[~rest] = mixture.log_likelihood(self.bank.vectors[~rest])
+        return likelihood
 
 
 def statistics(generator: SpeakerGenerator, seed: int = 0) -> DrawStatistics:

@@ -3,19 +3,19 @@
 A draw is z = mu_c + sigma_c u in the principal components. The k voices of a face climb together, from draws that are
 chosen as the informed search chooses them: their u follow the gradient of the mean of
 
-    cos(phi_v(s(e)), phi_i(f_i(x))),    e = on_range(mean + z B)
+    cos(phi_v(s(e)), phi_i(f_i(x))),    e = on_range(q(mean + z B))
 
 while the mean cosine of two voices s(e) stays at or below that of the k voices which the informed search finds
 among the same draws. So guided voices are as diverse as informed ones, whatever the diversity asked for. Where the
 limit is reached, the part of the gradient that makes the voices more alike is removed (Rosen, 1960).
 
-No u leaves the ball in which the density of its component c alone reaches the floor:
+No u leaves the ball in which the density of its component c alone,
 
-    log w_c - log|2 pi sigma_c^2| / 2 - |u|^2 / 2 >= floor.
+    log w_c - log|2 pi sigma_c^2| / 2 - |u|^2 / 2,
 
-Putting e on the encoder's range changes its likelihood a little, so the likelihood is computed there too, and a step
-below the floor is shortened. The voice of a TTS changes less smoothly than its signature, so the s(e) of the score is
-smoothed: averaged over noise around e.
+is at least that of a given share of the draws. Many u give one e on the encoder's range, so the likelihood of e is
+compared with that of the draws too, and a step below the same share of them is shortened. The voice of a TTS changes
+less smoothly than its signature, so the s(e) of the score is smoothed: averaged over noise around e.
 """
 
 import numpy as np
@@ -28,6 +28,7 @@ from vclip.association.base import Association, DifferentiableAssociation, devic
 from vclip.config import Settings
 from vclip.errors import InputError
 from vclip.speakers.generator import SpeakerGenerator
+from vclip.speakers.normal_scores import scores_of, values_at
 from vclip.speakers.signature import TTSSignature
 
 FACES = 64  # faces whose climbs are computed at once
@@ -98,6 +99,7 @@ class GuidedSearch:
         self._known_similarity = known_similarity
         self._generator = generator
         self.mean, self.basis, self.means = map(self._tensor, (generator.mean, generator.components, generator.means))
+        self.knots = self._tensor(generator.marginals.knots) if generator.marginals else None
         self.deviations = self._tensor(generator.variances**0.5)
         self.precisions = self._tensor(1 / generator.variances)
         log_norm = np.log(2 * np.pi * generator.variances).sum(axis=1)
@@ -112,7 +114,8 @@ class GuidedSearch:
             drawn = self._speakers(component, u)
             likelihood = self.log_likelihood(drawn)
             self.floor = float(likelihood.quantile(self.config.floor))  # log-likelihood under the generator
-            radius = (2 * (self.peaks - self.floor)).clamp_min(0).sqrt()[component]
+            own = self.peaks[component] - 0.5 * u.square().sum(1)
+            radius = (2 * (self.peaks[component] - own.quantile(self.config.floor))).clamp_min(0).sqrt()
             usable = self._allowed(drawn) & (radius > 0)
             if int(usable.sum()) < self.config.climbers:
                 raise InputError(
@@ -215,8 +218,8 @@ class GuidedSearch:
 
     def _speakers(self, component: Tensor, u: Tensor) -> Tensor:
         """Returns speakers (..., dim), on the encoder's range, at components (...,) and positions u (..., kept)."""
-        e = self.mean + (self.means[component] + self.deviations[component] * u) @ self.basis
-        return self._on_range(e)
+        scores = self.mean + (self.means[component] + self.deviations[component] * u) @ self.basis
+        return self._on_range(scores if self.knots is None else values_at(self.knots, scores))
 
     def _on_range(self, speakers: Tensor) -> Tensor:
         speakers = speakers.clamp_min(0) if self._generator.non_negative else speakers
@@ -224,7 +227,8 @@ class GuidedSearch:
 
     def log_likelihood(self, speakers: Tensor) -> Tensor:
         """Returns the log-density (...,) of speakers (..., dim), as `SpeakerGenerator.log_likelihood` does."""
-        z = (speakers - self.mean) @ self.basis.T
+        scores = speakers if self.knots is None else scores_of(self.knots, speakers)
+        z = (scores - self.mean) @ self.basis.T
         square = z**2 @ self.precisions.T - 2 * z @ (self.means * self.precisions).T
         square = square + (self.means**2 * self.precisions).sum(1)
         return torch.logsumexp(self.peaks - 0.5 * square, dim=-1)

@@ -16,7 +16,7 @@ from vclip.association.base import Association
 from vclip.association.metrics import Figure
 from vclip.audio import prepare_speech
 from vclip.speakers.bank import SpeakerBank
-from vclip.speakers.generator import GeneratorConfig, SpeakerGenerator, fit_mixture, held_out_log_likelihood
+from vclip.speakers.generator import GeneratorConfig, PrincipalSpace, SpeakerGenerator
 from vclip.speakers.voice_search import face_directions
 
 EVALUATOR_COMPONENTS = 4
@@ -48,12 +48,12 @@ def f2v(
 
 def likelihood_model(known: SpeakerBank, seed: int = 0) -> SpeakerGenerator:
     """Returns the mixture over known speakers, of EVALUATOR_COMPONENTS, that rates generated speakers."""
-    return fit_mixture(known, GeneratorConfig(seed=seed), EVALUATOR_COMPONENTS)
+    return PrincipalSpace.of(known, GeneratorConfig(seed=seed)).fit(EVALUATOR_COMPONENTS)
 
 
 def held_out_likelihood(known: SpeakerBank, seed: int = 0) -> np.ndarray:
     """Returns the log-likelihood (S,) of each known speaker under such a mixture, fitted without the speaker."""
-    return held_out_log_likelihood(known, EVALUATOR_COMPONENTS, GeneratorConfig(seed=seed))
+    return PrincipalSpace.of(known, GeneratorConfig(seed=seed)).held_out_log_likelihood(EVALUATOR_COMPONENTS)
 
 
 @dataclass(frozen=True)

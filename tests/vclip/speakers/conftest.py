@@ -17,7 +17,7 @@ def world():
     for parameter in signature.parameters():  # as they start, all voices would sound alike
         torch.nn.init.normal_(parameter, std=0.7)
     generator, _ = fit_generator(two_genders(), GeneratorConfig(speakers_per_component=30))
-    signature.mean.copy_(torch.as_tensor(generator.mean))
+    signature.mean.copy_(torch.as_tensor(generator.bank.vectors.mean(axis=0)))
     signature.scale.fill_(0.2)
     return generator, random_model(), signature
 

@@ -1,5 +1,7 @@
 """What each system asks for, and that what is measured of it is what it says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,8 @@ def test_known_speakers_are_judged_by_a_mixture_that_has_not_seen_them(world):
     bank, asked = world[0].bank, _ask(KNOWN, world)
     row = [(bank.vectors == speaker).all(axis=1).argmax() for speaker in asked.speakers.reshape(18, -1)]
     np.testing.assert_allclose(asked.log_likelihood.ravel(), held_out_likelihood(bank)[row])
-    assert held_out_likelihood(bank).mean() < likelihood_model(bank).log_likelihood(bank.vectors).mean()
+    few = replace(bank, speaker_id=bank.speaker_id[:40], vectors=bank.vectors[:40], gender=bank.gender[:40])
+    assert held_out_likelihood(few).mean() < likelihood_model(few).log_likelihood(few.vectors).mean() - 1
 
 
 def test_across_speaker_spaces_only_what_the_signature_allows_is_left(world):

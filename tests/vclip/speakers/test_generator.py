@@ -15,12 +15,13 @@ from vclip.speakers.bank import SpeakerBank
 from vclip.speakers.generator import (
     MIN_SPEAKERS,
     GeneratorConfig,
+    PrincipalSpace,
     SpeakerGenerator,
     bic,
     fit_generator,
-    held_out_log_likelihood,
 )  # fmt: skip
 from vclip.speakers.metrics import EVALUATOR_COMPONENTS, likelihood_model
+from vclip.speakers.normal_scores import Marginals, known_scores
 
 DIM = 12
 
@@ -42,7 +43,7 @@ def generator():
 
 def test_log_likelihood_is_that_of_scipy(generator):
     speakers = np.vstack([_bank(30, seed=1).vectors, generator.sample(30, seed=1)])
-    z = (speakers - generator.mean) @ generator.components.T
+    z = (generator.marginals.scores(speakers) - generator.mean) @ generator.components.T
     terms = [
         np.log(w) + multivariate_normal(mean, np.diag(variance)).logpdf(z)
         for w, mean, variance in zip(generator.weights, generator.means, generator.variances, strict=True)
@@ -53,14 +54,18 @@ def test_log_likelihood_is_that_of_scipy(generator):
 def test_log_likelihood_and_fit_are_those_of_scikit_learn():
     bank = _bank()
     generator, _ = fit_generator(bank)
-    pca = PCA(n_components=0.99, svd_solver="full").fit(bank.vectors)
-    z = pca.transform(bank.vectors)
+    known = known_scores(generator.marginals, bank.vectors, seed=0)
+    pca = PCA(n_components=0.99, svd_solver="full").fit(known)
+    z = pca.transform(known)
     mixture = GaussianMixture(
         10, covariance_type="diag", reg_covar=float(0.01 * z.var(axis=0).mean()), random_state=0
     ).fit(z)
     others = _bank(50, seed=1).vectors
     np.testing.assert_allclose(
-        generator.log_likelihood(others), mixture.score_samples(pca.transform(others)), rtol=1e-2, atol=1e-2
+        generator.log_likelihood(others),
+        mixture.score_samples(pca.transform(generator.marginals.scores(others))),
+        rtol=1e-2,
+        atol=1e-2,
     )
 
 
@@ -95,14 +100,15 @@ def test_known_and_drawn_speakers_are_likelier_than_strangers():
 
 def test_components_keep_the_asked_variance():
     bank = _bank()
-    total = bank.vectors.var(axis=0).sum()
+    scores = known_scores(Marginals.fit(bank.vectors), bank.vectors, seed=0)
+    total = scores.var(axis=0).sum()
     kept = []
     for variance in (0.5, 0.9, 0.99, 1.0):
         components = fit_generator(bank, GeneratorConfig(variance=variance))[0].components
         np.testing.assert_allclose(components @ components.T, np.eye(len(components)), atol=1e-5)
-        share = (bank.vectors @ components.T).var(axis=0).sum() / total
+        share = (scores @ components.T).var(axis=0).sum() / total
         assert share >= variance - 1e-5
-        one_less = (bank.vectors @ components[:-1].T).var(axis=0).sum() / total
+        one_less = (scores @ components[:-1].T).var(axis=0).sum() / total
         assert one_less < variance
         kept.append(len(components))
     assert kept == sorted(kept)
@@ -149,7 +155,7 @@ def test_save_and_load_give_an_equal_generator(generator, tmp_path):
 def test_bic_is_that_of_scikit_learn():
     bank = _bank()
     generator, metrics = fit_generator(bank)
-    z = (bank.vectors - generator.mean) @ generator.components.T
+    z = (generator.marginals.scores(bank.vectors) - generator.mean) @ generator.components.T
     mixture = GaussianMixture(10, covariance_type="diag")
     mixture.weights_, mixture.means_, mixture.covariances_ = generator.weights, generator.means, generator.variances
     mixture.precisions_cholesky_ = generator.variances**-0.5
@@ -159,7 +165,7 @@ def test_bic_is_that_of_scikit_learn():
 def test_held_out_speakers_are_less_likely_than_seen_ones():
     bank = _bank(100)
     generator, metrics = fit_generator(bank, GeneratorConfig(speakers_per_component=10))
-    held_out = held_out_log_likelihood(bank, 10, GeneratorConfig())
+    held_out = PrincipalSpace.of(bank, GeneratorConfig()).held_out_log_likelihood(10)
     assert held_out.shape == (100,)
     assert metrics.log_likelihood_held_out == pytest.approx(held_out.mean())
     assert held_out.mean() < generator.log_likelihood(bank.vectors).mean() - 0.5
@@ -180,6 +186,13 @@ def test_a_generator_that_lacks_a_part_does_not_load_and_one_of_version_0_1_does
     np.testing.assert_array_equal(opened.sample(5), generator.sample(5))
     assert not opened.length_counts
     tensors = load_file(folder / "model.safetensors")
+    for name in ("knots", "mean"):  # of older ones the mixture is over the vectors themselves
+        del tensors[name]
+    save_file(tensors, folder / "model.safetensors")
+    raw = SpeakerGenerator.load(folder)
+    component, noise = raw.draw(5)
+    z = raw.means[component] + np.sqrt(raw.variances[component]) * noise
+    np.testing.assert_array_equal(raw.sample(5), raw.on_range(raw.bank.vectors.mean(axis=0) + z @ raw.components))
     del tensors["means"]
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(InputError, match=r"not of the form that vclip .* reads .*means"):

@@ -12,8 +12,8 @@ FLOAT32 = 1e-5  # cosines of equal float32 vectors of 12 dimensions
 
 def _draws_only(generator, speakers):
     """Returns a generator that draws these speakers (n, dim) alone, each as often: a narrow component at each."""
-    basis = np.eye(len(generator.mean))
-    means = speakers - generator.mean
+    basis = np.eye(speakers.shape[1])
+    means = speakers - generator.bank.vectors.mean(axis=0)
     mixture = {
         "weights": np.full(len(means), 1 / len(means)),
         "means": means,
