@@ -37,12 +37,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pocketsphinx
 import torch
 
-from pipelines.config import Config
-from pipelines.extraction.speech.recordings import read_recording
-from pipelines.generation.fit_speakers import bank_of_folder, list_speech
 from pipelines.progress import say, step
 from vclip.association.metrics import Figure, draw_people
 from vclip.audio import prepare_speech, resample
@@ -159,6 +155,11 @@ def main() -> None:
 
 def read_people(folder: Path, count: int, seed: int, encoder: GE2E) -> People:
     """Returns `count` speakers of a folder, and the bank of the others."""
+    # Imported here, so that the process that speaks holds no more than it needs.
+    from pipelines.config import Config
+    from pipelines.extraction.speech.recordings import read_recording
+    from pipelines.generation.fit_speakers import bank_of_folder, list_speech
+
     bank = bank_of_folder(folder, Config())
     order = np.random.default_rng(seed).permutation(len(bank))
     chosen, others = order[:count], np.sort(order[count:])
@@ -350,6 +351,8 @@ class Ears:
     """pocketsphinx with the models in its wheel."""
 
     def __init__(self) -> None:
+        import pocketsphinx
+
         self._decoder = pocketsphinx.Decoder(samprate=RATE_HZ, loglevel="FATAL")
 
     def errors(self, text: str, wave: np.ndarray, rate_hz: int) -> int:

