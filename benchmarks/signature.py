@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from pipelines.config import Config
-from pipelines.generation.distill import SENTENCES, predicted_voices
+from pipelines.generation.distill import SENTENCES, SPOKEN, predicted_voices
 from pipelines.generation.fit_speakers import bank_of_folder
 from pipelines.progress import step
 from vclip.audio import prepare_speech
@@ -73,14 +73,14 @@ def main() -> None:
 def tests(bank, fold, numbers: range, seeds: int, config: Config, speech: "Spoken"):
     """Yields, for each fold and seed, the cosines of each held-out speaker."""
     settings = config.signature
-    count = settings.sentences
+    count, spoken = settings.sentences, settings.speakers or SPOKEN
     for number in numbers:
         out, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         known = SpeakerBank(bank.space, bank.speaker_id[rest], bank.vectors[rest], bank.gender[rest])
         generator = fit_generator(known, config.speakers)[0]
-        drawn = generator.sample(settings.speakers - min(len(known), settings.speakers // 2), number)
+        drawn = generator.sample(spoken - min(len(known), spoken // 2), number)
         predicted = predicted_voices(speech.tts, bank.space, generator, settings)
-        learned = np.concatenate([known.vectors[: settings.speakers // 2], drawn])
+        learned = np.concatenate([known.vectors[: spoken // 2], drawn])
         said = unit(speech.of(learned, SENTENCES[:count]).mean(1))
         asked = bank.vectors[out]
         here = unit(speech.of(asked, SENTENCES[:count]).mean(1))

@@ -31,7 +31,12 @@ FORMER_NAMES = {"foretold": "predicted", "foretold_epochs": "predicted_epochs"} 
 class SignatureConfig(Settings):
     """How the signature is fitted."""
 
-    speakers: int = Field(default=600, ge=10, description="speaker vectors to speak, at most half of them known ones")
+    speakers: int | None = Field(
+        default=None,
+        ge=10,
+        description="speaker vectors to speak, at most half of them known ones; by default 600, or 150 if the TTS "
+        "predicts voices",
+    )
     sentences: int = Field(default=4, ge=1, description="sentences spoken by each speaker")
     predicted: int = Field(
         default=40_000, ge=0, description="speakers whose voices the TTS predicts, if it can; 0: none"
