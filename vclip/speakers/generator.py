@@ -23,7 +23,7 @@ from vclip.speakers.bank import SpeakerBank, unit_norm
 from vclip.speakers.normal_scores import Marginals, known_scores
 
 KIND = "speaker-generator"
-ABOUT = "A generator of new speakers: a diagonal Gaussian mixture over the principal components of known speakers."
+ABOUT = "A generator of new speakers: a diagonal Gaussian mixture over the normal scores of known speakers."
 MIN_SPEAKERS = 10
 FOLDS = 5
 COPY_QUANTILE = 0.99
