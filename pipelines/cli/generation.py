@@ -58,7 +58,7 @@ def fit_speakers(
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Fit the speaker generator (a Gaussian mixture over normal scores) to known speakers, from one of --speech, --store, --tts.
+    """Fit the speaker generator (a Gaussian mixture) to known speakers, from one of --speech, --store, --tts.
 
     A TTS with a speaker space of its own learns from --speech too, if it has `embed_speech`: give both options.
 
