@@ -2,7 +2,7 @@
 
    cc -shared -fPIC -O2 -o faults.so faults.c -ldl; LD_PRELOAD=faults.so FAULTS_CONTROL=file FAULTS_ROOT=/folder ...
 
-   The control file holds int64: calls so far, the call to die at, 1 while counting. Sees what goes through libc's
+   The control file holds int64: calls so far, the call to die at, 1 while counting, the operation's process. Sees what goes through libc's
    functions (Python, Rust, Arrow), not what libc does within stdio. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -37,6 +37,7 @@ __attribute__((constructor)) static void begin(void) {
 static void count(const char *path) {
     if (strncmp(path, root, length)) return;
     if (__sync_add_and_fetch(&control[0], 1) == control[1]) {
+        if (control[3]) kill(control[3], SIGKILL); /* the operation, if the call is in one of its workers */
         kill(getpid(), SIGKILL);
         for (;;) pause();
     }

