@@ -245,7 +245,8 @@ def _correct_counts(store: Store) -> int:
     def change(video: str, old: Row | None) -> Row | None:
         return {**old, **wrong[video]} if old and old["run_id"] == wrong[video]["run_id"] else None
 
-    ledger.swap(db, [video for video in wrong if video not in empty], change)
+    miscounted = [video for video in wrong if video not in empty]
+    retry(db, "the ledger", functools.partial(ledger.swap, db, miscounted, change))
     for video in empty:
         retry(db, "the ledger", functools.partial(ledger.delete, db, video, wrong[video]["run_id"]))
     return len(wrong)
