@@ -20,7 +20,8 @@ import torch
 from vclip.association.methods import load as load_association
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.speakers.bank import SpeakerBank
-from vclip.speakers.generator import SpeakerGenerator, fit_generator
+from vclip.speakers.generator import SpeakerGenerator
+from vclip.speakers.generator_fit import fit_generator
 from vclip.speakers.signature import SignatureConfig, TTSSignature
 from vclip.speakers.voice_search import Search, SearchConfig, expected_voices, top_k
 

@@ -32,7 +32,7 @@ from vclip.audio import prepare_speech
 from vclip.config import load
 from vclip.encoders import open_voice_encoder
 from vclip.speakers.bank import SpeakerBank
-from vclip.speakers.generator import fit_generator
+from vclip.speakers.generator_fit import fit_generator
 from vclip.speakers.signature import fit_signature
 from vclip.tts import open_tts
 

@@ -44,7 +44,7 @@ from vclip.association.metrics import Figure, draw_people
 from vclip.audio import prepare_speech, resample
 from vclip.encoders.ge2e import GE2E
 from vclip.speakers.bank import SpeakerBank, unit_norm
-from vclip.speakers.generator import fit_generator
+from vclip.speakers.generator_fit import fit_generator
 from vclip.speakers.metrics import speech_quality
 from vclip.speakers.pitch import median_f0_hz, semitones
 from vclip.tts import TTS, open_tts

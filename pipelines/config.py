@@ -16,7 +16,7 @@ from vclip.association.training import TrainConfig
 from vclip.config import Settings, keys_of, load
 from vclip.errors import InputError
 from vclip.marking.marks import MarksConfig
-from vclip.speakers.generator import GeneratorConfig
+from vclip.speakers.generator_fit import GeneratorConfig
 from vclip.speakers.signature import SignatureConfig
 from vclip.speakers.voice_search import SearchConfig
 from vclip.tts import AUTO, resolved_tts

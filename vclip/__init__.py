@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vclip.errors import SpaceError as SpaceError
     from vclip.speakers.bank import SpeakerBank as SpeakerBank
     from vclip.speakers.generator import SpeakerGenerator as SpeakerGenerator
-    from vclip.speakers.generator import fit_generator as fit_generator
+    from vclip.speakers.generator_fit import fit_generator as fit_generator
     from vclip.speakers.signature import TTSSignature as TTSSignature
     from vclip.speakers.signature import fit_signature as fit_signature
     from vclip.speakers.voice import Voice as Voice
@@ -57,7 +57,7 @@ _HOMES = {
     "evaluate_trials": "vclip.association.trials.evaluation:evaluate_trials",
     "SpeakerBank": "vclip.speakers.bank:SpeakerBank",
     "SpeakerGenerator": "vclip.speakers.generator:SpeakerGenerator",
-    "fit_generator": "vclip.speakers.generator:fit_generator",
+    "fit_generator": "vclip.speakers.generator_fit:fit_generator",
     "TTSSignature": "vclip.speakers.signature:TTSSignature",
     "fit_signature": "vclip.speakers.signature:fit_signature",
     "Voice": "vclip.speakers.voice:Voice",

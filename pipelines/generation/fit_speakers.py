@@ -19,7 +19,7 @@ from vclip.encoders import VOICE_ENCODERS, open_voice_encoder
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, bank_of_utterances
 from vclip.speakers.generator import KIND as GENERATOR
-from vclip.speakers.generator import GeneratorMetrics, fit_generator
+from vclip.speakers.generator_fit import GeneratorMetrics, fit_generator
 from vclip.tables import nfc
 from vclip.tts import TTS, open_tts, resolved_tts
 from vclip.tts.base import EmbedsSpeech

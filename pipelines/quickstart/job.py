@@ -29,7 +29,7 @@ from pipelines.quickstart.sample import make_sample
 from pipelines.wording import count
 from stores import Store
 from vclip.errors import InputError
-from vclip.speakers.generator import MIN_SPEAKERS, GeneratorMetrics
+from vclip.speakers.generator_fit import MIN_SPEAKERS, GeneratorMetrics
 from vclip.speakers.signature import SignatureConfig
 from vclip.tts import AUTO
 

@@ -11,7 +11,7 @@ from tests.support.bounded import outcomes
 from vclip.association.methods.towers import TwoTowers
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.speakers.bank import SpeakerBank
-from vclip.speakers.generator import fit_generator
+from vclip.speakers.generator_fit import fit_generator
 from vclip.speakers.signature import TTSSignature
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,8 @@ from vclip.association.base import Association
 from vclip.association.metrics import Figure
 from vclip.audio import prepare_speech
 from vclip.speakers.bank import SpeakerBank
-from vclip.speakers.generator import GeneratorConfig, PrincipalSpace, SpeakerGenerator
+from vclip.speakers.generator import SpeakerGenerator
+from vclip.speakers.generator_fit import GeneratorConfig, PrincipalSpace
 from vclip.speakers.voice_search import face_directions
 
 EVALUATOR_COMPONENTS = 4

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.support.speakers_world import D_FACE, D_VOICE, random_model, two_genders
-from vclip.speakers.generator import GeneratorConfig, fit_generator
+from vclip.speakers.generator_fit import GeneratorConfig, fit_generator
 from vclip.speakers.signature import TTSSignature
 
 

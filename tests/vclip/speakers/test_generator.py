@@ -12,14 +12,14 @@ from sklearn.mixture import GaussianMixture
 
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
-from vclip.speakers.generator import (
+from vclip.speakers.generator import SpeakerGenerator
+from vclip.speakers.generator_fit import (
     MIN_SPEAKERS,
     GeneratorConfig,
     PrincipalSpace,
-    SpeakerGenerator,
     bic,
     fit_generator,
-)  # fmt: skip
+)
 from vclip.speakers.metrics import EVALUATOR_COMPONENTS, likelihood_model
 from vclip.speakers.normal_scores import Marginals, known_scores
 

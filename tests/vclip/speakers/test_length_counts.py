@@ -5,7 +5,8 @@ import pytest
 
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.speakers.bank import SpeakerBank, known_similarity_limit, nearest_known
-from vclip.speakers.generator import SpeakerGenerator, fit_generator
+from vclip.speakers.generator import SpeakerGenerator
+from vclip.speakers.generator_fit import fit_generator
 from vclip.speakers.guided_search import GuidedConfig
 from vclip.speakers.signature import TTSSignature
 from vclip.speakers.voice_search import Search, SearchConfig

@@ -5,7 +5,8 @@ import torch
 from scipy.stats import kstest, norm
 
 from vclip.speakers.bank import SpeakerBank
-from vclip.speakers.generator import SpeakerGenerator, fit_generator
+from vclip.speakers.generator import SpeakerGenerator
+from vclip.speakers.generator_fit import fit_generator
 from vclip.speakers.normal_scores import KNOTS, LIMIT, Marginals, known_scores, scores_of, values_at
 
 DIM, FACTORS = 48, 8

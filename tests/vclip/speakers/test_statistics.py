@@ -5,7 +5,8 @@ import pytest
 
 from tests.support.speakers_world import two_genders
 from vclip.errors import InputError
-from vclip.speakers.generator import GeneratorConfig, SpeakerGenerator, fit_generator, statistics
+from vclip.speakers.generator import SpeakerGenerator
+from vclip.speakers.generator_fit import GeneratorConfig, fit_generator, statistics
 
 FLOAT32 = 1e-5  # cosines of equal float32 vectors of 12 dimensions
 
