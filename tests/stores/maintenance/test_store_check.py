@@ -7,7 +7,8 @@ import pytest
 from stores import Store, StoreError
 from stores.maintenance.check import check, repair
 from stores.maintenance.compact import compact
-from tests.support.store_world import FACE_COLUMN, FACES, contents, crashed_commit, video
+from tests.support.dying import Dying
+from tests.support.store_world import FACE_COLUMN, FACES, VOICES, contents, crashed_commit, video
 
 GOOD = {"faces": lambda data: "" if len(data) == 200 else "short", "voices": lambda data: ""}
 
@@ -115,3 +116,30 @@ def test_a_repair_mends_only_what_was_checked(whole):
     compact(whole)  # rows have other places now
     with pytest.raises(StoreError, match="has changed since it was checked"):
         repair(whole, report)
+
+
+def test_a_full_disk_at_any_changing_call_of_a_repair_is_one_line_and_run_again_ends_it(new_uri):
+    full = RuntimeError("lance error: LanceError(IO): No space left on device (os error 28), src/io.rs:1")
+    calls = 1
+    while True:
+        broken = Store.create(new_uri(), FACES, VOICES)
+        broken.commit([video(number) for number in range(1, 4)])
+        broken.db.open_table("faces").add(_raw(broken, "faces").take([3]))
+        broken.db.open_table("voices").delete("video_id = 'video0003'")
+        for table in ("clips", "faces", "voices"):
+            broken.db.open_table(table).delete("video_id = 'video0001'")
+        with Dying(calls, full) as disk:
+            try:
+                repair(broken, check(broken, GOOD))
+            except StoreError as error:
+                line = str(error)
+            else:
+                assert disk.count < calls
+                break
+        assert "no space left on the store's device" in line, calls
+        assert "\n" not in line
+        again = Store.open(broken.uri)
+        repair(again, check(again, GOOD))
+        assert _found(again) == {}, calls
+        calls += 1
+    assert calls > 2
