@@ -97,7 +97,7 @@ def fit_generator(
         >>> bank = SpeakerBank("ge2e", np.arange(40).astype(str), vectors, np.full(40, ""))
         >>> generator, metrics = fit_generator(bank)
         >>> generator
-        SpeakerGenerator(2 mixture components over 8 of 8 dimensions, 40 known speakers, space 'ge2e')
+        SpeakerGenerator(2 mixture components over 7 of 8 dimensions, 40 known speakers, space 'ge2e')
         >>> generator.sample(3).shape
         (3, 8)
     """
