@@ -9,6 +9,7 @@ from vclip.speakers.guided_search import GuidedConfig, GuidedSearch
 from vclip.speakers.voice_search import Search, SearchConfig
 
 QUICK = GuidedConfig(draws=300, climbers=16, steps=20, step_size=0.3, smoothing=0.0)
+FREE = QUICK.model_copy(update={"floor": 0.2})  # of these few draws, the median leaves little room
 
 
 def _informed(model, signature, faces, speakers):
@@ -44,12 +45,13 @@ def test_results_lie_on_the_encoders_range(world, faces):
 def test_no_climb_ends_below_its_start(world, faces):
     """One step of almost no length is the start itself."""
     generator, model, signature = world
+    free = QUICK.model_copy(update={"floor": 0.0})
     start, climbed = (
         _informed(model, signature, faces, GuidedSearch(model, generator, signature, config).find(faces))
-        for config in (QUICK.model_copy(update={"steps": 1, "step_size": 1e-9}), QUICK)
+        for config in (free.model_copy(update={"steps": 1, "step_size": 1e-9}), free)
     )
     assert (climbed >= start - 1e-5).all()
-    assert climbed.mean() > start.mean() + 0.02
+    assert climbed.mean() > start.mean() + 0.05
 
 
 def test_diversity_makes_voices_differ_and_costs_score(world, faces):
@@ -80,8 +82,11 @@ def test_voices_as_diverse_as_the_informed_ones_suit_the_faces_better(world, fac
     guided = GuidedSearch(model, generator, signature, QUICK).find(faces, 3, diversity)
     assert (_alike(signature, guided) <= _alike(signature, informed) + 2e-3).all()
     better = _informed(model, signature, faces, guided).mean(axis=1)
-    # At diversity 0, the informed ones gain from being less likely than guided ones may be.
-    assert better.mean() > _informed(model, signature, faces, informed).mean() + (0.01 if diversity else -0.02)
+    score = _informed(model, signature, faces, informed).mean()
+    assert better.mean() > score + (0.01 if diversity else -0.02)  # informed voices have no floor
+    free = GuidedSearch(model, generator, signature, FREE).find(faces, 3, diversity)
+    assert (_alike(signature, free) <= _alike(signature, informed) + 2e-3).all()
+    assert _informed(model, signature, faces, free).mean() > score + 0.01
     assert (
         generator.log_likelihood(guided.reshape(15, -1)).mean()
         > generator.log_likelihood(informed.reshape(15, -1)).mean()
@@ -91,9 +96,9 @@ def test_voices_as_diverse_as_the_informed_ones_suit_the_faces_better(world, fac
 def test_a_voice_may_not_be_too_near_to_a_known_speaker(world, faces):
     generator, model, signature = world
     nearest = (generator.sample(QUICK.draws, 0) @ generator.bank.vectors.T).max(axis=1)
-    bound = float(np.median(nearest))
+    bound = float(np.quantile(nearest, 0.4))
     free = GuidedSearch(model, generator, signature, QUICK).find(faces)[:, 0]
-    assert (free @ generator.bank.vectors.T).max() > bound + 2e-4
+    assert (free @ generator.bank.vectors.T).max() > bound + 1e-3
     guarded = GuidedSearch(model, generator, signature, QUICK, known_similarity=bound).find(faces)[:, 0]
     assert (guarded @ generator.bank.vectors.T).max() <= bound + 1e-5
     with pytest.raises(InputError, match=f"found 0 of {QUICK.draws} draws to start from, expected {QUICK.climbers}"):
