@@ -14,6 +14,7 @@ from pipelines.extraction.config import ExtractionConfig
 from pipelines.files.remote import RemoteConfig
 from vclip.association.training import TrainConfig
 from vclip.config import Settings, keys_of, load
+from vclip.device import DEVICE, DEVICES
 from vclip.errors import InputError
 from vclip.marking.marks import MarksConfig
 from vclip.speakers.generator_fit import GeneratorConfig
@@ -70,6 +71,7 @@ class GenerateConfig(SearchConfig):
         le=1,
         description="maximum cosine to a known speaker; unset: what 90 % of them have with the nearest other",
     )
+    device: str = Field(default="", pattern=DEVICES, description="of the models, and of a TTS in torch; " + DEVICE)
     voices_from: str = Field(default="", description="folder of kept voices, in which --voice finds a name")
 
 

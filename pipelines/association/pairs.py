@@ -107,7 +107,7 @@ def _without_aliases(pairs: Pairs) -> Pairs:
 
 def open_model(folder: Path, config: Config) -> Association:
     """Returns the model of a checkpoint folder, on the configured device; raises InputError if there is none."""
-    return load_model(folder, config.train.device or "cpu")
+    return load_model(folder, config.train.device)
 
 
 def store_pairs(model: Association, store_uri: str, where: str | None = None, at: At = None) -> Pairs:

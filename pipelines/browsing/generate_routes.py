@@ -53,6 +53,6 @@ class _PhotoSpeaker:
         model, speakers, config = self._session.model_folder, self._session.speakers_folder, self._session.config
         if not (model and speakers):
             raise InputError("vclip browse: speech needs --model and --speakers")
-        session = SpeechSession(open_models(model, speakers, None, config.generate.score), config)
+        session = SpeechSession(open_models(model, speakers, None, config.generate), config)
         session.say_notices()
         return session

@@ -196,7 +196,7 @@ def _models_for(
         return None
     if model_folder is None or speakers_folder is None:
         raise InputError("generate: found rows with a face, expected --model and --speakers, which choose its voices")
-    models = open_models(model_folder, speakers_folder, evaluator_folder, config.generate.score)
+    models = open_models(model_folder, speakers_folder, evaluator_folder, config.generate)
     # Missing weights are an error before the cluster starts.
     open_encoder(face_encoder_spec(models.association, config), models.association.face_space)
     return models

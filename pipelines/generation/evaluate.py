@@ -116,9 +116,9 @@ def evaluate_generation(
     Raises:
         InputError, StoreError: a model is missing or evaluates itself, nobody is left to judge, or encoders differ.
     """
-    generator, signature = load_speakers(speakers_folder, "informed")
+    generator, signature = load_speakers(speakers_folder, "informed", config.generate.device)
     config = config.with_tts()
-    tts = open_tts(config.generate.tts)
+    tts = open_tts(config.generate.tts, config.generate.device)
     check_speaker_space(generator, tts.space, tts.name)
     store = Store.open(store_uri)
     if model_folder and evaluator_folder:
@@ -155,7 +155,7 @@ def evaluate_generation(
             "speakers": str(speakers_folder),
             "model": str(model_folder) if model_folder else "trained here",
             "evaluator": str(evaluator_folder) if evaluator_folder else "trained here, on other people",
-            "generate": config.generate.model_dump(),
+            "generate": config.generate.model_dump(exclude={"device"}),
         },
         warning=trial.warning,
     )

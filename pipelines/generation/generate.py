@@ -89,7 +89,7 @@ def generate(
         InputError, StoreError: an input cannot be used, or a file cannot be written.
     """
     _check_texts(texts)
-    models = open_models(model_folder, speakers_folder, evaluator_folder, config.generate.score)
+    models = open_models(model_folder, speakers_folder, evaluator_folder, config.generate)
     store = Store.open(store_uri) if store_uri else None
     targets = _targets(faces, prompts, models.association, config, face_index, same_person)
     session = SpeechSession(models, config)

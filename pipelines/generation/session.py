@@ -9,14 +9,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import vclip.tts
-from pipelines.config import Config
+from pipelines.config import Config, GenerateConfig
 from pipelines.files.addresses import scheme_of
 from pipelines.generation.choice import ChosenVoice, VoiceChooser
 from pipelines.generation.faces import Target
@@ -51,21 +51,24 @@ class Models:
     provenance: Mapping[str, Any]  # name -> folder and SHA-256; and the spaces
 
 
-def open_models(model_folder: Path, speakers_folder: Path, evaluator_folder: Path | None, score: str) -> Models:
+def open_models(
+    model_folder: Path, speakers_folder: Path, evaluator_folder: Path | None, settings: GenerateConfig
+) -> Models:
     """Returns the models of these folders.
 
     Args:
         model_folder: the association model, made by `train`.
         speakers_folder: the generator and the signature, made by `fit-speakers` and `distill`.
         evaluator_folder: another association model, or None.
-        score: `generate.score`; the naive score needs no signature.
+        settings: the score, since the naive one needs no signature; and the device of model and signature. The
+            evaluator is on the CPU, since it is sent to workers that have no GPU.
 
     Raises:
         InputError: a model is missing or damaged, or their spaces differ.
     """
-    model = load_association(model_folder)
-    generator, signature = load_speakers(speakers_folder, score)
-    evaluator = load_association(evaluator_folder) if evaluator_folder else None
+    model = load_association(model_folder, settings.device)
+    generator, signature = load_speakers(speakers_folder, settings.score, settings.device)
+    evaluator = load_association(evaluator_folder, "cpu") if evaluator_folder else None
     if evaluator and evaluator_folder:
         check_evaluator(evaluator, evaluator_folder, model, model_folder)
     folders = {"association": model_folder, "generator": Path(speakers_folder) / "generator"}
@@ -80,7 +83,7 @@ def open_models(model_folder: Path, speakers_folder: Path, evaluator_folder: Pat
     return Models(model, generator, signature, evaluator, provenance)
 
 
-def load_speakers(folder: Path, score: str) -> tuple[SpeakerGenerator, TTSSignature | None]:
+def load_speakers(folder: Path, score: str, device: str = "") -> tuple[SpeakerGenerator, TTSSignature | None]:
     """Returns the generator and the signature of a folder, or None for a signature that is missing and not needed.
 
     Raises:
@@ -94,7 +97,7 @@ def load_speakers(folder: Path, score: str) -> tuple[SpeakerGenerator, TTSSignat
             f"speakers {folder}: found no TTS signature, which the {score} score needs; run "
             f"`vclip distill --speakers {folder} --out {folder}`, or give --set generate.score=naive"
         )
-    return generator, TTSSignature.load(Path(folder) / "signature")
+    return generator, TTSSignature.load(Path(folder) / "signature", device)
 
 
 def check_evaluator(evaluator: Association, folder: Path, model: Association, model_folder: Path) -> None:
@@ -133,7 +136,8 @@ class SpeechSession:
     def __init__(self, models: Models | None, config: Config, open_tts: OpenTTS = vclip.tts.open_tts):
         self._given_tts, self.config = config.generate.tts, config.with_tts() if models else config
         self._models, self._open_tts, self.marks = models, open_tts, Marks.of(config.marks)
-        self.synthesizer = self.worker_synthesizer()
+        here: dict[str, Any] = {"device": config.generate.device} if config.generate.device else {}
+        self.synthesizer = self._synthesizer(partial(open_tts, **here))
         if models:
             tts = self.synthesizer.tts(self.config.generate.tts)
             check_speaker_space(models.generator, tts.space, tts.name)
@@ -158,8 +162,11 @@ class SpeechSession:
         return self._models
 
     def worker_synthesizer(self) -> Synthesizer:
-        """Returns a synthesizer that opens its own TTS, in the worker that runs it."""
-        return Synthesizer(self._open_tts, self._models.evaluator if self._models else None, self.marks)
+        """Returns a synthesizer that opens its own TTS, in the worker that runs it, which has no GPU."""
+        return self._synthesizer(self._open_tts)
+
+    def _synthesizer(self, open_tts: OpenTTS) -> Synthesizer:
+        return Synthesizer(open_tts, self._models.evaluator if self._models else None, self.marks)
 
     def language(self, asked: str = "", tts: str = "") -> str:
         """Returns the language that a TTS speaks: the one that was asked for, or its first.
@@ -209,7 +216,7 @@ class SpeechSession:
             "known_similarity_limit": self._known_limit,
             "seed": chosen.seed,
             "models": {**self.models.provenance, "tts": {"name": tts.name, **tts.made_of}},
-            "generate": {**settings.model_dump(exclude={"voices_from"}), "seed": chosen.seed},
+            "generate": {**settings.model_dump(exclude={"voices_from", "device"}), "seed": chosen.seed},
         }
         return Voice(chosen.speaker, tts.space, tts.name, provenance)
 

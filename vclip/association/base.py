@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vclip import checkpoint
 from vclip.association.calibration import ScoreCalibration
 from vclip.association.metrics.scored_trials import ScoredTrials
+from vclip.device import torch_device
 from vclip.errors import InputError, SpaceError
 
 KIND = "association"
@@ -191,8 +192,12 @@ class TwoSidedModel(nn.Module):
         return checkpoint.save(folder, KIND, {**self.tensors(), _SEEN: self.seen}, config, metrics, self.about)
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> Self:
+    def load(cls, folder: str | Path, device: str = "") -> Self:
         """Returns the model of a checkpoint folder, in evaluation mode.
+
+        Args:
+            folder: the folder.
+            device: "cpu", "cuda", ...; empty: a GPU if there is one, else the CPU.
 
         Raises:
             InputError: not a checkpoint, a checkpoint of another kind of model, or one that lacks weights.
@@ -216,7 +221,7 @@ class TwoSidedModel(nn.Module):
             model.calibration = ScoreCalibration.of(config)
             model.encoders = checkpoint.encoders_of(config)
         checkpoint.load_weights(folder, model, model.completed(weights))
-        return model.eval().to(device)
+        return model.eval().to(torch_device(device))
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns the weights to write."""

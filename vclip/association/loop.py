@@ -26,6 +26,7 @@ from vclip.association.pairs import Pairs
 from vclip.association.randomness import seed_all, seeded
 from vclip.checkpoint import save_tensors
 from vclip.config import Settings
+from vclip.device import DEVICE, DEVICES, torch_device
 from vclip.errors import InputError
 from vclip.files import whole_file
 
@@ -104,9 +105,7 @@ class LoopConfig(Settings):
         default=15, ge=1, description="evaluations without a better dev AUC after which training stops"
     )
     seed: int = Field(default=0, ge=0)
-    device: str = Field(
-        default="", pattern=r"^(|cpu|cuda(:\d+)?|mps)$", description="empty: a GPU if there is one, else the CPU"
-    )
+    device: str = Field(default="", pattern=DEVICES, description=DEVICE)
     precision: str = Field(
         default="float32", pattern="^(float32|bf16)$", description="of the matrix products in a step"
     )
@@ -150,11 +149,6 @@ def _lengthened(values: list[float], count: int) -> list[float]:
     return values + values[-1:] * (count - len(values))
 
 
-def device_of(config: LoopConfig) -> torch.device:
-    """Returns the device in a configuration; if it is empty, a GPU if there is one, else the CPU."""
-    return torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
 def run(
     model: nn.Module,
     backward: Callable[[int], float],
@@ -163,6 +157,7 @@ def run(
     on_step: OnStep | None = None,
     state: Path | None = None,
     epoch: int = 1,
+    data: str = "",
 ) -> tuple[nn.Module, History]:
     """Returns the best model, in evaluation mode, and the history.
 
@@ -175,12 +170,13 @@ def run(
         on_step: called with (step, max_steps, last quality).
         state: a file for the state of the run: read if it exists, written at each evaluation, deleted at the end.
         epoch: the number of steps in which every person is drawn once.
+        data: a digest of the training data; a state of other data is refused.
 
     Raises:
         InputError: `state` is from another run, with other data or another configuration.
     """
-    with seeded(config.seed, device_of(config)):
-        return _run(model, backward, quality, config, on_step, state, epoch)
+    with seeded(config.seed, torch_device(config.device)):
+        return _run(model, backward, quality, config, on_step, state, epoch, data)
 
 
 def _run(
@@ -191,15 +187,16 @@ def _run(
     on_step: OnStep | None,
     state: Path | None,
     epoch: int,
+    data: str,
 ) -> tuple[nn.Module, History]:
-    run = _Run(model, config)
+    run = _Run(model, config, data)
     if state is not None and (kept := run.group.from_first(lambda: _read(state))):
         run.load(kept, state)
     else:
         run.judge(0, float("nan"), quality)
     losses: list[float] = []
     every = config.evaluate_every or max(10, epoch // 2)
-    device = device_of(config)
+    device = torch_device(config.device)
     trainable = any(p.requires_grad for p in model.parameters())
     for step in range(run.history.step[-1] + 1, config.max_steps + 1 if trainable else 0):
         run.model.train()
@@ -227,10 +224,10 @@ def _run(
 class _Run:
     """The state of a run: the model, its running average, the best average so far, the optimizer and the history."""
 
-    def __init__(self, model: nn.Module, config: LoopConfig):
+    def __init__(self, model: nn.Module, config: LoopConfig, data: str):
         self.group = Distributed.here()
         self.group.share_weights(model)
-        self.model, self.config, self.name = model, config, _name_of(model, config)
+        self.model, self.config, self.name = model, config, _name_of(model, config, data)
         self.average, self.best = copy.deepcopy(model), copy.deepcopy(model)
         self.optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
         self._update_average = get_ema_multi_avg_fn(config.average)
@@ -297,9 +294,11 @@ def _read(state: Path) -> tuple[dict[str, str], dict[str, Tensor]] | None:
         return file.metadata() or {}, load_file(state)
 
 
-def _name_of(model: nn.Module, config: LoopConfig) -> str:
-    """Returns a digest of the configuration and the initial weights, which differs between runs that differ."""
-    digest = hashlib.sha256(config.model_dump_json(exclude={"device", "max_steps"}).encode())
-    for key, value in model.state_dict().items():
-        digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def _name_of(model: nn.Module, config: LoopConfig, data: str) -> str:
+    """Returns a digest of the configuration with its seed, the networks and the data: what decides the result.
+
+    It is the same on every device. A digest of the initial weights would not be: devices round differently.
+    """
+    networks = [(key, list(value.shape)) for key, value in model.state_dict().items()]
+    settings = config.model_dump(mode="json", exclude={"device", "max_steps"})
+    return hashlib.sha256(json.dumps([settings, networks, data]).encode()).hexdigest()

@@ -152,6 +152,26 @@ def mean_direction(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndar
     return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
 
 
+def digest_of(pairs: Pairs, dev: Pairs | None = None, among: np.ndarray | None = None) -> str:
+    """Returns a SHA-256 of training data: of all vectors, rows, names and labels.
+
+    Args:
+        pairs: the training clips.
+        dev: the clips for early stopping, if there are any.
+        among: which clips (C,) bool of `pairs` are trained on; all if None.
+    """
+    digest = hashlib.sha256()
+    for part in (pairs, dev):
+        for name in () if part is None else ("faces", "face_clip", "voices", "voice_clip", *PER_CLIP):
+            array = np.ascontiguousarray(getattr(part, name))
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(array.data)
+    doubts = None if pairs.doubtful is None else np.stack(pairs.doubtful.nonzero())
+    for rows in (doubts, among):
+        digest.update(b"none" if rows is None else np.ascontiguousarray(rows).tobytes())
+    return digest.hexdigest()
+
+
 def hashes_of(kind: str, names: np.ndarray) -> np.ndarray:
     """Returns hashes (n,) int64 of the names (n,) of one kind, "identity" or "clip"."""
     unique, row = np.unique(names, return_inverse=True)

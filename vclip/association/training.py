@@ -26,12 +26,13 @@ from vclip.association.base import Association, Standardize
 from vclip.association.distributed import Distributed
 from vclip.association.evaluation import clip_scores
 from vclip.association.grad_cache import backward
-from vclip.association.loop import Batches, History, LoopConfig, OnStep, device_of, mean_history, run
+from vclip.association.loop import Batches, History, LoopConfig, OnStep, mean_history, run
 from vclip.association.losses import LOSSES, Loss, clip_loss
 from vclip.association.metrics import ScoredTrials, all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
-from vclip.association.pairs import Pairs, clip_means
+from vclip.association.pairs import Pairs, clip_means, digest_of
 from vclip.association.randomness import seeded
+from vclip.device import torch_device
 from vclip.errors import InputError
 
 FOLDS = 5
@@ -170,7 +171,7 @@ def fit(
         raise InputError(
             f"train.start = '{config.start}' needs train.model.linear=true; without it set train.start=random"
         )
-    with seeded(config.seed, device_of(config)):
+    with seeded(config.seed, torch_device(config.device)):
         return _fit(pairs, dev, face_space, voice_space, config, loss, on_step, state, among)
 
 
@@ -185,7 +186,7 @@ def _fit(
     state: Path | None,
     among: np.ndarray | None,
 ) -> tuple[AssociationModel, History]:
-    device, group = device_of(config), Distributed.here()
+    device, group = torch_device(config.device), Distributed.here()
     batches = Batches(pairs, config.batch_size, config.seed, config.views, among)
     if batches.size < group.world_size:
         raise InputError(f"a batch of {batches.size} people cannot be shared by {group.world_size} processes")
@@ -223,7 +224,8 @@ def _fit(
         )
 
     quality = None if dev is None else partial(dev_auc, dev=some_clips(dev, DEV_CLIPS, config.seed))
-    best, history = run(model, step, quality, config, on_step, state, batches.epoch)
+    data = digest_of(pairs, dev, among) if state else ""
+    best, history = run(model, step, quality, config, on_step, state, batches.epoch, data)
     return cast(AssociationModel, best), history
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vclip.device import torch_device
 from vclip.encoders.precision import full_precision
 from vclip.errors import InputError
 
@@ -41,7 +42,7 @@ class GE2E(nn.Module):
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
         state = torch.load(_weights_path(), map_location="cpu", weights_only=True)["model_state"]
         self.load_state_dict({k: v for k, v in state.items() if k.startswith(("lstm", "linear"))})
-        self.eval().requires_grad_(False).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.eval().requires_grad_(False).to(torch_device(device))
 
     def forward(self, mels: Tensor) -> Tensor:
         """Returns embeddings (batch, 256), unit norm, of mel partials (batch, 160, 40)."""

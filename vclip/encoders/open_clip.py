@@ -15,6 +15,7 @@ import open_clip
 import torch
 from PIL import Image
 
+from vclip.device import torch_device
 from vclip.encoders.face_crop import CROP_RULE
 from vclip.encoders.precision import full_precision
 from vclip.errors import InputError
@@ -40,7 +41,7 @@ class OpenClip:
         """
         _check(model, weights)
         self._name = model
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch_device(device)
         try:
             loaded = open_clip.create_model_from_pretrained(model, pretrained=weights, device=self.device)
         except (RuntimeError, OSError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:

@@ -18,6 +18,8 @@ compared with that of the draws too, and a step below the same share of them is 
 less smoothly than its signature, so the s(e) of the score is smoothed: averaged over noise around e.
 """
 
+import copy
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -94,8 +96,8 @@ class GuidedSearch:
             )
         if isinstance(model, nn.Module):
             model.eval()
-        self.config, self._model, self._signature = config or GuidedConfig(), model, signature
-        self._device = device_of(model)
+        self.config, self._model, self._device = config or GuidedConfig(), model, device_of(model)
+        self._signature = signature and copy.deepcopy(signature).to(self._device)  # the caller's stays where it is
         self._known_similarity = known_similarity
         self._generator = generator
         self.mean, self.basis, self.means = map(self._tensor, (generator.mean, generator.components, generator.means))
@@ -147,7 +149,7 @@ class GuidedSearch:
             starts = _pick(faces, *self._smooth, k, n, diversity).flatten(0, 1)  # (m n, k)
         value, speakers = self._climb(faces.repeat_interleave(n, dim=0), starts, limit)
         first = value.reshape(len(faces), n).argmax(1)
-        return speakers.unflatten(0, (len(faces), n))[torch.arange(len(faces)), first]
+        return speakers.unflatten(0, (len(faces), n))[torch.arange(len(faces), device=first.device), first]
 
     def _climb(self, faces: Tensor, starts: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the best value (n,) and speakers (n, k, dim) of each climb from draws (n, k).

@@ -19,7 +19,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from vclip import checkpoint
+from vclip.association.randomness import seeded
 from vclip.config import Settings
+from vclip.device import DEVICE, DEVICES, torch_device
 from vclip.errors import SpaceError
 
 KIND = "tts-signature"
@@ -55,6 +57,7 @@ class SignatureConfig(Settings):
         default=0.15, gt=0, lt=0.5, description="share of speakers for the metrics, and as many for early stopping"
     )
     seed: int = 0
+    device: str = Field(default="", pattern=DEVICES, description=DEVICE)
 
     @model_validator(mode="before")
     @classmethod
@@ -150,8 +153,12 @@ class TTSSignature(nn.Module):
         return checkpoint.save(folder, KIND, self.state_dict(), config, metrics, ABOUT)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "TTSSignature":
+    def load(cls, folder: str | Path, device: str = "") -> "TTSSignature":
         """Returns the signature of a checkpoint folder, ready to use.
+
+        Args:
+            folder: the folder.
+            device: "cpu", "cuda", ...; empty: a GPU if there is one, else the CPU.
 
         Raises:
             InputError: the folder holds no signature, or a weight of one is missing.
@@ -168,7 +175,7 @@ class TTSSignature(nn.Module):
                 lambda _: tensors,
             )
             model.load_state_dict(tensors)
-        return model.eval()
+        return model.eval().to(torch_device(device))
 
 
 def fit_signature(
@@ -198,8 +205,7 @@ def fit_signature(
     """
     config = config or SignatureConfig()
     arguments = (tts, speaker_space, voice_space, speakers, spoken, config, on_epoch, predicted)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.seed)
+    with seeded(config.seed, torch_device(config.device)):
         return _fit(*arguments)
 
 
@@ -213,9 +219,10 @@ def _fit(
     on_epoch: Callable[[int, int, float], None] | None,
     predicted: tuple[np.ndarray, np.ndarray] | None,
 ) -> tuple[TTSSignature, SignatureMetrics]:
-    e, target = torch.as_tensor(speakers, dtype=torch.float32), torch.as_tensor(spoken, dtype=torch.float32)
+    device = torch_device(config.device)
+    e, target = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (speakers, spoken))
     target = F.normalize(target, dim=1)
-    order = torch.as_tensor(np.random.default_rng(config.seed).permutation(len(e)))
+    order = torch.as_tensor(np.random.default_rng(config.seed).permutation(len(e)), device=device)
     n_out = max(2, round(config.held_out * len(e)))
     test, dev, rest = order[:n_out], order[n_out : 2 * n_out], order[2 * n_out :]
 
@@ -227,10 +234,10 @@ def _fit(
         target.shape[1],
         config.hidden,
         0 if predicted else config.dropout,
-    )
+    ).to(device)
     start.standardize(e[rest])
     if predicted:
-        drawn, voices = (torch.as_tensor(x, dtype=torch.float32) for x in predicted)
+        drawn, voices = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in predicted)
         _learn_predicted(start, drawn, voices, config)
     rate = config.correction_rate if predicted else config.learning_rate
     model, best, best_epoch, state = copy.deepcopy(start), -1.0, 0, {}
@@ -282,7 +289,7 @@ def _epochs(
     batches = -(-len(e) // BATCH)
     for epoch in range(1, count + 1):
         model.train()
-        for number, rows in enumerate(torch.randperm(len(e)).split(BATCH)):
+        for number, rows in enumerate(torch.randperm(len(e), device="cpu").to(e.device).split(BATCH)):
             if falling:
                 optimizer.param_groups[0]["lr"] = rate * (1 - ((epoch - 1) * batches + number) / (count * batches))
             loss = (1 - F.cosine_similarity(model(e[rows]), target[rows])).mean()

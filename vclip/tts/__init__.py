@@ -63,13 +63,17 @@ TTS_BACKENDS: Registry[TTS] = Registry(
 )
 
 
-def open_tts(spec: str) -> TTS:
+def open_tts(spec: str, device: str | None = None) -> TTS:
     """Returns the backend that `spec` names.
+
+    Args:
+        spec: one of the forms above.
+        device: for a backend in torch: "cpu", "cuda", ...; None selects a GPU if there is one.
 
     Raises:
         InputError: the name is unknown, a package or file is missing, or the weights are not the expected ones.
     """
-    return TTS_BACKENDS.open(resolved_tts(spec))
+    return TTS_BACKENDS.open(resolved_tts(spec), device=device)
 
 
 def resolved_tts(spec: str) -> str:

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
+from torch.overrides import TorchFunctionMode
 
+from vclip.device import torch_device
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
 from vclip.tts.espeak import find_espeak
@@ -33,24 +35,27 @@ class Vits:
 
     Args:
         source: a folder that `save_pretrained` wrote, or a name on the hub.
+        device: "cpu", "cuda", ...; None selects a GPU if there is one.
 
     Raises:
         InputError: a package is missing, or the source is not a complete multi-speaker VITS checkpoint.
     """
 
-    def __init__(self, source: str):
+    def __init__(self, source: str, device: str | None = None):
         self.name = f"vits:{source}"
         model, self._tokenizer = _opened(source)
-        self._model: Any = model  # the annotations of transformers do not cover the attributes used here
+        self.made_of = {"vits": source, "vits_sha256": _digest(model)}
+        self._device = torch_device(device)
+        # The annotations of transformers do not cover the attributes used here.
+        self._model: Any = model.to(self._device)
         if self._model.config.num_speakers < 2:
             raise InputError(f"tts '{self.name}': found a checkpoint of one speaker, expected several")
-        rows = self._speakers().detach().numpy().copy()
+        rows = self._speakers().detach().cpu().numpy().copy()
         self._table = SpeakerTable(self.name, "vits", rows, [f"{source}#{i}" for i in range(len(rows))])
         self.space, self.dim = self._table.space, self._table.dim
         self.sample_rate_hz = int(self._model.config.sampling_rate)
         # transformers turns text into phonemes of English only; without phonemes, MMS names the language.
         self.languages = (language_of_voice("en" if self._tokenizer.phonemize else self._tokenizer.language),)
-        self.made_of = {"vits": source, "vits_sha256": _digest(self._model)}
 
     def synthesize(self, text: str, speaker: np.ndarray, language: str = "") -> np.ndarray:
         """Returns speech (samples,) float32 at `sample_rate_hz` and -23 LUFS, as `TTS.synthesize` does."""
@@ -59,7 +64,7 @@ class Vits:
     def parts(self, text: str, speaker: np.ndarray, language: str = "") -> Iterator[np.ndarray]:
         """Yields the same speech in parts, as `TTS.parts` does."""
         spoken = language_to_speak(language, self.languages, self.name)
-        row = torch.from_numpy(self._table.row(speaker))
+        row = torch.as_tensor(self._table.row(speaker), device=self._device)
         return speak(text, self._ids, lambda ids: self._say(ids, row), self.sample_rate_hz, self.name, spoken)
 
     def known_speakers(self, count: int) -> SpeakerBank:
@@ -94,10 +99,20 @@ class Vits:
         return self._model.embed_speaker.weight
 
     def _say(self, ids: list[int], row: torch.Tensor) -> np.ndarray:
-        with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        with torch.inference_mode(), torch.random.fork_rng(devices=[]), _NoiseOfCpu():
             self._speakers()[0] = row
             torch.default_generator.manual_seed(0)
-            return self._model(input_ids=torch.tensor([ids]), speaker_id=0).waveform[0].numpy()
+            spoken = self._model(input_ids=torch.tensor([ids], device=self._device), speaker_id=0)
+            return spoken.waveform[0].cpu().numpy()
+
+
+class _NoiseOfCpu(TorchFunctionMode):
+    """Draws noise with the CPU's generator, so that a voice has the same noise on every device."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.randn_like:
+            return func(*args, **(kwargs or {}))
+        return func(args[0].cpu(), **(kwargs or {})).to(args[0].device)
 
 
 def _opened(source: str) -> tuple[Any, Any]:

@@ -31,6 +31,7 @@ from pipelines.extraction.active_speaker.lr_asd_network import Network, load_che
 from pipelines.extraction.config import ActiveSpeakerConfig
 from pipelines.extraction.faces.tracks import Track
 from pipelines.extraction.video.audio_file import SAMPLE_RATE_HZ, release_pages
+from vclip.device import torch_device
 from vclip.errors import InputError
 
 SIDE_PX = 112
@@ -136,7 +137,7 @@ class LrAsd:
     Args:
         weights: path or http(s) address of the original weights, or of the same tensors as .safetensors.
         sha256: their checksum; needed with an address.
-        device: where it runs.
+        device: "cpu", "cuda", ...; None selects a GPU if there is one.
         block: frames encoded in one pass.
         window: frames that the detector looks at in one go.
 
@@ -144,11 +145,18 @@ class LrAsd:
         InputError: the weights cannot be read or downloaded, or are not LR-ASD's.
     """
 
-    def __init__(self, weights: str, sha256: str = "", device: str = "cpu", block: int = BLOCK, window: int = WINDOW):
+    def __init__(
+        self,
+        weights: str,
+        sha256: str = "",
+        device: str | None = None,
+        block: int = BLOCK,
+        window: int = WINDOW,
+    ):
         self.network = Network().eval().requires_grad_(False)
         load_checkpoint(self.network, read_weights(weights, sha256))
-        self.network.to(torch.device(device)).to(memory_format=torch.channels_last)
-        self.device, self.block, self.window = device, block, window
+        self.device, self.block, self.window = torch_device(device), block, window
+        self.network.to(self.device).to(memory_format=torch.channels_last)
 
     def __call__(self, faces: np.ndarray, audio: np.ndarray) -> np.ndarray:
         """Returns the margin per frame, (frames,) float32: the logit of "speaking" less that of "not speaking".

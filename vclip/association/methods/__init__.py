@@ -22,12 +22,13 @@ from vclip.association.methods import fop, pins, self_lifting
 from vclip.association.methods.towers import TwoTowers
 from vclip.association.model import AssociationModel
 from vclip.association.training import TrainConfig, fit
+from vclip.device import torch_device
 from vclip.registry import Plugin, Registry
 
 Fit = Callable[..., tuple[Any, History]]  # as `training.fit`
 
 
-def load_built_in(folder: str | Path, device: str = "cpu") -> AssociationModel | TwoTowers:
+def load_built_in(folder: str | Path, device: str = "") -> AssociationModel | TwoTowers:
     """Returns the model of a checkpoint folder that a built-in method wrote."""
     _, config, _ = checkpoint.load(folder, KIND)
     model = TwoTowers if "shape" in config else AssociationModel
@@ -101,8 +102,12 @@ def method_of(spec: str) -> Method:
     return ASSOCIATION_METHODS.open(spec)
 
 
-def load(folder: str | Path, device: str = "cpu") -> Association:
+def load(folder: str | Path, device: str = "") -> Association:
     """Returns the association model of a checkpoint folder, of whatever method; public as `vclip.load_association`.
+
+    Args:
+        folder: the folder.
+        device: "cpu", "cuda", ...; empty: a GPU if there is one, else the CPU.
 
     Raises:
         InputError: not a checkpoint, one that lacks weights, or the package of its method is missing.
@@ -110,5 +115,5 @@ def load(folder: str | Path, device: str = "cpu") -> Association:
     _, config, _ = checkpoint.load(folder, KIND)
     spec = recorded_method(config)
     if spec and spec not in METHODS:
-        return method_of(spec).load(folder, device)
+        return method_of(spec).load(folder, str(torch_device(device)))
     return load_built_in(folder, device)

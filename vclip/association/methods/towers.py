@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vclip.association.base import TwoSidedModel
-from vclip.association.loop import Batches, History, OnStep, device_of, run
-from vclip.association.pairs import Pairs
+from vclip.association.loop import Batches, History, OnStep, run
+from vclip.association.pairs import Pairs, digest_of
 from vclip.association.randomness import seeded
 from vclip.association.training import DEV_CLIPS, TrainConfig, check_apart, dev_auc, hashes_of_both, some_clips
+from vclip.device import torch_device
 
 DIM = 128  # of the embeddings
 
@@ -119,7 +120,7 @@ class TowersFit:
     ) -> tuple[TwoTowers, History]:
         """Returns the trained model and its history; see `training.fit`."""
         sizes, seen = (pairs.faces.shape[1], pairs.voices.shape[1]), hashes_of_both(pairs, dev)
-        with seeded(config.seed, device_of(config)):
+        with seeded(config.seed, torch_device(config.device)):
             model = TwoTowers(self.method, face_space, voice_space, *sizes, shared=self.shared, seen=seen)
             return _train(model, *self.start(model, pairs, config.seed), pairs, dev, config, on_step, state)
 
@@ -136,7 +137,7 @@ def _train(
 ) -> tuple[TwoTowers, History]:
     if dev is not None:
         check_apart(pairs, dev)
-    device = device_of(config)
+    device = torch_device(config.device)
     whole = nn.ModuleDict({"model": model, **({"beside": beside} if beside else {})}).to(device)
     faces, voices = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (pairs.faces, pairs.voices))
     model.face_input.fit(faces)
@@ -145,8 +146,10 @@ def _train(
 
     def step(number: int) -> float:
         face_rows, voice_rows = (rows.flatten() for rows in batches.at(number))
-        clips = torch.as_tensor(pairs.face_clip[face_rows], device=device)
-        x, e = model.project_faces(faces[face_rows]), model.project_voices(voices[voice_rows])
+        x_rows, e_rows, clips = (
+            torch.as_tensor(rows, device=device) for rows in (face_rows, voice_rows, pairs.face_clip[face_rows])
+        )
+        x, e = model.project_faces(faces[x_rows]), model.project_voices(voices[e_rows])
         value = loss(x, e, clips, number)
         value.backward()
         return float(value.detach())
@@ -155,7 +158,8 @@ def _train(
         return dev_auc(candidate.get_submodule("model"), judges)
 
     quality = None if dev is None else partial(judge, judges=some_clips(dev, DEV_CLIPS, config.seed))
-    best, history = run(whole, step, quality, config, on_step, state, batches.epoch)
+    data = digest_of(pairs, dev) if state else ""
+    best, history = run(whole, step, quality, config, on_step, state, batches.epoch, data)
     return cast(TwoTowers, best.get_submodule("model")), history
 
 

@@ -25,6 +25,7 @@ from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.probe import probe_media
+from tests.support.cuda_double import cuda_double
 from vclip.errors import InputError
 
 TALKSET_SHA256 = "6b4ef53694e874e96cf630198dc479c78aebb3993bbf166aee3d926dfe7d9342"
@@ -305,3 +306,13 @@ def test_a_talking_face_scores_above_its_own_still(shared, name):
     talking, still = np.stack(patches), np.stack(patches[:1] * 75)
     assert network(talking, audio).mean() > 1
     assert network(still, audio).mean() < -1
+
+
+def test_it_scores_the_same_on_the_gpu_where_there_is_one(tmp_path):
+    torch.save(_random_checkpoint(), tmp_path / "random.model")
+    faces, audio = _frame_row(30)
+    expected = LrAsd(str(tmp_path / "random.model"), device="cpu")(faces, audio)
+    with cuda_double():
+        backend = LrAsd(str(tmp_path / "random.model"))
+        assert {weights.device.type for weights in backend.network.parameters()} == {"cuda"}
+        np.testing.assert_allclose(backend(faces, audio), expected, atol=1e-5)

@@ -1,0 +1,30 @@
+"""The one rule for where torch computes."""
+
+import os
+
+import torch
+
+from vclip.errors import InputError
+
+DEVICES = r"^(|cpu|cuda(:\d+)?|mps)$"  # of the key `device` in the sections of a configuration
+DEVICE = "empty: a GPU if there is one, else the CPU"
+
+
+def torch_device(name: str | torch.device | None = None) -> torch.device:
+    """Returns the device that `name` names; for None and "" a GPU if there is one, else the CPU.
+
+    Raises:
+        InputError: `name` is a GPU, and torch finds none here.
+    """
+    if not name:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "for CPUs only"
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        raise InputError(
+            f"device '{device}': torch {torch.__version__} on {os.uname().nodename} finds no GPU (built {built}"
+            f"{'' if visible is None else f', CUDA_VISIBLE_DEVICES={visible!r}'}); install torch for CUDA and a "
+            "driver that it supports, or choose the device 'cpu'"
+        )
+    return device
