@@ -241,7 +241,7 @@ def as_it_was(folder: str | Path) -> Iterator[None]:
 
 
 def _on_cpu(value: Tensor | np.ndarray) -> Tensor:
-    return (value.detach() if isinstance(value, Tensor) else torch.tensor(value)).cpu().contiguous()
+    return (value.detach() if isinstance(value, Tensor) else torch.tensor(value, device="cpu")).cpu().contiguous()
 
 
 def _readme(kind: str, about: str, metrics: Mapping[str, Any]) -> str:

@@ -53,6 +53,6 @@ class Session:
         """Returns the searcher, opened at the first call; raises InputError where the model cannot be used."""
         with self.encoding:
             if self._searcher is None:
-                model = load_association(self.model_folder) if self.model_folder else None
+                model = load_association(self.model_folder, None) if self.model_folder else None
                 self._searcher = Searcher(self.store, model, self.config)
             return self._searcher

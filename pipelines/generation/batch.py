@@ -198,7 +198,7 @@ def _models_for(
         raise InputError("generate: found rows with a face, expected --model and --speakers, which choose its voices")
     models = open_models(model_folder, speakers_folder, evaluator_folder, config.generate)
     # Missing weights are an error before the cluster starts.
-    open_encoder(face_encoder_spec(models.association, config), models.association.face_space)
+    open_encoder(face_encoder_spec(models.association, config), models.association.face_space, "cpu")
     return models
 
 

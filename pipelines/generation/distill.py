@@ -83,7 +83,7 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
         raise InputError(f"signature.sentences = {settings.sentences}: expected at most {len(SENTENCES)}")
     tts = open_tts(config.generate.tts)
     check_speaker_space(generator, tts.space, tts.name)
-    encoder = open_voice_encoder(config.encoders.voice)
+    encoder = open_voice_encoder(config.encoders.voice, "cpu")
     sentences = SENTENCES[: settings.sentences]
     predicted = predicted_voices(tts, encoder.space, generator, settings)
     count = settings.speakers or (SPOKEN_BESIDE_PREDICTED if predicted else SPOKEN)
@@ -184,7 +184,7 @@ def _open_measurement(
     tts_spec: str, encoder_spec: str, sentences: Sequence[str], open_tts: OpenTTS
 ) -> Work[np.ndarray, np.ndarray | Failure]:
     """Returns the function that measures the mean voice (d_out,) of one speaker vector (d_in,)."""
-    tts, encoder = open_tts(tts_spec), open_voice_encoder(encoder_spec)
+    tts, encoder = open_tts(tts_spec), open_voice_encoder(encoder_spec, "cpu")
 
     def mean_voice(speaker: np.ndarray, again: bool) -> np.ndarray | Failure:
         try:

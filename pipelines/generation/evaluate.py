@@ -245,7 +245,8 @@ def _measure(
 ) -> dict[str, SpeechMetrics]:
     """Returns the measurements on the speech of all systems, after those on the true pairs."""
     judged, model, evaluator = trial.judged, trial.model, trial.evaluator
-    encoder = open_voice_encoder(spec_of_space(model.voice_space, model.encoders, config.encoders.voice))
+    spec = spec_of_space(model.voice_space, model.encoders, config.encoders.voice)
+    encoder = open_voice_encoder(spec, config.generate.device)
     person = judged.people()
     people = int(person.max()) + 1
     faces = face_directions(evaluator, judged.faces, person[judged.face_clip].tolist())

@@ -219,7 +219,7 @@ def encode_prompts(prompts: Sequence[str], encoder: FaceEncoder, model: Associat
         raise InputError('--prompt: found an empty text, expected a description, as in "an old man"')
     vectors = embed_texts(encoder, prompts) - embed_texts(encoder, NEUTRAL).mean(axis=0)
     say("--prompt is experimental: whether such voices fit the description has not been measured")
-    mean_face = torch.as_tensor(model.face_input.mean).numpy(force=True)
+    mean_face = torch.as_tensor(model.face_input.mean, device="cpu").numpy()
     return [TargetDescription(prompt, vector) for prompt, vector in zip(prompts, vectors + mean_face, strict=True)]
 
 
@@ -228,13 +228,13 @@ def face_encoder_spec(model: Association, config: Config) -> str:
     return spec_of_space(model.face_space, model.encoders, config.encoders.face)
 
 
-def open_encoder(spec: str, space: str) -> FaceEncoder:
-    """Returns the face encoder that a spec opens.
+def open_encoder(spec: str, space: str, device: str | None) -> FaceEncoder:
+    """Returns the face encoder that a spec opens on a device; None for a GPU if there is one.
 
     Raises:
         SpaceError: its vectors are not in `space`, the model's.
     """
-    encoder = open_face_encoder(spec)
+    encoder = open_face_encoder(spec, device)
     if encoder.space != space:
         raise SpaceError(encoder.space, space, f"face encoder '{spec}'")
     return encoder

@@ -59,7 +59,7 @@ def find_faces(
 
 
 def _open_search(spec: str, space: str, config: Config) -> Work[Photo, TargetFace | Failure]:
-    detector, encoder = open_detector(config.extraction.tracks.detector), open_encoder(spec, space)
+    detector, encoder = open_detector(config.extraction.tracks.detector), open_encoder(spec, space, "cpu")
 
     def find(photo: Photo, again: bool) -> TargetFace | Failure:
         try:
@@ -103,6 +103,6 @@ def _stored_faces(
             elif not row["image"]:
                 yield photo, f"{photo}: the store {store.uri} has neither its image nor its vector in '{space}'"
             else:
-                encoder = encoder or open_encoder(spec, space)
+                encoder = encoder or open_encoder(spec, space, None)
                 crop = decode_image(row["image"])
                 yield photo, encode_faces([PhotoFace(uri, sha256, 0, 1, crop)], encoder)[0]

@@ -162,7 +162,7 @@ def bank_of_folder(folder: Path, config: Config, encoder: SpeakerEncoder | None 
     """
     files = list_speech(folder)
     if encoder is None:
-        voices = open_voice_encoder(config.encoders.voice)
+        voices = open_voice_encoder(config.encoders.voice, None)
         encoder = SpeakerEncoder(voices.space, voices.sample_rate_hz, voices.embed)
     media = config.extraction.media
     vectors, used, unusable, in_part = [], [], [], []

@@ -196,7 +196,7 @@ def _targets(
     """Returns the targets: the prompts, or the person in all photos, or the face of each photo."""
     detector = open_detector(config.extraction.tracks.detector) if photos else None
     found = read_photo_faces(photos, detector, face_index) if detector else []
-    encoder = open_encoder(face_encoder_spec(model, config), model.face_space)
+    encoder = open_encoder(face_encoder_spec(model, config), model.face_space, config.generate.device)
     if prompts:
         return encode_prompts(prompts, encoder, model)
     faces = encode_faces(found, encoder)

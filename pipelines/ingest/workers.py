@@ -86,7 +86,7 @@ def _open_extraction(extract: Extract, config: Config, run_id: str) -> Work[Sour
 
 
 def _open_embedding(config: Config) -> Callable[[list[SourceResult]], list[SourceResult | Failure]]:
-    embedder = Embedder(config.encoders)
+    embedder = Embedder(config.encoders, None)
 
     def embed(batch: list[SourceResult]) -> list[SourceResult | Failure]:
         try:

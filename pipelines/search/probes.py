@@ -124,12 +124,12 @@ class Encoders:
     @cached_property
     def _face_encoder(self) -> FaceEncoder:
         space = self._spaces[FACE]
-        return open_encoder(spec_of_space(space, self._recorded, self._config.encoders.face), space)
+        return open_encoder(spec_of_space(space, self._recorded, self._config.encoders.face), space, None)
 
     @cached_property
     def _voice_encoder(self) -> VoiceEncoder:
         space = self._spaces[VOICE]
-        encoder = open_voice_encoder(spec_of_space(space, self._recorded, self._config.encoders.voice))
+        encoder = open_voice_encoder(spec_of_space(space, self._recorded, self._config.encoders.voice), None)
         if encoder.space != space:
             raise SpaceError(encoder.space, space, "voice encoder")
         return encoder

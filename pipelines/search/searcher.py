@@ -56,7 +56,7 @@ class Searcher:
         Raises:
             InputError, StoreError: there is no such store or model.
         """
-        return cls(Store.open(store), load_association(model) if model else None, config, memory_bytes)
+        return cls(Store.open(store), load_association(model, None) if model else None, config, memory_bytes)
 
     def faces(self, queries: Sequence[str | Path | np.ndarray], index: int | None = None) -> list[Probe]:
         """Returns faces to search for: photos, .npy files, face_ids or vectors; see `Encoders.probes`."""

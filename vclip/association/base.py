@@ -192,12 +192,12 @@ class TwoSidedModel(nn.Module):
         return checkpoint.save(folder, KIND, {**self.tensors(), _SEEN: self.seen}, config, metrics, self.about)
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "") -> Self:
+    def load(cls, folder: str | Path, device: str | None = None) -> Self:
         """Returns the model of a checkpoint folder, in evaluation mode.
 
         Args:
             folder: the folder.
-            device: "cpu", "cuda", ...; empty: a GPU if there is one, else the CPU.
+            device: "cpu", "cuda", ...; None selects a GPU if there is one.
 
         Raises:
             InputError: not a checkpoint, a checkpoint of another kind of model, or one that lacks weights.

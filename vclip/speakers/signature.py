@@ -153,12 +153,12 @@ class TTSSignature(nn.Module):
         return checkpoint.save(folder, KIND, self.state_dict(), config, metrics, ABOUT)
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "") -> "TTSSignature":
+    def load(cls, folder: str | Path, device: str | None = None) -> "TTSSignature":
         """Returns the signature of a checkpoint folder, ready to use.
 
         Args:
             folder: the folder.
-            device: "cpu", "cuda", ...; empty: a GPU if there is one, else the CPU.
+            device: "cpu", "cuda", ...; None selects a GPU if there is one.
 
         Raises:
             InputError: the folder holds no signature, or a weight of one is missing.

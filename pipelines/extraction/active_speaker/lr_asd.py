@@ -69,7 +69,7 @@ def open_lr_asd(weights: str, sha256: str) -> Backend:
     Raises:
         InputError: the weights cannot be read or downloaded, or are not LR-ASD's.
     """
-    network = LrAsd(weights, sha256)
+    network = LrAsd(weights, sha256, device=None)
 
     def evidence(track: Track, audio: np.ndarray, rate_hz: float, config: ActiveSpeakerConfig) -> np.ndarray:
         assert track.observed is not None  # by the observer below

@@ -28,7 +28,7 @@ from vclip.registry import Plugin, Registry
 Fit = Callable[..., tuple[Any, History]]  # as `training.fit`
 
 
-def load_built_in(folder: str | Path, device: str = "") -> AssociationModel | TwoTowers:
+def load_built_in(folder: str | Path, device: str | None = None) -> AssociationModel | TwoTowers:
     """Returns the model of a checkpoint folder that a built-in method wrote."""
     _, config, _ = checkpoint.load(folder, KIND)
     model = TwoTowers if "shape" in config else AssociationModel
@@ -102,12 +102,12 @@ def method_of(spec: str) -> Method:
     return ASSOCIATION_METHODS.open(spec)
 
 
-def load(folder: str | Path, device: str = "") -> Association:
+def load(folder: str | Path, device: str | None = None) -> Association:
     """Returns the association model of a checkpoint folder, of whatever method; public as `vclip.load_association`.
 
     Args:
         folder: the folder.
-        device: "cpu", "cuda", ...; empty: a GPU if there is one, else the CPU.
+        device: "cpu", "cuda", ...; None selects a GPU if there is one.
 
     Raises:
         InputError: not a checkpoint, one that lacks weights, or the package of its method is missing.
