@@ -241,7 +241,7 @@ def store_state(uri: str) -> State:
         seen = store.snapshot(name)
         found[f"tags/{name}"] = digest({table: seen.count(table) for table in ("videos", "clips", "faces", "voices")})
     found |= {f"spaces/{table}/{space}": "" for table in ("faces", "voices") for space in store.spaces(table)}
-    problems = {problem.kind for problem in check(store, {}).problems} - {"uncommitted", "not_unit"}
+    problems = {problem.kind for problem in check(store, {}).problems} - {"uncommitted", "unnamed", "not_unit"}
     found |= {HALF: ""} if "half_deleted" in problems else {}
     return found | {f"problems/{kind}": "" for kind in problems - {"half_deleted"}}
 

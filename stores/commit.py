@@ -1,19 +1,23 @@
-"""Commit videos: write the data first, the ledger last, then remove the rows that were superseded.
+"""Commit videos: name the data first, the ledger rows last, then remove the rows that were superseded.
 
-A crash before the ledger row is written leaves rows that no reader sees; a crash after it leaves superseded rows that
-no reader sees. `sweep` deletes both; `stores.runs` says how it knows that nobody commits them any more. Two runs may
-commit one video at once: each writes rows under its own run_id, the first to swap the ledger row wins, and the other
-deletes its rows and adds only the names that it knew.
+The rows of clips, faces and voices are in fragments, written here or by workers (`stores.fragments`). A crash before
+they are named leaves files, one before the ledger row is written leaves rows, and a crash after it leaves superseded
+rows; no reader sees any of these. `sweep` deletes them; `stores.runs` says how it knows that nobody commits them any
+more. Two runs may commit one video at once: each writes rows under its own run_id, the first to swap the ledger row
+wins, and the other deletes its rows and adds only the names that it knew.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+from lance.fragment import FragmentMetadata
 from lancedb.db import DBConnection
 
-from stores import ledger, rows, runs
+from stores import fragments, ids, ledger, rows, runs
 from stores.errors import StoreError
+from stores.fragments import Files, Written
 from stores.ledger import ledger_rows
 from stores.retry import retry
 from stores.rows import Row, VideoRows
@@ -24,23 +28,54 @@ from stores.sql import quoted, rows_of
 _IN_LIST = 1000  # ids to one SQL list; a count past 10,000 ids took 0.14 s, without them 0.02 s
 
 
+_clean: set[tuple[str, str]] = set()  # (store, run): this process knows that the run left no rows uncommitted
+
+
 def commit(db: DBConnection, spaces: Spaces, batch: Sequence[VideoRows], clock: Clock = HERE) -> frozenset[str]:
-    """Commits a batch and returns the video_ids that the store now holds in this form, as `Store.commit` does.
+    """Writes and commits a batch; returns the video_ids that the store then holds in this form, as `Store.commit`.
 
     `clock` tells when a lease has grown old.
     """
     tables = rows.tables_of(batch, spaces)
-    new = {row["video_id"]: row for row in tables["videos"].to_pylist()}
+
+    def write(fresh: Mapping[str, str]) -> Files:
+        found: dict[str, list[FragmentMetadata]] = {}
+        for run in dict.fromkeys(fresh.values()):
+            own = {video for video, of in fresh.items() if of == run}
+            for name, written in fragments.write(db, run, _rows_of(tables, own)).items():
+                found.setdefault(name, []).extend(written)
+        return found
+
+    return _commit(db, {row["video_id"]: row for row in tables["videos"].to_pylist()}, write, clock)
+
+
+def commit_written(db: DBConnection, written: Written, clock: Clock = HERE) -> frozenset[str]:
+    """Commits videos whose rows are in fragments; otherwise as `commit`.
+
+    A video of a run is in the fragments of one such call only, however often the call is repeated.
+    """
+    return _commit(db, {row["video_id"]: row for row in written.videos}, lambda fresh: written.files, clock)
+
+
+def _commit(
+    db: DBConnection, given: Mapping[str, Row], write: Callable[[Mapping[str, str]], Files], clock: Clock
+) -> frozenset[str]:
     with without_deletion(db, "commit"):
-        for video in retry(db, "the ledger", lambda: ledger.deleted(db, new)):
-            del new[video]
         # Read once: a repeated attempt must not replace what another run committed meanwhile.
-        before = retry(db, "the ledger", lambda: ledger_rows(db, new))
+        before = retry(db, "the ledger", lambda: ledger_rows(db, [*given, *map(ids.tombstone, given)]))
+        new = {video: row for video, row in given.items() if ids.tombstone(video) not in before}
+        writing = {(db.uri, row["run_id"]) for row in given.values()}
+        clean = all(key in _clean or not _has_rows(db, key[1]) for key in writing)
+        _clean.difference_update(writing)  # until this is done
+        attempt = _Attempt(db, given, new, before, write, clock, clean)
         try:
-            return retry(db, "the commit", lambda: _attempt(db, tables, new, before, clock))
+            held = retry(db, "the commit", attempt)
         except RunOverError:
             retry(db, "the commit", lambda: take_back(db, {row["run_id"] for row in new.values()}))
             raise
+        if clean:
+            _clean.update(writing)
+        return held
 
 
 def remove(db: DBConnection, written: Mapping[str, str]) -> int:
@@ -118,39 +153,54 @@ def upsert(db: DBConnection, table: str, data: pa.Table) -> None:
         retry(db, table, lambda: merging.execute(data))
 
 
-def _attempt(
-    db: DBConnection,
-    tables: Mapping[str, pa.Table],
-    new: Mapping[str, Row],
-    before: Mapping[str, Row],
-    clock: Clock,
-) -> frozenset[str]:
-    if not new:
-        return frozenset()
-    writing = {row["run_id"] for row in new.values()}
-    runs.hold(db, writing, clock)
-    found = ledger_rows(db, new)
-    fresh = {
-        video: row["run_id"]
-        for video, row in new.items()
-        if _same_run(found.get(video), before.get(video)) and not _is_done(found.get(video), row)
-    }
-    remove(db, fresh)  # rows that an earlier attempt of the same run left behind
-    _write_rows(db, tables, fresh)
-    runs.hold(db, writing, clock)
+@dataclass
+class _Attempt:
+    """A try to commit videos, and again."""
 
-    def change(video: str, old: Row | None) -> Row | None:
-        if video in fresh and _same_run(old, before.get(video)):
-            return {**new[video], "uris": ledger.united(old, new[video]["uris"])}
-        return ledger.named(old, new[video]["uris"])
+    db: DBConnection
+    given: Mapping[str, Row]  # video_id -> its ledger row
+    new: Mapping[str, Row]  # the same without the videos that were deleted on request
+    before: Mapping[str, Row]  # what the ledger had of them before the first try
+    write: Callable[[Mapping[str, str]], Files]  # called once, with the video_id -> run_id of what is to be written
+    clock: Clock
+    clean: bool  # whether their runs have left no rows
+    files: Files | None = None  # once written
+    appended: bool = False
 
-    ledger.swap(db, new, change)
-    runs.confirm(db, writing)
-    after = ledger_rows(db, new)
-    held = frozenset(video for video, row in new.items() if _same_run(after.get(video), row))
-    superseded = {video: before[video]["run_id"] for video in held & fresh.keys() if video in before}
-    remove(db, superseded | {video: run for video, run in fresh.items() if video not in held})
-    return held
+    def __call__(self) -> frozenset[str]:
+        db, new, before = self.db, self.new, self.before
+        writing = {row["run_id"] for row in new.values()}
+        runs.hold(db, writing, self.clock)
+        found = before if self.files is None else ledger_rows(db, new)
+        fresh = {
+            video: row["run_id"]
+            for video, row in new.items()
+            if _same_run(found.get(video), before.get(video)) and not _is_done(found.get(video), row)
+        }
+        if self.appended or not self.clean:
+            remove(db, fresh)  # rows that an earlier try left behind
+        if self.files is None:
+            self.files = self.write(fresh)
+        if fresh:
+            self.appended = True
+            fragments.append(db, self.files)
+        runs.hold(db, writing, self.clock)
+
+        def change(video: str, old: Row | None) -> Row | None:
+            if video in fresh and _same_run(old, before.get(video)):
+                return {**new[video], "uris": ledger.united(old, new[video]["uris"])}
+            return ledger.named(old, new[video]["uris"])
+
+        after = ledger.swap(db, new, change, found)
+        runs.confirm(db, writing)
+        held = frozenset(video for video, row in new.items() if _same_run(after.get(video), row))
+        if not self.appended:
+            fragments.discard(db, self.files)
+            return held
+        superseded = {video: before[video]["run_id"] for video in held & fresh.keys() if video in before}
+        remove(db, superseded)
+        remove(db, {video: row["run_id"] for video, row in self.given.items() if video not in held})
+        return held
 
 
 def _is_done(old: Row | None, new: Row) -> bool:
@@ -164,11 +214,17 @@ def _same_run(one: Row | None, other: Row | None) -> bool:
     return (one and one["run_id"]) == (other and other["run_id"])
 
 
-def _write_rows(db: DBConnection, tables: Mapping[str, pa.Table], fresh: Mapping[str, str]) -> None:
-    for name in VIDEO_TABLES:
-        mask = pa.array([video in fresh for video in tables[name]["video_id"].to_pylist()], pa.bool_())
-        if (data := tables[name].filter(mask)).num_rows:
-            db.open_table(name).add(data)
+def _rows_of(tables: Mapping[str, pa.Table], videos: set[str]) -> dict[str, pa.Table]:
+    masks = {
+        name: pa.array([video in videos for video in tables[name]["video_id"].to_pylist()], pa.bool_())
+        for name in VIDEO_TABLES
+    }
+    return {name: tables[name].filter(mask) for name, mask in masks.items()}
+
+
+def _has_rows(db: DBConnection, run: str) -> bool:
+    """Returns whether there are rows of a run, which its earlier commits may have left behind."""
+    return any(db.open_table(name).count_rows(f"run_id = {quoted(run)}") for name in VIDEO_TABLES)
 
 
 def _counts(db: DBConnection, table: str, where: str) -> dict[str, int]:

@@ -4,7 +4,7 @@ Every write raises a row's `revision` by one and only replaces the revision just
 first, LanceDB repeats a merge on the newest version, and then this condition decides.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -35,19 +35,26 @@ def deleted(db: DBConnection, video_ids: Iterable[str]) -> set[str]:
     return {by_tombstone[name] for name in ledger_rows(db, by_tombstone)}
 
 
-def swap(db: DBConnection, video_ids: Iterable[str], change: Change) -> None:
-    """Replaces ledger rows by the results of `change`, as if nobody else wrote meanwhile.
+def swap(
+    db: DBConnection, video_ids: Iterable[str], change: Change, known: Mapping[str, Row] | None = None
+) -> dict[str, Row]:
+    """Replaces ledger rows by the results of `change`, as if nobody else wrote meanwhile; returns the present rows.
 
     Where somebody did, `change` is called again with the new row. A row that was deleted meanwhile stays deleted.
     New rows and replaced rows are two versions of the table.
+
+    Args:
+        db: the store.
+        video_ids: the rows to change.
+        change: gives the new row for the present one.
+        known: the rows as they were a moment ago, which spares a reading.
     """
-    table, pending, first = db.open_table("videos"), list(video_ids), True
+    table, pending, done = db.open_table("videos"), list(video_ids), {}
+    found, first = ledger_rows(db, pending) if known is None else known, True
     while pending:
-        found = ledger_rows(db, pending)
         present = pending if first else [video for video in pending if video in found]
         changed = {video: row for video in present if (row := change(video, found.get(video))) is not None}
-        if not changed:
-            return
+        done |= {video: changed.get(video, found.get(video)) for video in present}
         # One merge for both would insert again a row that is deleted between the reading and the merge.
         new = [{**row, "revision": 1} for video, row in changed.items() if video not in found]
         replaced = [
@@ -58,6 +65,10 @@ def swap(db: DBConnection, video_ids: Iterable[str], change: Change) -> None:
         updating = table.merge_insert("video_id").when_matched_update_all(where=condition)
         landed += _written(table, updating, replaced)
         pending, first = ([] if landed == len(changed) else list(changed)), False
+        if pending:
+            done = {video: row for video, row in done.items() if video not in changed}
+            found = ledger_rows(db, pending)
+    return {video: row for video, row in done.items() if row is not None}
 
 
 def _written(table: Table, merging: LanceMergeInsertBuilder, rows: list[dict[str, Any]]) -> int:

@@ -6,8 +6,8 @@ All values are checked here, before anything is written.
 import json
 import math
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 from stores import ids
 from stores import schema as schemas
 from stores.errors import StoreError, nearest
-from stores.schema import EMBEDDED, KEYS, LABELS
+from stores.schema import EMBEDDED, KEYS, LABELS, MEDIA, VIDEO_TABLES
 
 STATES = ("done", "empty", "failed")
 _JSON = ("funnel", "labels", "scores", "models", "command", "config", "summary", "provenance")
@@ -40,6 +40,11 @@ class VideoRows:
     faces: Sequence[Row] = ()
     voices: Sequence[Row] = ()
 
+    def without_media(self) -> "VideoRows":
+        """Returns the rows with empty media."""
+        faces, voices = ([{**row, MEDIA[t]: b""} for row in getattr(self, t)] for t in EMBEDDED)
+        return replace(self, faces=faces, voices=voices)
+
 
 def tables_of(batch: Sequence[VideoRows], spaces: schemas.Spaces) -> dict[str, pa.Table]:
     """Returns table -> rows of all videos of the batch, in the types of the store's schema.
@@ -52,18 +57,46 @@ def tables_of(batch: Sequence[VideoRows], spaces: schemas.Spaces) -> dict[str, p
         StoreError: a column is unknown, missing or mistyped, an id is duplicate or dangling, a vector has another
             dimension or is not finite; the message names the row.
     """
-    rows: dict[str, list[dict]] = {"videos": [], "clips": [], "faces": [], "voices": []}
+    rows: dict[str, list[dict]] = {"videos": [], **{table: [] for table in VIDEO_TABLES}}
     for item in batch:
-        video = _ledger_row(item)
-        own = {"video_id": video["video_id"], "run_id": video["run_id"]}
-        rows["videos"].append(video)
-        rows["clips"] += [_clip_row(clip) | own for clip in item.clips]
-        rows["faces"] += [dict(face) | own for face in item.faces]
-        rows["voices"] += [dict(voice) | own for voice in item.voices]
-        _check_references(item, video["video_id"])
+        for table, own in _rows(item).items():
+            rows[table] += own
     for table, found in rows.items():
         _check_unique(table, [row.get(KEYS[table]) for row in found])
     return {table: typed(table, found, spaces.get(table)) for table, found in rows.items()}
+
+
+def pieces_of(
+    item: VideoRows, spaces: schemas.Spaces, at_once: int = 256
+) -> tuple[dict[str, Any], Iterator[tuple[str, pa.Table]]]:
+    """Returns the ledger row of one video, and its other rows in pieces: (table, at most `at_once` rows).
+
+    All rows are checked before the first piece is made, so that the media of hours are never copied at once.
+
+    Raises:
+        StoreError: as `tables_of`.
+    """
+    (video,) = tables_of([item.without_media()], spaces)["videos"].to_pylist()
+    rows = _rows(item)
+
+    def pieces() -> Iterator[tuple[str, pa.Table]]:
+        for table in VIDEO_TABLES:
+            for start in range(0, len(rows[table]), at_once):
+                yield table, typed(table, rows[table][start : start + at_once], spaces.get(table))
+
+    return video, pieces()
+
+
+def _rows(item: VideoRows) -> dict[str, list[dict[str, Any]]]:
+    video = _ledger_row(item)
+    own = {"video_id": video["video_id"], "run_id": video["run_id"]}
+    _check_references(item, video["video_id"])
+    return {
+        "videos": [video],
+        "clips": [_clip_row(clip) | own for clip in item.clips],
+        "faces": [dict(face) | own for face in item.faces],
+        "voices": [dict(voice) | own for voice in item.voices],
+    }
 
 
 def typed(table: str, rows: Sequence[Row], spaces: Mapping[str, int] | None = None) -> pa.Table:

@@ -23,6 +23,10 @@ takes back ledger rows whose rows are missing. In each order of these steps the 
 - C4 before S2: the sweep sees the rows as committed and leaves them.
 - C4 after S2: the mark came before, so C5 finds it. A commit that is killed between C4 and C5 is found by S4 or, if
   the whole sweep lay between C3 and C4, by S4 of the next sweep, which looks at all lost runs.
+
+**Files** that were written and never committed are deleted only of runs that have ended for certain: they said so, or
+their process is gone from its own machine. Otherwise a wrongly marked run could commit a file that is gone, and no
+reader could read the table. Files of a run whose lease ran out go with the old versions, after a week.
 """
 
 import json
@@ -50,9 +54,11 @@ RENEW_S = LEASE_S / 15
 DELETION = "delete"  # the job of a deletion, beside which nobody else may write
 IS_DELETION = f'command LIKE \'%"job": "{DELETION}"%\''  # SQL over `runs`
 LOST = "lost: its lease ran out"
+GONE = "lost: its process is gone"  # on the machine where it ran, so it writes nothing more
 
 _LOOK = "vclip.look."  # prefix of the keys of looks in the config of `runs`: prefix, run, clock
 _HELD_BY = "held_by"  # in the summary of a run that is not over: its process
+_SWEPT = "files_swept"  # in the summary of a run that is over
 
 
 def _boot() -> str:
@@ -157,7 +163,7 @@ def confirm(db: DBConnection, run_ids: Iterable[str]) -> list[str]:
     for part in in_lists(run_ids):
         for row in _rows(db, f"run_id IN ({part})"):
             if row["finished_at"] is not None:
-                ended = LOST if is_lost(row) else "finished"
+                ended = json.loads(row["summary"])["ended_by"] if is_lost(row) else "finished"
                 raise RunOverError(f"run {row['run_id']}: is over ({ended}), so it may not write; run the job again")
             known.append(row["run_id"])
     return known
@@ -184,6 +190,23 @@ def over(db: DBConnection, run_ids: set[str], unknown_after_s: float, clock: Clo
 def lost(db: DBConnection) -> set[str]:
     """Returns the runs that are marked as lost."""
     return {row["run_id"] for row in _rows(db, "finished_at IS NOT NULL") if is_lost(row)}
+
+
+def ended(db: DBConnection) -> set[str]:
+    """Returns the runs that write nothing more, whatever happens, and whose files were not swept yet.
+
+    A run whose lease ran out is not among them: its machine may have slept, and wake up in the middle of a commit.
+    """
+    rows = _rows(db, "finished_at IS NOT NULL")
+    return {row["run_id"] for row in rows if LOST not in row["summary"] and _SWEPT not in json.loads(row["summary"])}
+
+
+def mark_swept(db: DBConnection, run_id: str) -> None:
+    """Records that the files of a run that has ended were swept."""
+    where = f"run_id = {quoted(run_id)}"
+    (row,) = _rows(db, where)
+    summary = json.dumps(json.loads(row["summary"]) | {_SWEPT: True}, sort_keys=True)
+    retry(db, "the runs", lambda: db.open_table("runs").update(where=where, values={"summary": summary}))
 
 
 def alive(db: DBConnection, clock: Clock = HERE, where: str = "true") -> dict[str, float]:
@@ -277,7 +300,8 @@ def _mark_the_lost(
     gone |= {run for run, waited_s in waited.items() if waited_s >= limits[run]}
     for run in sorted(gone):
         if run in found:
-            _mark_lost(db, run, found[run]["heartbeat_at"])
+            why = GONE if _process_is_gone(run, found[run]) else LOST
+            _mark_lost(db, run, found[run]["heartbeat_at"], why)
         else:
             _insert_lost(db, run)
     if gone:
@@ -312,9 +336,9 @@ def _forget_looks(db: DBConnection, runs: set[str]) -> None:
         retry(db, "the runs", lambda: db.open_table("runs").to_lance().update_config(names))
 
 
-def _mark_lost(db: DBConnection, run_id: str, token: datetime) -> None:
+def _mark_lost(db: DBConnection, run_id: str, token: datetime, why: str) -> None:
     where = f"run_id = {quoted(run_id)} AND finished_at IS NULL AND heartbeat_at = {_sql_time(token)}"
-    values = {"finished_at": datetime.now(UTC), "summary": json.dumps({"ended_by": LOST})}
+    values = {"finished_at": datetime.now(UTC), "summary": json.dumps({"ended_by": why})}
     retry(db, "the runs", lambda: db.open_table("runs").update(where=where, values=values))
 
 

@@ -20,9 +20,10 @@ import numpy as np
 import pyarrow as pa
 from lancedb.db import DBConnection
 
-from stores import commit, connection, edits, pairs, rows, runs, schema, search, tags
+from stores import commit, connection, edits, fragments, pairs, rows, runs, schema, search, tags
 from stores.connection import Options
 from stores.errors import StoreError
+from stores.fragments import Written
 from stores.maintenance import migrations
 from stores.retry import retry
 from stores.rows import Row, VideoRows
@@ -187,6 +188,22 @@ class Store:
             StoreUnavailable: the disk is full, or the connection did not come back. Readers see no partial video.
         """
         return commit.commit(self.db, self._spaces, batch)
+
+    def write(self, batch: Sequence[VideoRows]) -> Written:
+        """Writes the rows of complete videos of one run without committing them; any process may.
+
+        No reader sees them until `commit_written`. Files of a run that ends without it are swept.
+
+        Raises:
+            StoreError, StoreUnavailable: as `commit`.
+        """
+        tables = rows.tables_of(batch, self._spaces)
+        videos = tables.pop("videos").to_pylist()
+        return Written(videos, fragments.write(self.db, videos[0]["run_id"], tables) if videos else {})
+
+    def commit_written(self, written: Written) -> frozenset[str]:
+        """Commits what `write` wrote, as `commit` does; each `Written` once, however often the call is repeated."""
+        return commit.commit_written(self.db, written)
 
     def add_uris(self, names: Mapping[str, Iterable[str | Row]]) -> None:
         """Records further names of committed videos, in one version.

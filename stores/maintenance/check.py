@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from lance import LanceDataset
 
-from stores import ledger, runs, schema
+from stores import fragments, ledger, runs, schema
 from stores.arrow import compute
 from stores.errors import StoreError
 from stores.maintenance.compact import DAY_S, sweep
@@ -41,6 +41,7 @@ Advance = Callable[[str, int], None]  # takes a table and a number of rows that 
 MEANINGS = {
     "half_deleted": "deletions that were killed or are running; run `vclip delete --store STORE --yes` to finish one",
     "uncommitted": "videos whose rows no reader sees, of a crashed commit (these are swept) or a running one",
+    "unnamed": "data files that were written and not committed, of a running job or a killed one (these are swept)",
     "doubled": "rows whose id another row has; all but one are deleted",
     "orphaned": "faces and voices without their clip; they are deleted",
     "miscounted": "videos whose ledger row has wrong counts; these are corrected, or, where no clip is left, the "
@@ -50,7 +51,7 @@ MEANINGS = {
     "not_unit": "vectors without unit norm where the others of the space have it; left for `vclip embed --again`",
     "no_media": "rows with vectors but no media, as `vclip import features` makes them; this is no fault",
 }
-HARMLESS = ("no_media", "uncommitted")
+HARMLESS = ("no_media", "uncommitted", "unnamed")
 EXAMPLES = 5
 
 
@@ -100,6 +101,7 @@ def check(
     deletions = open_plans(store.db)
     found = [_half_deleted(deletions), *(_doubled(at, table) for table in at)]
     found += [_uncommitted(snapshot, table) for table in VIDEO_TABLES]
+    found += [_unnamed(store, table) for table in VIDEO_TABLES]
     found += [_orphaned(at, table) for table in EMBEDDED]
     found += [_miscounted(at, {video for plan in deletions.values() for video in plan.shared})]
     with ThreadPoolExecutor(threads) as pool:
@@ -158,6 +160,12 @@ def _uncommitted(snapshot: Snapshot, table: str) -> Problem:
         found.count += len(videos)
         found.examples += [f"{video} of run {run}" for video in videos[: EXAMPLES - len(found.examples)]]
     return found
+
+
+def _unnamed(store: Store, table: str) -> Problem:
+    names = [name for files in fragments.unnamed(store.db, table).values() for name in files]
+    names = fragments.never_named(store.db, table, names)
+    return Problem("unnamed", table, len(names), names[:EXAMPLES])
 
 
 def _orphaned(at: State, table: str) -> Problem:

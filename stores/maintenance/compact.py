@@ -13,7 +13,7 @@ from lance import optimize
 from lance.optimize import CompactionMetrics, CompactionOptions
 from lancedb.db import DBConnection
 
-from stores import runs
+from stores import fragments, runs
 from stores.commit import remove, take_back
 from stores.retry import retry
 from stores.runs import HERE, Clock
@@ -37,7 +37,7 @@ class Compaction:
 
 
 def sweep(store: Store, older_than_s: float = 7 * DAY_S, clock: Clock = HERE) -> int:
-    """Deletes the rows that crashed or superseded commits left behind; returns the number of rows deleted.
+    """Deletes the rows and files that crashed or superseded commits left behind; returns the number of rows deleted.
 
     Only rows of runs that are over are deleted: the rows of a live run may belong to a commit that has yet to write
     its ledger rows. `stores.runs` says how a run is known to be over.
@@ -61,7 +61,21 @@ def sweep(store: Store, older_than_s: float = 7 * DAY_S, clock: Clock = HERE) ->
     # A lost run may have committed since; this and earlier sweeps removed what it named.
     if lost := runs.lost(store.db):
         retry(store.db, "the sweep", lambda: take_back(store.db, lost))
+    _sweep_files(store.db)
     return removed
+
+
+def _sweep_files(db: DBConnection) -> None:
+    """Deletes the data files that runs which have ended wrote and never committed."""
+    found = {table: fragments.unnamed(db, table) for table in VIDEO_TABLES}
+    over = runs.ended(db) if any(found.values()) else set()
+    if not (over := over.intersection(run for files in found.values() for run in files)):
+        return
+    for table, files in found.items():
+        names = [name for run in sorted(over.intersection(files)) for name in files[run]]
+        fragments.delete(db, table, fragments.never_named(db, table, names))
+    for run in sorted(over):
+        runs.mark_swept(db, run)
 
 
 def compact(store: Store, keep_versions_s: float = 7 * DAY_S) -> dict[str, Compaction]:

@@ -143,10 +143,12 @@ def _lose(store: Store, run: str) -> None:
     sweep(other, 0, here.clock)
 
 
-# Amid the data, just before the ledger is swapped, and after: deletions are looked for, then the run's row is read,
-# renewed, read and read again.
+# Before the faces are named, just before the ledger is swapped, and after: deletions are looked for, then the run's
+# row is read, renewed, read and read again.
 @pytest.mark.parametrize(
-    "moment", [("faces", "add"), ("videos", "merge_insert"), ("runs", "open_table", 5)], ids=["data", "swap", "after"]
+    "moment",
+    [("faces", "to_lance", 2), ("videos", "merge_insert"), ("runs", "open_table", 5)],
+    ids=["data", "swap", "after"],
 )
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_commit_whose_run_is_taken_for_lost_meanwhile_fails_and_the_ledger_names_no_swept_rows(

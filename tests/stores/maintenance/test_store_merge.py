@@ -65,7 +65,7 @@ def test_who_was_deleted_stays_deleted(store, other):
 
 def test_a_merge_that_was_killed_goes_on(store, other):
     other.commit([video(number) for number in range(600)])
-    dying = Store(store.uri, Interposed(store.db).before("clips", "add", killed, calls=2))
+    dying = Store(store.uri, Interposed(store.db).before("clips", "to_lance", killed, calls=4))
     with pytest.raises(KeyboardInterrupt):
         merge(dying, other, stores.run_id())
     assert 0 < len(store.ledger()) < 600
