@@ -38,9 +38,13 @@ class IngestConfig(Settings):
         default=0, ge=0, description="embedding actors; 0: one per GPU, or embedding in the tasks without GPUs"
     )
     embed_batch: int = Field(default=8, ge=1, description="videos that one call of an embedding actor takes")
-    commit_every: int = Field(default=256, ge=1, description="maximum number of videos in one commit")
-    commit_mb: float = Field(default=128.0, gt=0, description="maximum size of crops and speech in one commit, in MB")
-    commit_every_s: float = Field(default=30.0, gt=0, description="seconds after which a smaller commit is made")
+    commit_every: int = Field(default=256, ge=1, description="maximum number of videos in one fragment of the store")
+    commit_mb: float = Field(
+        default=512.0, gt=0, description="maximum size of one fragment in MB, which a node keeps in memory until then"
+    )
+    commit_every_s: float = Field(
+        default=30.0, gt=0, description="seconds after which smaller fragments are written, times the number of nodes"
+    )
 
 
 # Settings that do not change a video's clips: a store does not process its videos again where they differ.

@@ -205,6 +205,10 @@ class Store:
         """Commits what `write` wrote, as `commit` does; each `Written` once, however often the call is repeated."""
         return commit.commit_written(self.db, written)
 
+    def discard(self, written: Written) -> None:
+        """Deletes the files of what `write` wrote and nobody committed."""
+        fragments.discard(self.db, written.files)
+
     def add_uris(self, names: Mapping[str, Iterable[str | Row]]) -> None:
         """Records further names of committed videos, in one version.
 

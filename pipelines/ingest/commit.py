@@ -4,17 +4,19 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from pipelines.cluster.failures import Failure
 from pipelines.config import Config, IngestConfig
 from pipelines.extraction.faces.detectors import open_detector
-from pipelines.ingest.embed import SourceResult, failed_result
+from pipelines.ingest.embed import Ingested, SourceResult, failed_result
 from stores import Store, StoreUnavailable
 from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, open_face_encoder, open_voice_encoder
 from vclip.errors import InputError
 
 QUEUED = 16  # results that wait here during a commit; more wait in the cluster
+
+T = TypeVar("T")
 
 
 def open_store(uri: str, config: Config, dry: bool = False) -> Store:
@@ -49,8 +51,8 @@ def open_store(uri: str, config: Config, dry: bool = False) -> Store:
 
 def commit_results(
     store: Store, results: Iterator[SourceResult], config: IngestConfig
-) -> Iterator[tuple[SourceResult, bool]]:
-    """Commits results in batches, and yields each once it is committed, with whether the store holds these rows.
+) -> Iterator[tuple[Ingested, bool]]:
+    """Commits rows made here in batches; yields each video once committed, and whether the store holds these rows.
 
     Where another run has committed the same video meanwhile, the store holds the rows of that run.
 
@@ -59,7 +61,7 @@ def commit_results(
     """
     batch: list[SourceResult] = []
     size, oldest_s = 0, 0.0
-    for result in _with_pauses(results, config.commit_every_s / 4):
+    for result in with_pauses(results, config.commit_every_s / 4):
         if result is not None:
             oldest_s = oldest_s if batch else time.monotonic()
             batch.append(result)
@@ -72,7 +74,7 @@ def commit_results(
         yield from _commit(store, batch)
 
 
-def _commit(store: Store, batch: list[SourceResult]) -> Iterator[tuple[SourceResult, bool]]:
+def _commit(store: Store, batch: list[SourceResult]) -> Iterator[tuple[Ingested, bool]]:
     """Commits a batch; a video whose rows cannot be made or stored becomes a failed row, and the others go in."""
     try:
         held = store.commit([result.rows for result in batch])
@@ -90,13 +92,16 @@ def _commit(store: Store, batch: list[SourceResult]) -> Iterator[tuple[SourceRes
         yield from _commit(store, [row])
         return
     for result in batch:
-        yield result, result.source.video_id in held
+        yield result.ingested, result.source.video_id in held
 
 
-def _with_pauses(results: Iterable[SourceResult], every_s: float) -> Iterator[SourceResult | None]:
-    """Yields the results, and None whenever none came for `every_s`, so that a batch is committed in time."""
+def with_pauses(results: Iterable[T], every_s: float, queued: int = QUEUED) -> Iterator[T | None]:
+    """Yields the results, and None whenever none came for `every_s`, so that what is there is committed in time.
+
+    A thread takes the results meanwhile, and runs ahead by up to `queued` of them.
+    """
     done, over = object(), threading.Event()
-    results_queue: queue.Queue[Any] = queue.Queue(QUEUED)
+    results_queue: queue.Queue[Any] = queue.Queue(queued)
 
     def put(item: Any) -> bool:
         while not over.is_set():

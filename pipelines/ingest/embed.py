@@ -25,6 +25,16 @@ OWN_COLUMNS = ("identity", "split")  # labels that every clip has a column for
 
 
 @dataclass(frozen=True)
+class Ingested:
+    """What became of one source, without media and vectors: for the progress, the metrics and the report."""
+
+    source: Source
+    rows: VideoRows
+    extraction: Extraction  # without its clips
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
 class SourceResult:
     """One source with its extraction and, once it is embedded, a vector for each face crop and speech segment."""
 
@@ -60,6 +70,13 @@ class SourceResult:
                 key = {"voice_id": voice_id(id, segment.start_s, segment.end_s), "clip_id": id}
                 voices.append(key | vars(segment) | {"vectors": _row(self.voices, len(voices))})
         return VideoRows(self._video_row(), clips, faces, voices)
+
+    @property
+    def ingested(self) -> Ingested:
+        """The same without media and vectors."""
+        faces, voices = ([_light(row) for row in rows] for rows in (self.rows.faces, self.rows.voices))
+        rows = VideoRows(self.rows.video, self.rows.clips, faces, voices)
+        return Ingested(self.source, rows, replace(self.extraction, clips=()), self.failure)
 
     def _video_row(self) -> dict[str, Any]:
         return {
@@ -156,6 +173,10 @@ class Embedder:
         pieces = (flat[start : start + self._media_at_once] for start in starts)
         vectors = np.concatenate([encoder.embed([decode(one) for one in piece]) for piece in pieces])
         return np.split(vectors, np.cumsum([len(own) for own in media])[:-1])
+
+
+def _light(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("image", "audio", "vectors")}
 
 
 def _row(vectors: Mapping[str, np.ndarray], index: int) -> dict[str, np.ndarray]:

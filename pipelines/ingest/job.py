@@ -2,15 +2,15 @@
 
     inputs -> list the sources -> leave out what the store has (resume) -> extract and embed (workers) -> commit
 
-The sources are processed one window at a time, which bounds the driver's memory for a million of them. The last
-videos of a window leave CPUs idle, but only briefly compared to the thousands of videos in it.
+The sources are looked up one window at a time, as the cluster has room for them.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from pipelines.cluster.session import on_cluster, start_ray
 from pipelines.config import Config
 from pipelines.extraction.types import Extraction
 from pipelines.files.addresses import recorded
-from pipelines.ingest.commit import commit_results, open_store
-from pipelines.ingest.embed import SourceResult, failed_result
+from pipelines.ingest.commit import open_store
+from pipelines.ingest.embed import Ingested
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.manifest import read_labels
 from pipelines.ingest.sources.resume import WINDOW, Window, limit_windows, pending
@@ -70,8 +70,9 @@ class Summary:
 # Called with each video that went into the store: its rows, its extraction, the summary so far.
 Observe = Callable[[VideoRows, Extraction, Summary], None]
 
-# Yields the result of each source: (sources, configuration, run id, the function that extracts one source).
-Process = Callable[[Sequence[Source], Config, str, Extract], Iterator[SourceResult]]
+# Commits each source, and yields it with whether the store holds its rows: (store, sources, configuration, run id,
+# the function that extracts one source).
+Process = Callable[[Store, Iterable[Source], Config, str, Extract], Iterator[tuple[Ingested, bool]]]
 
 
 def ingest_videos(
@@ -138,7 +139,7 @@ def ingest(
         retry_failed: process failed sources again.
         limit: process at most this many of the pending sources.
         observe: called with each video that went into the store.
-        process: extracts and embeds the sources of one window.
+        process: extracts, embeds and commits the sources.
         passed_over: ending -> number of files in the inputs that are no videos by their ending, for the summary.
 
     Raises:
@@ -156,28 +157,65 @@ def ingest(
     deciding = config_hash(config.clip_settings())
     size = min(WINDOW, max(limit or WINDOW, 256))  # with a small limit a small window will do
     windows = limit_windows(pending(sources, store, deciding, size, retry_failed, config.remote), limit)
-    with ExitStack() as stack:
-        progress: Step | None = None
-        count: Callable[[SourceResult, bool], None] | None = None
-        for window in windows:
-            if window.todo or window.unreadable:
-                if progress is None or count is None:
-                    start_ray()
-                    stack.enter_context(_recorded(store, command, summary, started_s))
-                    say(f"{unit} to do; run {summary.run_id}")
-                    progress = stack.enter_context(step("ingest", len(sources), unit))
-                    count = _counting(summary, progress, observe, config)
-                progress.total -= window.already_stored + window.deleted + len(window.duplicates)
-                results = _results(window, config, summary.run_id, extract, process)
-                for done, held in commit_results(store, results, config.ingest):
+    feed = _Feed(windows, summary)
+    if feed.begin():
+        start_ray()
+        with _recorded(store, command, summary, started_s):
+            say(f"{unit} to do; run {summary.run_id}")
+            with step("ingest", len(sources), unit) as progress:
+                count = _counting(summary, progress, observe, config)
+                for done, held in process(store, feed.sources(progress), config, summary.run_id, extract):
                     count(done, held)
-            _record_names(store, window)
-            summary.known += window.already_stored
-            summary.deleted += window.deleted
-            summary.doubles += len(window.duplicates)
-            summary.outdated += len(window.outdated)
-        summary.took_s = time.monotonic() - started_s
+            feed.record_names(store)
+    else:
+        feed.record_names(store)
+    summary.took_s = time.monotonic() - started_s
     return summary
+
+
+@dataclass
+class _Feed:
+    """The sources that are to be done, window by window, and what there is to note of the others."""
+
+    windows: Iterator[Window]
+    summary: Summary
+    names: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # video_id -> further names
+    outdated: list[str] = field(default_factory=list)
+
+    def begin(self) -> bool:
+        """Returns whether there is anything to do."""
+        for window in self.windows:
+            if window.todo or window.unreadable:
+                self.windows = chain([window], self.windows)
+                return True
+            self._note(window)
+        return False
+
+    def sources(self, progress: Step) -> Iterator[Source]:
+        """Yields the sources to do; those that cannot be read with their failure."""
+        progress.total -= self.summary.known + self.summary.deleted + self.summary.doubles
+        for window in self.windows:
+            self._note(window)
+            progress.total -= window.already_stored + window.deleted + len(window.duplicates)
+            for source, failure in window.unreadable:
+                yield replace(source, failure=failure)
+            yield from window.todo
+
+    def record_names(self, store: Store) -> None:
+        """Records the names of contents that the store has by now, and deletes those that have no name any more."""
+        if self.names:
+            store.add_uris(self.names)
+        for content in self.outdated:
+            store.delete_video(content)
+
+    def _note(self, window: Window) -> None:
+        for source in [*window.renamed, *window.duplicates]:
+            self.names.setdefault(source.video_id, []).append(source.ledger_entry)
+        self.outdated += window.outdated
+        self.summary.known += window.already_stored
+        self.summary.deleted += window.deleted
+        self.summary.doubles += len(window.duplicates)
+        self.summary.outdated += len(window.outdated)
 
 
 @contextmanager
@@ -193,25 +231,16 @@ def _recorded(store: Store, command: Mapping[str, Any], summary: Summary, starte
             run.summary = {name: value for name, value in summary.to_json().items() if name != "config"}
 
 
-def _results(
-    window: Window, config: Config, run_id: str, extract: Extract, process: Process
-) -> Iterator[SourceResult]:
-    for source, failure in window.unreadable:
-        yield failed_result(source, run_id, failure)
-    if window.todo:
-        yield from process(window.todo, config, run_id, extract)
-
-
 def _counting(
     summary: Summary, progress: Step, observe: Observe | None, config: Config
-) -> Callable[[SourceResult, bool], None]:
+) -> Callable[[Ingested, bool], None]:
     """Returns the function that counts each committed video, and whether the store holds these rows of it."""
     import ray.util.metrics
 
     metrics, rate = IngestMetrics(ray.util.metrics), Rate()
     tracebacks = Tracebacks(f"{run_folder(summary.store)}/{summary.run_id}", config.remote)
 
-    def count(done: SourceResult, held: bool) -> None:
+    def count(done: Ingested, held: bool) -> None:
         rate.add(done.extraction.duration_s)
         if held:
             if done.failure:
@@ -226,13 +255,3 @@ def _counting(
         progress.advance(note=", ".join(filter(None, [f"{summary.rows['clips']} clips", *states, str(rate)])))
 
     return count
-
-
-def _record_names(store: Store, window: Window) -> None:
-    names: dict[str, list[dict[str, Any]]] = {}
-    for source in [*window.renamed, *window.duplicates]:
-        names.setdefault(source.video_id, []).append(source.ledger_entry)
-    if names:
-        store.add_uris(names)
-    for content in window.outdated:
-        store.delete_video(content)

@@ -9,10 +9,11 @@ import platform
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,9 @@ from pipelines.extraction.video.ffmpeg import ffmpeg_binary, ffmpeg_version
 from pipelines.ingest.report_html import page
 from pipelines.ingest.streaming_stats import Examples, Histogram, Kinds, Largest, TimeBins, evenly
 from pipelines.progress import say
-from stores import VideoRows
+from stores import Store, StoreError, VideoRows
 from stores.rows import Row
+from stores.sql import in_lists
 from vclip.errors import InputError
 from vclip.files import whole_file
 
@@ -67,16 +69,23 @@ class RunReport:
 
     Args:
         config: the resolved configuration.
+        images: returns the images of faces, by their ids; those that it does not find are not shown.
         draft_every_s: seconds between two drafts of the report of a run that goes on.
     """
 
-    def __init__(self, config: Config, draft_every_s: float = DRAFT_EVERY_S):
+    def __init__(
+        self,
+        config: Config,
+        images: Callable[[Collection[str]], Mapping[str, bytes]] = lambda face_ids: {},
+        draft_every_s: float = DRAFT_EVERY_S,
+    ):
         limits = config.extraction.clips
-        self.config, self._draft_every_s = config, draft_every_s
+        self.config, self._images, self._draft_every_s = config, images, draft_every_s
+        self._shown: dict[str, bytes] = {}  # face_id -> image, of faces that earlier drafts showed
         self.funnel = Counter({step: 0 for step in STEPS})  # videos
         self.candidates = 0
         self.drop_reasons = Kinds(DROP_REASONS, THUMBNAILS)  # of candidates, with thumbnails
-        self.kept = Examples(2 * THUMBNAILS)  # thumbnails of clips
+        self.kept = Examples(2 * THUMBNAILS)  # face_ids of clips, whose images are shown
         self.reasons = {state: Kinds(REASONS, 3) for state in ("failed", "empty")}
         self.failed = Examples(FAILED)
         self.distributions = {
@@ -117,7 +126,7 @@ class RunReport:
             self._observe("speaking score of clips", clip["speaking_score"])
             self.clips_s += clip["end_s"] - clip["start_s"]
         if rows.faces:
-            self.kept.add(max(rows.faces, key=lambda face: face["quality"])["image"])
+            self.kept.add(max(rows.faces, key=lambda face: face["quality"])["face_id"])
         if extraction:
             self._count_extraction(rows.video, extraction)
 
@@ -186,7 +195,9 @@ class RunReport:
 
     def _page(self, result: dict[str, Any]) -> str:
         reasons = {state: kinds.most_common() for state, kinds in self.reasons.items()}
-        return page(result, self.config, self.kept.items, self.drop_reasons.most_common(), reasons)
+        self._shown |= self._images(set(self.kept.items) - self._shown.keys())
+        self._shown = {face: self._shown[face] for face in self.kept.items if face in self._shown}
+        return page(result, self.config, list(self._shown.values()), self.drop_reasons.most_common(), reasons)
 
     def to_json(self, ended: str = "") -> dict[str, Any]:
         """Returns the report without its images, for summary.json."""
@@ -228,7 +239,7 @@ def reported(
     Raises:
         InputError: the folder cannot be created.
     """
-    run = _Run(RunReport(config, draft_every_s), store_uri, folder)
+    run = _Run(RunReport(config, partial(_images_of, store_uri), draft_every_s), store_uri, folder)
     if folder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -277,6 +288,18 @@ class _Run:
         except InputError as error:
             say(f"no report: {error}")
             return None
+
+
+def _images_of(store_uri: str, face_ids: Collection[str]) -> dict[str, bytes]:
+    """Returns the images of faces in the store, as far as it can be read."""
+    found: dict[str, bytes] = {}
+    try:
+        for part in in_lists(face_ids):
+            rows = Store.open(store_uri).query("faces", ["face_id", "image"], f"face_id IN ({part})")
+            found |= dict(zip(rows["face_id"].to_pylist(), rows["image"].to_pylist(), strict=True))
+    except (StoreError, OSError, RuntimeError) as error:
+        say(f"the report shows no clips: {error}")
+    return found
 
 
 def kind_of(reason: str) -> str:

@@ -1,15 +1,15 @@
 """The workers of an ingest: they extract the clips of a source and embed them.
 
-    source -> extract, embed (tasks) -> driver                     where there are CPUs only
-    source -> extract (tasks) -> embed (actors, a GPU each) -> driver
+    source -> extract, embed (tasks) -> writer of the node -> store           where there are CPUs only
+    source -> extract (tasks) -> embed (actors, a GPU each) -> writer of the node -> store
 
-Only paths are sent out, and only crops, segments and vectors come back, in parts for a long video, so that hours of
-speech are never copied at once. Extractions travel from a task's node to an actor's without passing the driver.
+Only paths are sent out, and no media come back to the driver: writers put the rows into the store, and the driver
+commits them (`pipelines.ingest.writers`). Extractions travel from a task's node to an actor's directly.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,9 +21,20 @@ from pipelines.extraction.faces.detectors import open_detector
 from pipelines.extraction.types import Extraction
 from pipelines.files.download import local_copy
 from pipelines.files.remote import unreadable
-from pipelines.ingest.embed import Embedder, SourceResult, failed_result, join_parts
+from pipelines.ingest.commit import with_pauses
+from pipelines.ingest.embed import Embedder, Ingested, SourceResult, failed_result, join_parts
 from pipelines.ingest.sources.source import Source
+from pipelines.ingest.writers import Sink, Writers
+from pipelines.progress import say
+from pipelines.wording import count
+from stores import Store, StoreError
+from stores.fragments import Written, unite
+from stores.schema import EMBEDDED
 from vclip.errors import InputError
+
+ATTEMPTS = 3  # of the videos whose rows were lost with a writer
+QUEUED = 4096  # sources that are done and wait for the driver, a reference each
+LOST = Failure("its rows were lost three times with the node that held them")
 
 # Extracts the clips of one source; runs in a worker.
 Extract = Callable[[Source, Config], Extraction]
@@ -41,35 +52,99 @@ def extract_video(source: Source, config: Config) -> Extraction:
 
 
 def ingest_on_cluster(
-    sources: Sequence[Source], config: Config, run_id: str, extract: Extract
-) -> Iterator[SourceResult]:
-    """Yields each source once, extracted and embedded, as the cluster (see `start_ray`) finishes it.
+    store: Store, sources: Iterable[Source], config: Config, run_id: str, extract: Extract
+) -> Iterator[tuple[Ingested, bool]]:
+    """Extracts and embeds each source on the cluster (see `start_ray`), and commits it.
+
+    Yields each source once it is committed, and whether the store holds these rows of it.
 
     Args:
-        sources: the sources to do, each with its content hash.
+        store: the store.
+        sources: the sources to do, each with its content hash; taken one by one as the cluster has room.
         config: the sections `ingest` and `encoders` are read, and those that `extract` reads.
         run_id: the id of the run, for the rows.
         extract: extracts one source.
 
     Raises:
         InputError: a node lacks what the detector or the encoders need.
+        StoreUnavailable: the store cannot be reached or written.
         RayError: the cluster itself fails, or a node cannot import this package, say.
     """
-    settings, batches = config.ingest, ([source] for source in sources)
-    actors = gpu_actors(partial(_open_embedding, config), settings.embed_batch, settings.embed_actors)
-    if actors:
-        work = partial(_open_extraction, extract, config, run_id)
-        results: Any = run_tasks(
-            batches, work, "extract", settings.extract_cpus, actors=actors, received=_own_vectors
-        )
-    else:
-        work = partial(_open_ingestion, extract, config, run_id)
-        results = run_tasks(batches, work, "extract", settings.extract_cpus, in_parts=True, received=_own_vectors)
-    for source, result in results:
-        if isinstance(result, Failure):
-            yield failed_result(source, run_id, result)
-        else:
-            yield join_parts(result) if isinstance(result, list) else result
+    settings = config.ingest
+    spaces = {table: store.spaces(table) for table in EMBEDDED}
+    sink = Sink(store.uri, spaces, run_id, settings.commit_every, settings.commit_mb)
+    writers, job = Writers(run_id, settings.commit_every_s), _Job(store, run_id)
+    try:
+        for _ in range(ATTEMPTS):
+            results = _on_tasks(job.begun(sources), config, run_id, extract, sink)
+            for result in with_pauses(results, writers.look_every_s, QUEUED):
+                if result is not None and isinstance(result[1], Failure):
+                    job.failed.append(failed_result(result[0], run_id, result[1]))
+                if writers.due:
+                    yield from job.commit(writers.collect())
+            yield from job.commit(writers.collect(last=True))
+            sources = list(job.under_way.values())
+            if not sources:
+                return
+            say(f"{count(len(sources), 'video')} lost with the node that held the rows; trying again")
+        job.failed += [failed_result(source, run_id, LOST) for source in sources]
+        yield from job.commit([])
+    finally:
+        writers.end()
+
+
+@dataclass
+class _Job:
+    """The sources of a job that are under way, and their commits."""
+
+    store: Store
+    run_id: str
+    under_way: dict[str, Source] = field(default_factory=dict)  # video_id -> source that is not committed yet
+    failed: list[SourceResult] = field(default_factory=list)  # to be committed with the next fragments
+
+    def begun(self, sources: Iterable[Source]) -> Iterator[list[Source]]:
+        """Yields the sources as batches of one; notes those that cannot be read as failed."""
+        for source in sources:
+            self.under_way[source.video_id] = source
+            if source.failure:
+                self.failed.append(failed_result(source, self.run_id, source.failure))
+            else:
+                yield [source]
+
+    def commit(self, found: Sequence[tuple[Written, list[Ingested]]]) -> Iterator[tuple[Ingested, bool]]:
+        """Commits fragments, and the sources that have failed; yields the sources."""
+        parts, done = list[Written](), list[Ingested]()
+        for written, videos in found:
+            # A worker that died after it had handed over a video did it again, so it is in two fragments.
+            if all(one.source.video_id in self.under_way for one in videos):
+                parts.append(written)
+                done += self._taken(videos)
+            else:
+                self.store.discard(written)
+        failed, self.failed = self.failed, []
+        if failed := [one for one in failed if one.source.video_id in self.under_way]:
+            parts.append(self.store.write([one.rows for one in failed]))
+            done += self._taken([one.ingested for one in failed])
+        if parts:
+            held = self.store.commit_written(unite(parts))
+            for one in done:
+                yield one, one.source.video_id in held
+
+    def _taken(self, videos: list[Ingested]) -> list[Ingested]:
+        for one in videos:
+            del self.under_way[one.source.video_id]
+        return videos
+
+
+def _on_tasks(
+    batches: Iterator[list[Source]], config: Config, run_id: str, extract: Extract, sink: Sink
+) -> Iterator[tuple[Source, Failure | None]]:
+    """Yields each source with None, once its rows are with a writer, or with why it failed."""
+    settings = config.ingest
+    actors = gpu_actors(partial(_open_embedding, config, sink), settings.embed_batch, settings.embed_actors)
+    open_work = partial(_open_extraction, extract, config, run_id)
+    work: Any = open_work if actors else partial(_open_ingestion, open_work, config, sink)
+    return run_tasks(batches, work, "extract", settings.extract_cpus, actors=actors)
 
 
 def _open_extraction(extract: Extract, config: Config, run_id: str) -> Work[Source, SourceResult | Failure]:
@@ -85,12 +160,12 @@ def _open_extraction(extract: Extract, config: Config, run_id: str) -> Work[Sour
     return work
 
 
-def _open_embedding(config: Config) -> Callable[[list[SourceResult]], list[SourceResult | Failure]]:
+def _open_embedding(config: Config, sink: Sink) -> Callable[[list[SourceResult]], list[Failure | None]]:
     embedder = Embedder(config.encoders, None)
 
-    def embed(batch: list[SourceResult]) -> list[SourceResult | Failure]:
+    def embed(batch: list[SourceResult]) -> list[Failure | None]:
         try:
-            return list(embedder.embed(batch))
+            return [_written(result, sink) for result in embedder.embed(batch)]
         except InputError as error:
             if len(batch) > 1:
                 return [done for item in batch for done in embed([item])]
@@ -99,25 +174,27 @@ def _open_embedding(config: Config) -> Callable[[list[SourceResult]], list[Sourc
     return embed
 
 
-def _open_ingestion(extract: Extract, config: Config, run_id: str) -> Work[Source, Iterator[SourceResult | Failure]]:
-    extraction, embedder = _open_extraction(extract, config, run_id), Embedder(config.encoders, "cpu")
+def _open_ingestion(
+    open_work: Callable[[], Work[Source, SourceResult | Failure]], config: Config, sink: Sink
+) -> Work[Source, Failure | None]:
+    extraction, embedder = open_work(), Embedder(config.encoders, "cpu")
 
-    def work(source: Source, again: bool) -> Iterator[SourceResult | Failure]:
+    def work(source: Source, again: bool) -> Failure | None:
         extracted = extraction(source, again)
         if isinstance(extracted, Failure):
-            yield extracted
-            return
+            return extracted
         try:
-            yield from embedder.parts(extracted)
+            return _written(join_parts(list(embedder.parts(extracted))), sink)
         except InputError as error:
-            yield Failure.of_input(str(error), error)
+            return Failure.of_input(str(error), error)
 
     return work
 
 
-def _own_vectors(result: SourceResult | Failure) -> SourceResult | Failure:
-    """Copies the vectors out of Ray's object store: a view would keep the whole result there until the commit."""
-    if isinstance(result, Failure):
-        return result
-    faces, voices = ({space: x.copy() for space, x in vectors.items()} for vectors in (result.faces, result.voices))
-    return replace(result, faces=faces, voices=voices)
+def _written(result: SourceResult, sink: Sink) -> Failure | None:
+    """Hands a video to the writer; a video whose rows cannot be made fails, and no other."""
+    try:
+        sink.write(result)
+    except StoreError as error:
+        return Failure.of_defect(error)
+    return None

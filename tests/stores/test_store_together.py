@@ -38,4 +38,6 @@ def test_ingest_search_and_optimize_at_once(store, tmp_path):
     same = Store.create(str(tmp_path / "same"), FACES, VOICES)
     same.commit([video(int(key.removeprefix("video")), config=config) for key, config in written.items()])
     assert contents(store, WITHOUT) == contents(same, WITHOUT)
-    assert {p.kind for p in check(store, {}).problems} <= {"unnamed"}  # of versions that Lance pruned (its issue 8942)
+    assert {p.kind for p in check(store, {}).problems} <= {
+        "unnamed"
+    }  # of versions that Lance pruned (its issue 8942)

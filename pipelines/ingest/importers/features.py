@@ -210,9 +210,9 @@ def _pending(
         batch = [(_source(clip, faces, voices, where, made_by), clip) for clip in clips[start : start + BATCH]]
         contents = [source.video_id for source, _ in batch]
         rows, deleted = ledger.by_content(contents), ledger.deleted(contents)
-        names = ledger.by_name([source.uri for source, _ in batch])
-        for source, clip in batch:
-            before = names.get(source.uri, ())
+        names = ledger.by_name([source for source, _ in batch])
+        for (source, clip), known in zip(batch, names, strict=True):
+            before = [row for row, _ in known]
             if source.video_id in deleted:
                 summary.deleted += 1
             elif ledger.is_done(rows.get(source.video_id), source):

@@ -27,12 +27,6 @@ class Source:
         """The ledger's entry for this name."""
         return {"uri": self.uri, "size_bytes": self.size_bytes, "mtime_s": self.mtime_s, "etag": self.etag}
 
-    def unchanged(self, entry: Mapping) -> bool:
-        """Returns whether the file has the size and the etag, or time, of the ledger's entry for this name."""
-        if self.etag:
-            return (entry["size_bytes"], entry["etag"]) == (self.size_bytes, self.etag)
-        return self.mtime_s is not None and (entry["size_bytes"], entry["mtime_s"]) == (self.size_bytes, self.mtime_s)
-
 
 def source_of(paths: Iterable[str | Path], labels: Mapping[str, str]) -> Source:
     """Returns the source of existing files; raises OSError where one is missing."""

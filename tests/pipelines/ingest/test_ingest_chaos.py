@@ -52,7 +52,7 @@ class Nodes:
         self._second = self._cluster.add_node(**self._node)
 
     def kill_worker(self, chance: random.Random) -> bool:
-        """SIGKILLs one of the processes that extract or embed; returns whether there was one."""
+        """SIGKILLs one of the processes that extract, embed or write; returns whether there was one."""
         raylets = [self._raylet(node) for node in self._cluster.list_all_nodes()]
         workers = [child for raylet in raylets for child in raylet.children() if _busy(child)]
         if workers:
@@ -72,7 +72,7 @@ def _busy(process: psutil.Process) -> bool:
     except (psutil.Error, IndexError):
         return False
     return title.startswith(
-        ("ray::extract", "ray::StageActor")
+        ("ray::extract", "ray::StageActor", "ray::Writer")
     )  # not Ray's agents: a node dies with them, and the head node with its driver
 
 

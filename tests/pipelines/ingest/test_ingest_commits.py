@@ -176,14 +176,18 @@ def test_the_rate_is_that_of_the_last_minutes():
     assert str(rate) == "0.25/s, 9 h of video per hour"
 
 
-def in_this_process(sources, config, run_id, extract):
+def in_this_process(store, sources, config, run_id, extract):
     """Stands in for the cluster."""
     embedder = Embedder(config.encoders, "cpu")
-    for source in sources:
-        try:
-            yield from embedder.embed([SourceResult(source, run_id, extract(source, config))])
-        except IndexError as error:
-            yield failed_result(source, run_id, Failure.of_defect(error))
+
+    def results():
+        for source in sources:
+            try:
+                yield from embedder.embed([SourceResult(source, run_id, extract(source, config))])
+            except IndexError as error:
+                yield failed_result(source, run_id, Failure.of_defect(error))
+
+    yield from commit_results(store, results(), config.ingest)
 
 
 def test_a_dry_run_says_what_the_run_then_does_and_writes_nothing(tmp_path):

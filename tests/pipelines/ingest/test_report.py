@@ -51,7 +51,7 @@ def _video(
         "funnel": funnel,
     }  # fmt: skip
     clip = {"start_s": 1.0, "end_s": 4.0, "speaking_score": 0.9}
-    face = {"size_px": 100.0, "sharpness": 0.6, "frontality": 0.7, "quality": 0.5, "image": IMAGE}
+    face = {"size_px": 100.0, "sharpness": 0.6, "frontality": 0.7, "quality": 0.5, "face_id": "face"}
     rows = VideoRows(video, [clip] * kept, [face] * 3 * kept, [{"speech_ratio": 0.8, "snr_db": 12.0}] * kept)
     seconds = {"decode": 1.0 + number % 7, "speech": 0.5}
     return rows, Extraction(state, reason, duration_s, (), funnel, candidates, seconds)
@@ -68,9 +68,13 @@ VIDEOS = (
 )
 
 
+def _images(face_ids):
+    return dict.fromkeys(face_ids, IMAGE)
+
+
 @pytest.fixture
 def report() -> RunReport:
-    report = RunReport(Config())
+    report = RunReport(Config(), _images)
     for rows, extraction in VIDEOS:
         report.add(rows, extraction)
     return report
@@ -145,11 +149,13 @@ def test_a_run_that_did_not_end_says_so(report, summary, tmp_path):
 
 
 def test_an_empty_run_has_a_report_too(summary, tmp_path):
-    assert RunReport(Config()).write(tmp_path, Summary("s", "r", 0)).read_text().startswith("<!doctype html>")
+    assert (
+        RunReport(Config(), _images).write(tmp_path, Summary("s", "r", 0)).read_text().startswith("<!doctype html>")
+    )
 
 
 def test_what_files_are_called_cannot_become_markup(summary, tmp_path):
-    report = RunReport(Config())
+    report = RunReport(Config(), _images)
     rows, extraction = _video(0, "failed", NASTY)
     rows.video["uris"][0]["uri"] = f"/films/{NASTY}.mp4"
     report.add(rows, extraction)
@@ -164,7 +170,7 @@ def test_what_files_are_called_cannot_become_markup(summary, tmp_path):
 def test_the_report_of_many_videos_is_no_larger(report, summary, tmp_path):
     """Every video brings its own name, reason and images; ten times as many take no more memory."""
     report.write(tmp_path, summary)  # libraries fill their caches when the first chart is drawn
-    report, held, sizes = RunReport(Config()), [], []
+    report, held, sizes = RunReport(Config(), _images), [], []
     tracemalloc.start()
     try:
         for number in range(5_000):
