@@ -35,9 +35,14 @@ class IngestConfig(Settings):
 
     extract_cpus: float = Field(default=1.0, gt=0, description="CPUs that one extraction task asks Ray for")
     embed_actors: int = Field(
-        default=0, ge=0, description="embedding actors; 0: one per GPU, or embedding in the tasks without GPUs"
+        default=0, ge=0, description="embedding actors on GPUs, at most; 0: as many as the GPUs have room for"
     )
-    embed_batch: int = Field(default=8, ge=1, description="videos that one call of an embedding actor takes")
+    embed_gpus: float = Field(
+        default=1.0, gt=0, le=1, description="share of a GPU for each embedding actor; 0.5 starts two on each GPU"
+    )
+    embed_batch: int = Field(
+        default=8, ge=1, description="videos, or parts of long ones, that one call of an embedding actor takes"
+    )
     commit_every: int = Field(default=256, ge=1, description="maximum number of videos in one fragment of the store")
     commit_mb: float = Field(
         default=512.0, gt=0, description="maximum size of one fragment in MB, which a node keeps in memory until then"

@@ -2,7 +2,9 @@
 
 import os
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from vclip.errors import InputError
 
@@ -28,3 +30,9 @@ def torch_device(name: str | torch.device | None = None) -> torch.device:
             "driver that it supports, or choose the device 'cpu'"
         )
     return device
+
+
+def uploaded(array: np.ndarray, device: torch.device) -> Tensor:
+    """Returns a writable array as a tensor on a device; a copy to a GPU runs beside what the CPU does next."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -105,7 +105,7 @@ def embed(
     """
     from pipelines.maintenance.reembed import embed, tables_of
 
-    resolved = config_of(config, set, "encoders", "ingest.embed_actors", "batch.task_cpus")
+    resolved = config_of(config, set, "encoders", "ingest.embed_actors", "ingest.embed_gpus", "batch.task_cpus")
     print_result(embed(store, resolved, tables_of(only), replace, again), as_json, f"store {store}")
 
 

@@ -18,6 +18,7 @@ from vclip.association.loop import History, OnStep
 from vclip.association.pairs import Pairs
 from vclip.association.training import TrainConfig
 from vclip.association.training import train as train_model
+from vclip.device import torch_device
 from vclip.errors import InputError
 
 LOOK_EVERY_S = 0.5
@@ -42,7 +43,7 @@ def train_on(
         state: as of `training.train`; on a path that all nodes share, training resumes even if rank 0's node dies.
 
     Raises:
-        InputError: the cluster is too small, or as of `training.train`.
+        InputError: the cluster is too small, torch finds no GPU where Ray has one, or as of `training.train`.
     """
     import ray
     import ray.train
@@ -56,6 +57,8 @@ def train_on(
     kind = "GPU" if use_gpu else "CPU"
     if has.get(kind, 0) < workers:
         raise InputError(f"{workers} workers asked for, but the cluster has {has.get(kind, 0):g} {kind}s")
+    if use_gpu:
+        _check_gpus(workers)
     mailbox: Any = ray.remote(num_cpus=0)(_Mailbox).remote()
     job = {
         "pairs": ray.put(pairs),
@@ -78,6 +81,22 @@ def train_on(
         )
         trainer.fit()
         return _model_or_error(ray.get(mailbox.outcome.remote()))
+
+
+def _check_gpus(workers: int) -> None:
+    """Raises InputError where torch finds no GPU in a worker; the process group would end in a long traceback."""
+    import ray
+    from ray.exceptions import RayTaskError
+
+    check: Any = ray.remote(num_gpus=1, num_cpus=0, max_retries=0, scheduling_strategy="SPREAD")(_see_gpu)
+    try:
+        ray.get([check.remote() for _ in range(workers)])
+    except RayTaskError as error:
+        raise error.cause if isinstance(error.cause, InputError) else error from None
+
+
+def _see_gpu() -> None:
+    torch_device("cuda")
 
 
 def _quiet(ray_train: Any) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from vclip.errors import InputError
 from vclip.files import fitting
 
 FOLDER = "errors"
+# Everything else is the failure of one item; panics of libraries in Rust are no `Exception`.
+ENDS_THE_JOB = (InputError, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 @dataclass(frozen=True)

@@ -213,8 +213,19 @@ def worker_deaths() -> tuple[type[Exception], ...]:
         exceptions.OutOfMemoryError,
         exceptions.NodeDiedError,
         exceptions.ObjectLostError,
-        exceptions.ActorUnavailableError,
+        exceptions.RayActorError,
     )
+
+
+def hide_gpus() -> None:
+    """Hides the GPUs of its node from a task that asked for none; Ray shows them to it from version 2.60 on.
+
+    Each task that found one would hold some hundred MB of it.
+    """
+    import ray
+
+    if not ray.get_runtime_context().get_accelerator_ids().get("GPU"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def limit_threads() -> None:

@@ -1,11 +1,12 @@
 """The task engine of all jobs: a Ray cluster works on many items, and each is in the results exactly once.
 
-    batches of items -> work (tasks) -> results                          on CPUs
-    batches of items -> work (tasks) -> second stage (actors) -> results    where a GPU does the second half
+    batches of items -> work (tasks) -> results                           on CPUs
+    batches of items -> first half (tasks) -> second (actors) -> results    where a GPU does the second half
 
 Twice as many tasks as the cluster runs at once are submitted, those whose results wait for an actor among them, so
 the object store and the driver stay small however many items there are. The size of the cluster is read every few
-seconds: pending tasks are what makes an autoscaler add nodes, and each node that joins is given work.
+seconds: pending tasks are what makes an autoscaler add nodes, and each node or GPU that joins is given work. When a
+task is submitted, it is decided whether it does the whole work or its first half.
 
 A worker that dies (a segmentation fault, the kernel's or Ray's out-of-memory killer, a lost node) takes the items of
 its task with it. They are tried again among the others, and at last one by one with nothing else running. Ray itself
@@ -14,14 +15,16 @@ with its traceback; the other items go on.
 """
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from pipelines.cluster.failures import Failure
-from pipelines.cluster.session import cluster_cpus, cluster_gpus, limit_threads, worker_deaths
+from pipelines.cluster.actors import AHEAD, ActorPool, Actors, LastingError, Member
+from pipelines.cluster.failures import ENDS_THE_JOB, Failure
+from pipelines.cluster.session import cluster_cpus, hide_gpus, limit_threads, worker_deaths
 from pipelines.progress import say
 from pipelines.wording import count
 from vclip.errors import InputError
@@ -34,49 +37,8 @@ Work = Callable[[T, bool], R]
 
 DIED = Failure("the worker died three times, the last time with nothing else running (memory, or a crash)")
 ATTEMPTS_AMONG_OTHERS = 2  # before an item is tried alone
-AHEAD = 2  # tasks submitted for each that the cluster runs at once, and calls for each actor
 PARTS_WAITING = 4  # of the parts that one task yields; it pauses until they are taken
-ACTOR_RETRIES = 2  # of a call whose actor died
-# Everything else is the failure of one item; panics of libraries in Rust are no `Exception`.
-ENDS_THE_JOB = (InputError, KeyboardInterrupt, SystemExit, GeneratorExit)
 SIZE_EVERY_S = 5.0  # how often the cluster is asked for its size
-
-
-@dataclass(frozen=True)
-class Actors:
-    """The second stage of a job: actors that take what the tasks give, a few at a time.
-
-    Attributes:
-        open: called once in each actor; returns a function of a list of results that returns as many.
-        count: returns how many actors there should be now, at least one. It is called again as the cluster grows;
-            actors are added, never removed.
-        gpus: GPUs that each asks Ray for.
-        at_once: results that one call takes, at most.
-    """
-
-    open: Callable[[], Callable[[list[Any]], Sequence[Any]]]
-    count: Callable[[], int]
-    gpus: float
-    at_once: int
-
-
-def gpu_actors(
-    open_stage: Callable[[], Callable[[list[Any]], Sequence[Any]]],
-    at_once: int,
-    asked: int = 0,
-    gpus: Callable[[], int] = cluster_gpus,
-) -> Actors | None:
-    """Returns the second stage for work that gains from a GPU, or None where the tasks should do it themselves.
-
-    Args:
-        open_stage, at_once: as of `Actors`.
-        asked: the number of actors; 0 for one on each GPU of the cluster, also on those that join later.
-        gpus: returns how many GPUs the cluster has now.
-    """
-    found = gpus()
-    if not (asked or found):
-        return None
-    return Actors(open_stage, lambda: asked or max(found, gpus()), gpus=1 if found else 0, at_once=at_once)
 
 
 def run_tasks(
@@ -96,12 +58,12 @@ def run_tasks(
 
     Args:
         batches: the items of one task each; taken one by one as the cluster has room.
-        open_work: called once in each worker; returns the function that works on one item.
+        open_work: called once in each worker; returns the function that does the whole work on one item.
         name: of the tasks, on Ray's dashboard.
         task_cpus: CPUs that a task asks Ray for.
-        actors: the second stage, which gives the results.
-        in_parts: the work yields its result in parts, which are sent one by one; the result is their list. Needs
-            batches of one item, and no actors.
+        actors: the actors that do the second half of the work, where there are GPUs.
+        in_parts: the work, or its first half, yields its result in parts, which are sent one by one; the result is
+            their list. Needs batches of one item.
         received: applied to each result, or part of one, as it arrives.
         threads: items of a task to work on at once; for work that waits rather than computes.
         cpus: returns how many CPUs the cluster has now.
@@ -124,14 +86,31 @@ def run_tasks(
         yield item, DIED
 
 
-@dataclass
-class _Call(Generic[T]):
-    """A task or an actor's call that was submitted."""
+@dataclass(eq=False)
+class _Batch(Generic[T]):
+    """The items of one task, from its start until all results are there."""
 
-    batches: list[tuple[Sequence[T], int]]  # items, and which attempt this is; several in an actor's call alone
-    value: Any = None  # of a task before the actors: the reference to its results
-    actor: Any = None  # of an actor's call
-    parts: list[Any] = field(default_factory=list)  # that have come so far
+    items: Sequence[T]
+    attempt: int
+    whole: bool  # whether the task does the whole work
+    ref: Any = None  # of the task: its stream of parts, or what it returns when it is done
+    value: Any = None  # of a task that returns its results at once: the reference to them; of a stream, the next part
+    results: list[list[Any] | None] = field(default_factory=list)  # by part; None while an actor has it
+    ended: bool = False  # whether the task is
+    lost: bool = False  # whether a worker with its items died
+    member: Member | None = None  # the actor that takes all its parts, in order
+
+    @property
+    def over(self) -> bool:
+        return self.lost or (self.ended and None not in self.results)
+
+
+@dataclass(frozen=True)
+class _Call(Generic[T]):
+    """A call of an actor, with the batch and the number of each part that it was given."""
+
+    member: Member
+    parts: list[tuple[_Batch[T], int]]
 
 
 class _Engine(Generic[T, R]):
@@ -149,25 +128,30 @@ class _Engine(Generic[T, R]):
         cpus: Callable[[], float],
         size_every_s: float,
     ):
+        self._name, self._task_cpus, self._in_parts, self._received = name, task_cpus, in_parts, received
+        self._threads, self._cpus, self._size_every_s = threads, cpus, size_every_s
+        self._window, self._sized_s = 0, float("-inf")
+        self._pool = ActorPool(actors) if actors else None
+        self._whole, self._first = self._remote(open_work), None
+        self._live: set[_Batch[T]] = set()
+        self._tasks: dict[Any, _Batch[T]] = {}  # by the reference, or stream of them, that is waited for
+        self._calls: dict[Any, _Call[T]] = {}
+        self._for_actors: deque[tuple[_Batch[T], int, Any]] = deque()  # (batch, part, reference to its value)
+
+    def _remote(self, open_work: Callable[[], Work[T, Any]], marks: bool = False) -> Any:
         import ray
 
-        self._task_cpus, self._stage, self._in_parts, self._received = task_cpus, actors, in_parts, received
-        self._cpus, self._size_every_s = cpus, size_every_s
-        self._window, self._sized_s = 0, float("-inf")
         # Ray has no public option that bounds what a streaming task yields ahead of its reader. The option is still
         # private in Ray 2.60.0, with which this was tested.
         streaming = {"num_returns": "streaming", "_generator_backpressure_num_objects": PARTS_WAITING}
-        function = _streaming_task(open_work) if in_parts else _task(open_work, threads)
-        self._task: Any = ray.remote(function).options(
-            name=name,
-            num_cpus=task_cpus,
+        function: Any = _streaming_task(open_work, marks) if self._in_parts else _task(open_work, self._threads)
+        return ray.remote(function).options(
+            name=self._name,
+            num_cpus=self._task_cpus,
             max_retries=0,
             scheduling_strategy="SPREAD",
-            **(streaming if in_parts else {"num_returns": 2}),
+            **(streaming if self._in_parts else {"num_returns": 2}),
         )
-        self._actors: list[Any] = []
-        self._running: dict[Any, _Call[T]] = {}  # by the reference, or stream of them, that is waited for
-        self._for_actors: deque[_Call[T]] = deque()
 
     def run(
         self, batches: Iterable[Sequence[T]], attempt: int, last: int, alone: bool = False
@@ -177,114 +161,211 @@ class _Engine(Generic[T, R]):
         again: deque[tuple[Sequence[T], int]] = deque()
         died: list[T] = []
         while True:
-            while self._submitted() < (1 if alone else self._most()):
+            self._resize()
+            while len(self._live) < (1 if alone else self._window):
                 begun = next(fresh, None) or (again.popleft() if again else None)
                 if begun is None:
                     break
                 self._begin(*begun)
-            self._feed_actors()
-            if not self._running:
+            self._feed()
+            again.extend(self._without_actors())
+            if not self._live and not again:
                 return died
-            for call, results in self._finished():
-                if results is not None:
-                    items = (item for batch, _ in call.batches for item in batch)
-                    yield from zip(items, results, strict=True)
-                    continue
-                for batch, number in call.batches:
-                    if number < last:
-                        again.append((batch, number + 1))
-                    else:
-                        died += batch
+            for batch in self._finished():
+                if not batch.lost:
+                    yield from zip(batch.items, self._results(batch), strict=True)
+                elif batch.attempt < last:
+                    again.append((batch.items, batch.attempt + 1))
+                else:
+                    died += batch.items
 
     def end(self) -> None:
         """Stops what still runs."""
-        import ray
+        for batch in self._live:
+            self._drop(batch)
+        if self._pool:
+            self._pool.end()
 
-        for ref, call in self._running.items():
-            if call.actor is None:
-                ray.cancel(ref, force=True)
-        for actor in self._actors:
-            ray.kill(actor)
-
-    def _submitted(self) -> int:
-        return sum(len(call.batches) for call in self._running.values()) + len(self._for_actors)
-
-    def _most(self) -> int:
-        """Returns how many batches may be submitted at once; starts actors on GPUs that have joined."""
+    def _resize(self) -> None:
+        """Reads the size of the cluster, and starts actors on GPUs that have joined."""
         now = time.monotonic()
-        if now - self._sized_s >= self._size_every_s:
-            self._sized_s = now
-            self._window = AHEAD * max(1, int(self._cpus() / self._task_cpus))
-            if self._stage:
-                self._actors += _start_actors(self._stage, max(1, self._stage.count()) - len(self._actors))
-                self._window += AHEAD * len(self._actors) * self._stage.at_once
-        return self._window
+        if now - self._sized_s < self._size_every_s:
+            return
+        self._sized_s = now
+        self._window = AHEAD * max(1, int(self._cpus() / self._task_cpus))
+        if self._pool:
+            self._pool.resize()
+            self._window += AHEAD * self._pool.open_count() * self._pool.actors.at_once
+            if self._pool.first and self._first is None:
+                self._first = self._remote(self._pool.first, marks=True)
 
-    def _begin(self, batch: Sequence[T], attempt: int) -> None:
+    def _begin(self, items: Sequence[T], attempt: int) -> None:
+        halved = self._first if self._pool and self._pool.usable() else None
+        task, batch = halved or self._whole, _Batch(items, attempt, whole=halved is None)
         if self._in_parts:
-            self._running[self._task.remote(batch[0], attempt > 1)] = _Call([(batch, attempt)])
+            batch.ref = task.remote(items[0], attempt > 1)
         else:
-            done, value = self._task.remote(batch, attempt > 1)
-            self._running[done] = _Call([(batch, attempt)], value=value)
+            batch.ref, batch.value = task.remote(items, attempt > 1)
+        self._live.add(batch)
+        self._tasks[batch.ref] = batch
 
-    def _feed_actors(self) -> None:
+    def _feed(self) -> None:
         """Gives what waits to the actors that have room."""
-        load = Counter({actor: 0 for actor in self._actors})
-        load.update(call.actor for call in self._running.values() if call.actor is not None)
-        while self._for_actors and self._stage and min(load.values()) < AHEAD:
-            actor = min(load, key=load.__getitem__)
-            calls = [self._for_actors.popleft() for _ in range(min(len(self._for_actors), self._stage.at_once))]
-            ref = actor.work.remote(*(call.value for call in calls))
-            self._running[ref] = _Call([batch for call in calls for batch in call.batches], actor=actor)
-            load[actor] += 1
+        while self._pool and any(self._give(member) for member in self._pool.free()):
+            pass
 
-    def _finished(self) -> Iterator[tuple[_Call[T], list[Any] | None]]:
-        """Waits until something finishes, or the cluster may have grown; yields each finished call with its results,
-        or with None where its worker died."""
+    def _give(self, member: Member) -> bool:
+        """Gives an actor what waits for it or for any; returns whether there was something."""
+        assert self._pool is not None
+        given = [waiting for waiting in self._for_actors if waiting[0].member in (None, member)]
+        given = given[: self._pool.actors.at_once]
+        if not given:
+            return False
+        taken = {id(waiting) for waiting in given}
+        self._for_actors = deque(waiting for waiting in self._for_actors if id(waiting) not in taken)
+        for batch, _, _ in given:
+            batch.member = member
+        ref = member.handle.work.remote(*(value for _, _, value in given))
+        self._calls[ref] = _Call(member, [(batch, part) for batch, part, _ in given])
+        member.calls += 1
+        return True
+
+    def _without_actors(self) -> list[tuple[Sequence[T], int]]:
+        """Takes back the items that wait for actors where there are none any more."""
+        if not self._for_actors or (self._pool and self._pool.usable()):
+            return []
+        waiting = {batch for batch, _, _ in self._for_actors}
+        for batch in waiting:
+            self._drop(batch)
+        self._live -= waiting
+        return [(batch.items, batch.attempt) for batch in waiting]
+
+    def _finished(self) -> Iterator[_Batch[T]]:
+        """Waits until something happens, or the cluster may have changed; yields the batches that are over."""
         import ray
-        from ray.exceptions import RayTaskError
 
-        refs = list(self._running)
+        opening = self._pool.openings() if self._pool else {}
+        paused = self._pool is not None and len(self._for_actors) > AHEAD * self._pool.actors.at_once
+        tasks = [ref for ref, batch in self._tasks.items() if batch.whole or not (paused and self._in_parts)]
+        refs = [*tasks, *self._calls, *opening]
+        if not refs:
+            time.sleep(min(1.0, self._size_every_s))
+            return
         ray.wait(refs, num_returns=1, timeout=self._size_every_s)
         for ref in ray.wait(refs, num_returns=len(refs), timeout=0)[0]:
-            call = self._running.pop(ref)
-            try:
-                results = self._results(ref, call)
-            except worker_deaths():
-                yield call, None
-            except RayTaskError as error:
-                raise error.cause if isinstance(error.cause, InputError) else error from None
-            else:
-                if results is not None:
-                    yield call, results
+            if ref in opening:
+                assert self._pool is not None
+                self._pool.opened(opening[ref])
+                self._sized_s = float("-inf")  # room for more, or an actor to start again
+                continue
+            batches = self._answered(ref) if ref in self._calls else self._proceeded(ref)
+            for batch in batches:
+                if batch.over and batch in self._live:
+                    self._live.remove(batch)
+                    self._drop(batch)
+                    yield batch
 
-    def _results(self, ref: Any, call: _Call[T]) -> list[Any] | None:
-        """Returns the results of a call; None where there will be more of it to wait for."""
+    def _proceeded(self, ref: Any) -> list[_Batch[T]]:
+        """Takes what a task has given; returns its batch."""
         import ray
 
-        if call.actor is not None:
-            return [self._received(result) for result in ray.get(ref)]
-        if self._in_parts:
-            try:
-                call.parts.append(self._received(ray.get(next(ref))))
-            except StopIteration:
-                last = call.parts[-1] if call.parts else None
-                return [last if isinstance(last, Failure) else call.parts]
-            self._running[ref] = call
+        batch = self._tasks.get(ref)
+        if batch is None:  # it was dropped meanwhile
+            return []
+        try:
+            with _own_errors():
+                value = self._next_part(batch)
+                if value is not None and batch.whole:
+                    batch.results.append([self._received(result) for result in ray.get(value)])
+                elif value is not None:
+                    self._for_actors.append((batch, len(batch.results), value))
+                    batch.results.append(None)
+        except worker_deaths():
+            batch.lost = True
+        if batch.ended:
+            del self._tasks[ref]
+        return [batch]
+
+    def _next_part(self, batch: _Batch[T]) -> Any:
+        """Returns the reference to a further part of the results of a task, or None; raises what the task raised."""
+        import ray
+
+        if not self._in_parts:
+            ray.get(batch.ref)
+            batch.ended = True
+            return batch.value
+        try:
+            given = next(batch.ref)
+        except StopIteration:
+            batch.ended = True
+            if batch.value is not None:  # no part but an error: without a mark
+                ray.get(batch.value)
             return None
-        ray.get(ref)  # raises what the task raised
-        if self._stage is None:
-            return [self._received(result) for result in ray.get(call.value)]
-        self._for_actors.append(call)
-        return None
+        # A part and then a mark that it is there: the mark raises where the worker died, and moves no data.
+        if batch.value is None and not batch.whole:
+            batch.value = given
+            return None
+        if batch.whole:
+            return given
+        ray.get(given)
+        value, batch.value = batch.value, None
+        return value
+
+    def _answered(self, ref: Any) -> list[_Batch[T]]:
+        """Takes the answer of an actor; returns the batches of the call."""
+        import ray
+        from ray.exceptions import RayActorError
+
+        call, pool = self._calls.pop(ref), self._pool
+        assert pool is not None
+        call.member.calls -= 1
+        try:
+            with _own_errors():
+                answer = ray.get(ref)
+        except worker_deaths() as error:
+            answer = LastingError("it died") if isinstance(error, RayActorError) else None
+        batches = [batch for batch, _ in call.parts]
+        if isinstance(answer, LastingError):
+            pool.lost(call.member, answer.reason)
+            self._sized_s = float("-inf")  # start another at once
+            batches = [batch for batch in self._live if batch.member is call.member]  # it may keep earlier parts
+        if answer is None or isinstance(answer, LastingError):
+            for batch in batches:
+                batch.lost = True
+            return batches
+        pool.succeeded(call.member)
+        for (batch, part), results in zip(call.parts, answer, strict=True):
+            if not batch.lost:
+                batch.results[part] = [self._received(result) for result in results]
+        return batches
+
+    def _results(self, batch: _Batch[T]) -> list[Any]:
+        """Returns the result of each item of a batch that is over."""
+        parts = [result for part in batch.results for result in part or []]
+        if not self._in_parts:
+            return parts
+        return [next((part for part in parts if isinstance(part, Failure)), parts)]
+
+    def _drop(self, batch: _Batch[T]) -> None:
+        """Forgets a batch, and stops its task if it still runs."""
+        import ray
+
+        if self._tasks.pop(batch.ref, None):
+            ray.cancel(batch.ref, force=True)
+        self._for_actors = deque(waiting for waiting in self._for_actors if waiting[0] is not batch)
 
 
-def _start_actors(actors: Actors, more: int) -> list[Any]:
-    import ray
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raises an InputError of a task or an actor as such, and other errors without the driver's part."""
+    from ray.exceptions import RayTaskError
 
-    actor: Any = ray.remote(StageActor)
-    options = {"num_gpus": actors.gpus, "num_cpus": 0, "max_restarts": -1, "max_task_retries": ACTOR_RETRIES}
-    return [actor.options(**options).remote(actors.open) for _ in range(more)]
+    try:
+        yield
+    except RayTaskError as error:
+        if isinstance(error, worker_deaths()):
+            raise
+        raise error.cause if isinstance(error.cause, InputError) else error from None
 
 
 def _task(open_work: Callable[[], Work[T, R]], threads: int) -> Callable[[Sequence[T], bool], Any]:
@@ -302,25 +383,32 @@ def _task(open_work: Callable[[], Work[T, R]], threads: int) -> Callable[[Sequen
     return task
 
 
-def _streaming_task(open_work: Callable[[], Work[T, Any]]) -> Callable[[T, bool], Iterator[Any]]:
-    """Returns the task: of one item, the parts of its result, or a Failure as the last of them."""
+def _streaming_task(open_work: Callable[[], Work[T, Any]], marks: bool) -> Callable[[T, bool], Iterator[Any]]:
+    """Returns the task: of one item, the parts of its result, or a Failure as the last of them; each in a list.
+
+    With `marks`, None follows each part, so that the driver learns that the part is there without moving it.
+    """
     opened: list[Work[T, Any]] = []
 
     def task(item: T, again: bool) -> Iterator[Any]:
         work = _opened(open_work, opened, 1)
         try:
-            # Ray sends values into a generator, which `yield from` would hand on to what has no `send`.
-            for part in work(item, again):  # noqa: UP028
-                yield part
+            for part in work(item, again):
+                yield [part]
+                if marks:
+                    yield None
         except ENDS_THE_JOB:
             raise
         except BaseException as error:
-            yield Failure.of_defect(error)
+            yield [Failure.of_defect(error)]
+            if marks:
+                yield None
 
     return task
 
 
 def _opened(open_work: Callable[[], Work[T, R]], opened: list[Work[T, R]], threads: int) -> Work[T, R]:
+    hide_gpus()
     if threads == 1:
         limit_threads()
     if not opened:
@@ -336,31 +424,3 @@ def _attempt(work: Work[T, R], item: T, again: bool) -> R | Failure:
         raise
     except BaseException as error:
         return Failure.of_defect(error)
-
-
-class StageActor:
-    """Holds the second stage. It opens at the first call, because an error of an actor's constructor reaches the
-    driver as the death of the actor."""
-
-    def __init__(self, open_stage: Callable[[], Callable[[list[Any]], Sequence[Any]]]):
-        self._open = open_stage
-        self._work: Callable[[list[Any]], Sequence[Any]] | None = None
-
-    def work(self, *values: list[Any]) -> list[Any]:
-        """Returns the results of all values in order; failures of the first stage are passed on."""
-        self._work = self._work or self._open()
-        items = [item for value in values for item in value]
-        done = iter(self._guarded([item for item in items if not isinstance(item, Failure)]))
-        return [item if isinstance(item, Failure) else next(done) for item in items]
-
-    def _guarded(self, items: list[Any]) -> list[Any]:
-        """Returns a result for each item; where the batch raises, each is tried on its own."""
-        assert self._work is not None
-        try:
-            return list(self._work(items)) if items else []
-        except ENDS_THE_JOB:
-            raise
-        except BaseException as error:
-            if len(items) > 1:
-                return [done for item in items for done in self._guarded([item])]
-            return [Failure.of_defect(error)]

@@ -2,12 +2,15 @@
 
 A clip stays a `Clip` with its `FaceCrop`s and `SpeechSegment`s from extraction to the commit. Embedding adds a vector
 for each crop and segment, and only the commit turns them into rows.
+
+Where GPUs embed, an actor must not spend its time on JPEG and FLAC: the extraction tasks decode and prepare the media
+(`Preparation`), and embed with the encoders that gain nothing from a GPU.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -18,9 +21,12 @@ from pipelines.extraction.types import Clip, Extraction
 from pipelines.files.addresses import storable
 from pipelines.ingest.sources.source import Source
 from stores import VideoRows, clip_id, face_id, voice_id
+from stores.schema import EMBEDDED
 from vclip.audio import prepare_speech, read_audio
-from vclip.encoders import FaceEncoder, VoiceEncoder, open_face_encoder, open_voice_encoder
+from vclip.encoders import FaceEncoder, Prepares, VoiceEncoder, open_face_encoder, open_voice_encoder
+from vclip.encoders.batches import Batches
 
+CLIPS_AT_ONCE = 32
 OWN_COLUMNS = ("identity", "split")  # labels that every clip has a column for
 
 
@@ -43,6 +49,8 @@ class SourceResult:
     extraction: Extraction
     faces: Mapping[str, np.ndarray] = field(default_factory=dict)  # space -> (crops, dim) float32, clip by clip
     voices: Mapping[str, np.ndarray] = field(default_factory=dict)  # space -> (segments, dim) float32, clip by clip
+    # table -> what `Preparation` made of each crop or segment; empty once they are embedded
+    prepared: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
     failure: Failure | None = None  # set where it failed by a defect, an unreadable file or the death of its worker
 
     @property
@@ -120,59 +128,131 @@ def join_parts(parts: Sequence[SourceResult]) -> SourceResult:
     )
 
 
+def parts_of(item: SourceResult, clips_at_once: int = CLIPS_AT_ONCE) -> Iterator[SourceResult]:
+    """Yields a source in parts of a few clips each, so that hours of speech are never copied at once.
+
+    The last part carries the candidates of the extraction; `join_parts` puts the parts together.
+    """
+    clips = item.extraction.clips
+    for start in range(0, max(1, len(clips)), clips_at_once):
+        part = replace(item.extraction, clips=clips[start : start + clips_at_once])
+        if start + clips_at_once < len(clips):
+            part = replace(part, candidates=())
+        yield replace(item, extraction=part)
+
+
+def media_of(item: SourceResult, table: str) -> list[bytes]:
+    """Returns the images or the audio of a source, clip by clip, for the table `faces` or `voices`."""
+    clips = item.extraction.clips
+    if table == "faces":
+        return [crop.image for clip in clips for crop in clip.faces]
+    return [segment.audio for clip in clips for segment in clip.voices]
+
+
+def decoder_of(table: str, encoder: FaceEncoder | VoiceEncoder) -> Callable[[bytes], np.ndarray]:
+    """Returns the function that decodes a medium of a table for an encoder; it can be pickled."""
+    if table == "faces":
+        return decode_image
+    return partial(decode_speech, sample_rate_hz=cast(VoiceEncoder, encoder).sample_rate_hz)
+
+
+class Preparation:
+    """Decodes and prepares media for encoders in another process; it can be pickled and holds no weights.
+
+    Args:
+        encoders: table -> the encoder.
+    """
+
+    def __init__(self, encoders: Mapping[str, FaceEncoder | VoiceEncoder]):
+        self._decode = {table: decoder_of(table, encoder) for table, encoder in encoders.items()}
+        self._prepare = {
+            table: encoder.prepare for table, encoder in encoders.items() if isinstance(encoder, Prepares)
+        }
+
+    def __call__(self, item: SourceResult) -> SourceResult:
+        """Returns a source with its prepared media.
+
+        Raises:
+            InputError: a segment is silent, or a file cannot be read.
+        """
+        return replace(
+            item, prepared={table: [self.of(one, table) for one in media_of(item, table)] for table in self._decode}
+        )
+
+    def of(self, medium: bytes, table: str) -> np.ndarray:
+        """Returns one prepared medium of a table."""
+        decoded = self._decode[table](medium)
+        return self._prepare[table](decoded) if table in self._prepare else decoded
+
+
 class Embedder:
-    """Embeds batches of extractions; an actor of the ingest job, with both encoders loaded once.
+    """Embeds batches of extractions, with its encoders loaded once.
 
     Args:
         encoders: the section `encoders` of the configuration.
-        device: a torch device; by default the first GPU, or the CPU if there is none.
+        device: a torch device; None for a GPU if there is one.
         clips_at_once: clips in one part of a video.
         media_at_once: crops, or segments, that are decoded in memory at once.
+        tables: `faces`, `voices` or both; the others keep the vectors that they have.
     """
 
     def __init__(
-        self, encoders: EncodersConfig, device: str | None = None, clips_at_once: int = 32, media_at_once: int = 256
+        self,
+        encoders: EncodersConfig,
+        device: str | None = None,
+        clips_at_once: int = CLIPS_AT_ONCE,
+        media_at_once: int = 256,
+        tables: Collection[str] = EMBEDDED,
     ):
         self._clips_at_once, self._media_at_once = clips_at_once, media_at_once
-        self.face: FaceEncoder = open_face_encoder(encoders.face, device)
-        self.voice: VoiceEncoder = open_voice_encoder(encoders.voice, device)
+        self.encoders = open_encoders(encoders, device, tables)
+        self.preparation = Preparation(self.encoders)
+        self._batches = {
+            table: Batches(encoder.embed_prepared if isinstance(encoder, Prepares) else encoder.embed, media_at_once)
+            for table, encoder in self.encoders.items()
+        }
 
     def parts(self, item: SourceResult) -> Iterator[SourceResult]:
-        """Yields an embedded source in parts of a few clips each, so that hours of speech are never copied at once.
-
-        The last part carries the candidates of the extraction; `join_parts` puts the parts together.
-        """
-        clips = item.extraction.clips
-        for start in range(0, max(1, len(clips)), self._clips_at_once):
-            part = replace(item.extraction, clips=clips[start : start + self._clips_at_once])
-            if start + self._clips_at_once < len(clips):
-                part = replace(part, candidates=())
-            yield from self.embed([replace(item, extraction=part)])
+        """Yields an embedded source in parts, see `parts_of`."""
+        for part in parts_of(item, self._clips_at_once):
+            yield from self.embed([part])
 
     def embed(self, batch: Sequence[SourceResult]) -> list[SourceResult]:
         """Returns each source with its vectors; the crops of all are embedded together, and so are the segments."""
-        crops = [[crop.image for clip in item.extraction.clips for crop in clip.faces] for item in batch]
-        segments = [[segment.audio for clip in item.extraction.clips for segment in clip.voices] for item in batch]
-        decode = partial(decode_speech, sample_rate_hz=self.voice.sample_rate_hz)
-        faces = self._embed_each(self.face, decode_image, crops)
-        voices = self._embed_each(self.voice, decode, segments)
+        vectors = {table: self._vectors(batch, table) for table in self.encoders}
         return [
-            replace(item, faces={self.face.space: own_faces}, voices={self.voice.space: own_voices})
-            for item, own_faces, own_voices in zip(batch, faces, voices, strict=True)
+            replace(item, prepared={}, **{table: vectors[table][number] for table in vectors})
+            for number, item in enumerate(batch)
         ]
 
-    def _embed_each(
-        self,
-        encoder: FaceEncoder | VoiceEncoder,
-        decode: Callable[[bytes], np.ndarray],
-        media: Sequence[Sequence[bytes]],
-    ) -> list[np.ndarray]:
-        """Returns the vectors of the media of each source, (media, dim) float32 each."""
+    def _vectors(self, batch: Sequence[SourceResult], table: str) -> list[dict[str, np.ndarray]]:
+        """Returns the vectors of one table of each source, by their space."""
+        media = [item.prepared.get(table) or media_of(item, table) for item in batch]
         flat = [one for own in media for one in own]
         starts = range(0, max(1, len(flat)), self._media_at_once)
         pieces = (flat[start : start + self._media_at_once] for start in starts)
-        vectors = np.concatenate([encoder.embed([decode(one) for one in piece]) for piece in pieces])
-        return np.split(vectors, np.cumsum([len(own) for own in media])[:-1])
+        vectors = np.concatenate([self._batches[table](self._prepared(piece, table)) for piece in pieces])
+        own = np.split(vectors, np.cumsum([len(of_one) for of_one in media])[:-1])
+        return [{self.encoders[table].space: matrix} for matrix in own]
+
+    def _prepared(self, media: Sequence[Any], table: str) -> list[np.ndarray]:
+        return [one if isinstance(one, np.ndarray) else self.preparation.of(one, table) for one in media]
+
+
+def open_encoders(
+    config: EncodersConfig, device: str | None, tables: Collection[str] = EMBEDDED
+) -> dict[str, FaceEncoder | VoiceEncoder]:
+    """Returns the encoder of each table.
+
+    Raises:
+        InputError: a package, weights or the device are missing.
+    """
+    opened: dict[str, FaceEncoder | VoiceEncoder] = {}
+    if "faces" in tables:
+        opened["faces"] = open_face_encoder(config.face, device)
+    if "voices" in tables:
+        opened["voices"] = open_voice_encoder(config.voice, device)
+    return opened
 
 
 def _light(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,20 +1,24 @@
 """The workers of an ingest: they extract the clips of a source and embed them.
 
     source -> extract, embed (tasks) -> writer of the node -> store           where there are CPUs only
-    source -> extract (tasks) -> embed (actors, a GPU each) -> writer of the node -> store
+    source -> extract, prepare (tasks) -> embed (actors on GPUs) -> writer of the node -> store
 
 Only paths are sent out, and no media come back to the driver: writers put the rows into the store, and the driver
-commits them (`pipelines.ingest.writers`). Extractions travel from a task's node to an actor's directly.
+commits them (`pipelines.ingest.writers`). Extractions travel from a task's node to an actor's directly, long ones in
+parts. An encoder that gains nothing from a GPU embeds in the tasks, also where there are GPUs.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
+from pipelines.cluster.actors import OpenFirst, OpenSecond, gpu_actors
 from pipelines.cluster.failures import Failure
-from pipelines.cluster.tasks import Work, gpu_actors, run_tasks
+from pipelines.cluster.tasks import Work, run_tasks
 from pipelines.config import Config
 from pipelines.extraction import extract
 from pipelines.extraction.faces.detectors import open_detector
@@ -22,7 +26,16 @@ from pipelines.extraction.types import Extraction
 from pipelines.files.download import local_copy
 from pipelines.files.remote import unreadable
 from pipelines.ingest.commit import with_pauses
-from pipelines.ingest.embed import Embedder, Ingested, SourceResult, failed_result, join_parts
+from pipelines.ingest.embed import (
+    Embedder,
+    Ingested,
+    Preparation,
+    SourceResult,
+    failed_result,
+    join_parts,
+    open_encoders,
+    parts_of,
+)
 from pipelines.ingest.sources.source import Source
 from pipelines.ingest.writers import Sink, Writers
 from pipelines.progress import say
@@ -30,6 +43,7 @@ from pipelines.wording import count
 from stores import Store, StoreError
 from stores.fragments import Written, unite
 from stores.schema import EMBEDDED
+from vclip.encoders import gains_from_gpu
 from vclip.errors import InputError
 
 ATTEMPTS = 3  # of the videos whose rows were lost with a writer
@@ -141,10 +155,27 @@ def _on_tasks(
 ) -> Iterator[tuple[Source, Failure | None]]:
     """Yields each source with None, once its rows are with a writer, or with why it failed."""
     settings = config.ingest
-    actors = gpu_actors(partial(_open_embedding, config, sink), settings.embed_batch, settings.embed_actors)
     open_work = partial(_open_extraction, extract, config, run_id)
-    work: Any = open_work if actors else partial(_open_ingestion, open_work, config, sink)
-    return run_tasks(batches, work, "extract", settings.extract_cpus, actors=actors)
+    halves = partial(_halves, open_work, config, sink)
+    actors = gpu_actors(halves, settings.embed_batch, settings.embed_actors, settings.embed_gpus, calls=2)
+    work: Any = partial(_open_ingestion, open_work, config, sink)
+    return run_tasks(batches, work, "extract", settings.extract_cpus, actors=actors, in_parts=True)
+
+
+def _halves(
+    open_work: Callable[[], Work[Source, SourceResult | Failure]], config: Config, sink: Sink
+) -> tuple[OpenFirst, OpenSecond] | None:
+    """Returns the work of the tasks and of the actors on GPUs, or None where no encoder gains from a GPU."""
+    encoders = open_encoders(config.encoders, "cpu")
+    gaining = {table: encoder for table, encoder in encoders.items() if gains_from_gpu(encoder)}
+    for table, encoder in encoders.items():
+        if table not in gaining:
+            say(f"{table}: {encoder.space} does not gain from GPUs, so the tasks embed")
+    if not gaining:
+        return None
+    others = [table for table in encoders if table not in gaining]
+    first = partial(_open_first_half, open_work, config, Preparation(gaining), others)
+    return first, partial(_open_embedding, config, list(gaining), sink)
 
 
 def _open_extraction(extract: Extract, config: Config, run_id: str) -> Work[Source, SourceResult | Failure]:
@@ -160,33 +191,87 @@ def _open_extraction(extract: Extract, config: Config, run_id: str) -> Work[Sour
     return work
 
 
-def _open_embedding(config: Config, sink: Sink) -> Callable[[list[SourceResult]], list[Failure | None]]:
-    embedder = Embedder(config.encoders, None)
+@dataclass(frozen=True)
+class _Part:
+    """A few clips of a source on their way to an actor."""
 
-    def embed(batch: list[SourceResult]) -> list[Failure | None]:
+    result: SourceResult
+    extraction: str  # one run of the task on the source; tried again, it is another
+    number: int
+    last: bool
+
+
+def _open_first_half(
+    open_work: Callable[[], Work[Source, SourceResult | Failure]],
+    config: Config,
+    preparation: Preparation,
+    others: Sequence[str],
+) -> Work[Source, Iterator[_Part | Failure]]:
+    """Opens the extraction, which also prepares the media for the actors and embeds what gains nothing from them."""
+    extraction, embedder = open_work(), Embedder(config.encoders, "cpu", tables=others)
+
+    def work(source: Source, again: bool) -> Iterator[_Part | Failure]:
+        extracted = extraction(source, again)
+        if isinstance(extracted, Failure):
+            yield extracted
+            return
         try:
-            return [_written(result, sink) for result in embedder.embed(batch)]
+            parts, name = list(parts_of(extracted)), uuid4().hex
+            for number, part in enumerate(parts):
+                embedded = embedder.embed([part])[0] if others else part
+                yield _Part(preparation(embedded), name, number, number == len(parts) - 1)
+        except InputError as error:
+            yield Failure.of_input(str(error), error)
+
+    return work
+
+
+def _open_embedding(
+    config: Config, tables: Sequence[str], sink: Sink, device: str
+) -> Callable[[list[_Part]], list[Failure | None]]:
+    """Opens the second half; the parts of a source come to one actor, in order."""
+    embedder, one_at_a_time = Embedder(config.encoders, device, tables=tables), threading.Lock()
+    begun: dict[str, dict[int, SourceResult]] = {}  # extraction -> parts that are embedded, by number
+
+    def embed(batch: list[_Part]) -> list[Failure | None]:
+        try:
+            with one_at_a_time:
+                embedded = embedder.embed([part.result for part in batch])
+                for part, result in zip(batch, embedded, strict=True):
+                    begun.setdefault(part.extraction, {})[part.number] = result
         except InputError as error:
             if len(batch) > 1:
-                return [done for item in batch for done in embed([item])]
+                return [done for part in batch for done in embed([part])]
             return [Failure.of_input(str(error), error)]
+        return [write(part) for part in batch]  # while the GPU works on the next call
+
+    def write(part: _Part) -> Failure | None:
+        if not part.last:
+            return None
+        own = begun[part.extraction]
+        whole = len(own) == part.number + 1  # else a part has failed, and so has the video
+        outcome = _written(join_parts([own[number] for number in sorted(own)]), sink) if whole else None
+        del begun[part.extraction]
+        return outcome
 
     return embed
 
 
 def _open_ingestion(
     open_work: Callable[[], Work[Source, SourceResult | Failure]], config: Config, sink: Sink
-) -> Work[Source, Failure | None]:
+) -> Work[Source, Iterator[Failure | None]]:
+    """Opens the whole work, for tasks without GPUs."""
     extraction, embedder = open_work(), Embedder(config.encoders, "cpu")
 
-    def work(source: Source, again: bool) -> Failure | None:
+    def work(source: Source, again: bool) -> Iterator[Failure | None]:
         extracted = extraction(source, again)
         if isinstance(extracted, Failure):
-            return extracted
+            yield extracted
+            return
         try:
-            return _written(join_parts(list(embedder.parts(extracted))), sink)
+            yield _written(join_parts(list(embedder.parts(extracted))), sink)
         except InputError as error:
-            return Failure.of_input(str(error), error)
+            yield Failure.of_input(str(error), error)
 
     return work
 

@@ -9,15 +9,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
+from pipelines.cluster.actors import Actors, gpu_actors
 from pipelines.cluster.failures import Failure, Tracebacks, run_folder
 from pipelines.cluster.session import cluster_gpus, start_ray
-from pipelines.cluster.tasks import Actors, Work, gpu_actors, run_tasks
+from pipelines.cluster.tasks import Work, run_tasks
 from pipelines.config import Config
-from pipelines.ingest.embed import decode_image, decode_speech
+from pipelines.ingest.embed import Preparation
 from pipelines.progress import say, step
 from stores import Store
 from stores.maintenance.compact import sweep
@@ -27,14 +28,18 @@ from vclip.encoders import (
     FACE_ENCODERS,
     VOICE_ENCODERS,
     FaceEncoder,
+    Prepares,
     VoiceEncoder,
+    gains_from_gpu,
     open_face_encoder,
     open_voice_encoder,
 )
+from vclip.encoders.batches import Batches
 from vclip.errors import InputError
 
 TASK_ROWS = 64  # about 1 MB of crops, 10 MB of speech
 CALL_PARTS = 8  # parts that one call of an actor takes
+MEDIA_AT_ONCE = 512  # that an actor embeds together
 WRITE_ROWS = 4096
 WRITE_EVERY_S = 30.0  # vectors are written after this time, however few there are
 ATTEMPTS = 3  # times that rows which other jobs have committed meanwhile are embedded as well
@@ -49,11 +54,11 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """The media of the rows of one task: the item between its two stages."""
+class Prepared:
+    """The media of the rows of one task: the item between its two halves."""
 
-    keys: list[str]  # of the rows whose media could be decoded
-    media: list[np.ndarray]  # what the encoder takes, one for each key
+    keys: list[str]  # of the rows whose media could be prepared
+    media: list[np.ndarray]  # see `Preparation`, one for each key
     failed: dict[str, Failure]  # key -> why there is none
 
 
@@ -95,7 +100,7 @@ class RayEngine:
         open_work: Callable[[], Work[Part, Any]],
         name: str,
         task_cpus: float,
-        actors: Actors | None,
+        actors: Actors,
     ) -> Iterator[tuple[Part, Embedded | Failure]]:
         """Yields the results of `run_tasks`."""
         start_ray()
@@ -117,8 +122,8 @@ def embed(
 
     Args:
         store_uri: the store.
-        config: the section `encoders` names the encoders; `ingest.embed_actors`, `batch.task_cpus` and `remote` are
-            read as well.
+        config: the section `encoders` names the encoders; `ingest.embed_actors`, `ingest.embed_gpus`,
+            `batch.task_cpus` and `remote` are read as well.
         tables: `faces`, `voices` or both.
         replace: drop the vectors of other spaces afterwards.
         again: embed rows again that have vectors of this space.
@@ -186,13 +191,24 @@ class _TableJob:
     def _results(self, todo: Todo) -> Iterator[tuple[Part, Embedded | Failure]]:
         """Yields each part of the rows with its vectors, from tasks or, where there are GPUs, from actors."""
         config, table, uri = self.config, self.table, self.store.uri
-        rate_hz = cast(VoiceEncoder, self.encoder).sample_rate_hz if table == "voices" else None
-        open_reading = partial(_open_reading, uri, table, todo.version, rate_hz)
+        open_reading = partial(_open_reading, uri, table, todo.version, Preparation({table: self.encoder}))
         open_embedding = partial(_open_embedding, table, self.spec)
-        actors = gpu_actors(open_embedding, CALL_PARTS, config.ingest.embed_actors, self.engine.gpus)
-        work = open_reading if actors else partial(_open_work, open_reading, table, self.spec)
+        settings = config.ingest
+        actors = gpu_actors(
+            lambda: (open_reading, open_embedding) if self._gains() else None,
+            CALL_PARTS,
+            settings.embed_actors,
+            settings.embed_gpus,
+            self.engine.gpus,
+        )
+        work = partial(_open_work, open_reading, table, self.spec)
         batches = ([part] for part in _parts(todo, self.task_rows))
         return self.engine.run(batches, work, "embed", config.batch.task_cpus, actors)
+
+    def _gains(self) -> bool:
+        if not gains_from_gpu(self.encoder):
+            say(f"{self.table}: {self.encoder.space} does not gain from GPUs, so the tasks embed")
+        return gains_from_gpu(self.encoder)
 
     def _embed_rows(self, embedding: Embedding, todo: Todo) -> None:
         """Embeds the rows of `todo` and stores their vectors; raises InputError if a row has none in the end."""
@@ -231,42 +247,47 @@ def _id_of(key: str) -> str:
     return key.partition("@")[0]
 
 
-def _open_reading(uri: str, table: str, version: int, sample_rate_hz: int | None) -> Work[Part, Decoded]:
+def _open_reading(uri: str, table: str, version: int, preparation: Preparation) -> Work[Part, Prepared]:
     store = Store.open(uri)
-    decode: Callable[[bytes], np.ndarray] = decode_image
-    if sample_rate_hz is not None:
-        decode = partial(decode_speech, sample_rate_hz=sample_rate_hz)
-    return lambda part, again: _decoded(part, media(store, table, version, part.places), decode)
+    prepare = partial(preparation.of, table=table)
+    return lambda part, again: _prepared(part, media(store, table, version, part.places), prepare)
 
 
-def _open_embedding(table: str, spec: str, device: str | None = None) -> Callable[[list[Decoded]], list[Embedded]]:
+def _open_embedding(table: str, spec: str, device: str) -> Callable[[list[Prepared]], list[Embedded]]:
     encoder = _open_encoder(table, spec, device)
-    return lambda batch: [_embedded(decoded, encoder) for decoded in batch]
+    batches = Batches(encoder.embed_prepared if isinstance(encoder, Prepares) else encoder.embed, MEDIA_AT_ONCE)
+    return lambda batch: _embedded(batch, batches)
 
 
-def _open_work(open_reading: Callable[[], Work[Part, Decoded]], table: str, spec: str) -> Work[Part, Embedded]:
+def _open_work(open_reading: Callable[[], Work[Part, Prepared]], table: str, spec: str) -> Work[Part, Embedded]:
     read, embed = open_reading(), _open_embedding(table, spec, "cpu")
     return lambda part, again: embed([read(part, again)])[0]
 
 
-def _decoded(part: Part, contents: Sequence[bytes], decode: Callable[[bytes], np.ndarray]) -> Decoded:
-    found = Decoded([], [], {})
+def _prepared(part: Part, contents: Sequence[bytes], prepare: Callable[[bytes], np.ndarray]) -> Prepared:
+    found = Prepared([], [], {})
     for key, content in zip(part.keys, contents, strict=True):
         try:
-            found.media.append(decode(content))
+            found.media.append(prepare(content))
             found.keys.append(key)
         except Exception as error:  # whatever a decoder raises, the other rows are embedded
             found.failed[key] = Failure.of_defect(error) if content else Failure("no media")
     return found
 
 
-def _embedded(found: Decoded, encoder: FaceEncoder | VoiceEncoder) -> Embedded:
-    vectors = np.asarray(encoder.embed(found.media), np.float32) if found.media else np.empty((0, encoder.dim))
+def _embedded(parts: Sequence[Prepared], embed: Batches) -> list[Embedded]:
+    """Returns the vectors of the rows of each part; the media of all are embedded together."""
+    vectors = np.asarray(embed([one for part in parts for one in part.media]), np.float32)
+    own = np.split(vectors, np.cumsum([len(part.media) for part in parts])[:-1])
+    return [_finite(part, matrix) for part, matrix in zip(parts, own, strict=True)]
+
+
+def _finite(found: Prepared, vectors: np.ndarray) -> Embedded:
     finite = np.asarray(np.isfinite(vectors).all(axis=1))
     not_finite = Failure("the encoder gave no finite vector")
     failed = {key: not_finite for key, good in zip(found.keys, finite, strict=True) if not good}
     keys = [key for key, good in zip(found.keys, finite, strict=True) if good]
-    return Embedded(keys, np.asarray(vectors[finite], np.float32), found.failed | failed)
+    return Embedded(keys, vectors[finite], found.failed | failed)
 
 
 def _parts(todo: Todo, rows: int) -> Iterator[Part]:

@@ -10,6 +10,7 @@ class ResourcesEncoder:
     """Embeds any medium as (GPUs that Ray assigned to this worker, 1 if it was opened for the CPU else 0)."""
 
     space, dim, sample_rate_hz = "resources", 2, 16_000
+    gains_from_gpu = True
 
     def __init__(self, device: str | None = None):
         self._device = device

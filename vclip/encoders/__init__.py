@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vclip.encoders.base import FaceEncoder, ReadsTexts, VoiceEncoder
+from vclip.encoders.base import FaceEncoder, Prepares, ReadsTexts, VoiceEncoder, gains_from_gpu
 from vclip.errors import InputError
 from vclip.registry import Plugin, Registry
 
@@ -21,8 +21,10 @@ __all__ = [
     "FACE_ENCODERS",
     "VOICE_ENCODERS",
     "FaceEncoder",
+    "Prepares",
     "VoiceEncoder",
     "embed_texts",
+    "gains_from_gpu",
     "open_face_encoder",
     "open_voice_encoder",
     "spec_of_space",

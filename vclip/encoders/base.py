@@ -4,8 +4,8 @@ A space must have the same vectors on every device: ingest embeds on GPUs if the
 photo on a CPU. An encoder therefore sets its own precision; the built-in ones compute in float32 everywhere.
 """
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +19,29 @@ class FaceEncoder(Protocol):
     def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """Returns vectors (n, dim) float32, unit norm, for n crops (side, side, 3) uint8 RGB."""
         ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """An encoder whose work before its network can be done elsewhere: in other processes, while a GPU embeds.
+
+    `embed(media)` equals `embed_prepared([prepare(one) for one in media])`.
+    """
+
+    # Of one crop or utterance; it can be pickled, is small and holds no weights. Raises InputError as `embed` does.
+    prepare: Callable[[np.ndarray], np.ndarray]
+
+    def embed_prepared(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns vectors (n, dim) float32, unit norm, for n prepared media."""
+        ...
+
+
+def gains_from_gpu(encoder: Any) -> bool:
+    """Returns whether an encoder says, by an attribute of this name, that a GPU makes it faster.
+
+    Jobs keep other encoders on the CPUs, of which a cluster has hundreds for each GPU.
+    """
+    return bool(getattr(encoder, "gains_from_gpu", False))
 
 
 @runtime_checkable

@@ -22,6 +22,7 @@ class DlibResNet:
     """Aligns each crop by dlib's 5-point landmarks and embeds it with the ResNet. CPU only."""
 
     space, dim = f"dlib/resnet-v1-128/{CROP_RULE}", 128
+    gains_from_gpu = False
 
     def __init__(self) -> None:
         self._landmarks = dlib.shape_predictor(_weights_path("shape_predictor_5_face_landmarks.dat"))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vclip.device import torch_device
+from vclip.device import torch_device, uploaded
 from vclip.encoders.precision import full_precision
 from vclip.errors import InputError
 
@@ -30,19 +30,17 @@ class GE2E(nn.Module):
     """A three-layer LSTM over mel frames; embeddings are non-negative (the last layer is a ReLU) and of unit norm."""
 
     space, dim, sample_rate_hz = SPACE, 256, SAMPLE_RATE_HZ
-    filters: Tensor  # (N_MELS, N_FFT / 2 + 1)
-    window: Tensor  # (N_FFT,)
+    gains_from_gpu = True
 
     def __init__(self, device: str | None = None):
         super().__init__()
         self.lstm = nn.LSTM(N_MELS, self.dim, num_layers=3, batch_first=True)
         self.linear = nn.Linear(self.dim, self.dim)
-        filters = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=N_FFT, n_mels=N_MELS)
-        self.register_buffer("filters", torch.from_numpy(filters), persistent=False)
-        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
+        self.prepare = MelPartials()
+        self.device = torch_device(device)
         state = torch.load(_weights_path(), map_location="cpu", weights_only=True)["model_state"]
         self.load_state_dict({k: v for k, v in state.items() if k.startswith(("lstm", "linear"))})
-        self.eval().requires_grad_(False).to(torch_device(device))
+        self.eval().requires_grad_(False).to(self.device)
 
     def forward(self, mels: Tensor) -> Tensor:
         """Returns embeddings (batch, 256), unit norm, of mel partials (batch, 160, 40)."""
@@ -63,33 +61,57 @@ class GE2E(nn.Module):
         Raises:
             InputError: an utterance is empty, silent or not finite.
         """
-        if not len(utterances):
+        prepared = []
+        for row, utterance in enumerate(utterances):
+            try:
+                prepared.append(self.prepare(utterance))
+            except InputError as error:
+                raise InputError(f"utterance {row}: {error}") from None
+        return self.embed_prepared(prepared, batch_size)
+
+    @torch.inference_mode()
+    def embed_prepared(self, prepared: Sequence[np.ndarray], batch_size: int = MAX_BATCH) -> np.ndarray:
+        """Returns the vectors of `embed` for the mel partials (partials, 160, 40) of n utterances."""
+        if not len(prepared):
             return np.zeros((0, self.dim), np.float32)
-        with full_precision(self.window.device):
-            partials = [self._partials(u, i) for i, u in enumerate(utterances)]
-            embedded = torch.cat([self(batch) for batch in torch.cat(partials).split(batch_size)])
-            means = torch.stack([part.mean(0) for part in embedded.split([len(p) for p in partials])])
+        with full_precision(self.device):
+            partials = uploaded(np.concatenate(prepared), self.device)
+            embedded = torch.cat([self(batch) for batch in partials.split(batch_size)])
+            means = torch.stack([part.mean(0) for part in embedded.split([len(p) for p in prepared])])
             return nn.functional.normalize(means, dim=1).cpu().numpy()
 
-    def _partials(self, utterance: np.ndarray, row: int) -> Tensor:
-        """Returns the mel partials (n, 160, 40) of one utterance."""
+
+class MelPartials:
+    """Computes the mel partials of utterances, on the CPU; it can be pickled."""
+
+    def __init__(self) -> None:
+        self._filters = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=N_FFT, n_mels=N_MELS)  # (40, 201)
+
+    def __call__(self, utterance: np.ndarray) -> np.ndarray:
+        """Returns the partials (partials, 160, 40) float32 of an utterance (samples,) in -1..1 at 16 kHz.
+
+        Raises:
+            InputError: the utterance is empty, silent or not finite.
+        """
         if not len(utterance) or not np.any(utterance):
-            raise InputError(f"utterance {row}: found silence, expected speech")
+            raise InputError("found silence, expected speech")
         if not np.isfinite(utterance).all():
-            raise InputError(f"utterance {row}: found NaN or infinity among the samples, expected -1..1")
+            raise InputError("found NaN or infinity among the samples, expected -1..1")
         starts = partial_starts(len(utterance))
         short = max(0, (starts[-1] + PARTIAL_FRAMES) * HOP - len(utterance))
-        mel = self.mel(np.pad(np.asarray(utterance, dtype=np.float32), (0, short)))
-        return torch.stack([mel[s : s + PARTIAL_FRAMES] for s in starts])
+        mel = self.mel(np.pad(np.asarray(utterance, dtype=np.float32), (0, short))).numpy()
+        return np.stack([mel[s : s + PARTIAL_FRAMES] for s in starts])
 
     @torch.inference_mode()
     def mel(self, samples: np.ndarray) -> Tensor:
         """Returns the mel frames (frames, 40), one every 10 ms, of samples (samples,) float32 in -1..1 at 16 kHz."""
-        audio = torch.from_numpy(samples).to(self.window.device)
-        spectrum = torch.stft(
-            audio, N_FFT, HOP, window=self.window, center=True, pad_mode="constant", return_complex=True
-        )
-        return (self.filters @ spectrum.abs().square()).T
+        audio, filters = (torch.from_numpy(x).to("cpu") for x in (samples, self._filters))
+        window = torch.hann_window(N_FFT, device="cpu")
+        with full_precision(audio.device):
+            spectrum = torch.stft(
+                audio, N_FFT, HOP, window=window, center=True, pad_mode="constant", return_complex=True
+            )
+            return (filters @ spectrum.abs().square()).T
 
 
 def partial_starts(n_samples: int) -> list[int]:

@@ -14,8 +14,9 @@ import numpy as np
 import open_clip
 import torch
 from PIL import Image
+from torch import Tensor
 
-from vclip.device import torch_device
+from vclip.device import torch_device, uploaded
 from vclip.encoders.face_crop import CROP_RULE
 from vclip.encoders.precision import full_precision
 from vclip.errors import InputError
@@ -26,6 +27,8 @@ HUB_TIMEOUT_S = 10
 
 class OpenClip:
     """The image tower and the text tower of an open_clip model."""
+
+    gains_from_gpu = True
 
     def __init__(self, model: str, weights: str, device: str | None = None):
         """Loads a model.
@@ -49,14 +52,16 @@ class OpenClip:
             raise InputError(
                 f"face encoder open_clip:{model}/{weights}: cannot load the weights ({reason})"
             ) from None
-        # open_clip annotates the model as a Module and does not annotate its transform.
-        self._model, self._transform = cast("tuple[Any, Any]", loaded)
+        self._model: Any = cast("tuple[Any, Any]", loaded)[0]
         self._model.eval().requires_grad_(False)
+        own = self._model.visual.preprocess_cfg
+        self.prepare = Resized(np.broadcast_to(own["size"], 2)[0], own["interpolation"])
+        self._mean, self._std = (
+            torch.tensor(own[name], device=self.device)[:, None, None] for name in ("mean", "std")
+        )
         name = f"file-{_digest(weights)}" if Path(weights).is_file() else weights
         self.space = f"open_clip/{model}/{name}/{CROP_RULE}"
-        self.dim = int(
-            self._model.encode_image(self._transform(Image.new("RGB", (32, 32)))[None].to(self.device)).shape[1]
-        )
+        self.dim = self._encoded(self.prepare(np.zeros((32, 32, 3), np.uint8))[None].copy()).shape[1]
 
     @torch.inference_mode()
     def embed(self, crops: Sequence[np.ndarray], batch_size: int = MAX_BATCH) -> np.ndarray:
@@ -67,12 +72,24 @@ class OpenClip:
             batch_size: crops in one pass of the network, at most.
         """
         vectors = [np.zeros((0, self.dim), np.float32)]
-        for start in range(0, len(crops), batch_size):
-            batch = torch.stack([self._transform(Image.fromarray(c)) for c in crops[start : start + batch_size]])
-            with full_precision(self.device):
-                features = self._model.encode_image(batch.to(self.device))
-                vectors.append(torch.nn.functional.normalize(features, dim=1).cpu().numpy())
+        for start in range(0, len(crops), batch_size):  # a million resized crops are not held at once
+            vectors.append(self.embed_prepared([self.prepare(c) for c in crops[start : start + batch_size]]))
         return np.concatenate(vectors)
+
+    @torch.inference_mode()
+    def embed_prepared(self, prepared: Sequence[np.ndarray], batch_size: int = MAX_BATCH) -> np.ndarray:
+        """Returns the vectors of `embed` for n crops that `prepare` has resized."""
+        starts = range(0, len(prepared), batch_size)
+        # A GPU computes one batch while the CPU stacks the next: only the last line waits.
+        vectors = [self._encoded(np.stack(prepared[start : start + batch_size])) for start in starts]
+        return torch.cat(vectors).cpu().numpy() if vectors else np.zeros((0, self.dim), np.float32)
+
+    def _encoded(self, crops: np.ndarray) -> Tensor:
+        """Returns the vectors (n, dim), unit norm, of resized crops (n, side, side, 3) uint8."""
+        with full_precision(self.device):
+            pixels = uploaded(crops, self.device).permute(0, 3, 1, 2).contiguous().float().div(255)
+            features = self._model.encode_image(pixels.sub(self._mean).div(self._std))
+            return torch.nn.functional.normalize(features, dim=1)
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -81,6 +98,17 @@ class OpenClip:
         with full_precision(self.device):
             features = self._model.encode_text(tokens)
             return torch.nn.functional.normalize(features, dim=1).cpu().numpy()
+
+
+class Resized:
+    """Resizes square crops as open_clip does, whose ways for other images agree on these; it can be pickled."""
+
+    def __init__(self, side: int, interpolation: str):
+        self._side, self._filter = int(side), Image.Resampling[interpolation.upper()]
+
+    def __call__(self, crop: np.ndarray) -> np.ndarray:
+        """Returns a crop (side, side, 3) uint8 RGB at the side of the network's input."""
+        return np.asarray(Image.fromarray(crop).resize((self._side, self._side), self._filter))
 
 
 def _check(model: str, weights: str) -> None:

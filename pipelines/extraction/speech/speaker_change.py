@@ -94,7 +94,7 @@ def embed_windows(audio: np.ndarray, speech: Speech, start_s: float, end_s: floa
     """
     samples = audio[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)].astype(np.float32) / 32768
     release_pages(audio)
-    mel = _encoder().mel(samples)
+    mel = _encoder().prepare.mel(samples)
     firsts = np.arange(0, len(mel) - WINDOW + 1, hop)
     starts_s = start_s + firsts * MEL_S
     voiced = np.array([speech.ratio(at, at + WINDOW_S) for at in starts_s])

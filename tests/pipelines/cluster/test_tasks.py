@@ -8,8 +8,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from pipelines.cluster.actors import Actors
 from pipelines.cluster.failures import Failure, Tracebacks
-from pipelines.cluster.tasks import DIED, Actors, gpu_actors, run_tasks
+from pipelines.cluster.tasks import DIED, run_tasks
 from pipelines.files.remote import RemoteConfig
 from pipelines.generation.faces import TargetFace
 from pipelines.generation.synthesize import batches_of
@@ -121,13 +122,13 @@ def test_the_size_of_the_cluster_is_asked_while_it_runs(ray_here, tmp_path):
 def test_actors_are_added_as_the_cluster_grows(ray_here):
     begun_s = time.monotonic()
 
-    def open_stage():
+    def open_stage(device):
         return lambda results: [(time.sleep(0.05), os.getpid())[1] for _ in results]
 
     def count():
         return 1 if time.monotonic() < begun_s + 0.5 else 2
 
-    actors, workers = Actors(open_stage, count, gpus=0, at_once=1), set()
+    actors, workers = Actors(lambda: (_squares(), open_stage), count, gpus=0, at_once=1), set()
     for _, pid in run_tasks(([i] for i in range(2000)), _squares(), "work", 0.5, actors=actors, size_every_s=0.1):
         workers.add(pid)
         if len(workers) == 2:
@@ -135,40 +136,24 @@ def test_actors_are_added_as_the_cluster_grows(ray_here):
     pytest.fail("no second actor")
 
 
-def test_work_for_gpus_is_done_by_actors_that_ask_for_one_each():
-    here = [0]
-
-    def stage(asked=0):
-        return gpu_actors(lambda: list, 8, asked, gpus=lambda: here[0])
-
-    assert stage() is None, "without a GPU the tasks do it"
-    assert (stage(3).count(), stage(3).gpus) == (3, 0)
-    here[0] = 2
-    actors = stage()
-    assert (actors.count(), actors.gpus, actors.at_once) == (2, 1, 8)
-    here[0] = 5
-    assert actors.count() == 5, "a node with three GPUs joined"
-    assert (stage(3).count(), stage(3).gpus) == (3, 1)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["task", "actor"])
 def test_a_node_that_lacks_weights_is_one_error_in_tasks_and_in_actors(ray_here, where):
-    def missing():
+    def missing(device=""):
         raise InputError("encoder 'open_clip:X': found no weights")
 
-    def fine():
+    def fine(device):
         return lambda items: items
 
-    actors = Actors(missing if where == "actor" else fine, count=lambda: 1, gpus=0, at_once=2)
-    work = missing if where == "task" else _squares()
+    halves = (missing, fine) if where == "task" else (_squares(), missing)
+    actors = Actors(lambda: halves, count=lambda: 1, gpus=0, at_once=2)
     with pytest.raises(InputError, match="found no weights"):
-        list(run_tasks([[1], [2]], work, "work", 1.0, actors=actors))
+        list(run_tasks([[1], [2]], _squares(), "work", 1.0, actors=actors))
 
 
 @pytest.mark.slow
 def test_actors_take_what_tasks_give_and_one_bad_item_fails_alone(ray_here):
-    def open_stage():
+    def open_stage(device):
         def stage(results):
             if any(square == 9 for square, _ in results):
                 raise ValueError("nine")
@@ -176,8 +161,8 @@ def test_actors_take_what_tasks_give_and_one_bad_item_fails_alone(ray_here):
 
         return stage
 
-    actors = Actors(open_stage, count=lambda: 1, gpus=0, at_once=4)
     work = _squares(items_that_raise=[5])
+    actors = Actors(lambda: (work, open_stage), count=lambda: 1, gpus=0, at_once=4)
     done = dict(run_tasks(([i] for i in range(7)), work, "work", 0.5, actors=actors))
     failed = {
         item: result.reason.partition(" (see")[0] for item, result in done.items() if isinstance(result, Failure)

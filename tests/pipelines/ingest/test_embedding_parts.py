@@ -79,6 +79,6 @@ def test_media_are_decoded_a_few_at_a_time(five_clips, at_once):
     tiny = offline(*TINY).encoders
     few = Embedder(tiny, "cpu", media_at_once=at_once)
     (got,), (whole,) = few.embed([five_clips]), Embedder(tiny, "cpu").embed([five_clips])
-    assert max(few.face.calls) <= at_once
-    assert sum(few.face.calls) == len(whole.rows.faces) == 5
+    assert max(few.encoders["faces"].calls) <= at_once
+    assert sum(few.encoders["faces"].calls) == len(whole.rows.faces) == 5
     _assert_equal(got, whole)

@@ -62,7 +62,7 @@ class Engine(RayEngine):
         return 0
 
     def run(self, batches, open_work, name, task_cpus, actors):
-        assert actors is None
+        assert not actors.count()
         work = open_work()
         for part in (part for batch in batches for part in batch):
             self.rows += len(part.keys)
