@@ -37,7 +37,8 @@ class Counts:
     to_gpu_waiting: int = 0  # of `to_gpu`, those that were not pinned and non-blocking
     to_cpu: int = 0
     waits: int = 0  # for a single value
-    gpu_s: float = 0.0  # CPU time of this thread that a GPU would have spent
+    calls: int = 0  # of kernels
+    gpu_s: float = 0.0  # CPU time inside the double, which stands for the GPU's
 
 
 _counts = Counts()
@@ -86,6 +87,12 @@ class OnGpu(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        _counts.calls += 1
+        with _gpu_time():
+            return cls._computed(func, args, kwargs)
+
+    @classmethod
+    def _computed(cls, func: Any, args: Any, kwargs: Any) -> Any:
         name, kwargs = func._schema.name, dict(kwargs or {})
         flat = tree_flatten((args, kwargs))[0]
         _refuse_two_devices(name, args, [x for x in flat if isinstance(x, torch.Tensor)])
@@ -94,7 +101,7 @@ class OnGpu(torch.Tensor):
         _counts.waits += name in WAITING
         if name == "aten::_to_copy":
             kwargs.pop("device", None)
-        with _gpu_time(), _own_generator(torch.Tag.nondeterministic_seeded in func.tags):
+        with _own_generator(torch.Tag.nondeterministic_seeded in func.tags):
             made = func(*tree_map(_held, args), **tree_map(_held, kwargs))
         if not func._schema.is_mutable:
             return tree_map(_on_gpu, made)
@@ -179,7 +186,8 @@ def _moved(x: torch.Tensor, device: Any, non_blocking: bool = False) -> torch.Te
         return _Down.apply(x)
     _counts.to_gpu += 1
     _counts.to_gpu_waiting += not (non_blocking and getattr(x, "_pinned", False))
-    return _Up.apply(x)
+    with _gpu_time():
+        return _Up.apply(x)
 
 
 def _is_gpu(device: Any) -> bool:

@@ -12,10 +12,11 @@ import open_clip
 import pytest
 import skimage.data
 import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from PIL import Image
 
 from vclip.encoders import open_face_encoder
-from vclip.encoders.open_clip import OpenClip
+from vclip.encoders.open_clip import OpenClip, Resized
 from vclip.errors import InputError
 
 MODEL = "ViT-S-32-alt"  # the smallest that open_clip has
@@ -140,3 +141,17 @@ def test_what_cannot_be_had_is_an_error_of_one_line_that_says_what_to_do(without
     message = without_hub[spec]
     assert re.search(WITHOUT_HUB[spec], message), message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("resize_mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_crops_are_resized_as_open_clip_does(crops, resize_mode, interpolation):
+    from open_clip.transform import image_transform
+
+    transform = image_transform(224, is_train=False, resize_mode=resize_mode, interpolation=interpolation)
+    mean, std = (np.array(values, np.float32) for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
+    for crop in crops:
+        pixels = Resized(224, interpolation)(crop).astype(np.float32) / 255
+        np.testing.assert_allclose(
+            (pixels - mean) / std, transform(Image.fromarray(crop)).numpy().transpose(1, 2, 0), atol=1e-6
+        )
