@@ -25,6 +25,16 @@ def pytest_collection_modifyitems(items):
         item.add_marker(pytest.mark.xdist_group("world" if item.path in of_world else str(item.path)))
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # after the short summary
+def pytest_terminal_summary(terminalreporter):
+    yield
+    skipped = sum("gpu" in report.keywords for report in terminalreporter.stats.get("skipped", []))
+    if skipped:
+        terminalreporter.write_line(
+            f"gpu: {skipped} tests were skipped, because torch finds no GPU (pytest -m gpu -s tests/gpu, where there is one)"
+        )
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data that VCLIP_SHARED points at; tests that ask for it are marked `shared`."""
