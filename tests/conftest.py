@@ -31,7 +31,7 @@ def pytest_terminal_summary(terminalreporter):
     skipped = sum("gpu" in report.keywords for report in terminalreporter.stats.get("skipped", []))
     if skipped:
         terminalreporter.write_line(
-            f"gpu: {skipped} tests were skipped, because torch finds no GPU (pytest -m gpu -s tests/gpu, where there is one)"
+            f"gpu: {skipped} tests were skipped, because torch finds no GPU; with one: pytest -m gpu -s tests/gpu"
         )
 
 
