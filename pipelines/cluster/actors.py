@@ -129,7 +129,9 @@ class ActorPool:
             return True
         if self._members and not self._said:
             self._said = True
-            say("no GPU takes work now (others hold them, or they failed); the tasks embed until one does")
+            say(
+                "no GPU takes work now (others hold them, or they failed); the tasks do the whole work until one does"
+            )
         return False
 
     def open_count(self) -> int:

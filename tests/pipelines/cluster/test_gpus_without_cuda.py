@@ -18,6 +18,7 @@ from pathlib import Path
 import ray
 from pipelines.cluster.ddp import train_on
 from pipelines.ingest.job import ingest
+from pipelines.maintenance.reembed import embed
 from tests.support import ingest_world
 from vclip.errors import InputError
 store, folder = sys.argv[1:]
@@ -34,6 +35,7 @@ for job in (
         print("REFUSED", error)
 voice = "encoders.voice=python:tests.support.resources_encoder:ResourcesEncoder"
 ingest(sources, store, ingest_world.offline(ingest_world.TINY[0], voice), ingest_world.extract)
+embed(store, ingest_world.offline(voice.replace("voice", "face", 1)), ["faces"], task_rows=30)
 """
 
 
@@ -53,6 +55,8 @@ def test_encoders_that_gain_nothing_stay_in_the_tasks_and_a_gpu_without_cuda_is_
     rows = Store.open(store)
     voices = matrix(rows.query("voices", ["vector_resources"])["vector_resources"])
     assert voices.tolist() == [[1, 0]] * 120  # in an actor with a GPU, opened for it
+    again = matrix(rows.query("faces", ["vector_resources"])["vector_resources"])  # by `vclip embed`
+    assert again.tolist() == [[1, 0]] * 120
     for face in rows.query("faces", ["image", "vector_tiny_faces"]).to_pylist():
         crop = decode_image(face["image"])
         np.testing.assert_allclose(face["vector_tiny_faces"], [crop.mean(), crop.std()], rtol=1e-5)

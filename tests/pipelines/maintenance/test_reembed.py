@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import cv2
@@ -18,7 +16,7 @@ from pipelines.maintenance.reembed import RayEngine, embed
 from stores import Store, VideoRows
 from stores.pairs import matrix
 from tests.support.store_world import FACES, VOICES, video
-from tests.support.vclip_command import OFFLINE, ROOT
+from tests.support.vclip_command import OFFLINE
 from vclip.config import load
 from vclip.errors import InputError
 
@@ -140,31 +138,6 @@ def test_a_store_of_vectors_without_media_is_refused(tmp_path):
     with pytest.raises(InputError, match="vectors without media"):
         embed(store.uri, CONFIG, ["faces"], engine=engine)
     assert engine.rows == 0
-
-
-WITH_A_GPU = """
-import sys
-import ray
-from pipelines.config import Config
-from pipelines.maintenance.reembed import embed
-from vclip.config import load
-ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
-spec = "python:tests.support.resources_encoder:ResourcesEncoder"
-config = load(Config, None, (f"encoders.face={spec}", f"encoders.voice={spec}"))
-embed(sys.argv[1], config, ["faces"], task_rows=3)
-"""
-
-
-@pytest.mark.slow
-def test_embedding_asks_ray_for_a_gpu_where_there_is_one(tmp_path):
-    """Ray is told of a GPU that is not there: what the encoder's worker asks for is the same."""
-    store = Store.create(str(tmp_path / "s"), FACES, VOICES)
-    store.commit([_decodable(number) for number in range(3)])
-    command = [sys.executable, "-c", WITH_A_GPU, store.uri]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    vectors = matrix(Store.open(store.uri).query("faces", ["vector_resources"])["vector_resources"])
-    assert vectors.tolist() == [[1, 0]] * 12  # GPUs of its worker; not opened for the CPU
 
 
 @pytest.mark.slow
