@@ -198,8 +198,12 @@ class Snapshot:
         if table not in self._uncommitted:
             keys = ["video_id", "run_id"]
             with self.reading(table):
-                rows, ledger = (self._tables[name].search().select(keys).to_arrow() for name in (table, "videos"))
-            outside = rows.group_by(keys).aggregate([]).join(ledger, keys, join_type="left anti")
+                ledger = self._tables["videos"].search().select(keys).to_arrow()
+                batches = self._tables[table].search().select(keys).to_batches(1 << 16)
+                # Part by part: the keys of 15 million faces together would take gigabytes.
+                parts = [pa.Table.from_batches([batch]).group_by(keys).aggregate([]) for batch in batches]
+            rows = pa.concat_tables(parts).group_by(keys).aggregate([]) if parts else ledger.slice(0, 0)
+            outside = rows.join(ledger, keys, join_type="left anti")
             found: dict[str, list[str]] = {}
             for row in outside.sort_by("video_id").to_pylist():
                 found.setdefault(row["run_id"], []).append(row["video_id"])

@@ -96,6 +96,7 @@ def ingest_on_cluster(
                     job.failed.append(failed_result(result[0], run_id, result[1]))
                 if writers.due:
                     yield from job.commit(writers.collect())
+                    writers.rest()
             yield from job.commit(writers.collect(last=True))
             sources = list(job.under_way.values())
             if not sources:

@@ -31,6 +31,7 @@ SENT_BYTES = 4 << 20  # rows that a task sends at once
 THUMBNAILS = 8  # videos of a fragment whose dropped candidates are shown in the report
 IDLE_S = 60.0  # after which a writer without rows ends
 ORPHANED_S = 600.0  # after which a writer that no driver asks ends
+LONGEST_PAUSE_S = 5.0  # between two commits
 TRIES = 5  # of sending a video, if the writer dies meanwhile
 
 
@@ -204,13 +205,18 @@ class Writers:
 
     def __init__(self, run_id: str, every_s: float, clock: Callable[[], float] = time.monotonic):
         self._run_id, self._every_s, self._clock = run_id, every_s, clock
-        self.look_every_s = every_s / 30
-        self._looked_s = clock()
+        self.look_every_s = self._pause_s = every_s / 30
+        self._looked_s = self._ended_s = clock()
 
     @property
     def due(self) -> bool:
         """Whether it is time to collect."""
-        return self._clock() - self._looked_s >= self.look_every_s
+        return self._clock() - self._ended_s >= self._pause_s
+
+    def rest(self) -> None:
+        """Notes that what was collected is committed; the pause until the next time grows with what that took."""
+        self._ended_s = self._clock()
+        self._pause_s = pause_s(self.look_every_s, self._ended_s - self._looked_s)
 
     def collect(self, last: bool = False) -> list[tuple[Written, list[Ingested]]]:
         """Returns the fragments that are full or old enough, or all at last; ends the writers of idle nodes.
@@ -222,6 +228,7 @@ class Writers:
         from ray.exceptions import RayTaskError
 
         writers = self._writers()
+        self._looked_s = self._clock()
         older_s = 0.0 if last else self._every_s * len(writers)
         asked = {writer.collect.remote(older_s): writer for writer in writers}
         found = []
@@ -235,7 +242,6 @@ class Writers:
             found += written
             if idle and not last:
                 ray.kill(writer)
-        self._looked_s = self._clock()
         return found
 
     def end(self) -> None:
@@ -258,6 +264,11 @@ class Writers:
                 except ValueError:
                     continue  # it has just ended
         return found
+
+
+def pause_s(look_every_s: float, took_s: float) -> float:
+    """Returns how long to wait for the next commit after one that took so long."""
+    return max(look_every_s, min(20 * took_s, LONGEST_PAUSE_S))
 
 
 def _namespace(run_id: str) -> str:

@@ -5,12 +5,15 @@ left alone, so a moderate target bounds what later compactions write again.
 """
 
 import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from itertools import islice
 from typing import Any, cast
 
 from lance import optimize
-from lance.optimize import CompactionMetrics, CompactionOptions
+from lance.optimize import CompactionOptions
 from lancedb.db import DBConnection
 
 from stores import fragments, runs
@@ -25,6 +28,7 @@ _ROWS = 1 << 20  # rows to a fragment, Lance's default
 # A deletion rewrites and then searches the fragments of the deleted rows, so these are small: 60 MB of face crops,
 # 400 MB of speech.
 _FEWER_ROWS = {"clips": 1 << 16, "faces": 1 << 12, "voices": 1 << 12}
+_AT_ONCE = 64  # rewritten groups of fragments that one version names
 
 
 @dataclass(frozen=True)
@@ -78,13 +82,32 @@ def _sweep_files(db: DBConnection) -> None:
         runs.mark_swept(db, run)
 
 
-def compact(store: Store, keep_versions_s: float = 7 * DAY_S) -> dict[str, Compaction]:
+def rewrite(db: DBConnection, name: str, task: str) -> str:
+    """Rewrites the fragments of one task of a compaction, which another process may then commit.
+
+    Args:
+        db: the store.
+        name: the table.
+        task: a task as JSON.
+
+    Returns:
+        What `compact` commits, as JSON.
+    """
+    return cast(Any, _task_of(task).execute(db.open_table(name).to_lance())).json()
+
+
+# Runs `rewrite` for the tasks of a table, here or elsewhere; yields the results in any order.
+Spread = Callable[[str, Sequence[str]], Iterable[str]]
+
+
+def compact(store: Store, keep_versions_s: float = 7 * DAY_S, spread: Spread | None = None) -> dict[str, Compaction]:
     """Merges small fragments, and frees the bytes of deleted rows and of old versions.
 
     Args:
         store: the store.
         keep_versions_s: age up to which old versions stay readable. 0 frees the most, and is safe only while nobody
             reads.
+        spread: rewrites the fragments, on a cluster, say; here where left out.
 
     Returns:
         table -> what was done.
@@ -93,24 +116,29 @@ def compact(store: Store, keep_versions_s: float = 7 * DAY_S) -> dict[str, Compa
         StoreUnavailable: the disk is full, or other commits kept coming in between. The store is whole.
     """
     runs.check_no_deletion(store.db, "optimize")
+    spread = spread or (lambda name, tasks: (rewrite(store.db, name, task) for task in tasks))
     done = {}
     for name in TABLES:
-        metrics = retry(store.db, f"the compaction of {name}", lambda name=name: merge_fragments(store.db, name))
+        metrics = retry(store.db, f"the compaction of {name}", partial(_merge_fragments, store.db, name, spread))
         removed = prune(store.db, name, keep_versions_s)
-        done[name] = Compaction(metrics.fragments_removed, metrics.fragments_added, removed)
+        done[name] = Compaction(*metrics, removed)
     return done
 
 
-def merge_fragments(db: DBConnection, name: str) -> CompactionMetrics:
-    """Rewrites a table's small fragments, and those with deleted rows without these rows."""
+def _merge_fragments(db: DBConnection, name: str, spread: Spread) -> tuple[int, int]:
+    """Rewrites a table's small fragments, and those with deleted rows without these rows; returns fragments removed
+    and added."""
     # Any deleted row counts: `optimize` would leave up to a tenth of a fragment's deleted faces on disk.
-    return (
-        db.open_table(name)
-        .to_lance()
-        .optimize.compact_files(
-            target_rows_per_fragment=_FEWER_ROWS.get(name, _ROWS), materialize_deletions_threshold=0.0
-        )
-    )
+    options: CompactionOptions = {
+        "target_rows_per_fragment": _FEWER_ROWS.get(name, _ROWS),
+        "materialize_deletions_threshold": 0.0,
+    }
+    planned = optimize.Compaction.plan(db.open_table(name).to_lance(), options).tasks
+    results, removed, added = iter(spread(name, [cast(Any, task).json() for task in planned])), 0, 0
+    while some := [cast(Any, optimize.RewriteResult).from_json(one) for one in islice(results, _AT_ONCE)]:
+        metrics = optimize.Compaction.commit(db.open_table(name).to_lance(), some)
+        removed, added = removed + metrics.fragments_removed, added + metrics.fragments_added
+    return removed, added
 
 
 def free_deleted(db: DBConnection, name: str) -> None:
@@ -120,11 +148,15 @@ def free_deleted(db: DBConnection, name: str) -> None:
     only_holed: CompactionOptions = {"target_rows_per_fragment": 1, "materialize_deletions_threshold": 0.0}
     tasks = []
     for task in optimize.Compaction.plan(rows, only_holed).tasks:
-        planned = json.loads(cast(Any, task).json())  # pylance's stubs do not know these two methods
+        planned = json.loads(cast(Any, task).json())  # pylance's stubs do not know this method, nor its counterpart
         planned["options"]["target_rows_per_fragment"] = _FEWER_ROWS.get(name, _ROWS)
-        tasks.append(cast(Any, optimize.CompactionTask).from_json(json.dumps(planned)))
+        tasks.append(_task_of(json.dumps(planned)))
     if tasks:
         optimize.Compaction.commit(rows, [task.execute(rows) for task in tasks])
+
+
+def _task_of(task: str) -> optimize.CompactionTask:
+    return cast(Any, optimize.CompactionTask).from_json(task)
 
 
 def prune(db: DBConnection, name: str, keep_versions_s: float, nobody_writes: bool = False) -> int:
