@@ -72,11 +72,13 @@ def made(template: Any, first: int, count: int, run: str, media: tuple[int, int]
             column = new.get(field.name)
             if field.name in ("image", "audio"):
                 size = media[field.name == "audio"]
-                noise = rng.bytes(size * rows)
+                noise = _noise(field.name, lambda size=size: rng.bytes(size * SET * CLIPS))
                 offsets = pa.py_buffer(np.arange(0, size * rows + 1, size, np.int64))
                 column = pa.Array.from_buffers(pa.large_binary(), rows, [None, offsets, pa.py_buffer(noise)])
             elif field.name.startswith("vector_"):
-                flat = rng.standard_normal(rows * field.type.list_size, np.float32)
+                dim = field.type.list_size
+                flat = _noise(field.name, lambda dim=dim: rng.standard_normal(SET * CLIPS * dim, np.float32))
+                flat = flat[: rows * dim]
                 column = pa.FixedSizeListArray.from_arrays(pa.array(flat), type=field.type)
             if column is not None:
                 table = table.set_column(at, field, column)
@@ -94,6 +96,16 @@ def made(template: Any, first: int, count: int, run: str, media: tuple[int, int]
         extraction = Extraction("done", "", 60.0, (), FUNNEL, (), {"decode": 1.0, "faces": 9.0, "speech": 1.0})
         done.append(Ingested(source, VideoRows(row, light["clips"], light["faces"], light["voices"]), extraction))
     return tables, done
+
+
+_made: dict[str, Any] = {}
+
+
+def _noise(name: str, make: Any) -> Any:
+    """Returns what was made for a column before: random numbers would take longer than the store."""
+    if name not in _made:
+        _made[name] = make()
+    return _made[name]
 
 
 FUNNEL = {"shots": 3, "tracks": 6, "speech_stretches": 9, "candidates": 11, "clips": CLIPS, "drop:not_speaking": 6}
@@ -139,6 +151,7 @@ def writer(uri: str, run: str, shares: list[tuple[int, int]], media: tuple[int, 
     from stores.rows import VideoRows, tables_of
 
     store, template = Store.open(uri), template_of()
+    made(template, 0, SET, run, media)  # libraries and random numbers
     gate.wait()
     for first, count in shares:
         tables, done = made(template, first, count, run, media)
