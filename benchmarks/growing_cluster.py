@@ -3,8 +3,8 @@
     python benchmarks/growing_cluster.py [--files 80] [--seconds 0.5]
 
 Ray's own processes stand in for machines (`ray.cluster_utils.Cluster`). First plain tasks of the engine that all jobs
-use, then an ingest of stand-in files. A head without CPUs is joined by two nodes of two CPUs each, after 8 s and after
-20 s.
+use, then an ingest of stand-in files. A head without CPUs is joined by two nodes of two CPUs each, at 8 s
+and at 20 s.
 """
 
 import argparse
