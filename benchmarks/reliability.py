@@ -183,12 +183,20 @@ def end_orphans() -> None:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return
-    left = [child for child in psutil.Process().children() if "--serve" not in child.cmdline()]
+    left = [child for child in psutil.Process().children() if not _serves(child)]
     for child in left:
         child.kill()
     psutil.wait_procs(left)
     if left:
         end_orphans()  # those of the ones that ended
+
+
+def _serves(process: psutil.Process) -> bool:
+    """Whether a process is our S3 server; one that has ended since is not."""
+    try:
+        return "--serve" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
 
 
 def armed(control: Control, act: Callable[[str], Any], where: str) -> Callable[[], None]:
