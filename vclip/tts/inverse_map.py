@@ -111,11 +111,13 @@ class InverseMap(ABC, Generic[Controls]):
         model: predicts embeddings of controls on the unit cube.
         climbers, steps: of the ascent, as in `nearest`.
         at_once: the number of embeddings that are inverted together.
+        constants: the other numbers that determine the voice.
     """
 
     climbers: int
     steps: int
     at_once: int
+    constants: Sequence[float] = ()
 
     def __init__(self, model: nn.Module, ranges: Mapping[str, tuple[float, float]], guesses: Tensor):
         self.model = model.eval().requires_grad_(False)
@@ -136,6 +138,10 @@ class InverseMap(ABC, Generic[Controls]):
     def tensors(self) -> dict[str, Tensor]:
         """Returns all tensors that determine the voice for an embedding."""
 
+    def aim(self, requested: Tensor) -> Tensor:
+        """Returns the embeddings (n, dim), unit norm, to which the cosine is taken; here those that are requested."""
+        return requested
+
     def cost(self, requested: Tensor) -> Callable[[Tensor], Tensor] | None:
         """Returns what to subtract from the cosine with embeddings (n, dim), as in `nearest`; here nothing."""
         return None
@@ -146,9 +152,9 @@ class InverseMap(ABC, Generic[Controls]):
 
     @cached_property
     def sha256(self) -> str:
-        """The hash of all tensors and ranges, which determine the voice for an embedding."""
+        """The hash of all tensors and numbers that determine the voice for an embedding."""
         tensors = safetensors.torch.save(self.tensors())
-        return hashlib.sha256(tensors + json.dumps(self._ranges).encode()).hexdigest()
+        return hashlib.sha256(tensors + json.dumps([self._ranges, *self.constants]).encode()).hexdigest()
 
     def embeddings(self, controls: Sequence[Controls]) -> np.ndarray:
         """Returns the predicted embeddings (n, dim) float32, unit norm, >= 0, of n voices."""
@@ -168,6 +174,6 @@ class InverseMap(ABC, Generic[Controls]):
     def _nearest(self, requested: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the nearest controls (n, n_controls) on the unit cube, and their predicted embeddings (n, dim)."""
         return nearest(
-            self.model, requested, self._guesses, self._embeddings,
+            self.model, self.aim(requested), self._guesses, self._embeddings,
             climbers=self.climbers, steps=self.steps, cost=self.cost(requested),
         )  # fmt: skip

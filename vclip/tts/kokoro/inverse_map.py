@@ -8,6 +8,9 @@ voice human and understood:
 * The network of Kokoro speaks clearly within about OWN_PITCH_LIMIT of the pitch that a style has by itself.
 * Styles near the mean of the voice packs lose fewer words.
 
+A nearest voice is more average than the one that was asked for, and voices for many speakers become alike. So the
+target of the cosine lies a little further from the mean of kokoro's voices than the requested embedding.
+
 All maps are fitted on synthetic voices (tools/calibrate_kokoro.py), and hold no statistic of real people.
 """
 
@@ -23,6 +26,7 @@ import torch
 from safetensors import SafetensorError
 from scipy.stats import norm
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from vclip.errors import InputError
 from vclip.tts.inverse_map import Committee, InverseMap, VoiceModel, sobol
@@ -42,6 +46,10 @@ AT_ONCE = 256
 # word errors (.22 against .13, 24 speakers), one of .12 a lower cosine (.813 against .826); a pitch cost of .03 had a
 # lower correlation of log pitch with the speakers' own (.928 against .950, 161 speakers).
 STYLE_COST = 0.07  # at one standard deviation of the packs in each component
+# Of 48 people and 48 drawn speakers, as spoken: without it the voices are more alike (mean cosine .635 and .652, with
+# it .618 and .631). The cosine with the requested embedding is the same (.845 and .808), word errors are .121 and
+# .141 without and .140 and .149 with it. An emphasis of .8 gave .612 and .624, and word errors of .160 and .163.
+EMPHASIS = 0.5  # share of the difference from the mean that is added
 PITCH_COST, PITCH_STEP = 0.004, 0.1  # the cost at a difference in log pitch
 OWN_PITCH_LIMIT, OWN_PITCH_COST = 0.4, 1.0
 
@@ -99,6 +107,7 @@ class KokoroMap(InverseMap[Controls]):
     """A fitted committee of voice models, inverted by gradient ascent."""
 
     climbers, steps, at_once = CLIMBERS, STEPS, AT_ONCE
+    constants = (STYLE_COST, EMPHASIS, PITCH_COST, PITCH_STEP, OWN_PITCH_LIMIT, OWN_PITCH_COST)
     to_unit, from_unit = staticmethod(kokoro_controls.to_unit), staticmethod(kokoro_controls.from_unit)
 
     def __init__(self, model: Committee, fitted: Fitted, calibration: Calibration):
@@ -108,6 +117,7 @@ class KokoroMap(InverseMap[Controls]):
         self._own_pitch, self._pitch = torch.from_numpy(fitted.own_pitch), torch.from_numpy(fitted.pitch)
         guesses = plausible(sobol(len(RANGES), 0).random_base2(GUESSES_LOG2))
         super().__init__(model, calibration.ranges, torch.from_numpy(guesses).float())
+        self._mean = self._embeddings.mean(0)
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns the styles, the packs' places and the weights, in half precision, and the linear maps."""
@@ -120,6 +130,10 @@ class KokoroMap(InverseMap[Controls]):
         halves = {name: torch.from_numpy(array) for name, array in arrays.items()} | self.model.state_dict()
         linear = {"own_pitch": torch.from_numpy(self.fitted.own_pitch), "pitch": torch.from_numpy(self.fitted.pitch)}
         return {name: tensor.half() for name, tensor in halves.items()} | {k: v.float() for k, v in linear.items()}
+
+    def aim(self, requested: Tensor) -> Tensor:
+        """Returns embeddings (n, dim) further from the mean of kokoro's voices than those that are requested."""
+        return normalize(torch.relu(requested + EMPHASIS * (requested - self._mean)), dim=1)
 
     def cost(self, requested: Tensor) -> Callable[[Tensor], Tensor]:
         """Returns what keeps a voice human and understood, and near the pitch of embeddings (n, dim)."""
