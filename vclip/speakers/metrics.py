@@ -15,6 +15,7 @@ import numpy as np
 from vclip.association.base import Association
 from vclip.association.metrics import Figure
 from vclip.audio import prepare_speech
+from vclip.onnx_session import open_session
 from vclip.speakers.bank import SpeakerBank
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.generator_fit import GeneratorConfig, PrincipalSpace
@@ -144,12 +145,8 @@ def speech_quality(waveform: np.ndarray, sample_rate_hz: int) -> float:
 
 @cache
 def _dnsmos() -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
     with as_file(files("speechmos") / "dnsmos_models" / "sig_bak_ovr.onnx") as path:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return open_session(path)
 
 
 def _mean(values: np.ndarray, times: np.ndarray) -> Figure:

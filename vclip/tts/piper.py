@@ -23,6 +23,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from vclip.errors import InputError
+from vclip.onnx_session import open_session
 from vclip.speakers.bank import SpeakerBank
 from vclip.tts.languages import language_of_voice, language_to_speak
 from vclip.tts.sentences import expect_known, not_english, speak, whole
@@ -128,7 +129,6 @@ class Piper:
     def __init__(self, path: str):
         self.name = f"piper:{path}"
         try:
-            import onnxruntime
             from piper.config import PiperConfig
             from piper.voice import PiperVoice
         except ImportError as error:
@@ -152,9 +152,7 @@ class Piper:
         family = told["language"].get("family") if isinstance(told.get("language"), dict) else None
         self.languages = (language_of_voice(family or config.espeak_voice),)
         self.made_of = {"piper": model.name, "piper_sha256": found}
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(graph.model)
         self._reader = PiperVoice(self._session, config)
         # Piper warns about each unknown letter; the ones that matter raise an error here.
         logging.getLogger("piper.phoneme_ids").setLevel(logging.ERROR)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import soxr
 
+from vclip.onnx_session import open_session
 from vclip.tts.kokoro import graph
 from vclip.tts.kokoro.controls import N_COLOUR, Controls
 
@@ -46,16 +47,9 @@ def session() -> Any:
     Raises:
         InputError: a package of the extra is missing, or the weights are not the expected ones.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
     with TemporaryDirectory(prefix="vclip-kokoro-") as folder:
         path = graph.write_graph(graph.read_weights(), Path(folder))
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        return open_session(path, gpu=True)
 
 
 def say(
