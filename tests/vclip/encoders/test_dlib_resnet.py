@@ -2,14 +2,21 @@
 
 import csv
 from collections import defaultdict
+from pathlib import Path
 
 import cv2
+import dlib
 import numpy as np
 import pytest
 import skimage.data
+import torch
 
-from vclip.encoders.dlib import DlibResNet
+from vclip.encoders.dlib import DlibResNet, _weights_path
+from vclip.encoders.dlib_network import load_network
 from vclip.encoders.face_crop import crop_face
+from vclip.errors import InputError
+
+WEIGHTS = _weights_path("dlib_face_recognition_resnet_model_v1.dat")
 
 ASTRONAUT = np.array([[201.0, 108], [241, 107], [222, 132], [204, 149], [242, 148]])
 
@@ -31,8 +38,25 @@ def test_unit_norm_and_deterministic(encoder, crop):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(vectors[0], vectors[2])
     assert not np.allclose(vectors[0], vectors[1])
-    np.testing.assert_array_equal(DlibResNet().embed([crop]), vectors[:1])
+    np.testing.assert_allclose(DlibResNet().embed([crop]), vectors[:1], atol=1e-6)
     assert encoder.embed([]).shape == (0, encoder.dim)
+
+
+def test_the_network_is_dlibs(encoder, crop):
+    """Its vectors are those of dlib's own network, for faces and for noise."""
+    noise = np.random.default_rng(0).integers(0, 255, crop.shape, dtype=np.uint8)
+    chips = [encoder._chip(np.ascontiguousarray(image)) for image in (crop, crop[::-1], noise)]
+    expected = dlib.face_recognition_model_v1(WEIGHTS).compute_face_descriptor(chips)
+    found = load_network(WEIGHTS)(torch.from_numpy(np.stack(chips)).permute(0, 3, 1, 2).float())
+    np.testing.assert_allclose(found, np.array(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("keep", [0, 10_000, 20_000_000])
+def test_a_file_of_other_layers_is_one_clear_line(tmp_path, keep):
+    path = tmp_path / "weights.dat"
+    path.write_bytes(Path(WEIGHTS).read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"weights\.dat.*dlib's ResNet"):
+        load_network(path)
 
 
 def test_one_face_under_other_crops_is_more_alike_than_other_faces(encoder, crop):

@@ -1,0 +1,120 @@
+"""dlib's face-recognition ResNet (King, 2017; `dnn_face_recognition_ex.cpp`) in torch, with dlib's weights.
+
+dlib's packages are built without a matrix library: their network takes 56 ms an image on a core, this one 5.5 ms.
+The vectors are equal to 1e-5 (tested).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vclip.errors import InputError
+
+# Of the images, RGB (`input_rgb_image_sized`).
+MEAN, SCALE = (122.782, 117.001, 104.298), 256
+# Width and number of the blocks of each stage; the first block of all stages but the first halves the image.
+STAGES = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))
+
+
+class Affine(nn.Module):
+    """A factor and a constant for each channel: batch normalisation after training."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.gamma, self.beta = (nn.Parameter(torch.empty(1, channels, 1, 1)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gamma + self.beta
+
+
+class Block(nn.Module):
+    """Two convolutions of 3x3 beside the input, which is averaged where the block halves the image."""
+
+    def __init__(self, given: int, width: int, halves: bool):
+        super().__init__()
+        stride, pad = (2, 0) if halves else (1, 1)  # dlib pads only where the stride is 1
+        self.first, self.first_affine = nn.Conv2d(given, width, 3, stride, pad), Affine(width)
+        self.second, self.second_affine = nn.Conv2d(width, width, 3, 1, 1), Affine(width)
+        self.halves = halves
+
+    def forward(self, x: Tensor) -> Tensor:
+        beside = nn.functional.avg_pool2d(x, 2) if self.halves else x
+        y = torch.relu(self.first_affine(self.first(x)))
+        return torch.relu(_sum(self.second_affine(self.second(y)), beside))
+
+
+class DlibNetwork(nn.Module):
+    """The ResNet with 29 layers, from chips of 150x150 pixels to vectors of 128."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.stem_affine = nn.Conv2d(3, 32, 7, 2), Affine(32)
+        blocks, given = [], 32
+        for stage, (width, count) in enumerate(STAGES):
+            for i in range(count):
+                blocks.append(Block(given, width, halves=stage > 0 and i == 0))
+                given = width
+        self.blocks = nn.Sequential(*blocks)
+        self.linear = nn.Linear(256, 128, bias=False)
+
+    def forward(self, chips: Tensor) -> Tensor:
+        """Returns vectors (n, 128) of chips (n, 3, 150, 150), RGB 0..255; float32."""
+        x = (chips - torch.tensor(MEAN, device=chips.device)[:, None, None]) / SCALE
+        x = torch.relu(self.stem_affine(self.stem(x)))
+        x = self.blocks(nn.functional.max_pool2d(x, 3, 2))
+        return self.linear(x.mean((2, 3)))
+
+
+def load_network(path: str | Path) -> DlibNetwork:
+    """Returns the network with the weights of `dlib_face_recognition_resnet_model_v1.dat`.
+
+    Raises:
+        InputError: the file holds other layers.
+    """
+    network, file, at = DlibNetwork(), Path(path).read_bytes(), 0
+    for layer in network.modules():
+        parts = [part for part in layer.parameters(recurse=False)]
+        if not parts:
+            continue
+        # A row for each input in dlib's linear layers, the other way round in torch's.
+        rows = parts[0].T if isinstance(layer, nn.Linear) else torch.empty(sum(part.numel() for part in parts), 1)
+        values, at = _next_tensor(file, at, rows.shape)
+        if values is None:
+            raise InputError(f"face encoder 'dlib': {path}: found other layers than those of dlib's ResNet")
+        if isinstance(layer, nn.Linear):
+            parts[0].data.copy_(values.T)
+        else:
+            nn.utils.vector_to_parameters(values[:, 0], parts)
+    return network.eval().requires_grad_(False)
+
+
+def _next_tensor(file: bytes, at: int, shape: tuple[int, ...]) -> tuple[Tensor | None, int]:
+    """Returns the next tensor (rows, columns) of these sides in a file of dlib, and where it ends.
+
+    The layers are in order, with much in between. A tensor is written as the version 2, its four sides as integers
+    (the length in bytes, then the bytes) and float32, all little-endian.
+    """
+    head = b"".join(map(_integer, (2, *shape, 1, 1)))
+    at, count = file.find(head, at), shape[0] * shape[1]
+    if at < 0 or len(file) < at + len(head) + 4 * count:
+        return None, at
+    at += len(head)
+    values = np.frombuffer(file, "<f4", count, at).astype(np.float32).reshape(shape)
+    return torch.from_numpy(values), at + 4 * count
+
+
+def _integer(value: int) -> bytes:
+    digits = value.to_bytes((value.bit_length() + 7) // 8, "little")
+    return bytes([len(digits)]) + digits
+
+
+def _sum(x: Tensor, y: Tensor) -> Tensor:
+    """Returns the sum of two maps; what one of them lacks of channels, rows or columns is zero, as in dlib."""
+    shape = [max(a, b) for a, b in zip(x.shape[1:], y.shape[1:], strict=True)]
+    x, y = (
+        nn.functional.pad(z, [edge for axis in (3, 2, 1) for edge in (0, shape[axis - 1] - z.shape[axis])])
+        for z in (x, y)
+    )
+    return x + y
