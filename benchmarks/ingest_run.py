@@ -1,9 +1,10 @@
-"""The timed ingest job: in its own process, on a given number of CPUs, with its own Ray and store."""
+"""The timed ingest job of `ingest.py`: a process of its own, with its own Ray and store, which prints JSON."""
 
 import json
 import os
 import resource
 import shutil
+import sys
 import threading
 import time
 from collections import Counter
@@ -15,9 +16,13 @@ from pipelines.config import Config
 from pipelines.extraction.types import Extraction
 from pipelines.ingest.sources.source import Source
 from pipelines.ingest.workers import extract_video
+from vclip.config import load
+
+SERVERS = ("raylet", "gcs_server", "/ray/dashboard/", "/ray/_private/", "ray::DashboardAgent", "RuntimeEnvAgent")
+OFFLINE = "configs/offline.yaml"  # of the checkout that it runs in
 
 
-def run(files: list[Path], folder: Path, cpus: int, config: Config) -> dict:
+def run(files: list[str], folder: str, cpus: int, settings: list[str]) -> dict:
     """Ingests files on `cpus` CPUs into a new store in `folder`; returns its seconds, sizes and counts."""
     import ray
 
@@ -25,29 +30,31 @@ def run(files: list[Path], folder: Path, cpus: int, config: Config) -> dict:
     from pipelines.ingest.job import ingest
     from pipelines.ingest.sources.listing import list_videos
 
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    config, room = load(Config, OFFLINE, settings), Path(folder)
+    shutil.rmtree(room, ignore_errors=True)
+    room.mkdir(parents=True)
     stages: Counter[str] = Counter()
     start_s = time.monotonic()
     start_ray(cpus)
-    ray_s, before_s = time.monotonic() - start_s, _family_cpu_s()
+    ray_s, before = time.monotonic() - start_s, _cpu_s()
     first_s = time.time()
     summary = ingest(
         list_videos(files),
-        str(folder / "store"),
+        str(room / "store"),
         config,
-        noted(str(folder / "tasks")),
+        noted(str(room / "tasks")),
         observe=lambda rows, extraction, summary: stages.update(extraction.seconds),
     )
-    cpu_s, worker_mb = _family_cpu_s() - before_s, _workers_mb()
+    after, worker_mb = _cpu_s(), _workers_mb()
     ray.shutdown()
-    tasks = [json.loads(line) for path in (folder / "tasks").iterdir() for line in path.read_text().splitlines()]
+    tasks = [json.loads(line) for path in (room / "tasks").iterdir() for line in path.read_text().splitlines()]
     return {
         "ray_s": ray_s,
         "took_s": summary.took_s,
         "first_s": min(task["start_s"] for task in tasks) - first_s,  # until the first file was begun
         "last_s": summary.took_s - (max(task["end_s"] for task in tasks) - first_s),  # since the last was read
-        "cpu_s": cpu_s,  # of all processes, Ray's too
+        "cpu_s": after[0] - before[0],  # of the driver, the workers and their children
+        "ray_cpu_s": after[1] - before[1],  # of Ray's servers
         "tasks_s": sum(task["end_s"] - task["start_s"] for task in tasks),
         "tasks_cpu_s": sum(task["cpu_s"] for task in tasks),
         "ffmpeg_cpu_s": sum(task["ffmpeg_cpu_s"] for task in tasks),
@@ -58,7 +65,7 @@ def run(files: list[Path], folder: Path, cpus: int, config: Config) -> dict:
         "videos": dict(summary.videos),
         "rows": dict(summary.rows),
         "reasons": dict(summary.reasons),
-        "store_bytes": {path.name: _size(path) for path in (folder / "store").iterdir() if path.is_dir()},
+        "store_bytes": {path.name: _size(path) for path in (room / "store").iterdir() if path.is_dir()},
     }
 
 
@@ -139,9 +146,16 @@ def _name(pid: int) -> str:
         return ""  # it has just ended
 
 
-def _family_cpu_s() -> float:
-    """CPU seconds of this process and all its descendants, including those that have ended."""
-    return sum(sum(map(int, fields[11:15])) for fields in _family().values()) / os.sysconf("SC_CLK_TCK")
+def _cpu_s() -> tuple[float, float]:
+    """CPU seconds of this process and all its descendants but Ray's servers, and of these; of ended children too."""
+    own = servers = 0.0
+    for pid, fields in _family().items():
+        used_s = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        if any(server in _name(pid) for server in SERVERS):
+            servers += used_s
+        else:
+            own += used_s
+    return own, servers
 
 
 def _family() -> dict[int, list[str]]:
@@ -162,3 +176,7 @@ def _family() -> dict[int, list[str]]:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(**json.loads(sys.argv[1]))))
