@@ -52,6 +52,9 @@ class IngestConfig(Settings):
     )
 
 
+# Keys that older stores do not know: left out of what a store compares while they have their defaults.
+NEWER_KEYS = (("speaking", "backend"), ("tracks", "whole_s"))
+
 # Settings that do not change a video's clips: a store does not process its videos again where they differ.
 EXECUTION = {
     "extraction": {
@@ -121,8 +124,10 @@ class Config(Settings):
         A store's ledger holds their hash, so that a video is extracted again where one of them changes.
         """
         values = self.model_dump(include={"encoders", "extraction"}, exclude=EXECUTION)
-        if not self.extraction.speaking.backend:  # a key that older stores do not know
-            del values["extraction"]["speaking"]["backend"]
+        usual = ExtractionConfig().model_dump()
+        for section, key in NEWER_KEYS:
+            if values["extraction"][section][key] == usual[section][key]:
+                del values["extraction"][section][key]
         return values
 
 

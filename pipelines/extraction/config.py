@@ -61,7 +61,10 @@ class TrackConfig(Settings):
     detector: str = Field(
         default="centerface", description="centerface, yunet:FILE.onnx (or that path alone), or another by its spec"
     )
-    every_s: float = Field(default=0.2, gt=0, description="time between detections")
+    every_s: float = Field(default=0.2, gt=0, description="time between detections of a face")
+    whole_s: float = Field(
+        default=0.8, gt=0, description="time between searches of a whole frame, while all faces stay in view"
+    )
     min_overlap: float = Field(
         default=0.3, gt=0, lt=1, description="least intersection over union that continues a track"
     )

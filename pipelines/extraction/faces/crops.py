@@ -6,10 +6,9 @@ import numpy as np
 
 from pipelines.extraction.candidates import TrackSegment
 from pipelines.extraction.config import ExtractionConfig
-from pipelines.extraction.faces.detectors import DetectedFace, FaceDetector
+from pipelines.extraction.faces.detectors import DetectedFace, FaceDetector, faces_of, iou
 from pipelines.extraction.faces.patches import FacePatch, FacePatchFile, StoredPatch, patch_bounds, patch_score
 from pipelines.extraction.faces.quality import face_quality
-from pipelines.extraction.faces.tracks import iou
 from pipelines.extraction.types import FaceCrop, box_of
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.frame import jpeg
@@ -100,16 +99,9 @@ def _redetected(patch: FacePatch, segment: TrackSegment, number: int, detector: 
     box, landmarks = _tracked_face(segment, number, patch.size)
     x0, y0, x1, y1 = box.tolist()
     expected = DetectedFace((x0, y0, x1, y1), 0.0, landmarks)
-    found = [_translated(face, patch.left, patch.top) for face in detector(patch.image)]
+    found = [face.placed(1, patch.left, patch.top) for face in faces_of(detector, patch.image)]
     best = max(found, key=lambda face: iou(face.box, expected.box), default=expected)
     return best if iou(best.box, expected.box) >= SAME_FACE_OVERLAP else expected
-
-
-def _translated(face: DetectedFace, left: int, top: int) -> DetectedFace:
-    x0, y0, x1, y1 = face.box
-    return DetectedFace(
-        (x0 + left, y0 + top, x1 + left, y1 + top), face.score, face.landmarks + np.array([left, top])
-    )
 
 
 def cut_crop(patch: FacePatch, face: DetectedFace, time_s: float, jpeg_quality: int) -> FaceCrop:

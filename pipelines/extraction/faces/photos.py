@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from pipelines.extraction.faces.detectors import DetectedFace, FaceDetector
+from pipelines.extraction.faces.detectors import DetectedFace, FaceDetector, faces_of
 from vclip.errors import InputError
 
 # Formats of Pillow that are read: none that starts a program (EPS) or names other files.
@@ -125,7 +125,7 @@ def face_in_photo(
     Raises:
         InputError: there is no face, or no face of this index.
     """
-    faces, scale = detector(image), 1.0
+    faces, scale = faces_of(detector, image), 1.0
     if not faces:
         image, faces = _turned(image, detector)
     if not faces and stylised:
@@ -148,7 +148,7 @@ def _turned(image: np.ndarray, detector: FaceDetector) -> tuple[np.ndarray, list
     best, found, most = image, [], SURE
     for quarters in (1, 2, 3):
         turned = np.ascontiguousarray(np.rot90(image, quarters))
-        faces = detector(turned)
+        faces = faces_of(detector, turned)
         score = max((face.score for face in faces), default=0.0)
         if score > most:
             best, found, most = turned, faces, score
@@ -159,12 +159,6 @@ def _smaller(image: np.ndarray, detector: FaceDetector) -> tuple[list[DetectedFa
     """Returns the faces of the first smaller copy that shows any, in pixels of the image, and the copy's scale."""
     for scale in SMALLER:
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        if faces := detector(small):
-            to_image = 1 / scale
-            return [
-                DetectedFace(
-                    (x0 * to_image, y0 * to_image, x1 * to_image, y1 * to_image), score, landmarks * to_image
-                )
-                for (x0, y0, x1, y1), score, landmarks in ((f.box, f.score, f.landmarks) for f in faces)
-            ], scale
+        if faces := faces_of(detector, small):
+            return [face.placed(1 / scale, 0, 0) for face in faces], scale
     return [], 1.0

@@ -18,7 +18,8 @@ import numpy as np
 
 from pipelines.extraction.active_speaker.lip_motion import SIGNALS, LipMotion, upright_patch
 from pipelines.extraction.config import TrackConfig
-from pipelines.extraction.faces.detectors import DetectedFace, FaceDetector
+from pipelines.extraction.faces.detectors import DetectedFace, FaceDetector, iou
+from pipelines.extraction.faces.face_search import search_frames
 from pipelines.extraction.faces.patches import FacePatchFile, PatchKeeper, StoredPatch
 from pipelines.extraction.faces.quality import sharpness
 from pipelines.extraction.faces.shots import ShotFrame
@@ -109,23 +110,23 @@ def track_faces(
         observe: makes an observer for each track, whose rows become `Track.observed`.
         patches: the file for the face patches; None keeps none.
     """
-    every = max(1, round(config.every_s * rate_hz))
-    max_gap = max(every, round(config.max_gap_s * rate_hz))
+    longest = max(1, round(max(config.every_s, config.whole_s) * rate_hz))  # from one search to the next
+    max_gap = max(longest, round(config.max_gap_s * rate_hz))
     tracks: list[Track] = []
     counts = FrameCounts()
     open_tracks: list[_OpenTrack] = []
-    greys: deque[np.ndarray] = deque(maxlen=max_gap + every + 1)  # the last frames, the newest last
-    for item in frames:
+    greys: deque[np.ndarray] = deque(maxlen=max_gap + longest + 1)  # the last frames, the newest last
+    for one in search_frames(frames, detector, rate_hz, config):
+        item = one.item
         if item.first:
             counts.shots.append(item.number)
         counts.frames += 1
         greys.append(item.frame.grey)
-        if (item.number - counts.shots[-1]) % every == 0 or item.last:
-            faces = detector(item.frame.rgb)
-            large = [f for f in faces if min(f.width_px, f.height_px) >= config.min_face_px]
-            counts.detections += 1
+        if one.faces is not None:
+            large = [f for f in one.faces if min(f.width_px, f.height_px) >= config.min_face_px]
+            counts.detections += one.searched
             counts.faces += len(large)
-            counts.small_faces += len(faces) - len(large)
+            counts.small_faces += len(one.faces) - len(large)
             new = _match(open_tracks, large, item.number, greys, config.min_overlap)
             for face in new:
                 observer, keeper = observe() if observe else None, PatchKeeper(patches, rate_hz) if patches else None
@@ -137,21 +138,6 @@ def track_faces(
         open_tracks = [t for t in open_tracks if t not in ended]
         tracks += [part for track in ended if len(track.rows) > 1 for part in _close(track, item.frame.shape)]
     return tracks, counts
-
-
-def iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    """Returns the intersection over union of two boxes (x0, y0, x1, y1).
-
-    Example:
-        >>> iou((0, 0, 2, 1), (1, 0, 3, 1))
-        0.3333333333333333
-    """
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
 
 
 def _match(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.extraction.faces.detectors import CenterFaceDetector
+from pipelines.extraction.faces.detectors import CenterFaceDetector, faces_of
 from pipelines.generation.faces import (
     NEUTRAL,
     TargetFace,
@@ -68,7 +68,11 @@ def test_a_face_that_only_a_smaller_copy_shows_is_noted(tmp_path, capsys):
     net, encoder = CenterFaceDetector(), SimpleNamespace(embed=lambda crops: np.zeros((len(crops), 4), np.float32))
     photo = tmp_path / "painting.png"
     cv2.imwrite(str(photo), portrait(0.0, 240)[..., ::-1])
-    for detector, note in ((net, {}), (lambda image: net(image) if len(image) <= 120 else [], {"scale": 0.5})):
+
+    def only_small(images):
+        return [faces_of(net, one) if len(one) <= 120 else [] for one in images]
+
+    for detector, note in ((net, {}), (only_small, {"scale": 0.5})):
         (face,) = encode_faces(read_photo_faces([photo], detector, None), encoder)
         assert face.provenance.get("face_found_at_scale") == note.get("scale")
         assert ("only in a copy of 0.5 of its size" in " ".join(capsys.readouterr().err.split())) == bool(note)

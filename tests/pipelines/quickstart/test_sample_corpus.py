@@ -162,7 +162,7 @@ def test_silent_and_voice_over_videos_are_what_they_are_called(sample):
         frames, audio = _decoded(path)
         gaps = []
         for frame in frames[5:80:3]:
-            (face,) = detector(np.repeat(frame[..., None], 3, axis=2))
+            ((face,),) = detector([np.repeat(frame[..., None], 3, axis=2)])
             x, y = face.landmarks[3:].mean(axis=0)
             unit = np.linalg.norm(face.landmarks[3] - face.landmarks[4])
             below = frame[int(y) : int(y + 0.5 * unit), int(x - 0.15 * unit) : int(x + 0.15 * unit)]

@@ -301,7 +301,7 @@ def test_a_talking_face_scores_above_its_own_still(shared, name):
     with Decoder(path, probe_media(path, config), config) as decoder:
         frames = [frame.rgb for frame in decoder.frames()]
         audio = np.array(decoder.audio)
-    boxes = [detector(frame)[0].box for frame in frames[:75:15]]
+    boxes = [detector([frame])[0][0].box for frame in frames[:75:15]]
     patches = [face_patch(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), boxes[i // 15]) for i, p in enumerate(frames[:75])]
     talking, still = np.stack(patches), np.stack(patches[:1] * 75)
     assert network(talking, audio).mean() > 1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.extraction.faces.detectors import CenterFaceDetector
+from pipelines.extraction.faces.detectors import CenterFaceDetector, faces_of
 from pipelines.extraction.faces.photos import face_in_photo, read_image
 from tests.support.talking_portrait import portrait
 from vclip.errors import InputError
@@ -57,8 +57,8 @@ def test_the_largest_face_is_taken_and_any_can_be_asked_for():
 def test_a_photo_on_its_side_is_turned_where_no_face_is_found(quarters):
     upright = portrait(0.0, 240)
 
-    def only_upright(image):
-        return CenterFaceDetector()(image) if np.array_equal(image, upright) else []
+    def only_upright(images):
+        return [faces_of(CenterFaceDetector(), one) if np.array_equal(one, upright) else [] for one in images]
 
     found = face_in_photo(np.ascontiguousarray(np.rot90(upright, quarters)), only_upright)
     assert np.array_equal(found.image, upright)
@@ -68,8 +68,8 @@ def test_a_photo_on_its_side_is_turned_where_no_face_is_found(quarters):
 def test_a_drawn_face_is_found_in_a_smaller_copy():
     photo, net = portrait(0.0, 240), CenterFaceDetector()
 
-    def only_small(image):
-        return net(image) if image.shape[0] <= 120 else []
+    def only_small(images):
+        return [faces_of(net, one) if len(one) <= 120 else [] for one in images]
 
     found = face_in_photo(photo, only_small, stylised=True)
     assert found.scale == 0.5

@@ -5,36 +5,15 @@ import pytest
 
 from pipelines.extraction.active_speaker.lip_motion import SIGNALS
 from pipelines.extraction.config import TrackConfig
-from pipelines.extraction.faces.detectors import DetectedFace
+from pipelines.extraction.faces.detectors import iou
 from pipelines.extraction.faces.shots import ShotFrame
-from pipelines.extraction.faces.tracks import iou, jump_cuts, track_faces
+from pipelines.extraction.faces.tracks import jump_cuts, track_faces
+from tests.support.numbered_frames import Finds, face, numbered_frames
 from tests.support.rgb_frame import RgbFrame
-
-SIZE = (320, 240)
-
-
-def face(x, y=100.0, width=60.0):
-    landmarks = np.array([[x - 12, y - 15], [x + 12, y - 15], [x, y], [x - 10, y + 14], [x + 10, y + 14]])
-    return DetectedFace((x - width / 2, y - width / 2, x + width / 2, y + width / 2), 0.9, landmarks)
-
-
-def frames(count, cuts=()):
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
-    for number in range(count):
-        # The detectors below read the frame's number out of its corner.
-        frame = noise.copy()
-        frame[0, 0] = number % 256, number // 256, 0
-        yield ShotFrame(
-            number, RgbFrame(frame), number == 0 or number in cuts, number + 1 in cuts or number == count - 1
-        )
 
 
 def follow(count, faces_at, cuts=(), **config):
-    def detector(frame):
-        return faces_at(int(frame[0, 0, 0]) + 256 * int(frame[0, 0, 1]))
-
-    return track_faces(frames(count, cuts), detector, 25, TrackConfig(**config))
+    return track_faces(numbered_frames(count, cuts), Finds(faces_at), 25, TrackConfig(**config))
 
 
 def test_a_moving_face_is_followed_and_interpolated_between_detections():
@@ -66,9 +45,9 @@ def test_a_cut_ends_every_track():
 
 
 def test_small_faces_are_counted_and_not_followed():
-    found, counts = follow(20, lambda n: [face(160, width=20)], min_face_px=24)
+    found, counts = follow(22, lambda n: [face(160, width=20)], min_face_px=24)
     assert found == []
-    assert (counts.faces, counts.small_faces) == (0, counts.detections)
+    assert (counts.faces, counts.small_faces, counts.detections) == (0, 3, 3)  # in the frames 0, 20 and 21
 
 
 def test_overlap_is_the_intersection_over_union():
@@ -92,9 +71,13 @@ def test_a_jump_cut_is_a_change_of_the_face_that_stands_alone():
 
 def test_a_track_is_cut_in_two_at_a_jump_cut():
     """Two stills of one size in one place: the shot goes on, the face does not."""
+
+    def in_the_middle(images):
+        return [[face(image.shape[1] / 2, image.shape[0] / 2)] for image in images]
+
     faces = [np.random.default_rng(seed).integers(0, 255, (240, 320, 3), np.uint8) for seed in (1, 2)]
     stream = (ShotFrame(n, RgbFrame(faces[n >= 30].copy()), n == 0, n == 59) for n in range(60))
-    (first, second), _ = track_faces(stream, lambda frame: [face(160)], 25, TrackConfig())
+    (first, second), _ = track_faces(stream, in_the_middle, 25, TrackConfig())
     assert (first.first, first.end, second.first, second.end) == (0, 30, 30, 60)
     assert (len(first.lips), len(second.landmarks)) == (30, 30)
 
@@ -111,8 +94,8 @@ def test_a_watcher_sees_every_frame_of_its_track_once_and_in_order():
         def end(self):
             return np.array(self.centres)
 
-    detector = lambda p: [face(60 + 2 * int(p[0, 0, 0])), face(280)]  # noqa: E731
-    tracks, _ = track_faces(frames(52), detector, 25, TrackConfig(), Observer)
+    detector = Finds(lambda n: [face(60 + 2 * n), face(280)])
+    tracks, _ = track_faces(numbered_frames(52), detector, 25, TrackConfig(), Observer)
     moving, still = sorted(tracks, key=lambda track: track.observed[0])
     np.testing.assert_allclose(moving.observed, 60 + 2 * np.arange(52), atol=0.01)
     np.testing.assert_allclose(still.observed, 280, atol=0.01)
