@@ -9,23 +9,28 @@ that the cluster may take the node back. What a lost writer held is done again.
 """
 
 import os
+import pickle
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipelines.cluster.session import worker_deaths
-from pipelines.ingest.embed import Ingested, SourceResult
 from stores import Store, fragments
 from stores.fragments import Written
 from stores.rows import Row, pieces_of
 from stores.schema import VIDEO_TABLES, Spaces
 
+# The extraction's types come with its libraries, 0.5 GB: a writer hands on what it is given without looking inside.
+if TYPE_CHECKING:
+    from pipelines.ingest.embed import Ingested, SourceResult
+
 Piece = tuple[str, bytes]  # a table, and rows of it as an Arrow stream
+Pickled = tuple[bytes, bytes]  # an `Ingested`, with the thumbnails of its candidates and without
 
 SENT_BYTES = 4 << 20  # rows that a task sends at once
 THUMBNAILS = 8  # videos of a fragment whose dropped candidates are shown in the report
@@ -40,10 +45,10 @@ class _Set:
     """The videos of one fragment of each table."""
 
     began_s: float = field(default_factory=time.monotonic)
-    videos: dict[str, tuple[Ingested, Row, list[Piece]]] = field(default_factory=dict)
+    videos: dict[str, tuple[Pickled, Row, list[Piece]]] = field(default_factory=dict)
     size: int = 0
 
-    def write(self, store: Store, run_id: str) -> tuple[Written, list[Ingested]]:
+    def write(self, store: Store, run_id: str) -> tuple[Written, list[bytes]]:
         """Writes the rows; returns what is to be committed, and the videos for the report."""
         pieces: dict[str, list[pa.Table]] = {}
         for _, _, own in self.videos.values():
@@ -51,8 +56,7 @@ class _Set:
                 pieces.setdefault(name, []).append(pa.ipc.open_stream(rows).read_all())
         tables = {name: pa.concat_tables(rows) for name, rows in pieces.items()}
         files = fragments.write(store.db, run_id, tables)
-        done = [one for one, _, _ in self.videos.values()]
-        done[THUMBNAILS:] = [_without_thumbnails(one) for one in done[THUMBNAILS:]]
+        done = [one[place >= THUMBNAILS] for place, (one, _, _) in enumerate(self.videos.values())]
         return Written([row for _, row, _ in self.videos.values()], files), done
 
 
@@ -82,9 +86,9 @@ class Writer:
                 self._parts[video_id] = []
             self._parts.setdefault(video_id, []).extend(pieces)
 
-    def add(self, done: Ingested, row: Row, pieces: Sequence[Piece]) -> bool:
+    def add(self, done: Pickled, row: Row, pieces: Sequence[Piece]) -> bool:
         """Takes a video with the last of its rows; returns False if some that were sent before are missing."""
-        video_id = done.source.video_id
+        video_id = row["video_id"]
         with self._lock:
             self._used_s = time.monotonic()
             own = [*self._parts.pop(video_id, ()), *pieces]
@@ -99,7 +103,7 @@ class Writer:
                 self._open = _Set()
             return True
 
-    def collect(self, older_s: float) -> tuple[list[tuple[Written, list[Ingested]]], bool]:
+    def collect(self, older_s: float) -> tuple[list[tuple[Written, list[bytes]]], bool]:
         """Writes the fragments that are full or older than this; returns them, and whether the node is idle."""
         with self._lock:
             self._asked_s = now_s = time.monotonic()
@@ -123,7 +127,7 @@ def _is_whole(row: Row, pieces: Sequence[Piece]) -> bool:
     return all(row[f"n_{name}"] == counts[name] for name in VIDEO_TABLES)
 
 
-def _without_thumbnails(done: Ingested) -> Ingested:
+def _without_thumbnails(done: "Ingested") -> "Ingested":
     candidates = tuple(replace(one, thumbnail=b"") for one in done.extraction.candidates)
     return replace(done, extraction=replace(done.extraction, candidates=candidates))
 
@@ -145,7 +149,7 @@ class Sink:
     most_videos: int
     most_mb: float
 
-    def write(self, result: SourceResult) -> None:
+    def write(self, result: "SourceResult") -> None:
         """Hands over an embedded video; nothing of it is committed before the driver commits its fragment.
 
         Raises:
@@ -176,7 +180,7 @@ class Sink:
         return actor.options(**options).remote(self.store_uri, self.run_id, self.most_videos, self.most_mb)
 
 
-def sent(result: SourceResult, spaces: Spaces, at_once: int = SENT_BYTES) -> Iterator[tuple[Any, ...]]:
+def sent(result: "SourceResult", spaces: Spaces, at_once: int = SENT_BYTES) -> Iterator[tuple[Any, ...]]:
     """Yields the calls, method and arguments, that hand a video to a writer.
 
     Raises:
@@ -190,7 +194,8 @@ def sent(result: SourceResult, spaces: Spaces, at_once: int = SENT_BYTES) -> Ite
         if size >= at_once:
             yield "put", result.source.video_id, held, first
             held, size, first = [], 0, False
-    yield "add", result.ingested, row, held
+    done = result.ingested
+    yield "add", (pickle.dumps(done), pickle.dumps(_without_thumbnails(done))), row, held
 
 
 class Writers:
@@ -218,7 +223,7 @@ class Writers:
         self._ended_s = self._clock()
         self._pause_s = pause_s(self.look_every_s, self._ended_s - self._looked_s)
 
-    def collect(self, last: bool = False) -> list[tuple[Written, list[Ingested]]]:
+    def collect(self, last: bool = False) -> "list[tuple[Written, list[Ingested]]]":
         """Returns the fragments that are full or old enough, or all at last; ends the writers of idle nodes.
 
         Raises:
@@ -239,7 +244,7 @@ class Writers:
                 continue  # what it held is still to be done
             except RayTaskError as error:
                 raise error.cause if isinstance(error.cause, ValueError) else error from None
-            found += written
+            found += [(one, [pickle.loads(video) for video in videos]) for one, videos in written]
             if idle and not last:
                 ray.kill(writer)
         return found

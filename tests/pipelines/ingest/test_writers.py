@@ -1,6 +1,8 @@
 """What a node's writer takes, and when it writes it."""
 
 import pickle
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -12,6 +14,7 @@ from pipelines.ingest.embed import Embedder, SourceResult
 from pipelines.ingest.writers import THUMBNAILS, Writer, sent
 from stores import Store, run_id
 from stores.fragments import unite
+from tests.support import ROOT
 from tests.support.ingest_world import BOX, TINY, contents, extract, offline, sources_in, write_files
 
 SPACES = {"faces": {"tiny-faces": 2}, "voices": {"tiny-voices": 2}}
@@ -56,7 +59,7 @@ def test_rows_that_come_through_a_writer_are_those_of_a_commit(store, results, t
     writer = _writer(store, results)
     assert all(_give(writer, result, at_once=2_000) for result in results)
     ((written, done),), _ = writer.collect(0.0)
-    assert [one.source for one in done] == [result.source for result in results]
+    assert [one.source for one in map(pickle.loads, done)] == [result.source for result in results]
     assert store.commit_written(written) == {result.source.video_id for result in results}
     other = Store.create(str(tmp_path / "other"), SPACES["faces"], SPACES["voices"])
     other.commit([result.rows for result in results])
@@ -121,9 +124,10 @@ def test_the_report_gets_thumbnails_of_some_videos_of_a_fragment(store, results)
         extraction = replace(result.extraction, candidates=(candidate,))
         _give(writer, replace(result, extraction=extraction))
     ((_, done),), _ = writer.collect(0.0)
-    shown = [bool(one.extraction.candidates[0].thumbnail) for one in done]
+    found = [pickle.loads(one).extraction for one in done]
+    shown = [bool(one.candidates[0].thumbnail) for one in found]
     assert shown == [True] * THUMBNAILS + [False] * (len(results) - THUMBNAILS)
-    assert {one.extraction.clips for one in done} == {()}
+    assert {one.clips for one in found} == {()}
 
 
 def test_an_extraction_without_clips_is_a_row_of_the_ledger_alone(store, results):
@@ -133,3 +137,9 @@ def test_an_extraction_without_clips_is_a_row_of_the_ledger_alone(store, results
     assert written.files == {}
     store.commit_written(written)
     assert store.ledger()["v12"]["state"] == "empty"
+
+
+def test_a_writer_loads_no_models():
+    """It runs on every node, beside the workers."""
+    code = "import sys, pipelines.ingest.writers; print('torch' in sys.modules or 'cv2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout == "False\n"
