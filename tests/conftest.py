@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # after the short summary
 def pytest_terminal_summary(terminalreporter):
     yield
-    skipped = sum("gpu" in report.keywords for report in terminalreporter.stats.get("skipped", []))
+    skipped = sum(report.nodeid.startswith("tests/gpu/") for report in terminalreporter.stats.get("skipped", []))
     if skipped:
         terminalreporter.write_line(
             f"gpu: {skipped} tests were skipped, because torch finds no GPU; with one: pytest -m gpu -s tests/gpu"

@@ -27,6 +27,7 @@ from vclip.encoders import FaceEncoder, Prepares, VoiceEncoder, open_face_encode
 from vclip.encoders.batches import Batches
 
 CLIPS_AT_ONCE = 32
+PREPARED_AT_ONCE = 1024  # several batches of an encoder, so that a GPU computes one while the CPU stacks the next
 OWN_COLUMNS = ("identity", "split")  # labels that every clip has a column for
 
 
@@ -207,10 +208,7 @@ class Embedder:
         self._clips_at_once, self._media_at_once = clips_at_once, media_at_once
         self.encoders = open_encoders(encoders, device, tables)
         self.preparation = Preparation(self.encoders)
-        self._batches = {
-            table: Batches(encoder.embed_prepared if isinstance(encoder, Prepares) else encoder.embed, media_at_once)
-            for table, encoder in self.encoders.items()
-        }
+        self._batches = {table: batches_of(encoder) for table, encoder in self.encoders.items()}
 
     def parts(self, item: SourceResult) -> Iterator[SourceResult]:
         """Yields an embedded source in parts, see `parts_of`."""
@@ -229,14 +227,19 @@ class Embedder:
         """Returns the vectors of one table of each source, by their space."""
         media = [item.prepared.get(table) or media_of(item, table) for item in batch]
         flat = [one for own in media for one in own]
-        starts = range(0, max(1, len(flat)), self._media_at_once)
-        pieces = (flat[start : start + self._media_at_once] for start in starts)
+        size = self._media_at_once if any(isinstance(one, bytes) for one in flat) else max(1, len(flat))
+        pieces = (flat[start : start + size] for start in range(0, max(1, len(flat)), size))
         vectors = np.concatenate([self._batches[table](self._prepared(piece, table)) for piece in pieces])
         own = np.split(vectors, np.cumsum([len(of_one) for of_one in media])[:-1])
         return [{self.encoders[table].space: matrix} for matrix in own]
 
     def _prepared(self, media: Sequence[Any], table: str) -> list[np.ndarray]:
         return [one if isinstance(one, np.ndarray) else self.preparation.of(one, table) for one in media]
+
+
+def batches_of(encoder: FaceEncoder | VoiceEncoder) -> Batches:
+    """Returns what embeds prepared media, see `Preparation`, in batches."""
+    return Batches(encoder.embed_prepared if isinstance(encoder, Prepares) else encoder.embed, PREPARED_AT_ONCE)
 
 
 def open_encoders(

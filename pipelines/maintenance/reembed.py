@@ -18,7 +18,7 @@ from pipelines.cluster.failures import Failure, Tracebacks, run_folder
 from pipelines.cluster.session import cluster_gpus, start_ray
 from pipelines.cluster.tasks import Work, run_tasks
 from pipelines.config import Config
-from pipelines.ingest.embed import Preparation
+from pipelines.ingest.embed import Preparation, batches_of
 from pipelines.progress import say, step
 from stores import Store
 from stores.maintenance.compact import sweep
@@ -28,7 +28,6 @@ from vclip.encoders import (
     FACE_ENCODERS,
     VOICE_ENCODERS,
     FaceEncoder,
-    Prepares,
     VoiceEncoder,
     gains_from_gpu,
     open_face_encoder,
@@ -38,8 +37,7 @@ from vclip.encoders.batches import Batches
 from vclip.errors import InputError
 
 TASK_ROWS = 64  # about 1 MB of crops, 10 MB of speech
-CALL_PARTS = 8  # parts that one call of an actor takes
-MEDIA_AT_ONCE = 512  # that an actor embeds together
+CALL_PARTS = 16  # parts that one call of an actor takes
 WRITE_ROWS = 4096
 WRITE_EVERY_S = 30.0  # vectors are written after this time, however few there are
 ATTEMPTS = 3  # times that rows which other jobs have committed meanwhile are embedded as well
@@ -255,7 +253,7 @@ def _open_reading(uri: str, table: str, version: int, preparation: Preparation) 
 
 def _open_embedding(table: str, spec: str, device: str) -> Callable[[list[Prepared]], list[Embedded]]:
     encoder = _open_encoder(table, spec, device)
-    batches = Batches(encoder.embed_prepared if isinstance(encoder, Prepares) else encoder.embed, MEDIA_AT_ONCE)
+    batches = batches_of(encoder)
     return lambda batch: _embedded(batch, batches)
 
 
