@@ -39,6 +39,8 @@ OPENERS = {  # name -> which positional argument is the device
 # Files, or one function of a file, whose tensors or models are on the CPU whatever the machine has, and why.
 ON_THE_CPU = {
     "vclip/device.py:from_numpy": "pinned first, and then sent to the device that the caller names",
+    "vclip/encoders/dlib.py": "the encoder runs on CPUs only, and says so by gains_from_gpu",
+    "vclip/encoders/dlib_network.py": "likewise",
     "vclip/association/methods/fop.py": "numbers of people, which go to the device of the clips at each step",
     "vclip/association/methods/self_lifting.py": "clusters by scikit-learn, which go to the device of the clips",
     "vclip/speakers/baselines.py": "a baseline in closed form",

@@ -11,6 +11,7 @@ from torch import nn
 
 from vclip.encoders.dlib_network import load_network
 from vclip.encoders.face_crop import CROP_RULE
+from vclip.encoders.precision import full_precision
 from vclip.errors import InputError
 
 dlib = cast("Any", untyped_dlib)  # a C extension without type stubs
@@ -38,7 +39,7 @@ class DlibResNet:
             return np.zeros((0, self.dim), np.float32)
         chips = np.stack([self._chip(np.ascontiguousarray(crop)) for crop in crops])
         images = torch.from_numpy(chips).permute(0, 3, 1, 2)
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision(images.device):
             vectors = torch.cat([self._network(some.float()) for some in images.split(MAX_BATCH)])
             return nn.functional.normalize(vectors, dim=1).numpy()
 

@@ -42,6 +42,12 @@ def test_unit_norm_and_deterministic(encoder, crop):
     assert encoder.embed([]).shape == (0, encoder.dim)
 
 
+def test_a_callers_autocast_changes_nothing(encoder, crop):
+    with torch.autocast("cpu", torch.bfloat16):
+        lower = encoder.embed([crop])
+    np.testing.assert_array_equal(lower, encoder.embed([crop]))
+
+
 def test_the_network_is_dlibs(encoder, crop):
     """Its vectors are those of dlib's own network, for faces and for noise."""
     noise = np.random.default_rng(0).integers(0, 255, crop.shape, dtype=np.uint8)
