@@ -15,3 +15,5 @@ extraction/                   one video -> clips of people who speak
 cluster/ html/ files/         Ray session and task engine; pages and charts; files behind addresses
 progress wording              progress and messages; numbers for people
 """
+
+import vclip as vclip  # before torch: it says how torch's threads wait

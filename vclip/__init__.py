@@ -6,7 +6,12 @@ model, history = vclip.train(vclip.Pairs.of(store.pairs()), store.face_space, st
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# Torch's threads sleep while they wait for each other; its OpenMP reads this as it is loaded. On two cores that other
+# work kept busy, 40 steps on 850 pairs took 25 s on one thread, 53 s on two that sleep, over 150 s on two that spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from vclip.association.clustering.pseudo_identities import group_people as group_people

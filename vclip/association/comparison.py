@@ -12,6 +12,7 @@ from vclip.association.metrics.verification import differences
 from vclip.association.pairs import Pairs
 from vclip.association.scores import Scores
 from vclip.errors import InputError
+from vclip.threads import with_threads_for
 
 DRAWS = 2000  # a p-value needs more draws than an interval
 
@@ -43,6 +44,7 @@ class Comparison:
         return asdict(self)
 
 
+@with_threads_for("pairs")
 def compare(
     a: Association,
     b: Association,

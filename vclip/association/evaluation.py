@@ -31,6 +31,7 @@ from vclip.association.metrics.ranking import chance
 from vclip.association.pairs import Pairs
 from vclip.association.scores import Scores, clip_scores
 from vclip.errors import InputError
+from vclip.threads import with_threads_for
 
 __all__ = ["Evaluation", "Subgroup", "clip_scores", "cross_validate", "evaluate", "evaluate_scores", "unseen"]
 
@@ -89,6 +90,7 @@ def unseen(model: Association, pairs: Pairs) -> Pairs:
     return pairs.select(~pairs.seen_in(training_people(model)))
 
 
+@with_threads_for("pairs")
 def evaluate(
     model: Association,
     pairs: Pairs,
@@ -205,6 +207,7 @@ def evaluate_scores(
     )
 
 
+@with_threads_for("pairs")
 def cross_validate(
     pairs: Pairs,
     train_one: Callable[[Pairs, int], Association],

@@ -34,6 +34,7 @@ from vclip.association.pairs import Pairs, clip_means, digest_of
 from vclip.association.randomness import seeded
 from vclip.device import torch_device
 from vclip.errors import InputError
+from vclip.threads import with_threads_for
 
 FOLDS = 5
 START_CLIPS = 100_000  # more do not change a covariance
@@ -75,6 +76,7 @@ class TrainConfig(LoopConfig):
     )
 
 
+@with_threads_for("pairs")
 def train(
     pairs: Pairs,
     face_space: str,
@@ -139,6 +141,7 @@ def _shifted(on_step: OnStep | None, by: int, total: int) -> OnStep | None:
     return on_step and (lambda step, _, value: on_step(by + step, total, value))
 
 
+@with_threads_for("pairs")
 def fit(
     pairs: Pairs,
     dev: Pairs | None,

@@ -16,6 +16,7 @@ from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, unit_norm
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.normal_scores import Marginals, known_scores
+from vclip.threads import with_threads_for
 
 MIN_SPEAKERS = 10
 FOLDS = 5
@@ -78,6 +79,7 @@ class GeneratorMetrics:
         return {name: value for name, value in values.items() if value is not None}
 
 
+@with_threads_for("bank")
 def fit_generator(
     bank: SpeakerBank, config: GeneratorConfig | None = None
 ) -> tuple[SpeakerGenerator, GeneratorMetrics]:

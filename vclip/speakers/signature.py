@@ -23,6 +23,7 @@ from vclip.association.randomness import seeded
 from vclip.config import Settings
 from vclip.device import DEVICE, DEVICES, torch_device
 from vclip.errors import SpaceError
+from vclip.threads import with_threads_for
 
 KIND = "tts-signature"
 BATCH = 64
@@ -178,6 +179,7 @@ class TTSSignature(nn.Module):
         return model.eval().to(torch_device(device))
 
 
+@with_threads_for("speakers")
 def fit_signature(
     tts: str,
     speaker_space: str,
