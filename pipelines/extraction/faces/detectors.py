@@ -109,7 +109,8 @@ class CenterFaceDetector:
         bottom, right = (-side % STRIDES for side in small.shape[:2])
         padded = cv2.copyMakeBorder(small, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
         maps = self._network.run(None, {"input.1": cv2.dnn.blobFromImage(padded)})
-        boxes, landmarks, scores = _read_maps(*(one[0] for one in maps), self.threshold)
+        heat, sizes, offsets, points = (one[0] for one in maps)
+        boxes, landmarks, scores = _read_maps(heat, sizes, offsets, points, self.threshold)
         kept = cv2.dnn.NMSBoxes(_sides(boxes), scores.tolist(), self.threshold, MOST_OVERLAP)
         return _sorted(DetectedFace(_corners(boxes[i] / scale), float(scores[i]), landmarks[i] / scale) for i in kept)
 
