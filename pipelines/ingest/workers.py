@@ -262,6 +262,7 @@ def _open_ingestion(
     open_work: Callable[[], Work[Source, SourceResult | Failure]], config: Config, sink: Sink
 ) -> Work[Source, Iterator[Failure | None]]:
     """Opens the whole work, for tasks without GPUs."""
+    sink.begin()
     extraction, embedder = open_work(), Embedder(config.encoders, "cpu")
 
     def work(source: Source, again: bool) -> Iterator[Failure | None]:

@@ -149,6 +149,10 @@ class Sink:
     most_videos: int
     most_mb: float
 
+    def begin(self) -> None:
+        """Starts the writer of this node, which takes seconds, without waiting for it."""
+        self._writer()
+
     def write(self, result: "SourceResult") -> None:
         """Hands over an embedded video; nothing of it is committed before the driver commits its fragment.
 
