@@ -119,6 +119,13 @@ def test_how_a_job_runs_does_not_decide_what_is_done():
         assert config_hash(Config.model_validate(deciding).clip_settings()) != config_hash(base.clip_settings())
 
 
+def test_keys_that_are_new_leave_older_stores_as_they_are():
+    """A store of version 0.1 holds this hash for the defaults; another would have all its videos processed again."""
+    assert config_hash(Config().clip_settings()) == "dfc02a387641eca2"
+    for key in ({"tracks": {"whole_s": 0.4}}, {"speaking": {"backend": "lr_asd"}}):
+        assert config_hash(Config.model_validate({"extraction": key}).clip_settings()) != "dfc02a387641eca2"
+
+
 def test_a_limit_leaves_out_the_rest_and_their_other_names():
     sources = [Source((), str(number), 1, 1.0, video_id=f"v{number}") for number in range(9)]
     windows = [
