@@ -156,6 +156,11 @@ def parse_wav(data: bytes) -> WavContents:
     if sum(name == b"ICMT" for name, _ in info) > 1:
         problems.append("it has several comments, expected one")
     texts, kind = {name: body.rstrip(b"\0") for name, body in reversed(info)}, by_name[b"fmt "][0]
+    problems += [
+        f"its text {_shown(name)} does not end with one zero"
+        for name, body in info
+        if name in (b"ISFT", b"ICMT") and body != body.rstrip(b"\0") + b"\0"
+    ]
     rate_hz = struct.unpack_from("<I", kind, 4)[0]
     if kind != _format(rate_hz):
         problems.append("its format is not 16-bit PCM of one channel")

@@ -246,6 +246,17 @@ def test_what_is_no_regular_file_is_one_line(tmp_path):
             verify(path)
 
 
+@pytest.mark.parametrize("name", [b"ISFT", b"ICMT"])
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_text_of_another_length_is_told(speech, name, by):
+    """Its padding, or its end, then belongs to the text; readers that drop zeros see no difference."""
+    changed = bytearray(speech.read_bytes())
+    at = changed.index(name) + 4
+    changed[at : at + 4] = (int.from_bytes(changed[at : at + 4], "little") + by).to_bytes(4, "little")
+    speech.write_bytes(changed)
+    assert _told(speech)
+
+
 @settings(max_examples=1500, deadline=None)
 @given(st.data())
 def test_any_change_outside_of_the_version_is_told(true_speech, data):
