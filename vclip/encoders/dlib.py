@@ -17,7 +17,6 @@ from vclip.errors import InputError
 dlib = cast("Any", untyped_dlib)  # a C extension without type stubs
 
 CHIP_PX, CHIP_PADDING = 150, 0.25
-MAX_BATCH = 32  # images in one pass of the network
 # The box of dlib's own face detector (mmod) in the toolkit's crops, as fractions of the side: the median over 59 real
 # faces (spread 0.05), made symmetric.
 FACE_IN_CROP = (0.18, 0.12, 0.82, 0.76)
@@ -40,7 +39,8 @@ class DlibResNet:
         chips = np.stack([self._chip(np.ascontiguousarray(crop)) for crop in crops])
         images = torch.from_numpy(chips).permute(0, 3, 1, 2)
         with torch.inference_mode(), full_precision(images.device):
-            vectors = torch.cat([self._network(some.float()) for some in images.split(MAX_BATCH)])
+            # One by one: in a batch, the last bits of a vector would depend on its neighbours.
+            vectors = torch.cat([self._network(one.float()) for one in images.split(1)])
             return nn.functional.normalize(vectors, dim=1).numpy()
 
     def _chip(self, crop: np.ndarray) -> np.ndarray:

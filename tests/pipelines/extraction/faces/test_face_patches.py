@@ -94,7 +94,7 @@ def test_crops_are_those_of_a_second_reading(video):
         assert one.size_px == pytest.approx(other.size_px, rel=0.05)
         assert one.quality == pytest.approx(other.quality, abs=0.03)
         a, b = (small(face.image) for face in (one, other))  # the portrait hardly moves
-        assert np.abs(a - b).mean() < 8
+        assert np.abs(a - b).mean() < 5
 
 
 def small(jpeg):
