@@ -67,7 +67,7 @@ def measured(config: EncodersConfig, tables: tuple[str, ...], item: SourceResult
         begun_s = time.process_time()
         for _ in range(calls):
             (done,) = embedder.embed([pickle.loads(given)])
-            list(sent(done, spaces))
+            list(sent([done], spaces))
         spent_s = time.process_time() - begun_s - (counts.gpu_s - before[0])
     copies, waited, kernels = (
         (now - then) / calls

@@ -165,9 +165,9 @@ def writer(uri: str, run: str, shares: list[tuple[int, int]], media: tuple[int, 
 def ingest(uri: str, videos: int, writers: int, media: tuple[int, int]) -> dict[str, Any]:
     """Commits so many made-up videos; returns what was measured in the driver's process."""
     from pipelines.config import Config
+    from pipelines.ingest.driver import _Job
     from pipelines.ingest.job import Summary
     from pipelines.ingest.report import RunReport
-    from pipelines.ingest.workers import _Job
     from pipelines.ingest.writers import pause_s
     from stores import Store
 

@@ -7,7 +7,7 @@ import json
 import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 from stores import ids
 from stores import schema as schemas
 from stores.errors import StoreError, nearest
-from stores.schema import EMBEDDED, KEYS, LABELS, MEDIA, VIDEO_TABLES
+from stores.schema import EMBEDDED, KEYS, LABELS, VIDEO_TABLES
 
 STATES = ("done", "empty", "failed")
 _JSON = ("funnel", "labels", "scores", "models", "command", "config", "summary", "provenance")
@@ -40,11 +40,6 @@ class VideoRows:
     faces: Sequence[Row] = ()
     voices: Sequence[Row] = ()
 
-    def without_media(self) -> "VideoRows":
-        """Returns the rows with empty media."""
-        faces, voices = ([{**row, MEDIA[t]: b""} for row in getattr(self, t)] for t in EMBEDDED)
-        return replace(self, faces=faces, voices=voices)
-
 
 def tables_of(batch: Sequence[VideoRows], spaces: schemas.Spaces) -> dict[str, pa.Table]:
     """Returns table -> rows of all videos of the batch, in the types of the store's schema.
@@ -66,25 +61,29 @@ def tables_of(batch: Sequence[VideoRows], spaces: schemas.Spaces) -> dict[str, p
     return {table: typed(table, found, spaces.get(table)) for table, found in rows.items()}
 
 
-def pieces_of(
-    item: VideoRows, spaces: schemas.Spaces, at_once: int = 256
-) -> tuple[dict[str, Any], Iterator[tuple[str, pa.Table]]]:
-    """Returns the ledger row of one video, and its other rows in pieces: (table, at most `at_once` rows).
-
-    All rows are checked before the first piece is made, so that the media of hours are never copied at once.
+def pieces_of(item: VideoRows, spaces: schemas.Spaces) -> Iterator[tuple[str, pa.Table]]:
+    """Yields the rows of a video, or of a part of its clips, by table, the ledger left out.
 
     Raises:
-        StoreError: as `tables_of`.
+        StoreError: as `tables_of`, but for ids that are in several parts.
     """
-    (video,) = tables_of([item.without_media()], spaces)["videos"].to_pylist()
-    rows = _rows(item)
+    tables = tables_of([item], spaces)
+    yield from ((name, tables[name]) for name in VIDEO_TABLES if tables[name].num_rows)
 
-    def pieces() -> Iterator[tuple[str, pa.Table]]:
-        for table in VIDEO_TABLES:
-            for start in range(0, len(rows[table]), at_once):
-                yield table, typed(table, rows[table][start : start + at_once], spaces.get(table))
 
-    return video, pieces()
+def ledger_row(item: VideoRows) -> dict[str, Any]:
+    """Returns the ledger row of a video whose other rows were given to `pieces_of` in parts.
+
+    Args:
+        item: the whole video; its rows need no media and no vectors.
+
+    Raises:
+        StoreError: an id is there twice, or the row is not one of the ledger.
+    """
+    for table in VIDEO_TABLES:
+        _check_unique(table, [row[KEYS[table]] for row in getattr(item, table)])
+    (row,) = typed("videos", [_ledger_row(item)]).to_pylist()
+    return row
 
 
 def _rows(item: VideoRows) -> dict[str, list[dict[str, Any]]]:

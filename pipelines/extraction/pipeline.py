@@ -15,6 +15,7 @@ from typing import Protocol
 
 from pipelines.extraction.active_speaker.base import Backend, active_speaker_scores, open_backend
 from pipelines.extraction.candidates import TrackSegment, VideoAnalysis, find_candidates
+from pipelines.extraction.clip_file import kept_clips
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.extraction.faces.crops import cut_crops
 from pipelines.extraction.faces.detectors import FaceDetector, open_detector
@@ -179,7 +180,7 @@ def _extract(
     crops = iter(cut_crops(decoder, kept, patches, detector, config, steps.at))
     segments = [segment if segment.drop else replace(segment, faces=next(crops)) for segment in segments]
     segments = apply_filters(segments, [one for one in filters if one.on_crops], analysis, config)
-    clips = tuple(_clip(segment, analysis, config) for segment in segments if not segment.drop)
+    clips = kept_clips(_clip(segment, analysis, config) for segment in segments if not segment.drop)
     steps.at(len(segments))
 
     # The keys are stored with the videos; they stay as they are.

@@ -93,7 +93,7 @@ class Extraction:
     state: str
     reason: str
     duration_s: float
-    clips: tuple[Clip, ...] = ()
+    clips: Sequence[Clip] = ()  # those of a long video are in a file (`ClipFile`)
     funnel: dict[str, int] = field(default_factory=dict)  # counts per stage and drops per reason
     candidates: tuple[Candidate, ...] = ()  # in order of time
     seconds: dict[str, float] = field(default_factory=dict)  # wall time per step

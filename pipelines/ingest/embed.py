@@ -7,6 +7,7 @@ Where GPUs embed, an actor must not spend its time on JPEG and FLAC: the extract
 (`Preparation`), and embed with the encoders that gain nothing from a GPU.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -21,7 +22,7 @@ from pipelines.extraction.types import Clip, Extraction
 from pipelines.files.addresses import storable
 from pipelines.ingest.sources.source import Source
 from stores import VideoRows, clip_id, face_id, voice_id
-from stores.schema import EMBEDDED
+from stores.schema import EMBEDDED, VIDEO_TABLES
 from vclip.audio import prepare_speech, read_audio
 from vclip.encoders import FaceEncoder, Prepares, VoiceEncoder, open_face_encoder, open_voice_encoder
 from vclip.encoders.batches import Batches
@@ -118,21 +119,16 @@ def failed_result(source: Source, run_id: str, failure: Failure, duration_s: flo
     return SourceResult(source, run_id, Extraction("failed", failure.reason, duration_s), failure=failure)
 
 
-def join_parts(parts: Sequence[SourceResult]) -> SourceResult:
-    """Returns the result for one source from its parts, see `Embedder.parts`; their vectors are copied."""
-    clips = tuple(clip for part in parts for clip in part.extraction.clips)
-    return replace(
-        parts[-1],
-        extraction=replace(parts[-1].extraction, clips=clips),
-        faces={space: np.concatenate([part.faces[space] for part in parts]) for space in parts[-1].faces},
-        voices={space: np.concatenate([part.voices[space] for part in parts]) for space in parts[-1].voices},
-    )
+def joined(parts: Sequence[Ingested]) -> Ingested:
+    """Returns one source from its parts, see `parts_of`."""
+    clips, faces, voices = ([row for part in parts for row in getattr(part.rows, name)] for name in VIDEO_TABLES)
+    return replace(parts[-1], rows=VideoRows(parts[-1].rows.video, clips, faces, voices))
 
 
 def parts_of(item: SourceResult, clips_at_once: int = CLIPS_AT_ONCE) -> Iterator[SourceResult]:
     """Yields a source in parts of a few clips each, so that hours of speech are never copied at once.
 
-    The last part carries the candidates of the extraction; `join_parts` puts the parts together.
+    The last part carries the candidates of the extraction.
     """
     clips = item.extraction.clips
     for start in range(0, max(1, len(clips)), clips_at_once):
@@ -140,6 +136,11 @@ def parts_of(item: SourceResult, clips_at_once: int = CLIPS_AT_ONCE) -> Iterator
         if start + clips_at_once < len(clips):
             part = replace(part, candidates=())
         yield replace(item, extraction=part)
+
+
+def count_parts(item: SourceResult, clips_at_once: int = CLIPS_AT_ONCE) -> int:
+    """Returns how many parts `parts_of` makes of a source."""
+    return max(1, math.ceil(len(item.extraction.clips) / clips_at_once))
 
 
 def media_of(item: SourceResult, table: str) -> list[bytes]:

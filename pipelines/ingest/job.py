@@ -20,13 +20,14 @@ from pipelines.config import Config
 from pipelines.extraction.types import Extraction
 from pipelines.files.addresses import recorded
 from pipelines.ingest.commit import open_store
+from pipelines.ingest.driver import ingest_on_cluster
 from pipelines.ingest.embed import Ingested
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.manifest import read_labels
 from pipelines.ingest.sources.resume import WINDOW, Window, limit_windows, pending
 from pipelines.ingest.sources.source import Source
 from pipelines.ingest.telemetry import IngestMetrics, Rate
-from pipelines.ingest.workers import Extract, extract_video, ingest_on_cluster
+from pipelines.ingest.workers import Extract, extract_video
 from pipelines.progress import Step, say, step
 from stores import Store, VideoRows, config_hash
 from stores.maintenance.compact import sweep

@@ -13,21 +13,22 @@ import pickle
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipelines.cluster.session import worker_deaths
-from stores import Store, fragments
-from stores.fragments import Written
-from stores.rows import Row, pieces_of
+from stores.rows import Row, ledger_row, pieces_of
 from stores.schema import VIDEO_TABLES, Spaces
 
 # The extraction's types come with its libraries, 0.5 GB: a writer hands on what it is given without looking inside.
+# A worker opens no store: only a writer imports LanceDB, 0.12 GB.
 if TYPE_CHECKING:
     from pipelines.ingest.embed import Ingested, SourceResult
+    from stores import Store
+    from stores.fragments import Written
 
 Piece = tuple[str, bytes]  # a table, and rows of it as an Arrow stream
 Pickled = tuple[bytes, bytes]  # an `Ingested`, with the thumbnails of its candidates and without
@@ -48,8 +49,10 @@ class _Set:
     videos: dict[str, tuple[Pickled, Row, list[Piece]]] = field(default_factory=dict)
     size: int = 0
 
-    def write(self, store: Store, run_id: str) -> tuple[Written, list[bytes]]:
+    def write(self, store: "Store", run_id: str) -> "tuple[Written, list[bytes]]":
         """Writes the rows; returns what is to be committed, and the videos for the report."""
+        from stores import fragments
+
         pieces: dict[str, list[pa.Table]] = {}
         for _, _, own in self.videos.values():
             for name, rows in own:
@@ -57,7 +60,7 @@ class _Set:
         tables = {name: pa.concat_tables(rows) for name, rows in pieces.items()}
         files = fragments.write(store.db, run_id, tables)
         done = [one[place >= THUMBNAILS] for place, (one, _, _) in enumerate(self.videos.values())]
-        return Written([row for _, row, _ in self.videos.values()], files), done
+        return fragments.Written([row for _, row, _ in self.videos.values()], files), done
 
 
 class Writer:
@@ -70,6 +73,8 @@ class Writer:
     """
 
     def __init__(self, store_uri: str, run_id: str, most_videos: int, most_mb: float):
+        from stores import Store
+
         self._store, self._run_id = Store.open(store_uri), run_id
         self._most_videos, self._most_bytes = most_videos, most_mb * 1e6
         self._lock = threading.Lock()
@@ -85,6 +90,11 @@ class Writer:
             if first:
                 self._parts[video_id] = []
             self._parts.setdefault(video_id, []).extend(pieces)
+
+    def forget(self, video_id: str) -> None:
+        """Drops what was sent of a video that has failed."""
+        with self._lock:
+            self._parts.pop(video_id, None)
 
     def add(self, done: Pickled, row: Row, pieces: Sequence[Piece]) -> bool:
         """Takes a video with the last of its rows; returns False if some that were sent before are missing."""
@@ -103,7 +113,7 @@ class Writer:
                 self._open = _Set()
             return True
 
-    def collect(self, older_s: float) -> tuple[list[tuple[Written, list[bytes]]], bool]:
+    def collect(self, older_s: float) -> "tuple[list[tuple[Written, list[bytes]]], bool]":
         """Writes the fragments that are full or older than this; returns them, and whether the node is idle."""
         with self._lock:
             self._asked_s = now_s = time.monotonic()
@@ -153,18 +163,21 @@ class Sink:
         """Starts the writer of this node, which takes seconds, without waiting for it."""
         self._writer()
 
-    def write(self, result: "SourceResult") -> None:
+    def write(self, parts: "Callable[[], Iterable[SourceResult]]") -> None:
         """Hands over an embedded video; nothing of it is committed before the driver commits its fragment.
 
+        Args:
+            parts: returns the parts of the video (`pipelines.ingest.embed.parts_of`), which are sent one by one.
+
         Raises:
-            StoreError: its rows do not fit the store.
+            StoreError: its rows do not fit the store. What making a part raises, too.
         """
         import ray
 
         for _ in range(TRIES):
             try:
                 writer, whole = self._writer(), False
-                for method, *args in sent(result, self.spaces):
+                for method, *args in sent(parts(), self.spaces):
                     whole = ray.get(getattr(writer, method).remote(*args))
                 if whole:
                     return
@@ -184,22 +197,33 @@ class Sink:
         return actor.options(**options).remote(self.store_uri, self.run_id, self.most_videos, self.most_mb)
 
 
-def sent(result: "SourceResult", spaces: Spaces, at_once: int = SENT_BYTES) -> Iterator[tuple[Any, ...]]:
+def sent(parts: "Iterable[SourceResult]", spaces: Spaces, at_once: int = SENT_BYTES) -> Iterator[tuple[Any, ...]]:
     """Yields the calls, method and arguments, that hand a video to a writer.
 
     Raises:
         StoreError: its rows do not fit the store.
     """
-    row, pieces = pieces_of(result.rows, spaces)
-    held, size, first = list[Piece](), 0, True
-    for name, rows in pieces:
-        held.append((name, _packed(rows)))
-        size += len(held[-1][1])
-        if size >= at_once:
-            yield "put", result.source.video_id, held, first
-            held, size, first = [], 0, False
-    done = result.ingested
-    yield "add", (pickle.dumps(done), pickle.dumps(_without_thumbnails(done))), row, held
+    from pipelines.ingest.embed import joined
+
+    held, size, first, video_id = list[Piece](), 0, True, ""
+    done: list[Ingested] = []
+    try:
+        for part in parts:
+            video_id = part.source.video_id
+            for name, rows in pieces_of(part.rows, spaces):
+                held.append((name, _packed(rows)))
+                size += len(held[-1][1])
+                if size >= at_once:
+                    yield "put", video_id, held, first
+                    held, size, first = [], 0, False
+            done.append(part.ingested)
+        whole = joined(done)
+        row = ledger_row(whole.rows)
+    except Exception:
+        if not first:
+            yield "forget", video_id
+        raise
+    yield "add", (pickle.dumps(whole), pickle.dumps(_without_thumbnails(whole))), row, held
 
 
 class Writers:

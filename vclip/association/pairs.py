@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from vclip.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 PER_CLIP = ("clip_id", "video_id", "identity", "gender", "nationality", "age")
 
@@ -28,7 +30,7 @@ class Pairs:
     # (C,) str, "" where unknown; all unknown if not given. An age is "34" or "30-39", say.
     nationality: np.ndarray = field(default_factory=lambda: np.empty(0, str))
     age: np.ndarray = field(default_factory=lambda: np.empty(0, str))
-    doubtful: csr_matrix | None = None  # (C, C) bool, symmetric: clips of two identities that may be one person
+    doubtful: "csr_matrix | None" = None  # (C, C) bool, symmetric: clips of two identities that may be one person
 
     def __post_init__(self) -> None:
         for name in ("nationality", "age"):

@@ -87,7 +87,8 @@ def load_network(path: str | Path) -> DlibNetwork:
         if isinstance(layer, nn.Linear):
             parts[0].data.copy_(values.T)
         else:
-            nn.utils.vector_to_parameters(values[:, 0], parts)
+            for part, own in zip(parts, values[:, 0].split([part.numel() for part in parts]), strict=True):
+                part.data.copy_(own.view_as(part))
     return network.to(memory_format=cast(Any, torch.channels_last)).eval().requires_grad_(False)
 
 

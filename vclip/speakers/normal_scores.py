@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 LIMIT, KNOTS = 3.5, 29  # scores of the first and the last knot, and their number
@@ -35,7 +35,7 @@ class Marginals:
     @classmethod
     def fit(cls, vectors: np.ndarray) -> "Marginals":
         """Returns the distributions of the entries of vectors (S, dim): their quantiles, linear in between."""
-        scores = norm.ppf((np.arange(len(vectors)) + 0.5) / len(vectors))
+        scores = ndtri((np.arange(len(vectors)) + 0.5) / len(vectors))
         grid = np.linspace(-LIMIT, LIMIT, KNOTS)
         return cls(np.stack([np.interp(grid, scores, np.sort(column)) for column in vectors.T]).astype(np.float32))
 
@@ -90,7 +90,7 @@ def known_scores(marginals: Marginals, vectors: np.ndarray, seed: int) -> np.nda
     scores, rng = marginals.scores(vectors), np.random.default_rng(seed)
     censored = vectors == vectors.min(axis=0)
     censored &= censored.sum(axis=0) > 1
-    top = norm.ppf(censored.mean(axis=0))  # (dim,) the limit of each entry's censored scores
+    top = ndtri(censored.mean(axis=0))  # (dim,) the limit of each entry's censored scores
     for _ in range(SWEEPS if censored.any() else 0):
         fitted = LedoitWolf().fit(scores)
         mean, precision = fitted.location_, np.asarray(fitted.precision_)
@@ -98,7 +98,7 @@ def known_scores(marginals: Marginals, vectors: np.ndarray, seed: int) -> np.nda
             rows, deviation = censored[:, entry], precision[entry, entry] ** -0.5
             off = scores[rows] - mean
             expected = scores[rows, entry] - off @ precision[entry] / precision[entry, entry]
-            below = norm.cdf((top[entry] - expected) / deviation)
-            drawn = expected + deviation * norm.ppf((below * rng.random(rows.sum())).clip(1e-12, 1 - 1e-12))
+            below = ndtr((top[entry] - expected) / deviation)
+            drawn = expected + deviation * ndtri((below * rng.random(rows.sum())).clip(1e-12, 1 - 1e-12))
             scores[rows, entry] = drawn.clip(-LIMIT, LIMIT)
     return scores

@@ -1,7 +1,6 @@
 """Loudness of mono speech (ITU-R BS.1770-4), and the gain that brings it to EBU R 128's -23 LUFS."""
 
 import numpy as np
-from scipy.signal import lfilter
 
 TARGET_LUFS = -23.0
 PEAK = 0.95
@@ -21,6 +20,8 @@ class Meter:
 
     def add(self, samples: np.ndarray) -> None:
         """Measures the next samples (n,), float in -1..1."""
+        from scipy.signal import lfilter  # slow to import, and every job imports this file
+
         weighted = np.asarray(samples, dtype=np.float64)
         self._peak = max(self._peak, float(np.abs(weighted).max(initial=0)))
         for number, (numerator, denominator, state) in enumerate(self._filters):

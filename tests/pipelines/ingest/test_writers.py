@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from stores import Store, run_id
 from stores.fragments import unite
 from tests.support import ROOT
 from tests.support.ingest_world import BOX, TINY, contents, extract, offline, sources_in, write_files
+from vclip.errors import InputError
 
 SPACES = {"faces": {"tiny-faces": 2}, "voices": {"tiny-voices": 2}}
 
@@ -37,9 +39,13 @@ def results(tmp_path_factory):
 
 def _give(writer: Writer, result: SourceResult, at_once: int = 1 << 20) -> bool:
     """Hands a video over as a task does."""
+    return _give_parts(writer, [result], at_once)
+
+
+def _give_parts(writer: Writer, parts: Iterable[SourceResult], at_once: int) -> bool:
     whole = False
-    for call in sent(result, SPACES, at_once):
-        whole = getattr(writer, call[0])(*call[1:])
+    for method, *args in sent(parts, SPACES, at_once):
+        whole = getattr(writer, method)(*args)
     return whole
 
 
@@ -98,7 +104,7 @@ def test_a_fragment_is_written_when_it_is_full_or_old(store, results):
 
 def test_a_video_whose_worker_died_while_it_was_sent_is_taken_once_and_whole(store, results):
     writer, result = _writer(store, results), results[0]
-    calls = list(sent(result, SPACES, 100))
+    calls = list(sent([result], SPACES, 100))
     assert len(calls) > 3
     for name, *args in calls[:2]:
         getattr(writer, name)(*args)
@@ -111,8 +117,34 @@ def test_a_video_whose_worker_died_while_it_was_sent_is_taken_once_and_whole(sto
     assert (store.count("clips"), store.count("faces"), store.count("voices")) == (2, 2, 2)
 
 
+def test_parts_of_a_video_make_the_fragment_of_the_whole(store, results, tmp_path):
+    embedder, whole = Embedder(offline(*TINY).encoders, "cpu", clips_at_once=1), results[0]
+    parts, writer = list(embedder.parts(whole)), _writer(store, results)
+    assert len(parts) == 2
+    assert _give_parts(writer, parts, 100)
+    ((written, (done,)),), _ = writer.collect(0.0)
+    assert len(pickle.loads(done).rows.faces) == 2
+    store.commit_written(written)
+    other = Store.create(str(tmp_path / "other"), SPACES["faces"], SPACES["voices"])
+    other.commit([whole.rows])
+    assert contents(store.uri) == contents(other.uri)
+
+
+def test_a_writer_forgets_a_video_that_fails_while_it_is_sent(store, results):
+    def parts():
+        yield results[0]
+        raise InputError("its last clip is silent")
+
+    writer = _writer(store, results)
+    with pytest.raises(InputError):
+        _give_parts(writer, parts(), 100)
+    assert writer.collect(0.0)[0] == []
+    *_, (_, *args) = sent([results[0]], SPACES, 100)
+    assert not writer.add(*args)  # nothing is left of what was sent before
+
+
 def test_a_writer_that_has_started_anew_takes_no_half_of_a_video(store, results):
-    *_, (name, *args) = sent(results[0], SPACES, 100)
+    *_, (name, *args) = sent([results[0]], SPACES, 100)
     assert name == "add"
     assert not _writer(store, results).add(*args)
 
@@ -139,7 +171,10 @@ def test_an_extraction_without_clips_is_a_row_of_the_ledger_alone(store, results
     assert store.ledger()["v12"]["state"] == "empty"
 
 
-def test_a_writer_loads_no_models():
-    """It runs on every node, beside the workers."""
-    code = "import sys, pipelines.ingest.writers; print('torch' in sys.modules or 'cv2' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout == "False\n"
+@pytest.mark.parametrize(
+    ("module", "left_out"),
+    [("writers", "torch cv2"), ("workers", "lancedb lance pandas librosa numba scipy.signal scipy.stats matplotlib")],
+)
+def test_what_runs_on_every_node_loads_only_what_it_needs(module, left_out):
+    code = f"import sys, pipelines.ingest.{module}; print(set('{left_out}'.split()) & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout == "set()\n"

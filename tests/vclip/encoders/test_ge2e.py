@@ -10,7 +10,7 @@ import scipy.ndimage
 import torch
 
 from vclip.audio import prepare_speech, read_audio
-from vclip.encoders.ge2e import GE2E, HOP, PARTIAL_FRAMES, PARTIAL_STEP, SAMPLE_RATE_HZ, partial_starts
+from vclip.encoders.ge2e import GE2E, HOP, PARTIAL_FRAMES, PARTIAL_STEP, SAMPLE_RATE_HZ, mel_filters, partial_starts
 from vclip.errors import InputError
 
 PARTIAL = PARTIAL_FRAMES * HOP  # samples that the network sees at once
@@ -112,3 +112,10 @@ def test_unit_norm_and_non_negative(ge2e):
 def test_what_is_not_speech_is_an_error_that_names_the_row(ge2e, bad):
     with pytest.raises(InputError, match="utterance 1"):
         ge2e.embed([_voiced(20_000), bad])
+
+
+def test_the_mel_filters_are_those_of_librosa_to_the_bit():
+    import librosa  # a package of Resemblyzer's
+
+    np.testing.assert_array_equal(mel_filters(), librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=400, n_mels=40))
+    assert mel_filters().dtype == np.float32
