@@ -4,12 +4,15 @@ An encoder that gains nothing from a GPU embeds in the tasks, also where there a
 it loads no LanceDB, 0.12 GB.
 """
 
+import ctypes
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
+
+import pyarrow as pa
 
 from pipelines.cluster.actors import OpenFirst, OpenSecond
 from pipelines.cluster.failures import Failure
@@ -78,6 +81,12 @@ def open_extraction(extract: Extract, config: Config, run_id: str) -> Work[Sourc
             return Failure.of_input(str(error), error)
 
     return work
+
+
+def give_back_memory() -> None:
+    """Returns to the system what extraction has freed: 30 MB, which embedding would add to."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc
+        trim(0)
 
 
 @dataclass(frozen=True)
@@ -152,9 +161,11 @@ def open_ingestion(
     """Returns the whole work, for tasks without GPUs."""
     sink.begin()
     extraction, embedder = open_work(), Embedder(config.encoders, "cpu")
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what was freed
 
     def work(source: Source, again: bool) -> Iterator[Failure | None]:
         extracted = extraction(source, again)
+        give_back_memory()
         if isinstance(extracted, Failure):
             yield extracted
             return

@@ -18,6 +18,7 @@ from lancedb.db import DBConnection
 
 from stores import fragments, runs
 from stores.commit import remove, take_back
+from stores.maintenance.drafts import sweep_drafts
 from stores.retry import retry
 from stores.runs import HERE, Clock
 from stores.schema import TABLES, VIDEO_TABLES
@@ -66,6 +67,7 @@ def sweep(store: Store, older_than_s: float = 7 * DAY_S, clock: Clock = HERE) ->
     if lost := runs.lost(store.db):
         retry(store.db, "the sweep", lambda: take_back(store.db, lost))
     _sweep_files(store.db)
+    sweep_drafts(store.db)
     return removed
 
 

@@ -1,5 +1,11 @@
 """Maintenance changes no answer, frees bytes, and leaves running jobs alone."""
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -54,6 +60,35 @@ def test_sweep_leaves_alone_what_this_machine_has_not_seen_for_long(store):
     store.commit([video(2, young)])
     assert sweep(store, older_than_s=0) == 0
     assert store.count("clips") == store.db.open_table("clips").count_rows() == 4
+
+
+KILLED_WHILE_IT_WRITES = """
+import os, sys
+from lance.file import LanceFileSession
+import pyarrow as pa
+writer = LanceFileSession(sys.argv[1]).open_writer("half.lance", schema=pa.schema({"a": pa.binary()}))
+for _ in range(10):
+    writer.write_batch(pa.table({"a": [os.urandom(2_000_000)]}))
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_sweep_removes_what_lance_has_not_renamed_after_a_day(store):
+    tables = Path(store.uri)
+    subprocess.run([sys.executable, "-c", KILLED_WHILE_IT_WRITES, str(tables / "faces.lance" / "data")], check=False)
+    (left,) = tables.rglob(".tmp*")
+    manifest = next(tables.glob("voices.lance/_versions/*.manifest"))
+    staged = manifest.with_name(f"{manifest.name}#1")
+    staged.write_bytes(manifest.read_bytes())
+    before, seen = {path for path in tables.rglob("*") if path.is_file()} - {left, staged}, contents(store)
+    sweep(store)
+    assert left.exists()  # it may be a commit that is running
+    assert staged.exists()
+    for path in (left, staged, *before):
+        os.utime(path, (time.time() - DAY_S - 60,) * 2)
+    sweep(store)
+    assert {path for path in tables.rglob("*") if path.is_file()} == before
+    assert contents(store) == seen
 
 
 def test_spaces_survive_add_merge_delete_and_compaction(store):
