@@ -76,15 +76,17 @@ def open_extraction(extract: Extract, config: Config, run_id: str) -> Work[Sourc
 
     def work(source: Source, again: bool) -> SourceResult | Failure:
         try:
-            return SourceResult(source, run_id, extract(source, config))
+            result = SourceResult(source, run_id, extract(source, config))
         except InputError as error:
             return Failure.of_input(str(error), error)
+        _give_back_memory()
+        return result
 
     return work
 
 
-def give_back_memory() -> None:
-    """Returns to the system what extraction has freed: 30 MB, which embedding would add to."""
+def _give_back_memory() -> None:
+    """Returns to the system what extraction has freed, 30 MB, which embedding would add to."""
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc
         trim(0)
 
@@ -165,7 +167,6 @@ def open_ingestion(
 
     def work(source: Source, again: bool) -> Iterator[Failure | None]:
         extracted = extraction(source, again)
-        give_back_memory()
         if isinstance(extracted, Failure):
             yield extracted
             return

@@ -72,17 +72,23 @@ def test_the_image_of_the_docs_has_the_pipelines():
     assert re.search(r"pip install .*-c constraints.txt '\.\[pipelines\]'", dockerfile)
 
 
-def test_the_head_extracts_nothing_and_gpus_are_there_from_the_start(cluster, rayjob):
+CORES_PER_GPU = 350  # docs/sizing.md
+
+
+def test_the_head_extracts_nothing_and_gpus_are_there_where_an_encoder_needs_them(cluster, rayjob):
     types = cluster["available_node_types"]
     assert types[cluster["head_node_type"]]["resources"] == {"CPU": 0}
-    assert types["embed"]["min_workers"] == types["embed"]["max_workers"] > 0
+    cores = 32 * types["extract"]["max_workers"]
+    assert types["extract"]["node_config"]["InstanceType"] == "c7i.8xlarge"  # of 32 cores
+    assert types["embed"]["min_workers"] == types["embed"]["max_workers"] == round(cores / CORES_PER_GPU)
     assert cluster["max_workers"] >= sum(node.get("max_workers", 0) for node in types.values())
     spec = rayjob["spec"]["rayClusterSpec"]
     assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
     (gpus,) = (
         group for group in spec["workerGroupSpecs"] if "nvidia.com/gpu" in _container(group)["resources"]["limits"]
     )
-    assert gpus["minReplicas"] == gpus["replicas"] == gpus["maxReplicas"] > 0
+    assert rayjob["spec"]["entrypoint"].endswith("offline.yaml")  # whose encoders need no GPU
+    assert gpus["minReplicas"] == gpus["replicas"] == gpus["maxReplicas"] == 0
 
 
 def _container(group):
