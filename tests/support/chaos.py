@@ -33,7 +33,7 @@ class Nodes:
 
     @property
     def address(self) -> str:
-        return self._cluster.address
+        return str(self._cluster.address)
 
     def kill_node(self) -> None:
         """SIGKILLs the second node's raylet, with which its workers and its objects go, and starts another node."""
