@@ -168,8 +168,10 @@ def band_loudness(audio: np.ndarray, first: int, end: int) -> np.ndarray:
     # Four spectra per frame, centred on it.
     start = (first - MARGIN) * per_frame - (SPECTRUM - HOP) // 2
     count = frames * per_frame // HOP
-    parts = [_bands(audio, start + i * HOP, min(SPECTRA, count - i)) for i in range(0, count, SPECTRA)]
-    release_pages(audio)
+    parts = []
+    for i in range(0, count, SPECTRA):
+        parts.append(_bands(audio, start + i * HOP, min(SPECTRA, count - i)))
+        release_pages(audio)
     return remove_slow_changes(np.concatenate(parts).reshape(frames, -1, len(BANDS_HZ)).mean(1))
 
 

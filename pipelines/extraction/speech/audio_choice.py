@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.extraction.config import SpeechConfig
 from pipelines.extraction.speech.vad import Speech, find_speech
-from pipelines.extraction.video.audio_file import out_of_scale
+from pipelines.extraction.video.audio_file import out_of_scale, release_pages
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.probe import AudioStream, MediaError
 
@@ -95,4 +95,6 @@ def _alike(samples: np.ndarray, mix: np.ndarray) -> bool:
         one, other = (part[i : i + (1 << 20)][: count - i].astype(np.float32) for part in (samples, mix))
         power += float(np.square(one).sum())
         rest += float(np.square(one - other).sum())
+        release_pages(samples)
+        release_pages(mix)
     return rest <= SAME * power

@@ -30,6 +30,7 @@ def out_of_scale(audio: np.ndarray) -> bool:
         magnitude = np.abs(audio[i : i + PIECE].astype(np.int32))
         peak = max(peak, int(magnitude.max()))
         clipped += int((magnitude >= FULL_SCALE - 1).sum())
+        release_pages(audio)
     return bool(len(audio)) and (peak < QUIET * FULL_SCALE or clipped > CLIPPED_SHARE * len(audio))
 
 

@@ -1,12 +1,13 @@
 """Decoding: one clock for frames and audio, limits, and frames that look as a player would show them."""
 
 import mmap
+import os
 
 import numpy as np
 import pytest
 
 from pipelines.extraction.config import MediaConfig
-from pipelines.extraction.video.audio_file import release_pages
+from pipelines.extraction.video.audio_file import AudioFile, out_of_scale, release_pages
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.full_frames import full_resolution_frames
 from pipelines.extraction.video.probe import MediaError, probe_media
@@ -145,3 +146,13 @@ def test_pages_of_mapped_audio_can_be_released_and_read_again(tmp_path):
         assert resident_kb(audio) < 64
         assert np.array_equal(audio, read)
         release_pages(read)  # not mapped: nothing happens
+
+
+def test_a_look_at_the_whole_audio_leaves_none_of_it_in_memory():
+    """Two hours of it are 230 MB."""
+    file = AudioFile()
+    os.write(file.fds[0], np.tile(np.arange(-9_000, 9_000, dtype=np.int16), 200).tobytes())
+    audio = file.samples()
+    assert not out_of_scale(audio)
+    assert resident_kb(audio) == 0
+    file.close()
