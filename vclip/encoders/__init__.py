@@ -3,6 +3,7 @@
 dlib                                     dlib's face-recognition ResNet, 128-d, no download
 open_clip:MODEL/TAG                      any open_clip model, with a pretrained tag or the path of a local checkpoint,
                                          as in open_clip:ViT-B-32-quickgelu/openai
+mirrored:SPEC                            another face encoder, with the mirror image of each face, as in mirrored:dlib
 resemblyzer                              Resemblyzer's GE2E, 256-d, no download
 
 Other packages register encoders in the entry-point groups `vclip.face_encoders` and `vclip.voice_encoders`.
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vclip.encoders.base import FaceEncoder, Prepares, ReadsTexts, VoiceEncoder, gains_from_gpu
+from vclip.encoders.mirrored import MIRRORED
 from vclip.errors import InputError
 from vclip.registry import Plugin, Registry
 
@@ -43,6 +45,13 @@ FACE_ENCODERS: Registry[FaceEncoder] = Registry(
             "MODEL/TAG",
             needs_argument=True,
             about="a CLIP image tower, with a pretrained tag or a local checkpoint",
+        ),
+        Plugin(
+            MIRRORED,
+            "vclip.encoders.mirrored:mirrored",
+            "SPEC",
+            needs_argument=True,
+            about="another face encoder, the mean over each face and its mirror image",
         ),
     ),
 )
@@ -103,6 +112,9 @@ def spec_of_space(space: str, recorded: Mapping[str, str] | None = None, configu
     if recorded and space in recorded:
         return configured if configured and _lost_file(space, recorded[space]) else recorded[space]
     kind, *parts = space.split("/")
+    if kind == MIRRORED:
+        other = configured.removeprefix(f"{MIRRORED}:")
+        return f"{MIRRORED}:{spec_of_space('/'.join(parts), None, other)}"
     if kind in ("dlib", "resemblyzer"):
         return kind
     if kind == "open_clip" and len(parts) == 3 and not parts[1].startswith("file-"):
@@ -117,5 +129,5 @@ def spec_of_space(space: str, recorded: Mapping[str, str] | None = None, configu
 
 def _lost_file(space: str, spec: str) -> bool:
     """Returns whether a spec names a local open_clip checkpoint that is not on this machine."""
-    kind, _, argument = spec.partition(":")
+    kind, _, argument = spec.removeprefix(f"{MIRRORED}:").partition(":")
     return kind == "open_clip" and "/file-" in space and not Path(argument.partition("/")[2]).is_file()

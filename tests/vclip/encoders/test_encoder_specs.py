@@ -32,13 +32,24 @@ def test_a_recorded_spec_comes_first():
     assert spec_of_space("resemblyzer/ge2e-256", recorded) == "resemblyzer"
 
 
-FACES = r"There are: dlib, open_clip:MODEL/TAG"
+def test_a_space_of_mirror_images_names_the_spec_of_the_other_encoder():
+    assert spec_of_space("mirrored/dlib/resnet-v1-128/crop1") == "mirrored:dlib"
+    assert spec_of_space("mirrored/open_clip/ViT-L-14/openai/crop1") == "mirrored:open_clip:ViT-L-14/openai"
+    file = "mirrored/open_clip/ViT-B-32/file-0123456789ab/crop1"
+    with pytest.raises(InputError, match=r"encoders\.face"):
+        spec_of_space(file)
+    mine = "mirrored:open_clip:ViT-B-32/mine.pt"
+    assert spec_of_space(file, {file: "mirrored:open_clip:ViT-B-32/lost.pt"}, mine) == mine
+
+
+FACES = r"There are: dlib, open_clip:MODEL/TAG, mirrored:SPEC"
 UNKNOWN = [
     ("", f"unknown name.*{FACES}"),
     ("dlb", f"unknown name; did you mean 'dlib'.*{FACES}"),
     ("resemblyzer", f"unknown name.*{FACES}"),
     ("dlib:x", "found the argument 'x', expected dlib"),
     ("open_clip", "expected open_clip:MODEL/TAG"),
+    ("mirrored", "expected mirrored:SPEC"),
     ("open_clip:ViT-B-32", "expected open_clip:MODEL/TAG"),
 ]
 

@@ -15,12 +15,13 @@ from statistics import NormalDist
 import numpy as np
 
 from vclip.association.pairs import Pairs, mean_direction
+from vclip.encoders.mirrored import MIRRORED
 from vclip.errors import InputError
 
-# Mean and standard deviation of the cosines of two people, by the first part of the name of the space. Measured on
+# Mean and standard deviation of the cosines of two people, by the encoder in the name of the space. Measured on
 # the 360,787 pairs of two people among 850 real clips (AVSpeech) by benchmarks/identities.py. For other spaces they
 # are estimated from the corpus, almost all of whose pairs are of two people.
-IMPOSTORS = {"dlib": (0.840, 0.0349), "resemblyzer": (0.556, 0.0685)}
+IMPOSTORS = {"dlib": (0.840, 0.0349), "mirrored/dlib": (0.845, 0.0346), "resemblyzer": (0.556, 0.0685)}
 # Standard deviation of the sum for impostors; their z_face and z_voice correlate, through gender and age. Of those
 # pairs 335, 40, 5 and 1 are more than 3, 3.5, 4 and 4.5 standard deviations above the mean (487, 84, 11 and 1 for a
 # normal distribution); of 36 pairs of one person, 36, 36, 35 and 33 are. Logistic regression weighs z_face and
@@ -81,13 +82,18 @@ def score_pairs(pairs: Pairs, face_space: str, voice_space: str) -> PairScores:
 
 def is_measured(space: str) -> bool:
     """Returns whether IMPOSTORS has a space; the statistics of other spaces are estimated from the clips."""
-    return space.partition("/")[0] in IMPOSTORS
+    return _kind(space) in IMPOSTORS
+
+
+def _kind(space: str) -> str:
+    parts = space.split("/")
+    return "/".join(parts[: 2 if parts[0] == MIRRORED else 1])
 
 
 def _impostors(directions: np.ndarray, pairs: Pairs, space: str) -> tuple[float, float]:
     """Returns the mean and standard deviation of the cosines of clips of two people."""
     if is_measured(space):
-        return IMPOSTORS[space.partition("/")[0]]
+        return IMPOSTORS[_kind(space)]
     if len(pairs) < FEWEST_CLIPS:
         raise InputError(
             f"space '{space}': found {len(pairs)} clips, expected at least {FEWEST_CLIPS} to estimate the similarity "
