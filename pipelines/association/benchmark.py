@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,19 @@ from pipelines.config import Config
 from pipelines.progress import step
 from stores import Store
 from vclip.association.evaluation import UNRESTRICTED, Evaluation, evaluate
+from vclip.association.likelihood import two_clusters
 from vclip.association.methods import METHODS, method_of
+from vclip.association.metrics import Crossing, Figure, draw_people
+from vclip.association.metrics.verification import differences
 from vclip.association.pairs import Pairs
+from vclip.association.scores import clip_scores
+from vclip.association.training import clip_tensors
 from vclip.association.training import train as train_model
 from vclip.files import write_text
 
 COLUMNS = ("auc", "auc_s_norm", "auc_same_gender", "eer", "v2f", "f2v", "map")
-DRAWS = 2  # of people for intervals, which come from the folds here
+DRAWS = 2  # of people for the intervals of an evaluation, which are not shown
+PAIRED_DRAWS = 500  # of people, for the differences from the best method
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Row:
 
     method: str
     figures: Mapping[str, Sequence[float | None]]  # None where the fold lacks the label
+    behind: Figure | None = None  # its AUC less that of the best method, with the 95 % interval over people
 
     def to_json(self) -> dict[str, Any]:
         """Returns the mean and the standard deviation of each figure over the folds, and the values of the folds."""
@@ -36,7 +43,7 @@ class Row:
             known = [value for value in values if value is not None]
             found[name] = float(np.mean(known)) if known else None
             found[f"{name}_std"] = float(np.std(known)) if known else None
-        return found | {"folds": dict(self.figures)}
+        return found | {"behind_best": self.behind and asdict(self.behind), "folds": dict(self.figures)}
 
 
 @dataclass(frozen=True)
@@ -49,11 +56,12 @@ class BenchmarkResult:
     people: int
     folds: int
     seeds: int
+    gender_inferred: bool  # by the two clusters of what faces and voices share most; there are no labels
     methods: Sequence[Row]
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields, each method as `Row.to_json` gives it."""
-        fields = ("store", "store_version", "clips", "people", "folds", "seeds")
+        fields = ("store", "store_version", "clips", "people", "folds", "seeds", "gender_inferred")
         return {name: getattr(self, name) for name in fields} | {"methods": [row.to_json() for row in self.methods]}
 
 
@@ -85,21 +93,31 @@ def benchmark(
     snapshot = store.snapshot()
     spaces = pair_spaces(store)
     pairs = read_pairs(store, where, snapshot, doubts=True, spaces=spaces)
+    inferred = not any(pairs.gender)
+    if inferred:
+        pairs = replace(pairs, gender=np.where(two_clusters(*clip_tensors(pairs)), "upper", "lower"))
+    people = pairs.people()
     splits = [(seed, number, pairs.folds(folds, seed)) for seed in range(seeds) for number in range(folds)]
-    rows = []
+    rows, scores = [], {}
     with step("benchmark", len(chosen) * len(splits), "models") as progress:
         for method in chosen:
             figures: dict[str, list[float | None]] = {name: [] for name in COLUMNS}
+            scores[method.name] = []
             for seed, number, fold in splits:
                 settings = method.config(config.train.model_copy(update={"seed": config.train.seed + seed}))
                 rest, held_out = pairs.select(fold != number), pairs.select(fold == number)
                 model, _ = train_model(rest, *spaces, settings, fit_one=method.fit)
                 for name, value in _figures(model, rest, held_out).items():
                     figures[name].append(value)
+                scores[method.name].append(clip_scores(model, held_out))
                 progress.advance(note=f"{method.name} AUC {_mean(figures['auc']):.3f}")
             rows.append(Row(method.name, figures))
     rows.sort(key=lambda row: -_mean(row.figures["auc"]))
-    result = BenchmarkResult(store_uri, snapshot.version, len(pairs), len(set(pairs.identity)), folds, seeds, rows)
+    held_out = [np.flatnonzero(fold == number) for _, number, fold in splits]
+    best = scores[rows[0].method]
+    rows[1:] = [replace(row, behind=_behind(best, scores[row.method], held_out, people)) for row in rows[1:]]
+    found = (len(pairs), len(set(pairs.identity)), folds, seeds, inferred)
+    result = BenchmarkResult(store_uri, snapshot.version, *found, rows)
     if out:
         from pipelines.html.plots import plot_methods
 
@@ -121,6 +139,26 @@ def _figures(model: Any, rest: Pairs, held_out: Pairs) -> dict[str, float | None
     }
 
 
+def _behind(
+    best: Sequence[np.ndarray], other: Sequence[np.ndarray], held_out: Sequence[np.ndarray], people: np.ndarray
+) -> Figure:
+    """Returns the mean difference of two methods over the splits, with the interval over draws of all people.
+
+    Args:
+        best, other: for each split, the scores (n, n) of the clips held out.
+        held_out: for each split, the rows (n,) of these clips.
+        people: (C,) int, the person of each clip.
+    """
+    times = draw_people(int(people.max()) + 1, PAIRED_DRAWS)
+    by_split = []
+    for a, b, rows in zip(best, other, held_out, strict=True):
+        here, person = np.unique(people[rows], return_inverse=True)
+        both = [Crossing(lambda f, v, s=scores: s[np.ix_(f, v)], person) for scores in (a, b)]
+        by_split.append(np.diff(differences(both[0], both[1], times[:, here])["auc"])[:, 0])
+    drawn = np.mean(by_split, axis=0)
+    return Figure.of(float(drawn[0]), drawn[1:])
+
+
 def _mean(values: Sequence[float | None]) -> float:
     return float(np.mean(np.array(values, float)))
 
@@ -130,11 +168,15 @@ def _one_of_two(evaluation: Evaluation, direction: str) -> float | None:
 
 
 def table(result: BenchmarkResult) -> list[tuple[str, ...]]:
-    """Returns the rows of a table of the methods, the head first; a dash where the store lacks a label."""
+    """Returns the rows of a table of the methods, the head first; a dash where a figure lacks its label."""
 
     def cell(row: Mapping[str, Any], name: str) -> str:
         return "-" if row[name] is None else f"{row[name]:.3f} ± {row[name + '_std']:.3f}"
 
-    head = ("method", "AUC", "AUC s-norm", "AUC same gender", "EER", "1:2 V2F", "1:2 F2V", "mAP")
-    rows = [row.to_json() for row in result.methods]
-    return [head, *((row["method"], *(cell(row, name) for name in COLUMNS)) for row in rows)]
+    gender = "AUC same gender" + (" (inferred)" if result.gender_inferred else "")
+    head = ("method", "AUC", "behind the best", "AUC s-norm", gender, "EER", "1:2 V2F", "1:2 F2V", "mAP")
+    found = []
+    for row in result.methods:
+        auc, *others = (cell(row.to_json(), name) for name in COLUMNS)
+        found.append((row.method, auc, "" if row.behind is None else str(row.behind), *others))
+    return [head, *found]

@@ -13,11 +13,12 @@ from pipelines.cluster.ddp import train_on
 from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
 from pipelines.html.plots import plot_training
-from pipelines.progress import step
+from pipelines.progress import say, step
 from stores import Store
 from vclip import checkpoint
 from vclip.association.base import Association
 from vclip.association.evaluation import Evaluation, cross_validate
+from vclip.association.loop import WORTH, History
 from vclip.association.methods import ASSOCIATION_METHODS, METHODS, Method, method_of
 from vclip.association.model import KIND
 from vclip.association.pairs import Pairs
@@ -109,6 +110,8 @@ def train(
 
         train_it = partial(train_on, workers) if workers > 1 else train_model
         model, history = train_it(pairs, *spaces, config.train, at, state, chosen.fit)
+    if config.train.max_steps:
+        say(what_was_chosen(history))
     people = len(set(pairs.identity))
     result = TrainResult(history.best_dev_auc, len(pairs), people, history.best_step, history.step[-1], crossed)
     read = {
@@ -124,6 +127,17 @@ def train(
     plot_training(Path(out) / "training.png", curve)
     record_derived(store_uri, "model", out)
     return result
+
+
+def what_was_chosen(history: History) -> str:
+    """Returns a sentence on the step that was kept, and why."""
+    start, best = history.dev_auc[0], max(history.dev_auc)
+    if history.best_step:
+        return f"train: step {history.best_step} is kept: AUC {best:.3f} on held-out people, {start:.3f} at the start"
+    return (
+        f"train: the closed form is kept, AUC {start:.3f} on held-out people; {history.step[-1]} steps with networks "
+        f"gained {best - start:.3f}, and {WORTH} counts"
+    )
 
 
 def cross_validated(

@@ -1,12 +1,7 @@
-"""Linear maps of faces and voices into one space, in closed form: the start of training, and two baselines.
+"""Linear maps of faces and voices into one space, in closed form: two baselines, and what `likelihood` builds on.
 
 `cca`: canonical correlation analysis (Vinod, 1976) with covariances shrunk as by Ledoit and Wolf (2004). Each
 canonical direction is weighted by its correlation, so directions that face and voice hardly share hardly count.
-
-`gaussian`: the same, with two steps towards the likelihood ratio of Gaussian faces and voices, which no score
-surpasses (Ioffe, 2006, "PLDA"). Each direction is weighted by its correlation on held-out people, and both sides get
-one more, constant entry, so that cosines compare lengths as well as directions. It is the best of the linear maps, on
-hundreds of pairs and on 100,000.
 
 `ridge`: the regression of voices on faces.
 
@@ -14,7 +9,7 @@ Free parameters, such as the shrinkage, are found by cross-validation over peopl
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property, reduce
 
 import numpy as np
@@ -29,10 +24,7 @@ STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of the ridge, in mean vari
 # Voice directions without any correlation keep this share of the largest weight, so that the map of the voices can be
 # inverted, as the flow can.
 LEAST_WEIGHT = 0.05
-FAINTEST = 1e-3  # the same where training continues: it would memorise directions of larger weight than they deserve
-SURE = 2.5  # standard errors that the correlation on held-out people must exceed
 AS_GOOD = 0.002  # AUC below the best that counts as equally good
-CONSTANT = 0.8  # the constant entry, in root mean square lengths of all other entries together
 FOLDS = 5
 JUDGED = 1500  # clips of a fold that are scored, at most
 CHUNK = 65_536  # rows
@@ -44,19 +36,11 @@ class Maps:
 
     face: Tensor  # (d_face, d_voice)
     voice: Tensor  # (d_voice, d_voice)
-    constant: float = 0.0  # in lengths of mapped rows; added to the last axis, which has the least weight
-
-    @property
-    def offset(self) -> Tensor:
-        """The vector (d_voice,) that is added to both sides."""
-        offset = torch.zeros_like(self.voice[0])
-        offset[-1] = self.constant * len(offset) ** 0.5
-        return offset
+    score = "cosine"
 
     def cosines(self, faces: Tensor, voices: Tensor) -> Tensor:
         """Returns the cosines (n, m) of mapped faces (n, d_face) with mapped voices (m, d_voice)."""
-        sides = faces @ self.face + self.offset, voices @ self.voice + self.offset
-        return F.normalize(sides[0], dim=1) @ F.normalize(sides[1], dim=1).T
+        return F.normalize(faces @ self.face, dim=1) @ F.normalize(voices @ self.voice, dim=1).T
 
 
 @dataclass(frozen=True)
@@ -101,8 +85,7 @@ class Moments:
         return Moments(*(getattr(self, f.name) + sign * getattr(other, f.name) for f in fields(self)))
 
 
-# Takes the moments of all pairs and of disjoint parts of them.
-Rule = Callable[[Moments, Sequence[Moments]], Maps]
+Rule = Callable[[Moments], Maps]
 
 
 def cca_maps(moments: Moments, shrinkage: float) -> Maps:
@@ -112,29 +95,13 @@ def cca_maps(moments: Moments, shrinkage: float) -> Maps:
         moments: of the training pairs.
         shrinkage: the weight, 0..1, of equal variance in every direction in place of the covariance.
     """
-    face, voice, correlation = _canonical(moments, shrinkage)
-    return _weighted(moments, face, voice, correlation, LEAST_WEIGHT)
+    face, voice, correlation = canonical(moments, shrinkage)
+    faces, voices, _ = moments.covariances()
+    voice = voice * correlation.clamp_min(LEAST_WEIGHT * correlation.max())
+    return Maps(_of_unit_size(face * correlation, faces), _of_unit_size(voice, voices))
 
 
-def gaussian_maps(moments: Moments, parts: Sequence[Moments], shrinkage: float) -> Maps:
-    """Returns maps onto the canonical directions, weighted by held-out correlation, with a constant entry.
-
-    Args:
-        moments: of the training pairs.
-        parts: the moments of disjoint parts of them, without a person in two parts.
-        shrinkage: as of `cca_maps`.
-    """
-    face, voice, correlation = _canonical(moments, shrinkage)
-    common = torch.zeros_like(voice[0])
-    for part in parts:
-        faces, voices, _ = _canonical(moments.without(part), shrinkage)
-        common += part.count / moments.count * (faces * (part.covariances()[2] @ voices)).sum(0)
-    sure = common > SURE * moments.count**-0.5
-    weight = torch.where(sure, common, 0).sqrt() if sure.any() else correlation
-    return replace(_weighted(moments, face, voice, weight, FAINTEST), constant=CONSTANT)
-
-
-def _canonical(moments: Moments, shrinkage: float) -> tuple[Tensor, Tensor, Tensor]:
+def canonical(moments: Moments, shrinkage: float) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the whitened canonical directions (d_face, k) and (d_voice, k), and their correlations, descending."""
     between = moments.covariances()[2]
     face_white, voice_white = (_inverse_root(*side, shrinkage) for side in moments.axes)
@@ -144,12 +111,6 @@ def _canonical(moments: Moments, shrinkage: float) -> tuple[Tensor, Tensor, Tens
     correlation = squares.clamp_min(0).sqrt()
     left = whitened @ directions / correlation.clamp_min(1e-9 * correlation[0])
     return face_white @ left, voice_white @ directions, correlation
-
-
-def _weighted(moments: Moments, face: Tensor, voice: Tensor, weight: Tensor, least: float) -> Maps:
-    faces, voices, _ = moments.covariances()
-    voice = voice * weight.clamp_min(least * weight.max())
-    return Maps(_of_unit_size(face * weight, faces), _of_unit_size(voice, voices))
 
 
 def ridge_maps(moments: Moments, strength: float) -> Maps:
@@ -170,7 +131,7 @@ def fit(start: str, faces: Tensor, voices: Tensor, people: np.ndarray, seed: int
     """Returns the shrinkage, 0..1, and the maps; free parameters are found by cross-validation over people.
 
     Args:
-        start: gaussian, cca or ridge; the shrinkage of a ridge regression is 1.
+        start: cca or ridge; the shrinkage of a ridge regression is 1.
         faces, voices: (C, d_face) and (C, d_voice), one row per clip.
         people: (C,) int, the person of each clip.
         seed: draws the folds.
@@ -179,20 +140,12 @@ def fit(start: str, faces: Tensor, voices: Tensor, people: np.ndarray, seed: int
     if start == "ridge":
         return 1.0, folds.best(rules(ridge_maps, STRENGTHS))[1]
     number, maps = folds.best(rules(cca_maps, SHRINKAGES))
-    shrinkage = SHRINKAGES[number]
-    if start == "gaussian":
-        _, maps = folds.best(
-            [
-                lambda whole, _: replace(cca_maps(whole, shrinkage), constant=CONSTANT),
-                lambda whole, parts: gaussian_maps(whole, parts, shrinkage),
-            ]
-        )
-    return shrinkage, maps
+    return SHRINKAGES[number], maps
 
 
 def rules(maps: Callable[[Moments, float], Maps], values: Sequence[float]) -> list[Rule]:
     """Returns one rule for each value of the free parameter of `cca_maps` or `ridge_maps`."""
-    return [lambda whole, _, value=value: maps(whole, value) for value in values]
+    return [lambda whole, value=value: maps(whole, value) for value in values]
 
 
 class Folds:
@@ -200,13 +153,18 @@ class Folds:
 
     Args:
         faces, voices, people, seed: as of `fit`.
+
+    Attributes:
+        whole: the moments of all pairs.
+        parts: the moments of the pairs that each fold leaves out.
+        judged: for each fold, the moments of the other pairs; faces, voices and people of some that it leaves out.
     """
 
     def __init__(self, faces: Tensor, voices: Tensor, people: np.ndarray, seed: int = 0):
         rng = np.random.default_rng(seed)
         fold = (rng.permutation(int(people.max()) + 1) % FOLDS)[people]
         self.whole, self.parts = Moments.of(faces, voices), []
-        self._judged = []
+        self.judged = []
         for number in range(FOLDS):
             if len(set(people[fold == number])) < 2:
                 continue
@@ -216,20 +174,19 @@ class Folds:
                 Moments.of(*(rows[torch.as_tensor(held, device=rows.device)] for rows in (faces, voices)))
             )
             rows = (rows[torch.as_tensor(judged, device=rows.device)].double() for rows in (faces, voices))
-            self._judged.append((self.whole.without(self.parts[-1]), *rows, people[judged]))
+            self.judged.append((self.whole.without(self.parts[-1]), *rows, people[judged]))
 
     def best(self, rules: Sequence[Rule]) -> tuple[int, Maps]:
         """Returns the number of the first rule within AS_GOOD of the best AUC, and its maps fitted to all pairs."""
         scores = np.array([self.score(rule) for rule in rules])
         number = int(np.argmax(scores >= scores.max() - AS_GOOD))
-        return number, rules[number](self.whole, self.parts)
+        return number, rules[number](self.whole)
 
     def score(self, rule: Rule) -> float:
         """Returns the mean AUC of a rule over the folds."""
         found = []
-        for i, (rest, x, y, who) in enumerate(self._judged):
-            maps = rule(rest, [part for j, part in enumerate(self.parts) if j != i])
-            cosines = maps.cosines(x - rest.face / rest.count, y - rest.voice / rest.count)
+        for rest, x, y, who in self.judged:
+            cosines = rule(rest).cosines(x - rest.face / rest.count, y - rest.voice / rest.count)
             found.append(auc(all_trials(cosines.cpu().numpy(), who)))
         return float(np.mean(found)) if found else 0.0
 

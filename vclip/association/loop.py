@@ -88,6 +88,7 @@ class _Groups:
 Quality = Callable[[nn.Module], float]
 OnStep = Callable[[int, int, float], None]
 
+WORTH = 0.002  # AUC
 RANK_SEEDS = 1 << 40  # between the seeds of two ranks, so that they draw different numbers
 
 
@@ -128,7 +129,7 @@ class History:
 
     @property
     def best_dev_auc(self) -> float:
-        return max(self.dev_auc)
+        return self.dev_auc[self.step.index(self.best_step)] if self.step else 0.0
 
     def __str__(self) -> str:
         if not self.step:
@@ -138,11 +139,15 @@ class History:
 
 
 def mean_history(runs: Sequence[History]) -> History:
-    """Returns the mean of the curves of several runs; a run that stopped early continues at its last values."""
+    """Returns the mean of the curves of several runs; a run that stopped early continues at its last values.
+
+    The best step is 0 unless another is better by WORTH: that much is the luck of a choice among many steps.
+    """
     steps = max((run.step for run in runs), key=len)
     curves = [[_lengthened(curve, len(steps)) for curve in (run.loss, run.dev_auc)] for run in runs]
     loss, dev_auc = np.mean(curves, axis=0).tolist()
-    return History(list(steps), loss, dev_auc, steps[int(np.argmax(dev_auc))])
+    gain = max(dev_auc) - dev_auc[0]
+    return History(list(steps), loss, dev_auc, steps[int(np.argmax(dev_auc))] if gain >= WORTH else 0)
 
 
 def _lengthened(values: list[float], count: int) -> list[float]:

@@ -3,7 +3,8 @@
     score(x, e) = cos(phi_v(e), phi_i(f_i(x)))        (Vclip, section 2; frozen encoders f_i and f_v)
 
 Both projections start as their linear path: the MLP adds zero to it, and the flow is the identity. On hundreds of
-pairs that start is already good, and training departs from it only where the data asks for it.
+pairs that start is already good, and training departs from it only where the data asks for it. The projections give
+coordinates; the cosine is between the coordinates themselves (the paper), or grows with their likelihood ratio.
 """
 
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ class AssociationModel(TwoSidedModel):
         face_space, voice_space, d_face, d_voice, seen: as of `TwoSidedModel`.
         config: the shape of the projections.
         dropout: dropout rate in training; that of `config` if None.
+        score: "cosine" of the coordinates, or their "likelihood" ratio, see `LikelihoodSphere`.
     """
 
     about = (
@@ -58,9 +60,11 @@ class AssociationModel(TwoSidedModel):
         config: AssociationConfig,
         seen: np.ndarray | None = None,
         dropout: float | None = None,
+        score: str = "cosine",
     ):
         super().__init__(face_space, voice_space, d_face, d_voice, seen)
         self.config = config
+        self.sphere = LikelihoodSphere(d_voice) if score == "likelihood" else None
         rate = config.dropout if dropout is None else dropout
         self.face_projection = FaceProjection(d_face, d_voice, config.hidden, rate, config.linear)
         self.voice_projection = VoiceProjection(
@@ -69,23 +73,86 @@ class AssociationModel(TwoSidedModel):
         self.log_scale = nn.Parameter(torch.tensor(config.initial_scale).log())
 
     def project_faces(self, x: Tensor) -> Tensor:
-        """Returns embeddings (n, d_voice), unit norm, of face vectors (n, d_face)."""
-        return F.normalize(self.face_projection(self.face_input(x)), dim=-1)
+        """Returns embeddings (n, dim), unit norm, of face vectors (n, d_face)."""
+        coordinates = self.face_projection(self.face_input(x))
+        return F.normalize(coordinates, dim=-1) if self.sphere is None else self.sphere.faces(coordinates)
 
     def project_voices(self, e: Tensor) -> Tensor:
-        """Returns embeddings (n, d_voice), unit norm, of voice vectors (n, d_voice); differentiable in `e`."""
-        return F.normalize(self.voice_projection(self.voice_input(e)), dim=-1)
+        """Returns embeddings (n, dim), unit norm, of voice vectors (n, d_voice); differentiable in `e`."""
+        coordinates = self.voice_projection(self.voice_input(e))
+        return F.normalize(coordinates, dim=-1) if self.sphere is None else self.sphere.voices(coordinates)
 
     def shape(self) -> dict[str, Any]:
-        """Returns the dimensions and the configuration of the projections."""
+        """Returns the dimensions, the configuration of the projections and the score."""
         sizes = {"d_face": len(self.face_input.mean), "d_voice": len(self.voice_input.mean)}
-        return sizes | {"model": self.config.model_dump()}
+        return sizes | {"model": self.config.model_dump(), "score": "likelihood" if self.sphere else "cosine"}
 
     @classmethod
     def rebuilt(cls, config: Mapping[str, Any]) -> Self:
         """Returns an untrained model with the shape that a config.json states."""
         names = ("face_space", "voice_space", "d_face", "d_voice")
-        return cls(**{name: config[name] for name in names}, config=AssociationConfig(**config["model"]))
+        score = config.get("score", "cosine")  # of models before there was a choice
+        return cls(**{name: config[name] for name in names}, config=AssociationConfig(**config["model"]), score=score)
+
+
+class LikelihoodSphere(nn.Module):
+    """Unit vectors of faces and voices whose cosine is their log likelihood ratio over a constant.
+
+    The ratio of coordinates a and b (see `vclip.association.likelihood`) is the product of two vectors with two more
+    entries, in which the constant c balances the entries:
+
+        (a, c, -|a|^2 / 2c) . (b, -|b|^2 / 2c, c),    |a|^2 = sum of correlation * a^2
+
+    Divided by the radius of its side, each gets a last entry that makes its norm one, and that meets a zero on the
+    other side (Bachrach et al., 2014, turn products into distances in this way). A vector beyond the radius is made
+    shorter. So ratios are indexed, searched and averaged as cosines.
+    """
+
+    correlation: Tensor  # (dim,), 0..1, of each coordinate
+    constant: Tensor  # ()
+    radius: Tensor  # (2,), of faces and of voices
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.register_buffer("correlation", torch.zeros(dim))
+        self.register_buffer("constant", torch.ones(()))
+        self.register_buffer("radius", torch.ones(2))
+
+    def fit(self, correlation: Tensor, faces: Tensor, voices: Tensor) -> None:
+        """Sets the constants by coordinates (n, dim) of training clips, which all fit into the radius."""
+        self.correlation.copy_(correlation)
+        halves = torch.cat([self._half(faces), self._half(voices)])
+        self.constant.copy_(halves.mean().sqrt().clamp_min(1e-6))
+        for side, rows in enumerate((faces, voices)):
+            self.radius[side] = self._with_two_more(rows, bool(side)).norm(dim=1).max().clamp_min(1e-6)
+
+    def faces(self, coordinates: Tensor) -> Tensor:
+        """Returns the vectors (..., dim + 4), unit norm, of faces with these coordinates (..., dim)."""
+        return self._lifted(coordinates, False)
+
+    def voices(self, coordinates: Tensor) -> Tensor:
+        """Returns the vectors (..., dim + 4), unit norm, of voices with these coordinates (..., dim)."""
+        return self._lifted(coordinates, True)
+
+    @property
+    def nats(self) -> Tensor:
+        """The log likelihood ratio, up to a constant, of a cosine of 1."""
+        return self.radius.prod()
+
+    def _half(self, coordinates: Tensor) -> Tensor:
+        return (coordinates.square() * self.correlation).sum(-1, keepdim=True) / 2
+
+    def _with_two_more(self, coordinates: Tensor, voice: bool) -> Tensor:
+        rest = -self._half(coordinates) / self.constant
+        two = self.constant.expand_as(rest), rest
+        return torch.cat([coordinates, *(reversed(two) if voice else two)], -1)
+
+    def _lifted(self, coordinates: Tensor, voice: bool) -> Tensor:
+        inside = self._with_two_more(coordinates, voice) / self.radius[int(voice)]
+        inside = inside / inside.norm(dim=-1, keepdim=True).clamp_min(1)
+        last = (1 - inside.square().sum(-1, keepdim=True)).clamp_min(1e-12).sqrt()
+        none = torch.zeros_like(last)
+        return torch.cat([inside, *((none, last) if voice else (last, none))], -1)
 
 
 class FaceProjection(nn.Module):

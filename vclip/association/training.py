@@ -5,9 +5,10 @@ people. The shrinkage measures how much data is missing, so it also scales noise
 strength on hundreds of pairs, to almost none on a million.
 
 With few people, nobody is held out in the end: the number of steps is found on folds, and the model is then trained
-on everybody for that many steps. The held-out people also calibrate the cosines (`calibration`). A step reads no
-disk. One seed gives one result on one device, and the caller's random generators are left as they were. Every part
-can be switched off, which gives the paper's recipe as printed and its ablations (configs/).
+on everybody for that many steps. As soon as the folds so far say that no step helps, no further one is made. The
+held-out people also calibrate the cosines (`calibration`). A step reads no disk. One seed gives one result on one
+device, and the caller's random generators are left as they were. Every part can be switched off, which gives the
+paper's recipe as printed and its ablations (configs/).
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from vclip.association import linear
+from vclip.association import likelihood, linear
 from vclip.association.base import Association, Standardize
 from vclip.association.distributed import Distributed
 from vclip.association.evaluation import clip_scores
@@ -51,9 +52,9 @@ class TrainConfig(LoopConfig):
         default=1e-3, gt=0, description="of the trained weights; the linear paths are not trained"
     )
     start: str = Field(
-        default="gaussian",
-        pattern="^(gaussian|cca|ridge|random)$",
-        description="initial linear paths: a closed form, or random weights",
+        default="likelihood",
+        pattern="^(likelihood|cca|ridge|random)$",
+        description="initial linear paths: a closed form (likelihood: also of the score), or random weights",
     )
     loss: str = Field(default="clip", description="clip (contrastive), sge2e (supervised GE2E), or a spec")
     batch_size: int = Field(default=1024, ge=2, description="people in a batch; all of them if there are fewer")
@@ -110,13 +111,15 @@ def train(
             model, history = fit_one(pairs.select(~held_out), dev, *spaces, config, on_step, state)
         _calibrate(model, [trials_of(model, some_clips(dev, DEV_CLIPS, config.seed))], config.seed)
         return model, history
-    fold, runs, trials = pairs.folds(FOLDS, config.seed), [], []
+    fold, runs, trials, settings = pairs.folds(FOLDS, config.seed), [], [], config
     total = (FOLDS + 1) * config.max_steps
-    for number in range(FOLDS if config.max_steps else 1):
+    for number in range(FOLDS):
         sides = pairs.select(fold != number), pairs.select(fold == number)
-        model, run = fit_one(*sides, *spaces, config, _shifted(on_step, number * config.max_steps, total))
+        model, run = fit_one(*sides, *spaces, settings, _shifted(on_step, number * config.max_steps, total))
         trials.append(trials_of(model, sides[1]))
         runs.append(run)
+        if not mean_history(runs).best_step:
+            settings = config.model_copy(update={"max_steps": 0})
     history = mean_history(runs)
     whole = config.model_copy(update={"max_steps": history.best_step})
     model, _ = fit_one(pairs, None, *spaces, whole)
@@ -199,7 +202,9 @@ def _fit(
     regularisation = Regularisation.of(config, 1.0 if start is None else start.shrinkage)
     sizes = pairs.faces.shape[1], pairs.voices.shape[1]
     seen = hashes_of_both(pairs, dev)
-    model = AssociationModel(face_space, voice_space, *sizes, config.model, seen, regularisation.dropout).to(device)
+    score = "cosine" if start is None else start.maps.score
+    model = AssociationModel(face_space, voice_space, *sizes, config.model, seen, regularisation.dropout, score)
+    model = model.to(device)
     for mine, fitted in zip((model.face_input, model.voice_input), inputs, strict=True):
         mine.load_state_dict(fitted.state_dict())
     if start is not None:
@@ -294,7 +299,7 @@ class LinearStart:
     """The closed-form maps of standardised vectors to which the linear paths are set."""
 
     shrinkage: float  # 0..1, as chosen by cross-validation; 1 for a ridge regression
-    maps: linear.Maps
+    maps: linear.Maps | likelihood.LikelihoodMaps
     face_mean: Tensor  # (d_face,) float64, over clips
     voice_mean: Tensor  # (d_voice,) float64
 
@@ -305,15 +310,13 @@ class LinearStart:
     ) -> "LinearStart":
         """Returns the start of the kind `config.start`, fitted to clips."""
         device = face_input.mean.device
-        # Sums by numpy: index_add on a GPU adds in varying order, and one seed would give several results.
-        x, y = (
-            put_in(torch.as_tensor(clip_means(views, clip, len(pairs)), device=device))
-            for put_in, views, clip in (
-                (face_input, pairs.faces, pairs.face_clip),
-                (voice_input, pairs.voices, pairs.voice_clip),
-            )
-        )
-        shrinkage, maps = linear.fit(config.start, x, y, pairs.people(), config.seed)
+        faces, voices = clip_tensors(pairs, device)
+        x, y = face_input(faces), voice_input(voices)
+        people = pairs.people()
+        if config.start == "likelihood":
+            shrinkage, maps = likelihood.fit(x, y, people, config.seed)
+        else:
+            shrinkage, maps = linear.fit(config.start, x, y, people, config.seed)
         return cls(shrinkage, maps, x.double().mean(0), y.double().mean(0))
 
     @torch.no_grad()
@@ -325,18 +328,27 @@ class LinearStart:
         ):
             assert path is not None, "fit refuses a start without linear paths"
             path.weight.copy_(matrix.T)
-            path.bias.copy_(self.maps.offset - mean @ matrix)
+            path.bias.copy_(-mean @ matrix)
             path.requires_grad_(False)
+        if model.sphere is not None and isinstance(self.maps, likelihood.LikelihoodMaps):
+            faces, voices = clip_tensors(pairs, model.device)
+            faces = model.face_projection(model.face_input(faces))
+            model.sphere.fit(self.maps.correlation, faces, model.voice_projection(model.voice_input(voices)))
         model.log_scale.fill_(_best_log_scale(model, pairs, seed))
+
+
+def clip_tensors(pairs: Pairs, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Returns the mean face (C, d_face) and the mean voice (C, d_voice) of each clip."""
+    # Sums by numpy: index_add on a GPU adds in varying order, and one seed would give several results.
+    sides = (pairs.faces, pairs.face_clip), (pairs.voices, pairs.voice_clip)
+    faces, voices = (torch.as_tensor(clip_means(rows, clip, len(pairs)), device=device) for rows, clip in sides)
+    return faces, voices
 
 
 def _best_log_scale(model: AssociationModel, pairs: Pairs, seed: int) -> float:
     """Returns the logarithm of the inverse temperature with the least loss before training."""
-    some, device = some_clips(pairs, SCALE_CLIPS, seed), model.log_scale.device
-    faces, voices = (
-        torch.as_tensor(clip_means(rows, clip, len(some)), device=device)
-        for rows, clip in ((some.faces, some.face_clip), (some.voices, some.voice_clip))
-    )
+    device = model.device
+    faces, voices = clip_tensors(some_clips(pairs, SCALE_CLIPS, seed), device)
     sides = model.eval().project_faces(faces), model.project_voices(voices)
     return min(LOG_SCALES, key=lambda value: float(clip_loss(*sides, torch.tensor(value, device=device))))
 

@@ -223,6 +223,12 @@ def test_methods_are_compared_on_the_same_folds(pairs_store, vclip, tmp_path):
         assert len(row["folds"]["auc"]) == 3
         assert row["auc"] == pytest.approx(sum(row["folds"]["auc"]) / 3)
         assert 0 <= row["auc_s_norm"] <= 1
+    best, *others = shown["methods"]
+    assert best["behind_best"] is None
+    for row in others:
+        behind = row["behind_best"]
+        assert behind["value"] == pytest.approx(row["auc"] - best["auc"], abs=1e-3)
+        assert behind["low"] <= behind["value"] <= behind["high"]
     assert (tmp_path / "b" / "association.png").read_bytes().startswith(b"\x89PNG")
     table = vclip("benchmark-association", "--store", pairs_store, "--method", "cca", "--folds", "2")
     assert "cca" in table.out

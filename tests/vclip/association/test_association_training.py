@@ -13,7 +13,7 @@ import pytest
 import torch
 from scipy.sparse import coo_matrix, csr_matrix
 
-from vclip.association import linear
+from vclip.association import likelihood
 from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
 from vclip.association.losses import clip_loss
 from vclip.association.metrics import all_trials, auc
@@ -86,10 +86,10 @@ def test_the_start_is_the_closed_form_that_strangers_like_best(planted):
     with torch.no_grad():  # two views of each clip in turn
         x = model.face_input(torch.as_tensor(pairs.faces.reshape(-1, 2, D_FACE).mean(1)))
         y = model.voice_input(torch.as_tensor(pairs.voices.reshape(-1, 2, D_VOICE).mean(1)))
-        _, expected = linear.fit("gaussian", x, y, pairs.people(), QUICK.seed)
+        _, expected = likelihood.fit(x, y, pairs.people(), QUICK.seed)
         given = model.face_projection(x), model.voice_projection(y)
     for mine, rows, matrix in zip(given, (x, y), (expected.face, expected.voice), strict=True):
-        straight = (rows - rows.mean(0)) @ matrix.float() + expected.offset.float()
+        straight = (rows - rows.mean(0)) @ matrix.float()
         torch.testing.assert_close(mine, straight, atol=1e-4, rtol=1e-4)
     scales = [float(clip_loss_at(model, pairs, factor)) for factor in (0.8, 1.0, 1.25)]
     assert scales[1] < min(scales[0], scales[2])
@@ -112,6 +112,16 @@ def test_where_people_are_few_all_are_trained_on_for_as_long_as_folds_say(plante
     assert history.dev_auc[history.step.index(history.best_step)] == history.best_dev_auc
     assert [call[0] for call in calls] == sorted(call[0] for call in calls)
     assert {call[1] for call in calls} == {6 * config.max_steps}
+
+
+def test_steps_that_gain_nothing_are_not_made_again(planted):
+    """Where faces and voices have nothing in common, the first fold says so, and is the only one trained."""
+    pairs = planted(people=60, related=False)
+    steps = []
+    _, history = train(pairs, FACES, VOICES, QUICK, lambda step, *_: steps.append(step))
+    assert history.best_step == 0
+    assert history.step[-1] > 0
+    assert max(steps[:-1]) <= QUICK.max_steps  # of the first fold
 
 
 def test_interrupted_and_started_again_gives_the_same_model(planted, tmp_path):
@@ -330,8 +340,8 @@ def test_save_and_load_give_equal_embeddings(trained, tmp_path, planted):
 def test_embeddings_are_unit_norm_in_one_space(trained, planted):
     strangers = planted(people=5, seed=3)
     faces, voices = trained[0].embed_faces(strangers.faces), trained[0].embed_voices(strangers.voices)
-    assert faces.shape == (20, D_VOICE)
-    assert voices.shape == (20, D_VOICE)
+    assert faces.shape == voices.shape
+    assert len(voices) == 20
     assert faces.dtype == voices.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(np.vstack([faces, voices]), axis=1), 1, atol=1e-5)
 

@@ -9,18 +9,8 @@ import torch
 from sklearn.cross_decomposition import CCA
 from sklearn.linear_model import Ridge
 
-from vclip.association.linear import (
-    CONSTANT,
-    LEAST_WEIGHT,
-    SHRINKAGES,
-    Folds,
-    Moments,
-    cca_maps,
-    fit,
-    gaussian_maps,
-    ridge_maps,
-)
-from vclip.association.metrics import all_trials, auc
+from tests.support.gaussians import gaussians
+from vclip.association.linear import LEAST_WEIGHT, SHRINKAGES, Folds, Moments, cca_maps, fit, ridge_maps
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +90,7 @@ def test_a_person_in_two_clips_is_never_on_both_sides():
     faces, voices = (np.repeat(rng.normal(size=(60, 20)), 2, axis=0) for _ in range(2))  # nothing in common
     people = np.repeat(np.arange(60), 2)
     sides = torch.as_tensor(faces), torch.as_tensor(voices)
-    heavy, none = (lambda whole, _, value=value: cca_maps(whole, value) for value in (0.9, 1e-6))
+    heavy, none = (lambda whole, value=value: cca_maps(whole, value) for value in (0.9, 1e-6))
     as_two = Folds(*sides, np.arange(120))  # the copies taken for two people each
     assert as_two.score(none) > max(0.8, as_two.score(heavy))
     as_one = Folds(*sides, people)
@@ -108,46 +98,10 @@ def test_a_person_in_two_clips_is_never_on_both_sides():
     assert [part.count % 2 for part in as_one.parts] == [0] * len(as_one.parts)
 
 
-def _gaussians(count, seed, dim=40, correlations=(0.6, 0.5, 0.4)):
-    """Returns faces and voices of one world, with `dim` entries, the first few of them correlated."""
-    rng, world = np.random.default_rng(seed), np.random.default_rng(99)
-    faces, own = rng.standard_normal((2, count, dim))
-    rho = np.array([*correlations, *[0] * (dim - len(correlations))])
-    mixes = [np.linalg.qr(world.normal(size=(dim, dim)))[0] for _ in range(2)]
-    sides = faces, rho * faces + np.sqrt(1 - rho**2) * own
-    return [torch.as_tensor(side @ mix) for side, mix in zip(sides, mixes, strict=True)]
-
-
-def test_only_what_strangers_share_counts():
-    """In-sample, 37 directions of chance look correlated; by folds they do not, and the real ones stay."""
-    sides = _gaussians(4000, 0)
-    whole = Moments.of(*sides)
-    parts = [Moments.of(*(side[i::5] for side in sides)) for i in range(5)]
-    weights = [
-        np.sqrt(((maps.face.T @ whole.covariances()[0]) * maps.face.T).sum(1).numpy())
-        for maps in (cca_maps(whole, 0.0), gaussian_maps(whole, parts, 0.0))
-    ]
-    assert (weights[0][3:20] > 0.02 * weights[0][0]).all()
-    np.testing.assert_allclose(weights[1][3:], 0, atol=1e-6)
-    np.testing.assert_allclose(weights[1][:3] / weights[1][0], np.sqrt([1, 0.5 / 0.6, 0.4 / 0.6]), atol=0.05)
-
-
-def test_the_constant_entry_brings_cosines_near_the_likelihood_ratio():
-    training, strangers = _gaussians(4000, 0), _gaussians(1500, 1)
-    people = np.arange(4000)
-    found = {start: fit(start, *training, people)[1] for start in ("gaussian", "cca")}
-    means = [side.mean(0) for side in training]
-    centred = [side - mean for side, mean in zip(strangers, means, strict=True)]
-    score = {start: auc(all_trials(maps.cosines(*centred).numpy(), np.arange(1500))) for start, maps in found.items()}
-    assert found["gaussian"].constant == CONSTANT
-    assert found["cca"].constant == 0
-    assert score["gaussian"] > score["cca"] + 0.01
-
-
 def test_of_rules_that_are_as_good_the_first_is_taken():
-    sides = _gaussians(600, 0)
+    sides = gaussians(600, 0)
     folds = Folds(*sides, np.arange(600))
-    good, worse = (lambda whole, _: cca_maps(whole, 0.3)), (lambda whole, _: cca_maps(whole, 0.999999))
+    good, worse = (lambda whole: cca_maps(whole, 0.3)), (lambda whole: cca_maps(whole, 0.999999))
     scores = [folds.score(rule) for rule in (good, worse)]
     assert folds.best([good, good])[0] == 0
     assert scores[0] > scores[1] + 0.002
