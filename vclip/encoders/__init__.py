@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vclip.encoders.base import FaceEncoder, Prepares, ReadsTexts, VoiceEncoder, gains_from_gpu
-from vclip.encoders.mirrored import MIRRORED
+from vclip.encoders.mirrored import MIRRORED, Mirrored
 from vclip.errors import InputError
 from vclip.registry import Plugin, Registry
 
@@ -48,7 +48,7 @@ FACE_ENCODERS: Registry[FaceEncoder] = Registry(
         ),
         Plugin(
             MIRRORED,
-            "vclip.encoders.mirrored:mirrored",
+            "vclip.encoders:mirrored",
             "SPEC",
             needs_argument=True,
             about="another face encoder, the mean over each face and its mirror image",
@@ -75,6 +75,11 @@ def open_face_encoder(spec: str, device: str | None = None) -> FaceEncoder:
         InputError: the name is unknown, or a package or the weights are missing.
     """
     return FACE_ENCODERS.open(spec, device=device)
+
+
+def mirrored(spec: str, device: str | None = None) -> Mirrored:
+    """Returns the face encoder that `spec` names, with mirror images; errors as for `open_face_encoder`."""
+    return Mirrored(open_face_encoder(spec, device))
 
 
 def open_voice_encoder(spec: str, device: str | None = None) -> VoiceEncoder:

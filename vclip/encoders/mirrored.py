@@ -53,10 +53,3 @@ class _BothPrepared:
 
 def _both(crop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return crop, np.ascontiguousarray(crop[:, ::-1])
-
-
-def mirrored(spec: str, device: str | None = None) -> Mirrored:
-    """Returns the encoder that a spec names, with mirror images."""
-    from vclip.encoders import open_face_encoder
-
-    return Mirrored(open_face_encoder(spec, device))

@@ -175,7 +175,7 @@ def test_several_photos_of_one_person_get_voices_together(asked, two_faces, vcli
     signature = TTSSignature.load(asked["--speakers"] / "signature")
     voice = model.embed_voices(signature.predict(np.array([row["speaker_vector"]], np.float32)))[0]
     assert row["score"] == pytest.approx(float(mean @ voice), abs=1e-3)
-    assert min(abs(directions @ voice - row["score"])) > 1e-2  # neither photo alone gives this score
+    assert min(abs(directions @ voice - row["score"])) > 3e-3  # neither photo alone gives this score
     assert vclip("verify", row["wav"]).code == 0
 
 
