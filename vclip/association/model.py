@@ -106,6 +106,10 @@ class LikelihoodSphere(nn.Module):
     Divided by the radius of its side, each gets a last entry that makes its norm one, and that meets a zero on the
     other side (Bachrach et al., 2014, turn products into distances in this way). A vector beyond the radius is made
     shorter. So ratios are indexed, searched and averaged as cosines.
+
+    The radius is the median length in training. That all fit would rank 850 real pairs better by .0002 AUC only; but
+    then the cosines of one face with many voices spread by .10 instead of .23, with which they can be weighed against
+    other cosines, as a search for diverse voices does.
     """
 
     correlation: Tensor  # (dim,), 0..1, of each coordinate
@@ -119,12 +123,12 @@ class LikelihoodSphere(nn.Module):
         self.register_buffer("radius", torch.ones(2))
 
     def fit(self, correlation: Tensor, faces: Tensor, voices: Tensor) -> None:
-        """Sets the constants by coordinates (n, dim) of training clips, which all fit into the radius."""
+        """Sets the constants by the coordinates (n, dim) of training clips."""
         self.correlation.copy_(correlation)
         halves = torch.cat([self._half(faces), self._half(voices)])
         self.constant.copy_(halves.mean().sqrt().clamp_min(1e-6))
         for side, rows in enumerate((faces, voices)):
-            self.radius[side] = self._with_two_more(rows, bool(side)).norm(dim=1).max().clamp_min(1e-6)
+            self.radius[side] = self._with_two_more(rows, bool(side)).norm(dim=1).median().clamp_min(1e-6)
 
     def faces(self, coordinates: Tensor) -> Tensor:
         """Returns the vectors (..., dim + 4), unit norm, of faces with these coordinates (..., dim)."""
