@@ -62,9 +62,9 @@ def test_where_others_hold_all_gpus_the_tasks_do_the_work_and_the_job_says_so(jo
 
 @pytest.mark.slow
 def test_the_work_of_a_gpu_that_leaves_goes_to_the_tasks(jobs):
-    results = _done(jobs["leave"], 20)
+    results = _done(jobs["leave"], len(jobs["leave"]["done"]))
     assert {result[1] for result in results} == {"task", "cuda"}
-    assert results[-1][1] == "task"
+    assert {result[1] for result in results[-10:]} == {"task"}
 
 
 @pytest.mark.slow
