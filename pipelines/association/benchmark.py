@@ -12,13 +12,13 @@ from pipelines.association.pairs import pair_spaces, read_pairs
 from pipelines.config import Config
 from pipelines.progress import step
 from stores import Store
-from vclip.association.evaluation import UNRESTRICTED, Evaluation, evaluate
+from vclip.association.evaluation import UNRESTRICTED, Evaluation, evaluate, some_people
 from vclip.association.likelihood import two_clusters
 from vclip.association.methods import METHODS, method_of
 from vclip.association.metrics import Crossing, Figure, draw_people
 from vclip.association.metrics.verification import differences
 from vclip.association.pairs import Pairs
-from vclip.association.scores import clip_scores
+from vclip.association.scores import Scores
 from vclip.association.training import clip_tensors
 from vclip.association.training import train as train_model
 from vclip.files import write_text
@@ -96,9 +96,8 @@ def benchmark(
     inferred = not any(pairs.gender)
     if inferred:
         pairs = replace(pairs, gender=np.where(two_clusters(*clip_tensors(pairs)), "upper", "lower"))
-    people = pairs.people()
     splits = [(seed, number, pairs.folds(folds, seed)) for seed in range(seeds) for number in range(folds)]
-    rows, scores = [], {}
+    rows, scores = [], dict[str, list[Split]]()
     with step("benchmark", len(chosen) * len(splits), "models") as progress:
         for method in chosen:
             figures: dict[str, list[float | None]] = {name: [] for name in COLUMNS}
@@ -109,13 +108,13 @@ def benchmark(
                 model, _ = train_model(rest, *spaces, settings, fit_one=method.fit)
                 for name, value in _figures(model, rest, held_out).items():
                     figures[name].append(value)
-                scores[method.name].append(clip_scores(model, held_out))
+                some = some_people(held_out, seed)  # the same for all methods
+                scores[method.name].append((Scores.of(model, some), some.identity))
                 progress.advance(note=f"{method.name} AUC {_mean(figures['auc']):.3f}")
             rows.append(Row(method.name, figures))
     rows.sort(key=lambda row: -_mean(row.figures["auc"]))
-    held_out = [np.flatnonzero(fold == number) for _, number, fold in splits]
     best = scores[rows[0].method]
-    rows[1:] = [replace(row, behind=_behind(best, scores[row.method], held_out, people)) for row in rows[1:]]
+    rows[1:] = [replace(row, behind=_behind(best, scores[row.method])) for row in rows[1:]]
     found = (len(pairs), len(set(pairs.identity)), folds, seeds, inferred)
     result = BenchmarkResult(store_uri, snapshot.version, *found, rows)
     if out:
@@ -139,22 +138,19 @@ def _figures(model: Any, rest: Pairs, held_out: Pairs) -> dict[str, float | None
     }
 
 
-def _behind(
-    best: Sequence[np.ndarray], other: Sequence[np.ndarray], held_out: Sequence[np.ndarray], people: np.ndarray
-) -> Figure:
-    """Returns the mean difference of two methods over the splits, with the interval over draws of all people.
+Split = tuple[Scores, np.ndarray]  # of the clips held out, and their identities (n,)
 
-    Args:
-        best, other: for each split, the scores (n, n) of the clips held out.
-        held_out: for each split, the rows (n,) of these clips.
-        people: (C,) int, the person of each clip.
-    """
-    times = draw_people(int(people.max()) + 1, PAIRED_DRAWS)
+
+def _behind(best: Sequence[Split], other: Sequence[Split]) -> Figure:
+    """Returns the mean difference of two methods over the same splits, with the interval over draws of all people."""
+    everybody = np.unique(np.concatenate([identity for _, identity in best]))
+    times = draw_people(len(everybody), PAIRED_DRAWS)
     by_split = []
-    for a, b, rows in zip(best, other, held_out, strict=True):
-        here, person = np.unique(people[rows], return_inverse=True)
-        both = [Crossing(lambda f, v, s=scores: s[np.ix_(f, v)], person) for scores in (a, b)]
-        by_split.append(np.diff(differences(both[0], both[1], times[:, here])["auc"])[:, 0])
+    for (of_best, identity), (of_other, _) in zip(best, other, strict=True):
+        here, person = np.unique(identity, return_inverse=True)
+        both = Crossing(of_best, person), Crossing(of_other, person)
+        auc = differences(*both, times[:, np.searchsorted(everybody, here)])["auc"]
+        by_split.append(auc[:, 1] - auc[:, 0])
     drawn = np.mean(by_split, axis=0)
     return Figure.of(float(drawn[0]), drawn[1:])
 
