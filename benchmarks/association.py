@@ -1,7 +1,7 @@
 """Training on synthetic people: distance from the best possible AUC, speed and memory.
 
     python benchmarks/association.py [--pairs 1000 10000 100000] [--methods vclip paper ...] [--json FILE]
-    python benchmarks/association.py --speed [--device cuda]
+    python benchmarks/association.py --speed [--device cuda --set precision=bf16 --set batch_size=8192]
     python benchmarks/association.py --memory [--pairs 1000000]
 
 The first command trains each method on each number of pairs and measures it on 4000 unseen people. `batch 320`,
@@ -70,9 +70,10 @@ def quality(world, counts, names, overrides):
     return rows
 
 
-def speed(world, device, steps=60):
+def speed(world, device, overrides, steps=60):
     """Returns the seconds of a training step and of its matrix products alone, measured in turn."""
-    config = TrainConfig(device=device, max_steps=steps, evaluate_every=10**9)
+    given = load(Config, None, [f"train.{override}" for override in overrides]).train
+    config = given.model_copy(update={"device": device, "max_steps": steps, "evaluate_every": 10**9})
     pairs = world.pairs(20 * config.batch_size, seed=1)
     rows = []
     for _ in range(3):
@@ -141,7 +142,7 @@ def main():
     given = parser.parse_args()
     world = Planted(LAWS[given.law])
     if given.speed:
-        result = [{"step_s": a, "products_s": b, "ratio": a / b} for a, b in speed(world, given.device)]
+        result = [{"step_s": a, "products_s": b, "ratio": a / b} for a, b in speed(world, given.device, given.set)]
         for row in result:
             ms = 1000 * row["step_s"], 1000 * row["products_s"]
             print(f"step {ms[0]:.2f} ms, products {ms[1]:.2f} ms: {row['ratio']:.2f}")

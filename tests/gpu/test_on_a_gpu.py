@@ -139,24 +139,6 @@ def test_a_run_goes_on_on_the_gpu_and_on_the_cpu(tmp_path):
     assert on_cpu.dev_auc[:3] == whole.dev_auc[:3]
 
 
-def test_steps_per_second_beside_bare_matrix_products():
-    pairs, figures = planted_pairs(people=20_000, clips_each=1, views=1), {}
-    x = torch.randn(1024, 512, device="cuda")
-    figures["products_of_512_per_s"] = _per_s(lambda: [x @ x.T for _ in range(100)], 100)
-    for size, precision in product((1024, 8192), ("float32", "bf16")):
-        at = []
-        config = TrainConfig(max_steps=60, batch_size=size, precision=precision, evaluate_every=10**6, device="cuda")
-        config = config.model_copy(update={"cross_fit_below": 0})
-
-        def stamp(*_, at=at):
-            torch.cuda.synchronize()
-            at.append(time.monotonic())
-
-        train(pairs, "f", "v", config, stamp)
-        figures[f"steps_per_s/{size}/{precision}"] = (len(at) - 1 - len(at) // 2) / (at[-1] - at[len(at) // 2])
-    _report(**figures)
-
-
 @pytest.fixture(scope="module")
 def speakers():
     generator, _ = fit_generator(two_genders(), GeneratorConfig(speakers_per_component=30))
