@@ -26,7 +26,7 @@ from vclip.tts import AUTO, resolved_tts
 class EncodersConfig(Settings):
     """The frozen encoders, as spec strings (see vclip.encoders)."""
 
-    face: str = "open_clip:ViT-B-32-quickgelu/openai"
+    face: str = "mirrored:open_clip:ViT-B-32-quickgelu/openai"
     voice: str = "resemblyzer"
 
 
@@ -84,6 +84,9 @@ class GenerateConfig(SearchConfig):
         description="maximum cosine to a known speaker; unset: what 90 % of them have with the nearest other",
     )
     device: str = Field(default="", pattern=DEVICES, description="of the models, and of a TTS in torch; " + DEVICE)
+    centre: str = Field(
+        default="", description="a store with faces like the photos, on whose mean face the association is centred"
+    )
     voices_from: str = Field(default="", description="folder of kept voices, in which --voice finds a name")
 
 

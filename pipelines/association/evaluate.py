@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.association.centring import centred_on
 from pipelines.association.pairs import At, open_model, store_pairs, unseen_pairs
 from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
@@ -94,6 +95,8 @@ def evaluate(
     seen: bool = False,
     trial_files: TrialFiles | None = None,
     at: At = None,
+    views: int = 1,
+    centre: bool = False,
 ) -> EvaluationResult:
     """Returns the figures of a model on people that it was not trained on.
 
@@ -110,6 +113,8 @@ def evaluate(
         seen: evaluate on the people that the model was trained on instead of the others.
         trial_files: the trials to score instead of all faces with all voices.
         at: the state of the store to read, a tag or a version; the newest if None.
+        views: clips of one person, at most, that are scored together.
+        centre: whether the model is centred on the means of the store, see `vclip.association.centring`.
 
     Raises:
         InputError, StoreError: no model, no store, no pairs, a leak, other encoders, or bad trials.
@@ -118,6 +123,8 @@ def evaluate(
     pairs = _test_pairs(model, store_uri, where, at, seen, model_folder) if store_uri else None
     if train_store:
         _check_training(model, train_store, pairs)
+    if centre and store_uri:
+        model = centred_on(model, Store.open(store_uri).snapshot(at), store_uri)
     cohort = store_pairs(model, normalisation.cohort, normalisation.where) if normalisation.cohort else None
     if trial_files:
         faces, voices = _vectors(trial_files, pairs, store_uri, at)
@@ -128,13 +135,14 @@ def evaluate(
         if figures.left_out:
             say(f"left out {count(figures.left_out, 'trial')} without a vector: {figures.without_vectors}")
     elif pairs is not None:
-        figures = evaluate_model(model, pairs, seed, cohort, normalisation.top, seen)
+        figures = evaluate_model(model, pairs, seed, cohort, normalisation.top, seen, views=views)
     else:
         raise InputError("evaluate: found neither a store nor a trial list, expected one of them")
     made_by = {
         "model": str(model_folder),
         "store": store_uri,
         "store_at": at,
+        "centred_on": store_uri if centre else None,
         "where": where,
         "cohort": normalisation.cohort,
         "cohort_where": normalisation.where,

@@ -11,15 +11,16 @@ from pipelines.progress import say
 from pipelines.wording import count
 from stores import Snapshot, Store
 from stores.pairs import pairs as read_arrays
-from vclip.association.base import Association
+from vclip.association.base import Association, training_people
 from vclip.association.clustering.pair_scores import is_measured
 from vclip.association.clustering.pseudo_identities import doubtful_pairs, group_people, seen_at_once
 from vclip.association.evaluation import unseen
 from vclip.association.leaks import join_copies
 from vclip.association.methods import load as load_model
-from vclip.association.pairs import Pairs
+from vclip.association.pairs import Pairs, hashes_of
 from vclip.errors import InputError, SpaceError
 
+SHOWN = 3  # names in a message
 At = Mapping[str, int] | str | None  # a state of a store: a version, a tag, or the newest
 
 
@@ -130,7 +131,9 @@ def store_pairs(model: Association, store_uri: str, where: str | None = None, at
 
 
 def unseen_pairs(model: Association, pairs: Pairs, store_uri: str, model_folder: Path) -> Pairs:
-    """Returns the clips of people that the model was not trained on; prints how many clips were left out.
+    """Returns the clips of people that the model was not trained on.
+
+    Prints how many clips were left out, and which of them are copies of training clips under another name.
 
     Raises:
         InputError: nobody is left.
@@ -143,4 +146,15 @@ def unseen_pairs(model: Association, pairs: Pairs, store_uri: str, model_folder:
     if len(others) < len(pairs):
         left_out = len(pairs) - len(others)
         say(f"left out {left_out:,} of {count(len(pairs), 'clip')}: {model_folder} was trained on these people")
+        _name_copies(pairs, training_people(model))
     return others
+
+
+def _name_copies(pairs: Pairs, hashes: np.ndarray) -> None:
+    """Prints which clips are copies of training clips but have other names than these."""
+    copies = pairs.clip_id[pairs.copied_in(hashes) & ~np.isin(hashes_of("clip", pairs.clip_id), hashes)].tolist()
+    if copies:
+        more = f" and {len(copies) - SHOWN:,} more" if len(copies) > SHOWN else ""
+        names = ", ".join(f"'{name}'" for name in copies[:SHOWN])
+        have = "has" if len(copies) == 1 else "have"
+        say(f"of these, {names}{more} {have} a face or a voice of a training clip of another name")

@@ -89,6 +89,12 @@ def evaluate(
     seen: Annotated[
         bool, typer.Option("--seen", help="Evaluate on the people seen in training instead of all others.")
     ] = False,
+    views: Annotated[
+        int, typer.Option(min=1, help="Clips of one person, at most, that are scored together as one face and voice.")
+    ] = 1,
+    centre: Annotated[
+        bool, typer.Option("--centre", help="Centre the model on the mean face and voice of --store, another domain.")
+    ] = False,
     trials: Annotated[
         Path | None,
         typer.Option(help="List of trials to score: lines of `wav jpg` or `jpg wav` (.txt, .gz), or a pickle."),
@@ -114,8 +120,8 @@ def evaluate(
     """Evaluate a model on people that it was not trained on.
 
     Reports verification (AUC, EER), 1:N matching and retrieval, from voice to face and from face to voice: among all
-    people, and within one gender, nationality and age band where the store has these labels. The 95 % intervals are
-    bootstrapped over people.
+    people, and within one gender, nationality and age band where the store has these labels; and for voices of a
+    face's own clip, of the person's other clips and of other videos. The 95 % intervals are bootstrapped over people.
 
     Example: `vclip evaluate --store work/test --model work/model --out work/evaluation`
 
@@ -131,17 +137,22 @@ def evaluate(
         raise InputError(f"evaluate: found {given[0]} without --trials; expected both")
     if trials is None and store is None:
         raise InputError("evaluate: found neither --store nor --trials; expected one of them")
+    if trials and views > 1:
+        raise InputError("evaluate: found --views with --trials; a trial list says itself what is compared")
+    if centre and store is None:
+        raise InputError("evaluate: found --centre without --store; expected the store to centre on")
     if cohort is None and (cohort_where or cohort_top):
         raise InputError("evaluate: found --cohort-where or --cohort-top without --cohort; expected both")
     trial_files = TrialFiles(trials, trials_meta, face_features, voice_features, partial) if trials else None
     normalisation = Normalisation(cohort, cohort_where, cohort_top)
     result = evaluate(
-        store, model, resolved, where, out, normalisation, train_store, seen, trial_files, at_of(tag, version)
-    ).to_json()
+        store, model, resolved, where, out, normalisation, train_store, seen, trial_files, at_of(tag, version), views,
+        centre,
+    ).to_json()  # fmt: skip
     if as_json:
         print_json(result)
     else:
-        _print_evaluation(result, f"model {model} on {trials or store}")
+        _print_evaluation(result, f"model {model}{' centred' if centre else ''} on {trials or store}")
 
 
 @app.command()
@@ -177,6 +188,8 @@ def compare(
     print_table(f"{a} and {b} on {store}", ("", "a", "b", "b - a", "p"), rows)
     clips, people = count(result["clips"], "clip"), count(result["people"], "person", "people")
     print_line(f"{clips} of {people}; intervals and p from {count(result['draws'], 'draw')} of people")
+    positives = (f"{trials:,} of {kind}" for kind, trials in result["positives"].items())
+    print_line(f"same-person trials, by the voice: {', '.join(positives)}")
     _print_warning(result)
 
 
@@ -225,6 +238,12 @@ def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
             trials = f"{found['positives'] + found['negatives']:,}"
             rows.append((name, interval(found["auc"]), interval(found["eer"]), *match, trials))
     print_table(title, ("trials within", "AUC", "EER", "1:2 V2F", "1:2 F2V", "trials"), rows)
+    rows = [
+        (name, interval(found["auc"]), interval(found["eer"]), f"{found['positives']:,}")
+        for name, found in result.get("positives", {}).items()
+    ]
+    if rows:
+        print_table("", ("same person, voice of the face's", "AUC", "EER", "trials"), rows)
     whole = next(iter(subgroups.values()))
     for kind, found in (("matching", whole["matching"]), ("retrieval", result["retrieval"])):
         if found:
@@ -232,11 +251,21 @@ def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
             print_table("", (kind, "V2F", "F2V"), rows)
     for name, why in result.get("missing", {}).items():
         print_line(f"not measured, {name}: {why}")
-    counts = count(result["clips"], "clip") if "clips" in result else count(result["trials"], "trial")
-    drawn = f" (drawn from {result['of_clips']:,})" if result.get("of_clips", 0) > result.get("clips", 0) else ""
-    print_line(f"{counts}{drawn} of {count(result['people'], 'person', 'people')}")
+    print_line(f"{_trials_of(result)} of {count(result['people'], 'person', 'people')}")
     print_line(f"below each figure: its 95 % interval, from {count(result['draws'], 'draw')} of people")
     _print_warning(result)
+
+
+def _trials_of(result: Mapping[str, Any]) -> str:
+    """Returns what is compared: trials of a list, clips, or groups of clips."""
+    if "clips" not in result:
+        return count(result["trials"], "trial")
+    if result["views"] > 1:
+        return (
+            f"{count(result['clips'], 'group')} of up to {result['views']:,} of {count(result['of_clips'], 'clip')}"
+        )
+    drawn = f" (drawn from {result['of_clips']:,})" if result["of_clips"] > result["clips"] else ""
+    return f"{count(result['clips'], 'clip')}{drawn}"
 
 
 def _print_warning(result: Mapping[str, Any]) -> None:

@@ -133,12 +133,24 @@ def search(
         list[str] | None,
         typer.Option(help="Search by a voice: a speech file, a voice_id or a .npy file of vectors; may be repeated."),
     ] = None,
+    face_of: Annotated[
+        list[str] | None, typer.Option(help="Search by all faces of a person of the store, an identity; repeatable.")
+    ] = None,
+    voice_of: Annotated[
+        list[str] | None, typer.Option(help="Search by all voices of a person of the store; may be repeated.")
+    ] = None,
+    same_person: Annotated[
+        bool, typer.Option("--same-person", help="All --face, or all --voice, are of one person, searched for once.")
+    ] = False,
     text: Annotated[
         list[str] | None, typer.Option(help="Search by a text, if the face encoder is CLIP; may be repeated.")
     ] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Association model, to compare faces with voices.")
     ] = None,
+    centre: Annotated[
+        bool, typer.Option("--centre", help="Centre the model on the store's mean face and voice, another domain.")
+    ] = False,
     k: Annotated[int, typer.Option("-k", min=1, help="Number of hits per query.")] = 10,
     where: Where = None,
     media: Annotated[
@@ -163,13 +175,30 @@ def search(
 
     Example: `vclip search --store work/pairs --find voices --face photo.jpg --model work/model
     --where "gender = 'f'"`
+
+    Example: `vclip search --store work/store --find faces --voice-of id10270 --model work/model`
     """
     from pipelines.search.job import search
 
     _check_format(format, ("table", "json", "csv"))
     resolved = config_of(config, set, "encoders", "extraction.tracks.detector")
-    queries = {"face": face, "voice": voice, "text": text}
-    answer = search(store, find, queries, model, resolved, k, where, media, exact, memory_gb, prior, face_index)
+    queries = {"face": face, "voice": voice, "text": text, "face-of": face_of, "voice-of": voice_of}
+    answer = search(
+        store,
+        find,
+        queries,
+        model,
+        resolved,
+        k,
+        where,
+        media,
+        exact,
+        memory_gb,
+        prior,
+        face_index,
+        same_person,
+        centre,
+    )
     _print_answer(answer, format)
 
 
@@ -279,7 +308,9 @@ def _print_hits(answer: "Answer") -> None:
             "video": [hit.video_uri.rpartition("/")[2] for hit in match.hits],
         }
         shown = {name: cells for name, cells in columns.items() if any(cells)}
-        title = f"{answer.find} {'for' if answer.across else 'like'} {match.probe}"
+        title = (
+            f"{answer.find} {'for' if answer.across else 'like'} {match.probe}{', centred' if answer.centred else ''}"
+        )
         print_table(title, list(shown), list(zip(*shown.values(), strict=True)), whole=own)
     hits = count(sum(len(match.hits) for match in answer.matches), answer.find.removesuffix("s"))
     prior = "" if answer.prior is None else f"; match: of each pair by itself, at a prior of {answer.prior:g}"

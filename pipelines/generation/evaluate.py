@@ -116,6 +116,8 @@ def evaluate_generation(
     Raises:
         InputError, StoreError: a model is missing or evaluates itself, nobody is left to judge, or encoders differ.
     """
+    if config.generate.centre:
+        raise InputError("evaluate-generation: found generate.centre; expected models as they are")
     generator, signature = load_speakers(speakers_folder, "informed", config.generate.device)
     config = config.with_tts()
     tts = open_tts(config.generate.tts, config.generate.device)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import vclip.tts
+from pipelines.association.centring import centred_on
 from pipelines.config import Config, GenerateConfig
 from pipelines.files.addresses import scheme_of
 from pipelines.generation.choice import ChosenVoice, VoiceChooser
@@ -60,8 +61,8 @@ def open_models(
         model_folder: the association model, made by `train`.
         speakers_folder: the generator and the signature, made by `fit-speakers` and `distill`.
         evaluator_folder: another association model, or None.
-        settings: the score, since the naive one needs no signature; and the device of model and signature. The
-            evaluator is on the CPU, since it is sent to workers that have no GPU.
+        settings: the score, since the naive one needs no signature; the store to centre the faces on; and the device
+            of model and signature. The evaluator is on the CPU, since it is sent to workers that have no GPU.
 
     Raises:
         InputError: a model is missing or damaged, or their spaces differ.
@@ -74,8 +75,12 @@ def open_models(
     folders = {"association": model_folder, "generator": Path(speakers_folder) / "generator"}
     folders |= {"signature": Path(speakers_folder) / "signature"} if signature else {}
     folders |= {"evaluator": evaluator_folder} if evaluator_folder else {}
+    if settings.centre:
+        store = Store.open(settings.centre)
+        model = centred_on(model, store.snapshot(), store.uri, voices=False)
     provenance = {
         "vclip": __version__,
+        **({"centred_on": settings.centre} if settings.centre else {}),
         **{name: {"folder": str(folder), "sha256": checkpoint.digest(folder)} for name, folder in folders.items()},
         "face_space": model.face_space,
         "voice_space": model.voice_space,

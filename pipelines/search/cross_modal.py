@@ -5,7 +5,7 @@ the model is calibrated.
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from stores.arrow import compute
 from stores.ranking import Ranking
 from stores.search import IN_MEMORY, MEMORY_BYTES, STREAM
 from vclip.association.base import Association
+from vclip.association.pairs import mean_direction
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class CrossModalSearch:
         snapshot: Snapshot,
         find: str,
         kind: str,
-        queries: np.ndarray,
+        queries: Sequence[np.ndarray],
         k: int,
         where: str | None = None,
         media: str | None = None,
@@ -72,13 +73,16 @@ class CrossModalSearch:
             snapshot: the state to read.
             find: faces or voices; what of the clips is compared.
             kind: what the queries are: face, voice or text.
-            queries: (m, dim) in the space of their kind.
+            queries: m queries, each (n, dim) in the space of their kind: one vector, or several of one person, whose
+                projections are averaged as those of a clip.
             k: clips for each query, at most.
             where: an SQL filter over clips.
             media: an SQL filter over the table `find`; only its matching rows count.
             memory_bytes: limit of the clips' vectors in memory; larger tables are streamed.
         """
-        projected = self.model.embed_voices(queries) if kind == VOICE else self.model.embed_faces(queries)
+        views, of = np.concatenate(queries), np.repeat(np.arange(len(queries)), [len(query) for query in queries])
+        project = self.model.embed_voices if kind == VOICE else self.model.embed_faces
+        projected = mean_direction(project(views), of, len(queries))
         most = max(memory_bytes // (4 * projected.shape[1]), 1)
         wanted = None if where is None else snapshot.query("clips", ["clip_id"], where)["clip_id"]
         cached = self._in_memory(snapshot, find, most) if media is None else None

@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from pipelines.config import Config
+from pipelines.search.probes import FACE, TABLES, TEXT, VOICE, one_person
 from pipelines.search.results import Answer
 from pipelines.search.searcher import Searcher
 from vclip.errors import InputError
+
+OF = "-of"  # the end of the options that take a person of the store
 
 
 def search(
@@ -21,30 +24,40 @@ def search(
     memory_gb: float,
     prior: float,
     face_index: int | None,
+    same_person: bool = False,
+    centre: bool = False,
 ) -> Answer:
     """Returns the hits of each query, best first.
 
     Args:
         store_uri: the store.
         find, k, where, media, exact, prior: as in `Searcher.find`.
-        queries: face, voice or text -> files, ids or texts to search by; exactly one kind must have any.
+        queries: face, voice or text -> files, ids or texts to search by; face-of or voice-of -> identities of the
+            store. Exactly one of these must have any.
         model: folder of an association model; None compares within one modality only.
         config: its sections `encoders` and `extraction` are used for queries that are files.
         memory_gb: limit of the vector cache, in GB (2^30 bytes).
         face_index: which face of a photo with several, from the left; None takes the largest.
+        same_person: whether all queries are of one person, who is searched for once.
+        centre: whether the model is centred on the means of the store.
 
     Raises:
         InputError, StoreError: no query or queries of several kinds, or a file, id, filter or model cannot be used.
     """
     given = [kind for kind, values in queries.items() if values]
     if len(given) != 1:
-        raise InputError(f"search by {' and '.join(given) or 'nothing'}: expected one of --face, --voice, --text")
-    searcher = Searcher.open(store_uri, model, config, int(memory_gb * 2**30))
+        options = ", ".join(f"--{kind}" for kind in queries)
+        raise InputError(f"search by {' and '.join(given) or 'nothing'}: expected one of {options}")
     kind, values = given[0], queries[given[0]] or ()
-    if kind == "face":
+    if same_person and (kind not in TABLES or len(values) < 2):
+        raise InputError(f"--same-person: found {len(values)} --{kind}, expected several faces or several voices")
+    searcher = Searcher.open(store_uri, model, config, int(memory_gb * 2**30), centre)
+    if kind == FACE:
         probes = searcher.faces(values, face_index)
-    elif kind == "voice":
+    elif kind == VOICE:
         probes = searcher.voices(values)
-    else:
+    elif kind == TEXT:
         probes = searcher.texts(values)
-    return searcher.find(find, probes, k, where, media, exact, prior)
+    else:
+        probes = [searcher.person(kind.removesuffix(OF), identity) for identity in values]
+    return searcher.find(find, [one_person(probes)] if same_person else probes, k, where, media, exact, prior)

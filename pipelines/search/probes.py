@@ -6,15 +6,19 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import FaceDetector, open_detector
 from pipelines.extraction.speech.recordings import read_recording
 from pipelines.generation.faces import cut_face, encode_faces, open_encoder, read_photo_faces
 from pipelines.progress import say
+from pipelines.wording import count
 from stores import Snapshot, Store
+from stores.pairs import matrix
 from stores.schema import KEYS, spaces_of, vector_column
-from stores.sql import quoted
+from stores.sql import in_lists, quoted
+from vclip.association.pairs import mean_direction
 from vclip.audio import prepare_speech
 from vclip.encoders import FaceEncoder, VoiceEncoder, embed_texts, open_voice_encoder, spec_of_space
 from vclip.errors import InputError, SpaceError
@@ -25,12 +29,26 @@ TABLES = {FACE: "faces", VOICE: "voices"}
 
 @dataclass(frozen=True)
 class Probe:
-    """One face, voice or text to search for."""
+    """A face, a voice or a text to search for, or several faces or voices of one person."""
 
     kind: str  # face | voice | text
-    vector: np.ndarray  # (dim,) float32, in the searcher's voice space, or for a face or text in its face space
+    vectors: np.ndarray  # (n, dim) float32, in the searcher's voice space, or for faces and texts in its face space
     name: str
-    id: str | None = None  # of a face or voice of the store, which is left out of its own hits
+    own: frozenset[str] = frozenset()  # ids of its faces or voices in the store, which are no hits
+
+    @property
+    def vector(self) -> np.ndarray:
+        """The vector (dim,), or the mean direction of several."""
+        if len(self.vectors) == 1:
+            return self.vectors[0]
+        return mean_direction(self.vectors, np.zeros(len(self.vectors), int), 1)[0]
+
+
+def one_person(probes: Sequence[Probe]) -> Probe:
+    """Returns the probe of one person whom all of the probes, which are of one kind, show."""
+    vectors = np.concatenate([probe.vectors for probe in probes])
+    own = frozenset().union(*(probe.own for probe in probes))
+    return Probe(probes[0].kind, vectors, " + ".join(probe.name for probe in probes), own)
 
 
 def stored_probe(snapshot: Snapshot, kind: str, key: str, space: str) -> Probe | None:
@@ -45,8 +63,22 @@ def stored_probe(snapshot: Snapshot, kind: str, key: str, space: str) -> Probe |
     table, column = TABLES[kind], vector_column(space)
     if space not in spaces_of(snapshot.schema(table)):
         return None
-    rows = snapshot.query(table, [column], f"{KEYS[table]} = {quoted(key)}").to_pylist()
-    return Probe(kind, np.array(rows[0][column], np.float32), key, key) if rows else None
+    rows = snapshot.query(table, [column], f"{KEYS[table]} = {quoted(key)}")
+    return Probe(kind, matrix(rows[column]), key, frozenset({key})) if len(rows) else None
+
+
+def person_probe(snapshot: Snapshot, kind: str, identity: str, space: str) -> Probe | None:
+    """Returns all faces or voices of a person of the store; arguments and None as of `stored_probe`."""
+    table, column = TABLES[kind], vector_column(space)
+    if space not in spaces_of(snapshot.schema(table)):
+        return None
+    clips = snapshot.query("clips", ["clip_id"], f"identity = {quoted(identity)}")["clip_id"].to_pylist()
+    found = [snapshot.query(table, [KEYS[table], column], f"clip_id IN ({some})") for some in in_lists(clips)]
+    rows = pa.concat_tables(found) if found else None
+    if rows is None or not len(rows):
+        return None
+    own = frozenset(rows[KEYS[table]].to_pylist())
+    return Probe(kind, matrix(rows[column]), f"{identity} ({count(len(clips), 'clip')})", own)
 
 
 class Encoders:
@@ -90,22 +122,33 @@ class Encoders:
     def photo(self, content: bytes, name: str, index: int | None = None) -> Probe:
         """Returns the face in the content of an image file; raises InputError with its name where there is none."""
         face = cut_face(content, name, self._detector, index)
-        return Probe(FACE, encode_faces([face], self._face_encoder)[0].vector, name)
+        return Probe(FACE, encode_faces([face], self._face_encoder)[0].vectors, name)
 
     def text(self, text: str) -> Probe:
         """Returns a text in the face space; raises InputError where the face encoder does not read texts."""
-        return Probe(TEXT, embed_texts(self._face_encoder, [text])[0], text)
+        return Probe(TEXT, embed_texts(self._face_encoder, [text]), text)
+
+    def person(self, kind: str, identity: str) -> Probe:
+        """Returns all faces, or all voices, of a person of the store; raises InputError where there are none."""
+        space = self._spaces[kind]
+        probe = person_probe(self._store.snapshot(), kind, identity, space)
+        if probe is None:
+            raise InputError(
+                f"--{kind}-of '{identity}': found no {kind} of an identity of this name in '{space}' in "
+                f"{self._store.uri}; see vclip query --select identity"
+            )
+        return probe
 
     def _of_file(self, kind: str, path: Path, index: int | None) -> Probe:
         if kind == FACE:
             (face,) = encode_faces(read_photo_faces([path], self._detector, index), self._face_encoder)
-            return Probe(kind, face.vector, str(path))
+            return Probe(kind, face.vectors, str(path))
         rate_hz = self._voice_encoder.sample_rate_hz
         speech = read_recording(str(path), rate_hz=rate_hz)
         if speech.note:
             say(f"audio {path}: {speech.note}")
         samples = prepare_speech(speech.samples, speech.rate_hz, rate_hz)
-        return Probe(kind, self._voice_encoder.embed([samples])[0], str(path))
+        return Probe(kind, self._voice_encoder.embed([samples]), str(path))
 
     def _of_id(self, kind: str, key: str) -> Probe:
         space = self._spaces[kind]
@@ -138,8 +181,8 @@ class Encoders:
 def _of_vectors(kind: str, vectors: np.ndarray, name: str) -> list[Probe]:
     rows = np.asarray(vectors, np.float32)
     if len(rows) == 1:
-        return [Probe(kind, rows[0], name)]
-    return [Probe(kind, row, f"{name}[{number}]") for number, row in enumerate(rows)]
+        return [Probe(kind, rows, name)]
+    return [Probe(kind, row[None], f"{name}[{number}]") for number, row in enumerate(rows)]
 
 
 def _loaded(path: Path) -> np.ndarray:

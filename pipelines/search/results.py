@@ -46,6 +46,7 @@ class Answer:
     across: bool  # whether faces were compared with voices, through a model
     prior: float | None  # of a match, for the probabilities; None where hits have none
     matches: tuple[Match, ...]  # one per probe
+    centred: bool = False  # whether the model was centred on the store
 
     def to_json(self) -> dict[str, Any]:
         """Returns the answer as JSON values."""

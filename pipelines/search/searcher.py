@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.association.centring import centred_on
 from pipelines.config import Config
 from pipelines.progress import say
 from pipelines.search.cross_modal import CrossModalSearch
@@ -28,6 +29,10 @@ class Searcher:
             faces, and voices with voices.
         config: its sections `encoders` and `extraction` are used for queries that are files.
         memory_bytes: limit of the vectors of one table in memory; see `Store.nearest`.
+        centre: whether the model is centred on the means of the store, see `vclip.association.centring`.
+
+    Raises:
+        InputError, StoreError: a model is to be centred and cannot be.
     """
 
     def __init__(
@@ -36,8 +41,13 @@ class Searcher:
         model: Association | None = None,
         config: Config | None = None,
         memory_bytes: int = MEMORY_BYTES,
+        centre: bool = False,
     ):
-        self.store, self.model, self._memory_bytes = store, model, memory_bytes
+        if centre:
+            if model is None:
+                raise InputError("search: found --centre without --model; expected the model to centre")
+            model = centred_on(model, store.snapshot(), store.uri)
+        self.store, self.model, self._memory_bytes, self._centred = store, model, memory_bytes, centre
         spaces = (model.face_space, model.voice_space) if model else (store.face_space, store.voice_space)
         self.face_space, self.voice_space = spaces
         self.encoders = Encoders(store, *spaces, config or Config(), model.encoders if model else None)
@@ -50,13 +60,15 @@ class Searcher:
         model: str | Path | None = None,
         config: Config | None = None,
         memory_bytes: int = MEMORY_BYTES,
+        centre: bool = False,
     ) -> "Searcher":
         """Returns the searcher of the store at a URI and the model in a folder.
 
         Raises:
             InputError, StoreError: there is no such store or model.
         """
-        return cls(Store.open(store), load_association(model, None) if model else None, config, memory_bytes)
+        loaded = load_association(model, None) if model else None
+        return cls(Store.open(store), loaded, config, memory_bytes, centre)
 
     def faces(self, queries: Sequence[str | Path | np.ndarray], index: int | None = None) -> list[Probe]:
         """Returns faces to search for: photos, .npy files, face_ids or vectors; see `Encoders.probes`."""
@@ -65,6 +77,10 @@ class Searcher:
     def voices(self, queries: Sequence[str | Path | np.ndarray]) -> list[Probe]:
         """Returns voices to search for: audio files, .npy files, voice_ids or vectors; see `Encoders.probes`."""
         return self.encoders.probes(VOICE, queries)
+
+    def person(self, kind: str, identity: str) -> Probe:
+        """Returns all faces or all voices (`kind` face or voice) of a person of the store, to search for at once."""
+        return self.encoders.person(kind, identity)
 
     def texts(self, queries: Sequence[str]) -> list[Probe]:
         """Returns texts to search faces by; raises InputError where the face encoder does not read texts."""
@@ -88,7 +104,8 @@ class Searcher:
 
         Args:
             find: faces or voices.
-            probes: of one kind.
+            probes: of one kind. Several faces or voices of one person in a probe are compared as one: by the mean
+                direction of their vectors or, through the model, of their projections.
             k: hits for each probe, at most; a face or voice of the store is not among its own hits.
             where: an SQL filter over clips, as in "gender = 'f'".
             media: an SQL filter over the table that is searched, as in "quality > 0.5".
@@ -105,26 +122,27 @@ class Searcher:
         if k < 1:
             raise InputError(f"search: k = {k}, expected at least 1")
         (kind,) = kinds
-        queries, names = self._stacked(kind, probes), [probe.name for probe in probes]
+        self._check(kind, probes)
+        names = [probe.name for probe in probes]
         if find == TABLES.get(kind, "faces"):
-            snapshot, by, hits = self._similar(find, probes, queries, k, where, media, exact)
+            snapshot, by, hits = self._similar(find, probes, k, where, media, exact)
             return Answer(find, by, False, None, matches_of(snapshot, find, names, hits))
         if self._cross_modal is None:
             raise InputError(f"{find} for a {kind}: expected an association model to compare them, give --model")
         calibration, snapshot = _calibration(self._cross_modal.model, kind), self.store.snapshot()
-        near = self._cross_modal.nearest(snapshot, find, kind, queries, k, where, media, self._memory_bytes)
+        views = [probe.vectors for probe in probes]
+        near = self._cross_modal.nearest(snapshot, find, kind, views, k, where, media, self._memory_bytes)
         hits: list[list[BareHit]] = [[] for _ in probes]
         for query, clip, cosine in zip(near.query.tolist(), near.clip_id.tolist(), near.cosine.tolist(), strict=True):
             probability = float(calibration.probability(cosine, prior)) if calibration else None
             hits[query].append(BareHit(cosine, clip, probability=probability))
         matches = matches_of(snapshot, find, names, hits)
-        return Answer(find, near.by, True, prior if calibration else None, matches)
+        return Answer(find, near.by, True, prior if calibration else None, matches, self._centred)
 
     def _similar(
         self,
         find: str,
         probes: Sequence[Probe],
-        queries: np.ndarray,
         k: int,
         where: str | None,
         media: str | None,
@@ -132,27 +150,31 @@ class Searcher:
     ) -> tuple[Snapshot, str, list[list[BareHit]]]:
         """Returns the state that was searched, how, and the hits of each probe within its own modality."""
         space = self.face_space if find == "faces" else self.voice_space
-        more = k + any(probe.id for probe in probes)  # the probe itself may come back
+        more = k + max(len(probe.own) for probe in probes)  # the probe itself may come back
+        queries = np.stack([probe.vector for probe in probes])
         near = self.store.nearest(find, queries, space, more, media, where, exact, self._memory_bytes)
         hits: list[list[BareHit]] = [[] for _ in probes]
         columns = (near.rows[name].to_pylist() for name in ("query", "cosine", "clip_id", KEYS[find]))
         for query, cosine, clip, name in zip(*columns, strict=True):
-            if name != probes[query].id and len(hits[query]) < k:
+            if name not in probes[query].own and len(hits[query]) < k:
                 hits[query].append(BareHit(cosine, clip, name))
         return near.snapshot, near.by, hits
 
-    def _stacked(self, kind: str, probes: Sequence[Probe]) -> np.ndarray:
-        """Returns the vectors (m, dim) of probes; raises InputError where one does not fit the space."""
+    def _check(self, kind: str, probes: Sequence[Probe]) -> None:
+        """Raises InputError where a probe's vectors do not fit the space."""
         table = TABLES.get(kind, "faces")
         space = self.voice_space if kind == VOICE else self.face_space
-        dim = self.store.spaces(table).get(space, len(probes[0].vector))
+        dim = self.store.spaces(table).get(space, probes[0].vectors.shape[-1])
         for probe in probes:
-            if probe.vector.shape != (dim,) or not np.isfinite(probe.vector).all() or not probe.vector.any():
+            if (
+                probe.vectors.shape[1:] != (dim,)
+                or not np.isfinite(probe.vectors).all()
+                or not probe.vectors.any(1).all()
+            ):
                 raise InputError(
-                    f"{kind} {probe.name}: an array of shape {probe.vector.shape}, expected a vector of '{space}' "
-                    f"({dim},), finite, not all zero"
+                    f"{kind} {probe.name}: an array of shape {probe.vectors.shape}, expected vectors of '{space}' "
+                    f"(n, {dim}), finite, none all zero"
                 )
-        return np.stack([probe.vector for probe in probes])
 
 
 def _calibration(model: Association, kind: str) -> ScoreCalibration | None:

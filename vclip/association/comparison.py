@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vclip.association.base import Association, training_people, warning_of
-from vclip.association.evaluation import expect_people, some_people
+from vclip.association.evaluation import count_positives, expect_people, some_people
 from vclip.association.metrics import Crossing, Figure, draw_people
 from vclip.association.metrics.verification import differences
 from vclip.association.pairs import Pairs
@@ -35,6 +35,7 @@ class Comparison:
     eer: Difference
     clips: int
     people: int
+    positives: dict[str, int]  # same-person trials with the voice of the own clip, of other clips, of other videos
     of_clips: int
     draws: int
     seed: int
@@ -78,6 +79,7 @@ def compare(
         _difference(figures["eer"]),
         len(some),
         int(people.max()) + 1,
+        count_positives(some),
         len(pairs),
         draws,
         seed,

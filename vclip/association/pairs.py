@@ -88,18 +88,62 @@ class Pairs:
         return None if self.doubtful is None else self.doubtful[clips][:, clips].toarray()
 
     def hashes(self) -> np.ndarray:
-        """Returns hashes (n,) int64 of all identities and clips, by which a model records its training people."""
-        return np.unique(np.concatenate([hashes_of("identity", self.identity), hashes_of("clip", self.clip_id)]))
+        """Returns hashes (n,) int64 of identities, clips, faces and voices, which tell who a model was trained on.
+
+        Of the faces and of the voices of a clip there is one: the least, which any copy with these views has too.
+        """
+        sides = (self._view_hashes(kind) for kind in ("face", "voice"))
+        least = [_least_of_each(hashes, clip, len(self)) for hashes, clip in sides]
+        names = hashes_of("identity", self.identity), hashes_of("clip", self.clip_id)
+        return np.unique(np.concatenate([*names, *least]))
 
     def seen_in(self, hashes: np.ndarray) -> np.ndarray:
-        """Returns which clips (C,) bool are of people whose identity, or any of whose clips, is among `hashes`.
+        """Returns which clips (C,) bool are of people of whom an identity, a clip or a copy is among `hashes`.
 
-        Clips are compared because another run may give the same person another pseudo-identity.
+        Clips are compared because another run may give the same person another pseudo-identity, and vectors because
+        a clip may come back under another name.
         """
         seen = np.isin(hashes_of("identity", self.identity), hashes) | np.isin(
             hashes_of("clip", self.clip_id), hashes
         )
-        return np.isin(self.identity, self.identity[seen])
+        return np.isin(self.identity, self.identity[seen | self.copied_in(hashes)])
+
+    def copied_in(self, hashes: np.ndarray) -> np.ndarray:
+        """Returns which clips (C,) bool have a face or a voice whose rounded vector is among `hashes`."""
+        copied = np.zeros(len(self), bool)
+        for kind in ("face", "voice"):
+            of_views, clip = self._view_hashes(kind)
+            copied[clip[np.isin(of_views, hashes)]] = True
+        return copied
+
+    def _view_hashes(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the hashes (n,) of the faces or the voices, and the clip (n,) of each."""
+        views, clip = (self.faces, self.face_clip) if kind == "face" else (self.voices, self.voice_clip)
+        return hashes_of_vectors(kind, views), clip
+
+    def in_groups(self, size: int, seed: int) -> "Pairs":
+        """Returns pairs in which groups of clips of one person take the place of clips.
+
+        A group has all views of its clips and the labels of the first. Groups that share a video have one `video_id`.
+
+        Args:
+            size: clips in a group; the last group of a person may have fewer.
+            seed: draws the groups.
+        """
+        people = self.people()
+        order = np.random.default_rng(seed).permutation(len(self))
+        order = order[np.argsort(people[order], kind="stable")]
+        start = np.flatnonzero(np.diff(people[order], prepend=-1))
+        place = np.arange(len(self)) - np.repeat(start, np.diff(start, append=len(self)))
+        first = place % size == 0
+        group = np.empty(len(self), int)
+        group[order] = np.cumsum(first) - 1
+        labels = {name: getattr(self, name)[order[first]] for name in PER_CLIP}
+        video = np.unique([people, np.unique(self.video_id, return_inverse=True)[1]], axis=1, return_inverse=True)[1]
+        labels["video_id"] = np.where(labels["video_id"] == "", "", _joined(group, video.ravel()).astype(str))
+        return replace(
+            self, face_clip=group[self.face_clip], voice_clip=group[self.voice_clip], **labels, doubtful=None
+        )
 
     def folds(self, count: int, seed: int) -> np.ndarray:
         """Returns the fold (C,) int of each clip; all clips of a person are in one fold.
@@ -131,6 +175,28 @@ class Pairs:
         if n_people - n_dev < 2:
             raise InputError(f"found {n_people} people, expected at least 4 to train and to hold some out")
         return (np.random.default_rng(seed).permutation(n_people) < n_dev)[people]
+
+
+def _joined(groups: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Returns for each group the number of the set of groups that it shares members with, directly or by others.
+
+    Args:
+        groups, members: (n,) int, 0..; the n members of groups.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    count = int(groups.max(initial=-1)) + 1
+    size = count + int(members.max(initial=-1)) + 1
+    edges = coo_matrix((np.ones(len(groups), bool), (groups, count + members)), shape=(size, size))
+    return connected_components(edges, directed=False)[1][:count]
+
+
+def _least_of_each(hashes: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
+    """Returns the least of the hashes (n,) of each clip that has any, of `n_clips` clips."""
+    least = np.full(n_clips, np.iinfo(np.int64).max)
+    np.minimum.at(least, clip, hashes)
+    return least[np.bincount(clip, minlength=n_clips) > 0]
 
 
 def clip_means(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
@@ -179,3 +245,17 @@ def hashes_of(kind: str, names: np.ndarray) -> np.ndarray:
     unique, row = np.unique(names, return_inverse=True)
     digests = (hashlib.blake2b(f"{kind}:{name}".encode(), digest_size=8).digest() for name in unique.tolist())
     return np.frombuffer(b"".join(digests), dtype="<i8")[row]
+
+
+def hashes_of_vectors(kind: str, vectors: np.ndarray) -> np.ndarray:
+    """Returns hashes (n,) int64 of the directions of vectors (n, dim), rounded.
+
+    The steps are about the standard deviation of an entry, 1 / sqrt(dim), and finer below 128 dimensions. So two
+    clips have two hashes, and copies that differ as processors do, or as half precision does, nearly always have one:
+    95 % of 850 voices and 98 % of their faces had the same hash in float16.
+    """
+    dim = vectors.shape[1]
+    scale = np.sqrt(dim) * max(1, 128 / dim) / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    steps = np.nan_to_num(np.rint(vectors * scale)).clip(-127, 127).astype(np.int8)
+    digests = (hashlib.blake2b(kind.encode() + row.tobytes(), digest_size=8).digest() for row in steps)
+    return np.frombuffer(b"".join(digests), dtype="<i8")

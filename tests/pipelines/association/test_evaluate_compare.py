@@ -46,8 +46,11 @@ def _rows(video, uri, face, voice, identity, labels):
     )
 
 
-def _people(people, seed, name="id", labels=True):
-    """People with two clips each, whose faces and voices share a cause; a clip is of NAME/k.jpg + .wav."""
+def _people(people, seed, name="id", labels=True, moved=0.0):
+    """People with two clips each, whose faces and voices share a cause; a clip is of NAME/k.jpg + .wav.
+
+    All faces are `moved` alike.
+    """
     cause_to, rng = np.random.default_rng(0), np.random.default_rng([1, seed])
     to_face, to_voice = cause_to.normal(size=(6, 16)), cause_to.normal(size=(6, 12))
     batch = []
@@ -58,7 +61,7 @@ def _people(people, seed, name="id", labels=True):
         for clip in range(2):
             face, voice = (cause @ to + 1.5 * rng.normal(size=to.shape[1]) for to in (to_face, to_voice))
             files = f"/data/{who}/{clip}.jpg + /data/{who}/{clip}.wav"
-            batch.append(_rows(f"{who}-{clip}", files, face, voice, who, known))
+            batch.append(_rows(f"{who}-{clip}", files, face + moved, voice, who, known))
     return batch
 
 
@@ -205,31 +208,74 @@ def test_unknown_training_people_are_a_warning_wherever_figures_are_shown(world,
         assert bool(_json(vclip(*command, "--json"))["warning"]) == warned
 
 
-@pytest.fixture(scope="module")
-def leaking(world):
-    """A store of strangers by name, one of whom has the face vector of somebody of the training."""
-    uri = str(world["root"] / "leaking")
+def _with_a_stranger(world, name, face):
+    """A store of strangers by name, one of whom has this face vector; its URI and the stranger's clip."""
+    uri = str(world["root"] / name)
     _store(uri, 6, 9, "leak")
-    rows = Store.open(world["training"]).query("faces", ["clip_id", "vector_made_up_faces"])
-    copied = np.array(rows["vector_made_up_faces"][0].as_py())
     voice = np.random.default_rng(0).normal(size=12)
-    Store.open(uri).commit([_rows("copy", "copy.mp4", copied, voice, "a stranger", {})])
-    return uri, stores.clip_id("copy", 0.0, BOX), rows["clip_id"][0].as_py()
+    Store.open(uri).commit([_rows(name, f"{name}.mp4", face, voice, "a stranger", {})])
+    return uri, stores.clip_id(name, 0.0, BOX)
 
 
-def test_a_face_of_the_training_under_another_name_is_found(world, leaking, vclip, tmp_path):
-    uri, copy, original = leaking
+@pytest.fixture(scope="module")
+def trained_on(world):
+    """A face vector of the training and its clip."""
+    rows = Store.open(world["training"]).query("faces", ["clip_id", "vector_made_up_faces"])
+    return np.array(rows["vector_made_up_faces"][0].as_py(), np.float32), rows["clip_id"][0].as_py()
+
+
+def test_a_copy_of_a_training_clip_under_another_name_is_named_and_left_out(world, trained_on, vclip):
+    """The model knows hashes of its training vectors, so no training store is needed."""
+    uri, copy = _with_a_stranger(world, "copy", trained_on[0])
+    said = vclip("evaluate", "--store", uri, "--model", world["model"], "--json")
+    assert _json(said)["clips"] == 12
+    assert f"of these, '{copy}' has a face or a voice of a training clip of another name" in said.err
+    assert "left out 1 of 13 clips" in said.err
+    said = vclip("evaluate", "--store", world["test"], "--model", world["model"])
+    assert "of another name" not in said.err
+
+
+def test_a_face_of_the_training_that_is_nearly_the_same_is_found(world, trained_on, vclip, tmp_path):
+    face, original = trained_on
+    uri, near = _with_a_stranger(world, "near", face + np.linalg.norm(face) * 0.03 * np.resize([1, -1], 16))
     command = ("evaluate", "--store", uri, "--model", world["model"], "--out", tmp_path / "out")
     said = vclip(*command, "--train-store", world["training"])
     assert (said.code, said.out) == (2, "")
-    for words in ("the training and the test share face", copy, original, "1.0000"):
+    for words in ("the training and the test share face", near, original):
         assert words in said.err
     assert not (tmp_path / "out").exists()
-    assert vclip(*command).code == 0  # by names alone nothing is wrong
+    assert vclip(*command).code == 0  # it is no copy, and by names alone nothing is wrong
     said = vclip("evaluate", "--store", world["test"], "--model", world["model"], "--train-store", world["training"])
     assert said.code == 0, said.err
     said = vclip("evaluate", "--store", world["test"], "--model", world["model"], "--train-store", world["cohort"])
     assert "the model was trained on nobody in it" in said.err
+
+
+def test_clips_of_one_person_are_scored_together(world, vclip):
+    command = ("evaluate", "--store", world["test"], "--model", world["model"], "--json")
+    one, two = (_json(vclip(*command, "--views", views)) for views in (1, 2))
+    assert (one["clips"], two["clips"], one["people"], two["people"]) == (80, 40, 40, 40)
+    assert two["auc"] > one["auc"] + 0.02
+    said = vclip(*command[:-1], "--views", 2)
+    assert "40 groups of up to 2 of 80 clips of 40 people" in said.out
+    said = vclip("evaluate", "--model", world["model"], "--trials", "list.txt", "--views", 2)
+    assert "found --views with --trials" in said.err
+
+
+def test_a_store_of_another_domain_is_centred_on_when_asked(world, vclip, tmp_path):
+    """Its vectors are those of the test, all moved alike."""
+    moved, rng = str(tmp_path / "moved"), np.random.default_rng(0)
+    _store(moved, 40, 2, "test", moved=rng.normal(size=16) * 3)
+    command = ("evaluate", "--model", world["model"], "--json", "--store")
+    plain, lost = (_json(vclip(*command, uri)) for uri in (world["test"], moved))
+    said = vclip(*command, moved, "--centre")
+    centred = _json(said)
+    assert lost["auc"] < plain["auc"] - 0.05
+    assert centred["auc"] == pytest.approx(plain["auc"], abs=0.03)
+    assert (centred["made_by"]["centred_on"], "centred_on" in plain["made_by"]) == (moved, False)
+    assert "centred on 80 clips; with fewer than 100" in said.err
+    said = vclip(*command[:-1], "--trials", "list.txt", "--centre")
+    assert "found --centre without --store" in said.err
 
 
 def _trials(folder, world, people=40):

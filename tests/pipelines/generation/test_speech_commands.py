@@ -170,7 +170,9 @@ def test_several_photos_of_one_person_get_voices_together(asked, two_faces, vcli
     ]
     portraits = read_photo_faces(photos, open_detector("centerface"), None)
     model = AssociationModel.load(asked["--model"])
-    directions = model.embed_faces(open_face_encoder("dlib").embed([portrait.crop for portrait in portraits]))
+    directions = model.embed_faces(
+        open_face_encoder("mirrored:dlib").embed([portrait.crop for portrait in portraits])
+    )
     mean = directions.sum(axis=0) / np.linalg.norm(directions.sum(axis=0))
     signature = TTSSignature.load(asked["--speakers"] / "signature")
     voice = model.embed_voices(signature.predict(np.array([row["speaker_vector"]], np.float32)))[0]
@@ -204,7 +206,7 @@ def test_the_score_is_what_the_sidecar_says_it_is(asked, vclip, tmp_path):
     model = AssociationModel.load(asked["--model"])
     signature = TTSSignature.load(asked["--speakers"] / "signature")
     portrait = read_photo_faces([asked["--face"]], open_detector("centerface"), None)[0]
-    face = open_face_encoder("dlib").embed([portrait.crop])
+    face = open_face_encoder("mirrored:dlib").embed([portrait.crop])
     for score in ("informed", "naive"):
         said = _generate(vclip, asked, tmp_path / score, "-k", 1, "--set", f"generate.score={score}", "--json")
         row = json.loads(said.out)["files"][0]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from pipelines.search import Searcher
-from pipelines.search.probes import FACE, Probe
+from pipelines.search.probes import FACE, Probe, one_person
 from stores import Store
 from tests.support.vclip_command import OFFLINE
 from vclip.association.evaluation import clip_scores
 from vclip.association.methods import load
-from vclip.association.pairs import Pairs
+from vclip.association.pairs import Pairs, mean_direction
 from vclip.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -92,7 +92,7 @@ def test_rows_of_the_searched_table_can_be_filtered(searcher):
         answer = searcher.find("faces", probes, k=100, media=wanted)
         assert answer.across == across
         good = set(searcher.store.query("faces", ["face_id"], wanted)["face_id"].to_pylist())
-        assert {hit.face_id for hit in answer.matches[0].hits} == good - {probes[0].id}
+        assert {hit.face_id for hit in answer.matches[0].hits} == good - probes[0].own
 
 
 def _a_voice(searcher):
@@ -120,17 +120,61 @@ def test_files_vectors_and_ids_are_the_same_probe(searcher, pair_files, tmp_path
     assert hit.identity == speech.parent.name
 
 
+def test_a_person_is_searched_for_by_all_clips_at_once(searcher, pairs, vclip, pairs_store, model):
+    """What the evaluation scores for a group of clips; the person's own voices are no hits of a search for voices."""
+    person = str(pairs.identity[0])
+    mine = pairs.identity == person
+    probe = searcher.person(FACE, person)
+    assert len(probe.vectors) == np.sum(mine[pairs.face_clip])
+    grouped = replace(pairs, clip_id=np.where(mine, "0", pairs.clip_id)).in_groups(2**31, 0)
+    row = grouped.identity.tolist().index(person)
+    group = mean_direction(searcher.model.embed_faces(grouped.faces), grouped.face_clip, len(grouped))[row]
+    voices = mean_direction(searcher.model.embed_voices(pairs.voices), pairs.voice_clip, len(pairs))
+    hits = searcher.find("voices", [probe], k=3).matches[0].hits
+    np.testing.assert_allclose([hit.cosine for hit in hits], np.sort(voices @ group)[::-1][:3], atol=1e-5)
+    alike = searcher.find("faces", [probe], k=len(pairs)).matches[0].hits
+    assert len(alike) > 5
+    assert person not in {hit.identity for hit in alike}
+    options = ("search", "--store", pairs_store, "--find", "voices", "--model", model, "-k", 3, "--format", "json")
+    said = json.loads(vclip(*options, "--face-of", person).out)
+    assert [hit["clip_id"] for hit in said["matches"][0]["hits"]] == [hit.clip_id for hit in hits]
+    faces = [option for name in sorted(probe.own) for option in ("--face", name)]
+    if len(probe.own) > 1:
+        same = json.loads(vclip(*options, *faces, "--same-person").out)
+        assert [hit["clip_id"] for hit in same["matches"][0]["hits"]] == [hit.clip_id for hit in hits]
+    said = vclip(*options, "--voice-of", "nobody here")
+    assert said.code == 2
+    assert "--voice-of 'nobody here': found no voice of an identity of this name" in said.err
+    assert "expected several faces or several voices" in vclip(*options, "--text", "x", "--same-person").err
+
+
+def test_several_faces_of_one_person_are_one_probe(searcher):
+    ids = face_ids(searcher, 3)
+    probe = one_person(searcher.faces(ids))
+    mean = np.mean([one.vector for one in searcher.faces(ids)], 0)
+    np.testing.assert_allclose(probe.vector, mean / np.linalg.norm(mean), atol=1e-6)
+    assert (probe.own, probe.name) == (frozenset(ids), " + ".join(ids))
+    hits = searcher.find("faces", [probe], k=5).matches[0].hits
+    assert len(hits) == 5
+    assert not {hit.face_id for hit in hits} & set(ids)
+
+
 @pytest.mark.parametrize(
     ("find", "kind", "vector", "message"),
     [
-        ("faces", FACE, np.ones(7), r"shape \(7,\), expected a vector of 'dlib/resnet-v1-128/crop1' \(128,\)"),
+        (
+            "faces",
+            FACE,
+            np.ones(7),
+            r"shape \(1, 7\), expected vectors of 'mirrored/dlib/resnet-v1-128/crop1' \(n, 128\)",
+        ),
         ("voices", FACE, np.full(128, np.nan), "finite"),
         ("clips", FACE, np.ones(128), "expected faces or voices"),
     ],
 )
 def test_what_makes_no_sense_is_refused(searcher, find, kind, vector, message):
     with pytest.raises(InputError, match=message):
-        searcher.find(find, [Probe(kind, vector.astype(np.float32), "x")])
+        searcher.find(find, [Probe(kind, vector.astype(np.float32)[None], "x")])
 
 
 def test_an_older_model_gives_no_probabilities_and_says_so(searcher, pairs_store, model, tmp_path, capfd):

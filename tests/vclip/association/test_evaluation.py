@@ -12,8 +12,8 @@ import pytest
 
 from vclip.association.base import UNKNOWN_TRAINING_PEOPLE
 from vclip.association.comparison import compare
-from vclip.association.evaluation import SUBGROUPS, clip_scores, cross_validate, evaluate, unseen
-from vclip.association.metrics import all_trials, auc
+from vclip.association.evaluation import SUBGROUPS, clip_scores, count_positives, cross_validate, evaluate, unseen
+from vclip.association.metrics import ScoredTrials, all_trials, auc
 from vclip.association.pairs import Pairs
 from vclip.errors import InputError
 
@@ -34,7 +34,7 @@ def test_every_subgroup_is_that_of_its_trials(planted, plain_model, labelled):
     model = plain_model(planted(people=60, noise=0.8))
     result, scores, people = evaluate(model, labelled, draws=30), clip_scores(model, labelled), labelled.people()
     assert list(result.subgroups) == ["unrestricted", *SUBGROUPS]
-    assert result.missing == {}
+    assert result.missing == {"other videos": "no person has clips of two videos"}
     bands = np.array([{"25": "20", "30-39": "30", "48": "40", "": ""}[age] for age in labelled.age])
     both = np.char.add(labelled.gender, labelled.nationality)
     for name, labels in zip(
@@ -52,12 +52,52 @@ def test_every_subgroup_is_that_of_its_trials(planted, plain_model, labelled):
     assert json.loads(json.dumps(result.to_json(), allow_nan=False)) == result.to_json()
 
 
+def test_positives_of_the_own_clip_of_other_clips_and_of_other_videos_are_told_apart(planted, plain_model):
+    """Against all trials, picked by hand."""
+    model = plain_model(planted(people=60, noise=0.8))
+    pairs = planted(people=30, clips_each=3, seed=1, noise=0.8)  # two of the three clips are often of one video
+    result, people = evaluate(model, pairs, draws=30), pairs.people()
+    same = people[:, None] == people
+    own = np.eye(len(pairs), dtype=bool)
+    kinds = {"own clip": own, "other clips": ~own, "other videos": pairs.video_id[:, None] != pairs.video_id}
+    assert list(result.positives) == list(kinds)
+    for name, chosen in kinds.items():
+        found, kept = result.positives[name], chosen | ~same
+        trials = ScoredTrials(clip_scores(model, pairs)[kept], same[kept])
+        assert found.auc.value == pytest.approx(auc(trials), abs=1e-6)
+        assert (found.positives, found.negatives) == (np.sum(chosen & same), np.sum(~same))
+        assert count_positives(pairs)[name] == found.positives
+        assert found.auc.low < found.auc.value < found.auc.high
+    assert compare(model, model, pairs, draws=5).positives == count_positives(pairs)
+
+
+def test_positives_that_the_data_lack_are_said(planted, plain_model):
+    model = plain_model(planted(people=30))
+    alone = evaluate(model, planted(people=20, clips_each=1, seed=1), draws=5)
+    assert list(alone.positives) == ["own clip"]
+    assert alone.missing["other clips"] == "no person has two clips"
+    in_one = planted(people=20, seed=1)
+    in_one = replace(in_one, video_id=in_one.identity)
+    found = evaluate(model, in_one, draws=5)
+    assert found.missing["other videos"] == "no person has clips of two videos"
+    unknown = evaluate(model, replace(in_one, video_id=np.full(40, "")), draws=5)  # then each is taken for its own
+    assert unknown.positives["other videos"] == unknown.positives["other clips"] == found.positives["other clips"]
+
+
+def test_more_clips_of_a_person_tell_more(planted, plain_model):
+    model = plain_model(planted(people=100, noise=1.5))
+    pairs = planted(people=60, clips_each=4, seed=1, noise=1.5)
+    found = [evaluate(model, pairs, draws=5, views=views) for views in (1, 2, 4)]
+    assert [(one.views, one.clips, one.people) for one in found] == [(1, 240, 60), (2, 120, 60), (4, 60, 60)]
+    assert found[0].auc + 0.01 < found[1].auc < found[2].auc - 0.01
+
+
 def test_missing_labels_are_said(planted, plain_model, labelled):
     model = plain_model(planted(people=30))
     bare = replace(labelled, gender=np.full(80, ""), nationality=np.full(80, ""), age=labelled.identity)
     result = evaluate(model, bare, draws=5)
     assert list(result.subgroups) == ["unrestricted"]
-    assert result.missing == dict.fromkeys(SUBGROUPS, "no clip has the label")
+    assert [result.missing[name] for name in SUBGROUPS] == ["no clip has the label"] * 4
     alone = replace(labelled, gender=labelled.identity)
     assert evaluate(model, alone, draws=5).missing["same gender"] == "no two people share the label"
 

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 BLOCK = 4_000_000  # scores in memory at a time
+Among = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows of faces (n,), of voices (m,) -> (n, m) bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Crossing:
     people: np.ndarray  # (C,) int, 0..people-1
     groups: Sequence[np.ndarray] = field(default=())  # each (n,) rows of clips; one group of all clips if empty
     block: int = BLOCK  # scores in memory at a time
+    among: Among | None = None  # which same-person trials count; all if None
 
     def __post_init__(self) -> None:
         if not self.groups:
@@ -71,8 +73,12 @@ class Crossing:
         for faces, voices in self.blocks():
             face_person, voice_person = self.people[faces][:, None], self.people[voices][None]
             shape = (len(faces), len(voices))
-            persons = (np.broadcast_to(person, shape).ravel() for person in (face_person, voice_person))
-            yield ScoredTrials(self.score(faces, voices).ravel(), (face_person == voice_person).ravel(), *persons)
+            persons = [np.broadcast_to(person, shape).ravel() for person in (face_person, voice_person)]
+            scores, same = self.score(faces, voices).ravel(), (face_person == voice_person).ravel()
+            if self.among is not None:
+                kept = ~same | self.among(faces, voices).ravel()
+                scores, same, persons = scores[kept], same[kept], [person[kept] for person in persons]
+            yield ScoredTrials(scores, same, *persons)
 
     @property
     def negatives(self) -> int:

@@ -19,7 +19,7 @@ from vclip.association.metrics import (
 )
 from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.metrics.ranking import drawn_retrieval, weighted_means
-from vclip.association.pairs import Pairs, hashes_of, mean_direction
+from vclip.association.pairs import Pairs, hashes_of, hashes_of_vectors, mean_direction
 from vclip.association.scores import Scores
 from vclip.association.trials.features import Features
 from vclip.association.trials.lists import TrialList
@@ -121,6 +121,8 @@ def evaluate_trials(
     trials, face_rows, voice_rows, without = with_vectors(trials, faces, voices, partial)
     identity = np.concatenate([trials.face_identity, trials.voice_identity])
     _check_people(model, identity, seen)
+    if not seen:
+        _check_copies(model, faces.of_rows(face_rows), voices.of_rows(voice_rows), trials)
     if cohort is not None:
         _check_cohort(cohort, identity, faces.of_rows(face_rows), voices.of_rows(voice_rows), trials)
     scores = Scores(
@@ -164,6 +166,20 @@ def _check_people(model: Association, identity: np.ndarray, seen: bool) -> None:
         raise InputError(f"identity '{identity[~known][0]}' was not in the model's training, expected one that was")
     if not seen and known.any():
         raise InputError(f"identity '{identity[known][0]}' was in the model's training; evaluate on others")
+
+
+def _check_copies(
+    model: Association,
+    faces: tuple[np.ndarray, np.ndarray],
+    voices: tuple[np.ndarray, np.ndarray],
+    trials: TrialList,
+) -> None:
+    """Raises InputError if a vector of the trials is one that the model was trained on, whatever its name."""
+    for (vectors, index), names, what in ((faces, trials.faces, "face"), (voices, trials.voices, "voice")):
+        copied = np.isin(hashes_of_vectors(what, vectors), training_people(model))
+        if copied.any():
+            name = names[index[copied][0]]
+            raise InputError(f"{what} '{name}' was in the model's training under another name; evaluate on others")
 
 
 def _check_cohort(
