@@ -1,6 +1,6 @@
 """Commands on association models: train, evaluate, compare, benchmark-association."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -195,36 +195,107 @@ def compare(
 
 @app.command("benchmark-association")
 def benchmark_association(
-    store: StoreUri,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder or zip archive with the files of --protocol.", show_default=False)
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Folder or object-store URI of the store to cross-validate on.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="Published protocol instead: vfal-eva, self-lifting, fame, or a spec.")
+    ] = None,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="AUC by the number of training people instead, and what more would bring.")
+    ] = False,
     methods: Annotated[
-        list[str] | None, typer.Option("--method", help="Method to train; may be repeated. Default: all.")
+        list[str] | None,
+        typer.Option("--method", help="Method to train; may be repeated. Default: all; with --curve, vclip."),
     ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Number of folds of people.")] = 5,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of times that the folds are drawn.")] = 1,
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds of people of the store.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of times that everything is drawn and trained.")] = 1,
     where: Where = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for association.json and association.png.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the figures and a plot.")] = None,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Compare all methods on a store by cross-validation, each on the same held-out people.
+    """Compare methods on a store, or on a published protocol; or measure what more people would bring.
 
-    Figures are means and standard deviations over the folds; how far a method is behind the best, with the 95 %
-    interval over people. Scores are normalised with the training people. Where the store has no genders, the two
-    clusters of what faces and voices share most stand in for them.
+    On a store, all methods are cross-validated on the same held-out people. Figures are means and standard deviations
+    over the folds; how far a method is behind the best, with the 95 % interval over people. Scores are normalised
+    with the training people. Where the store has no genders, the two clusters of what faces and voices share most
+    stand in for them.
+
+    On a protocol, all methods are trained on its training part, selected on its valid part, and measured on its
+    trials, beside the published figures.
 
     Example: `vclip benchmark-association --store work/pairs --seeds 3 --out work/methods`
+
+    Example: `vclip benchmark-association --protocol vfal-eva dataset.zip --method vclip --method cca`
+
+    Example: `vclip benchmark-association --store work/pairs --curve --out work/curve`
     """
+    if (store is None) == (protocol is None):
+        found = "neither --store nor --protocol" if store is None else "both --store and --protocol"
+        raise InputError(f"benchmark-association: found {found}; expected one of them")
+    if (protocol is None) != (folder is None):
+        raise InputError("benchmark-association: expected --protocol together with the folder of its files")
+    resolved = config_of(config, set, "train")
+    if protocol is not None and folder is not None:
+        if where or curve:
+            raise InputError("benchmark-association: --where and --curve need --store, found --protocol")
+        _benchmark_protocol(protocol, folder, resolved, methods or (), seeds, out, as_json)
+        return
+    assert store is not None
+    if curve:
+        _learning_curves(store, resolved, methods or ("vclip",), folds, seeds, where, out, as_json)
+        return
     from pipelines.association.benchmark import benchmark, table
 
-    result = benchmark(store, config_of(config, set, "train"), methods or (), folds, seeds, where, out)
+    result = benchmark(store, resolved, methods or (), folds, seeds, where, out)
     if as_json:
         print_json(result)
         return
     head, *rows = table(result)
     print_table(f"{count(result.clips, 'clip')} of {count(result.people, 'person', 'people')}", head, rows)
+
+
+def _benchmark_protocol(
+    spec: str, folder: Path, config: Any, methods: Sequence[str], seeds: int, out: Path | None, as_json: bool
+) -> None:
+    from pipelines.association.protocol import benchmark_protocol, sources, tables
+
+    result = benchmark_protocol(spec, folder, config, methods, seeds, out)
+    if as_json:
+        print_json(result)
+        return
+    for part in result.parts:
+        for kind, (head, *rows) in tables(part):
+            print_table(" ".join(filter(None, (result.protocol, part.part, kind))), head, rows)
+        for number, source in enumerate(sources(part), 1):
+            print_line(f"[{number}] {source}")
+
+
+def _learning_curves(
+    store: str,
+    config: Any,
+    methods: Sequence[str],
+    folds: int,
+    seeds: int,
+    where: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from pipelines.association.curve import learning_curves, table
+
+    result = learning_curves(store, config, methods, folds, seeds, where, out)
+    if as_json:
+        print_json(result)
+        return
+    head, *rows = table(result)
+    print_table(f"{count(result.clips, 'clip')} of {count(result.people, 'person', 'people')}", head, rows)
+    for sentence in (sentence for of in result.methods for sentence in of.sentences()):
+        print_line(sentence)
 
 
 def _print_evaluation(result: Mapping[str, Any], title: str) -> None:

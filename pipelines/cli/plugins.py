@@ -66,6 +66,7 @@ def _registries() -> dict[str, "Registry[Any]"]:
     from pipelines.extraction.faces.detectors import DETECTORS
     from vclip.association.losses import LOSSES
     from vclip.association.methods import ASSOCIATION_METHODS
+    from vclip.association.protocols import PROTOCOLS
     from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS
     from vclip.marking.watermark import WATERMARKS
     from vclip.tts import TTS_BACKENDS
@@ -73,7 +74,7 @@ def _registries() -> dict[str, "Registry[Any]"]:
 
     every = (
         *(FACE_ENCODERS, VOICE_ENCODERS, TTS_BACKENDS, CLONING_TTS),
-        *(DETECTORS, ACTIVE_SPEAKER, ASSOCIATION_METHODS, LOSSES, WATERMARKS),
+        *(DETECTORS, ACTIVE_SPEAKER, ASSOCIATION_METHODS, LOSSES, PROTOCOLS, WATERMARKS),
     )
     return {registry.kind: registry for registry in every}
 

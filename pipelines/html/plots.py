@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from pipelines.html.page import COLOURS
 from pipelines.wording import count, number, seconds
+from vclip.association.learning_curve import LearningCurve
 from vclip.files import whole_file
 
 TEXT, ACCENT, FAINT, LINE, LIMIT = "#1f2933", "#2f6f9f", "#9aa5b1", "#d9e2ec", "#c2452d"
@@ -167,6 +168,34 @@ def plot_methods(path: str | Path, methods: Sequence[Mapping[str, Any]]) -> Path
     axes.grid(axis="y", visible=False)
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8)
     return _save(figure, path)
+
+
+def plot_curves(path: str | Path, curves: Mapping[tuple[str, str], LearningCurve]) -> Path:
+    """Draws learning curves: measured AUCs with their intervals, and the band of what more people would bring.
+
+    Args:
+        path: the image file.
+        curves: by method and subgroup.
+    """
+    figure, axes = _axes("people in training", "AUC on unseen people", (6.4, 4.2))
+    for (method, subgroup), curve in curves.items():
+        (line,) = axes.plot(curve.sizes, _bounds(curve.auc)[0], "o-", markersize=5, label=f"{method}, {subgroup}")
+        colour = line.get_color()
+        _, low, high = _bounds(curve.auc)
+        axes.vlines(curve.sizes, low, high, color=colour, linewidth=1.5)
+        people, auc = zip(*curve.band, strict=True)
+        middle, low, high = _bounds(auc)
+        axes.plot(people, middle, "--", color=colour, linewidth=1.5)
+        axes.fill_between(people, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda people, _: f"{people:,.0f}")
+    axes.legend(frameon=False, loc="upper left", fontsize=8)
+    return _save(figure, path)
+
+
+def _bounds(figures: Sequence[Any]) -> tuple[np.ndarray, ...]:
+    """Returns the values of figures, and the bounds of their intervals; NaN where there is none."""
+    return tuple(np.array([getattr(figure, of) for figure in figures], float) for of in ("value", "low", "high"))
 
 
 def plot_systems(

@@ -94,6 +94,16 @@ def verify(
     )
 
 
+def drawn_auc(source: TrialSource, times: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Returns the AUC of trials for all people, then for each draw of people: (1 + draws,).
+
+    Args:
+        source, times, seed: as of `verify`.
+    """
+    drawn = _Drawn.of(source, seed)
+    return np.array([curve.auc() for curve in (drawn.whole, *drawn.curves(times))])
+
+
 def differences(a: TrialSource, b: TrialSource, times: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
     """Returns AUC and EER of two scorings of the same trials: name -> (1 + draws, 2), the columns a and b.
 

@@ -12,6 +12,7 @@ There are two formats:
 """
 
 import re
+import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,7 +84,7 @@ def read_trials(path: str | Path, metadata: str | Path | None = None) -> TrialLi
         InputError: neither format, or no trial is of one person (text without the right metadata).
     """
     if Path(path).suffix in (".pkl", ".pickle"):
-        return _read_pickle(path)
+        return read_pickled_trials(path)
     return _read_text(path, read_names(metadata) if metadata else {})
 
 
@@ -149,7 +150,12 @@ def _read_text(path: str | Path, names: Mapping[str, str]) -> TrialList:
     return TrialList(list(voices), list(faces), voice_identity, face_identity, voice, face, same)
 
 
-def _read_pickle(path: str | Path) -> TrialList:
+def read_pickled_trials(path: str | Path | zipfile.Path) -> TrialList:
+    """Returns the trials of a pickle as Self-Lifting publishes them, a file or a member of a zip archive.
+
+    Raises:
+        InputError: not such a pickle.
+    """
     data = load_plain_pickle(path)
     kinds = {"list": _verification, "match_list": _matching, "retrieval_lists": _retrieval}
     found = [kind for kind in kinds if isinstance(data, dict) and kind in data]

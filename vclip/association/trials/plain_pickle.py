@@ -11,6 +11,7 @@ import io
 import pickle
 import pickletools
 import re
+import zipfile
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -22,16 +23,19 @@ _DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248]|c(8|16)|[SU]\d+)")
 _NUMPY = {"numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric"}
 
 
-def load_plain_pickle(path: str | Path) -> Any:
+def load_plain_pickle(path: str | Path | zipfile.Path) -> Any:
     """Returns the object in a pickle file: lists, tuples, dicts, sets, text, bytes, numbers, None and numpy arrays.
 
     Ordered and default dicts become plain ones. Pickles of Python 2 are read as well; their byte strings become text.
+
+    Args:
+        path: the file, or a member of a zip archive.
 
     Raises:
         InputError: no such file, not a pickle, or a pickle that names anything else; no code in it has run.
     """
     try:
-        content = Path(path).read_bytes()
+        content = (path if isinstance(path, zipfile.Path) else Path(path)).read_bytes()
         _check_hashes(content)
         return _plain(_Reader(content).load(), {})
     except OSError as error:

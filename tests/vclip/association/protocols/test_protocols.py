@@ -1,0 +1,261 @@
+"""Published protocols: read as published, and the figures of their own evaluation, implemented here once more."""
+
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from scipy.interpolate import interp1d
+from scipy.optimize import brentq
+from scipy.spatial.distance import cdist
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from tests.support.protocol_folders import fame_folder, save, self_lifting_folder, vfal_eva_folder
+from vclip import InputError
+from vclip.association.methods import method_of
+from vclip.association.protocols import PROTOCOLS
+from vclip.association.protocols.figures import means, measure
+from vclip.association.training import TrainConfig, train
+
+FOLDERS = {"vfal-eva": vfal_eva_folder, "self-lifting": self_lifting_folder, "fame": fame_folder}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The made-up folder of each protocol; not to be changed."""
+    return {name: make(tmp_path_factory.mktemp(name)) for name, make in FOLDERS.items()}
+
+
+@pytest.fixture(scope="module")
+def tasks(folders):
+    return {name: PROTOCOLS.open(name).read(folder) for name, folder in folders.items()}
+
+
+def trained(task):
+    method = method_of("ridge")
+    config = method.config(TrainConfig(device="cpu"))
+    if task.valid is None:
+        return train(task.train, *task.spaces, config, fit_one=method.fit)[0]
+    return method.fit(task.train, task.valid, *task.spaces, config)[0]
+
+
+def _load(path):
+    return pickle.loads(path.read_bytes())
+
+
+def _embedded(folder, name, model):
+    """The embeddings of all files by the names that the trial lists use, as the published code makes them."""
+    found = {}
+    ids = _load(folder / "info" / "name2voice_id.pkl") if name == "vfal-eva" else {}
+    name_of = {number: person for person, number in ids.items()}
+    for side, embed in (("face", model.embed_faces), ("voice", model.embed_voices)):
+        for file, vector in _load(folder / f"{side}_input.pkl").items():
+            if name == "vfal-eva":
+                first, *rest = file.replace("/1.6/", "/").split("/")
+                file = "/".join([name_of.get(first, first), *rest])
+            found[file] = embed((vector / np.sqrt((vector**2).sum()))[None])[0]
+    return found
+
+
+def _average_precision(distances, labels):
+    found = []
+    for row, label in zip(distances, labels, strict=True):
+        right = np.array(labels)[np.argsort(row)] == label
+        found.append(np.mean(np.cumsum(right)[right] / (np.flatnonzero(right) + 1)))
+    return np.mean(found)
+
+
+def _equal_error_rate(labels, scores):
+    alarms, hits, _ = roc_curve(labels, scores)
+    return brentq(lambda x: 1 - x - interp1d(alarms, hits)(x), 0, 1)
+
+
+def _expected(lists, of):
+    """The figures of the published evaluation of VoxCeleb's lists, by embeddings under the names of files."""
+    found = {}
+    for name, tail in (("test_{}", ""), ("test_{}_g", " same gender")):
+        rows = _load(lists / f"{name.format('verification')}.pkl")["list"]
+        scores = [1 - cdist([of[wav]], [of[jpg]], "cosine")[0, 0] for wav, jpg, _ in rows]
+        labels = [label for *_, label in rows]
+        found[f"AUC{tail}"], found[f"EER{tail}"] = roc_auc_score(labels, scores), _equal_error_rate(labels, scores)
+        rows = _load(lists / f"{name.format('matching')}.pkl")["match_list"]
+        far = {"V2F": [], "F2V": []}
+        for _, wav, jpg, _, other_wav, other_jpg in rows:
+            far["V2F"].append(cdist([of[wav]], [of[jpg], of[other_jpg]], "cosine")[0])
+            far["F2V"].append(cdist([of[jpg]], [of[wav], of[other_wav]], "cosine")[0])
+        found |= {
+            f"1:2 {way}{tail}": np.mean([right < wrong for right, wrong in of_way]) for way, of_way in far.items()
+        }
+    rows = _load(lists / "test_matching_10.pkl")["match_list"]
+    for way, probe, gallery in (("V2F", 0, 1), ("F2V", 1, 0)):
+        first = [np.argmin(cdist([of[row[probe][0]]], [of[name] for name in row[gallery]], "cosine")) for row in rows]
+        found[f"1:10 {way}"] = np.mean(np.array(first) == 0)
+    precisions = []
+    for rows in _load(lists / "test_retrieval.pkl")["retrieval_lists"]:
+        wavs, jpgs, labels = zip(*rows, strict=True)
+        distances = cdist([of[wav] for wav in wavs], [of[jpg] for jpg in jpgs], "cosine")
+        precisions.append([_average_precision(distances, labels), _average_precision(distances.T, labels)])
+    found["mAP V2F"], found["mAP F2V"] = np.mean(precisions, axis=0)
+    return found
+
+
+@pytest.mark.parametrize(("name", "lists"), [("vfal-eva", "evals"), ("self-lifting", "eval")])
+def test_the_figures_are_those_of_the_published_evaluation(folders, tasks, name, lists):
+    (task,) = tasks[name]
+    model = trained(task)
+    found = measure(model, task, draws=20)
+    expected = _expected(folders[name] / lists, _embedded(folders[name], name, model))
+    assert {name: figure.value for name, figure in found.items()} == pytest.approx(expected, abs=1e-6)
+    assert 0.6 < found["AUC"].value < 0.999
+    assert found["AUC"].low < found["AUC"].value < found["AUC"].high
+
+
+def test_the_equal_error_rates_of_fame_are_those_of_its_baseline(folders, tasks):
+    folder, found = folders["fame"] / "v2", {}
+    expected = {}
+    for task, heard in zip(tasks["fame"], ("English", "Hindi"), strict=True):
+        model = trained(task)
+        found |= {name: figure.value for name, figure in measure(model, task).items()}
+        for tested in ("English", "Hindi"):
+            kind = "test" if tested == heard else "unheard_test"
+            faces, voices = (
+                np.loadtxt(folder / heard / f"{tested}_{side}_{kind}.csv", delimiter=",")
+                for side in ("faces", "voices")
+            )
+            far = np.linalg.norm(model.embed_faces(faces) - model.embed_voices(voices), axis=1)
+            labels = [int(line.split()[1]) for line in (folder / f"{tested}_test.txt").read_text().splitlines()]
+            expected[f"EER {heard} to {tested}"] = _equal_error_rate(labels, -far)
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    rates = [expected[f"EER {pair}"] for pair in ("English to English", "Hindi to Hindi")]
+    rates += [expected[f"EER {pair}"] for pair in ("English to Hindi", "Hindi to English")]
+    averages = {"EER heard": np.mean(rates[:2]), "EER unheard": np.mean(rates[2:]), "EER mean": np.mean(rates)}
+    assert means(tasks["fame"], found) == pytest.approx(averages)
+
+
+def test_the_split_is_by_people_and_self_lifting_reads_no_identity(folders, tasks):
+    (vfal,), (lifting,) = tasks["vfal-eva"], tasks["self-lifting"]
+    names = _load(folders["vfal-eva"] / "info" / "train_valid_test_names.pkl")
+    assert set(vfal.train.identity) == set(names["train"])
+    assert set(vfal.valid.identity) == set(names["valid"])
+    assert {who for test in vfal.tests for who in test.trials.voice_identity} <= set(names["test"])
+    assert set(vfal.train.gender) == {"f", "m"}
+    assert len(vfal.train) == 2 * len(names["train"])
+    assert all(who.startswith("person-") for who in lifting.train.identity)
+    assert lifting.train.doubtful is not None
+    assert len(set(lifting.valid.identity)) == 12
+
+
+def test_an_archive_gives_the_same_as_the_folder(folders, tasks, tmp_path):
+    for name, inside in (("vfal-eva", "dataset"), ("fame", "features")):
+        archive = tmp_path / name / "dataset.zip"
+        archive.parent.mkdir()
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+            for path in sorted(folders[name].rglob("*.*")):
+                file.write(path, f"{inside}/{path.relative_to(folders[name])}")
+        for one, other in zip(PROTOCOLS.open(name).read(archive), tasks[name], strict=True):
+            np.testing.assert_array_equal(one.train.faces, other.train.faces)
+            np.testing.assert_array_equal(one.train.identity, other.train.identity)
+            assert [test.trials.same.tolist() for test in one.tests] == [t.trials.same.tolist() for t in other.tests]
+    (inside,) = PROTOCOLS.open("vfal-eva").read(tmp_path / "vfal-eva")
+    np.testing.assert_array_equal(inside.train.voices, tasks["vfal-eva"][0].train.voices)
+
+
+def test_files_without_a_vector_are_left_out_of_training_and_counted(tmp_path, tasks):
+    folder = vfal_eva_folder(tmp_path)
+    faces = _load(folder / "face_input.pkl")
+    for name in [name for name in faces if name.startswith("Train_00")][:3]:
+        del faces[name]
+    save(folder / "face_input.pkl", faces)
+    (task,) = PROTOCOLS.open("vfal-eva").read(folder)
+    assert task.left_out == 3
+    assert len(task.train) == len(tasks["vfal-eva"][0].train) - 1
+
+
+class _Evil:
+    def __reduce__(self):
+        return (print, ("code in a pickle has run",))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "named"),
+    [
+        ("face_input.pkl", _Evil(), "face_input.pkl: found 'builtins.print' in the pickle, expected plain data"),
+        ("face_input.pkl", [1], "face_input.pkl: found a list, expected a dict"),
+        ("info/train_valid_test_names.pkl", {"train": ["Train_00"]}, "names.pkl: found nothing under 'valid'"),
+        ("info/name2movies.pkl", {}, "name2movies.pkl: found NoneType under 'Train_00', expected a list"),
+        ("info/name2gender.pkl", {}, "name2gender.pkl: found None for 'Train_00', expected m or f"),
+        ("evals/test_verification.pkl", {"list": [("a.wav", 1)]}, "test_verification.pkl: its 'list' does not have"),
+        ("evals/test_verification.pkl", None, "found no test_verification.pkl, expected the trial lists"),
+    ],
+)
+def test_what_is_not_as_published_is_named(tmp_path, capsys, file, content, named):
+    folder = vfal_eva_folder(tmp_path, (4, 4, 4))
+    save(folder / file, content)
+    if content is None:
+        (folder / file).unlink()
+    with pytest.raises(InputError, match=named):
+        PROTOCOLS.open("vfal-eva").read(folder)
+    assert "has run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "named"),
+    [
+        (
+            "English/English_faces_train.csv",
+            "0.1,x,0.2,0\n",
+            "row 1: found 'x', expected numbers separated by commas",
+        ),
+        ("English/English_faces_train.csv", "0.1,nan,0.2,0\n", "row 1: found 'nan', expected numbers"),
+        (
+            "English/English_voices_train.csv",
+            "1,2,3,4,5,6,7,8,9,10,9\n",
+            "row 1: found a voice of person '9', expected",
+        ),
+        ("English/English_faces_test.csv", "1,2\n", "row 2: found 12 numbers, expected 2 as before"),
+        ("English_test.txt", "key0 voices/0.wav faces/0.jpg\n", "line 1: found 'key0 .*does not publish the labels"),
+        ("English_test.txt", "", "found 120 faces, 120 voices and 119 labels"),
+    ],
+)
+def test_a_row_of_fame_that_is_not_as_the_others_is_named(tmp_path, file, line, named):
+    path = fame_folder(tmp_path) / "v2" / file
+    _, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([line, *rest]))
+    with pytest.raises(InputError, match=named):
+        PROTOCOLS.open("fame").read(tmp_path)
+
+
+def test_a_training_video_of_somebody_in_the_test_is_an_error(tmp_path):
+    folder = self_lifting_folder(tmp_path, (4, 4, 4))
+    tables = {name: _load(folder / "cluster" / f"{name}.pkl") for name in ("movie2wav_path", "train_movie_list")}
+    tested = next(iter(_load(folder / "eval" / "test_verification.pkl")["wav_set"]))
+    tables["movie2wav_path"][tables["train_movie_list"][0]] = [tested]
+    save(folder / "cluster" / "movie2wav_path.pkl", tables["movie2wav_path"])
+    with pytest.raises(InputError, match=f"is of {tested.split('/')[0]}, who is in the test"):
+        PROTOCOLS.open("self-lifting").read(folder)
+
+
+def test_an_archive_that_would_grow_without_end_and_what_is_none_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("face_input.pkl", bytes(10_000_000))
+    (tmp_path / "text.zip").write_text("no archive")
+    expected = {
+        "bomb.zip": "face_input.pkl' would grow",
+        "text.zip": "expected a folder or a zip",
+        "no": "expected a folder",
+    }
+    for name, named in expected.items():
+        with pytest.raises(InputError, match=named):
+            PROTOCOLS.open("vfal-eva").read(tmp_path / name)
+
+
+def test_published_figures_are_rates_with_a_source():
+    for name in ("vfal-eva", "fame"):
+        for row in PROTOCOLS.open(name).published:
+            assert "github.com" in row.source
+            assert row.figures
+            assert all(0 < value < 1 for value in row.figures.values())
+    whole = [row for row in PROTOCOLS.open("fame").published if len(row.figures) == 5]
+    for row in whole:  # the published means are means of the published rates, as printed
+        *rates, mean = row.figures.values()
+        assert np.mean(rates) == pytest.approx(mean, abs=1e-3)

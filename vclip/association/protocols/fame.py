@@ -1,0 +1,209 @@
+"""FAME, the challenge of face-voice association in multilingual environments, on MAV-Celeb.
+
+    https://github.com/mavceleb/mavceleb_baseline
+
+A model is trained on one language, and tested on the same ("heard") and on the other ("unheard"), on people that it
+never saw. Figures are equal error rates; the challenge's score is their mean over both training languages. Files:
+
+    v1/English/English_faces_train.csv          a vector and the person per row, without a header
+    v1/English/English_voices_train.csv         the same rows
+    v1/English/English_faces_test.csv           a vector per trial; voices alike
+    v1/English/Urdu_faces_test.csv              the unheard language, also Urdu_faces_unheard_test.csv
+    v1/English_test.txt                         `KEY LABEL` or `LABEL` per trial, 1 where of one person
+
+Vectors of one version differ between the training languages, as the encoder of the voices was trained on one. The
+people of the trials are not given, so the figures have no intervals.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from vclip.association.pairs import Pairs
+from vclip.association.protocols.base import Published, Task, Test
+from vclip.association.protocols.folder import Place, files_below, opened
+from vclip.association.trials.features import Features
+from vclip.association.trials.lists import TrialList
+from vclip.errors import InputError
+
+TRAIN = "_faces_train.csv"
+TESTS = ("test", "unheard_test")
+ROWS = 512  # parsed at a time
+README = "github.com/mavceleb/mavceleb_baseline, README.md at"
+
+
+def _published(method: str, part: str, source: str, other: str, percents: Sequence[float]) -> Published:
+    """Returns published figures: the EERs after training on English, then on the other language, and their mean."""
+    ways = [("English", "English"), ("English", other), (other, "English"), (other, other)]
+    names = [*(f"EER {heard} to {tested}" for heard, tested in ways), "EER mean"][-len(percents) :]
+    return Published(method, source, {n: p / 100 for n, p in zip(names, percents, strict=True)}, part)
+
+
+class Fame:
+    """The protocol of the FAME challenge."""
+
+    name = "fame"
+    about = "FAME: MAV-Celeb, languages heard and unheard in training"
+    published: Sequence[Published] = (
+        _published("FOP", "v1", f"{README} e2b4cb1, table", "Urdu", (29.3, 37.9, 40.4, 25.8, 33.4)),
+        _published("FOP", "v2", f"{README} 67baef8, table", "Hindi", (20.8, 24.0, 24.0, 19.3, 22.0)),
+        _published("FOP", "v3", f"{README} e2b4cb1, table", "German", (35.3, 48.0, 45.1, 37.9, 41.5)),
+        _published("HLT (2024)", "v1", f"{README} e2b4cb1, Last Year Results", "Urdu", (19.91,)),
+        _published("Audio_Visual (2024)", "v1", f"{README} e2b4cb1, Last Year Results", "Urdu", (20.51,)),
+        _published("Xaiofei (2024)", "v1", f"{README} e2b4cb1, Last Year Results", "Urdu", (21.76,)),
+    )
+
+    def read(self, folder: Path) -> Sequence[Task]:
+        """Returns a training set for each version and language; see `BenchmarkProtocol.read`."""
+        files = list(files_below(opened(folder)))
+        found = [place for place in files if place.name.endswith(TRAIN)]
+        if not found:
+            raise InputError(f"{folder}: found no file *{TRAIN} below it, expected the published features")
+        return [_task(place, files) for place in found]
+
+
+def _task(faces_file: Place, files: Sequence[Place]) -> Task:
+    heard, here = faces_file.name.removesuffix(TRAIN), cast(Place, faces_file.parent)
+    version = re.search(r"(?:^|/)(v\d+)(?:/|$)", str(here).replace("\\", "/"))
+    part = version[1] if version else ""
+    faces, people = read_vectors(faces_file, labels=True)
+    voices_file = here / f"{heard}_voices_train.csv"
+    voices, of_voices = read_vectors(voices_file, labels=True)
+    _check_rows(faces_file, people, voices_file, of_voices)
+    clip = np.arange(len(faces))
+    names = np.array([f"{part}/{heard}/train/{number}" for number in clip])
+    identity, unknown = np.char.add(f"{part}/", people), np.full(len(clip), "")
+    train = Pairs(faces, clip, voices, clip, names, names, identity, unknown)
+    tests = list(_tests(here, heard, files, faces.shape[1], voices.shape[1]))
+    if not tests:
+        raise InputError(f"{here}: found no {heard}_faces_test.csv, expected the features of the trials")
+    return Task(part, train, None, tests, (f"fame/{part}/faces", f"fame/{part}/{heard}/voices"))
+
+
+def _tests(here: Place, heard: str, files: Sequence[Place], d_face: int, d_voice: int) -> Iterator[Test]:
+    inside = {place.name: place for place in files if str(place.parent) == str(here)}
+    for name, faces_file in inside.items():
+        found = re.fullmatch(r"(.+)_faces_(unheard_)?test\.csv", name)
+        if not found or (found[2] and f"{found[1]}_faces_test.csv" in inside):
+            continue
+        tested, kind = found[1], f"{found[2] or ''}test"
+        voices_file = here / f"{tested}_voices_{kind}.csv"
+        faces, voices = read_vectors(faces_file, d_face)[0], read_vectors(voices_file, d_voice)[0]
+        same = read_labels(_labels_of(here, tested, files))
+        if not len(faces) == len(voices) == len(same):
+            raise InputError(
+                f"{faces_file}: found {len(faces)} faces, {len(voices)} voices and {len(same)} labels of "
+                f"{tested} trials, expected the same number of each"
+            )
+        group = "heard" if tested == heard else "unheard"
+        yield Test(*_trials(faces, voices, same), f"{heard} to {tested}", (group, "mean"), people=False)
+
+
+def _trials(faces: np.ndarray, voices: np.ndarray, same: np.ndarray) -> tuple[TrialList, Features, Features]:
+    """Returns the trials of each face with the voice of the same row, each of people of its own."""
+    rows = np.arange(len(same))
+    names = [f"trial {row + 1}" for row in rows]
+    row_of = dict(zip(names, rows.tolist(), strict=True))
+    face_identity = np.where(same, names, np.char.add(names, ", face"))
+    trials = TrialList(names, names, np.array(names), face_identity, rows, rows, same)
+    return trials, Features(row_of, faces), Features(row_of, voices)
+
+
+def _labels_of(here: Place, language: str, files: Sequence[Place]) -> Place:
+    """Returns the file of labels: of the training language's own folder, or of one above it."""
+    above, name = str(here), f"{language}_test.txt"
+    found = [place for place in files if place.name == name and above.startswith(str(place.parent).rstrip("/"))]
+    if not found:
+        raise InputError(f"{here}: found no {name} in it or above it, expected the labels of the trials")
+    return max(found, key=lambda place: len(str(place)))
+
+
+def read_labels(place: Place) -> np.ndarray:
+    """Returns which trials (n,) bool are of one person; the label is the last word of a line.
+
+    Raises:
+        InputError: a line without a label, as in the lists of a running challenge; or all labels are the same.
+    """
+    labels = []
+    with place.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            words = line.decode("utf-8", "replace").split()
+            if words and words[-1] not in ("0", "1"):
+                raise InputError(
+                    f"{place}, line {number}: found '{' '.join(words)[:80]}', expected a key and the label 0 or 1; "
+                    "the challenge does not publish the labels of its current test"
+                )
+            labels += [words[-1] == "1"] if words else []
+    if all(labels) or not any(labels):
+        raise InputError(f"{place}: found {len(labels)} labels of one kind, expected 0 and 1")
+    return np.array(labels)
+
+
+def read_vectors(place: Place, columns: int | None = None, labels: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the vectors (n, dim) float32 of a CSV file without a header, and the labels (n,) str of its rows.
+
+    Args:
+        place: the file.
+        columns: the number of columns to take; all if None.
+        labels: whether the last column is a label.
+
+    Raises:
+        InputError: no such file, or a row is not as the others.
+    """
+    vectors, names = [], list[str]()
+    try:
+        with place.open("rb") as file:
+            lines = (line.decode("ascii", "replace").strip() for line in file)
+            while block := list(islice(lines, ROWS)):
+                block = [line for line in block if line]
+                rows = [line.rpartition(",") for line in block] if labels else [(line, "", "") for line in block]
+                names += [label.strip() for *_, label in rows]
+                vectors += [_numbers([row for row, *_ in rows], place, len(names) - len(rows))] if rows else []
+    except (OSError, KeyError) as error:
+        raise InputError(f"{place}: {getattr(error, 'strerror', None) or error}; expected a CSV file") from None
+    widths = {part.shape[1] for part in vectors}
+    if len(widths) != 1 or (columns or 0) > min(widths):
+        found = " and ".join(map(str, sorted(widths))) or "no"
+        raise InputError(f"{place}: found rows of {found} numbers, expected {columns or 'as many in each row'}")
+    return np.concatenate(vectors)[:, :columns], np.array(names, dtype=str)
+
+
+def _numbers(lines: Sequence[str], place: Place, before: int) -> np.ndarray:
+    """Returns the numbers of lines (n, dim) float32; an error names the row."""
+    try:
+        found = np.loadtxt(lines, np.float32, comments=None, delimiter=",", ndmin=2)
+        if np.isfinite(found).all():
+            return found
+    except ValueError:
+        pass
+    for number, line in enumerate(lines, before + 1):
+        wrong = next((word for word in line.split(",") if not _is_number(word)), None)
+        if wrong is not None:
+            raise InputError(f"{place}, row {number}: found '{wrong[:40]}', expected numbers separated by commas")
+        if line.count(",") != lines[0].count(","):
+            found, expected = line.count(",") + 1, lines[0].count(",") + 1
+            raise InputError(f"{place}, row {number}: found {found} numbers, expected {expected} as before")
+    raise InputError(f"{place}, rows {before + 1} to {before + len(lines)}: expected numbers separated by commas")
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return bool(np.isfinite(float(word)))
+    except ValueError:
+        return False
+
+
+def _check_rows(faces_file: Place, faces: np.ndarray, voices_file: Place, voices: np.ndarray) -> None:
+    if len(faces) != len(voices):
+        raise InputError(f"{faces_file}: found {len(faces)} rows, expected {len(voices)} as in {voices_file}")
+    wrong = np.flatnonzero(faces != voices)
+    if len(wrong):
+        row = int(wrong[0])
+        raise InputError(
+            f"{voices_file}, row {row + 1}: found a voice of person '{voices[row]}', expected '{faces[row]}' "
+            f"as in {faces_file.name}"
+        )

@@ -1,0 +1,49 @@
+"""The figures of a model on the trials of a protocol."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vclip.association.base import Association
+from vclip.association.metrics import Figure
+from vclip.association.metrics.bootstrap import DRAWS
+from vclip.association.protocols.base import Task
+from vclip.association.trials.evaluation import evaluate_trials
+
+DIRECTIONS = {"v2f": "V2F", "f2v": "F2V"}
+
+
+def measure(model: Association, task: Task, seed: int = 0, draws: int = DRAWS) -> dict[str, Figure]:
+    """Returns the figures of a model on all trial lists of a task, by names such as "AUC same gender".
+
+    Args:
+        model: trained on `task.train`.
+        task: the trials.
+        seed, draws: for the intervals over people, which lists without people do not have.
+
+    Raises:
+        InputError: a name of a list has no vector, or is of somebody in the training data.
+    """
+    found: dict[str, Figure] = {}
+    for test in task.tests:
+        drawn = draws if test.people else 0
+        of = evaluate_trials(model, test.trials, test.faces, test.voices, seed, draws=drawn)
+        figures: dict[str, Figure] = {}
+        if of.verification:
+            figures |= {"AUC": of.verification.auc, "EER": of.verification.eer}
+        for way, shown in DIRECTIONS.items():
+            matching, retrieval = (of.matching or {}).get(way, {}), (of.retrieval or {}).get(way, {})
+            # The whole of each match: 1:2 among the first two of ten would be another figure of the same name.
+            figures |= {f"{n} {shown}": figure for n, figure in list(matching.items())[-1:]}
+            figures |= {f"mAP {shown}": retrieval["map"]} if retrieval else {}
+        found |= {f"{name} {test.subgroup}".strip(): figure for name, figure in figures.items()}
+    return found
+
+
+def means(tasks: Sequence[Task], figures: Mapping[str, float]) -> dict[str, float]:
+    """Returns the means of the EER over the trial lists that name one, such as "EER heard"."""
+    by_mean: dict[str, list[float]] = {}
+    for test in (test for task in tasks for test in task.tests):
+        for mean in test.means:
+            by_mean.setdefault(f"EER {mean}", []).append(figures[f"EER {test.subgroup}".strip()])
+    return {name: float(np.mean(values)) for name, values in by_mean.items()}
