@@ -1,4 +1,4 @@
-# make quickstart [VIDEOS=folder FACE=photo.jpg] | make test | make test-s3 | make lint     [WHEELS=cpu|cu130|...]
+# make quickstart [VIDEOS=folder FACE=photo.jpg] | make test | make test-s3 | make lint | make docs     [WHEELS=cpu|cu130|...]
 # Whichever of the supported versions is there; PYTHON=... takes another.
 PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.13,$(if $(shell python$(version) -c "print(1)" 2>/dev/null),python$(version))))
 # Which torch wheels: empty takes the default ones (CUDA on Linux); WHEELS=cpu takes the small CPU build.
@@ -6,7 +6,7 @@ WHEELS ?=
 TORCH_INDEX = $(if $(WHEELS),--index-url https://download.pytorch.org/whl/$(WHEELS))
 BIN = .venv/bin
 
-.PHONY: quickstart test test-s3 lint install
+.PHONY: quickstart test test-s3 lint docs install
 install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -28,6 +28,10 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# The docs site with the API reference, in site/; a warning is an error.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The stores of the tests in a bucket, on an S3 server on loopback.
 test-s3: install

@@ -65,7 +65,8 @@ class Store:
 
         Args:
             uri: the folder, or the address in an object store; `memory://` keeps the store in memory.
-            faces, voices: the spaces, space -> dimension.
+            faces: the spaces of the faces, space -> dimension.
+            voices: the spaces of the voices, space -> dimension.
             options: LanceDB's storage options for object stores: region, endpoint, credentials that the environment
                 does not hold.
             encoders: space -> the spec that opens its encoder, which a new store records.
@@ -266,7 +267,8 @@ class Store:
             clip_ids: at least one.
             name: identity, gender, age, nationality, language, licence or consent.
             value: the right value; None if it is not known.
-            who, why: kept with the edit.
+            who: the editor, kept with the edit.
+            why: the reason, kept with the edit.
 
         Raises:
             StoreError: there is no such clip or label, or `who` or `why` is empty.
@@ -385,7 +387,8 @@ class Store:
         """Returns the clips that have a face and a voice, with all their faces and voices, as arrays sorted by id.
 
         Args:
-            face_space, voice_space: may be left out where the store has but one.
+            face_space: may be left out where the store has but one.
+            voice_space: may be left out where the store has but one.
             where: an SQL filter over `clips`.
 
         Returns:

@@ -56,7 +56,8 @@ def compare(
     """Returns the differences between the figures of two models, by a paired bootstrap over people.
 
     Args:
-        a, b: models of the same spaces.
+        a: one model.
+        b: another model of the same spaces.
         pairs: clips of at least two people that neither was trained on.
         seed: draws people.
         draws: the number of draws.

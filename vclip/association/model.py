@@ -38,7 +38,11 @@ class AssociationModel(TwoSidedModel):
     """The face projection phi_i, the voice projection phi_v and the temperature.
 
     Args:
-        face_space, voice_space, d_face, d_voice, seen: as of `TwoSidedModel`.
+        face_space: the space of the faces.
+        voice_space: the space of the voices.
+        d_face: the dimension of the faces.
+        d_voice: the dimension of the voices.
+        seen: the hashes of the training people, as `Pairs.hashes` returns them.
         config: the shape of the projections.
         dropout: dropout rate in training; that of `config` if None.
         score: "cosine" of the coordinates, or their "likelihood" ratio, see `LikelihoodSphere`.

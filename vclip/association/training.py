@@ -91,7 +91,8 @@ def train(
 
     Args:
         pairs: clips of at least four people; the dev people are split off here.
-        face_space, voice_space: the spaces of the vectors in `pairs`, which the model records.
+        face_space: the space of the faces in `pairs`, which the model records.
+        voice_space: the space of the voices in `pairs`, which the model records.
         config: TrainConfig() if None.
         on_step: called with (step, max_steps, last dev AUC); with folds, the steps of all folds are counted.
         state: a file from which an interrupted run resumes, see `loop.run`; not used with folds.

@@ -91,8 +91,10 @@ class TTSSignature(nn.Module):
 
     Args:
         tts: the spec of the TTS.
-        speaker_space, voice_space: the spaces of the input and of the output.
-        d_in, d_out: their dimensions.
+        speaker_space: the space of the input.
+        voice_space: the space of the output.
+        d_in: the dimension of the input.
+        d_out: the dimension of the output.
         hidden: the width of the two hidden layers.
         dropout: the dropout rate after each hidden layer.
         encoders: space -> the spec that opens its encoder; checkpoints record it.
@@ -198,7 +200,8 @@ def fit_signature(
 
     Args:
         tts: the spec of the TTS.
-        speaker_space, voice_space: the spaces of the speaker vectors and of the voice embeddings.
+        speaker_space: the space of the speaker vectors.
+        voice_space: the space of the voice embeddings.
         speakers: (n, d_in) the vectors given to the TTS.
         spoken: (n, d_out) the mean embeddings of the speech for each vector.
         config: the settings; None for the defaults.

@@ -26,7 +26,8 @@ def group_people(
 
     Args:
         pairs: C clips.
-        face_space, voice_space: the spaces of their vectors.
+        face_space: the space of their faces.
+        voice_space: the space of their voices.
         apart: (n, 2) clips known to be of two people, as `seen_at_once` finds them.
 
     Raises:
@@ -70,7 +71,8 @@ def doubtful_pairs(pairs: Pairs, face_space: str, voice_space: str, false_each: 
 
     Args:
         pairs: C clips with identities.
-        face_space, voice_space: the spaces of their vectors.
+        face_space: the space of their faces.
+        voice_space: the space of their voices.
         false_each: the expected number of pairs of two people among these, per clip. A lost negative costs nothing,
             but a false negative misleads the model, so the bound is far lower than that of `group_people`.
 

@@ -108,10 +108,16 @@ def evaluate_trials(
     """Returns the figures of a model on a trial list; every vector is embedded once.
 
     Args:
-        model, seed, cohort, top, seen, draws: as of `evaluate`.
+        model: as of `evaluate`.
         trials: from `read_trials`.
-        faces, voices: vectors in the spaces of the model, by the names of the list.
+        faces: vectors in the face space of the model, by the names of the list.
+        voices: vectors in the voice space of the model, by the names of the list.
+        seed: as of `evaluate`.
+        cohort: as of `evaluate`.
+        top: as of `evaluate`.
+        seen: as of `evaluate`.
         partial: leave out trials without a vector, and count them, instead of raising.
+        draws: as of `evaluate`.
 
     Raises:
         InputError: a trial has no vectors; vectors do not have the length that the model takes; a person of the list
