@@ -15,7 +15,7 @@ from vclip.association.methods import METHODS, Method, method_of
 from vclip.association.metrics import Figure
 from vclip.association.protocols import PROTOCOLS
 from vclip.association.protocols.base import BenchmarkProtocol, Published, Task
-from vclip.association.protocols.figures import means, measure
+from vclip.association.protocols.figures import means, measure, submissions
 from vclip.association.training import TrainConfig
 from vclip.association.training import train as train_model
 from vclip.files import write_text
@@ -86,7 +86,7 @@ def benchmark_protocol(
         config: its section `train` applies to all methods; each method puts its own settings over it.
         methods: names of methods; all built-in ones if empty.
         seeds: the number of times that each method is trained.
-        out: folder for protocol.json.
+        out: folder for protocol.json, and for the scores to submit of lists without labels, of the first seed.
 
     Raises:
         InputError: no such protocol or method, or the files are not as published.
@@ -102,7 +102,7 @@ def benchmark_protocol(
             for task in of_part:
                 _say_size(task)
             rows = [
-                _over_seeds(method.name, list(_measured(method, of_part, config.train, seeds, progress)))
+                _over_seeds(method.name, list(_measured(method, of_part, config.train, seeds, out, progress)))
                 for method in chosen
             ]
             found.append(_part(protocol, part, of_part, rows))
@@ -113,7 +113,7 @@ def benchmark_protocol(
 
 
 def _measured(
-    method: Method, tasks: Sequence[Task], config: TrainConfig, seeds: int, progress: Any
+    method: Method, tasks: Sequence[Task], config: TrainConfig, seeds: int, out: Path | None, progress: Any
 ) -> Iterator[dict[str, Figure]]:
     """Yields the figures of a method for each seed, of all training sets of a part together."""
     for seed in range(seeds):
@@ -125,6 +125,9 @@ def _measured(
             else:
                 model, _ = method.fit(task.train, task.valid, *task.spaces, settings)
             figures |= measure(model, task, config.seed)
+            if out and not seed:
+                for name, lines in submissions(model, task).items():
+                    write_text(out / method.name / name, lines)
             progress.advance(note=method.name)
         values = {name: figure.value for name, figure in figures.items() if figure.value is not None}
         yield figures | {name: Figure(value, None, None) for name, value in means(tasks, values).items()}
@@ -152,13 +155,15 @@ def _part(protocol: BenchmarkProtocol, part: str, tasks: Sequence[Task], rows: S
 
 def _order(row: MethodFigures) -> float:
     """Returns what sorts the best method first: its AUC or, where a protocol has none as a whole, its mean EER."""
-    return -float(np.mean(row.seeds["AUC"])) if "AUC" in row.seeds else float(np.mean(row.seeds["EER mean"]))
+    return -float(np.mean(row.seeds["AUC"])) if "AUC" in row.seeds else float(np.mean(row.seeds.get("EER mean", 0)))
 
 
 def _say_size(task: Task) -> None:
     people = count(len(set(task.train.identity)), "person", "people")
     missing = f"; left out {count(task.left_out, 'file')} without a vector" if task.left_out else ""
     valid = f", valid {count(len(task.valid), 'clip')}" if task.valid else ""
+    for test in (test for test in task.tests if test.submission):
+        say(f"{task.part} {test.subgroup}: the list has no labels; --out keeps its scores as {test.submission}")
     say(f"{task.part} train {count(len(task.train), 'clip')} of {people}{valid}{missing}".strip())
 
 

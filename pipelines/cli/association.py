@@ -273,7 +273,7 @@ def _benchmark_protocol(
         for kind, (head, *rows) in tables(part):
             print_table(" ".join(filter(None, (result.protocol, part.part, kind))), head, rows)
         for number, source in enumerate(sources(part), 1):
-            print_line(f"[{number}] {source}")
+            print_line(f"[{number}] published on the files of the protocol: {source}")
 
 
 def _learning_curves(

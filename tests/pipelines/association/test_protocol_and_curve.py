@@ -41,7 +41,10 @@ def test_the_table_shows_the_published_figures_with_their_source(vclip, tmp_path
     assert said.code == 0, said.err
     assert "CMPC [1]" in said.out
     assert "0.865" in said.out
-    assert "[1] github.com/my-yy/vfal-eva, files/result1.png at 0e26c01" in said.out
+    assert (
+        "[1] published on the files of the protocol: github.com/my-yy/vfal-eva, files/result1.png at 0e26c01"
+        in said.out
+    )
     assert "train 120 clips of 60 people, valid 24 clips" in said.err
 
 
@@ -62,7 +65,7 @@ def test_a_protocol_of_the_user_is_named_by_its_class(vclip, tmp_path, monkeypat
     said = vclip("benchmark-association", folder, "--protocol", "python:own_protocol:Own", "--method", "ridge")
     assert said.code == 0, said.err
     assert "theirs [1]" in said.out
-    assert "[1] a book, page 3" in said.out
+    assert ": a book, page 3" in said.out
 
 
 @pytest.mark.parametrize(

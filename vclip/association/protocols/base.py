@@ -18,8 +18,9 @@ class Test:
     faces: Features
     voices: Features
     subgroup: str = ""  # of its trials, which names their figures: "same gender", "English to Urdu"
-    means: Sequence[str] = ()  # the means over several lists in which its figures count: "heard", "mean"
+    means: Sequence[str] = ()  # the means over several lists in which its EER, its only figure, counts: "heard"
     people: bool = True  # whether its identities are people, over whom intervals can be drawn
+    submission: str = ""  # the file of scores to submit, of a list whose labels the protocol keeps to itself
 
 
 @dataclass(frozen=True)

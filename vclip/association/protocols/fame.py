@@ -9,7 +9,8 @@ never saw. Figures are equal error rates; the challenge's score is their mean ov
     v1/English/English_voices_train.csv         the same rows
     v1/English/English_faces_test.csv           a vector per trial; voices alike
     v1/English/Urdu_faces_test.csv              the unheard language, also Urdu_faces_unheard_test.csv
-    v1/English_test.txt                         `KEY LABEL` or `LABEL` per trial, 1 where of one person
+    v1/English_test.txt                         `KEY LABEL` or `LABEL` per trial, 1 where of one person; or
+                                                `KEY VOICE FACE`, as of a running challenge, which keeps the labels
 
 Vectors of one version differ between the training languages, as the encoder of the voices was trained on one. The
 people of the trials are not given, so the figures have no intervals.
@@ -78,13 +79,13 @@ def _task(faces_file: Place, files: Sequence[Place]) -> Task:
     names = np.array([f"{part}/{heard}/train/{number}" for number in clip])
     identity, unknown = np.char.add(f"{part}/", people), np.full(len(clip), "")
     train = Pairs(faces, clip, voices, clip, names, names, identity, unknown)
-    tests = list(_tests(here, heard, files, faces.shape[1], voices.shape[1]))
+    tests = list(_tests(part, here, heard, files, faces.shape[1], voices.shape[1]))
     if not tests:
         raise InputError(f"{here}: found no {heard}_faces_test.csv, expected the features of the trials")
     return Task(part, train, None, tests, (f"fame/{part}/faces", f"fame/{part}/{heard}/voices"))
 
 
-def _tests(here: Place, heard: str, files: Sequence[Place], d_face: int, d_voice: int) -> Iterator[Test]:
+def _tests(part: str, here: Place, heard: str, files: Sequence[Place], d_face: int, d_voice: int) -> Iterator[Test]:
     inside = {place.name: place for place in files if str(place.parent) == str(here)}
     for name, faces_file in inside.items():
         found = re.fullmatch(r"(.+)_faces_(unheard_)?test\.csv", name)
@@ -93,23 +94,26 @@ def _tests(here: Place, heard: str, files: Sequence[Place], d_face: int, d_voice
         tested, kind = found[1], f"{found[2] or ''}test"
         voices_file = here / f"{tested}_voices_{kind}.csv"
         faces, voices = read_vectors(faces_file, d_face)[0], read_vectors(voices_file, d_voice)[0]
-        same = read_labels(_labels_of(here, tested, files))
-        if not len(faces) == len(voices) == len(same):
+        keys, same = read_trial_labels(_labels_of(here, tested, files))
+        if not len(faces) == len(voices) == len(keys):
             raise InputError(
-                f"{faces_file}: found {len(faces)} faces, {len(voices)} voices and {len(same)} labels of "
+                f"{faces_file}: found {len(faces)} faces, {len(voices)} voices and {len(keys)} labels of "
                 f"{tested} trials, expected the same number of each"
             )
         group = "heard" if tested == heard else "unheard"
-        yield Test(*_trials(faces, voices, same), f"{heard} to {tested}", (group, "mean"), people=False)
+        submission = "" if same is not None else f"sub_score_{part}_{tested}_{group}.txt"
+        trials = _trials(keys, faces, voices, np.zeros(len(keys), bool) if same is None else same)
+        yield Test(*trials, f"{heard} to {tested}", (group, "mean"), False, submission)
 
 
-def _trials(faces: np.ndarray, voices: np.ndarray, same: np.ndarray) -> tuple[TrialList, Features, Features]:
+def _trials(
+    keys: Sequence[str], faces: np.ndarray, voices: np.ndarray, same: np.ndarray
+) -> tuple[TrialList, Features, Features]:
     """Returns the trials of each face with the voice of the same row, each of people of its own."""
-    rows = np.arange(len(same))
-    names = [f"trial {row + 1}" for row in rows]
-    row_of = dict(zip(names, rows.tolist(), strict=True))
+    rows, names = np.arange(len(keys)), np.array(keys, dtype=str)
+    row_of = dict(zip(keys, rows.tolist(), strict=True))
     face_identity = np.where(same, names, np.char.add(names, ", face"))
-    trials = TrialList(names, names, np.array(names), face_identity, rows, rows, same)
+    trials = TrialList(list(keys), list(keys), names, face_identity, rows, rows, same)
     return trials, Features(row_of, faces), Features(row_of, voices)
 
 
@@ -122,25 +126,36 @@ def _labels_of(here: Place, language: str, files: Sequence[Place]) -> Place:
     return max(found, key=lambda place: len(str(place)))
 
 
-def read_labels(place: Place) -> np.ndarray:
-    """Returns which trials (n,) bool are of one person; the label is the last word of a line.
+def read_trial_labels(place: Place) -> tuple[list[str], np.ndarray | None]:
+    """Returns the key of each trial, and which (n,) bool are of one person; None where no line has a label.
+
+    Args:
+        place: lines `KEY LABEL` or `LABEL`, whose key is then their number; or `KEY VOICE FACE`, as of a running
+            challenge, which keeps the labels to itself.
 
     Raises:
-        InputError: a line without a label, as in the lists of a running challenge; or all labels are the same.
+        InputError: some lines have a label, others none; all labels are the same; or a key appears twice.
     """
-    labels = []
+    keys, labels = list[str](), list[str]()
     with place.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            words = line.decode("utf-8", "replace").split()
-            if words and words[-1] not in ("0", "1"):
-                raise InputError(
-                    f"{place}, line {number}: found '{' '.join(words)[:80]}', expected a key and the label 0 or 1; "
-                    "the challenge does not publish the labels of its current test"
-                )
-            labels += [words[-1] == "1"] if words else []
-    if all(labels) or not any(labels):
+        lines = [line.decode("utf-8", "replace").split() for line in file]
+    for number, words in enumerate(filter(None, lines), 1):
+        keys.append(words[0] if len(words) > 1 else str(number))
+        labels.append(words[-1] if words[-1] in ("0", "1") else "")
+    known = labels.count("0") + labels.count("1")
+    if known == 0 and keys:
+        repeated = len(keys) - len(set(keys))
+        if repeated:
+            raise InputError(f"{place}: found {repeated} keys twice, expected each once")
+        return keys, None
+    if known < len(labels):
+        number = labels.index("") + 1
+        raise InputError(
+            f"{place}, row {number}: found '{keys[number - 1]} ...', expected a key and the label 0 or 1"
+        )
+    if len(set(labels)) < 2:
         raise InputError(f"{place}: found {len(labels)} labels of one kind, expected 0 and 1")
-    return np.array(labels)
+    return [f"{key} ({number})" for number, key in enumerate(keys, 1)], np.array(labels) == "1"
 
 
 def read_vectors(place: Place, columns: int | None = None, labels: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -25,12 +25,13 @@ def measure(model: Association, task: Task, seed: int = 0, draws: int = DRAWS) -
         InputError: a name of a list has no vector, or is of somebody in the training data.
     """
     found: dict[str, Figure] = {}
-    for test in task.tests:
+    for test in (test for test in task.tests if not test.submission):
         drawn = draws if test.people else 0
         of = evaluate_trials(model, test.trials, test.faces, test.voices, seed, draws=drawn)
         figures: dict[str, Figure] = {}
         if of.verification:
-            figures |= {"AUC": of.verification.auc, "EER": of.verification.eer}
+            figures = {"AUC": of.verification.auc, "EER": of.verification.eer}
+            figures = {name: figure for name, figure in figures.items() if name == "EER" or not test.means}
         for way, shown in DIRECTIONS.items():
             matching, retrieval = (of.matching or {}).get(way, {}), (of.retrieval or {}).get(way, {})
             # The whole of each match: 1:2 among the first two of ten would be another figure of the same name.
@@ -44,6 +45,22 @@ def means(tasks: Sequence[Task], figures: Mapping[str, float]) -> dict[str, floa
     """Returns the means of the EER over the trial lists that name one, such as "EER heard"."""
     by_mean: dict[str, list[float]] = {}
     for test in (test for task in tasks for test in task.tests):
-        for mean in test.means:
+        for mean in () if test.submission else test.means:
             by_mean.setdefault(f"EER {mean}", []).append(figures[f"EER {test.subgroup}".strip()])
-    return {name: float(np.mean(values)) for name, values in by_mean.items()}
+    return {name: float(np.mean(of)) for name, of in sorted(by_mean.items(), key=lambda each: len(each[1]))}
+
+
+def submissions(model: Association, task: Task) -> dict[str, str]:
+    """Returns the scores of lists whose labels the protocol keeps to itself: file -> a line `KEY DISTANCE` per trial.
+
+    Args:
+        model: trained on `task.train`.
+        task: the trials; the distance of a trial is that of its embeddings (L2), smaller for one person.
+    """
+    found = {}
+    for test in (test for test in task.tests if test.submission):
+        faces = model.embed_faces(test.faces.vectors)
+        distances = np.linalg.norm(faces - model.embed_voices(test.voices.vectors), axis=1)
+        lines = (f"{key} {distance:.6f}\n" for key, distance in zip(test.trials.voices, distances, strict=True))
+        found[test.submission] = "".join(lines)
+    return found

@@ -14,7 +14,7 @@ from tests.support.protocol_folders import fame_folder, save, self_lifting_folde
 from vclip import InputError
 from vclip.association.methods import method_of
 from vclip.association.protocols import PROTOCOLS
-from vclip.association.protocols.figures import means, measure
+from vclip.association.protocols.figures import means, measure, submissions
 from vclip.association.training import TrainConfig, train
 
 FOLDERS = {"vfal-eva": vfal_eva_folder, "self-lifting": self_lifting_folder, "fame": fame_folder}
@@ -125,7 +125,7 @@ def test_the_equal_error_rates_of_fame_are_those_of_its_baseline(folders, tasks)
             far = np.linalg.norm(model.embed_faces(faces) - model.embed_voices(voices), axis=1)
             labels = [int(line.split()[1]) for line in (folder / f"{tested}_test.txt").read_text().splitlines()]
             expected[f"EER {heard} to {tested}"] = _equal_error_rate(labels, -far)
-    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert found == pytest.approx(expected, abs=1e-6)
     rates = [expected[f"EER {pair}"] for pair in ("English to English", "Hindi to Hindi")]
     rates += [expected[f"EER {pair}"] for pair in ("English to Hindi", "Hindi to English")]
     averages = {"EER heard": np.mean(rates[:2]), "EER unheard": np.mean(rates[2:]), "EER mean": np.mean(rates)}
@@ -213,7 +213,11 @@ def test_what_is_not_as_published_is_named(tmp_path, capsys, file, content, name
             "row 1: found a voice of person '9', expected",
         ),
         ("English/English_faces_test.csv", "1,2\n", "row 2: found 12 numbers, expected 2 as before"),
-        ("English_test.txt", "key0 voices/0.wav faces/0.jpg\n", "line 1: found 'key0 .*does not publish the labels"),
+        (
+            "English_test.txt",
+            "key0 voices/0.wav faces/0.jpg\n",
+            "row 1: found 'key0 ...', expected a key and the label",
+        ),
         ("English_test.txt", "", "found 120 faces, 120 voices and 119 labels"),
     ],
 )
@@ -223,6 +227,24 @@ def test_a_row_of_fame_that_is_not_as_the_others_is_named(tmp_path, file, line, 
     path.write_text("".join([line, *rest]))
     with pytest.raises(InputError, match=named):
         PROTOCOLS.open("fame").read(tmp_path)
+
+
+def test_lists_without_labels_give_scores_to_submit(tmp_path, tasks):
+    fame_folder(tmp_path)
+    path = tmp_path / "v2" / "Hindi_test.txt"
+    path.write_text("".join(f"key{n} voices/Hindi/{n:05}.wav faces/Hindi/{n:05}.jpg\n" for n in range(120)))
+    task, _ = PROTOCOLS.open("fame").read(tmp_path)
+    model = trained(task)
+    figures = {name: figure.value for name, figure in measure(model, task).items()}
+    assert list(figures) == ["EER English to English"]
+    assert set(means([task], figures).values()) == set(figures.values())
+    ((name, text),) = submissions(model, task).items()
+    assert name == "sub_score_v2_Hindi_unheard.txt"
+    keys, far = zip(*(line.split() for line in text.splitlines()), strict=True)
+    assert keys == tuple(f"key{n}" for n in range(120))
+    labelled = next(test for test in tasks["fame"][0].tests if test.subgroup == "English to Hindi")
+    rate = measure(model, tasks["fame"][0])["EER English to Hindi"].value
+    assert rate == pytest.approx(_equal_error_rate(labelled.trials.same, -np.array(far, float)), abs=1e-4)
 
 
 def test_a_training_video_of_somebody_in_the_test_is_an_error(tmp_path):
