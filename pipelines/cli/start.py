@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, app, config_of, imports
-from pipelines.cli.output import print_line, print_result, print_table
+from pipelines.cli.output import print_json, print_line, print_result, print_table
 from pipelines.wording import seconds
 
 if TYPE_CHECKING:
@@ -94,7 +94,12 @@ def ingest(
     resolved = config_of(config, set, "encoders", "extraction", "ingest", "remote")
     if dry_run:
         plan = plan_videos(inputs, store, resolved, labels, retry_failed, limit)
-        print_result(plan, as_json, "Dry run: nothing was written")
+        if as_json:
+            print_json(plan)
+            return
+        print_line(plan.sentence())
+        print_table("", (), plan.rows(), box="ROUNDED")
+        print_line("Dry run: nothing was written.")
         return
     with reported(store, resolved, report) as observe:
         summary = ingest_videos(inputs, store, resolved, labels, observe, retry_failed, limit)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.cluster.failures import Tracebacks, run_folder
-from pipelines.cluster.session import on_cluster, start_ray
+from pipelines.cluster.session import cluster_cpus, on_cluster, ray_is_running, start_ray
 from pipelines.config import Config
 from pipelines.extraction.types import Extraction
 from pipelines.files.addresses import recorded
@@ -53,6 +53,7 @@ class Summary:
     video_s: float = 0.0  # total length of the videos
     size_bytes: int = 0  # total size of their files
     took_s: float = 0.0
+    cores: float = 0.0  # CPUs of the cluster at the end
 
     def to_json(self) -> dict[str, Any]:
         return {k: dict(v) if isinstance(v, Counter) else v for k, v in vars(self).items()}
@@ -229,6 +230,7 @@ def _recorded(store: Store, command: Mapping[str, Any], summary: Summary, starte
             yield
         finally:
             summary.took_s = time.monotonic() - started_s
+            summary.cores = cluster_cpus() if ray_is_running() else 0.0
             run.summary = {name: value for name, value in summary.to_json().items() if name != "config"}
 
 

@@ -63,6 +63,7 @@ def _stream(stream: Any) -> dict[str, Any]:
             "cover": bool(stream.disposition & NOT_MOVING),
             "width_px": codec.width,
             "height_px": codec.height,
+            "rate_hz": float(stream.average_rate or stream.base_rate or 0),
             "pixel_aspect": float(stream.sample_aspect_ratio or codec.sample_aspect_ratio or 1),
             "transfer": TRANSFERS.get(int(codec.color_trc), ""),
             "interlaced": int(codec.field_order) not in PROGRESSIVE_ORDERS,

@@ -87,6 +87,9 @@ class MediaProbe:
     video_index: int | None  # index among all streams; None where there is no such stream
     video_start_s: float
     side_px: float  # the longer side of a frame as displayed
+    width_px: int  # of a frame as coded; 0 where there is none
+    height_px: int
+    rate_hz: float  # frames per second; 0 where the file does not say
     transfer: str  # "pq" or "hlg" where the frames are HDR, else ""
     interlaced: bool
     audio_streams: tuple[AudioStream, ...]  # the chosen one first; the others only where `media.audio` is empty
@@ -150,6 +153,9 @@ def probe_of(found: dict[str, Any], config: MediaConfig) -> MediaProbe:
         video_index=video["index"] if video else None,
         video_start_s=video_start_s,
         side_px=max(video["width_px"] * video["pixel_aspect"], video["height_px"]) if video else 0.0,
+        width_px=video["width_px"] if video else 0,
+        height_px=video["height_px"] if video else 0,
+        rate_hz=video["rate_hz"] if video else 0.0,
         transfer=video["transfer"] if video else "",
         interlaced=bool(video and video["interlaced"]),
         audio_streams=_audio_streams(audio, every_audio, bool(config.audio)),

@@ -211,7 +211,7 @@ def test_a_dry_run_says_what_the_run_then_does_and_writes_nothing(tmp_path):
     then = plan(sources, store, config)
     assert (then.new, then.known, then.doubles) == (4, 5 + 1, 0)
     assert then.estimate_s > 0
-    assert "1 earlier runs" in then.estimated_from
+    assert then.estimated_from == "1 earlier run into this store"
 
     ingest(sources, store, config, extract, process=in_this_process)
     last = plan(sources, store, config)
