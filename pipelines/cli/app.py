@@ -23,7 +23,20 @@ GROUPS = {
     "Look": ("inspect", "query", "search", "browse", "stats", "map", "clusters", "outliers", "card", "export"),
     "Learn": ("train", "evaluate", "compare", "benchmark-association"),
     "Speak": ("fit-speakers", "distill", "generate", "voices", "evaluate-generation", "listening-test", "verify"),
-    "Keep": ("optimize", "check", "embed", "edit", "tag", "runs", "merge", "delete", "migrate", "plugins"),
+    "Keep": (
+        "optimize",
+        "check",
+        "embed",
+        "edit",
+        "tag",
+        "runs",
+        "merge",
+        "delete",
+        "migrate",
+        "push",
+        "pull",
+        "plugins",
+    ),
 }
 
 
