@@ -1,4 +1,4 @@
-"""A third party's encoders, TTS, detector, active-speaker backend, method and loss do every job, by name and by path.
+"""A third party's plugins, one of each kind, do every job, by name and by path.
 
 Nothing here or in the toolkit imports the package: it is installed into a folder on the PYTHONPATH of one process,
 which runs the commands, and of the Ray workers that it starts. The process of the tests does not have it.
@@ -142,3 +142,10 @@ def test_a_loss_trains(specs, run, pairs_store, tmp_path):
     quick = {"train.loss": specs.loss, "train.max_steps": 5, "train.cross_fit_below": 0}
     run("train", "--store", pairs_store, "--out", tmp_path / "model", *_set(**quick))
     assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("spec", ["tiny", f"{PATH}TinyProtocol"], ids=["name", "path"])
+def test_methods_are_compared_on_a_protocol(spec, run, tmp_path):
+    said = run("benchmark-association", tmp_path, "--protocol", spec, "--method", "ridge")
+    assert "theirs [1]" in said
+    assert ": a book, page 3" in said

@@ -15,6 +15,9 @@ from vclip.association.loop import History
 from vclip.association.losses import Loss, clip_loss
 from vclip.association.methods import Method
 from vclip.association.pairs import Pairs, clip_means
+from vclip.association.protocols.base import Published, Task, TrialSet
+from vclip.association.trials.features import Features
+from vclip.association.trials.lists import TrialList
 from vclip.encoders.face_crop import CROP_RULE
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank
@@ -116,6 +119,24 @@ def tiny_loss(weight: str = "1") -> Loss:
             float(weight) * clip_loss(faces, voices, log_scale, smoothing, doubtful)
         )
     )
+
+
+class TinyProtocol:
+    """Forty people whose voice is their face, and trials of ten others."""
+
+    name, about = "tiny", "a protocol of a third party"
+    published = (Published("theirs", "a book, page 3", {"AUC": 0.5}),)
+
+    def read(self, folder: Path) -> Sequence[Task]:
+        """Returns its training set; the folder is of no use."""
+        vectors = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+        rows, names = np.arange(50), np.array([f"p{number}/1" for number in range(50)])
+        train = Pairs(vectors, rows, vectors, rows, names, names, names, np.full(50, "")).select(rows < 40)
+        face, voice = (side.ravel() for side in np.meshgrid(np.arange(10), np.arange(10)))
+        people = list(names[40:])
+        trials = TrialList(people, people, names[40:], names[40:], face, voice, face == voice)
+        features = Features(dict(zip(people, range(10), strict=True)), vectors[40:])
+        return [Task("", train, None, [TrialSet(trials, features, features)], ("tiny-faces", "tiny-voices"))]
 
 
 class TinyModel:

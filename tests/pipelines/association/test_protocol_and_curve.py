@@ -48,26 +48,6 @@ def test_the_table_shows_the_published_figures_with_their_source(vclip, tmp_path
     assert "train 120 clips of 60 people, valid 24 clips" in said.err
 
 
-OWN = """
-from vclip.association.protocols.base import Published
-from vclip.association.protocols.vfal_eva import VfalEva
-
-class Own(VfalEva):
-    name = "own"
-    published = (Published("theirs", "a book, page 3", {"AUC": 0.5}),)
-"""
-
-
-def test_a_protocol_of_the_user_is_named_by_its_class(vclip, tmp_path, monkeypatch):
-    (tmp_path / "own_protocol.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path)
-    folder = vfal_eva_folder(tmp_path / "data")
-    said = vclip("benchmark-association", folder, "--protocol", "python:own_protocol:Own", "--method", "ridge")
-    assert said.code == 0, said.err
-    assert "theirs [1]" in said.out
-    assert ": a book, page 3" in said.out
-
-
 @pytest.mark.parametrize(
     ("given", "named"),
     [

@@ -20,7 +20,16 @@ def listed(tmp_path_factory):
 
 def test_built_ins_and_packages_are_listed_with_their_source(listed):
     sources = {(row["kind"], row["name"]): row["source"] for row in listed}
-    for kind in ("face encoder", "voice encoder", "tts", "face detector", "active-speaker backend", "method", "loss"):
+    for kind in (
+        "face encoder",
+        "voice encoder",
+        "tts",
+        "face detector",
+        "active-speaker backend",
+        "method",
+        "loss",
+        "protocol",
+    ):
         assert sources[kind, "tiny"] == "tiny-plugins 0.3", kind
     assert sources["face encoder", "dlib"] == sources["method", "ridge"] == "built in"
 

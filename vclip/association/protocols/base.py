@@ -11,7 +11,7 @@ from vclip.association.trials.lists import TrialList
 
 
 @dataclass(frozen=True)
-class Test:
+class TrialSet:
     """A trial list of a protocol, with the vectors of its names."""
 
     trials: TrialList
@@ -30,7 +30,7 @@ class Task:
     part: str  # the version of the data to which it belongs, "" if there is one
     train: Pairs
     valid: Pairs | None  # None: folds over the training people select
-    tests: Sequence[Test]
+    tests: Sequence[TrialSet]
     spaces: tuple[str, str]  # names of the face space and the voice space
     left_out: int = 0  # files of the training and valid clips that have no vector
 

@@ -87,6 +87,7 @@ def names_under(table: Mapping[Any, Any], key: Any, place: Place | str, what: st
         InputError: the table lacks the key, or has no list of names there.
     """
     found = table.get(key)
+    found = found.tolist() if isinstance(found, np.ndarray) else found
     if not isinstance(found, list | tuple | set) or not all(isinstance(name, str | bytes) for name in found):
         shown = "nothing" if key not in table else f"a {type(found).__name__}"
         raise InputError(f"{place}: found {shown} under {key!r}, expected a list of {what}")

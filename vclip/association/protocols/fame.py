@@ -25,7 +25,7 @@ from typing import cast
 import numpy as np
 
 from vclip.association.pairs import Pairs
-from vclip.association.protocols.base import Published, Task, Test
+from vclip.association.protocols.base import Published, Task, TrialSet
 from vclip.association.protocols.folder import Place, files_below, opened
 from vclip.association.trials.features import Features
 from vclip.association.trials.lists import TrialList
@@ -85,7 +85,9 @@ def _task(faces_file: Place, files: Sequence[Place]) -> Task:
     return Task(part, train, None, tests, (f"fame/{part}/faces", f"fame/{part}/{heard}/voices"))
 
 
-def _tests(part: str, here: Place, heard: str, files: Sequence[Place], d_face: int, d_voice: int) -> Iterator[Test]:
+def _tests(
+    part: str, here: Place, heard: str, files: Sequence[Place], d_face: int, d_voice: int
+) -> Iterator[TrialSet]:
     inside = {place.name: place for place in files if str(place.parent) == str(here)}
     for name, faces_file in inside.items():
         found = re.fullmatch(r"(.+)_faces_(unheard_)?test\.csv", name)
@@ -103,7 +105,7 @@ def _tests(part: str, here: Place, heard: str, files: Sequence[Place], d_face: i
         group = "heard" if tested == heard else "unheard"
         submission = "" if same is not None else f"sub_score_{part}_{tested}_{group}.txt"
         trials = _trials(keys, faces, voices, np.zeros(len(keys), bool) if same is None else same)
-        yield Test(*trials, f"{heard} to {tested}", (group, "mean"), False, submission)
+        yield TrialSet(*trials, f"{heard} to {tested}", (group, "mean"), False, submission)
 
 
 def _trials(

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vclip.association.protocols.base import Published, Task, Test
+from vclip.association.protocols.base import Published, Task, TrialSet
 from vclip.association.protocols.clips import ClipFiles, names_under, pairs_of, unit_features
 from vclip.association.protocols.folder import Place, data_folder, read_pickle
 from vclip.association.trials.features import Features, name_of
@@ -80,7 +80,7 @@ class VfalEva:
         return [Task("", train, valid, read_lists(data / "evals", faces, voices), spaces, missing + more)]
 
 
-def read_lists(folder: Place, faces: Features, voices: Features) -> list[Test]:
+def read_lists(folder: Place, faces: Features, voices: Features) -> list[TrialSet]:
     """Returns the trial lists of a folder; only the verification list must be there.
 
     Raises:
@@ -89,7 +89,7 @@ def read_lists(folder: Place, faces: Features, voices: Features) -> list[Test]:
     found = [name for name in LISTS if (folder / f"{name}.pkl").is_file()]
     if "test_verification" not in found:
         raise InputError(f"{folder}: found no test_verification.pkl, expected the trial lists {', '.join(LISTS)}")
-    return [Test(read_pickled_trials(folder / f"{name}.pkl"), faces, voices, LISTS[name]) for name in found]
+    return [TrialSet(read_pickled_trials(folder / f"{name}.pkl"), faces, voices, LISTS[name]) for name in found]
 
 
 def _clips(names: Sequence[Any], movies: dict, genders: dict, data: Place) -> list[ClipFiles]:
