@@ -234,16 +234,28 @@ def plot_systems(
 
 
 def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
-    """Draws the loss and the dev AUC of a training run per step, and marks the step whose model was kept."""
+    """Draws the loss and the dev AUC of a training run per step, and marks the step whose model was kept.
+
+    Where that is the start, which is fitted in closed form, the axis begins at chance: what the start has learned
+    shows, and that the steps add nothing.
+    """
     figure, axes = _axes("step", "AUC on held-out people", (5.6, 3.6))
-    axes.plot(history["step"], history["dev_auc"], color=ACCENT, linewidth=2)
-    kept = history["step"].index(history["best_step"])
-    axes.plot(history["best_step"], history["dev_auc"][kept], "o", color=ACCENT)
+    steps, values, best = history["step"], history["dev_auc"], history["best_step"]
+    kept = values[steps.index(best)]
+    what = f"step {best}" if best else "the start"
+    axes.plot(steps, values, color=ACCENT, linewidth=2, alpha=1 if best else 0.45)
+    axes.plot(best, kept, "o", color=ACCENT)
     axes.annotate(
-        f"kept: {history['dev_auc'][kept]:.3f}", (history["best_step"], history["dev_auc"][kept]),
-        textcoords="offset points", xytext=(6, 8), color=ACCENT, fontsize=9,
+        f"kept: {what}, AUC {kept:.3f}", (best, kept), textcoords="offset points", xytext=(6, 8), color=ACCENT,
+        fontsize=9,
     )  # fmt: skip
-    axes.margins(y=0.25)
+    if best:
+        axes.margins(y=0.25)
+    else:
+        axes.set_ylim(min(0.48, *values), 1.0)
+        axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="--")
+        axes.annotate("chance", (steps[-1], 0.5), textcoords="offset points", xytext=(0, 4), ha="right", color=FAINT,
+                      fontsize=9)  # fmt: skip
     loss = axes.twinx()
     loss.plot(history["step"][1:], history["loss"][1:], color=FAINT, linewidth=1.5)
     loss.set_ylabel("training loss", color=FAINT)

@@ -20,6 +20,7 @@ def write_page(
     speech: Sequence[Mapping[str, Any]],
     steps: Sequence[Any],
     synthetic: bool,
+    average: Mapping[str, Any],
 ) -> Path:
     """Writes `out`/index.html and returns its path.
 
@@ -29,9 +30,10 @@ def write_page(
         photo: the photo that the voices were generated for.
         summary: of the ingest.
         skipped: why there is no cross-validation; empty if there is one.
-        speech: the sidecars of the generated files.
+        speech: the sidecars of the generated files, with `above`: the share of random voices that suit the face less.
         steps: each with step, result and seconds.
         synthetic: whether the videos are the synthetic sample.
+        average: the sidecar of speech in a voice drawn for nobody, to compare with.
     """
     faces = _best_faces(store_uri)
     page = render(
@@ -46,12 +48,18 @@ def write_page(
         roc=b"" if skipped else (out / "evaluation" / "roc.png").read_bytes(),
         training=(out / "model" / "training.png").read_bytes(),
         photo=photo.read_bytes(),
+        photo_path=photo,
         photo_type="image/png" if photo.suffix.lower() == ".png" else "image/jpeg",
-        speech=[{**row, "content": Path(row["wav"]).read_bytes()} for row in speech],
+        speech=[_with_content(row) for row in speech],
+        average=_with_content(average),
     )
     path = out / "index.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _with_content(sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    return {**sidecar, "content": Path(sidecar["wav"]).read_bytes()}
 
 
 def _best_faces(store_uri: str) -> list[bytes]:

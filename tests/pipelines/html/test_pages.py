@@ -104,9 +104,13 @@ def _quickstart(folder, store_uri) -> str:
     (folder / "a.wav").write_bytes(b"RIFF" + bytes(40))
     summary = Summary(store_uri, "run", 0)
     summary.reasons.update({HOSTILE: 3})
-    speech = [{"wav": str(folder / "a.wav"), "voice": 1, "score": 0.5, "text": HOSTILE, "notice": HOSTILE}]
+    speech = [
+        {"wav": str(folder / "a.wav"), "voice": 1, "score": 0.5, "above": 0.9, "text": HOSTILE, "notice": HOSTILE}
+    ]
     steps = [{"step": "ingest", "result": HOSTILE, "seconds": 1.0}]
-    return write_page(folder, store_uri, folder / "photo.jpg", summary, "", speech, steps, True).read_text()
+    return write_page(
+        folder, store_uri, folder / "photo.jpg", summary, "", speech, steps, True, speech[0]
+    ).read_text()
 
 
 def _evaluation(folder) -> str:

@@ -43,14 +43,15 @@ def page(ingested, photo, tmp_path):
     speech = []
     for rank in (1, 2):
         (tmp_path / f"{rank}.wav").write_bytes(b"RIFF" + bytes([rank]) * 40)
-        row = {"wav": str(tmp_path / f"{rank}.wav"), "voice": rank, "score": 0.5, "text": NASTY}
+        row = {"wav": str(tmp_path / f"{rank}.wav"), "voice": rank, "score": 0.5, "above": 0.975, "text": NASTY}
         speech.append(row | {"notice": "Synthetic speech."})
     summary = Summary(ingested.store, "run", 0)
     summary.reasons.update({NASTY: 3})
     steps = [{"step": "ingest", "result": NASTY, "seconds": 1.0}]
 
     def write(synthetic: bool) -> str:
-        return write_page(tmp_path, ingested.store, photo, summary, "", speech, steps, synthetic).read_text()
+        average = speech[0] | {"score": -0.25}
+        return write_page(tmp_path, ingested.store, photo, summary, "", speech, steps, synthetic, average).read_text()
 
     return write
 
@@ -62,7 +63,9 @@ def test_the_page_is_self_contained_and_shows_all(page, ingested, tmp_path):
     assert seen.links
     assert all(link.startswith("data:") for link in seen.links)
     speech = [base64.b64decode(s) for s in re.findall(r"data:audio/wav;base64,([^\"]+)", text)]
-    assert speech == [(tmp_path / f"{rank}.wav").read_bytes() for rank in (1, 2)]
+    assert speech == [(tmp_path / f"{rank}.wav").read_bytes() for rank in (1, 2, 1)]  # and the random one
+    assert "better than 98% of random voices" in text
+    assert "score -0.25" in text
     clips = ingested.summary["rows"]["clips"]
     assert len(re.findall("data:image/jpeg", text)) == clips + 1  # and the photo
     assert len(re.findall("data:image/png", text)) == 2
