@@ -12,7 +12,7 @@ from pipelines.association.pairs import pair_spaces, read_pairs
 from pipelines.config import Config
 from pipelines.progress import step
 from stores import Store
-from vclip.association.evaluation import UNRESTRICTED, Evaluation, evaluate, some_people
+from vclip.association.evaluation import UNRESTRICTED, Evaluation, count_positives, evaluate, some_people
 from vclip.association.likelihood import two_clusters
 from vclip.association.methods import METHODS, method_of
 from vclip.association.metrics import Crossing, Figure, draw_people
@@ -56,12 +56,13 @@ class BenchmarkResult:
     people: int
     folds: int
     seeds: int
+    positives: Mapping[str, int]  # same-person trials with the voice of the own clip, of other clips, of other videos
     gender_inferred: bool  # by the two clusters of what faces and voices share most; there are no labels
     methods: Sequence[Row]
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields, each method as `Row.to_json` gives it."""
-        fields = ("store", "store_version", "clips", "people", "folds", "seeds", "gender_inferred")
+        fields = ("store", "store_version", "clips", "people", "folds", "seeds", "positives", "gender_inferred")
         return {name: getattr(self, name) for name in fields} | {"methods": [row.to_json() for row in self.methods]}
 
 
@@ -115,7 +116,7 @@ def benchmark(
     rows.sort(key=lambda row: -_mean(row.figures["auc"]))
     best = scores[rows[0].method]
     rows[1:] = [replace(row, behind=_behind(best, scores[row.method])) for row in rows[1:]]
-    found = (len(pairs), len(set(pairs.identity)), folds, seeds, inferred)
+    found = (len(pairs), len(set(pairs.identity)), folds, seeds, count_positives(pairs), inferred)
     result = BenchmarkResult(store_uri, snapshot.version, *found, rows)
     if out:
         from pipelines.html.plots import plot_methods

@@ -188,8 +188,7 @@ def compare(
     print_table(f"{a} and {b} on {store}", ("", "a", "b", "b - a", "p"), rows)
     clips, people = count(result["clips"], "clip"), count(result["people"], "person", "people")
     print_line(f"{clips} of {people}; intervals and p from {count(result['draws'], 'draw')} of people")
-    positives = (f"{trials:,} of {kind}" for kind, trials in result["positives"].items())
-    print_line(f"same-person trials, by the voice: {', '.join(positives)}")
+    _print_positives(result["positives"])
     _print_warning(result)
 
 
@@ -258,6 +257,7 @@ def benchmark_association(
         return
     head, *rows = table(result)
     print_table(f"{count(result.clips, 'clip')} of {count(result.people, 'person', 'people')}", head, rows)
+    _print_positives(result.positives)
 
 
 def _benchmark_protocol(
@@ -325,6 +325,11 @@ def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
     print_line(f"{_trials_of(result)} of {count(result['people'], 'person', 'people')}")
     print_line(f"below each figure: its 95 % interval, from {count(result['draws'], 'draw')} of people")
     _print_warning(result)
+
+
+def _print_positives(positives: Mapping[str, int]) -> None:
+    kinds = ", ".join(f"{trials:,} of {kind}" for kind, trials in positives.items() if trials)
+    print_line(f"same-person trials, by the voice: {kinds}")
 
 
 def _trials_of(result: Mapping[str, Any]) -> str:
