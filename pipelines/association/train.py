@@ -14,6 +14,7 @@ from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
 from pipelines.html.plots import plot_training
 from pipelines.progress import say, step
+from pipelines.wording import count
 from stores import Store
 from vclip import checkpoint
 from vclip.association.base import Association
@@ -22,7 +23,7 @@ from vclip.association.loop import WORTH, History
 from vclip.association.methods import ASSOCIATION_METHODS, METHODS, Method, method_of
 from vclip.association.model import KIND
 from vclip.association.pairs import Pairs
-from vclip.association.training import fit
+from vclip.association.training import FOLDS, fit, uses_folds
 from vclip.association.training import train as train_model
 from vclip.errors import InputError
 from vclip.files import fitting
@@ -102,17 +103,30 @@ def train(
     pairs = read_pairs(store, where, snapshot, doubts=True, spaces=spaces)
     crossed = cross_validated(pairs, spaces, config, folds, chosen) if folds else None
     state = Path(out).with_name(fitting(f".{Path(out).name}", ".training"))
-    with step("train", config.train.max_steps, "steps") as progress:
+    people = len(set(pairs.identity))
+    fits = FOLDS + 1 if uses_folds(pairs, config.train) else 1
+    closed_form = chosen.fit is fit and not config.train.max_steps and config.train.start != "random"
+    if closed_form:
+        say(
+            f"train: {chosen.name} ({chosen.about}), a closed form without steps, for {count(len(pairs), 'clip')} of "
+            f"{count(people, 'person', 'people')}; its strength is chosen by folds over people"
+        )
+    with step("train", *((fits, "fits") if closed_form else (config.train.max_steps, "steps"))) as progress:
 
         def at(done: int, total: int, auc: float) -> None:
-            progress.total = total
-            progress.set(done, f"dev AUC {auc:.3f}")
+            if closed_form:
+                progress.advance(1, f"AUC {auc:.3f} on held-out people")
+            else:
+                progress.total = total
+                progress.set(done, f"dev AUC {auc:.3f}")
 
         train_it = partial(train_on, workers) if workers > 1 else train_model
         model, history = train_it(pairs, *spaces, config.train, at, state, chosen.fit)
     if config.train.max_steps:
         say(what_was_chosen(history))
-    people = len(set(pairs.identity))
+    elif closed_form:
+        how = f"mean of {FOLDS} folds; the model is fitted to everybody" if fits > 1 else "left out of the model"
+        say(f"train: the closed form has AUC {history.best_dev_auc:.3f} on held-out people ({how})")
     result = TrainResult(history.best_dev_auc, len(pairs), people, history.best_step, history.step[-1], crossed)
     read = {
         "encoders": {space: spec for space, spec in store.encoders.items() if space in spaces},

@@ -94,7 +94,8 @@ def train(
         face_space: the space of the faces in `pairs`, which the model records.
         voice_space: the space of the voices in `pairs`, which the model records.
         config: TrainConfig() if None.
-        on_step: called with (step, max_steps, last dev AUC); with folds, the steps of all folds are counted.
+        on_step: called with (step, max_steps, last dev AUC); with folds, the steps of all folds are counted, and a
+            closed form, which makes no step, is counted by calls: one for each fit.
         state: a file from which an interrupted run resumes, see `loop.run`; not used with folds.
         fit_one: the `fit` of another method; `fit` if None.
 
@@ -103,7 +104,7 @@ def train(
     """
     config, fit_one = config or TrainConfig(), fit_one or fit
     spaces = face_space, voice_space
-    if not 2 * FOLDS <= len(set(pairs.identity)) < config.cross_fit_below:
+    if not uses_folds(pairs, config):
         held_out = pairs.held_out(config.dev_fraction, config.seed, config.dev_people)
         dev = pairs.select(held_out)
         if fit_one is fit:  # a million pairs are not copied
@@ -111,6 +112,8 @@ def train(
         else:
             model, history = fit_one(pairs.select(~held_out), dev, *spaces, config, on_step, state)
         _calibrate(model, [trials_of(model, some_clips(dev, DEV_CLIPS, config.seed))], config.seed)
+        if on_step and not config.max_steps:
+            on_step(0, 0, history.best_dev_auc)
         return model, history
     fold, runs, trials, settings = pairs.folds(FOLDS, config.seed), [], [], config
     total = (FOLDS + 1) * config.max_steps
@@ -119,6 +122,8 @@ def train(
         model, run = fit_one(*sides, *spaces, settings, _shifted(on_step, number * config.max_steps, total))
         trials.append(trials_of(model, sides[1]))
         runs.append(run)
+        if on_step and not config.max_steps:
+            on_step(0, 0, run.best_dev_auc)
         if not mean_history(runs).best_step:
             settings = config.model_copy(update={"max_steps": 0})
     history = mean_history(runs)
@@ -128,6 +133,11 @@ def train(
     if on_step:
         on_step(total, total, history.best_dev_auc)
     return model, history
+
+
+def uses_folds(pairs: Pairs, config: TrainConfig) -> bool:
+    """Returns whether `train` fits a model for each of FOLDS folds of the people, and then one to all of them."""
+    return 2 * FOLDS <= len(set(pairs.identity)) < config.cross_fit_below
 
 
 def _calibrate(model: Any, trials: Sequence[ScoredTrials], seed: int) -> None:
