@@ -210,7 +210,9 @@ def benchmark_association(
         list[str] | None,
         typer.Option("--method", help="Method to train; may be repeated. Default: all; with --curve, vclip."),
     ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Number of folds of people of the store.")] = 5,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Number of folds of people of the store. Default: 5.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of times that everything is drawn and trained.")] = 1,
     where: Where = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the figures and a plot.")] = None,
@@ -241,11 +243,12 @@ def benchmark_association(
         raise InputError("benchmark-association: expected --protocol together with the folder of its files")
     resolved = config_of(config, set, "train")
     if protocol is not None and folder is not None:
-        if where or curve:
-            raise InputError("benchmark-association: --where and --curve need --store, found --protocol")
+        if where or curve or folds:
+            raise InputError("benchmark-association: --where, --curve and --folds need --store, found --protocol")
         _benchmark_protocol(protocol, folder, resolved, methods or (), seeds, out, as_json)
         return
     assert store is not None
+    folds = folds or 5
     if curve:
         _learning_curves(store, resolved, methods or ("vclip",), folds, seeds, where, out, as_json)
         return

@@ -64,7 +64,7 @@ class VoxLike:
             voices |= {file: self.world.voice(name) for file in self.voice_names(self.id_of[name], video)}
         return faces, voices
 
-    def lists(self, part, face_of, voice_of, trials=300):
+    def lists(self, part, face_of, voice_of, trials=120):
         """The trial lists of a part, drawn as published: by name of the list."""
         people, rng = self.split[part], self.rng
         by_gender = [[name for name in people if self.gender[name] == gender] for gender in "fm"]

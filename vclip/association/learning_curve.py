@@ -154,7 +154,8 @@ def _rise(logarithm: float | np.ndarray, exponent: float | np.ndarray) -> np.nda
 
 def _noise(z: np.ndarray) -> np.ndarray:
     """Returns the covariance (sizes, sizes) of the mean over splits, by its test people and its training people."""
-    test = np.cov(np.nanmean(z[:, :, 1:], axis=0))
+    drawn = np.nanmean(z[:, :, 1:], axis=0)
+    test = np.cov(drawn[:, np.isfinite(drawn).all(axis=0)])
     level = np.nanmean(z[:, :, 0], axis=1, keepdims=True)  # of a split: its test people, counted above
     training = np.nanvar(z[:, :, 0] - level, axis=0, ddof=1)
     # Splits share most of their training people, so what these have in common does not average out.

@@ -32,7 +32,6 @@ from vclip.association.trials.lists import TrialList
 from vclip.errors import InputError
 
 TRAIN = "_faces_train.csv"
-TESTS = ("test", "unheard_test")
 ROWS = 512  # parsed at a time
 README = "github.com/mavceleb/mavceleb_baseline, README.md at"
 
@@ -91,9 +90,11 @@ def _tests(
     inside = {place.name: place for place in files if str(place.parent) == str(here)}
     for name, faces_file in inside.items():
         found = re.fullmatch(r"(.+)_faces_(unheard_)?test\.csv", name)
-        if not found or (found[2] and f"{found[1]}_faces_test.csv" in inside):
+        if not found or (found[2] and found[1] != heard and f"{found[1]}_faces_test.csv" in inside):
             continue
         tested, kind = found[1], f"{found[2] or ''}test"
+        if found[2] and tested == heard:
+            raise InputError(f"{faces_file}: found the training language in its name, expected that of the trials")
         voices_file = here / f"{tested}_voices_{kind}.csv"
         faces, voices = read_vectors(faces_file, d_face)[0], read_vectors(voices_file, d_voice)[0]
         keys, same = read_trial_labels(_labels_of(here, tested, files))

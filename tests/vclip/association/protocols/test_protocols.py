@@ -229,6 +229,13 @@ def test_a_row_of_fame_that_is_not_as_the_others_is_named(tmp_path, file, line, 
         PROTOCOLS.open("fame").read(tmp_path)
 
 
+def test_an_unheard_test_named_by_the_training_language_is_an_error(tmp_path):
+    here = fame_folder(tmp_path) / "v2" / "English"
+    (here / "Hindi_faces_unheard_test.csv").rename(here / "English_faces_unheard_test.csv")
+    with pytest.raises(InputError, match="found the training language in its name, expected that of the trials"):
+        PROTOCOLS.open("fame").read(tmp_path)
+
+
 def test_lists_without_labels_give_scores_to_submit(tmp_path, tasks):
     fame_folder(tmp_path)
     path = tmp_path / "v2" / "Hindi_test.txt"
