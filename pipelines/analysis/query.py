@@ -28,6 +28,18 @@ from vclip.errors import InputError
 
 BATCH_ROWS = 1 << 12
 MEMORY = "3GB"  # above which it spills to disk
+# What people are shown of a table where they do not choose.
+COLUMNS = {
+    "videos": ("video_id", "state", "n_clips", "duration_s", "reason", "uris"),
+    "clips": ("clip_id", "identity", "gender", "start_s", "end_s", "video_uri"),
+    "faces": ("face_id", "clip_id", "time_s", "size_px", "frontality", "quality"),
+    "voices": ("voice_id", "clip_id", "start_s", "end_s", "speech_ratio", "snr_db"),
+    "speakers": ("speaker_id", "name", "tts", "gender", "space", "created_at"),
+    "generations": ("generation_id", "face", "text", "score", "tts", "audio_uri"),
+    "edits": ("edit_id", "action", "subject", "value", "who", "created_at"),
+    "runs": ("run_id", "started_at", "finished_at", "command"),
+}
+ROWS = 20
 _READING = ("SELECT", "EXPLAIN", "MULTI")  # MULTI is PIVOT
 
 
@@ -143,6 +155,25 @@ def query(
     """
     rows = Store.open(store_uri).snapshot(at, raw).query(table, columns, where, limit, order)
     return rows.to_reader(BATCH_ROWS)
+
+
+def query_some(
+    store_uri: str,
+    table: str,
+    columns: Sequence[str] | None = None,
+    where: str | None = None,
+    order: Sequence[str] = (),
+    limit: int | None = None,
+    at: str | Mapping[str, int] | None = None,
+    raw: bool = False,
+) -> tuple[pa.Table, int]:
+    """Returns the first rows of one table for people, and the number of all that match.
+
+    Args and raises are those of `query`; without columns it takes COLUMNS, without a limit ROWS.
+    """
+    snapshot = Store.open(store_uri).snapshot(at, raw)
+    rows = snapshot.query(table, columns or COLUMNS.get(table), where, limit or ROWS, order)
+    return rows, snapshot.count(table, where)
 
 
 @contextmanager

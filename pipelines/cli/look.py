@@ -5,7 +5,8 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from pathlib import Path
+from datetime import datetime
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -87,13 +88,18 @@ def query(
     order: Annotated[
         str | None, typer.Option(help="Columns to sort by, comma-separated; -column sorts descending.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of rows to print.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of rows to print (default: all; 20 in a table).")
+    ] = None,
     tag: Tag = None,
     version: Version = None,
     format: Annotated[str, typer.Option(help="table, json, jsonl or csv.")] = "table",
     raw: Annotated[bool, typer.Option("--raw", help="Show rows as ingested, without corrections by hand.")] = False,
 ) -> None:
     """Read rows of a store.
+
+    A table for people has six columns and the first 20 rows, unless --select and --limit say otherwise; json, jsonl
+    and csv have all.
 
     Example: `vclip query --store work/store --table clips --select clip_id,box --where "end_s - start_s > 2"
     --format json`
@@ -106,7 +112,8 @@ def query(
 
     Example: `vclip query --store work/store --tag paper-v1 --table clips`
     """
-    from pipelines.analysis.query import query, query_sql
+    from pipelines.analysis.query import query, query_some, query_sql
+    from stores.schema import KEYS
 
     if sql is not None and (select or where or order or limit or table != "clips"):
         raise InputError(
@@ -117,8 +124,11 @@ def query(
         with query_sql(store, sql, at_of(tag, version), raw) as reader:
             _print_rows(reader, format)
         return
-    columns, order_by = names_of(select), names_of(order) or ()
-    _print_rows(query(store, table, columns, where, order_by, limit, at_of(tag, version), raw), format)
+    asked = (store, table, names_of(select), where, names_of(order) or (), limit, at_of(tag, version), raw)
+    if format == "table":
+        _print_some(*query_some(*asked), whole=KEYS.get(table, ""))
+    else:
+        _print_rows(query(*asked), format)
 
 
 @app.command()
@@ -272,13 +282,30 @@ def _print_rows(reader: "pa.RecordBatchReader", format: str) -> None:
         print_line(count(len(cells), "row"))
 
 
+def _print_some(rows: "pa.Table", found: int, whole: str) -> None:
+    """Prints the first of the rows found; `whole` is the column that is never cut."""
+    names = rows.schema.names
+    print_table("", names, [[_short(row[name]) for name in names] for row in rows.to_pylist()], whole)
+    more = "" if len(rows) == found else f"{len(rows):,} of "
+    hint = "; --limit, --select and --format show more" if more else ""
+    print_line(f"{more}{count(found, 'row')}{hint}")
+
+
 def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
         shown = ", ".join(_short(v) for v in value[:4])
         return f"[{shown}{f', ... {len(value)}' if len(value) > 4 else ''}]"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    if isinstance(value, dict) and "uri" in value:
+        return _short(value["uri"])
     text = "" if value is None else str(value)
+    if "://" in text or text.startswith("/"):
+        return PurePosixPath(text).name  # addresses differ in their ends
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from pipelines.analysis.query import COLUMNS
 from stores import Store
+from stores.schema import TABLES
 
 pytestmark = pytest.mark.slow
 
@@ -37,8 +39,21 @@ def test_formats_agree(ingested, vclip):
 
 
 def test_limit_and_the_table_for_people(ingested, vclip):
+    clips = ingested.summary["rows"]["clips"]
     said = vclip("query", "--store", ingested.store, "--limit", 2)
-    assert said.out.endswith("2 rows\n")
+    assert said.out.endswith(f"2 of {clips} rows; --limit, --select and --format show more\n")
+    said = vclip("query", "--store", ingested.store)
+    assert said.out.endswith(f"\n{clips} rows\n")
+    ids = [row["clip_id"] for row in json.loads(vclip("query", "--store", ingested.store, "--format", "json").out)]
+    assert [id for id in ids if id in said.out] == ids  # whole, to be copied
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_is_shown_by_six_columns_at_most(ingested, vclip, table):
+    said = vclip("query", "--store", ingested.store, "--table", table)
+    assert said.code == 0
+    assert len(COLUMNS[table]) <= 6
+    assert said.out.endswith("rows\n") or said.out.endswith("1 row\n") or "--limit" in said.out
 
 
 def test_media_come_only_when_asked_for(ingested, vclip):
