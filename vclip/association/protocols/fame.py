@@ -68,8 +68,8 @@ class Fame:
 
 def _task(faces_file: Place, files: Sequence[Place]) -> Task:
     heard, here = faces_file.name.removesuffix(TRAIN), cast(Place, faces_file.parent)
-    version = re.search(r"(?:^|/)(v\d+)(?:/|$)", str(here).replace("\\", "/"))
-    part = version[1] if version else ""
+    versions = [name for name in re.split(r"[\\/]", str(here)) if re.fullmatch(r"v\d+", name)]
+    part = versions[-1] if versions else ""
     faces, people = read_vectors(faces_file, labels=True)
     voices_file = here / f"{heard}_voices_train.csv"
     voices, of_voices = read_vectors(voices_file, labels=True)
@@ -179,7 +179,7 @@ def read_vectors(place: Place, columns: int | None = None, labels: bool = False)
             while block := list(islice(lines, ROWS)):
                 block = [line for line in block if line]
                 rows = [line.rpartition(",") for line in block] if labels else [(line, "", "") for line in block]
-                names += [label.strip() for *_, label in rows]
+                names += [_label(label.strip()) for *_, label in rows]
                 vectors += [_numbers([row for row, *_ in rows], place, len(names) - len(rows))] if rows else []
     except (OSError, KeyError) as error:
         raise InputError(f"{place}: {getattr(error, 'strerror', None) or error}; expected a CSV file") from None
@@ -206,6 +206,11 @@ def _numbers(lines: Sequence[str], place: Place, before: int) -> np.ndarray:
             found, expected = line.count(",") + 1, lines[0].count(",") + 1
             raise InputError(f"{place}, row {number}: found {found} numbers, expected {expected} as before")
     raise InputError(f"{place}, rows {before + 1} to {before + len(lines)}: expected numbers separated by commas")
+
+
+def _label(text: str) -> str:
+    """Returns a label; a whole number as such, however it is written: "3" of "3.000e+00"."""
+    return f"{float(text):.0f}" if _is_number(text) and float(text).is_integer() else text
 
 
 def _is_number(word: str) -> bool:

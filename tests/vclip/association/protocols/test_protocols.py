@@ -229,6 +229,15 @@ def test_a_row_of_fame_that_is_not_as_the_others_is_named(tmp_path, file, line, 
         PROTOCOLS.open("fame").read(tmp_path)
 
 
+def test_a_version_is_the_last_folder_of_that_name_and_a_number_is_a_person_however_written(tmp_path, tasks):
+    folder = fame_folder(tmp_path / "v7")
+    path = folder / "v2" / "English" / "English_voices_train.csv"
+    path.write_text(path.read_text().replace(",3\n", ",3.000e+00\n"))
+    task, _ = PROTOCOLS.open("fame").read(folder)
+    assert task.part == "v2"
+    np.testing.assert_array_equal(task.train.identity, tasks["fame"][0].train.identity)
+
+
 def test_an_unheard_test_named_by_the_training_language_is_an_error(tmp_path):
     here = fame_folder(tmp_path) / "v2" / "English"
     (here / "Hindi_faces_unheard_test.csv").rename(here / "English_faces_unheard_test.csv")
