@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import ROOT
 from vclip import InputError, Pairs, evaluate
-from vclip.encoders import FaceEncoder, VoiceEncoder
+from vclip.encoders import VoiceEncoder
 from vclip.tts import TTS
 from vclip.tts.cloning import CloningTTS
 
@@ -41,8 +41,8 @@ def _attributes(source: str) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "protocol"),
     [
-        *(("Ecapa", VoiceEncoder), ("ArcFace", FaceEncoder)),
-        *(("DVectorVits", TTS), ("QwenBase", TTS), ("Cloned", CloningTTS)),
+        *(("Ecapa", VoiceEncoder), ("DVectorVits", TTS)),
+        *(("QwenBase", TTS), ("Cloned", CloningTTS)),
     ],
 )
 def test_an_example_has_the_signatures_of_its_protocol(name, protocol):

@@ -58,6 +58,14 @@ def to_mono(samples: np.ndarray) -> np.ndarray:
     return samples[:, int(power.argmax())]
 
 
+def expect_speech(samples: np.ndarray) -> None:
+    """Raises InputError if samples (n,) are empty, silent or not finite."""
+    if not len(samples) or not np.any(samples):
+        raise InputError("found silence, expected speech")
+    if not np.isfinite(samples).all():
+        raise InputError("found NaN or infinity among the samples, expected -1..1")
+
+
 def prepare_speech(samples: np.ndarray, sample_rate_hz: int, target_rate_hz: int = 16_000) -> np.ndarray:
     """Returns speech (samples,) float32 at the rate of a voice encoder, amplified to -30 dBFS if it is quieter."""
     samples = resample(samples, sample_rate_hz, target_rate_hz)

@@ -81,6 +81,10 @@ def _explain(error: ValidationError, model: type[BaseModel], path: str | Path | 
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     where = f"configuration{f' {path}' if path else ''}: "
+    if first["type"] == "missing":
+        return f"{where}missing key '{key}'"
+    if first["type"] == "value_error" and not key:
+        return f"{where}{first['msg'].removeprefix('Value error, ')}"
     if first["type"] != "extra_forbidden":
         return f"{where}{key} = {first.get('input')!r}: {first['msg'].lower()}"
     known = list(keys_of(model))

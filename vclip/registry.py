@@ -42,6 +42,7 @@ class Plugin:
     argument: str = ""  # the form of the argument, as in "MODEL/TAG"; empty where there is none or it is not known
     needs_argument: bool = False
     about: str = ""
+    licence: str = ""  # of the weights
     install: str = ""  # the requirement for `pip install` that the plugin needs, as in "vclip[vits]"
     package: str = ""  # the distribution that registered it; empty for a built-in
     version: str = ""  # of that distribution

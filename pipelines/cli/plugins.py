@@ -25,6 +25,7 @@ class Listed:
     opens: bool  # here; where an argument is needed, whether its factory can be imported
     problem: str  # why it does not open
     about: str
+    licence: str  # of the weights, of an encoder
 
     @property
     def spec(self) -> str:
@@ -33,8 +34,22 @@ class Listed:
         return f"{self.name}{argument}"
 
 
+@dataclass(frozen=True)
+class Opened:
+    """An encoder that a spec opens."""
+
+    kind: str
+    spec: str
+    space: str
+    dim: int
+    licence: str  # of the weights; empty where the encoder says none
+
+
 @app.command()
 def plugins(
+    encoder: Annotated[
+        str, typer.Argument(help="Open this encoder, as in onnx-face:FILE.onnx, and show its space and licence.")
+    ] = "",
     kind: Annotated[str, typer.Option(help="List one kind only, as in 'voice encoder'.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -44,7 +59,17 @@ def plugins(
     list says what is missing where that fails.
 
     Example: `vclip plugins --kind tts`
+
+    Example: `vclip plugins onnx-voice:models/resnet34.onnx`
     """
+    if encoder:
+        opened = _opened(encoder, kind)
+        if as_json:
+            print_json(opened)
+        else:
+            row = (opened.space, str(opened.dim), opened.licence or "unknown")
+            print_table(f"{opened.kind} {encoder}", ("space", "size", "licence"), [row], whole="space")
+        return
     known = _registries()
     if kind and kind not in known:
         raise InputError(f"--kind '{kind}': expected one of {', '.join(known)}")
@@ -55,8 +80,11 @@ def plugins(
         print_json(listed)
         return
     for name in dict.fromkeys(row.kind for row in listed):
-        rows = [(row.spec, row.source, row.problem or "opens", row.about) for row in listed if row.kind == name]
-        print_table(name, ("spec", "source", "here", "what it is"), rows, whole="spec")
+        own = [row for row in listed if row.kind == name]
+        licences = any(row.licence for row in own)
+        head = ("spec", "source", "here", "what it is", *(["licence"] if licences else []))
+        rows = [(row.spec, row.source, row.problem or "opens", row.about, row.licence)[: len(head)] for row in own]
+        print_table(name, head, rows, whole="spec")
     print_line("Any other factory: python:package.module:Factory[:argument]. How to write one: docs/extending.md")
 
 
@@ -91,4 +119,22 @@ def _listed(registry: "Registry[Any]", plugin: "Plugin") -> Listed:
             registry.open(plugin.name)
     except (InputError, ImportError, OSError) as error:
         problem = str(error).splitlines()[0]
-    return Listed(registry.kind, plugin.name, argument, needed, plugin.source, not problem, problem, plugin.about)
+    found = (argument, needed, plugin.source, not problem, problem, plugin.about, plugin.licence)
+    return Listed(registry.kind, plugin.name, *found)
+
+
+def _opened(spec: str, kind: str) -> Opened:
+    from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, licence_of
+    from vclip.registry import split_record
+
+    plain, _ = split_record(spec)
+    name = plain.partition(":")[0]
+    for registry in (FACE_ENCODERS, VOICE_ENCODERS):
+        if kind == registry.kind or (not kind and name in registry.names()):
+            encoder = registry.open(spec, device="cpu")
+            licence = licence_of(encoder) or registry.find(spec)[0].licence
+            return Opened(registry.kind, spec, encoder.space, encoder.dim, licence)
+    names = ", ".join([*FACE_ENCODERS.names(), *VOICE_ENCODERS.names()])
+    raise InputError(
+        f"encoder '{spec}': expected one of {names}, or any factory with --kind 'face encoder' or 'voice encoder'"
+    )

@@ -162,7 +162,12 @@ class MeasuredVoices:
         return self._voices.get(self._hash(speaker))
 
     def add(self, speaker: np.ndarray, voice: np.ndarray) -> None:
-        """Adds the voice (d_out,) of a speaker (d_in,), and saves the file every SAVE_EVERY_S."""
+        """Adds the voice (d_out,) of a speaker (d_in,), and saves the file every SAVE_EVERY_S.
+
+        Voices by an encoder of another size, which one file cannot hold as well, are discarded.
+        """
+        if next(iter(self._voices.values()), voice).shape != voice.shape:
+            self._voices = {}
         self._voices[self._hash(speaker)] = voice
         if time.monotonic() - self._saved_s > SAVE_EVERY_S:
             self.save()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pipelines.cluster.failures import Failure
 from pipelines.config import Config, IngestConfig
 from pipelines.extraction.faces.detectors import open_detector
-from pipelines.ingest.embed import Ingested, SourceResult, failed_result
+from pipelines.ingest.embed import Ingested, SourceResult, failed_result, say_licence
 from stores import Store, StoreUnavailable
 from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS, open_face_encoder, open_voice_encoder
 from vclip.errors import InputError
@@ -41,6 +41,7 @@ def open_store(uri: str, config: Config, dry: bool = False) -> Store:
     place = "memory://" if dry and not Store.exists(uri) else uri
     store = Store.create(place, {face.space: face.dim}, {voice.space: voice.dim}, encoders=specs, exist_ok=True)
     for table, encoder in (("faces", face), ("voices", voice)):
+        say_licence(table, encoder)
         if more := sorted(set(store.spaces(table)) - {encoder.space}):
             raise InputError(
                 f"store {uri}: its {table} also have vectors of '{more[0]}', which new rows would lack; "

@@ -21,10 +21,18 @@ from pipelines.config import EncodersConfig
 from pipelines.extraction.types import Clip, Extraction
 from pipelines.files.addresses import storable
 from pipelines.ingest.sources.source import Source
+from pipelines.progress import say
 from stores import VideoRows, clip_id, face_id, voice_id
 from stores.schema import EMBEDDED, VIDEO_TABLES
 from vclip.audio import prepare_speech, read_audio
-from vclip.encoders import FaceEncoder, Prepares, VoiceEncoder, open_face_encoder, open_voice_encoder
+from vclip.encoders import (
+    FaceEncoder,
+    Prepares,
+    VoiceEncoder,
+    licence_of,
+    open_face_encoder,
+    open_voice_encoder,
+)
 from vclip.encoders.batches import Batches
 
 CLIPS_AT_ONCE = 32
@@ -257,6 +265,12 @@ def open_encoders(
     if "voices" in tables:
         opened["voices"] = open_voice_encoder(config.voice, device)
     return opened
+
+
+def say_licence(table: str, encoder: FaceEncoder | VoiceEncoder) -> None:
+    """Reports the licence of an encoder's weights, where the encoder says it."""
+    if licence := licence_of(encoder):
+        say(f"{table}: licence of {encoder.space}: {licence}")
 
 
 def _light(row: Mapping[str, Any]) -> dict[str, Any]:

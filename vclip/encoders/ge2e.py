@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vclip.audio import expect_speech
 from vclip.device import torch_device, uploaded
+from vclip.encoders.base import prepared_utterances
 from vclip.encoders.precision import full_precision
 from vclip.errors import InputError
 
@@ -62,13 +64,7 @@ class GE2E(nn.Module):
         Raises:
             InputError: an utterance is empty, silent or not finite.
         """
-        prepared = []
-        for row, utterance in enumerate(utterances):
-            try:
-                prepared.append(self.prepare(utterance))
-            except InputError as error:
-                raise InputError(f"utterance {row}: {error}") from None
-        return self.embed_prepared(prepared, batch_size)
+        return self.embed_prepared(prepared_utterances(self.prepare, utterances), batch_size)
 
     @torch.inference_mode()
     def embed_prepared(self, prepared: Sequence[np.ndarray], batch_size: int | None = None) -> np.ndarray:
@@ -97,10 +93,7 @@ class MelPartials:
         Raises:
             InputError: the utterance is empty, silent or not finite.
         """
-        if not len(utterance) or not np.any(utterance):
-            raise InputError("found silence, expected speech")
-        if not np.isfinite(utterance).all():
-            raise InputError("found NaN or infinity among the samples, expected -1..1")
+        expect_speech(utterance)
         starts = partial_starts(len(utterance))
         short = max(0, (starts[-1] + PARTIAL_FRAMES) * HOP - len(utterance))
         mel = self.mel(np.pad(np.asarray(utterance, dtype=np.float32), (0, short))).numpy()

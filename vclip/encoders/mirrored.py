@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vclip.encoders.base import FaceEncoder, Prepares, ReadsTexts, gains_from_gpu
+from vclip.encoders.base import FaceEncoder, Prepares, ReadsTexts, gains_from_gpu, licence_of
 
 MIRRORED = "mirrored"  # the first part of the space, and of the spec
 
@@ -23,7 +23,7 @@ class Mirrored:
 
     def __init__(self, encoder: FaceEncoder):
         self.space, self.dim = f"{MIRRORED}/{encoder.space}", encoder.dim
-        self.gains_from_gpu = gains_from_gpu(encoder)
+        self.gains_from_gpu, self.licence = gains_from_gpu(encoder), licence_of(encoder)
         self._embed: Any = encoder.embed
         if isinstance(encoder, ReadsTexts):
             self.embed_texts = encoder.embed_texts

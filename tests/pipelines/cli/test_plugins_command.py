@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.support.distributions import install_plugins, with_plugins, write_distribution
+from tests.support.onnx_networks import SIZE, face_network
 from tests.support.vclip_command import process
 
 
@@ -50,3 +51,15 @@ def test_one_kind_as_a_table():
     assert "dlib" not in answer.out
     wrong = process("plugins", "--kind", "looss")
     assert (wrong.code, "expected one of face encoder" in wrong.err) == (2, True)
+
+
+def test_an_encoder_is_opened_with_its_space_and_licence(vclip, tmp_path):
+    face = face_network(tmp_path / "face.onnx", name="mine", licence="CC-BY-NC-4.0")
+    for spec, kind in ((f"onnx-face:{face}", "onnx-face"), (f"mirrored:onnx-face:{face}", "mirrored/onnx-face")):
+        shown = json.loads(vclip("plugins", spec, "--json").out)
+        assert shown["space"].startswith(f"{kind}/mine/1/")
+        assert (shown["kind"], shown["dim"], shown["licence"]) == ("face encoder", SIZE, "CC-BY-NC-4.0")
+    assert "CC0-1.0" in vclip("plugins", "dlib").out
+    assert "expected one of dlib" in vclip("plugins", "nobody").err
+    missing = vclip("plugins", "onnx-face:nowhere.onnx")
+    assert (missing.code, "nowhere.onnx.yaml beside it" in missing.err) == (2, True)

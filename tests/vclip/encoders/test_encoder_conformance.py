@@ -4,6 +4,7 @@ import open_clip
 import pytest
 import torch
 
+from tests.support.onnx_networks import face_network, voice_network
 from vclip.testing import FaceEncoderSuite, VoiceEncoderSuite
 
 MODEL = "ViT-S-32-alt"  # the smallest that open_clip has
@@ -25,3 +26,18 @@ class TestOpenClip(FaceEncoderSuite):
 
 class TestResemblyzer(VoiceEncoderSuite):
     spec = "resemblyzer"
+
+
+class TestOnnxFace(FaceEncoderSuite):
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _network(cls, tmp_path_factory):
+        cls.spec = f"onnx-face:{face_network(tmp_path_factory.mktemp('face') / 'face.onnx')}"
+
+
+class TestOnnxVoice(VoiceEncoderSuite):
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _network(cls, tmp_path_factory):
+        path = voice_network(tmp_path_factory.mktemp("voice") / "voice.onnx", mean_normalisation=True)
+        cls.spec = f"onnx-voice:{path}"

@@ -42,6 +42,21 @@ def test_a_space_of_mirror_images_names_the_spec_of_the_other_encoder():
     assert spec_of_space(file, {file: "mirrored:open_clip:ViT-B-32/lost.pt"}, mine) == mine
 
 
+def test_a_file_that_is_lost_is_replaced_by_one_of_its_kind(tmp_path):
+    lost, mine = tmp_path / "lost.onnx", tmp_path / "mine.onnx"
+    for space, recorded in (
+        ("onnx-voice/a/1/0123", "onnx-voice:"),
+        ("mirrored/onnx-face/a/1/0/crop1", "mirrored:onnx-face:"),
+    ):
+        specs = {space: f"{recorded}{lost}"}
+        assert spec_of_space(space, specs, f"{recorded}{mine}") == f"{recorded}{mine}"
+        assert spec_of_space(space, specs, "dlib") == specs[space]
+        assert spec_of_space(space, specs) == specs[space]
+    lost.touch()
+    specs = {"onnx-voice/a/1/0123": f"onnx-voice:{lost}"}
+    assert spec_of_space("onnx-voice/a/1/0123", specs, f"onnx-voice:{mine}") == f"onnx-voice:{lost}"
+
+
 FACES = r"There are: dlib, open_clip:MODEL/TAG, mirrored:SPEC"
 UNKNOWN = [
     ("", f"unknown name.*{FACES}"),
