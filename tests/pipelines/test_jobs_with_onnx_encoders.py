@@ -17,7 +17,7 @@ def _set(**settings: object) -> list[str]:
 
 
 def test_every_job(sample, pairs_store, speakers, photo, vclip, tmp_path):
-    face = f"onnx-face:{face_network(tmp_path / 'face.onnx', licence='CC-BY-4.0')}"
+    face = f"mirrored:onnx-face:{face_network(tmp_path / 'face.onnx', licence='CC-BY-4.0')}"
     voice = f"onnx-voice:{voice_network(tmp_path / 'voice.onnx')}"
     both = _set(**{"encoders.face": face, "encoders.voice": voice})
 
@@ -30,6 +30,7 @@ def test_every_job(sample, pairs_store, speakers, photo, vclip, tmp_path):
     told = run("ingest", sample / "000_speaking.mp4", "--store", videos, "--config", OFFLINE, *both)
     ingested = Store.open(str(videos))
     assert ingested.spaces("faces") == {ingested.face_space: SIZE}
+    assert ingested.face_space.startswith("mirrored/onnx-face/squares/1/")
     assert f"licence of {ingested.face_space}: CC-BY-4.0" in told
     # No configuration names the encoder here: the store does.
     hits = json.loads(vclip("search", "--find", "faces", "--face", photo, "--store", videos, "--format", "json").out)

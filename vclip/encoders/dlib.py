@@ -1,6 +1,7 @@
 """dlib's face-recognition ResNet (King, 2017): 128-d; both the library and the weights are PyPI packages."""
 
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any, cast
 
@@ -29,8 +30,7 @@ class DlibResNet:
     gains_from_gpu = False
 
     def __init__(self) -> None:
-        self._landmarks = dlib.shape_predictor(weights_path("shape_predictor_5_face_landmarks.dat"))
-        self._network = load_network(weights_path("dlib_face_recognition_resnet_model_v1.dat"))
+        self._network = load_network(_weights_path("dlib_face_recognition_resnet_model_v1.dat"))
 
     def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """Returns vectors (n, 128) float32, unit norm, for n crops (side, side, 3) uint8 RGB."""
@@ -44,13 +44,25 @@ class DlibResNet:
             return nn.functional.normalize(vectors, dim=1).numpy()
 
     def _chip(self, crop: np.ndarray) -> np.ndarray:
-        x0, y0, x1, y1 = (round(f * len(crop)) for f in FACE_IN_CROP)
-        shape = self._landmarks(crop, dlib.rectangle(x0, y0, x1, y1))
-        return dlib.get_face_chip(crop, shape, size=CHIP_PX, padding=CHIP_PADDING)
+        return dlib.get_face_chip(crop, landmarks_of(crop), size=CHIP_PX, padding=CHIP_PADDING)
 
 
-def weights_path(name: str) -> str:
-    """Returns the path of one of dlib's models; raises InputError where their package is missing."""
+def landmarks_of(crop: np.ndarray) -> Any:
+    """Returns dlib's 5 landmarks of a crop (side, side, 3) uint8 RGB, as an object of dlib.
+
+    They are the corners of the right eye, those of the left eye, as the viewer sees them, and the base of the nose.
+    Raises InputError where the package of the weights is missing.
+    """
+    x0, y0, x1, y1 = (round(share * len(crop)) for share in FACE_IN_CROP)
+    return _predictor()(np.ascontiguousarray(crop), dlib.rectangle(x0, y0, x1, y1))
+
+
+@cache
+def _predictor() -> Any:
+    return dlib.shape_predictor(_weights_path("shape_predictor_5_face_landmarks.dat"))
+
+
+def _weights_path(name: str) -> str:
     # Importing the package needs pkg_resources, so only its files are located.
     try:
         return str(distribution("face_recognition_models").locate_file(f"face_recognition_models/models/{name}"))

@@ -11,12 +11,12 @@ import pytest
 import skimage.data
 import torch
 
-from vclip.encoders.dlib import DlibResNet, weights_path
+from vclip.encoders.dlib import DlibResNet, _weights_path
 from vclip.encoders.dlib_network import load_network
 from vclip.encoders.face_crop import crop_face
 from vclip.errors import InputError
 
-WEIGHTS = weights_path("dlib_face_recognition_resnet_model_v1.dat")
+WEIGHTS = _weights_path("dlib_face_recognition_resnet_model_v1.dat")
 
 ASTRONAUT = np.array([[201.0, 108], [241, 107], [222, 132], [204, 149], [242, 148]])
 
