@@ -1,14 +1,15 @@
-"""`vclip benchmark-association`: all methods on one store, by the same cross-validation over people."""
+"""`vclip benchmark-association`: methods and encoders on one store, by the same cross-validation over people."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.association.pairs import pair_spaces, read_pairs
+from pipelines.association.pairs import in_other_spaces, pair_spaces, read_pairs
 from pipelines.config import Config
 from pipelines.progress import step
 from stores import Store
@@ -30,15 +31,18 @@ PAIRED_DRAWS = 500  # of people, for the differences from the best method
 
 @dataclass(frozen=True)
 class Row:
-    """The figures of one method: the values of all folds, in order."""
+    """The figures of one method on the vectors of one pair of encoders: the values of all folds, in order."""
 
     method: str
+    spaces: tuple[str, str]  # of the faces and of the voices
     figures: Mapping[str, Sequence[float | None]]  # None where the fold lacks the label
     behind: Figure | None = None  # its AUC less that of the best method, with the 95 % interval over people
 
     def to_json(self) -> dict[str, Any]:
         """Returns the mean and the standard deviation of each figure over the folds, and the values of the folds."""
+        face, voice = self.spaces
         found: dict[str, Any] = {"method": self.method, "about": METHODS[self.method].about}
+        found |= {"face_space": face, "voice_space": voice}
         for name, values in self.figures.items():
             known = [value for value in values if value is not None]
             found[name] = float(np.mean(known)) if known else None
@@ -48,7 +52,7 @@ class Row:
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """The figures of all methods on one store, best AUC first; association.json holds the same."""
+    """The figures of all methods and encoders on one store, best AUC first; association.json holds the same."""
 
     store: str
     store_version: Mapping[str, int]
@@ -74,8 +78,10 @@ def benchmark(
     seeds: int = 1,
     where: str | None = None,
     out: Path | None = None,
+    face_spaces: Sequence[str] = (),
+    voice_spaces: Sequence[str] = (),
 ) -> BenchmarkResult:
-    """Returns the figures of each method, the same people held out of each, best AUC first.
+    """Returns the figures of each method and each pair of encoders, the same people held out of each, best AUC first.
 
     Args:
         store_uri: the store.
@@ -85,44 +91,51 @@ def benchmark(
         seeds: the number of times that the folds are drawn anew.
         where: SQL filter over clips.
         out: folder for association.json and association.png.
+        face_spaces, voice_spaces: the spaces to compare, each of the faces with each of the voices; the only one of
+            the store if empty. Pseudo-identities and inferred genders are those of the first two.
 
     Raises:
-        InputError, StoreError: no such method, no pairs, or too few people.
+        InputError, StoreError: no such method or space, no pairs, or too few people.
     """
     chosen = [method_of(name) for name in methods or METHODS]
     store = Store.open(store_uri)
     snapshot = store.snapshot()
-    spaces = pair_spaces(store)
-    pairs = read_pairs(store, where, snapshot, doubts=True, spaces=spaces)
+    first, *others = [
+        pair_spaces(store, face, voice) for face in face_spaces or [None] for voice in voice_spaces or [None]
+    ]
+    pairs = read_pairs(store, where, snapshot, doubts=True, spaces=first)
     inferred = not any(pairs.gender)
     if inferred:
         pairs = replace(pairs, gender=np.where(two_clusters(*clip_tensors(pairs)), "upper", "lower"))
+    of_spaces = {first: pairs} | {spaces: in_other_spaces(pairs, snapshot, spaces, where) for spaces in others}
     splits = [(seed, number, pairs.folds(folds, seed)) for seed in range(seeds) for number in range(folds)]
-    rows, scores = [], dict[str, list[Split]]()
-    with step("benchmark", len(chosen) * len(splits), "models") as progress:
-        for method in chosen:
+    measured: list[tuple[Row, list[Split]]] = []
+    with step("benchmark", len(chosen) * len(of_spaces) * len(splits), "models") as progress:
+        for method, (spaces, mine) in product(chosen, of_spaces.items()):
             figures: dict[str, list[float | None]] = {name: [] for name in COLUMNS}
-            scores[method.name] = []
+            scores: list[Split] = []
             for seed, number, fold in splits:
                 settings = method.config(config.train.model_copy(update={"seed": config.train.seed + seed}))
-                rest, held_out = pairs.select(fold != number), pairs.select(fold == number)
+                rest, held_out = mine.select(fold != number), mine.select(fold == number)
                 model, _ = train_model(rest, *spaces, settings, fit_one=method.fit)
                 for name, value in _figures(model, rest, held_out).items():
                     figures[name].append(value)
-                some = some_people(held_out, seed)  # the same for all methods
-                scores[method.name].append((Scores.of(model, some), some.identity))
+                some = some_people(held_out, seed)  # the same for all methods and encoders
+                scores.append((Scores.of(model, some), some.identity))
                 progress.advance(note=f"{method.name} AUC {_mean(figures['auc']):.3f}")
-            rows.append(Row(method.name, figures))
-    rows.sort(key=lambda row: -_mean(row.figures["auc"]))
-    best = scores[rows[0].method]
-    rows[1:] = [replace(row, behind=_behind(best, scores[row.method])) for row in rows[1:]]
+            measured.append((Row(method.name, spaces, figures), scores))
+    measured.sort(key=lambda one: -_mean(one[0].figures["auc"]))
+    (best, of_best), *behind = measured
+    rows = [best, *(replace(row, behind=_behind(of_best, scores)) for row, scores in behind)]
     found = (len(pairs), len(set(pairs.identity)), folds, seeds, count_positives(pairs), inferred)
     result = BenchmarkResult(store_uri, snapshot.version, *found, rows)
     if out:
         from pipelines.html.plots import plot_methods
 
         write_text(out / "association.json", json.dumps(result.to_json(), indent=2) + "\n")
-        plot_methods(out / "association.png", [row.to_json() for row in rows])
+        labels = [", ".join([row.method, *(row.spaces[side] for side in _several(rows))]) for row in rows]
+        drawn = [row.to_json() | {"method": label} for row, label in zip(rows, labels, strict=True)]
+        plot_methods(out / "association.png", drawn)
     return result
 
 
@@ -156,6 +169,11 @@ def _behind(best: Sequence[Split], other: Sequence[Split]) -> Figure:
     return Figure.of(float(drawn[0]), drawn[1:])
 
 
+def _several(rows: Sequence[Row]) -> list[int]:
+    """Returns which sides, 0 for faces and 1 for voices, have several spaces in the rows."""
+    return [side for side in (0, 1) if len({row.spaces[side] for row in rows}) > 1]
+
+
 def _mean(values: Sequence[float | None]) -> float:
     return float(np.mean(np.array(values, float)))
 
@@ -171,9 +189,12 @@ def table(result: BenchmarkResult) -> list[tuple[str, ...]]:
         return "-" if row[name] is None else f"{row[name]:.3f} ± {row[name + '_std']:.3f}"
 
     gender = "AUC same gender" + (" (inferred)" if result.gender_inferred else "")
-    head = ("method", "AUC", "behind the best", "AUC s-norm", gender, "EER", "1:2 V2F", "1:2 F2V", "mAP")
+    several = _several(result.methods)
+    spaces = [("faces", "voices")[side] for side in several]
+    head = ("method", *spaces, "AUC", "behind the best", "AUC s-norm", gender, "EER", "1:2 V2F", "1:2 F2V", "mAP")
     found = []
     for row in result.methods:
         auc, *others = (cell(row.to_json(), name) for name in COLUMNS)
-        found.append((row.method, auc, "" if row.behind is None else str(row.behind), *others))
+        own = (row.spaces[side] for side in several)
+        found.append((row.method, *own, auc, "" if row.behind is None else str(row.behind), *others))
     return [head, *found]

@@ -68,6 +68,8 @@ def learning_curves(
     seeds: int = 1,
     where: str | None = None,
     out: Path | None = None,
+    face_space: str | None = None,
+    voice_space: str | None = None,
 ) -> CurveResult:
     """Returns the learning curves of methods: trained on ever more people, tested on the same held-out ones.
 
@@ -79,6 +81,7 @@ def learning_curves(
         seeds: the number of times that folds and training people are drawn anew.
         where: SQL filter over clips.
         out: folder for curve.json and curve.png.
+        face_space, voice_space: the spaces to train on; None where the store has only one of the kind.
 
     Raises:
         InputError, StoreError: no such method, no pairs, or too few people.
@@ -86,7 +89,7 @@ def learning_curves(
     chosen = [method_of(name) for name in methods]
     store = Store.open(store_uri)
     snapshot = store.snapshot()
-    spaces = pair_spaces(store)
+    spaces = pair_spaces(store, face_space, voice_space)
     pairs = read_pairs(store, where, snapshot, doubts=True, spaces=spaces)
     people = len(set(pairs.identity))
     if people < FEWEST_PEOPLE:

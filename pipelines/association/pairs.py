@@ -70,6 +70,22 @@ def read_pairs(
     return _without_aliases(everyone.select(np.isin(everyone.clip_id, wanted)))
 
 
+def in_other_spaces(pairs: Pairs, snapshot: Snapshot, spaces: tuple[str, str], where: str | None) -> Pairs:
+    """Returns the clips of `read_pairs` with their identities and labels, and with their vectors in other spaces."""
+    other = Pairs.of(read_arrays(snapshot, *spaces, where))
+    row_of = {clip: row for row, clip in enumerate(pairs.clip_id.tolist())}
+    if len(other) != len(pairs) or not all(clip in row_of for clip in other.clip_id.tolist()):
+        raise InputError(f"found other clips with vectors in {' and '.join(spaces)}; run `vclip embed` on the store")
+    row = np.array([row_of[clip] for clip in other.clip_id.tolist()])
+    return replace(
+        pairs,
+        faces=other.faces,
+        face_clip=row[other.face_clip],
+        voices=other.voices,
+        voice_clip=row[other.voice_clip],
+    )
+
+
 def pair_spaces(store: Store, face_space: str | None = None, voice_space: str | None = None) -> tuple[str, str]:
     """Returns the face space and the voice space to read: the given ones, or the only ones that the store has.
 
