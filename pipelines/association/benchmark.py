@@ -133,8 +133,11 @@ def benchmark(
         from pipelines.html.plots import plot_methods
 
         write_text(out / "association.json", json.dumps(result.to_json(), indent=2) + "\n")
-        labels = [", ".join([row.method, *(row.spaces[side] for side in _several(rows))]) for row in rows]
-        drawn = [row.to_json() | {"method": label} for row, label in zip(rows, labels, strict=True)]
+        named = numbered_spaces(result)
+        drawn = [row.to_json() for row in rows]
+        for row in drawn:
+            spaces = {"faces": row["face_space"], "voices": row["voice_space"]}
+            row["method"] = "\n".join([row["method"], *(spaces[name] for name in named)])
         plot_methods(out / "association.png", drawn)
     return result
 
@@ -169,9 +172,11 @@ def _behind(best: Sequence[Split], other: Sequence[Split]) -> Figure:
     return Figure.of(float(drawn[0]), drawn[1:])
 
 
-def _several(rows: Sequence[Row]) -> list[int]:
-    """Returns which sides, 0 for faces and 1 for voices, have several spaces in the rows."""
-    return [side for side in (0, 1) if len({row.spaces[side] for row in rows}) > 1]
+def numbered_spaces(result: BenchmarkResult) -> dict[str, list[str]]:
+    """Returns the spaces of the faces and of the voices, in their order in a table; empty where there is only one."""
+    sides = (("faces", 0), ("voices", 1))
+    named = {name: sorted({row.spaces[side] for row in result.methods}) for name, side in sides}
+    return {name: spaces for name, spaces in named.items() if len(spaces) > 1}
 
 
 def _mean(values: Sequence[float | None]) -> float:
@@ -189,12 +194,11 @@ def table(result: BenchmarkResult) -> list[tuple[str, ...]]:
         return "-" if row[name] is None else f"{row[name]:.3f} ± {row[name + '_std']:.3f}"
 
     gender = "AUC same gender" + (" (inferred)" if result.gender_inferred else "")
-    several = _several(result.methods)
-    spaces = [("faces", "voices")[side] for side in several]
-    head = ("method", *spaces, "AUC", "behind the best", "AUC s-norm", gender, "EER", "1:2 V2F", "1:2 F2V", "mAP")
+    named = numbered_spaces(result)
+    head = ("method", *named, "AUC", "behind the best", "AUC s-norm", gender, "EER", "1:2 V2F", "1:2 F2V", "mAP")
     found = []
     for row in result.methods:
         auc, *others = (cell(row.to_json(), name) for name in COLUMNS)
-        own = (row.spaces[side] for side in several)
+        own = (str(spaces.index(row.spaces[name == "voices"]) + 1) for name, spaces in named.items())
         found.append((row.method, *own, auc, "" if row.behind is None else str(row.behind), *others))
     return [head, *found]

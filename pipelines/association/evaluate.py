@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipelines.association.centring import centred_on
-from pipelines.association.pairs import At, open_model, store_pairs, unseen_pairs
+from pipelines.association.pairs import At, expect_spaces, in_other_spaces, open_model, store_pairs, unseen_pairs
 from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
 from pipelines.html.page import render
@@ -28,7 +30,7 @@ from vclip.association.pairs import Pairs
 from vclip.association.trials.evaluation import TrialListEvaluation, evaluate_trials
 from vclip.association.trials.features import Features, read_features
 from vclip.association.trials.lists import read_trials
-from vclip.errors import InputError, SpaceError
+from vclip.errors import InputError
 from vclip.files import write_text
 
 TRIAL_LIST = "trial list"  # on the page, in the place of the subgroups
@@ -162,7 +164,8 @@ def compare(
 ) -> ComparisonResult:
     """Returns the figures of two models on the same trials, and the difference between them.
 
-    People of the training of either model are left out; a message says how many clips that were.
+    Models of different encoders are compared on a store that has the vectors of both. People of the training of
+    either model are left out; a message says how many clips that were.
 
     Args:
         a, b: checkpoint folders.
@@ -176,14 +179,20 @@ def compare(
         InputError, StoreError: no model, no store, no pairs, nobody unseen by both models, or other encoders.
     """
     first, second = open_model(a, config), open_model(b, config)
-    for name in ("face_space", "voice_space"):
-        if getattr(first, name) != getattr(second, name):
-            raise SpaceError(getattr(second, name), getattr(first, name), f"models {a} and {b}")
-    pairs = store_pairs(first, store_uri, where, at)
-    for model, folder in ((first, a), (second, b)):
-        pairs = unseen_pairs(model, pairs, store_uri, folder)
+    pairs = for_second = store_pairs(first, store_uri, where, at)
+    spaces = second.face_space, second.voice_space
+    if spaces != (first.face_space, first.voice_space):
+        store = Store.open(store_uri)
+        expect_spaces(second, store)
+        for_second = in_other_spaces(pairs, store.snapshot(at), spaces, where)
+    pairs = unseen_pairs(first, pairs, store_uri, a)
+    for_second = for_second.select(np.isin(for_second.clip_id, pairs.clip_id))
+    for_second = unseen_pairs(second, for_second, store_uri, b)
+    pairs = pairs.select(np.isin(pairs.clip_id, for_second.clip_id))
     made_by = {"a": str(a), "b": str(b), "store": store_uri, "store_at": at, "where": where}
-    result = ComparisonResult(compare_models(first, second, pairs, config.train.seed), _given(made_by))
+    result = ComparisonResult(
+        compare_models(first, second, pairs, config.train.seed, pairs_of_b=for_second), _given(made_by)
+    )
     if out:
         _write_json(out / "comparison.json", result)
     return result

@@ -140,10 +140,15 @@ def store_pairs(model: Association, store_uri: str, where: str | None = None, at
         InputError, StoreError: no store, no pairs, or other encoders.
     """
     store = Store.open(store_uri)
+    expect_spaces(model, store)
+    return read_pairs(store, where, store.snapshot(at), spaces=(model.face_space, model.voice_space))
+
+
+def expect_spaces(model: Association, store: Store) -> None:
+    """Raises SpaceError unless a store has vectors in the spaces of a model."""
     for expected, found in ((model.face_space, store.spaces("faces")), (model.voice_space, store.spaces("voices"))):
         if expected not in found:
-            raise SpaceError(", ".join(found), expected, f"store {store_uri} with this model")
-    return read_pairs(store, where, store.snapshot(at), spaces=(model.face_space, model.voice_space))
+            raise SpaceError(", ".join(found), expected, f"store {store.uri} with this model")
 
 
 def unseen_pairs(model: Association, pairs: Pairs, store_uri: str, model_folder: Path) -> Pairs:

@@ -268,7 +268,7 @@ def benchmark_association(
             _only("--face-space", face_spaces), _only("--voice-space", voice_spaces),
         )  # fmt: skip
         return
-    from pipelines.association.benchmark import benchmark, table
+    from pipelines.association.benchmark import benchmark, numbered_spaces, table
 
     result = benchmark(
         store, resolved, methods or (), folds, seeds, where, out, face_spaces or (), voice_spaces or ()
@@ -278,6 +278,9 @@ def benchmark_association(
         return
     head, *rows = table(result)
     print_table(f"{count(result.clips, 'clip')} of {count(result.people, 'person', 'people')}", head, rows)
+    for name, spaces in numbered_spaces(result).items():
+        for number, space in enumerate(spaces, 1):
+            print_line(f"{name} {number}: {space}")
     _print_positives(result.positives)
 
 

@@ -42,24 +42,6 @@ def test_every_job(sample, pairs_store, speakers, photo, vclip, tmp_path):
     run("embed", "--store", store, *both)
     assert Store.open(str(store)).spaces("faces") == before | {ingested.face_space: SIZE}
 
-    voices = sorted(Store.open(str(store)).spaces("voices"))
-    both_faces = [part for space in sorted([*before, ingested.face_space]) for part in ("--face-space", space)]
-    both_voices = [part for space in voices for part in ("--voice-space", space)]
-    compare = ("benchmark-association", "--store", store, "--method", "cca", "--folds", 2)
-    compared = json.loads(vclip(*compare, *both_faces, *both_voices, "--out", tmp_path / "b", "--json").out)
-    assert compared == json.loads((tmp_path / "b" / "association.json").read_text())
-    best, *others = compared["methods"]
-    pairs_of_spaces = {(row["face_space"], row["voice_space"]) for row in compared["methods"]}
-    assert pairs_of_spaces == {(face, voice) for face in both_faces[1::2] for voice in voices}
-    assert len(others) == 3
-    for row in others:
-        assert row["behind_best"]["value"] == pytest.approx(row["auc"] - best["auc"], abs=1e-3)
-        assert row["behind_best"]["low"] <= row["behind_best"]["value"] <= row["behind_best"]["high"]
-    alone = vclip(*compare, *both_faces[:2], *both_voices[:2], "--json")
-    (same,) = json.loads(alone.out)["methods"]  # of one pair of spaces: the same folds and the same figures
-    assert same["folds"] in [row["folds"] for row in compared["methods"]]
-    assert "expected one" in vclip(*compare, "--curve", *both_faces).err
-
     model, heard, out = (tmp_path / name for name in ("model", "speakers", "out"))
     quick = _set(**{"train.max_steps": 20, "train.cross_fit_below": 0})
     spaces = ("--face-space", ingested.face_space, "--voice-space", ingested.voice_space)

@@ -52,28 +52,33 @@ def compare(
     pairs: Pairs,
     seed: int = 0,
     draws: int = DRAWS,
+    pairs_of_b: Pairs | None = None,
 ) -> Comparison:
     """Returns the differences between the figures of two models, by a paired bootstrap over people.
 
     Args:
         a: one model.
-        b: another model of the same spaces.
+        b: another model.
         pairs: clips of at least two people that neither was trained on.
         seed: draws people.
         draws: the number of draws.
+        pairs_of_b: the same clips with their vectors in the spaces of `b`; None where these are those of `a`.
 
     Raises:
-        InputError: fewer than two people, or a person that a model was trained on.
+        InputError: fewer than two people, a person that a model was trained on, or `pairs_of_b` are other clips.
     """
-    for name, model in (("first", a), ("second", b)):
-        seen = pairs.seen_in(training_people(model))
+    both = pairs, pairs if pairs_of_b is None else pairs_of_b
+    for name, model, own in zip(("first", "second"), (a, b), both, strict=True):
+        seen = own.seen_in(training_people(model))
         if seen.any():
-            raise InputError(f"identity '{pairs.identity[seen][0]}' was in the {name} model's training; use others")
-    some = some_people(pairs, seed)
+            raise InputError(f"identity '{own.identity[seen][0]}' was in the {name} model's training; use others")
+    if not all(np.array_equal(getattr(both[0], name), getattr(both[1], name)) for name in ("clip_id", "identity")):
+        raise InputError("compare: found other clips or identities for the second model, expected the same")
+    some, some_of_b = (some_people(own, seed) for own in both)
     expect_people(some)
     people = some.people()
     times = draw_people(int(people.max()) + 1, draws, seed)
-    of_a, of_b = (Crossing(Scores.of(model, some), people) for model in (a, b))
+    of_a, of_b = (Crossing(Scores.of(model, own), people) for model, own in ((a, some), (b, some_of_b)))
     figures = differences(of_a, of_b, times, seed)
     return Comparison(
         _difference(figures["auc"]),

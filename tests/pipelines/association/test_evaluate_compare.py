@@ -428,7 +428,7 @@ def test_compare_tells_good_from_poor(world, vclip, tmp_path):
     assert "40 people; intervals and p from 2,000 draws" in " ".join(said.out.split())
 
 
-def test_compare_leaves_out_whom_either_has_seen_and_refuses_other_spaces(world, vclip, tmp_path):
+def test_compare_leaves_out_whom_either_has_seen_and_refuses_spaces_that_the_store_lacks(world, vclip, tmp_path):
     said = vclip("compare", world["poor"], world["model"], "--store", world["training"])
     assert said.code == 2
     assert "was trained on everyone in it" in said.err
@@ -437,7 +437,7 @@ def test_compare_leaves_out_whom_either_has_seen_and_refuses_other_spaces(world,
     other.save(tmp_path / "other", {})
     said = vclip("compare", world["model"], tmp_path / "other", "--store", world["test"], "--out", tmp_path / "out")
     assert (said.code, said.out) == (2, "")
-    assert "'elsewhere', expected 'made-up/faces'" in said.err
+    assert "'made-up/faces', expected 'elsewhere'" in said.err
     assert not (tmp_path / "out").exists()
 
 
@@ -457,6 +457,13 @@ def test_a_store_of_two_face_spaces_is_trained_on_and_evaluated_in_one(vclip, tm
     assert "'made-up/faces', 'made-up/others', found no --face-space; name one of these with --face-space" in said.err
     assert vclip(*given, "--face-space", "made-up/faces").code == 0
     assert AssociationModel.load(tmp_path / "m").face_space == "made-up/faces"
+    others = ("train", "--store", tmp_path / "train", "--out", tmp_path / "o", "--set", "train.max_steps=2")
+    assert vclip(*others, "--face-space", "made-up/others").code == 0
+    compared = _json(vclip("compare", tmp_path / "o", tmp_path / "m", "--store", tmp_path / "test", "--json"))
+    for name in ("o", "m"):
+        alone = _json(vclip("evaluate", "--store", tmp_path / "test", "--model", tmp_path / name, "--json"))
+        assert compared["auc"]["a" if name == "o" else "b"] == pytest.approx(alone["auc"])
+    assert compared["auc"]["b_minus_a"]["low"] > 0  # the other faces are noise
     result = _json(vclip("evaluate", "--store", tmp_path / "test", "--model", tmp_path / "m", "--json"))
     assert result["people"] == 20
     fitted = ("fit-speakers", "--store", tmp_path / "train")
@@ -467,3 +474,38 @@ def test_a_store_of_two_face_spaces_is_trained_on_and_evaluated_in_one(vclip, tm
     assert said.code == 0, said.err
     said = vclip("fit-speakers", "--tts", "morph", "--out", tmp_path / "no", "--voice-space", "made-up/voices")
     assert "found --face-space or --voice-space without --store" in said.err
+
+
+def test_encoders_are_compared_on_the_same_folds(vclip, tmp_path):
+    faces, voices, rng = {**FACES, "made-up/others": 10}, {**VOICES, "made-up/same": 12}, np.random.default_rng(0)
+    store = Store.create(str(tmp_path / "s"), faces, voices)
+    batch = _people(30, 30, "someone")
+    for rows in batch:
+        for face in rows.faces:
+            face["vectors"]["made-up/others"] = rng.normal(size=10).astype(np.float32)
+        for voice in rows.voices:
+            voice["vectors"]["made-up/same"] = voice["vectors"]["made-up/voices"]
+    store.commit(batch)
+    command = ("benchmark-association", "--store", tmp_path / "s", "--method", "cca", "--folds", 2)
+    both_faces = [part for space in sorted(faces) for part in ("--face-space", space)]
+    both_voices = [part for space in sorted(voices) for part in ("--voice-space", space)]
+    result = _json(vclip(*command, *both_faces, *both_voices, "--out", tmp_path / "b", "--json"))
+    assert result == json.loads((tmp_path / "b" / "association.json").read_text())
+    by_spaces = {(row["face_space"], row["voice_space"]): row for row in result["methods"]}
+    assert by_spaces.keys() == {(face, voice) for face in faces for voice in voices}
+    for face in faces:  # the same vectors under two names
+        one, same = (by_spaces[face, voice]["folds"]["auc"] for voice in voices)
+        assert one == pytest.approx(same)
+    best, *behind = result["methods"]
+    assert best["face_space"] == "made-up/faces"
+    for row in behind:
+        difference = row["behind_best"]
+        assert difference["value"] == pytest.approx(row["auc"] - best["auc"], abs=1e-3)
+        assert (difference["high"] < 0) == (row["face_space"] == "made-up/others")
+    said = vclip(*command, *both_faces, *both_voices[:2]).out
+    assert "faces 1: made-up/faces\nfaces 2: made-up/others\n" in said
+    assert "voices 1" not in said  # one voice space needs no column
+    alone = _json(vclip(*command, *both_faces[:2], *both_voices[:2], "--json"))
+    assert alone["methods"][0]["folds"] == by_spaces["made-up/faces", "made-up/same"]["folds"]
+    assert "found 2 of --face-space, expected one" in vclip(*command, "--curve", *both_faces).err
+    assert "need --store" in vclip("benchmark-association", "--protocol", "fame", tmp_path, *both_faces).err

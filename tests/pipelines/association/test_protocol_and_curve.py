@@ -55,8 +55,11 @@ def test_the_table_shows_the_published_figures_with_their_source(vclip, tmp_path
         (("--store", "a", "--protocol", "fame"), "found both --store and --protocol"),
         (("--protocol", "fame"), "expected --protocol together with the folder"),
         (("here", "--store", "a"), "expected --protocol together with the folder"),
-        (("here", "--protocol", "fame", "--curve"), "--where, --curve and --folds need --store"),
-        (("here", "--protocol", "fame", "--folds", 3), "--where, --curve and --folds need --store"),
+        (("here", "--protocol", "fame", "--curve"), "--curve, --folds, --face-space and --voice-space need --store"),
+        (
+            ("here", "--protocol", "fame", "--folds", 3),
+            "--curve, --folds, --face-space and --voice-space need --store",
+        ),
         (("nowhere", "--protocol", "fame"), "nowhere: No such file or directory; expected a folder or a zip archive"),
         (("nowhere", "--protocol", "fam"), "unknown name; did you mean 'fame'?"),
     ],
