@@ -199,6 +199,27 @@ def undo(db: DBConnection, snapshot: "Snapshot", edit_id: str, who: str, why: st
     return _write(db, [{"action": "undo", "subject": edit_id}], who, why)[0]
 
 
+def undo_together(db: DBConnection, snapshot: "Snapshot", edit_id: str, who: str, why: str) -> list[str]:
+    """Takes back an edit and all that were made with it, and returns the undos' ids; as `Store.undo_together`."""
+    known = listed(snapshot)
+    batch = [rows for rows in together(known) if edit_id in {row["edit_id"] for row in rows}]
+    if not batch:
+        raise StoreError(f"edit: no edit '{edit_id}'; see vclip edit list")
+    standing = [row["edit_id"] for row in batch[0] if row["in_force"]]
+    if not standing:
+        raise StoreError(f"edit: '{edit_id}' and all that were made with it are undone already")
+    return _write(db, [{"action": "undo", "subject": edit} for edit in standing], who, why)
+
+
+def together(known: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Returns edits, in their order, in groups of those that one call made: of one moment, person and reason."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in known:
+        key = tuple(row[name] for name in ("created_at", "who", "why", "action", "name", "value"))
+        groups.setdefault(key if row["action"] != "merge" else (row["edit_id"],), []).append(row)
+    return list(groups.values())
+
+
 def listed(snapshot: "Snapshot") -> list[dict[str, Any]]:
     """Returns all edits, the oldest first, each with `in_force`."""
     every = snapshot.query("edits").to_pylist()
@@ -218,8 +239,8 @@ def _stored_identity(snapshot: "Snapshot", person: str) -> str:
 def _check_clips(snapshot: "Snapshot", clip_ids: Sequence[str]) -> None:
     if not clip_ids:
         raise StoreError("edit: found no clip, expected at least one clip_id")
-    named = ", ".join(map(quoted, clip_ids))
-    found = set(snapshot.query("clips", ["clip_id"], f"clip_id IN ({named})")["clip_id"].to_pylist())
+    parts = (snapshot.query("clips", ["clip_id"], f"clip_id IN ({names})") for names in in_lists(clip_ids))
+    found = {clip for part in parts for clip in part["clip_id"].to_pylist()}
     if missing := [clip for clip in clip_ids if clip not in found]:
         raise StoreError(f"edit: no clip '{missing[0]}', or it is rejected; see vclip query --select clip_id")
 

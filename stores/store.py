@@ -294,6 +294,14 @@ class Store:
         """
         return edits.undo(self.db, self.snapshot(), edit_id, who, why)
 
+    def undo_together(self, edit_id: str, who: str, why: str) -> list[str]:
+        """Takes back an edit and all in force that the same call made, and returns the ids of the undos.
+
+        Raises:
+            StoreError: there is no such edit, or all are undone already.
+        """
+        return edits.undo_together(self.db, self.snapshot(), edit_id, who, why)
+
     def edits(self) -> list[dict[str, Any]]:
         """Returns all edits, the oldest first: the columns of the table `edits`, and `in_force`."""
         return edits.listed(self.snapshot())

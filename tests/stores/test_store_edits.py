@@ -37,6 +37,10 @@ def _clips(store, where=None):
     return store.query("clips", where=where, order="clip_id").to_pylist()
 
 
+def _ids(store):
+    return [row["clip_id"] for row in _clips(store)]
+
+
 def _expected(store, changes, rejected=()):
     """What plain Python makes of the raw rows."""
     rows = store.snapshot(raw=True).query("clips", order="clip_id").to_pylist()
@@ -139,6 +143,27 @@ def test_two_people_become_one_in_the_order_of_the_edits(untouched):
     assert now[first[1]] == "person3"
     store.undo(back[0], **SIGNED)
     assert {row["clip_id"]: row["identity"] for row in _clips(store)}[first[0]] == "person3"
+
+
+def test_what_one_call_made_is_undone_together(untouched):
+    """And nothing else, whoever made it; what is undone already stays so."""
+    store = untouched
+    clips = _ids(store)
+    (alone,) = store.reject(clips[:1], **SIGNED)
+    made = store.reject(clips[1:4], **SIGNED)
+    labelled = store.label(clips[4:6], "language", "de", **SIGNED)
+    store.undo(made[0], **SIGNED)
+    undone = store.undo_together(made[2], "bob", "they were fine")
+    assert len(undone) == 2
+    standing = {row["edit_id"] for row in store.edits() if row["in_force"] and row["action"] != "undo"}
+    assert standing == {alone, *labelled}
+    assert _ids(store) == clips[1:]
+    with pytest.raises(StoreError, match="all that were made with it are undone already"):
+        store.undo_together(made[1], **SIGNED)
+    with pytest.raises(StoreError, match="no edit 'nothing'"):
+        store.undo_together("nothing", **SIGNED)
+    assert len(store.undo_together(undone[0], **SIGNED)) == 2  # the undos of one call are undone together too
+    assert _ids(store) == [clips[1], *clips[4:]]
 
 
 def test_an_undo_is_a_row_and_can_be_undone(untouched):

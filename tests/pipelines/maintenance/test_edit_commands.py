@@ -1,0 +1,50 @@
+"""`vclip edit`: clips by their ids or by a filter, and the undo of all that one command made."""
+
+import json
+
+import pytest
+
+from stores import Store
+from tests.support.store_world import FACES, VOICES, video
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    store = Store.create(str(tmp_path / "store"), FACES, VOICES)
+    store.commit([video(number) for number in range(12)])
+    return store
+
+
+def test_a_filter_rejects_or_labels_many_and_one_undo_takes_all_back(store, vclip):
+    signed = ("--store", store.uri, "--why", "too short")
+    short = store.count("clips", "end_s - start_s < 3")
+    assert short > 10
+    said = vclip("edit", "reject", "--where", "end_s - start_s < 3", *signed)
+    assert said.code == 0
+    assert said.out.startswith(f"{short} edits; undo them by: vclip edit undo ")
+    assert (store.count("clips"), store.count("clips", "end_s - start_s < 3")) == (24 - short, 0)
+    left = vclip("edit", "label", "--where", "gender = 'f'", "--name", "language", "--value", "de", *signed, "--json")
+    assert len(json.loads(left.out)["edits"]) == store.count("clips", "language = 'de'") > 0
+    listed = vclip("edit", "list", "--store", store.uri).out
+    assert f"{short} clips" in listed
+    edit = said.out.split("undo ")[2].split()[0]
+    assert edit in listed
+    assert vclip("edit", "undo", edit, "--together", *signed).code == 0
+    assert store.count("clips") == 24
+    assert "undone" in vclip("edit", "list", "--store", store.uri).out
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ((), "found neither clips nor --where"),
+        (("a", "--where", "true"), "found both clips and --where"),
+        (("--where", "start_s > 1000"), "--where start_s > 1000: found no clip"),
+        (("--where", "started > 1"), "started"),
+    ],
+)
+def test_what_names_no_clip_is_one_line_and_edits_nothing(store, vclip, options, named):
+    said = vclip("edit", "reject", *options, "--store", store.uri, "--why", "x")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert named in said.err
+    assert store.edits() == []
