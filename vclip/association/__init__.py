@@ -18,5 +18,7 @@ scores         cosines of a model, and their normalisation
 metrics/       verification, matching, retrieval, intervals over people
 evaluation     the figures of a model on unseen people
 comparison     the difference of two models
+learning_curve the figures by the number of training people, and what more would bring
 trials/        published trial lists
+protocols/     published protocols: training sets, trial lists, published figures
 """
