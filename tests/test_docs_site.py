@@ -42,5 +42,8 @@ def test_the_site_builds_without_a_warning(tmp_path):
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert 'id="vclip.train"' in (tmp_path / "api" / "vclip" / "index.html").read_text()
+    reference = (tmp_path / "api" / "vclip" / "index.html").read_text()
+    assert 'id="vclip.train"' in reference
+    assert "(F, d_face) float32" in reference  # a comment of `Pairs`
+    assert "people in a batch" in reference.lower()  # a description of `TrainConfig`
     assert "What to expect" in (tmp_path / "index.html").read_text()
