@@ -1,8 +1,8 @@
 """Log-mel filter banks as Kaldi computes them, which most published speaker encoders take.
 
-On real speech the features equal those of kaldi-native-fbank, which is Kaldi's code, to 1e-3 (tested). Only bins of
-80 dB and more below the strongest of their frame differ by more in some frames, because Kaldi rounds to float32; so
-do two implementations in float32. Dither is 0. The options are named as in Kaldi and torchaudio.
+On real speech the features equal those of kaldi-native-fbank, which is Kaldi's code, to 1e-3 (tested). Of the bins
+that are 65 dB and more below the strongest of their frame, a few differ by more, because Kaldi rounds to float32; so
+do those of two implementations in float32. Dither is 0. The options are named as in Kaldi and torchaudio.
 """
 
 from typing import Literal

@@ -22,7 +22,7 @@ OPTIONS = [
 ]
 LEVELS = (32768, 1)  # what a sample of 1 becomes
 # Of a bin below the strongest of its frame, in nepers; Kaldi itself rounds to float32, which fainter ones show.
-CERTAIN = 18
+CERTAIN = 15
 
 
 def kaldi(samples, settings):
