@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from pipelines.analysis.clips import clips_with, directions, write_columns
 from pipelines.cluster.derived import record_derived
 from pipelines.html.plots import plot_map
-from pipelines.progress import step
+from pipelines.progress import say, step
 from stores import Snapshot, Store
 from stores.arrow import compute
 from stores.errors import nearest
@@ -68,6 +68,9 @@ def draw_map(
     if len(clips) < 3:
         raise InputError(f"map: found {len(clips)} clips, expected at least 3")
     values = None if colour is None else clips[colour] if own else _means(snapshot, of, colour, clips)
+    if colour and values is not None and values.null_count == len(values):
+        say(f"map: no clip has a {colour}, so all points have one colour")
+        colour = values = None
     points, axes = (_pca if method == "pca" else _umap)(directions(snapshot, of, None, clips))
     label = f"{of} of {len(clips):,} clips" + (f", coloured by {colour}" if colour else "")
     with whole_file(out) as part:
