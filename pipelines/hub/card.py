@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from vclip import __version__
+from vclip import __version__, checkpoint
 
 INTENDED_USE = "## Intended use"
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
@@ -51,6 +51,7 @@ def card(checkpoints: Mapping[str, Path], name: str, licence: str) -> str:
         f"# {name}",
         *(_body(found, folder) for found, folder in checkpoints.items()),
         f"{INTENDED_USE}\n\n{use}",
+        f"## Encoders\n\nVectors of other spaces are refused.\n\n{_encoders(checkpoints)}",
         f"## What it contains\n\n{contains}\n\n`config.json` records how it was made: the configuration, the "
         "encoders and the address of the store.",
         f"## Licence\n\n{licence}. The encoders that it was trained with have licences of their own.",
@@ -58,6 +59,18 @@ def card(checkpoints: Mapping[str, Path], name: str, licence: str) -> str:
         f"{example.format(folder=kind)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _encoders(checkpoints: Mapping[str, Path]) -> str:
+    """A table of the spaces that the checkpoints name, and the specs that open their encoders."""
+    rows: dict[str, str] = {}
+    for kind, folder in checkpoints.items():
+        _, config, _ = checkpoint.load(folder, kind)
+        spaces = [config[name] for name in ("face_space", "voice_space", "space", "speaker_space") if name in config]
+        rows |= {str(space): checkpoint.encoders_of(config).get(space, "not recorded") for space in spaces}
+    return "\n".join(
+        ["| space | encoder |", "|---|---|", *(f"| `{space}` | `{spec}` |" for space, spec in rows.items())]
+    )
 
 
 def _body(kind: str, folder: Path) -> str:

@@ -68,6 +68,7 @@ def test_the_card_has_front_matter_figures_use_and_licence(model, tmp_path, vcli
     head, text = _card(tmp_path / "shared")
     assert head == {"license": "cc-by-nc-4.0", "library_name": "vclip", "tags": ["vclip", "face-voice-association"]}
     assert "| dev_auc | 0.8125 |" in text
+    assert "| `faces` | `not recorded` |" in text
     assert "not for identifying" in text
     assert "cc-by-nc-4.0. The encoders" in text
 
