@@ -67,9 +67,44 @@ def test_the_nodes_get_this_project_and_the_token(cluster):
     assert all((ROOT / name).exists() for name in ("constraints.txt", "pyproject.toml"))
 
 
-def test_the_image_of_the_docs_has_the_pipelines():
-    (dockerfile,) = re.findall(r"```dockerfile\n(.*?)```", (ROOT / "docs" / "cluster.md").read_text(), re.DOTALL)
-    assert re.search(r"pip install .*-c constraints.txt '\.\[pipelines\]'", dockerfile)
+def _stages():
+    """Name of each stage of the Dockerfile -> what it is made from, and its instructions."""
+    text = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE))
+    stages = {}
+    for keyword, rest in (line.split(maxsplit=1) for line in text.splitlines() if line.strip()):
+        assert keyword in ("FROM", "RUN", "COPY", "WORKDIR", "CMD"), keyword
+        if keyword == "FROM":
+            parent, name = re.fullmatch(r"(\S+) AS (\w+)", rest).groups()
+            stages[name] = (parent, [])
+        else:
+            stages[name][1].append((keyword, rest))
+    return stages
+
+
+def test_both_images_have_the_pinned_pipelines_and_torch_for_their_machine():
+    stages = _stages()
+    assert list(stages)[-1] == "cpu"  # what a build without --target takes
+    for target, index in (("cpu", ["https://download.pytorch.org/whl/cpu"]), ("cuda", [])):
+        parent, steps = stages[target]
+        assert parent == "base"
+        torch, whole = (step for keyword, step in steps if keyword == "RUN")
+        assert re.findall(r"--index-url (\S+)", torch) == index
+        assert torch.endswith(" torch torchvision")
+        assert whole.endswith(" '.[pipelines]'")
+        assert all(step.startswith("pip install --no-cache-dir -c constraints.txt ") for step in (torch, whole))
+        (copied,) = (place for place, step in enumerate(steps) if step == ("COPY", ". ./"))
+        assert steps.index(("RUN", torch)) < copied < steps.index(("RUN", whole))
+    assert ("COPY", "constraints.txt ./") in stages["base"][1]
+
+
+def test_an_image_gets_the_code_and_the_docs_build_its_targets():
+    ignored = {line.strip("/") for line in (ROOT / ".dockerignore").read_text().split()}
+    needed = {"vclip", "stores", "pipelines", "configs", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
+    assert not ignored & needed
+    assert {".git", ".venv"} <= ignored
+    named = re.findall(r"docker build --target (\w+)", (ROOT / "docs" / "cluster.md").read_text())
+    assert named
+    assert set(named) <= set(_stages())
 
 
 CORES_PER_GPU = 350  # docs/sizing.md
