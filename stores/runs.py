@@ -29,8 +29,10 @@ their process is gone from its own machine. Otherwise a wrongly marked run could
 reader could read the table. Files of a run whose lease ran out go with the old versions, after a week.
 """
 
+import getpass
 import json
 import os
+import platform
 import secrets
 import subprocess
 import threading
@@ -117,6 +119,7 @@ def running(
         StoreError: a deletion is running.
     """
     run, now, over = Run(ids.run_id()), datetime.now(UTC), threading.Event()
+    command = {**command, "who": _who()}
     row = {"run_id": run.run_id, "command": command, "config": config, "summary": {_HELD_BY: _process(os.getpid())}}
     row |= {"started_at": now, "heartbeat_at": now, "finished_at": None}
     _held.add(run.run_id)
@@ -348,6 +351,14 @@ def _insert_lost(db: DBConnection, run_id: str) -> None:
     row = {"run_id": run_id, "command": {"job": "unknown"}, "config": {}, "summary": {"ended_by": LOST}}
     row |= {"started_at": now, "heartbeat_at": now, "finished_at": now}
     retry(db, "the runs", lambda: _insert(db, row))
+
+
+def _who() -> str:
+    """The user and the machine of this process, as "ann@node3"; the machine alone where the user has no name."""
+    try:
+        return f"{getpass.getuser()}@{platform.node()}"
+    except (KeyError, OSError):  # as in a container
+        return platform.node()
 
 
 def _process(pid: int) -> str:

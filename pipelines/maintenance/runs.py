@@ -38,7 +38,11 @@ class RunRecord:
     run_id: str
     job: str
     started_at: str  # UTC
+    took_s: float | None  # None while it runs
     state: str  # "finished", "running", or why it ended
+    who: str  # user and machine; empty for runs of older versions
+    counts: Mapping[str, int]  # what it did: "done", "clips", "rows", ... -> how many
+    errors: int  # items that failed
     command: Mapping[str, Any]
     summary: Mapping[str, Any]
     folder: str = ""  # of its tracebacks
@@ -89,7 +93,26 @@ def _record(row: Mapping[str, Any]) -> RunRecord:
     command, summary = json.loads(row["command"]), json.loads(row["summary"])
     state = summary.get("ended_by") or ("finished" if row["finished_at"] else "running, or killed")
     started_at = row["started_at"].isoformat(timespec="seconds")
-    return RunRecord(row["run_id"], str(command.get("job", "")), started_at, state, command, summary)
+    counts = _counts(summary)
+    return RunRecord(
+        run_id=row["run_id"],
+        job=str(command.get("job", "")),
+        started_at=started_at,
+        took_s=(row["finished_at"] - row["started_at"]).total_seconds() if row["finished_at"] else None,
+        state=state,
+        who=str(command.get("who", "")),
+        errors=counts.pop("failed", 0),
+        counts=counts,
+        command=command,
+        summary=summary,
+    )
+
+
+def _counts(summary: Mapping[str, Any]) -> dict[str, int]:
+    """The counts in the summary of any job; those of an ingest are by state and by table."""
+    tables = [summary[name] for name in ("videos", "rows") if isinstance(summary.get(name), Mapping)]
+    found = {name: number for counts in tables for name, number in counts.items()} | dict(summary)
+    return {name: n for name, n in found.items() if type(n) is int and n and not name.endswith("bytes")}
 
 
 def _kept(folder: str) -> Iterator[KeptTraceback]:

@@ -1,6 +1,7 @@
 """Runs: how a store says by whom it was made, and how the living are told from the dead."""
 
 import json
+import platform
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -50,7 +51,9 @@ def test_a_store_says_how_it_was_made(store):
         store.commit([video(1, run.run_id)])
         run.summary = {"videos": {"done": 1}}
     row = _run(store, run.run_id)
-    assert json.loads(row["command"]) == {"job": "ingest", "inputs": ["videos/"]}
+    command = json.loads(row["command"])
+    assert command.pop("who").endswith(platform.node())
+    assert command == {"job": "ingest", "inputs": ["videos/"]}
     assert json.loads(row["config"]) == {"encoders": {"face": "dlib"}}
     assert json.loads(row["summary"]) == {"videos": {"done": 1}}
     assert row["started_at"] <= row["heartbeat_at"] <= row["finished_at"]

@@ -1,6 +1,7 @@
 """`vclip runs`: what a run did, what failed in it, and the tracebacks that it kept."""
 
 import json
+import platform
 
 from pipelines.cluster.failures import Failure, Tracebacks, run_folder
 from pipelines.files.remote import RemoteConfig
@@ -14,9 +15,10 @@ def _raised(error):
         return raised
 
 
-def test_a_run_shows_its_failed_items_and_the_tracebacks_of_both_kinds(tmp_path, vclip):
+def test_a_run_shows_its_failed_items_and_the_tracebacks_of_both_kinds(tmp_path, vclip, monkeypatch):
     uri = str(tmp_path / "store")
     store = Store.create(uri, {"face": 2}, {"voice": 2})
+    monkeypatch.setenv("COLUMNS", "200")
     failures = {
         "/videos/[a].mp4": Failure.of_defect(_raised(IndexError("out of range"))),
         "/videos/b.mp4": Failure.of_input("cannot be read (no such file)", _raised(OSError("no such file"))),
@@ -29,14 +31,23 @@ def test_a_run_shows_its_failed_items_and_the_tracebacks_of_both_kinds(tmp_path,
             row |= {"run_id": run.run_id, "config_hash": "x", "duration_s": 0.0}
             store.commit([VideoRows(row)])
             kept.keep(failure, name)
-        run.summary = {"videos": {"failed": 3}}
+        run.summary = {"videos": {"done": 1220, "failed": 3}, "rows": {"clips": 7}, "size_bytes": 5, "took_s": 2.5}
 
     (listed,) = json.loads(vclip("runs", "list", "--store", uri, "--json").out)
     assert (listed["run_id"], listed["job"], listed["state"]) == (run.run_id, "ingest", "finished")
-    assert run.run_id in vclip("runs", "list", "--store", uri).out
+    assert listed["who"].endswith(platform.node())
+    assert (listed["counts"], listed["errors"]) == ({"done": 1220, "clips": 7}, 3)
+    table = vclip("runs", "list", "--store", uri).out
+    assert run.run_id in table
+    assert vclip("runs", "--store", uri).out == table
+
+    for words in ("1,220 done, 7 clips", " 3 ", "ingest", listed["who"]):
+        assert words in table
 
     plain = vclip("runs", "show", run.run_id, "--store", uri)
     assert plain.code == 0
+    assert "took" in plain.out
+    assert "5 bytes" in plain.out  # of size_bytes
     assert "Traceback" not in plain.out
     full = vclip("runs", "show", run.run_id, "--store", uri, "--errors")
     assert full.code == 0, full.err
