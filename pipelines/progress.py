@@ -1,15 +1,55 @@
-"""Progress of long work on stderr: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""Progress and messages of a job, all on stderr.
+
+On a terminal, work shows a bar with its rate and what is left, and messages are plain text. Elsewhere, as in the log
+of a job on a cluster, everything is lines of one format: the time in UTC, the level, the text.
+
+    2026-11-30T03:12:05Z INFO ingest: 1,220 videos to do; run 20261130T031205000000-0cb306fa
+
+`quiet` leaves warnings and errors.
+"""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+from pipelines.wording import seconds
 
 PLAIN_EVERY_S = 10.0
 
+Level = Literal["INFO", "WARNING", "ERROR"]
+
 _shown: list[Any] = []  # the display on the terminal, once for each step in progress
+_levels: set[Level] = {"INFO", "WARNING", "ERROR"}  # that are shown
+
+
+def quiet(asked: bool) -> None:
+    """Shows only warnings and errors from now on, or everything again."""
+    (_levels.discard if asked else _levels.add)("INFO")
+
+
+def say(text: str, level: Level = "INFO") -> None:
+    """Prints a message to the user, on stderr."""
+    _print(text, level, sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Prints what the user should not miss: a result is less, or the work slower, than was asked for."""
+    say(text, "WARNING")
+
+
+def _print(text: str, level: Level, stream: TextIO) -> None:
+    if level not in _levels:
+        return
+    if stream.isatty():
+        prefix = "warning: " if level == "WARNING" else ""  # an error begins with "vclip: "
+    else:
+        prefix = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {level} "
+        text = text.strip()
+    print(f"{prefix}{text}", file=stream, flush=True)
 
 
 @dataclass
@@ -20,8 +60,8 @@ class Step:
     total: float
     unit: str
     clock: Callable[[], float] = time.monotonic  # seconds
+    note: str = ""
     done: float = field(default=0.0, init=False)
-    note: str = field(default="", init=False)
     started_s: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,11 +81,22 @@ class Step:
     def _show(self) -> None:
         """Overridden by the two kinds of display."""
 
+    def _count(self) -> str:
+        if self.unit:
+            return f"{self.done:,.0f}/{self.total:,.0f} {self.unit}"
+        return f"{self.done / self.total:.0%}" if self.total else ""
+
+    def _rate(self) -> str:
+        took_s = self.clock() - self.started_s
+        if not self.unit or not self.done or took_s <= 0:
+            return ""
+        rate = self.done / took_s
+        return f"{rate:,.3g}/s" if rate >= 1 else f"{60 * rate:.2g}/min"
+
     def _eta(self) -> str:
         if self.done < 0.05 * self.total or not self.total:
             return ""  # the first few include the start, and do not predict the rest
-        left_s = (self.clock() - self.started_s) * (self.total - self.done) / self.done
-        return f"{left_s:.0f} s left" if left_s < 90 else f"{left_s / 60:.0f} min left"
+        return f"{seconds((self.clock() - self.started_s) * (self.total - self.done) / self.done)} left"
 
 
 @dataclass
@@ -59,54 +110,55 @@ class PlainStep(Step):
         now = self.clock()
         if now - max(self.shown_s, self.started_s) >= PLAIN_EVERY_S:
             self.shown_s = now
-            parts = [f"{self.done:g}/{self.total:g} {self.unit}", self._eta(), self.note]
-            print(f"{self.title}: " + ", ".join(p for p in parts if p), file=self.stream, flush=True)
+            parts = (self._count(), self._rate(), self._eta(), self.note)
+            _print(f"{self.title}: " + ", ".join(part for part in parts if part), "INFO", self.stream)
 
 
 @contextmanager
-def step(title: str, total: float, unit: str = "") -> Iterator[Step]:
-    """Shows the progress of `total` units of work until the block ends, and then the time that it took."""
+def step(title: str, total: float, unit: str = "", note: str = "") -> Iterator[Step]:
+    """Shows the progress of `total` units of work until the block ends, and then the time that it took.
+
+    Args:
+        title: what is done.
+        total: how much there is to do.
+        unit: of the total, as a noun in the plural; empty for a share.
+        note: shown beside the count until there is another.
+    """
+    if "INFO" not in _levels:
+        yield Step(title, total, unit, note=note)
+        return
+    if unit:
+        say(f"{title}: {total:,.0f} {unit} to do" + (f"; {note}" if note else ""))
     if not sys.stderr.isatty():
-        plain = PlainStep(title, total, unit)
+        plain = PlainStep(title, total, unit, note=note)
         yield plain
-        took_s = plain.clock() - plain.started_s
-        counted = f" {plain.done:g} {unit}" if unit else ""
-        print(f"{title}:{counted} in {took_s:.1f} s {plain.note}".rstrip(), file=sys.stderr, flush=True)
+        counted = f" {plain.done:,.0f} {unit}" if unit else ""
+        say(f"{title}:{counted} in {seconds(plain.clock() - plain.started_s)} {plain.note}".rstrip())
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (
-        # Titles and notes contain names of files, in which rich would interpret markup.
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}", markup=False), TimeElapsedColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )  # fmt: skip
+    # Titles and notes contain names of files, in which rich would interpret markup.
+    texts = (TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("count", "rate", "left", "note"))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), *texts)
     # The bar of a step within a step is below the other's until the inner step ends.
     bars = _shown[-1] if _shown else Progress(*columns, console=Console(stderr=True))
     with bars if not _shown else nullcontext():
-        task = bars.add_task(title, total=total, note="", unit=unit)
+        task = bars.add_task(title, total=total, count="", rate="", left="", note=note)
 
         class BarStep(Step):
             def _show(self) -> None:
-                bars.update(task, completed=self.done, total=self.total, note=self.note)
+                bars.update(
+                    task, completed=self.done, total=self.total,
+                    count=self._count(), rate=self._rate(), left=self._eta(), note=self.note,
+                )  # fmt: skip
 
         _shown.append(bars)
         try:
-            yield BarStep(title, total, unit)
+            shown = BarStep(title, total, unit, note=note)
+            shown.set(0.0)
+            yield shown
         finally:
             _shown.pop()
             if _shown:
                 bars.remove_task(task)
-
-
-def say(text: str) -> None:
-    """Prints a message to the user, on stderr."""
-    print(text, file=sys.stderr, flush=True)

@@ -21,7 +21,7 @@ from pipelines.config import Config
 from pipelines.html.page import render, thumbnail
 from pipelines.html.plots import chart_histogram
 from pipelines.ingest.streaming_stats import Histogram, evenly
-from pipelines.progress import Step, say, step
+from pipelines.progress import Step, step, warn
 from pipelines.wording import count
 from stores import Snapshot, Store
 from vclip.association.base import Association
@@ -120,7 +120,7 @@ def find_outliers(
         )
         if seen.any():
             of = f"{seen.sum():,} of {count(len(clips), 'clip')}"
-            say(f"the model was trained on the people of {of}: it may remember them")
+            warn(f"the model was trained on the people of {of}: it may remember them")
         _write(folder, clips, scores, seen, order)
         figures = {name: value for name, value in asdict(result).items() if name != "out"}
         (folder / "outliers.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

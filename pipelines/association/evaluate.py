@@ -17,7 +17,7 @@ from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
 from pipelines.html.page import render
 from pipelines.html.plots import plot_matching, plot_roc, plot_scores
-from pipelines.progress import say
+from pipelines.progress import say, warn
 from pipelines.wording import count
 from stores import Store
 from vclip.association.base import Association, training_people
@@ -211,7 +211,7 @@ def _test_pairs(
     known = pairs.select(pairs.seen_in(training_people(model)))
     if not len(known):
         raise InputError(f"store {store_uri}: {model_folder} was trained on nobody in it; drop --seen")
-    say(f"evaluating on {len(known):,} of {count(len(pairs), 'clip')}: {model_folder} WAS trained on these people")
+    warn(f"evaluating on {len(known):,} of {count(len(pairs), 'clip')}: {model_folder} WAS trained on these people")
     return known
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.config import Config
-from pipelines.progress import say
+from pipelines.progress import say, warn
 from pipelines.wording import count
 from stores import Snapshot, Store
 from stores.pairs import pairs as read_arrays
@@ -60,7 +60,7 @@ def read_pairs(
     people = len(set(everyone.identity))
     for space in spaces:
         if not is_measured(space):
-            say(f"space '{space}': similarity of different people is estimated from the store, and finds fewer")
+            warn(f"space '{space}': similarity of different people is estimated from the store, and finds fewer")
     say(
         f"{made_up:,} of {count(len(everyone), 'clip')} have no identity; clustering by face and voice found "
         f"{count(people, 'person', 'people')}"
@@ -178,4 +178,4 @@ def _name_copies(pairs: Pairs, hashes: np.ndarray) -> None:
         more = f" and {len(copies) - SHOWN:,} more" if len(copies) > SHOWN else ""
         names = ", ".join(f"'{name}'" for name in copies[:SHOWN])
         have = "has" if len(copies) == 1 else "have"
-        say(f"of these, {names}{more} {have} a face or a voice of a training clip of another name")
+        warn(f"of these, {names}{more} {have} a face or a voice of a training clip of another name")

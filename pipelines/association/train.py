@@ -103,15 +103,16 @@ def train(
     pairs = read_pairs(store, where, snapshot, doubts=True, spaces=spaces)
     crossed = cross_validated(pairs, spaces, config, folds, chosen) if folds else None
     state = Path(out).with_name(fitting(f".{Path(out).name}", ".training"))
-    people = len(set(pairs.identity))
     fits = FOLDS + 1 if uses_folds(pairs, config.train) else 1
     closed_form = chosen.fit is fit and not config.train.max_steps and config.train.start != "random"
+    on = f"on {count(len(pairs), 'clip')} of {count(len(set(pairs.identity)), 'person', 'people')}"
     if closed_form:
         say(
-            f"train: {chosen.name} ({chosen.about}), a closed form without steps, for {count(len(pairs), 'clip')} of "
-            f"{count(people, 'person', 'people')}; its strength is chosen by folds over people"
+            f"train: {chosen.name} ({chosen.about}), a closed form without steps; its strength is chosen by folds "
+            "over people"
         )
-    with step("train", *((fits, "fits") if closed_form else (config.train.max_steps, "steps"))) as progress:
+    amount = (fits, "fits", on) if closed_form else (config.train.max_steps, "steps", f"at most, {on}")
+    with step("train", *amount) as progress:
 
         def at(done: int, total: int, auc: float) -> None:
             if closed_form:

@@ -16,7 +16,7 @@ from pipelines.browsing import generate_routes, media, routes
 from pipelines.browsing.guard import Guard, is_loopback
 from pipelines.browsing.session import Session
 from pipelines.config import Config
-from pipelines.progress import say
+from pipelines.progress import warn
 from stores import Store
 from stores.errors import StoreError, StoreGone
 from vclip.errors import InputError
@@ -46,7 +46,7 @@ def browse(store_uri: str, model: Path | None, speakers: Path | None, host: str,
     listening = listen(host, port)
     port = listening.getsockname()[1]
     if not is_loopback(host):
-        say(f"browse: anybody who can reach {host} sees these faces and can correct them; there is no password")
+        warn(f"browse: anybody who can reach {host} sees these faces and can correct them; there is no password")
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{port}/  (end with Ctrl+C)", flush=True)
     server = uvicorn.Server(uvicorn.Config(page_app(session, host), log_level="warning", server_header=False))

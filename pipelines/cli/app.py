@@ -1,7 +1,6 @@
 """What the commands share: the app with its groups and errors, and the options that several commands have."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from pipelines.cli.extra import missing_extra
 from pipelines.cli.output import printable
+from pipelines.progress import quiet, say
 from stores.errors import REMOVED, StoreError, is_file_gone
 from vclip.errors import InputError
 
@@ -40,6 +40,9 @@ GROUPS = {
 }
 
 
+QUIET = "--quiet"
+
+
 class _OneLineErrors(TyperGroup):
     """An error that the user can correct is one line on stderr and exit code 2, not a traceback."""
 
@@ -47,20 +50,31 @@ class _OneLineErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
-            print(missing_extra(error), file=sys.stderr)
+            say(missing_extra(error), "ERROR")
             raise SystemExit(2) from None
         except (InputError, StoreError) as error:
-            print(f"vclip: {printable(str(error))}", file=sys.stderr)
+            say(f"vclip: {printable(str(error))}", "ERROR")
             raise SystemExit(2) from None
         except Exception as error:
             if not is_file_gone(error):
                 raise
-            print(f"vclip: {REMOVED}", file=sys.stderr)
+            say(f"vclip: {REMOVED}", "ERROR")
             raise SystemExit(2) from None
 
 
 class _Grouped(_OneLineErrors):
-    """The commands in groups, each with its own heading in help."""
+    """The commands in groups, each with its own heading in help. --quiet may stand before or after the command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        own = [arg for arg in args[:end] if arg == QUIET]
+        return super().parse_args(ctx, own[:1] + [arg for arg in args[:end] if arg != QUIET] + args[end:])
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        finally:
+            quiet(False)  # the next command of this process is another's
 
     def list_commands(self, ctx: Any) -> list[str]:
         names = [name for group in GROUPS.values() for name in group if name in self.commands]
@@ -71,6 +85,7 @@ class _Grouped(_OneLineErrors):
         if isinstance(command, TyperCommand | TyperGroup):
             headings = (heading for heading, names in GROUPS.items() if cmd_name in names)
             command.rich_help_panel = next(headings, "More")
+            command.epilog = f"`{QUIET}` leaves out progress and messages."
         return command
 
 
@@ -95,16 +110,28 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    quietly: Annotated[
+        bool, typer.Option(QUIET, help="Print no progress and no messages, of any command; only warnings and errors.")
+    ] = False,
 ) -> None:
     """Face-based speaker generation: from noisy video to speech in voices that suit a face.
 
     The usual order: `ingest` videos or `import` existing data, then `train`, `evaluate`, `fit-speakers`, `distill`,
     `generate`.
     """
+    quiet(quietly)
 
 
-def _group(name: str, help: str) -> typer.Typer:
-    group = typer.Typer(cls=_OneLineErrors, no_args_is_help=True, help=help)
+class _Listed(_OneLineErrors):
+    """A group that without a command lists what it is about."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        lists = bool(args) and args[0].startswith("-") and args[0] != "--help"
+        return super().parse_args(ctx, ["list", *args] if lists else args)
+
+
+def _group(name: str, help: str, cls: type[_OneLineErrors] = _OneLineErrors) -> typer.Typer:
+    group = typer.Typer(cls=cls, no_args_is_help=True, help=help)
     app.add_typer(group, name=name)
     return group
 
@@ -113,7 +140,7 @@ imports = _group("import", "Import existing data: face-voice pairs, VoxCeleb, ve
 listening = _group("listening-test", "Run a blind listening test on generated speech.")
 voices = _group("voices", "Keep generated voices under names, to speak with them again.")
 edits = _group("edit", "Correct labels and reject clips by hand; every edit can be undone.")
-runs = _group("runs", "Show the jobs that wrote to a store, and why items of them failed.")
+runs = _group("runs", "List the jobs that wrote to a store, and show what failed in them.", _Listed)
 tags = _group("tag", "Name versions of a store so that they stay readable.")
 
 ConfigFile = Annotated[

@@ -12,8 +12,11 @@ from dataclasses import asdict, is_dataclass
 from datetime import date, time
 from typing import Any
 
+from pipelines.wording import seconds, size
+
 EXAMPLES = 3  # ids shown of a list
-UNITS = {"s": "s", "hz": "Hz", "px": "px", "mb": "MB", "db": "dB", "ms": "ms", "gb": "GB"}
+WITH_UNITS = {"s": seconds, "bytes": size}  # the end of a key -> its value for people
+UNITS = {"hz": "Hz", "px": "px", "mb": "MB", "db": "dB", "ms": "ms", "gb": "GB"}
 
 
 def print_json(result: Any) -> None:
@@ -38,7 +41,7 @@ def print_result(result: Any, as_json: bool, title: str) -> None:
         print_json(result)
         return
     values = result if isinstance(result, Mapping) else _plain(result)
-    rows = [(label(name), _cell(value)) for name, value in values.items() if not isinstance(value, list)]
+    rows = [(label(name), _cell(value, name)) for name, value in values.items() if not isinstance(value, list)]
     print_table(title, (), [row for row in rows if row[1]], box="ROUNDED")
 
 
@@ -91,15 +94,19 @@ def printable(text: str, but: str = "") -> str:
 
 
 def label(key: str) -> str:
-    """The words of a result's key for people, with its unit in parentheses; other names stay as they are.
+    """The words of a result's key for people; other names stay as they are.
+
+    A unit follows in parentheses, unless the value brings its own, as lengths of time and numbers of bytes do.
 
     Example:
-        >>> label("spread_people"), label("wall_s"), label("open_clip/ViT-B-32")
-        ('spread people', 'wall (s)', 'open_clip/ViT-B-32')
+        >>> label("spread_people"), label("rate_hz"), label("took_s"), label("open_clip/ViT-B-32")
+        ('spread people', 'rate (Hz)', 'took', 'open_clip/ViT-B-32')
     """
     if not re.fullmatch(r"[a-z0-9_]+", key):
         return key
     words, _, unit = key.rpartition("_")
+    if words and unit in WITH_UNITS:
+        return words.replace("_", " ")
     named = f"{words} ({UNITS[unit]})" if words and unit in UNITS else key
     return named.replace("_", " ")
 
@@ -125,11 +132,16 @@ def interval(figure: Mapping[str, float | None] | None, digits: int = 3, sign: s
     return f"{value}\n{figure['low']:{sign}.{digits}f} to {figure['high']:{sign}.{digits}f}"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, key: str = "") -> str:
     if value is None:
         return ""
     if isinstance(value, Mapping):
-        return "\n".join(f"{label(str(name))}: {_cell(part)}" for name, part in value.items())
+        own = key.rpartition("_")[2] in WITH_UNITS  # as of {"bytes": {"before": 1, "after": 2}}
+        return "\n".join(
+            f"{label(str(name))}: {_cell(part, key if own else str(name))}" for name, part in value.items()
+        )
+    if type(value) in (int, float) and (words := WITH_UNITS.get(key.rpartition("_")[2])):
+        return words(value)
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)
 
 

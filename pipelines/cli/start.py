@@ -7,6 +7,7 @@ import typer
 
 from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, app, config_of, imports
 from pipelines.cli.output import print_json, print_line, print_result, print_table
+from pipelines.cli.runs import ingest_in_words
 from pipelines.wording import seconds
 
 if TYPE_CHECKING:
@@ -188,6 +189,4 @@ def _show_summary(summary: "Summary", as_json: bool) -> None:
         inputs = "the input" if summary.known == 1 else f"all {summary.known:,} inputs"
         print_line(f"nothing to do: the store {summary.store} has {inputs} under this configuration{deleted}")
         return
-    # The configuration is a page long; it is in the JSON.
-    shown = {name: value for name, value in summary.to_json().items() if value and name != "config"}
-    print_result(summary if as_json else shown, as_json, "ingest")
+    print_result(summary if as_json else ingest_in_words(summary.to_json()), as_json, "ingest")

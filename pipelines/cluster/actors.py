@@ -14,7 +14,7 @@ from typing import Any
 
 from pipelines.cluster.failures import ENDS_THE_JOB, Failure
 from pipelines.cluster.session import cluster_gpus, worker_deaths
-from pipelines.progress import say
+from pipelines.progress import warn
 from pipelines.wording import count as counted
 from vclip.errors import InputError
 
@@ -72,7 +72,7 @@ def gpu_actors(
         room = gpus() * int(1 / share + 1e-9)
         if asked > room and not said:
             said.append(room)
-            say(f"{counted(asked, 'actor')} asked for, but the cluster's GPUs have room for {room}")
+            warn(f"{counted(asked, 'actor')} asked for, but the cluster's GPUs have room for {room}")
         return min(asked or room, room)
 
     return Actors(halves, count, share, at_once, calls)
@@ -129,7 +129,7 @@ class ActorPool:
             return True
         if self._members and not self._said:
             self._said = True
-            say(
+            warn(
                 "no GPU takes work now (others hold them, or they failed); the tasks do the whole work until one does"
             )
         return False
@@ -171,7 +171,7 @@ class ActorPool:
         self._failed_starts, self._said = 0, False
         if self._faults[member.gpu] >= FAULTS:
             member.retired = True
-            say(f"{member.gpu} failed {FAULTS} times in a row and is given no more work")
+            warn(f"{member.gpu} failed {FAULTS} times in a row and is given no more work")
 
     def succeeded(self, member: Member) -> None:
         """Records that an actor has answered."""
@@ -181,7 +181,7 @@ class ActorPool:
         """Removes an actor that died or can do no more work; `resize` starts another."""
         if member in self._members:
             self._faults[member.gpu] += 1
-            say(f"the actor on {member.gpu} is replaced and its items are tried again: {reason}")
+            warn(f"the actor on {member.gpu} is replaced and its items are tried again: {reason}")
             self._remove(member)
 
     def end(self) -> None:

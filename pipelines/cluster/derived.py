@@ -16,7 +16,7 @@ from pipelines.cluster.failures import run_folder
 from pipelines.files.addresses import scheme_of
 from pipelines.files.output_store import Output
 from pipelines.files.remote import RemoteConfig
-from pipelines.progress import say
+from pipelines.progress import warn
 from vclip.errors import InputError
 
 FOLDER = "derived"
@@ -57,7 +57,7 @@ def record_derived(store_uri: str | None, job: str, out: str | Path | None) -> N
         output = Output(run_folder(store_uri), RemoteConfig())
         output.write(name, [(json.dumps(asdict(made)) + "\n").encode()])
     except (InputError, OSError) as error:
-        say(f"{error}; a deletion from {store_uri} will not know of {path}")
+        warn(f"{error}; a deletion from {store_uri} will not know of {path}")
 
 
 def derived_files(store_uri: str) -> list[DerivedFile]:

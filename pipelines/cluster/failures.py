@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.files.output_store import Output
 from pipelines.files.remote import RemoteConfig
-from pipelines.progress import say
+from pipelines.progress import warn
 from vclip.errors import InputError
 from vclip.files import fitting
 
@@ -98,9 +98,9 @@ class Tracebacks:
             output = Output(self._where, self._config)
             output.write(failure.file, [text.encode("utf-8", "backslashreplace")])
             if failure.is_defect:
-                say(f"internal error at {item}: its traceback is in {output.address(failure.file)}")
+                warn(f"internal error at {item}: its traceback is in {output.address(failure.file)}")
         except InputError as error:
-            say(f"{error}; the traceback that should be there:\n{text}")
+            warn(f"{error}; the traceback that should be there:\n{text}")
 
 
 def run_folder(store_uri: str) -> str:

@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 from pipelines.cluster.actors import AHEAD, ActorPool, Actors, LastingError, Member
 from pipelines.cluster.failures import ENDS_THE_JOB, Failure
 from pipelines.cluster.session import cluster_cpus, hide_gpus, limit_threads, worker_deaths
-from pipelines.progress import say
+from pipelines.progress import warn
 from pipelines.wording import count
 from vclip.errors import InputError
 
@@ -77,7 +77,7 @@ def run_tasks(
     try:
         died = yield from engine.run(batches, 1, ATTEMPTS_AMONG_OTHERS)
         if died:
-            say(f"{count(len(died), 'item')} did not come back because the worker died; trying again one at a time")
+            warn(f"{count(len(died), 'item')} did not come back because the worker died; trying again one at a time")
             alone = ATTEMPTS_AMONG_OTHERS + 1
             died = yield from engine.run(([item] for item in died), alone, alone, alone=True)
     finally:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from pipelines.progress import say
+from pipelines.progress import warn
 from vclip.tables import nfc
 
 MAGIC = frozenset("*?[")
@@ -32,7 +32,7 @@ def _walk(folder: str, inside: str, depth: int | None, entered: set[tuple[int, i
         stat = os.stat(folder)
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        say(f"folder {folder}: {error.strerror}; skipped")
+        warn(f"folder {folder}: {error.strerror}; skipped")
         return
     if (stat.st_dev, stat.st_ino) in entered:
         return

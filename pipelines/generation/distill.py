@@ -23,7 +23,7 @@ from pipelines.cluster.session import cluster_cpus, start_ray
 from pipelines.cluster.tasks import Work, run_tasks
 from pipelines.config import Config
 from pipelines.generation.session import check_speaker_space
-from pipelines.progress import say, step
+from pipelines.progress import say, step, warn
 from pipelines.wording import count
 from vclip import checkpoint
 from vclip.audio import prepare_speech
@@ -238,7 +238,7 @@ def _measure_voices(
     if len(reasons) > MAX_FAILED * len(vectors):
         raise InputError(f"distill: no speech for {failed} of {len(vectors)}; the first: {reasons[0]}")
     if reasons:
-        say(f"no speech for {failed}, left out; the first: {reasons[0]}")
+        warn(f"no speech for {failed}, left out; the first: {reasons[0]}")
     voices = [measured.of(vector) for vector in vectors]
     usable = [voice is not None for voice in voices]
     return vectors[usable], np.stack([voice for voice in voices if voice is not None])

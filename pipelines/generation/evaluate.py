@@ -20,7 +20,7 @@ from pipelines.association.pairs import open_model, pair_spaces, read_pairs, sto
 from pipelines.config import Config
 from pipelines.generation.distill import SENTENCES
 from pipelines.generation.session import check_evaluator, check_speaker_space, load_speakers
-from pipelines.progress import say, step
+from pipelines.progress import step, warn
 from stores import Store
 from vclip.association.base import Association, training_people, warning_of
 from vclip.association.metrics import draw_people
@@ -221,7 +221,7 @@ def _choose(
                 name, trial.judged, trial.others, trial.model, generator, signature, config.generate, voices
             )
             if choice is None:
-                say(f"{name}: left out; the TTS has its own speaker space, or too few people are left for the fit")
+                warn(f"{name}: left out; the TTS has its own speaker space, or too few people are left for the fit")
             else:
                 chosen[name] = choice
             progress.advance(note=name)

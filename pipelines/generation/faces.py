@@ -16,7 +16,7 @@ import torch
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import FaceDetector
 from pipelines.extraction.faces.photos import decoded, face_in_photo, read_photo
-from pipelines.progress import say
+from pipelines.progress import say, warn
 from stores import video_id
 from vclip.association.base import Association
 from vclip.encoders import FaceEncoder, embed_texts, open_face_encoder, spec_of_space
@@ -156,7 +156,7 @@ def read_photo_faces(paths: Sequence[Path], detector: FaceDetector, index: int |
             used = f"{face.faces} faces, used number {face.face_index} from the left"
             say(f"photo {path}: {used}; choose with --face-index")
         if face.scale != 1:
-            say(
+            warn(
                 f"photo {path}: the face was found only in a copy of {face.scale:g} of its size, as in paintings and "
                 "drawings; voices fit such images less well than photos"
             )
@@ -218,7 +218,7 @@ def encode_prompts(prompts: Sequence[str], encoder: FaceEncoder, model: Associat
     if any(not prompt.strip() for prompt in prompts):
         raise InputError('--prompt: found an empty text, expected a description, as in "an old man"')
     vectors = embed_texts(encoder, prompts) - embed_texts(encoder, NEUTRAL).mean(axis=0)
-    say("--prompt is experimental: whether such voices fit the description has not been measured")
+    warn("--prompt is experimental: whether such voices fit the description has not been measured")
     mean_face = torch.as_tensor(model.face_input.mean, device="cpu").numpy()
     return [TargetDescription(prompt, vector) for prompt, vector in zip(prompts, vectors + mean_face, strict=True)]
 

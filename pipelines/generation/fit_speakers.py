@@ -11,7 +11,7 @@ from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.speech.recordings import AUDIO_SUFFIXES, read_recording
 from pipelines.files.folders import APPLE_DOUBLE, existing
 from pipelines.files.tables import read_columns
-from pipelines.progress import say, step
+from pipelines.progress import say, step, warn
 from stores import Store
 from vclip import checkpoint
 from vclip.audio import prepare_speech
@@ -175,7 +175,7 @@ def bank_of_folder(folder: Path, config: Config, encoder: SpeakerEncoder | None 
             vectors.append(encoder.embed([samples for _, samples in speech]))
             progress.advance(len(batch))
     if unusable:
-        say(f"speech {folder}: left out {len(unusable)} of {len(files)} files; the first: {unusable[0]}")
+        warn(f"speech {folder}: left out {len(unusable)} of {len(files)} files; the first: {unusable[0]}")
     if in_part:
         say(f"speech {folder}: {len(in_part)} of {len(files)} files were read in part; the first: {in_part[0]}")
     if not used:

@@ -23,7 +23,7 @@ from pipelines.generation.choice import ChosenVoice, VoiceChooser
 from pipelines.generation.faces import Target
 from pipelines.generation.synthesize import OpenTTS, Synthesizer
 from pipelines.generation.utterances import generation_row
-from pipelines.progress import say
+from pipelines.progress import say, warn
 from pipelines.voices.guard import check_unlike_known
 from stores import Store
 from stores.ids import generated_file_id
@@ -117,7 +117,7 @@ def check_evaluator(evaluator: Association, folder: Path, model: Association, mo
     if checkpoint.digest(folder) == checkpoint.digest(model_folder):
         raise InputError(f"--evaluator {folder}: found the model itself, expected another model to judge it")
     if np.isin(training_people(evaluator), training_people(model)).any():
-        say(f"evaluator {folder}: was trained on some of the same people as {model_folder}")
+        warn(f"evaluator {folder}: was trained on some of the same people as {model_folder}")
 
 
 def check_speaker_space(generator: SpeakerGenerator, space: str, tts: str) -> None:
@@ -155,7 +155,7 @@ class SpeechSession:
             if self._given_tts == vclip.tts.AUTO:
                 say(f"generate.tts=auto: {tts.name} speaks")
             if signature and signature.tts != tts.name:
-                say(f"signature: made for '{signature.tts}', but '{tts.name}' speaks; run vclip distill")
+                warn(f"signature: made for '{signature.tts}', but '{tts.name}' speaks; run vclip distill")
         if notice := self.marks.notice():
             say(f"marks: {notice}")
 
@@ -243,7 +243,7 @@ class SpeechSession:
         check_unlike_known(voice, self.config.generate.known_similarity, [*known, *own])
         now, then = dict(tts.made_of), dict(voice.provenance.get("models", {}).get("tts", {}))
         if changed := sorted(part for part in now.keys() & then.keys() if now[part] != then[part]):
-            say(f"voice {voice.name}: another {', '.join(changed)} of its TTS is here; its speech may differ")
+            warn(f"voice {voice.name}: another {', '.join(changed)} of its TTS is here; its speech may differ")
         models = {**voice.provenance.get("models", {}), "tts": {"name": tts.name, **now}}
         return replace(voice, tts=tts.name, provenance={**voice.provenance, "models": models})
 

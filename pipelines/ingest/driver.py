@@ -21,7 +21,7 @@ from pipelines.ingest.embed import Ingested, SourceResult, failed_result
 from pipelines.ingest.sources.source import Source
 from pipelines.ingest.workers import Extract, halves, open_extraction, open_ingestion
 from pipelines.ingest.writers import Sink, Writers
-from pipelines.progress import say
+from pipelines.progress import warn
 from pipelines.wording import count
 from stores import Store
 from stores.fragments import Written, unite
@@ -68,7 +68,7 @@ def ingest_on_cluster(
             sources = list(job.under_way.values())
             if not sources:
                 return
-            say(f"{count(len(sources), 'video')} lost with the node that held the rows; trying again")
+            warn(f"{count(len(sources), 'video')} lost with the node that held the rows; trying again")
         job.failed += [failed_result(source, run_id, LOST) for source in sources]
         yield from job.commit([])
     finally:

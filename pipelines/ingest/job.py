@@ -28,7 +28,7 @@ from pipelines.ingest.sources.resume import WINDOW, Window, limit_windows, pendi
 from pipelines.ingest.sources.source import Source
 from pipelines.ingest.telemetry import IngestMetrics, Rate
 from pipelines.ingest.workers import Extract, extract_video
-from pipelines.progress import Step, say, step
+from pipelines.progress import Step, step
 from stores import Store, VideoRows, config_hash
 from stores.maintenance.compact import sweep
 
@@ -159,12 +159,11 @@ def ingest(
     deciding = config_hash(config.clip_settings())
     size = min(WINDOW, max(limit or WINDOW, 256))  # with a small limit a small window will do
     windows = limit_windows(pending(sources, store, deciding, size, retry_failed, config.remote), limit)
-    feed = _Feed(windows, summary)
+    feed = _Feed(windows, summary, len(sources), limit)
     if feed.begin():
         start_ray()
         with _recorded(store, command, summary, started_s):
-            say(f"{unit} to do; run {summary.run_id}")
-            with step("ingest", len(sources), unit) as progress:
+            with step("ingest", feed.total, unit, note=f"run {summary.run_id}") as progress:
                 count = _counting(summary, progress, observe, config)
                 for done, held in process(store, feed.sources(progress), config, summary.run_id, extract):
                     count(done, held)
@@ -181,24 +180,34 @@ class _Feed:
 
     windows: Iterator[Window]
     summary: Summary
+    inputs: int
+    limit: int | None
+    first: Window = field(default_factory=Window)  # with anything to do
+    unreadable: int = 0
     names: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # video_id -> further names
     outdated: list[str] = field(default_factory=list)
 
     def begin(self) -> bool:
         """Returns whether there is anything to do."""
         for window in self.windows:
-            if window.todo or window.unreadable:
-                self.windows = chain([window], self.windows)
-                return True
             self._note(window)
+            if window.todo or window.unreadable:
+                self.first = window
+                return True
         return False
+
+    @property
+    def total(self) -> int:
+        """Sources to do; with more than a window of inputs, those that were not looked up yet count as well."""
+        left = self.inputs - self.summary.known - self.summary.deleted - self.summary.doubles
+        return left if self.limit is None else min(left, self.limit + self.unreadable)
 
     def sources(self, progress: Step) -> Iterator[Source]:
         """Yields the sources to do; those that cannot be read with their failure."""
-        progress.total -= self.summary.known + self.summary.deleted + self.summary.doubles
-        for window in self.windows:
-            self._note(window)
-            progress.total -= window.already_stored + window.deleted + len(window.duplicates)
+        for window in chain([self.first], self.windows):
+            if window is not self.first:
+                self._note(window)
+            progress.total = self.total
             for source, failure in window.unreadable:
                 yield replace(source, failure=failure)
             yield from window.todo
@@ -214,6 +223,7 @@ class _Feed:
         for source in [*window.renamed, *window.duplicates]:
             self.names.setdefault(source.video_id, []).append(source.ledger_entry)
         self.outdated += window.outdated
+        self.unreadable += len(window.unreadable)
         self.summary.known += window.already_stored
         self.summary.deleted += window.deleted
         self.summary.doubles += len(window.duplicates)

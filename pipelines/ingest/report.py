@@ -25,7 +25,7 @@ from pipelines.extraction.types import KEPT, Extraction
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary, ffmpeg_version
 from pipelines.ingest.report_html import page
 from pipelines.ingest.streaming_stats import Examples, Histogram, Kinds, Largest, TimeBins, evenly
-from pipelines.progress import say
+from pipelines.progress import say, warn
 from stores import Store, StoreError, VideoRows
 from stores.rows import Row
 from stores.sql import in_lists
@@ -286,7 +286,7 @@ class _Run:
         try:
             return self.report.write(folder, summary, ended)
         except InputError as error:
-            say(f"no report: {error}")
+            warn(f"no report: {error}")
             return None
 
 
@@ -298,7 +298,7 @@ def _images_of(store_uri: str, face_ids: Collection[str]) -> dict[str, bytes]:
             rows = Store.open(store_uri).query("faces", ["face_id", "image"], f"face_id IN ({part})")
             found |= dict(zip(rows["face_id"].to_pylist(), rows["image"].to_pylist(), strict=True))
     except (StoreError, OSError, RuntimeError) as error:
-        say(f"the report shows no clips: {error}")
+        warn(f"the report shows no clips: {error}")
     return found
 
 

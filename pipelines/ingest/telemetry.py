@@ -30,12 +30,12 @@ class Rate:
             self._done.popleft()
 
     def __str__(self) -> str:
-        """Returns the rate, as "1.4/s, 52 h of video per hour"; empty before the first video."""
+        """Returns the rate, as "52 h of video per hour"; empty before the first video."""
         took_s = self._done[-1][0] - self._done[0][0]
         if not took_s:
             return ""
         video_s = sum(amount for _, amount in list(self._done)[1:])
-        return f"{(len(self._done) - 1) / took_s:.2g}/s, {video_s / took_s:.3g} h of video per hour"
+        return f"{video_s / took_s:.3g} h of video per hour"
 
 
 SECONDS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000]

@@ -15,6 +15,7 @@ from pipelines.progress import step
 from stores import Store, StoreError
 from stores.maintenance.compact import DAY_S, compact, rewrite, sweep
 from stores.maintenance.index import IndexReport, build_index
+from stores.schema import TABLES
 from vclip.errors import InputError
 
 
@@ -53,13 +54,14 @@ def optimize(
     store = Store.open(store_uri)
     before = sum(store.info()["bytes"].values())
     spaces = [(table, space) for table in ("faces", "voices") for space in store.spaces(table) if index]
-    with store.run({"job": "optimize", "keep_days": keep_days}, {}) as run, step("optimize", 1) as progress:
+    command = {"job": "optimize", "keep_days": keep_days}
+    with store.run(command, {}) as run, step("optimize", len(TABLES), "tables") as progress:
         swept = sweep(store)
         on_tasks = cluster()
         if on_tasks:
             start_ray()
         done = compact(store, keep_days * DAY_S, partial(_rewritten, store_uri) if on_tasks else None)
-        progress.set(1)
+        progress.set(len(TABLES))
         if on_tasks:
             indices = list(_each(partial(_open_building, store_uri), spaces, "index"))
         else:

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.association.centring import centred_on
 from pipelines.config import Config
-from pipelines.progress import say
+from pipelines.progress import warn
 from pipelines.search.cross_modal import CrossModalSearch
 from pipelines.search.probes import FACE, TABLES, TEXT, VOICE, Encoders, Probe
 from pipelines.search.results import Answer, BareHit, matches_of
@@ -182,5 +182,5 @@ def _calibration(model: Association, kind: str) -> ScoreCalibration | None:
     if kind == TEXT:
         return None
     if model.calibration is None:
-        say("this model was trained before models were calibrated, so there are no probabilities; train it again")
+        warn("this model was trained before models were calibrated, so there are no probabilities; train it again")
     return model.calibration

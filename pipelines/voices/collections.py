@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.config import Config
 from pipelines.files.folders import APPLE_DOUBLE
-from pipelines.progress import say
+from pipelines.progress import warn
 from stores import Store
 from stores.ids import kept_voice_id
 from vclip.errors import InputError
@@ -84,7 +84,7 @@ class VoiceFolder:
                 try:
                     found.append(KeptVoice(Voice.load(path), str(path)))
                 except InputError as error:
-                    say(f"{error}; left out")
+                    warn(f"{error}; left out")
         return _sorted(found)
 
     def add(self, voice: Voice) -> str:

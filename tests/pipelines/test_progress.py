@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipelines.progress import PLAIN_EVERY_S, PlainStep, step
+from pipelines.progress import PLAIN_EVERY_S, PlainStep, quiet, say, step, warn
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_a_line_now_and_then_and_not_a_line_a_video(clock):
         shown.advance()
     lines = shown.stream.getvalue().splitlines()
     assert 5 <= len(lines) <= 60 / PLAIN_EVERY_S
-    assert all(re.match(r"ingest: \d+/1000 videos", line) for line in lines)
+    assert all(re.match(r"\S+Z INFO ingest: \d+/1,000 videos, \d\S*/s", line) for line in lines)
     assert "\x1b" not in shown.stream.getvalue()
     assert "\r" not in shown.stream.getvalue()
 
@@ -39,26 +39,48 @@ def test_time_left_only_once_it_means_something_and_then_right(clock):
     assert "left" not in shown.stream.getvalue()
     clock[0] += 40
     shown.advance(16)
-    assert shown.stream.getvalue().splitlines()[-1] == "ingest: 20/100 videos, 5 min left"
+    assert shown.stream.getvalue().splitlines()[-1].endswith(" INFO ingest: 20/100 videos, 15/min, 5 min 20 s left")
     clock[0] += 80
     shown.advance(60)
-    assert shown.stream.getvalue().splitlines()[-1] == "ingest: 80/100 videos, 40 s left"
+    assert shown.stream.getvalue().splitlines()[-1].endswith(" INFO ingest: 80/100 videos, 30/min, 40 s left")
 
 
 def test_work_of_unknown_size_has_no_time_left(clock):
     shown = _plain(0, clock)
     clock[0] += 60
     shown.advance(3, note="7 clips")
-    assert shown.stream.getvalue() == "ingest: 3/0 videos, 7 clips\n"
+    assert shown.stream.getvalue().endswith(" INFO ingest: 3/0 videos, 3/min, 7 clips\n")
 
 
-def test_elsewhere_than_on_a_terminal_a_step_ends_in_one_line(capsys):
-    with step("train", 50, "steps") as shown:
-        for number in range(1, 51):
-            shown.set(number, f"dev AUC {number / 100:.2f}")
+def test_elsewhere_than_on_a_terminal_a_step_is_two_lines_of_a_log(capsys):
+    with step("train", 1500, "steps", note="run 7") as shown:
+        for number in range(1, 1501):
+            shown.set(number, f"dev AUC {number / 10000:.2f}")
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.fullmatch(r"train: 50 steps in \d\.\d s dev AUC 0\.50\n", err)
+    first, last = err.splitlines()
+    time_and_level = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO "
+    assert re.fullmatch(time_and_level + "train: 1,500 steps to do; run 7", first)
+    assert re.fullmatch(time_and_level + r"train: 1,500 steps in \d\.\d s dev AUC 0\.15", last)
+
+
+def test_messages_have_levels_and_quiet_leaves_warnings(capsys, monkeypatch):
+    quiet(True)
+    try:
+        with step("train", 50, "steps") as shown:
+            shown.advance()
+        say("a message")
+        warn("a warning")
+    finally:
+        quiet(False)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("Z WARNING a warning")
+    say("\n== a message")
+    assert re.fullmatch(r"\S+Z INFO == a message\n", capsys.readouterr().err)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    say("a message")
+    warn("a warning")
+    assert capsys.readouterr().err == "a message\nwarning: a warning\n"
 
 
 def test_on_a_terminal_it_is_a_bar_on_stderr(monkeypatch, capsys):
@@ -72,8 +94,9 @@ def test_on_a_terminal_it_is_a_bar_on_stderr(monkeypatch, capsys):
     with step("embed", 3, "files") as shown:
         for _ in range(3):
             shown.advance(note="fine")
-    assert "3/3" in terminal.getvalue()
-    assert "fine" in terminal.getvalue()
+    assert terminal.getvalue().startswith("embed: 3 files to do\n")
+    for text in ("3/3 files", "/s", "fine"):
+        assert text in terminal.getvalue()
     with step("read [bold].mp4", 1, "[x]") as shown:
         shown.advance(note="[/] at a[1].wav")
     for text in ("read [bold].mp4", "[x]", "[/] at a[1].wav"):  # no markup
@@ -108,4 +131,4 @@ def test_a_step_within_a_step_shares_its_display(monkeypatch):
 def test_a_step_that_fails_says_no_more_than_its_error(capsys):
     with pytest.raises(KeyError), step("embed", 3, "files"):
         raise KeyError
-    assert capsys.readouterr().err == ""
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -32,7 +32,7 @@ from pipelines.ingest.job import Summary
 from pipelines.ingest.sources.content_hash import name_id
 from pipelines.ingest.sources.resume import Ledger
 from pipelines.ingest.sources.source import Source
-from pipelines.progress import say, step
+from pipelines.progress import step
 from stores import Store, config_hash
 from stores.maintenance.compact import sweep
 from vclip.association.trials.features import Features, checked_features, named_vectors
@@ -261,9 +261,11 @@ def _commit(
 ) -> None:
     sweep(store)
     command = {"job": "import features", "unit": "clips", "inputs": inputs, "sources": len(todo)}
-    with store.run(command, summary.config) as run, step("import", len(todo), "clips") as progress:
+    with (
+        store.run(command, summary.config) as run,
+        step("import", len(todo), "clips", note=f"run {run.run_id}") as progress,
+    ):
         summary.run_id = run.run_id
-        say(f"clips to do; run {run.run_id}")
         tracebacks = Tracebacks(f"{run_folder(store.uri)}/{run.run_id}", RemoteConfig())
         results = (_result(source, clip, faces, voices, run.run_id) for source, clip in todo)
         for done, held in commit_results(store, results, IngestConfig(commit_every=BATCH)):

@@ -25,7 +25,7 @@ from pipelines.files.remote import unreadable
 from pipelines.ingest.importers.media import IMAGES, VIDEOS, one_clip
 from pipelines.ingest.job import Summary, ingest
 from pipelines.ingest.sources.source import Source
-from pipelines.progress import say, step
+from pipelines.progress import say, step, warn
 from pipelines.wording import count
 from vclip.association.trials.lists import read_metadata as read_table
 from vclip.errors import InputError
@@ -56,7 +56,9 @@ def read_metadata(path: str | Path) -> Metadata:
     found = read_table(path)
     if unusable := [row for row in found if row.problem]:
         example = f"row {unusable[0].number}: {unusable[0].problem}"
-        say(f"metadata {path}: {count(len(unusable), 'row')} cannot be used and give no labels; the first: {example}")
+        warn(
+            f"metadata {path}: {count(len(unusable), 'row')} cannot be used and give no labels; the first: {example}"
+        )
     rows = {row.number: row.values for row in found if not row.problem}
     key = next((name for name in next(iter(rows.values()), ()) if re.fullmatch(r"voxceleb[12] id", name)), None)
     if key is None:
@@ -119,7 +121,7 @@ def import_voxceleb(
         raise InputError(f"voxceleb {listed}: none of {len(found)} videos has both images and audio{hint}")
     say(f"{whole} of {len(found)} videos have both images and audio")
     if metadata and (strange := sorted({who for who, _ in found} - set(meta.labels))):
-        say(f"{len(strange)} identities are not in {metadata} and get no labels; the first: '{strange[0]}'")
+        warn(f"{len(strange)} identities are not in {metadata} and get no labels; the first: '{strange[0]}'")
     sources = list(_sources(found, meta, files))
     return ingest(sources, store_uri, config, read_voxceleb, inputs=[str(folder) for folder in folders])
 

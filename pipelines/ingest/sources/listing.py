@@ -19,7 +19,7 @@ from pipelines.files.remote import RemoteConfig, listed, look, unreadable
 from pipelines.files.tables import is_table
 from pipelines.ingest.sources.manifest import Row, read_manifest, resolved
 from pipelines.ingest.sources.source import Source
-from pipelines.progress import say
+from pipelines.progress import warn
 from vclip.errors import InputError
 from vclip.tables import nfc
 
@@ -360,5 +360,5 @@ def _match_labels(entries: Sequence[Entry], labels: Mapping[str, Labels]) -> dic
         )
     if unused:
         first = storable(unused[0])
-        say(f"labels: {len(unused)} of {len(labels)} rows name no video of the input; the first: '{first}'")
+        warn(f"labels: {len(unused)} of {len(labels)} rows name no video of the input; the first: '{first}'")
     return rows

@@ -76,7 +76,7 @@ def test_media_come_only_when_asked_for(ingested, vclip):
 def test_what_was_mistyped_is_named_in_one_line(ingested, vclip, wrong, named):
     said = vclip("query", "--store", ingested.store, *wrong)
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("vclip: ")
+    assert " ERROR vclip: " in said.err
     assert said.err.count("\n") == 1
     for word in named:
         assert word in said.err

@@ -49,7 +49,7 @@ def test_train_prints_one_json_object_and_repeats_itself(model, pairs_store, vcl
     saved = json.loads((tmp_path / "again" / "metrics.json").read_text())
     assert shown == {name: saved[name] for name in shown}
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
-    assert said.err.startswith("train: ")
+    assert " INFO train: " in said.err.splitlines()[0]
 
 
 def test_a_closed_form_says_what_it_does(pairs_store, vclip, tmp_path):
@@ -173,9 +173,11 @@ def test_what_cannot_be_used_is_one_line_and_nothing_written(pairs_store, vclip,
     before = tree(tmp_path)
     said = vclip(command, "--store", pairs_store, "--out", tmp_path / "out", *options)
     assert (said.code, said.out) == (2, "")
-    assert said.err.count("\n") == 1, said.err
+    *messages, error = said.err.splitlines()
+    assert " ERROR vclip: " in error
+    assert all(" INFO " in line for line in messages), said.err
     for word in named:
-        assert word in said.err
+        assert word in error
     assert tree(tmp_path) == before
 
 

@@ -50,6 +50,26 @@ def test_numbers_and_nouns_agree():
     assert interval({"value": 0.5, "low": 0.25, "high": 0.75}, 2, "+") == "+0.50\n+0.25 to +0.75"
 
 
+def test_times_and_bytes_have_units_that_suit_them_and_keys_are_words(capsys):
+    print_result({"took_s": 250.0, "bytes": {"before": 2_534_000}, "rate_hz": 16000, "clips": 1220}, False, "job")
+    printed = capsys.readouterr().out
+    for words in ("took", "4 min 10 s", "before: 2.53 MB", "rate (Hz)", "16,000", "1,220"):
+        assert words in printed
+    assert "_" not in printed
+    print_json({"took_s": 250.0})
+    assert json.loads(capsys.readouterr().out) == {"took_s": 250.0}
+
+
+def test_quiet_may_stand_anywhere_and_leaves_results_and_errors(tmp_path, vclip):
+    missing = str(tmp_path / "none")
+    for arguments in (("--quiet", "plugins"), ("plugins", "--quiet"), ("plugins",)):
+        said = vclip(*arguments)
+        assert (said.code, bool(said.out), said.err) == (0, True, "")
+    failed = vclip("runs", "--store", missing, "--quiet")
+    assert (failed.code, failed.err.count("\n")) == (2, 1)
+    assert " ERROR vclip: " in failed.err
+
+
 def test_json_takes_dataclasses_times_and_paths(capsys, tmp_path):
     @dataclass(frozen=True)
     class Result:

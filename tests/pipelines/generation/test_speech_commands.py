@@ -313,7 +313,7 @@ def test_generate_says_in_one_line_what_is_wrong_and_writes_nothing(asked, wrong
     options = [str(part) for item in given for part in item if part != FLAG]
     said = vclip("generate", *options, *FEW)
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("vclip: ")
+    assert " ERROR vclip: " in said.err
     assert said.err.count("\n") == 1, said.err
     for word in named:
         assert word in said.err

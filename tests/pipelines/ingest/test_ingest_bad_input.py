@@ -54,7 +54,7 @@ def test_one_line_says_what_is_wrong_and_nothing_is_written(desk, vclip, case):
     before = tree(desk)
     answer = vclip(*_arguments(desk, case))
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith("vclip: ")
+    assert " ERROR vclip: " in answer.err
     assert answer.err.count("\n") == 1, answer.err
     for word in CASES[case][1]:
         assert word in answer.err

@@ -216,7 +216,7 @@ def test_the_command_answers_people_and_scripts(pairs_store, model, photo, vclip
 def test_what_was_mistyped_is_named_in_one_line(pairs_store, vclip, wrong, named):
     said = vclip("search", "--store", pairs_store, "--find", "faces", *wrong)
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("vclip: ")
+    assert " ERROR vclip: " in said.err
     assert said.err.count("\n") == 1
     for word in named:
         assert word in said.err
