@@ -105,14 +105,15 @@ def train(
     state = Path(out).with_name(fitting(f".{Path(out).name}", ".training"))
     fits = FOLDS + 1 if uses_folds(pairs, config.train) else 1
     closed_form = chosen.fit is fit and not config.train.max_steps and config.train.start != "random"
-    on = f"on {count(len(pairs), 'clip')} of {count(len(set(pairs.identity)), 'person', 'people')}"
+    people = len(set(pairs.identity))
+    data = f"{count(len(pairs), 'clip')} of {count(people, 'person', 'people')}"
     if closed_form:
         say(
-            f"train: {chosen.name} ({chosen.about}), a closed form without steps; its strength is chosen by folds "
-            "over people"
+            f"train: {chosen.name} ({chosen.about}), a closed form without steps, for {data}; its strength is chosen "
+            "by folds over people"
         )
-    amount = (fits, "fits", on) if closed_form else (config.train.max_steps, "steps", f"at most, {on}")
-    with step("train", *amount) as progress:
+    total, unit = (fits, "fits") if closed_form else (config.train.max_steps, "steps")
+    with step("train", total, unit, "" if closed_form else f"at most, on {data}") as progress:
 
         def at(done: int, total: int, auc: float) -> None:
             if closed_form:

@@ -54,9 +54,7 @@ def test_train_prints_one_json_object_and_repeats_itself(model, pairs_store, vcl
 
 def test_a_closed_form_says_what_it_does(pairs_store, vclip, tmp_path):
     said = vclip("train", "--store", pairs_store, "--out", tmp_path / "model", "--method", "cca").err.splitlines()
-    assert said[0].startswith(
-        "train: cca (canonical correlation analysis, shrunk), a closed form without steps, for 24"
-    )
+    assert "train: cca (canonical correlation analysis, shrunk), a closed form without steps, for 24" in said[0]
     assert "train: 6 fits in" in said[-2]  # five folds, and everybody
     auc = json.loads((tmp_path / "model" / "metrics.json").read_text())["dev_auc"]
     assert f"the closed form has AUC {auc:.3f} on held-out people (mean of 5 folds" in said[-1]
