@@ -52,7 +52,6 @@ class Cost:
     video_s: float  # length of all videos to do
     longest_s: float  # core seconds of the longest probed video, which one worker does alone
     core_s: float  # on one core of the machine of docs/sizing.md, without the start
-    store_bytes: float
     frames: str  # of the middle video, for people: "640x360, 25 per second"
 
 
@@ -116,7 +115,6 @@ def cost_of(found: Sequence[Probed], config: Config, files: int, size_bytes: int
         video_s=video_s,
         longest_s=max(work_s),
         core_s=scale * sum(work_s) + PER_FILE_S * files,
-        store_bytes=STORE_BYTES * video_s,
         frames=_frames(videos),
     )
 
@@ -137,7 +135,7 @@ def seconds_of(probe: MediaProbe, config: Config) -> float:
     return rate * probe.duration_s
 
 
-def hours_on(core_s: float, longest_s: float, cores: float, config: Config) -> float:
+def seconds_on(core_s: float, longest_s: float, cores: float, config: Config) -> float:
     """Returns the seconds that the work takes on so many cores, the start included."""
     return START_S + max(core_s / max(1.0, cores / config.ingest.extract_cpus), longest_s)
 

@@ -11,12 +11,13 @@ from pipelines.cluster.session import cluster_cpus, on_cluster, start_ray
 from pipelines.config import Config
 from pipelines.ingest.commit import open_store
 from pipelines.ingest.cost import (
+    STORE_BYTES,
     WORKER_GB,
     Sample,
     cost_of,
     earlier_runs,
-    hours_on,
     probed,
+    seconds_on,
     unmeasured,
     workers_for,
 )
@@ -54,6 +55,7 @@ class Plan:
     store_bytes: float | None = None
     on_cluster: bool = False  # whether the cores are those of a cluster that runs already
     cores: float = 0.0  # at hand
+    load: float = 0.0  # processes of others that want them, over the last minutes; 0 where earlier runs decide
     estimate_s: float | None = None  # on these cores
     workers_hour: int | None = None  # workers of one core each that finish in an hour
     workers_night: int | None = None  # and in NIGHT_S
@@ -80,7 +82,9 @@ class Plan:
             return f"{what}, {seconds(self.video_s)} long: {cost}; the cluster has no workers yet."
         where = "of the cluster" if self.on_cluster else "here"
         cores = f"the {count(round(self.cores), 'core')} {where}"
-        if not self.earlier:
+        if self.load:
+            cores += f", which {count(round(self.load), 'process', 'processes')} of others want as well"
+        elif not self.earlier:
             cores += ", if they do nothing else"
         return f"{what}, {seconds(self.video_s)} long: about {seconds(self.estimate_s)} on {cores} ({cost})."
 
@@ -204,24 +208,28 @@ def _estimate(result: Plan, store: Store, config: Config, sample: Sequence[Sourc
     summaries = [json.loads(text) for text in store.query("runs", ["summary"])["summary"].to_pylist()]
     earlier = earlier_runs(store, result.cores or 1.0, summaries)
     cost = cost_of(found, config, result.todo, result.size_bytes)
+    cores = result.cores or 1.0
     if earlier:
         result.earlier = earlier.runs
         result.estimated_from = f"{count(earlier.runs, 'earlier run')} into this store"
-        share = result.size_bytes / earlier.size_bytes
-        result.video_s = cost.video_s if cost else share * earlier.video_s
-        result.store_bytes = earlier.store_bytes * result.video_s / earlier.video_s
-        ratio = earlier.ratio(cost, result.todo, result.cores or 1.0, config) if cost else 0.0
-        result.core_s = ratio * cost.core_s if cost else share * earlier.took_s * (result.cores or 1.0)
-        longest_s = ratio * cost.longest_s if cost else 0.0
     elif cost:
         unknown = ", ".join(unmeasured(config))
         result.estimated_from = "the rates in docs/sizing.md" + (f", which has none for {unknown}" * bool(unknown))
-        result.video_s, result.core_s, result.store_bytes = cost.video_s, cost.core_s, cost.store_bytes
-        longest_s = cost.longest_s
+    if cost:
+        ratio = earlier.ratio(cost, result.todo, cores, config) if earlier else 1.0
+        if not earlier and not result.on_cluster and (load := os.getloadavg()[1]) > cores / 2:
+            result.load = load
+        result.frames, result.video_s, result.core_s = cost.frames, cost.video_s, ratio * cost.core_s
+        # Processes that want the same cores get equal shares of them.
+        took_s = ratio * seconds_on(cost.core_s, cost.longest_s, cores, config) * (1 + result.load / cores)
+    elif earlier:
+        share = result.size_bytes / earlier.size_bytes
+        result.video_s, result.core_s = share * earlier.video_s, share * earlier.took_s * cores
+        took_s = share * earlier.took_s
     else:
         return
-    result.frames = cost.frames if cost else ""
-    if result.cores:
-        result.estimate_s = hours_on(result.core_s, longest_s, result.cores, config)
+    per_second = earlier.store_bytes / earlier.video_s if earlier else STORE_BYTES
+    result.store_bytes = per_second * result.video_s
+    result.estimate_s = took_s if result.cores else None
     result.workers_hour = workers_for(result.core_s, HOUR_S, result.todo)
     result.workers_night = workers_for(result.core_s, NIGHT_S, result.todo)

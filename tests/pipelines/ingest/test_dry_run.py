@@ -16,8 +16,8 @@ from pipelines.ingest.cost import (
     Probed,
     cost_of,
     earlier_runs,
-    hours_on,
     seconds_of,
+    seconds_on,
     workers_for,
 )
 from pipelines.ingest.dry_run import READ_BYTES, Plan, plan
@@ -49,7 +49,8 @@ def folder(video, tmp_path_factory) -> Path:
     return folder
 
 
-def test_it_opens_with_a_sentence_and_its_table_has_words(folder, tmp_path, vclip):
+def test_it_opens_with_a_sentence_and_its_table_has_words(folder, tmp_path, vclip, monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
     options = ("ingest", str(folder), "--store", str(tmp_path / "store"), "--config", "offline", "--dry-run")
     said = vclip(*options)
     assert said.code == 0, said.err
@@ -68,6 +69,10 @@ def test_it_opens_with_a_sentence_and_its_table_has_words(folder, tmp_path, vcli
     assert found["video_s"] == pytest.approx(whole_s, rel=0.1)
     assert found["probed_unreadable"] == pytest.approx(PROBED / 12, abs=12)
     assert found["core_s"] > 0
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 3.0 * found["cores"], 0.0))
+    busy = json.loads(vclip(*options, "--json").out)
+    assert busy["estimate_s"] == pytest.approx(4 * found["estimate_s"])
+    assert f"which {round(busy['load'])} processes of others want as well" in vclip(*options).out.splitlines()[0]
     assert (found["workers_hour"], found["estimated_from"]) == (1, "the rates in docs/sizing.md")
 
 
@@ -94,8 +99,8 @@ def test_hours_cores_and_workers_agree(video):
     assert cost.video_s == pytest.approx(1000 * HOUR_S)
     assert cost.core_s == pytest.approx(1000 * (seconds_of(probe, config) + PER_FILE_S))
     workers = workers_for(cost.core_s, HOUR_S, 1000)
-    assert hours_on(cost.core_s, 0, workers, config) <= HOUR_S < hours_on(cost.core_s, 0, workers - 1, config)
-    assert hours_on(cost.core_s, cost.longest_s, 10**6, config) == START_S + cost.longest_s  # one worker's video
+    assert seconds_on(cost.core_s, 0, workers, config) <= HOUR_S < seconds_on(cost.core_s, 0, workers - 1, config)
+    assert seconds_on(cost.core_s, cost.longest_s, 10**6, config) == START_S + cost.longest_s  # one worker's video
     assert workers_for(1e9, HOUR_S, 7) == 7
     assert cost_of([Probed(10**6, replace(probe, duration_s=0.0))], config, 10, 10**7) is None
 
@@ -105,7 +110,7 @@ def test_earlier_runs_decide_where_there_are_some(video):
     probe = replace(probe_media(video, config.extraction.media), duration_s=HOUR_S)
     cost = cost_of([Probed(10**6, probe)], config, files=100, size_bytes=10**8)
     run = {"size_bytes": 10**8, "video_s": cost.video_s, "videos": {"done": 100}, "cores": 4.0}
-    run["took_s"] = 3 * hours_on(cost.core_s, 0, 4, config)  # three times as long as docs/sizing.md says
+    run["took_s"] = 3 * seconds_on(cost.core_s, 0, 4, config)  # three times as long as docs/sizing.md says
     store = Store.create("memory://", {"face": 2}, {"voice": 2})
     for cores in (4.0, 16.0):
         earlier = earlier_runs(store, cores, [run, {"speakers": 3}])
