@@ -63,7 +63,8 @@ def optimize(
         done = compact(store, keep_days * DAY_S, partial(_rewritten, store_uri) if on_tasks else None)
         progress.set(len(TABLES))
         if on_tasks:
-            indices = list(_each(partial(_open_building, store_uri), spaces, "index"))
+            built = _each(partial(_open_building, store_uri), spaces, "index")
+            indices = sorted(built, key=lambda report: (report.table, report.space))  # whichever was done first
         else:
             indices = [build_index(store, table, space) for table, space in spaces]
         fragments = {

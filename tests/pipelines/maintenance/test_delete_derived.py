@@ -207,7 +207,8 @@ def test_what_was_made_elsewhere_is_listed_until_it_is_gone(store, tmp_path, vcl
 
 def test_browse_and_ingest_that_start_meanwhile_say_so_in_one_line(store, films, tmp_path, vclip):
     told = {}
-    empty = Store.create(str(tmp_path / "empty"), {"dlib/resnet-v1-128/crop1": 128}, {"resemblyzer/ge2e-256": 256})
+    spaces = {"mirrored/dlib/resnet-v1-128/crop1": 128}, {"resemblyzer/ge2e-256": 256}
+    empty = Store.create(str(tmp_path / "empty"), *spaces)
     with running(empty.db, {"job": "delete"}, {}):
         told["ingest"] = vclip("ingest", films / "theirs.jpg", "--store", empty.uri, "--config", OFFLINE)
 
