@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pipelines.cluster.failures import Failure
@@ -38,6 +38,7 @@ def open_store(uri: str, config: Config, dry: bool = False) -> Store:
         face.space: FACE_ENCODERS.record(config.encoders.face),
         voice.space: VOICE_ENCODERS.record(config.encoders.voice),
     }
+    _check_encoders(uri, specs)
     place = "memory://" if dry and not Store.exists(uri) else uri
     store = Store.create(place, {face.space: face.dim}, {voice.space: voice.dim}, encoders=specs, exist_ok=True)
     for table, encoder in (("faces", face), ("voices", voice)):
@@ -48,6 +49,23 @@ def open_store(uri: str, config: Config, dry: bool = False) -> Store:
                 "drop them with `vclip embed --replace`, or ingest into a new store and merge"
             )
     return store
+
+
+def _check_encoders(uri: str, specs: Mapping[str, str]) -> None:
+    """Raises InputError where a store has no vectors of these spaces, but of others whose encoders it records."""
+    if not Store.exists(uri):
+        return
+    store = Store.open(uri)
+    for table, (space, spec) in zip(("faces", "voices"), specs.items(), strict=True):
+        found = store.spaces(table)
+        known = next((store.encoders[name] for name in found if name in store.encoders), None)
+        if found and space not in found and known:
+            key = f"encoders.{table.removesuffix('s')}"
+            raise InputError(
+                f"store {uri}: its {table} are in '{next(iter(found))}', but {key} is '{spec}'; continue with "
+                f"--set {key}={known}, or bring the store to the other encoder with `vclip embed --only {table} "
+                f"--replace --set {key}={spec}`"
+            )
 
 
 def commit_results(

@@ -11,7 +11,7 @@ import pytest
 from pipelines.cluster.failures import Failure
 from pipelines.config import EXECUTION, Config, IngestConfig
 from pipelines.extraction.types import Clip, Extraction, FaceCrop
-from pipelines.ingest.commit import QUEUED, commit_results
+from pipelines.ingest.commit import QUEUED, commit_results, open_store
 from pipelines.ingest.dry_run import plan
 from pipelines.ingest.embed import Embedder, SourceResult, failed_result
 from pipelines.ingest.job import ingest
@@ -20,6 +20,7 @@ from pipelines.ingest.sources.source import Source
 from pipelines.ingest.telemetry import IngestMetrics, Rate
 from stores import Store, StoreUnavailable, VideoRows, config_hash, run_id
 from tests.support.ingest_world import BOX, TINY, extract, offline, sources_in, write_files
+from vclip.errors import InputError
 
 RUN = run_id()
 
@@ -120,10 +121,28 @@ def test_how_a_job_runs_does_not_decide_what_is_done():
 
 
 def test_keys_that_are_new_leave_older_stores_as_they_are():
-    """A store of version 0.1 holds this hash for the defaults; another would have all its videos processed again."""
-    assert config_hash(Config().clip_settings()) == "dfc02a387641eca2"
+    """A store of version 0.1 holds this hash for its defaults; another would have all its videos processed again.
+
+    Its faces are without their mirror image, which the defaults have since added.
+    """
+
+    def hash_of(**extraction):
+        encoders = {"face": "open_clip:ViT-B-32-quickgelu/openai"}
+        return config_hash(Config.model_validate({"encoders": encoders, "extraction": extraction}).clip_settings())
+
+    assert hash_of() == "dfc02a387641eca2"
     for key in ({"tracks": {"whole_s": 0.4}}, {"speaking": {"backend": "lr_asd"}}):
-        assert config_hash(Config.model_validate({"extraction": key}).clip_settings()) != "dfc02a387641eca2"
+        assert hash_of(**key) != "dfc02a387641eca2"
+
+
+def test_a_store_of_the_former_preset_says_how_to_continue(tmp_path):
+    """The preset `offline` embedded faces without their mirror image before."""
+    uri = str(tmp_path / "store")
+    open_store(uri, offline("encoders.face=dlib"))
+    with pytest.raises(InputError, match=r"continue with --set encoders\.face=dlib, or bring the store to the other"):
+        open_store(uri, offline())
+    assert Store.open(uri).spaces("faces") == {"dlib/resnet-v1-128/crop1": 128}
+    open_store(uri, offline("encoders.face=dlib"))
 
 
 def test_a_limit_leaves_out_the_rest_and_their_other_names():
