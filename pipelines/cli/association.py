@@ -248,12 +248,12 @@ def benchmark_association(
 
     Example: `vclip benchmark-association --store work/pairs --curve --out work/curve`
     """
+    resolved = config_of(config, set, "train")
     if (store is None) == (protocol is None):
         found = "neither --store nor --protocol" if store is None else "both --store and --protocol"
         raise InputError(f"benchmark-association: found {found}; expected one of them")
     if (protocol is None) != (folder is None):
         raise InputError("benchmark-association: expected --protocol together with the folder of its files")
-    resolved = config_of(config, set, "train")
     if protocol is not None and folder is not None:
         if where or curve or folds or face_spaces or voice_spaces:
             options = "--where, --curve, --folds, --face-space and --voice-space"

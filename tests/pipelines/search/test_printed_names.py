@@ -23,7 +23,7 @@ def test_a_query_prints_names_with_brackets(store, vclip):
     said = vclip("query", "--store", store.uri, *columns)
     assert said.code == 0
     assert said.out.count(VIDEO) == 2  # in the identity and in the path
-    assert said.out.endswith("\n1 row\n")
+    assert "\n1 of " in said.out
 
 
 def test_a_query_in_sql_prints_names_with_brackets(store, vclip):
