@@ -244,7 +244,8 @@ class _VoicesAtRandom:
         drawn = np.concatenate([generator.sample(1, first + number) for number in range(DRAWS)])
         known = nearest_known(drawn, generator.bank) > known_similarity_limit(generator.bank)
         seed = first + int(np.argmin(np.abs(self._scores(drawn) - np.median(self.scores)) + 2 * known))
-        one = self._config.generate.model_copy(update={"candidates": 1, "seed": seed})
+        score = "naive" if self._config.generate.score == "naive" else "informed"  # guided would climb away
+        one = self._config.generate.model_copy(update={"candidates": 1, "seed": seed, "score": score})
         config = self._config.model_copy(update={"generate": one})
         return generate([self._photo], TEXTS, *self._folders, out, config, 1)[0]
 
