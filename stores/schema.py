@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from stores.errors import StoreError, nearest
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 VERSION_KEY = b"vclip.schema_version"  # in a table's schema metadata; that of `videos` is the version of the store
 SPACE_KEY = b"vclip.space"  # of a vector column's metadata
 ENCODER_KEY = b"vclip.encoder"  # likewise: what opens the space's encoder; older stores lack it
@@ -69,6 +69,15 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("end_s", _f64),
         _need("box", _box),  # the face's median box
         _need("speaking_score", _f32),  # 0..1
+        pa.field("av_offset_s", _f32),  # positive where the audio is late; null, as all below, where not measured
+        pa.field("av_confidence", _f32),  # 0..1: probability that av_offset_s is right within 0.04 s
+        pa.field("dubbed", _f32),  # 0..1: probability that the audio is not the voice of this face
+        pa.field("min_face_px", _f32),  # shorter side of the face at full resolution, least over the clip
+        pa.field("mean_face_px", _f32),  # and mean
+        pa.field("yaw_deg", _f32),  # pose of the head, medians over the clip; see pipelines.extraction.faces.pose
+        pa.field("pitch_deg", _f32),
+        pa.field("roll_deg", _f32),
+        pa.field("head_motion", _f32),  # mean speed of the face, in face widths a second
         pa.field("identity", _text),  # who, where the manifest or the clustering says so
         pa.field("gender", _text),
         pa.field("age", _text),
@@ -102,6 +111,7 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("end_s", _f64),
         _need("speech_ratio", _f32),  # 0..1
         pa.field("snr_db", _f32),  # null where the segment has no pause to measure noise in
+        pa.field("bandwidth_hz", _f32),  # up to which the speech reaches; telephone speech: 3,400; null: not measured
         _need("audio", pa.large_binary()),  # FLAC; empty likewise
     ],
     "speakers": [  # one known speaker of a TTS, or one voice that was kept under a name

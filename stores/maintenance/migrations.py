@@ -75,9 +75,7 @@ def run(
 def _add_runs_and_revisions(db: DBConnection) -> None:
     """`runs`, and a `revision` of each ledger row."""
     _create(db, "runs")
-    videos = db.open_table("videos")
-    if "revision" not in videos.schema.names:
-        videos.add_columns({"revision": "cast(1 as bigint)"})
+    _add_columns(db, "videos", {"revision": "cast(1 as bigint)"})
 
 
 @step(2)
@@ -88,10 +86,23 @@ def _add_edits(db: DBConnection) -> None:
 @step(3)
 def _add_kept_voices(db: DBConnection) -> None:
     """The name and the provenance of a voice that was kept; the rows so far are known speakers."""
-    speakers = db.open_table("speakers")
-    new = {"name": "cast(NULL as string)", "provenance": "'{}'"}
-    if missing := {name: value for name, value in new.items() if name not in speakers.schema.names}:
-        speakers.add_columns(missing)
+    _add_columns(db, "speakers", {"name": "cast(NULL as string)", "provenance": "'{}'"})
+
+
+@step(4)
+def _add_measures(db: DBConnection) -> None:
+    """What extraction measures of a clip and of its speech; unknown of the rows so far."""
+    of_clips = ("av_offset_s", "av_confidence", "dubbed", "min_face_px", "mean_face_px")
+    of_heads = ("yaw_deg", "pitch_deg", "roll_deg", "head_motion")
+    _add_columns(db, "clips", dict.fromkeys([*of_clips, *of_heads], "cast(NULL as float)"))
+    _add_columns(db, "voices", {"bandwidth_hz": "cast(NULL as float)"})
+
+
+def _add_columns(db: DBConnection, table: str, columns: Mapping[str, str]) -> None:
+    """Adds the columns that the table lacks; each has an SQL expression for the rows so far."""
+    rows = db.open_table(table)
+    if missing := {name: value for name, value in columns.items() if name not in rows.schema.names}:
+        rows.add_columns(missing)
 
 
 def _create(db: DBConnection, table: str) -> None:

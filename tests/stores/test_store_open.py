@@ -120,17 +120,17 @@ def test_a_table_that_is_gone_is_named(store):
 
 
 def test_a_newer_store_is_refused(store):
-    metadata = {schema.VERSION_KEY.decode(): "5"}
+    metadata = {schema.VERSION_KEY.decode(): "6"}
     store.db.open_table("videos").to_lance().update_schema_metadata(metadata)
     for act in (Store.open, Store.migrate):
-        with pytest.raises(StoreError, match="schema version 5, this vclip knows 4"):
+        with pytest.raises(StoreError, match="schema version 6, this vclip knows 5"):
             act(store.uri)
 
 
 def test_a_migration_that_was_interrupted_continues(store):
     store.commit([video(1)])
-    with pytest.raises(StoreError, match="no migration from schema version 4"):
-        migrations.run(store.db, store.uri, 6, {})
+    with pytest.raises(StoreError, match="no migration from schema version 5"):
+        migrations.run(store.db, store.uri, 7, {})
 
     def add_note(db):
         if "note" not in db.open_table("clips").schema.names:  # a step may run twice
@@ -140,23 +140,23 @@ def test_a_migration_that_was_interrupted_continues(store):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        migrations.run(store.db, store.uri, 6, {4: add_note, 5: crash})
-    assert migrations.run(store.db, store.uri, 6, {4: crash, 5: add_note}) == [5, 6]
+        migrations.run(store.db, store.uri, 7, {5: add_note, 6: crash})
+    assert migrations.run(store.db, store.uri, 7, {5: crash, 6: add_note}) == [6, 7]
     migrated = Store(store.uri, store.db)
     assert migrated.query("clips", ["note"], limit=1)["note"].to_pylist() == ["from video0001"]
     assert len(migrated.pairs()["clip_id"]) == 2
-    assert migrations.run(store.db, store.uri, 6, {}) == [6]
+    assert migrations.run(store.db, store.uri, 7, {}) == [7]
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_an_older_store_keeps_all_that_it_holds(tmp_path, version):
     """store_v*.zip were made by the code of their time: three videos, one of them replaced, and a crashed commit."""
     uri = str(tmp_path / "store")
     zipfile.ZipFile(Path(__file__).parent / f"store_v{version}.zip").extractall(uri)
-    with pytest.raises(StoreError, match=rf"found schema version {version}, expected 4; run `vclip migrate"):
+    with pytest.raises(StoreError, match=rf"found schema version {version}, expected 5; run `vclip migrate"):
         Store.open(uri)
-    assert Store.migrate(uri) == list(range(version, 5))
-    assert Store.migrate(uri) == [4]
+    assert Store.migrate(uri) == list(range(version, 6))
+    assert Store.migrate(uri) == [5]
     migrated, same = Store.open(uri, FACES, VOICES), Store.create(str(tmp_path / "same"), FACES, VOICES)
     same.commit([video(0), video(1, LATER, "b", clips=1), video(2, clips=0)])
     same.add_uris({"video0000": ["/copy.mp4"]})
@@ -164,11 +164,13 @@ def test_an_older_store_keeps_all_that_it_holds(tmp_path, version):
     assert contents(migrated, without) == contents(same, without)
     assert migrated.speakers()["speaker_id"].to_pylist() == ["a"]
     assert migrated.query("runs").num_rows == min(version, 2) - 1
-    assert migrated.kept_voices().num_rows == 0
+    assert migrated.kept_voices()["name"].to_pylist() == ["narrator"] * (version > 3)
     assert migrated.edits() == []
+    for table in schema.TABLES:
+        assert set(migrated.db.open_table(table).schema) == set(same.db.open_table(table).schema), table
     migrated.commit([video(0, LATER, "b"), video(7)])
     revisions = migrated.query("videos", ["revision"], order="video_id")["revision"].to_pylist()
-    assert revisions == {1: [2, 1, 1, 1], 2: [3, 2, 1, 1], 3: [3, 2, 1, 1]}[version]
+    assert revisions == ([2, 1, 1, 1] if version == 1 else [3, 2, 1, 1])
     assert sweep(migrated, older_than_s=0) == 8 * min(version, 2)  # of the crashed commit
 
 
