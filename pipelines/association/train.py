@@ -112,7 +112,7 @@ def train(
             f"train: {chosen.name} ({chosen.about}), a closed form without steps, for {data}; its strength is chosen "
             "by folds over people"
         )
-    total, unit = (fits, "fits") if closed_form else (config.train.max_steps, "steps")
+    total, unit = (fits, "fits") if closed_form else (fits * config.train.max_steps, "steps")
     with step("train", total, unit, "" if closed_form else f"at most, on {data}") as progress:
 
         def at(done: int, total: int, auc: float) -> None:

@@ -94,8 +94,9 @@ def train(
         face_space: the space of the faces in `pairs`, which the model records.
         voice_space: the space of the voices in `pairs`, which the model records.
         config: TrainConfig() if None.
-        on_step: called with (step, max_steps, last dev AUC); with folds, the steps of all folds are counted, and a
-            closed form, which makes no step, is counted by calls: one for each fit.
+        on_step: called with (steps made, steps at most, last dev AUC); with folds, the steps of all fits are counted,
+            and what early stopping saves is taken off the most. A closed form, which makes no step, is counted by
+            calls: one for each fit.
         state: a file from which an interrupted run resumes, see `loop.run`; not used with folds.
         fit_one: the `fit` of another method; `fit` if None.
 
@@ -115,23 +116,24 @@ def train(
         if on_step and not config.max_steps:
             on_step(0, 0, history.best_dev_auc)
         return model, history
-    fold, runs, trials, settings = pairs.folds(FOLDS, config.seed), [], [], config
-    total = (FOLDS + 1) * config.max_steps
+    fold, runs, trials, settings, made = pairs.folds(FOLDS, config.seed), [], [], config, 0
     for number in range(FOLDS):
         sides = pairs.select(fold != number), pairs.select(fold == number)
-        model, run = fit_one(*sides, *spaces, settings, _shifted(on_step, number * config.max_steps, total))
+        most = made + (FOLDS + 1 - number) * settings.max_steps
+        model, run = fit_one(*sides, *spaces, settings, _shifted(on_step, made, most))
         trials.append(trials_of(model, sides[1]))
         runs.append(run)
+        made += run.step[-1]
         if on_step and not config.max_steps:
             on_step(0, 0, run.best_dev_auc)
         if not mean_history(runs).best_step:
             settings = config.model_copy(update={"max_steps": 0})
     history = mean_history(runs)
-    whole = config.model_copy(update={"max_steps": history.best_step})
+    whole, made = config.model_copy(update={"max_steps": history.best_step}), made + history.best_step
     model, _ = fit_one(pairs, None, *spaces, whole)
     _calibrate(model, trials, config.seed)
     if on_step:
-        on_step(total, total, history.best_dev_auc)
+        on_step(made, made, history.best_dev_auc)
     return model, history
 
 

@@ -98,7 +98,7 @@ def test_the_start_is_the_closed_form_that_strangers_like_best(planted):
 
 def test_where_people_are_few_all_are_trained_on_for_as_long_as_folds_say(planted):
     pairs = planted(people=30, noise=0.8)
-    config = QUICK.model_copy(update={"learning_rate": 3e-3, "feature_noise": 0.0})
+    config = QUICK.model_copy(update={"learning_rate": 3e-3, "feature_noise": 0.0, "start": "random"})
     calls = []
     model, history = train(pairs, FACES, VOICES, config, lambda *call: calls.append(call))
     expected, _ = fit(pairs, None, FACES, VOICES, config.model_copy(update={"max_steps": history.best_step}))
@@ -110,19 +110,24 @@ def test_where_people_are_few_all_are_trained_on_for_as_long_as_folds_say(plante
         sides = pairs.select(fold != number), pairs.select(fold == number)
         curves.append(fit(*sides, FACES, VOICES, config)[1])
     np.testing.assert_allclose(history.dev_auc[0], np.mean([c.dev_auc[0] for c in curves]))
+    assert history.best_step > 0
     assert history.dev_auc[history.step.index(history.best_step)] == history.best_dev_auc
     assert [call[0] for call in calls] == sorted(call[0] for call in calls)
-    assert {call[1] for call in calls} == {6 * config.max_steps}
+    assert calls[0][1] == 6 * config.max_steps
+    made = sum(curve.step[-1] for curve in curves) + history.best_step
+    assert calls[-1][:2] == (made, made)
 
 
 def test_steps_that_gain_nothing_are_not_made_again(planted):
     """Where the first fold knows nearly everything from the closed form, it is the only one that is trained."""
-    steps = []
-    _, history = train(planted(), FACES, VOICES, QUICK, lambda step, *_: steps.append(step))
+    calls = []
+    _, history = train(planted(), FACES, VOICES, QUICK, lambda *call: calls.append(call))
     assert history.best_step == 0
     assert max(history.dev_auc) < history.dev_auc[0] + WORTH
     assert history.step[-1] > 0
-    assert max(steps[:-1]) <= QUICK.max_steps  # of the first of six trainings
+    made = history.step[-1]
+    assert max(step for step, *_ in calls) == made <= QUICK.max_steps  # of the first of six trainings
+    assert calls[-1][:2] == (made, made)
 
 
 def test_interrupted_and_started_again_gives_the_same_model(planted, tmp_path):
@@ -293,6 +298,7 @@ def test_the_model_kept_is_the_best_on_dev(planted):
     config = QUICK.model_copy(update={"learning_rate": 3e-3, "feature_noise": 0.0})
     model, history = fit(pairs, dev, FACES, VOICES, config)
     assert auc(all_trials(clip_scores(model, dev), dev.people())) == pytest.approx(history.best_dev_auc, abs=1e-9)
+    assert history.best_step > 0
     assert history.dev_auc[history.step.index(history.best_step)] == history.best_dev_auc
     assert len(set(history.dev_auc)) > 1
     assert history.step == list(range(0, config.max_steps + 1, 10))[: len(history.step)]
