@@ -24,7 +24,7 @@ from stores import Store, VideoRows
 from stores.maintenance.check import check as check_rows
 from stores.maintenance.compact import compact
 from stores.maintenance.delete import delete as delete_rows
-from stores.maintenance.delete import plan_deletion
+from stores.maintenance.deletion_plan import plan_deletion
 
 FACES, VOICES = {"made/up-128": 128}, {"made/up-256": 256}
 CLIPS, FACES_OF, VOICES_OF = 10, 4, 2

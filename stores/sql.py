@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from stores.errors import nearest, reason
 
-_IN_LIST = 1000  # names to one list
+_IN_LIST = 1000  # names or numbers to one list
 
 
 def rows_of(runs: Mapping[str, Sequence[str]]) -> str:
@@ -19,6 +19,12 @@ def in_lists(names: Iterable[str]) -> Iterator[str]:
     names = list(names)
     for start in range(0, len(names), _IN_LIST):
         yield ", ".join(map(quoted, names[start : start + _IN_LIST]))
+
+
+def in_numbers(numbers: Sequence[int]) -> Iterator[str]:
+    """Yields the contents of SQL lists, with at most 1,000 numbers each."""
+    for start in range(0, len(numbers), _IN_LIST):
+        yield ", ".join(map(str, numbers[start : start + _IN_LIST]))
 
 
 def quoted(text: str) -> str:

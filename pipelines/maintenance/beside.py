@@ -18,7 +18,8 @@ from pipelines.files.addresses import scheme_of
 from pipelines.files.output_store import Output
 from pipelines.files.remote import RemoteConfig
 from pipelines.ingest.report import kind_of
-from stores.maintenance.delete import DeletionPlan, without_names
+from stores.maintenance.deletion_plan import DeletionPlan
+from stores.maintenance.forget import without_names
 
 FORGOTTEN = "(deleted)"
 _IMAGE = re.compile(r"<img\b[^>]*\bsrc=\"data:image/[^>]*>")

@@ -20,8 +20,9 @@ from pipelines.maintenance.beside import files_beside, rewrite_beside, to_rewrit
 from pipelines.progress import say, step
 from pipelines.wording import count, size
 from stores import Store
-from stores.maintenance.delete import DeletionPlan, is_deletion_unfinished, plan_deletion, with_named
 from stores.maintenance.delete import delete as delete_rows
+from stores.maintenance.delete import is_deletion_unfinished
+from stores.maintenance.deletion_plan import DeletionPlan, plan_deletion, with_named
 from stores.sql import in_lists
 from vclip.errors import InputError
 from vclip.marking.provenance import sidecar_of
@@ -82,8 +83,8 @@ def delete(
 
     Args:
         store_uri: the store.
-        people, videos, clips, where: as `stores.maintenance.delete.plan_deletion` takes them; none of them only
-            finishes deletions that were killed.
+        people, videos, clips, where: as `stores.maintenance.deletion_plan.plan_deletion` takes them; none of them
+            only finishes deletions that were killed.
         generated: folders or prefixes of generated speech, whose provenance is searched.
         prove, full_scan: as `stores.maintenance.delete.delete` takes them.
         carry_out: delete; otherwise nothing is written.

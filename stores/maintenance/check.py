@@ -17,7 +17,8 @@ from stores import fragments, ledger, runs, schema
 from stores.arrow import compute
 from stores.errors import StoreError
 from stores.maintenance.compact import DAY_S, sweep
-from stores.maintenance.delete import DeletionPlan, open_plans
+from stores.maintenance.delete import open_plans
+from stores.maintenance.deletion_plan import DeletionPlan
 from stores.pairs import matrix
 from stores.retry import retry
 from stores.rows import Row

@@ -17,7 +17,7 @@ from lancedb.db import DBConnection
 from stores import commit, ids, ledger, schema
 from stores.arrow import compute
 from stores.errors import StoreError
-from stores.maintenance.delete import OTHERS
+from stores.maintenance.deletion_plan import OTHERS
 from stores.pairs import matrix
 from stores.retry import retry
 from stores.rows import VideoRows

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stores.errors import StoreError
 from stores.filters import parsed
-from stores.maintenance.delete import plan_deletion
+from stores.maintenance.deletion_plan import plan_deletion
 from tests.support.store_world import video
 
 ROWS = {

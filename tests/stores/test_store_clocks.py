@@ -11,7 +11,8 @@ import pytest
 from stores import Store
 from stores.maintenance.check import check
 from stores.maintenance.compact import sweep
-from stores.maintenance.delete import DeletionPlan, delete, is_deletion_unfinished
+from stores.maintenance.delete import delete, is_deletion_unfinished
+from stores.maintenance.deletion_plan import DeletionPlan
 from tests.support import ROOT
 from tests.support.store_world import FACES, VOICES, contents, video
 
@@ -37,7 +38,8 @@ print(datetime.datetime.now(datetime.UTC).isoformat())
 KILLED_DELETION = """
 import os, sys
 from stores import Store
-from stores.maintenance.delete import delete, plan_deletion
+from stores.maintenance.delete import delete
+from stores.maintenance.deletion_plan import plan_deletion
 store = Store.open(sys.argv[1])
 delete(store, plan_deletion(store, videos=["video0001"]), beside=lambda plan: os._exit(9))
 """

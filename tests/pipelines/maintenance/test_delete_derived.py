@@ -19,7 +19,8 @@ from pipelines.ingest.report import RunReport, report_folder
 from pipelines.maintenance.delete import delete
 from stores import Store, video_id
 from stores.maintenance.delete import delete as delete_rows
-from stores.maintenance.delete import is_deletion_unfinished, plan_deletion
+from stores.maintenance.delete import is_deletion_unfinished
+from stores.maintenance.deletion_plan import plan_deletion
 from stores.runs import running
 from tests.support.dying import Dying, Killed
 from tests.support.store_world import FACES, RUN, VOICES, video

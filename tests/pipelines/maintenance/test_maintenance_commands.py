@@ -11,7 +11,8 @@ import pytest
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.resume import pending
 from stores import Store, video_id
-from stores.maintenance.delete import delete, plan_deletion
+from stores.maintenance.delete import delete
+from stores.maintenance.deletion_plan import plan_deletion
 from tests.support.store_world import FACES, LATER, VOICES, contents, video
 from tests.support.vclip_command import ROOT
 

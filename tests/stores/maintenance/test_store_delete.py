@@ -10,7 +10,8 @@ import pytest
 from stores import Store, StoreError, tombstone
 from stores.maintenance.byte_scan import PROBE, fingerprint, occurring
 from stores.maintenance.check import check
-from stores.maintenance.delete import delete, is_deletion_unfinished, plan_deletion
+from stores.maintenance.delete import delete, is_deletion_unfinished
+from stores.maintenance.deletion_plan import plan_deletion
 from stores.maintenance.index import build_index
 from tests.support.interposed import Interposed, killed
 from tests.support.places import IN_BUCKET, contents_of, copy_store

@@ -5,7 +5,8 @@ import pytest
 from stores import Store, StoreError, StoreUnavailable
 from stores.maintenance.check import check
 from stores.maintenance.compact import compact, sweep
-from stores.maintenance.delete import DeletionPlan, delete, is_deletion_unfinished, plan_deletion
+from stores.maintenance.delete import delete, is_deletion_unfinished
+from stores.maintenance.deletion_plan import DeletionPlan, plan_deletion
 from tests.support.dying import Dying
 from tests.support.interposed import Interposed
 from tests.support.store_world import video

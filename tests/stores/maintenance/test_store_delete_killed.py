@@ -11,7 +11,8 @@ from lancedb.index import BTree
 
 from stores import Store
 from stores.maintenance.check import check
-from stores.maintenance.delete import delete, is_deletion_unfinished, plan_deletion, unfinished_plans
+from stores.maintenance.delete import delete, is_deletion_unfinished, unfinished_plans
+from stores.maintenance.deletion_plan import plan_deletion
 from stores.schema import EMBEDDED
 from stores.snapshot import Snapshot
 from tests.support.dying import Dying, Killed

@@ -7,7 +7,8 @@ import pytest
 import stores
 from stores import Store, StoreError
 from stores.maintenance.check import check
-from stores.maintenance.delete import delete, plan_deletion
+from stores.maintenance.delete import delete
+from stores.maintenance.deletion_plan import plan_deletion
 from stores.maintenance.merge import merge
 from tests.support.interposed import Interposed, killed
 from tests.support.store_world import FACES, LATER, RUN, VOICES, contents, video
