@@ -159,7 +159,7 @@ def _named(column: str, values: Iterable[str]) -> str:
 
 def reject(db: DBConnection, snapshot: "Snapshot", clip_ids: Sequence[str], who: str, why: str) -> list[str]:
     """Rejects clips and returns the edits' ids; as `Store.reject` does."""
-    _check_clips(snapshot, clip_ids)
+    _identities(snapshot, clip_ids)
     return _write(db, [{"action": "reject", "subject": clip} for clip in clip_ids], who, why)
 
 
@@ -175,7 +175,7 @@ def label(
     """Corrects a column of clips and returns the edits' ids; as `Store.label` does."""
     if name not in EDITABLE:
         raise StoreError(f"edit: '{name}' is not a label; {nearest(name, EDITABLE)}")
-    _check_clips(snapshot, clip_ids)
+    _identities(snapshot, clip_ids)
     value = rows.nfc((value or "").strip()) or None
     made = [{"action": "label", "subject": clip, "name": name, "value": value} for clip in clip_ids]
     return _write(db, made, who, why)
@@ -187,6 +187,21 @@ def merge(db: DBConnection, snapshot: "Snapshot", gone: str, kept: str, who: str
     if gone == kept:
         raise StoreError(f"edit: '{gone}' is one person already; expected two")
     return _write(db, [{"action": "merge", "subject": gone, "value": kept}], who, why)[0]
+
+
+def merge_clips(
+    db: DBConnection, snapshot: "Snapshot", clip_ids: Sequence[str], kept: str, who: str, why: str
+) -> list[str]:
+    """Makes one person of the people of clips and returns the edits' ids; as `Store.merge_clips` does."""
+    identities = _identities(snapshot, clip_ids)
+    kept = _stored_identity(snapshot, kept)
+    gone = sorted({name for name in identities.values() if name} - {kept})
+    unnamed = [clip for clip, name in identities.items() if not name]
+    made = [{"action": "merge", "subject": name, "value": kept} for name in gone]
+    made += [{"action": "label", "subject": clip, "name": "identity", "value": kept} for clip in unnamed]
+    if not made:
+        raise StoreError(f"edit: all of these clips are of '{kept}' already; expected clips of others")
+    return _write(db, made, who, why)
 
 
 def undo(db: DBConnection, snapshot: "Snapshot", edit_id: str, who: str, why: str) -> str:
@@ -215,8 +230,7 @@ def together(known: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]
     """Returns edits, in their order, in groups of those that one call made: of one moment, person and reason."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in known:
-        key = tuple(row[name] for name in ("created_at", "who", "why", "action", "name", "value"))
-        groups.setdefault(key if row["action"] != "merge" else (row["edit_id"],), []).append(row)
+        groups.setdefault(tuple(row[name] for name in ("created_at", "who", "why")), []).append(row)
     return list(groups.values())
 
 
@@ -236,13 +250,16 @@ def _stored_identity(snapshot: "Snapshot", person: str) -> str:
     raise StoreError(f"edit: no clip has the identity '{person}'; see vclip query --select identity")
 
 
-def _check_clips(snapshot: "Snapshot", clip_ids: Sequence[str]) -> None:
+def _identities(snapshot: "Snapshot", clip_ids: Sequence[str]) -> dict[str, str | None]:
+    """Returns clip_id -> identity; raises StoreError where a clip is not there."""
     if not clip_ids:
         raise StoreError("edit: found no clip, expected at least one clip_id")
-    parts = (snapshot.query("clips", ["clip_id"], f"clip_id IN ({names})") for names in in_lists(clip_ids))
-    found = {clip for part in parts for clip in part["clip_id"].to_pylist()}
+    columns = ["clip_id", "identity"]
+    parts = (snapshot.query("clips", columns, f"clip_id IN ({names})") for names in in_lists(clip_ids))
+    found = {row["clip_id"]: row["identity"] for part in parts for row in part.to_pylist()}
     if missing := [clip for clip in clip_ids if clip not in found]:
         raise StoreError(f"edit: no clip '{missing[0]}', or it is rejected; see vclip query --select clip_id")
+    return found
 
 
 def hide(db: DBConnection, clip_ids: Sequence[str]) -> None:

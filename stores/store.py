@@ -286,6 +286,22 @@ class Store:
         """
         return edits.merge(self.db, self.snapshot(), gone, kept, who, why)
 
+    def merge_clips(self, clip_ids: Sequence[str], kept: str, who: str, why: str) -> list[str]:
+        """Makes one person of the people of these clips, and returns the ids of the edits.
+
+        The people are merged whole, as `merge_people` does; clips without an identity become clips of `kept`.
+
+        Args:
+            clip_ids: at least one.
+            kept: the identity that all get; some clip has it already.
+            who: the editor, kept with the edits.
+            why: the reason, kept with the edits.
+
+        Raises:
+            StoreError: there is no such clip or person, nothing would change, or `who` or `why` is empty.
+        """
+        return edits.merge_clips(self.db, self.snapshot(), clip_ids, kept, who, why)
+
     def undo(self, edit_id: str, who: str, why: str) -> str:
         """Takes an edit back, which may itself be an undo, and returns the id of the undo.
 

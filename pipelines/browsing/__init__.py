@@ -2,7 +2,9 @@
 
 job.py              `vclip browse`: opens the store and the models, and serves the page
 session.py          the store and the models that one page shows
-routes.py           the JSON API, with cards.py (clips and filters) and map.py
+routes.py           the JSON API that reads, with cards.py (clips and filters) and map.py
+edit_routes.py      corrections, of one clip or of a selection
+bodies.py           the bodies of requests
 generate_routes.py  speech in a new voice
 media.py            images and audio
 guard.py            only the page itself may use the API

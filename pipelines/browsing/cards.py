@@ -11,10 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from stores import Snapshot
+from stores.arrow import compute
+from stores.errors import StoreError, nearest
 from stores.filters import parsed
 from stores.schema import LABELS
-from stores.sql import quoted
+from stores.sql import in_lists, quoted
 from vclip.tables import nfc
 
 COLUMNS = ("clip_id", "video_id", "video_uri", "start_s", "end_s", "speaking_score", "identity", "split", *LABELS)
@@ -32,6 +36,9 @@ FUNCTIONS = frozenset(
     }
 )
 
+NUMBERS = ("min_s", "max_s", "min_quality", "low", "high")  # fields of Filters
+TIMES = ("start_s", "end_s", "time_s")  # within a video: numbers that nobody filters or colours by
+
 Card = dict[str, Any]
 
 
@@ -45,12 +52,16 @@ class Filters:
     max_s: float | None = None
     min_quality: float | None = None  # of the clip's best face
     where: str = ""  # SQL over clips
+    measure: str = ""  # the column of clips that `low` and `high` bound
+    low: float | None = None
+    high: float | None = None
 
     def sql(self, snapshot: Snapshot) -> str | None:
         """Returns the filter over clips, or None for all; the quality of faces is not in it.
 
         Raises:
-            StoreError: `where` is not SQL, is too long, or calls a function that is not among FUNCTIONS.
+            StoreError: `where` is not SQL, is too long, or calls a function that is not among FUNCTIONS; or `measure`
+                is not a column of numbers.
         """
         parts = []
         if self.where.strip():
@@ -64,6 +75,11 @@ class Filters:
             parts.append(f"end_s - start_s >= {self.min_s}")
         if self.max_s is not None:
             parts.append(f"end_s - start_s <= {self.max_s}")
+        if self.measure and self.measure not in (known := numeric_columns(snapshot, "clips")):
+            raise StoreError(f"clips: '{self.measure}' is no number to filter by; {nearest(self.measure, known)}")
+        for bound, compared in ((self.low, ">="), (self.high, "<=")):
+            if self.measure and bound is not None:
+                parts.append(f"{self.measure} {compared} {bound}")
         return " AND ".join(parts) or None
 
 
@@ -117,6 +133,43 @@ def count(snapshot: Snapshot, filters: Filters) -> int:
     if not filters.where.strip():
         return snapshot.count("clips", filters.sql(snapshot))
     return len(snapshot.query("clips", ["clip_id"], filters.sql(snapshot), limit_s=FILTER_S))
+
+
+def ids(snapshot: Snapshot, filters: Filters, most: int) -> list[str]:
+    """Returns the ids of all clips that match.
+
+    Raises:
+        StoreError: as `page`, or there are more than `most`.
+    """
+    limit_s = FILTER_S if filters.where.strip() else None
+    found = snapshot.query("clips", ["clip_id"], filters.sql(snapshot), limit_s=limit_s)["clip_id"]
+    if filters.min_quality is not None:
+        good = snapshot.query("faces", ["clip_id"], f"quality >= {filters.min_quality}")["clip_id"]
+        found = found.filter(compute.is_in(found, good.combine_chunks()))
+    if len(found) > most:
+        raise StoreError(
+            f"clips: {len(found):,} match, at most {most:,} can be selected at once; filter by more, or use "
+            "vclip edit reject --where"
+        )
+    return sorted(found.to_pylist())
+
+
+def people_of(snapshot: Snapshot, clip_ids: Sequence[str]) -> dict[str, Any]:
+    """Returns the number of `clips` that exist, how many are `unnamed`, and `people`: the identity of the others, how
+    many clips of each are among them, and how many it has; the most frequent first."""
+    parts = [snapshot.query("clips", ["identity"], f"clip_id IN ({names})") for names in in_lists(clip_ids)]
+    counts = Counter(name or "" for part in parts for name in part["identity"].to_pylist())
+    unnamed, all_clips = counts.pop("", 0), Counter[str]()
+    for names in in_lists(counts):
+        all_clips.update(snapshot.query("clips", ["identity"], f"identity IN ({names})")["identity"].to_pylist())
+    people = [{"identity": name, "selected": n, "clips": all_clips[name]} for name, n in counts.most_common()]
+    return {"clips": counts.total() + unnamed, "unnamed": unnamed, "people": people}
+
+
+def numeric_columns(snapshot: Snapshot, table: str) -> list[str]:
+    """Returns the columns of a table that hold a number for each row, without times within a video."""
+    schema = snapshot.schema(table)
+    return [field.name for field in schema if pa.types.is_floating(field.type) and field.name not in TIMES]
 
 
 def cards_of(snapshot: Snapshot, clip_ids: Sequence[str]) -> dict[str, Card]:

@@ -7,7 +7,8 @@ import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from pipelines.browsing.routes import face_in, read_photo
+from pipelines.browsing.bodies import read_photo
+from pipelines.browsing.routes import face_in
 from pipelines.browsing.session import Session
 from pipelines.generation.faces import TargetFace
 from pipelines.generation.session import SpeechSession, open_models

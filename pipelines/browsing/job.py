@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from pipelines.browsing import generate_routes, media, routes
+from pipelines.browsing import edit_routes, generate_routes, media, routes
 from pipelines.browsing.guard import Guard, is_loopback
 from pipelines.browsing.session import Session
 from pipelines.config import Config
@@ -75,8 +75,8 @@ def page_app(session: Session, host: str = "127.0.0.1") -> FastAPI:
     """
     app, guard = FastAPI(title="vclip browse", docs_url=None, redoc_url=None, openapi_url=None), Guard(host)
     app.middleware("http")(guard)
-    app.include_router(routes.reading(session))
-    app.include_router(routes.editing(session))
+    app.include_router(routes.routes(session))
+    app.include_router(edit_routes.routes(session))
     app.include_router(media.routes(session))
     if session.model_folder and session.speakers_folder:
         app.include_router(generate_routes.routes(session))

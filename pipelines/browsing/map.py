@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.analysis.maps import principal_components
+from pipelines.browsing.cards import numeric_columns
 from stores import Snapshot
 from stores.arrow import compute
 from stores.errors import StoreError, nearest
@@ -16,11 +17,7 @@ from stores.schema import EMBEDDED, KEYS, LABELS
 from stores.snapshot import ROW_ID
 
 POINTS = 20_000  # more are a blot, and slow to draw
-OF_CLIPS = ("identity", *LABELS, "split", "speaking_score", "video_id")
-OF_ROWS = {
-    "faces": ("quality", "size_px", "sharpness", "frontality", "exposure"),
-    "voices": ("snr_db", "speech_ratio"),
-}
+TEXTS = ("identity", *LABELS, "split", "video_id")  # columns of clips
 CATEGORIES = 7  # that have a colour of their own
 
 
@@ -40,7 +37,7 @@ class Maps:
     """Lays a table out once for each version of the store."""
 
     def __init__(self) -> None:
-        self._held: dict[str, tuple[dict[str, int], Layout]] = {}
+        self._held: dict[str, tuple[tuple[int, int, str], Layout]] = {}
         self._lock = threading.Lock()
 
     def coloured(self, snapshot: Snapshot, table: str, space: str | None, colour: str) -> dict[str, Any]:
@@ -51,14 +48,15 @@ class Maps:
         """
         if table not in EMBEDDED:
             raise StoreError(f"map of '{table}'; {nearest(table, EMBEDDED)}")
-        known = (*OF_CLIPS, *OF_ROWS[table])
+        known = colours_of(snapshot, table)
         if colour not in known:
             raise StoreError(f"map: unknown column '{colour}'; {nearest(colour, known)}")
+        state = (snapshot.version[table], snapshot.version["videos"], snapshot.corrections.hides)
         with self._lock:
-            version, layout = self._held.get(table, ({}, None))
-            if layout is None or version != snapshot.version:
+            of, layout = self._held.get(table, (None, None))
+            if layout is None or of != state:  # labels change colours, not places
                 layout = laid_out(snapshot, table, space)
-                self._held[table] = snapshot.version, layout
+                self._held[table] = state, layout
         return {
             "xy": np.round(layout.xy, 4).reshape(-1).tolist(),
             "ids": layout.ids,
@@ -67,6 +65,12 @@ class Maps:
             "explained": layout.explained,
             **_colours(snapshot, table, layout, colour),
         }
+
+
+def colours_of(snapshot: Snapshot, table: str) -> list[str]:
+    """Returns the columns that can colour the points of a table: texts and numbers of clips, numbers of its rows."""
+    of_clips = [*TEXTS, *numeric_columns(snapshot, "clips")]
+    return [*of_clips, *(name for name in numeric_columns(snapshot, table) if name not in of_clips)]
 
 
 def laid_out(snapshot: Snapshot, table: str, space: str | None, most: int = POINTS) -> Layout:
@@ -80,13 +84,13 @@ def laid_out(snapshot: Snapshot, table: str, space: str | None, most: int = POIN
         return Layout(np.zeros((0, 2), np.float32), row_ids, [], pa.array([], pa.string()), 0, 0.0)
     rows = snapshot.take(table, row_ids, [key, "clip_id", column])
     points, shares = principal_components(matrix(rows[column]))
-    reach = np.abs(points).max(axis=0)
-    xy = points / np.where(reach > 0, reach, 1)
+    low, high = points.min(axis=0), points.max(axis=0)
+    xy = (2 * points - low - high) / np.where(high > low, high - low, 1)
     return Layout(xy, row_ids, rows[key].to_pylist(), rows["clip_id"].combine_chunks(), total, sum(shares))
 
 
 def _colours(snapshot: Snapshot, table: str, layout: Layout, colour: str) -> dict[str, Any]:
-    if colour in OF_ROWS[table]:
+    if colour not in snapshot.schema("clips").names:
         values = (
             snapshot.take(table, layout.row_ids, [colour])[colour] if layout.total else pa.array([], pa.float32())
         )

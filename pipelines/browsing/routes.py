@@ -1,46 +1,32 @@
-"""The routes of /api: those that read (gallery, clip, neighbours, photo, map, statistics) and those that edit."""
+"""The routes of /api that read: gallery, clip, neighbours, photo, map and statistics."""
 
-from typing import Annotated, Any, Literal
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from pipelines.analysis.stats import statistics_of, statistics_page
 from pipelines.browsing import cards
-from pipelines.browsing.map import OF_CLIPS, OF_ROWS, Maps
+from pipelines.browsing.bodies import read_photo
+from pipelines.browsing.map import Maps, colours_of
 from pipelines.browsing.session import Session
 from pipelines.search import Answer, Probe
 from pipelines.search.probes import TABLES, stored_probe
 from stores import Snapshot, edits
 from stores.edits import EDITABLE
 from stores.errors import StoreError, nearest
+from stores.schema import EMBEDDED
 from stores.sql import quoted
 from vclip.errors import InputError
 
 PAGE, LARGEST_PAGE = 60, 200
 NEIGHBOURS = 8
-PHOTO_BYTES = 12 << 20
 FILTERED = (*EDITABLE[1:], "split")  # columns with a value to choose
-EDITS = 500  # shown at once
-EDIT_BYTES, LONGEST_WORDS = 64 << 10, 1000
-
-Finite = Annotated[float | None, Query(allow_inf_nan=False)]
 
 
-class Edit(BaseModel):
-    """One correction; `subject` is a clip_id, the identity to merge into another, or an edit_id."""
-
-    model_config = ConfigDict(extra="forbid")
-    action: Literal["reject", "label", "merge", "undo"]
-    subject: str = Field(max_length=LONGEST_WORDS)
-    name: str = Field("", max_length=LONGEST_WORDS)
-    value: str | None = Field(None, max_length=LONGEST_WORDS)
-    who: str = Field(max_length=LONGEST_WORDS)
-    why: str = Field(max_length=LONGEST_WORDS)
-
-
-def reading(session: Session) -> APIRouter:
+def routes(session: Session) -> APIRouter:
     """Returns the routes that change nothing."""
     router, maps, values = APIRouter(prefix="/api"), Maps(), cards.FilterValues()
     store = session.store
@@ -56,7 +42,8 @@ def reading(session: Session) -> APIRouter:
             "speaks": session.speakers_folder is not None and session.model_folder is not None,
             "editable": EDITABLE,
             "values": {name: some for name, some in counts.items() if any(value != "?" for value, _ in some)},
-            "colours": {table: [*OF_CLIPS, *of_rows] for table, of_rows in OF_ROWS.items()},
+            "measures": cards.numeric_columns(snapshot, "clips"),
+            "colours": {table: colours_of(snapshot, table) for table in EMBEDDED},
         }
 
     @router.get("/values/{column}")
@@ -67,21 +54,12 @@ def reading(session: Session) -> APIRouter:
 
     @router.get("/clips")
     def clips(
-        request: Request,
-        after: str = "",
-        limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
-        identity: str = "",
-        min_s: Finite = None,
-        max_s: Finite = None,
-        min_quality: Finite = None,
-        where: str = "",
+        request: Request, after: str = "", limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE
     ) -> dict[str, Any]:
-        labels = {name: request.query_params[name] for name in FILTERED if request.query_params.get(name)}
-        filters = cards.Filters(identity, labels, min_s, max_s, min_quality, where)
-        snapshot = session.snapshot()
+        filters, snapshot = filters_of(request.query_params), session.snapshot()
         page = cards.page(snapshot, filters, after, limit)
         if not after:  # counted once; a count by face quality would read every face
-            page["count"] = cards.count(snapshot, filters) if min_quality is None else None
+            page["count"] = cards.count(snapshot, filters) if filters.min_quality is None else None
         return page
 
     @router.get("/clips/{clip_id}")
@@ -133,54 +111,22 @@ def reading(session: Session) -> APIRouter:
     return router
 
 
-def editing(session: Session) -> APIRouter:
-    """Returns the routes of /api/edits: corrections by hand, which are rows of the store's table of edits."""
-    router, store = APIRouter(prefix="/api/edits"), session.store
-
-    @router.get("")
-    def listed() -> dict[str, Any]:
-        rows = store.edits()[::-1]
-        return {"edits": rows[:EDITS], "count": len(rows)}
-
-    @router.post("")
-    async def edit(request: Request) -> dict[str, str]:
-        body = await read_body(request, EDIT_BYTES, "the correction")
-        try:
-            edit = Edit.model_validate_json(body)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(f"edit: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        return await run_in_threadpool(apply, edit)
-
-    def apply(edit: Edit) -> dict[str, str]:
-        signed = (edit.who, edit.why)
-        if edit.action == "reject":
-            edit_id = store.reject([edit.subject], *signed)[0]
-        elif edit.action == "label":
-            edit_id = store.label([edit.subject], edit.name, edit.value, *signed)[0]
-        elif edit.action == "merge":
-            edit_id = store.merge_people(edit.subject, edit.value or "", *signed)
-        else:
-            edit_id = store.undo(edit.subject, *signed)
-        session.refresh()
-        return {"edit_id": edit_id}
-
-    return router
+def filters_of(query: Mapping[str, str]) -> cards.Filters:
+    """Returns the filters of the gallery that a query holds; raises InputError where a number is none."""
+    numbers = {name: _number(name, query[name]) for name in cards.NUMBERS if query.get(name)}
+    labels = {name: query[name] for name in FILTERED if query.get(name)}
+    measure = query.get("measure", "")
+    return cards.Filters(query.get("identity", ""), labels, where=query.get("where", ""), measure=measure, **numbers)
 
 
-async def read_photo(request: Request, max_bytes: int = PHOTO_BYTES) -> bytes:
-    """Returns the photo in the body of a request; refuses a larger one."""
-    return await read_body(request, max_bytes, "the photo")
-
-
-async def read_body(request: Request, max_bytes: int, what: str) -> bytes:
-    """Returns the body of a request; refuses a larger one as soon as `max_bytes` have come."""
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > max_bytes:
-            raise HTTPException(413, f"{what} is larger than {max_bytes >> 10:,} KiB; send less")
-    return bytes(content)
+def _number(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{name}: found '{text[:40]}', expected a number")
+    return number
 
 
 def face_in(session: Session, photo: bytes) -> Probe:

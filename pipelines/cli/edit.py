@@ -1,6 +1,7 @@
 """Commands that correct a store by hand; every edit is recorded with who, when and why, and can be undone."""
 
 import getpass
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -115,7 +116,10 @@ def listed(store: StoreUri, as_json: Json = False) -> None:
 def _cells(made: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Returns the line of edits that were made together."""
     row, standing = made[0], sum(row["in_force"] for row in made)
-    of = f"{row['subject']}" if len(made) == 1 else count(len(made), "clip" if row["action"] != "undo" else "edit")
+    nouns = {"merge": ("person", "people"), "undo": ("edit", "edits")}
+    counts = Counter(one["action"] for one in made)  # a merge may also label clips that had no identity
+    some = ", ".join(count(number, *nouns.get(action, ("clip", "clips"))) for action, number in counts.items())
+    of = row["subject"] if len(made) == 1 else some
     state = "" if standing == len(made) else "undone" if not standing else f"{len(made) - standing:,} undone"
     return (
         row["edit_id"],

@@ -166,6 +166,20 @@ def test_what_one_call_made_is_undone_together(untouched):
     assert _ids(store) == [clips[1], *clips[4:]]
 
 
+def test_the_people_of_clips_become_one_in_one_action(untouched):
+    store = untouched
+    before = {row["clip_id"]: row["identity"] for row in _clips(store)}
+    some = [next(clip for clip, person in before.items() if person == name) for name in ("person1", "person2", None)]
+    made = store.merge_clips(some, "person3", **SIGNED)
+    gone = {"person1", "person2", "person3"}
+    expected = {clip: "person3" if clip in some or person in gone else person for clip, person in before.items()}
+    assert {row["clip_id"]: row["identity"] for row in _clips(store)} == expected
+    with pytest.raises(StoreError, match="all of these clips are of 'person3' already"):
+        store.merge_clips(some, "person3", **SIGNED)
+    assert len(store.undo_together(made[-1], **SIGNED)) == len(made) == 3
+    assert {row["clip_id"]: row["identity"] for row in _clips(store)} == before
+
+
 def test_an_undo_is_a_row_and_can_be_undone(untouched):
     store, raw = untouched, contents(untouched)
     clip = raw["clips"][0]["clip_id"]

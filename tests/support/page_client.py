@@ -59,7 +59,7 @@ class Client:
         return {"X-Vclip-Token": token.decode()}
 
     def edit(self, headers: dict | None = None, **edit: object) -> Answer:
-        """Sends one correction."""
+        """Sends one action: `clips` to reject, label or merge, or an `edit_id` to undo."""
         signed = json.dumps({"who": "ann", "why": "seen", **edit}).encode()
         given = {"Content-Type": "application/json", **(headers or {})}
         return self.ask("/api/edits", "POST", signed, given, token=headers is None)

@@ -17,9 +17,12 @@ export function ask(path, query = {}) {
   return fetch(`/api/${path}?${new URLSearchParams(filled)}`, { headers: token }).then(answer);
 }
 
-export const edit = (body) =>
-  fetch("/api/edits", { method: "POST", headers: { ...token, "Content-Type": "application/json" }, body: JSON.stringify(body) })
+const send = (path, body) =>
+  fetch(`/api/${path}`, { method: "POST", headers: { ...token, "Content-Type": "application/json" }, body: JSON.stringify(body) })
     .then(answer);
+
+export const edit = (body) => send("edits", body);
+export const sendSelection = (clips) => send("selection", { clips }); // answers who is in it
 
 export const sendPhoto = (file) => fetch("/api/photo", { method: "POST", headers: token, body: file }).then(answer);
 

@@ -15,6 +15,7 @@ export function h(tag, properties = {}, ...children) {
 export const byId = (id) => document.getElementById(id);
 export const meta = (name) => document.querySelector(`meta[name=vclip-${name}]`).content;
 export const count = (n) => n.toLocaleString("en");
+export const clipsOf = (n) => `${count(n)} ${n === 1 ? "clip" : "clips"}`;
 export const seconds = (s) => (s < 90 ? `${s.toFixed(s < 10 ? 1 : 0)} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`);
 export const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
 export const fileOf = (uri) => uri.split(/[\\/]/).pop();

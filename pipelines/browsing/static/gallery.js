@@ -1,69 +1,96 @@
-// The gallery: filters, and pages of clips that load as the user scrolls.
+// The gallery: pages of clips that load as the user scrolls.
+import { hashOf, here, showFilters } from "./address.js";
 import { ask } from "./api.js";
-import { count, h, trying } from "./dom.js";
+import { boxes } from "./box.js";
+import { clipsOf, h, trying } from "./dom.js";
+import { bar } from "./filters.js";
+import { mark, select } from "./selection.js";
 import { tile } from "./tile.js";
 
+const PAGE = 60, LARGEST_PAGE = 200;
 let filters = {}; // kept while other views are open
+let total = null; // clips that match; null if they were not counted
 
-export async function gallery(view, about) {
+// Shows the filters of the address or, where it has none, those that were last in use.
+export async function gallery(view, about, { keep = 0 } = {}) {
+  const given = here().filters;
+  if (Object.keys(given).length) filters = given;
+  else showFilters(filters);
   const grid = h("section", { className: "tiles", "aria-label": "Clips" });
-  const summary = h("div", { className: "summary faint", role: "status" });
+  const summary = h("div", { className: "summary faint" }, h("span", { role: "status" }),
+    h("button", { className: "plain all-clips", hidden: true, onclick: selectAll }, "Select all"));
   const more = h("button", { className: "more", hidden: true, onclick: () => load() }, "More");
   let after = "", busy = false, version = 0; // the version of the filters
 
   async function load() {
     if (busy) return;
     busy = true;
-    const loading = version;
-    const found = await trying(() => ask("clips", { ...filters, after }));
+    const loading = version, left = keep - grid.children.length;
+    const found = await trying(() => ask("clips", { ...query(), after, limit: Math.min(Math.max(left, PAGE), LARGEST_PAGE) }));
     busy = false;
+    if (!grid.isConnected) return;
     if (loading !== version) return load(); // the filters changed meanwhile
     if (!found) { more.hidden = true; return; }
     if (!after) {
       const any = found.cards.length > 0 || found.next;
-      summary.textContent = found.count === null ? "" : `${count(found.count)} ${found.count === 1 ? "clip" : "clips"}`;
+      total = found.count;
+      tell(view);
       grid.replaceChildren(...(any ? [] : [h("p", { className: "empty" }, "No clip matches these filters.")]));
     }
-    grid.append(...found.cards.map((card) => tile(card)));
+    const tiles = found.cards.map((card) => tile(card));
+    mark(tiles);
+    grid.append(...tiles);
     after = found.next ?? "";
     more.hidden = !found.next;
-    if (found.next && (found.cards.length === 0 || more.getBoundingClientRect().top < innerHeight + 600)) load();
+    const wanted = found.cards.length === 0 || grid.children.length < keep || more.getBoundingClientRect().top < innerHeight + 600;
+    if (found.next && wanted) await load();
   }
 
-  function again() {
+  function again(changed) {
+    filters = changed;
+    showFilters(filters);
     version += 1;
     after = "";
+    keep = 0;
     if (!busy) load();
   }
 
-  view.replaceChildren(bar(about, again), summary, grid, more);
+  function open(chosen) {
+    filters = chosen;
+    showFilters(filters);
+    gallery(view, about);
+  }
+
+  boxes(grid);
+  view.replaceChildren(bar(about, filters, again, open), summary, grid, more);
   new IntersectionObserver((entries) => { if (entries[0].isIntersecting && !more.hidden) load(); }, { rootMargin: "600px" })
     .observe(more);
   await load();
 }
 
-function bar(about, again) {
-  let waiting;
-  const changed = (name, value) => {
-    filters = { ...filters, [name]: value };
-    clearTimeout(waiting);
-    waiting = setTimeout(again, 250);
-  };
-  const input = (name, properties) =>
-    h("input", { name, value: filters[name] ?? "", oninput: (e) => changed(name, e.target.value), ...properties });
-  const choose = (name, values) =>
-    h("label", {}, name, h("select", { name, onchange: (e) => changed(name, e.target.value) },
-      h("option", { value: "" }, "any"),
-      values.map(([value, n]) => h("option", { value, selected: filters[name] === value },
-        `${value === "?" ? "unknown" : value} (${count(n)})`))));
-  const number = (name, placeholder, step = 0.5) => input(name, { type: "number", min: 0, step, placeholder });
-  const form = h("form", { className: "filters", onsubmit: (e) => e.preventDefault() },
-    h("label", { className: "wide" }, "person", input("identity", { type: "search", placeholder: "part of a name" })),
-    Object.entries(about.values).filter(([name]) => name !== "identity").map(([name, values]) => choose(name, values)),
-    h("label", {}, "length in s", h("span", { className: "span" }, number("min_s", "min"), number("max_s", "max"))),
-    h("label", {}, "face quality", number("min_quality", "min, 0 to 1", 0.05)),
-    h("label", { className: "sql" }, "SQL filter",
-      input("where", { placeholder: "end_s - start_s > 2 AND speaking_score > 0.8", spellcheck: false, autocomplete: "off" })),
-    h("button", { className: "opener", type: "button", onclick: () => form.classList.toggle("all") }, "Filters"));
-  return form;
+// Whether an address asks for other filters than the gallery shows.
+export const differs = (given) => Object.keys(given).length > 0 && JSON.stringify(given) !== JSON.stringify(here(hashOf({ view: "faces", clip: "", filters })).filters);
+
+// Takes rejected clips out of the page, which stays where it is.
+export function drop(view, clips) {
+  const gone = new Set(clips), tiles = [...view.querySelectorAll(".tile")];
+  const focused = tiles.indexOf(document.activeElement.closest(".tile"));
+  const next = tiles.slice(Math.max(focused, 0)).find((tile) => !gone.has(tile.dataset.clip));
+  for (const tile of tiles) if (gone.has(tile.dataset.clip)) tile.remove();
+  if (focused >= 0) next?.querySelector(".face").focus({ preventScroll: true });
+  if (total !== null) total -= clips.length;
+  tell(view);
+}
+
+function tell(view) {
+  const [text, all] = view.querySelector(".summary").children;
+  text.textContent = total === null ? "" : clipsOf(total);
+  all.hidden = total === 0;
+}
+
+const query = () => ({ ...filters, saved: "" });
+
+async function selectAll() {
+  const found = await trying(() => ask("selection", query()));
+  if (found) select(found.clips);
 }

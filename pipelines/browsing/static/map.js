@@ -1,24 +1,34 @@
-// The map: points on a canvas; drag to move, turn the wheel to zoom. The point under the pointer shows its face.
+// The map: points on a canvas; drag to move, turn the wheel to zoom, draw around points with the lasso to select their
+// clips. The point under the pointer shows its face.
+import { openClip } from "./address.js";
 import { ask } from "./api.js";
 import { count, h, trying } from "./dom.js";
-import { faceOf, openClip } from "./tile.js";
+import { isSelected, select, selected, toggle, watch } from "./selection.js";
+import { faceOf } from "./tile.js";
+import { wordsOf } from "./words.js";
 
 const COLOURS = ["#3b7dae", "#e0a53c", "#45a598", "#cf6a55", "#8d74b8", "#b5739a", "#6f9a3e"]; // as pipelines/html/page.py
 const OTHER = "#8a97a5";
 const SCALE = [[59, 50, 120], [49, 130, 160], [110, 190, 120], [245, 205, 70]];
+const TOOLS = { move: "Drag to move the map", lasso: "Draw around points to select their clips; with Shift, add them. Holding Shift lends the lasso." };
 let chosen = null; // kept while other views are open
 
 export async function map(view, about) {
-  chosen ??= { table: "faces", colour: about.values.gender ? "gender" : "quality" };
+  chosen ??= { table: "faces", colour: about.values.gender ? "gender" : "quality", tool: "move" };
   const canvas = h("canvas", { "aria-label": "Map" }), peek = h("div", { className: "peek", hidden: true });
   const summary = h("p", { className: "faint" }), legend = h("div", { className: "legend" });
   const box = h("div", { className: "map card" }, canvas, peek);
   const select = (name, values) => h("label", {}, name === "table" ? "points" : "colour",
     h("select", { name, onchange: (e) => { chosen[name] = e.target.value; map(view, about); } },
-      values.map((value) => h("option", { value, selected: chosen[name] === value }, value.replaceAll("_", " ")))));
+      values.map((value) => h("option", { value, selected: chosen[name] === value }, wordsOf(value)))));
+  const tools = ["move", "lasso"].map((tool) => h("button", { "aria-pressed": chosen.tool === tool, title: TOOLS[tool], onclick: (e) => {
+    chosen.tool = tool;
+    for (const button of tools) button.setAttribute("aria-pressed", button === e.currentTarget);
+  } }, tool === "move" ? "Move" : "Lasso"));
   if (!about.colours[chosen.table].includes(chosen.colour)) chosen.colour = "identity";
   view.replaceChildren(h("div", { className: "bar" },
-    select("table", Object.keys(about.colours)), select("colour", about.colours[chosen.table]), summary), box, legend);
+    select("table", Object.keys(about.colours)), select("colour", about.colours[chosen.table]),
+    h("div", { className: "tools", role: "group", "aria-label": "Tool" }, tools), summary), box, legend);
   const found = await trying(() => ask(`map/${chosen.table}`, { colour: chosen.colour }));
   if (!found || !canvas.isConnected) return;
   const n = found.ids.length;
@@ -51,42 +61,58 @@ function coloured(found) {
 
 function plot(box, canvas, peek, { xy, ids, clips }, colours) {
   const pen = canvas.getContext("2d"), n = ids.length;
-  let zoom = 1, dx = 0, dy = 0, at = -1;
+  let zoom = 1, dx = 0, dy = 0, at = -1, way = null, waiting = false;
   const size = () => ({ w: canvas.clientWidth, t: canvas.clientHeight });
   const place = (i) => {
     const { w, t } = size();
     return [w / 2 + dx + (zoom * xy[2 * i] * w) / 2.12, t / 2 + dy - (zoom * xy[2 * i + 1] * t) / 2.12];
   };
+  const ring = (i, radius, width, colour) => {
+    pen.strokeStyle = colour;
+    pen.lineWidth = width;
+    pen.beginPath();
+    pen.arc(...place(i), radius, 0, 7);
+    pen.stroke();
+  };
   const draw = () => {
+    waiting = false;
     const { w, t } = size(), ratio = devicePixelRatio || 1, style = getComputedStyle(canvas);
     canvas.width = w * ratio;
     canvas.height = t * ratio;
     pen.scale(ratio, ratio);
     const unknown = style.getPropertyValue("--unknown"), radius = Math.min(5, Math.max(1.6, 130 / Math.sqrt(n))) * Math.sqrt(Math.min(zoom, 3));
-    pen.globalAlpha = n > 4000 ? 0.65 : 0.85;
+    const opaque = n > 4000 ? 0.65 : 0.85, any = selected().length > 0;
     for (const known of [false, true]) for (let i = 0; i < n; i += 1) {
       if (Boolean(colours[i]) !== known) continue;
-      const [x, y] = place(i);
+      pen.globalAlpha = any && !isSelected(clips[i]) ? opaque / 3 : opaque;
       pen.fillStyle = colours[i] ?? unknown;
       pen.beginPath();
-      pen.arc(x, y, radius, 0, 7);
+      pen.arc(...place(i), radius, 0, 7);
       pen.fill();
     }
-    if (at >= 0) {
-      const [x, y] = place(at);
-      pen.globalAlpha = 1;
+    pen.globalAlpha = 1;
+    if (any) for (let i = 0; i < n; i += 1) if (isSelected(clips[i])) ring(i, radius + 0.5, 1, style.color);
+    if (at >= 0) ring(at, radius + 3, 2, style.color);
+    if (way) {
       pen.strokeStyle = style.color;
-      pen.lineWidth = 2;
+      pen.lineWidth = 1.5;
+      pen.setLineDash([5, 4]);
       pen.beginPath();
-      pen.arc(x, y, radius + 3, 0, 7);
+      for (const point of way) pen.lineTo(...point);
+      pen.closePath();
       pen.stroke();
     }
   };
-  const nearest = (event) => {
+  const later = () => { if (!waiting) requestAnimationFrame(draw); waiting = true; };
+  const within = (event) => {
     const { left, top } = canvas.getBoundingClientRect();
+    return [event.clientX - left, event.clientY - top];
+  };
+  const nearest = (event) => {
+    const [px, py] = within(event);
     let best = -1, least = 14 ** 2;
     for (let i = 0; i < n; i += 1) {
-      const [x, y] = place(i), far = (x - event.clientX + left) ** 2 + (y - event.clientY + top) ** 2;
+      const [x, y] = place(i), far = (x - px) ** 2 + (y - py) ** 2;
       if (far < least) [best, least] = [i, far];
     }
     return best;
@@ -95,7 +121,7 @@ function plot(box, canvas, peek, { xy, ids, clips }, colours) {
     if (i === at) return;
     at = i;
     peek.hidden = i < 0;
-    requestAnimationFrame(draw);
+    later();
     if (i < 0) return;
     const [x, y] = place(i), { w, t } = size();
     peek.style.left = `${Math.min(x + 12, w - 116)}px`;
@@ -106,14 +132,32 @@ function plot(box, canvas, peek, { xy, ids, clips }, colours) {
     }, () => {});
   };
   let held = null, moved = false;
-  canvas.addEventListener("pointerdown", (e) => { held = [e.clientX - dx, e.clientY - dy]; moved = false; canvas.setPointerCapture(e.pointerId); });
+  const adds = (event) => event.shiftKey || event.ctrlKey || event.metaKey;
+  canvas.addEventListener("pointerdown", (e) => {
+    held = [e.clientX - dx, e.clientY - dy];
+    moved = false;
+    way = chosen.tool === "lasso" || e.shiftKey ? [within(e)] : null;
+    canvas.setPointerCapture(e.pointerId);
+  });
   canvas.addEventListener("pointermove", (e) => {
     if (!held) return show(nearest(e));
     const [x, y] = [e.clientX - held[0], e.clientY - held[1]];
     moved ||= Math.hypot(x - dx, y - dy) > 3;
-    if (moved) { [dx, dy] = [x, y]; peek.hidden = true; requestAnimationFrame(draw); }
+    if (!moved) return;
+    if (way) way.push(within(e));
+    else [dx, dy] = [x, y];
+    show(-1);
+    later();
   });
-  canvas.addEventListener("pointerup", (e) => { held = null; const i = moved ? -1 : nearest(e); if (i >= 0) openClip(clips[i]); });
+  canvas.addEventListener("pointerup", (e) => {
+    const around = way, i = moved ? -1 : nearest(e);
+    held = way = null;
+    if (around && moved) select(clips.filter((_, k) => inside(around, ...place(k))), { add: adds(e) });
+    else if (i >= 0 && adds(e)) toggle([clips[i]]);
+    else if (i >= 0) openClip(clips[i]);
+    later();
+  });
+  canvas.addEventListener("pointercancel", () => { held = way = null; later(); });
   canvas.addEventListener("pointerleave", () => show(-1));
   canvas.addEventListener("wheel", (e) => {
     e.preventDefault();
@@ -122,7 +166,18 @@ function plot(box, canvas, peek, { xy, ids, clips }, colours) {
     [dx, dy] = [x - ((x - dx) * next) / zoom, y - ((y - dy) * next) / zoom];
     zoom = next;
     if (zoom === 1) [dx, dy] = [0, 0];
-    requestAnimationFrame(draw);
+    later();
   }, { passive: false });
+  watch(canvas, later);
   new ResizeObserver(draw).observe(box);
+}
+
+// Whether a point lies inside a closed way, by the crossings of a ray to the right of it.
+function inside(way, x, y) {
+  let within = false;
+  for (let i = 0, j = way.length - 1; i < way.length; j = i, i += 1) {
+    const [[ax, ay], [bx, by]] = [way[i], way[j]];
+    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) within = !within;
+  }
+  return within;
 }

@@ -1,4 +1,5 @@
 // The panel of one clip: faces, voices, labels, neighbours, and buttons to correct it.
+import { closeClip } from "./address.js";
 import { ask } from "./api.js";
 import { askLabel, askMerge, askReject } from "./correcting.js";
 import { byId, clock, fileOf, h, seconds, trying } from "./dom.js";
@@ -19,15 +20,14 @@ export async function openPanel(clip, about) {
   shown = clip;
   const found = await trying(() => ask(`clips/${encodeURIComponent(clip)}`));
   if (shown !== clip) return;
-  if (!found) { leave(); return; }
+  if (!found) { closeClip(); return; }
   panel.replaceChildren(...content(found, about));
   panel.hidden = false;
   panel.scrollTop = 0;
   document.body.classList.add("open");
 }
 
-export const leave = () => { location.hash = location.hash.slice(1).split("/")[0]; };
-addEventListener("keydown", (event) => { if (event.key === "Escape" && shown && !byId("ask").open) leave(); });
+export const shownClip = () => shown;
 
 function content({ card, faces, voices, same_person, edits }, about) {
   const large = h("img", { src: card.face_id ? faceOf(card.face_id) : "/static/icon.svg", alt: `Face of ${nameOf(card)}` });
@@ -39,7 +39,7 @@ function content({ card, faces, voices, same_person, edits }, about) {
         event.currentTarget.setAttribute("aria-pressed", "true");
       } }, face(face_id)));
   return [
-    h("button", { className: "close", onclick: leave, "aria-label": "Close" }, "×"),
+    h("button", { className: "close", onclick: closeClip, "aria-label": "Close" }, "×"),
     h("div", { className: "top" }, large, h("div", {},
       h("h1", {}, nameOf(card)),
       h("p", { className: "faint" }, `${fileOf(card.video_uri)}, ${clock(card.start_s)} to ${clock(card.end_s)}`))),
@@ -47,8 +47,8 @@ function content({ card, faces, voices, same_person, edits }, about) {
     h("div", { className: "voices" }, voices.map((voice) => voiceLine(voice, card))),
     facts(card, faces, about),
     h("div", { className: "acts" },
-      card.identity && h("button", { onclick: () => askMerge(card) }, "Merge person …"),
-      h("button", { className: "bad", onclick: () => askReject(card) }, "Reject clip")),
+      card.identity && h("button", { onclick: () => askMerge([card.clip_id]) }, "Merge person …"),
+      h("button", { className: "bad", onclick: () => askReject([card.clip_id]) }, "Reject clip")),
     edits.length > 0 && h("p", { className: "faint" }, edits.map((e) => `${DONE[e.action]} by ${e.who}: ${e.why}`).join("; ")),
     same_person.length > 0 && section(`Other clips of ${nameOf(card)}`, strip(same_person.map((other) => tile(other)))),
     card.face_id && near("Faces like this one", "face", card.face_id, "faces"),
@@ -70,7 +70,7 @@ function voiceLine({ voice_id, start_s, end_s, snr_db }, card) {
 
 function facts(card, faces, about) {
   const best = faces.find((row) => row.face_id === card.face_id);
-  const rows = about.editable.map((name) => [name, card[name], () => askLabel(card, name)]);
+  const rows = about.editable.map((name) => [name, card[name], () => askLabel([card.clip_id], name, card[name] ?? "")]);
   rows.push(["split", card.split], ["active speaker", `score ${card.speaking_score.toFixed(2)}`]);
   if (best) rows.push(["face", `${best.size_px.toFixed(0)} px, quality ${best.quality.toFixed(2)}`]);
   rows.push(["clip", card.clip_id]);

@@ -1,15 +1,15 @@
-// The tile of a clip: its face to open and its voice to play.
+// The tile of a clip: its face to open, its voice to play, and a mark to select it.
+import { openClip } from "./address.js";
 import { addressOf } from "./api.js";
 import { h, seconds } from "./dom.js";
 import { playButton } from "./player.js";
 
 export const nameOf = (card) => card.identity ?? "unknown";
 export const faceOf = (id) => addressOf(`/media/faces/${encodeURIComponent(id)}`);
-export const openClip = (clip) => { location.hash = `${location.hash.slice(1).split("/")[0] || "faces"}/${clip}`; };
 
 export function face(id, alt = "") {
   if (!id) return h("span", { className: "none" }, "no image");
-  const image = h("img", { src: faceOf(id), alt, loading: "lazy", decoding: "async" });
+  const image = h("img", { src: faceOf(id), alt, draggable: false, loading: "lazy", decoding: "async" });
   image.addEventListener("error", () => image.replaceWith(h("span", { className: "none" }, "no image")));
   return image;
 }
@@ -20,6 +20,7 @@ export function tile(card, score) {
   return h("article", { className: "tile", "data-clip": card.clip_id },
     h("button", { className: "face", onclick: () => openClip(card.clip_id), "aria-label": `Open the clip of ${name}` },
       face(card.face_id)),
+    h("button", { className: "pick", role: "checkbox", "aria-checked": false, "aria-label": `Select the clip of ${name}`, title: "Select" }),
     score && h("span", { className: "score" }, score),
     h("div", { className: "about" },
       h("div", { className: `name${card.identity ? "" : " unknown"}`, title: name }, name),

@@ -1,4 +1,4 @@
-"""The page in a real browser: filter, play, neighbour, drop a photo, correct and undo, at two widths."""
+"""The page in a real browser at two widths: filter, play, neighbours, a photo; select, correct in bulk and undo."""
 
 import re
 
@@ -106,3 +106,123 @@ def test_map_and_photo(tab, page, photo):
     expect(play).to_have_attribute("aria-pressed", "true")
     tab.goto(f"{page.url}#statistics")
     tab.frame_locator("iframe").get_by_text("From videos to clips").wait_for()
+
+
+def _sign(tab, why):
+    tab.fill("#ask [name=why]", why)
+    tab.fill("#ask [name=who]", "ann")
+    tab.locator("#ask .first").click()
+
+
+def _drag(tab, points):
+    tab.mouse.move(*points[0])
+    tab.mouse.down()
+    for point in points[1:]:
+        tab.mouse.move(*point, steps=4)
+    tab.mouse.up()
+
+
+def _genders(store):
+    return store.query("clips", ["gender"], order="clip_id")["gender"].to_pylist()
+
+
+def test_lasso_to_reject_and_undo_of_the_whole(tab, untouched):
+    page, everyone = untouched, untouched.store.count("clips")
+    tab.goto(f"{page.url}#map")
+    tab.get_by_role("button", name="Lasso").click()
+    tab.wait_for_selector(".legend span")
+    box = tab.locator("canvas").bounding_box()
+    left, top, right, bottom = box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
+    half = (left + right) / 2
+    _drag(tab, [(half, top + 2), (half, bottom - 2), (left, bottom), (left, top)])
+    points = page.get("/api/map/faces")
+    inside = {clip for clip, x in zip(points["clips"], points["xy"][::2], strict=True) if x < -1e-3}
+    outside = {clip for clip, x in zip(points["clips"], points["xy"][::2], strict=True) if x > 1e-3}
+    assert inside
+    words = tab.locator("#selection b").inner_text()
+    chosen = int(words.split()[0])
+    assert len(inside) <= chosen <= everyone - len(outside - inside)
+    tab.get_by_role("button", name="Reject …").click()
+    expect(tab.locator("#ask h2")).to_have_text(f"Reject {chosen} clips")
+    expect(tab.locator("#ask .some img")).to_have_count(min(chosen, 12))
+    _sign(tab, "a cluster of noise")
+    expect(tab.locator("#toast")).to_contain_text(f"{chosen} clips rejected.")
+    assert page.store.count("clips") == everyone - chosen
+    assert not inside & set(page.store.query("clips", ["clip_id"])["clip_id"].to_pylist())
+    expect(tab.locator("#selection")).to_be_hidden()
+    expect(tab.locator(".bar .faint")).to_contain_text(f"{page.store.count('faces')} faces")
+    tab.locator("#toast button").click()
+    expect(tab.locator("#toast")).to_contain_text(f"{chosen} corrections undone.")
+    assert page.store.count("clips") == everyone
+    tab.goto(f"{page.url}#edits")
+    expect(tab.locator(".edit.undone").first).to_contain_text(f"Rejected {chosen} clips")  # one action, one row
+
+
+def test_box_label_merge_and_undo_with_the_keyboard(tab, untouched):
+    store = untouched.store
+    before, clips = _genders(store), store.query("clips", ["clip_id"], order="clip_id")["clip_id"].to_pylist()
+    tiles = tab.locator("main .tile")
+    (first, third), box = (tiles.nth(0).bounding_box(), tiles.nth(2).bounding_box()), tab.locator(".box")
+    _drag(tab, [(first["x"] + 5, first["y"] + 5), (third["x"] + 30, third["y"] + 30)])
+    expect(tab.locator("main .tile.picked")).to_have_count(3)
+    expect(box).to_have_count(0)
+    tiles.nth(1).locator(".face").click(modifiers=["Control"])
+    expect(tab.locator("main .tile.picked")).to_have_count(2)
+    tiles.nth(5).locator(".face").click(modifiers=["Shift"])
+    expect(tab.locator("#selection b")).to_have_text("6 clips selected")
+    assert tab.evaluate("location.hash") in ("", "#faces")  # no clip was opened
+    tab.keyboard.press("l")
+    tab.select_option("#ask [name=name]", "gender")
+    tab.fill("#ask [name=value]", "x")
+    _sign(tab, "seen")
+    expect(tab.locator("#toast")).to_contain_text("gender of 6 clips corrected.")
+    assert _genders(store) == ["x"] * 6 + before[6:]
+
+    tiles.nth(0).locator(".face").focus()
+    tab.keyboard.press("x")
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("x")
+    people = store.query("clips", ["identity"], f"clip_id IN ('{clips[0]}', '{clips[1]}')")["identity"].to_pylist()
+    tab.keyboard.press("m")
+    expect(tab.locator("#ask")).to_contain_text("2 people:")
+    tab.fill("#ask [name=kept]", people[1])
+    _sign(tab, "the same person")
+    expect(tab.locator("#toast")).to_contain_text(f"merged into {people[1]}.")
+    assert store.count("clips", f"identity = '{people[0]}'") == 0
+    for _ in range(2):
+        tab.keyboard.press("u")
+        expect(tab.locator("#toast")).to_contain_text("undone.")
+        tab.locator("#toast").evaluate("toast => toast.replaceChildren()")
+    assert _genders(store) == before
+    assert store.count("clips", f"identity = '{people[0]}'") > 0
+    tab.keyboard.press("?")
+    expect(tab.locator("#ask")).to_contain_text("undo the last action")
+    tab.keyboard.press("Escape")
+    tab.keyboard.press("a")
+    expect(tab.locator("#selection b")).to_have_text(f"{len(clips)} clips selected")
+    tab.keyboard.press("Escape")
+    expect(tab.locator("#selection")).to_be_hidden()
+
+
+def test_filters_have_names_and_addresses(tab, page):
+    long = page.store.count("clips", "end_s - start_s >= 2 AND speaking_score <= 0.9")
+    tab.keyboard.press("/")
+    tab.fill("[name=min_s]", "2")
+    tab.select_option("[name=measure]", "speaking_score")
+    tab.fill("[name=high]", "0.9")
+    expect(tab.locator(".summary [role=status]")).to_have_text(re.compile(rf"^{long} clips?$"))
+    tab.get_by_role("button", name="Save filters …").click()
+    tab.fill("#ask [name=filters]", "Long clips")
+    tab.locator("#ask .first").click()
+    expect(tab.locator(".chip")).to_have_text("Long clips×")
+    address = tab.evaluate("location.href")
+    tab.get_by_role("button", name="Clear filters").click()
+    expect(tab.locator(".summary [role=status]")).to_have_text(f"{page.store.count('clips')} clips")
+    tab.reload()
+    tab.locator(".chip button").first.click()
+    expect(tab.locator(".summary [role=status]")).to_have_text(re.compile(rf"^{long} clips?$"))
+    tab.evaluate("localStorage.clear()")
+    tab.goto(page.url)
+    tab.goto(address)  # as another person would open it
+    expect(tab.locator(".saved")).to_contain_text("Long clips (from a link)")
+    expect(tab.locator(".summary [role=status]")).to_have_text(re.compile(rf"^{long} clips?$"))

@@ -2,9 +2,9 @@
 
 import pytest
 
+from pipelines.browsing.bodies import PHOTO_BYTES
 from pipelines.browsing.guard import is_loopback
 from pipelines.browsing.job import browse
-from pipelines.browsing.routes import PHOTO_BYTES
 from pipelines.config import Config
 from vclip.errors import InputError
 
@@ -82,7 +82,7 @@ def test_changes_need_the_pages_token(page, photo):
     clip = page.store.query("clips", ["clip_id"], limit=1)["clip_id"][0].as_py()
     for headers in ({}, {"X-Vclip-Token": "guess"}, {"X-Vclip-Token": "gü"}):
         headers = {name: value.encode() for name, value in headers.items()}
-        assert page.edit(headers, action="reject", subject=clip).status == 403
+        assert page.edit(headers, action="reject", clips=[clip]).status == 403
         assert page.ask("/api/photo", "POST", photo.read_bytes(), headers, token=False).status == 403
     assert page.store.edits() == []
     assert page.ask("/api/edits", "DELETE", headers=page.token).status == 405

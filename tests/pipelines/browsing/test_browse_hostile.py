@@ -66,7 +66,7 @@ def _png(width, height):
 
 def _edit(**values):
     return json.dumps(
-        {"action": "label", "subject": "x", "name": "gender", "who": "a", "why": "b", **values}
+        {"action": "label", "clips": ["x"], "name": "gender", "who": "a", "why": "b", **values}
     ).encode()
 
 
@@ -81,8 +81,13 @@ REQUESTS = [
     ("POST", "/api/edits", lambda: _edit(value="x" * 60_000)),
     ("POST", "/api/edits", lambda: _edit(value="x" * 5_000_000)),
     ("POST", "/api/edits", lambda: _edit(who="\ud800")),
-    ("POST", "/api/edits", lambda: _edit(subject="' OR true --")),
+    ("POST", "/api/edits", lambda: _edit(clips=["' OR true --"])),
     ("POST", "/api/edits", lambda: b"\xff\xfe{}"),
+    ("POST", "/api/edits", lambda: _edit(clips=["' OR true --"] * 20_000)),
+    ("POST", "/api/selection", lambda: json.dumps({"clips": ["' OR true --"] * 20_000}).encode()),
+    ("POST", "/api/selection", lambda: b"[" * 900_000),
+    ("GET", "/api/selection?measure=video_id&low=1", None),
+    ("GET", "/api/selection?measure=start_s%20OR%20true&low=1", None),
     ("GET", "/api/clips?min_s=nan&max_s=inf", None),
     ("GET", "/api/clips?limit=1000000000", None),
     ("GET", "/api/clips?after=%27%20OR%20true%20--", None),
@@ -176,7 +181,7 @@ def test_a_store_that_is_gone_is_one_line(served):
         ("GET", "/api/stats.html", None),
         ("GET", f"/api/neighbours/face/{card['face_id']}?find=faces", None),
         ("GET", f"/media/faces/{card['face_id']}", None),
-        ("POST", "/api/edits", _edit(subject=card["clip_id"], value="f")),
+        ("POST", "/api/edits", _edit(clips=[card["clip_id"]], value="f")),
     ):
         answer = page.ask(path, method, body)
         assert answer.status == 503, (path, answer.body)
