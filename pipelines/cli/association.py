@@ -57,10 +57,11 @@ def train(
     Example: `vclip train --store work/pairs --out work/model --set train.seed=1`
     """
     from pipelines.association.train import train
+    from pipelines.cli.in_words import training_in_words
 
     resolved, at = config_of(config, set, "train"), at_of(tag, version)
     result = train(store, out, resolved, where, folds, method, at, workers, face_space, voice_space)
-    print_result(result, as_json, f"model {out}")
+    print_result(result if as_json else training_in_words(result), as_json, f"model {out}")
 
 
 @app.command()

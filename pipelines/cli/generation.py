@@ -66,11 +66,12 @@ def fit_speakers(
 
     Example: `vclip fit-speakers --tts morph --record work/store --out work/speakers`
     """
+    from pipelines.cli.in_words import generator_in_words
     from pipelines.generation.fit_speakers import fit_speakers
 
     resolved = config_of(config, set, "encoders.voice", "speakers")
     metrics = fit_speakers(out, resolved, speech, store, tts, record, face_space, voice_space)
-    print_result(metrics, as_json, f"speaker generator {out}")
+    print_result(metrics if as_json else generator_in_words(metrics), as_json, f"speaker generator {out}")
 
 
 @app.command()
@@ -85,10 +86,11 @@ def distill(
 
     Example: `vclip distill --speakers work/speakers --out work/speakers`
     """
+    from pipelines.cli.in_words import signature_in_words
     from pipelines.generation.distill import distill
 
     metrics = distill(speakers, out, config_of(config, set, *DISTILL))
-    print_result(metrics, as_json, f"TTS signature {out}")
+    print_result(metrics if as_json else signature_in_words(metrics), as_json, f"TTS signature {out}")
 
 
 @app.command()
