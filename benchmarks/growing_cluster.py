@@ -86,7 +86,7 @@ def stand_in_ingest(made: str, files: int, seconds: float) -> None:
 
     work = noted(f"{made}/notes", seconds)
 
-    def extract(source: Any, config: Any) -> Any:
+    def extract(source: Any, config: Any, detector: Any) -> Any:
         work(int(Path(source.paths[0]).stem), False)
         return ingest_world.extract(source, config)
 

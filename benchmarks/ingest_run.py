@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from pipelines.config import Config
 from pipelines.extraction.types import Extraction
-from pipelines.ingest.sources.source import Source
 from pipelines.ingest.workers import extract_video
 from vclip.config import load
 
@@ -72,10 +72,10 @@ def run(files: list[str], folder: str, cpus: int, settings: list[str]) -> dict:
 def noted(folder: str):
     """Returns an `extract_video` that also logs its resources; a closure, so that Ray ships it with the task."""
 
-    def extract(source: Source, config: Config) -> Extraction:
+    def extract(*given: Any) -> Extraction:  # a detector too, since it may be on a GPU
         own, ffmpeg, start_s = _used(resource.RUSAGE_SELF), _used(resource.RUSAGE_CHILDREN), time.time()
         with _watched_children() as child_mb:
-            extraction = extract_video(source, config)
+            extraction = extract_video(*given)
         took = {
             "start_s": start_s,
             "end_s": time.time(),

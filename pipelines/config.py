@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.files.remote import RemoteConfig
@@ -40,6 +40,13 @@ class IngestConfig(Settings):
     embed_gpus: float = Field(
         default=1.0, gt=0, le=1, description="share of a GPU for each embedding actor; 0.5 starts two on each GPU"
     )
+    detect_gpus: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of a GPU for each face detector, to which the tasks of its node send their frames; as "
+        "many are started as embed_gpus leaves room for; 0: the tasks find the faces on their CPUs",
+    )
     embed_batch: int = Field(
         default=8, ge=1, description="videos, or parts of long ones, that one call of an embedding actor takes"
     )
@@ -50,6 +57,15 @@ class IngestConfig(Settings):
     commit_every_s: float = Field(
         default=30.0, gt=0, description="seconds after which smaller fragments are written, times the number of nodes"
     )
+
+    @model_validator(mode="after")
+    def _one_gpu_has_room(self) -> "IngestConfig":
+        if self.detect_gpus and self.detect_gpus + self.embed_gpus > 1:
+            raise ValueError(
+                f"detect_gpus = {self.detect_gpus:g} and embed_gpus = {self.embed_gpus:g}: expected at most 1 "
+                "together, because a detector and an embedding actor share a GPU"
+            )
+        return self
 
 
 # Keys that older stores do not know: left out of what a store compares while they have their defaults.

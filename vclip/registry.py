@@ -204,7 +204,7 @@ class Registry(Generic[T]):
                 f"class or function that returns a {self.kind} ({self.protocol})"
             )
         positional = (argument,) if argument else ()
-        taken = {name: value for name, value in options.items() if _takes(target, name)}
+        taken = {name: value for name, value in options.items() if takes(target, name)}
         try:
             inspect.signature(target).bind(*positional, **taken)
         except TypeError as error:
@@ -274,7 +274,8 @@ def _plugin_of(point: EntryPoint) -> Plugin:
     return Plugin(point.name, f"{point.module}:{point.attr}", package=package, version=version)
 
 
-def _takes(factory: Callable[..., Any], name: str) -> bool:
+def takes(factory: Callable[..., Any], name: str) -> bool:
+    """Returns whether a factory takes an argument of this name by keyword."""
     try:
         parameters = inspect.signature(factory).parameters
     except ValueError:

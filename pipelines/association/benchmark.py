@@ -24,7 +24,8 @@ from vclip.association.training import clip_tensors
 from vclip.association.training import train as train_model
 from vclip.files import write_text
 
-COLUMNS = ("auc", "auc_s_norm", "auc_same_gender", "eer", "v2f", "f2v", "map")
+MATCHING = ("v2f", "f2v")
+FIGURES = ("auc", "auc_s_norm", "auc_same_gender", "eer", "map", *MATCHING)
 DRAWS = 2  # of people for the intervals of an evaluation, which are not shown
 PAIRED_DRAWS = 500  # of people, for the differences from the best method
 
@@ -112,7 +113,7 @@ def benchmark(
     measured: list[tuple[Row, list[Split]]] = []
     with step("benchmark", len(chosen) * len(of_spaces) * len(splits), "models") as progress:
         for method, (spaces, mine) in product(chosen, of_spaces.items()):
-            figures: dict[str, list[float | None]] = {name: [] for name in COLUMNS}
+            figures: dict[str, list[float | None]] = {name: [] for name in FIGURES}
             scores: list[Split] = []
             for seed, number, fold in splits:
                 settings = method.config(config.train.model_copy(update={"seed": config.train.seed + seed}))
@@ -150,7 +151,7 @@ def _figures(model: Any, rest: Pairs, held_out: Pairs) -> dict[str, float | None
         "auc_s_norm": normalised.auc,
         "auc_same_gender": plain.auc_same_gender,
         "eer": plain.eer,
-        **{direction: _one_of_two(plain, direction) for direction in ("v2f", "f2v")},
+        **{direction: _one_of_two(plain, direction) for direction in MATCHING},
         "map": _mean([plain.retrieval[direction]["map"].value for direction in ("v2f", "f2v")]),
     }
 
@@ -188,17 +189,29 @@ def _one_of_two(evaluation: Evaluation, direction: str) -> float | None:
 
 
 def table(result: BenchmarkResult) -> list[tuple[str, ...]]:
-    """Returns the rows of a table of the methods, the head first; a dash where a figure lacks its label."""
+    """Returns the rows of a table of the methods, the head first; a dash where a figure lacks its label.
+
+    AUCs are over their standard deviation, the difference from the best is over its interval, and matching by voice
+    (V2F) is over matching by face.
+    """
 
     def cell(row: Mapping[str, Any], name: str) -> str:
-        return "-" if row[name] is None else f"{row[name]:.3f} ± {row[name + '_std']:.3f}"
+        if row[name] is None:
+            return "-"
+        spread = f"\n±{row[name + '_std']:.3f}" if name.startswith("auc") else ""
+        return f"{row[name]:.3f}{spread}"
+
+    def behind(figure: Figure) -> str:
+        return f"{figure.value:+.3f}\n{figure.low:+.3f} to {figure.high:+.3f}"
 
     gender = "AUC same gender" + (" (inferred)" if result.gender_inferred else "")
     named = numbered_spaces(result)
-    head = ("method", *named, "AUC", "behind the best", "AUC s-norm", gender, "EER", "1:2 V2F", "1:2 F2V", "mAP")
+    head = ("method", *named, "AUC", "behind the best", "AUC s-norm", gender, "EER", "mAP", "1:2 V2F\n1:2 F2V")
     found = []
     for row in result.methods:
-        auc, *others = (cell(row.to_json(), name) for name in COLUMNS)
+        figures = row.to_json()
+        auc, *others = (cell(figures, name) for name in FIGURES if name not in MATCHING)
+        matching = "\n".join(cell(figures, name) for name in MATCHING)
         own = (str(spaces.index(row.spaces[name == "voices"]) + 1) for name, spaces in named.items())
-        found.append((row.method, *own, auc, "" if row.behind is None else str(row.behind), *others))
+        found.append((row.method, *own, auc, "" if row.behind is None else behind(row.behind), *others, matching))
     return [head, *found]

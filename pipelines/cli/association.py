@@ -278,7 +278,8 @@ def benchmark_association(
         print_json(result)
         return
     head, *rows = table(result)
-    print_table(f"{count(result.clips, 'clip')} of {count(result.people, 'person', 'people')}", head, rows)
+    people = count(result.people, "person", "people")
+    print_table(f"{count(result.clips, 'clip')} of {people}", head, rows, whole="method")
     for name, spaces in numbered_spaces(result).items():
         for number, space in enumerate(spaces, 1):
             print_line(f"{name} {number}: {space}")

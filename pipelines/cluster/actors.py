@@ -237,7 +237,7 @@ class StageActor:
         except ENDS_THE_JOB:
             raise
         except BaseException as error:
-            if _is_lasting(error):
+            if is_lasting(error):
                 raise _LastingFault(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from None
             if len(items) > 1:
                 return [done for item in items for done in self._guarded([item])]
@@ -248,7 +248,8 @@ class _LastingFault(Exception):
     """An error after which the actor's process can do no more work."""
 
 
-def _is_lasting(error: BaseException) -> bool:
+def is_lasting(error: BaseException) -> bool:
+    """Returns whether an error breaks the CUDA context of its process, so that later calls fail too."""
     text = f"{type(error).__name__}: {error}"
     return "OutOfMemoryError" not in text and (
         type(error).__name__ == "AcceleratorError" or any(mark in text for mark in LASTING)

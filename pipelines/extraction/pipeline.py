@@ -73,6 +73,7 @@ def extract(
     config: ExtractionConfig | None = None,
     hook: Hook | None = None,
     filters: Sequence[Filter] = FILTERS,
+    detector: FaceDetector | None = None,
 ) -> Extraction:
     """Returns the clips of one video, or why there are none.
 
@@ -81,6 +82,7 @@ def extract(
         config: the configuration; the defaults where None.
         hook: receives the progress of each step and the `VideoAnalysis`.
         filters: what candidates have to pass, in this order.
+        detector: finds the faces; that of the configuration where None.
 
     Returns:
         state "done": it has clips; its reason is empty, or says that the file ends early, what of it was left
@@ -95,7 +97,7 @@ def extract(
     config = config or ExtractionConfig()
     ffmpeg_binary(config.media.ffmpeg)
     steps = _Steps(hook or _no_hook)
-    detector, backend = open_detector(config.tracks.detector), open_backend(config.speaking)
+    detector, backend = detector or open_detector(config.tracks.detector), open_backend(config.speaking)
     duration_s = 0.0
     try:
         steps.start("probe", 1)

@@ -17,6 +17,7 @@ from pipelines.cluster.failures import Failure
 from pipelines.cluster.tasks import run_tasks
 from pipelines.config import Config
 from pipelines.ingest.commit import with_pauses
+from pipelines.ingest.detection import end_detectors
 from pipelines.ingest.embed import Ingested, SourceResult, failed_result
 from pipelines.ingest.sources.source import Source
 from pipelines.ingest.workers import Extract, halves, open_extraction, open_ingestion
@@ -73,6 +74,8 @@ def ingest_on_cluster(
         yield from job.commit([])
     finally:
         writers.end()
+        if settings.detect_gpus:
+            end_detectors(run_id)
 
 
 @dataclass

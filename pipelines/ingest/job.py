@@ -29,6 +29,7 @@ from pipelines.ingest.sources.source import Source
 from pipelines.ingest.telemetry import IngestMetrics, Rate
 from pipelines.ingest.workers import Extract, extract_video
 from pipelines.progress import Step, step
+from pipelines.wording import count as counted
 from stores import Store, VideoRows, config_hash
 from stores.maintenance.compact import sweep
 
@@ -265,6 +266,6 @@ def _counting(
         else:
             summary.elsewhere += 1
         states = [f"{summary.videos[state]} {state}" for state in ("empty", "failed") if summary.videos[state]]
-        progress.advance(note=", ".join(filter(None, [f"{summary.rows['clips']} clips", *states, str(rate)])))
+        progress.advance(note=", ".join(filter(None, [counted(summary.rows["clips"], "clip"), *states, str(rate)])))
 
     return count

@@ -19,10 +19,11 @@ from pipelines.cluster.failures import Failure
 from pipelines.cluster.tasks import Work
 from pipelines.config import Config
 from pipelines.extraction import extract
-from pipelines.extraction.faces.detectors import open_detector
+from pipelines.extraction.faces.detectors import FaceDetector
 from pipelines.extraction.types import Extraction
 from pipelines.files.download import local_copy
 from pipelines.files.remote import unreadable
+from pipelines.ingest.detection import task_detector
 from pipelines.ingest.embed import (
     Embedder,
     Preparation,
@@ -38,11 +39,11 @@ from stores import StoreError
 from vclip.encoders import gains_from_gpu
 from vclip.errors import InputError
 
-# Extracts the clips of one source; runs in a worker.
-Extract = Callable[[Source, Config], Extraction]
+# Extracts the clips of one source, whose faces a detector finds; runs in a worker.
+Extract = Callable[[Source, Config, FaceDetector], Extraction]
 
 
-def extract_video(source: Source, config: Config) -> Extraction:
+def extract_video(source: Source, config: Config, detector: FaceDetector | None = None) -> Extraction:
     """Returns the extraction of one video; a remote one is copied to the worker's machine meanwhile."""
     with ExitStack() as stack:
         try:
@@ -50,7 +51,7 @@ def extract_video(source: Source, config: Config) -> Extraction:
             path = stack.enter_context(copy)
         except OSError as error:
             return Extraction("failed", unreadable(error), 0.0)
-        return extract(path, config.extraction)
+        return extract(path, config.extraction, detector=detector)
 
 
 def halves(
@@ -72,11 +73,11 @@ def halves(
 def open_extraction(extract: Extract, config: Config, run_id: str) -> Work[Source, SourceResult | Failure]:
     """Returns the work that extracts one source; raises InputError where weights are missing."""
     # Opened here so that a node without weights ends the job, instead of failing one video after another.
-    open_detector(config.extraction.tracks.detector)
+    detector = task_detector(config, run_id)
 
     def work(source: Source, again: bool) -> SourceResult | Failure:
         try:
-            result = SourceResult(source, run_id, extract(source, config))
+            result = SourceResult(source, run_id, extract(source, config, detector))
         except InputError as error:
             return Failure.of_input(str(error), error)
         _give_back_memory()

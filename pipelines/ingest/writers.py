@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pipelines.cluster.node_actors import actors_of, end_actors, node_actor
 from pipelines.cluster.session import worker_deaths
 from stores.rows import Row, ledger_row, pieces_of
 from stores.schema import VIDEO_TABLES, Spaces
@@ -181,20 +182,13 @@ class Sink:
                     whole = ray.get(getattr(writer, method).remote(*args))
                 if whole:
                     return
-            except _actor_deaths():
+            except worker_deaths():
                 time.sleep(1.0)  # until its name is free
         raise RuntimeError(f"the writer of this node died {TRIES} times while it took one video")
 
     def _writer(self) -> Any:
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        node, actor = ray.get_runtime_context().get_node_id(), ray.remote(Writer)
-        options: dict[str, Any] = {"name": node, "namespace": _namespace(self.run_id), "get_if_exists": True}
-        # Detached: it must not end with the worker that needed it first.
-        options |= {"lifetime": "detached", "num_cpus": 0, "max_concurrency": 8}
-        options |= {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
-        return actor.options(**options).remote(self.store_uri, self.run_id, self.most_videos, self.most_mb)
+        given = self.store_uri, self.run_id, self.most_videos, self.most_mb
+        return node_actor(Writer, _namespace(self.run_id), *given)
 
 
 def sent(parts: "Iterable[SourceResult]", spaces: Spaces, at_once: int = SENT_BYTES) -> Iterator[tuple[Any, ...]]:
@@ -260,7 +254,7 @@ class Writers:
         import ray
         from ray.exceptions import RayTaskError
 
-        writers = self._writers()
+        writers = actors_of(_namespace(self._run_id))
         self._looked_s = self._clock()
         older_s = 0.0 if last else self._every_s * len(writers)
         asked = {writer.collect.remote(older_s): writer for writer in writers}
@@ -268,7 +262,7 @@ class Writers:
         for ref, writer in asked.items():
             try:
                 written, idle = ray.get(ref)
-            except _actor_deaths():
+            except worker_deaths():
                 continue  # what it held is still to be done
             except RayTaskError as error:
                 raise error.cause if isinstance(error.cause, ValueError) else error from None
@@ -279,24 +273,7 @@ class Writers:
 
     def end(self) -> None:
         """Ends all writers."""
-        import ray
-
-        for writer in self._writers():
-            ray.kill(writer)
-
-    def _writers(self) -> list[Any]:
-        import ray
-        from ray.util import list_named_actors
-
-        found, namespace = [], _namespace(self._run_id)
-        actors: list[Any] = list_named_actors(all_namespaces=True)
-        for actor in actors:
-            if actor["namespace"] == namespace:
-                try:
-                    found.append(ray.get_actor(actor["name"], namespace))
-                except ValueError:
-                    continue  # it has just ended
-        return found
+        end_actors(_namespace(self._run_id))
 
 
 def pause_s(look_every_s: float, took_s: float) -> float:
@@ -313,9 +290,3 @@ def _packed(rows: pa.Table) -> bytes:
     with pa.ipc.new_stream(sink, rows.schema) as stream:
         stream.write_table(rows)
     return sink.getvalue().to_pybytes()
-
-
-def _actor_deaths() -> tuple[type[Exception], ...]:
-    from ray.exceptions import RayActorError
-
-    return (RayActorError, *worker_deaths())

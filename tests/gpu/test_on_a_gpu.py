@@ -14,8 +14,10 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from skimage import data
 
 from pipelines.cluster.actors import LastingError, StageActor
+from pipelines.extraction.faces.detectors import CenterFaceDetector
 from tests.support.planted_pairs import planted_pairs
 from tests.support.small_voices import small_vits
 from tests.support.speakers_world import D_FACE, D_VOICE, random_model, two_genders
@@ -24,6 +26,7 @@ from vclip.association.methods import METHODS
 from vclip.association.training import TrainConfig, train
 from vclip.encoders import embed_texts, open_face_encoder, open_voice_encoder
 from vclip.encoders.batches import Batches
+from vclip.onnx_session import has_gpu
 from vclip.speakers.generator_fit import GeneratorConfig, fit_generator
 from vclip.speakers.guided_search import GuidedConfig
 from vclip.speakers.signature import SignatureConfig, TTSSignature, fit_signature
@@ -95,6 +98,16 @@ def test_faces_have_the_vectors_of_the_cpu_and_the_network_is_fed(tmp_path):
     fed, alone = _per_s(lambda: on_gpu.embed_prepared(prepared), 1024), _per_s(network, 256)
     _report(crops_per_s=fed, network_alone=alone)
     assert fed > FED * alone
+
+
+@pytest.mark.skipif(not has_gpu(), reason="onnxruntime is not built for GPUs; pip install onnxruntime-gpu")
+def test_the_face_detector_finds_what_it_finds_on_the_cpu():
+    frame = data.astronaut()[:360]
+    frames = [np.roll(frame, shift, axis=1) for shift in range(0, 128, 2)]
+    on_cpu, on_gpu = CenterFaceDetector(), CenterFaceDetector(device="cuda")
+    for one, other in zip(on_cpu(frames), on_gpu(frames), strict=True):
+        np.testing.assert_allclose([face.box for face in one], [face.box for face in other], atol=0.1)
+    _report(frames_per_s=_per_s(lambda: on_gpu(frames), len(frames)))
 
 
 def test_training_gives_the_same_twice_and_what_the_cpu_gives():

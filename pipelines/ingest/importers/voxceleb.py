@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pipelines.cluster.failures import Failure
 from pipelines.config import Config
+from pipelines.extraction.faces.detectors import FaceDetector
 from pipelines.extraction.speech.recordings import AUDIO_SUFFIXES
 from pipelines.extraction.types import Extraction
 from pipelines.files.addresses import storable
@@ -152,7 +153,7 @@ def find_files(folders: Sequence[str | Path], meta: Metadata) -> Found:
     return found
 
 
-def read_voxceleb(source: Source, config: Config) -> Extraction:
+def read_voxceleb(source: Source, config: Config, detector: FaceDetector) -> Extraction:
     """Returns an extraction with one clip of all images and audio files of a source.
 
     Its face tracks are read in place of images, or of audio files, that it does not have.
@@ -161,7 +162,7 @@ def read_voxceleb(source: Source, config: Config) -> Extraction:
         kind: [path for path in source.paths if path.lower().endswith(endings)] for kind, endings in KINDS.items()
     }
     videos = by_kind["videos"]
-    return one_clip(by_kind["images"] or videos, by_kind["audio"] or videos, config)
+    return one_clip(by_kind["images"] or videos, by_kind["audio"] or videos, config, detector)
 
 
 def _sources(found: Found, meta: Metadata, most: int) -> Iterator[Source]:

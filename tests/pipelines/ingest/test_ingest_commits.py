@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.cluster.failures import Failure
 from pipelines.config import EXECUTION, Config, IngestConfig
+from pipelines.extraction.faces.detectors import open_detector
 from pipelines.extraction.types import Clip, Extraction, FaceCrop
 from pipelines.ingest.commit import QUEUED, commit_results, open_store
 from pipelines.ingest.dry_run import plan
@@ -205,11 +206,12 @@ def test_the_rate_is_that_of_the_last_minutes():
 def in_this_process(store, sources, config, run_id, extract):
     """Stands in for the cluster."""
     embedder = Embedder(config.encoders, "cpu")
+    detector = open_detector(config.extraction.tracks.detector)
 
     def results():
         for source in sources:
             try:
-                yield from embedder.embed([SourceResult(source, run_id, extract(source, config))])
+                yield from embedder.embed([SourceResult(source, run_id, extract(source, config, detector))])
             except IndexError as error:
                 yield failed_result(source, run_id, Failure.of_defect(error))
 
@@ -237,7 +239,7 @@ def test_a_dry_run_says_what_the_run_then_does_and_writes_nothing(tmp_path):
     assert (last.new, last.again, last.known, last.failed) == (0, 0, 10, 1)
     assert plan(sources, store, config, retry_failed=True).again == 1
     cured = Extraction("empty", "nobody speaks", 4.0)
-    again = ingest(sources, store, config, lambda source, config: cured, retry_failed=True, process=in_this_process)
+    again = ingest(sources, store, config, lambda *given: cured, retry_failed=True, process=in_this_process)
     assert again.videos == {"empty": 1}
     assert plan(sources, store, config).failed == 0
 
