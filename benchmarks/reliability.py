@@ -39,7 +39,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import psutil
@@ -395,33 +395,35 @@ def operations() -> list[Operation]:
 
     def embed_with(where: str, encoder: str, **options: Any) -> None:
         from pipelines.config import Config
-        from pipelines.maintenance.reembed import RayEngine, embed
+        from pipelines.maintenance.reembed import embed
+        from tests.support.backfill_world import Engine
         from vclip.config import load
 
-        class Here(RayEngine):
-            """Runs tasks in this process."""
-
-            def gpus(self) -> int:
-                return 0
-
-            def run(self, batches, open_work, name, task_cpus, actors):
-                work = open_work()
-                for part in (part for batch in batches for part in batch):
-                    yield part, work(part, False)
-
         config = load(Config, None, (f"encoders.face=python:benchmarks.reliability:{encoder}",))
-        embed(place(where), config, ["faces"], engine=Here(), task_rows=8, write_rows=8, **options)
+        embed(place(where), config, ["faces"], engine=Engine(), task_rows=8, write_rows=8, **options)
 
     def decodable(where: str) -> None:
-        from tests.pipelines.maintenance.test_reembed import _decodable
+        from tests.support.backfill_world import decodable as video_with_media
 
         store = Store.create(place(where), FACES, VOICES)
         for number in (1, 2):
-            store.commit([_decodable(number)])
+            store.commit([video_with_media(number)])
 
     def embedded(where: str) -> None:
         decodable(where)
         embed_with(where, "FirstEncoder")
+
+    def fill_with(where: str, version: str) -> None:
+        from pipelines.config import Config
+        from pipelines.maintenance.columns import fill
+        from tests.support.backfill_world import Engine
+
+        spec = f"python:benchmarks.reliability:Brightness:{version}"
+        fill(place(where), spec, Config(), again=True, engine=Engine(), task_rows=8, write_rows=8)
+
+    def filled(where: str) -> None:
+        decodable(where)
+        fill_with(where, "1")
 
     def old(where: str) -> None:
         from pyarrow import fs
@@ -598,6 +600,8 @@ def operations() -> list[Operation]:
         Operation("embed", decodable, lambda w: embed_with(w, "FirstEncoder"), state),
         Operation("embed --again", embedded, lambda w: embed_with(w, "SecondEncoder", again=True), state),
         Operation("embed --replace", decodable, lambda w: embed_with(w, "FirstEncoder", replace=True), state, False),
+        Operation("embed --column", decodable, lambda w: fill_with(w, "1"), state),
+        Operation("embed --column --again", filled, lambda w: fill_with(w, "2"), state),
         Operation("migrate", old, lambda w: Store.migrate(place(w)), state),
         Operation("delete", peopled, remove, lambda w: deletion_state(w, their_bytes), whole=False),
         Operation("check --repair", damaged, repair_store, state, whole=False),
@@ -733,6 +737,24 @@ def model_operations(world: Path) -> list[Operation]:
         ),
         Operation("generate --manifest", room, batch, speech_state, False),
     ]  # fmt: skip
+
+
+class Brightness:
+    """Fills `faces.brightness` and `faces.dark`; the argument is the version of the values."""
+
+    table = "faces"
+    columns: ClassVar = {"brightness": float, "dark": bool}
+
+    def __init__(self, version: str):
+        self.version = version
+
+    def __call__(self, media: list[np.ndarray]) -> dict[str, list[Any]]:
+        """Returns brightness times version, and whether it is low; None of every bright crop."""
+        means = [float(one.mean()) for one in media]
+        return {
+            "brightness": [None if mean > 130 else mean * int(self.version) for mean in means],
+            "dark": [None if mean > 130 else mean < 127 for mean in means],
+        }
 
 
 class FirstEncoder:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from pipelines.extraction.config import ExtractionConfig
 from pipelines.files.remote import RemoteConfig
 from vclip.association.training import TrainConfig
+from vclip.columns import TranscriptConfig
 from vclip.config import Settings, keys_of, load
 from vclip.device import DEVICE, DEVICES
 from vclip.errors import InputError
@@ -131,6 +132,7 @@ class Config(Settings):
     generate: GenerateConfig = GenerateConfig()
     marks: MarksConfig = MarksConfig()
     batch: BatchConfig = BatchConfig()
+    transcript: TranscriptConfig = TranscriptConfig()
 
     def with_tts(self, spec: str = "") -> "Config":
         """Returns the configuration with the backend that `spec`, or else `generate.tts`, means on this machine."""

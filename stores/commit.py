@@ -31,12 +31,18 @@ _IN_LIST = 1000  # ids to one SQL list; a count past 10,000 ids took 0.14 s, wit
 _clean: set[tuple[str, str]] = set()  # (store, run): this process knows that the run left no rows uncommitted
 
 
-def commit(db: DBConnection, spaces: Spaces, batch: Sequence[VideoRows], clock: Clock = HERE) -> frozenset[str]:
+def commit(
+    db: DBConnection,
+    spaces: Spaces,
+    batch: Sequence[VideoRows],
+    clock: Clock = HERE,
+    filled: rows.Filled = rows.NO_COLUMNS,
+) -> frozenset[str]:
     """Writes and commits a batch; returns the video_ids that the store then holds in this form, as `Store.commit`.
 
-    `clock` tells when a lease has grown old.
+    `clock` tells when a lease has grown old; `filled` is that of `rows.tables_of`.
     """
-    tables = rows.tables_of(batch, spaces)
+    tables = rows.tables_of(batch, spaces, filled)
 
     def write(fresh: Mapping[str, str]) -> Files:
         found: dict[str, list[FragmentMetadata]] = {}

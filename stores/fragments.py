@@ -19,7 +19,7 @@ from lancedb.db import DBConnection
 
 from stores.retry import retry
 from stores.rows import Row
-from stores.schema import VIDEO_TABLES
+from stores.schema import VIDEO_TABLES, filled_of
 
 _NAME = re.compile(r"[0-9a-f]{16}-(\d{8}T\d{12}-[0-9a-f]{8})\.lance")  # its group is the run
 
@@ -114,6 +114,9 @@ def _write(db: DBConnection, table: str, run_id: str, rows: pa.Table) -> Fragmen
     target = db.open_table(table).to_lance()
     name, version = f"{secrets.token_hex(8)}-{run_id}.lance", target.data_storage_version
     writer = _session(db, target).open_writer(name, schema=target.schema, version=version)
+    for column, field in filled_of(target.schema).items():
+        if column not in rows.column_names:  # unknown until the next `vclip embed --column`
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
     writer.write_batch(rows.select(target.schema.names))
     count = writer.close()
     fields = [field.id() for field in target.lance_schema.fields()]  # no column is nested

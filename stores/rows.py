@@ -24,6 +24,8 @@ _JSON = ("funnel", "labels", "scores", "models", "command", "config", "summary",
 _COUNTS = ("n_clips", "n_faces", "n_voices")
 
 Row = Mapping[str, Any]
+Filled = Mapping[str, Sequence[pa.Field]]  # table -> columns of column functions, see `stores.maintenance.columns`
+NO_COLUMNS: Filled = {}
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,13 @@ class VideoRows:
     voices: Sequence[Row] = ()
 
 
-def tables_of(batch: Sequence[VideoRows], spaces: schemas.Spaces) -> dict[str, pa.Table]:
+def tables_of(batch: Sequence[VideoRows], spaces: schemas.Spaces, filled: Filled = NO_COLUMNS) -> dict[str, pa.Table]:
     """Returns table -> rows of all videos of the batch, in the types of the store's schema.
 
     Args:
         batch: the videos, each once.
         spaces: table -> space -> dimension.
+        filled: table -> the columns of column functions, of which the rows may have values.
 
     Raises:
         StoreError: a column is unknown, missing or mistyped, an id is duplicate or dangling, a vector has another
@@ -58,7 +61,7 @@ def tables_of(batch: Sequence[VideoRows], spaces: schemas.Spaces) -> dict[str, p
             rows[table] += own
     for table, found in rows.items():
         _check_unique(table, [row.get(KEYS[table]) for row in found])
-    return {table: typed(table, found, spaces.get(table)) for table, found in rows.items()}
+    return {table: typed(table, found, spaces.get(table), filled.get(table, ())) for table, found in rows.items()}
 
 
 def pieces_of(item: VideoRows, spaces: schemas.Spaces) -> Iterator[tuple[str, pa.Table]]:
@@ -98,9 +101,12 @@ def _rows(item: VideoRows) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def typed(table: str, rows: Sequence[Row], spaces: Mapping[str, int] | None = None) -> pa.Table:
-    """Returns dict rows as an Arrow table of the store's schema; raises StoreError as `tables_of` does."""
+def typed(
+    table: str, rows: Sequence[Row], spaces: Mapping[str, int] | None = None, filled: Sequence[pa.Field] = ()
+) -> pa.Table:
+    """Returns dict rows as a table of the store's schema and `filled`; raises StoreError as `tables_of` does."""
     schema = schemas.schema(table, spaces)
+    schema = pa.schema([*schema, *filled], metadata=schema.metadata)
     vectors = {schemas.vector_column(space): space for space in spaces or {}}
     known = [name for name in schema.names if name not in vectors] + (["vectors"] if table in EMBEDDED else [])
     for row in rows:
@@ -198,7 +204,7 @@ def _column(table: str, rows: Sequence[Row], field: pa.Field) -> pa.Array:
 
 
 def _plain(field: pa.Field, value: Any) -> Any:
-    if field.name in _JSON:
+    if field.name in _JSON and schemas.FUNCTION_KEY not in (field.metadata or {}):
         value = json.dumps(value or {}, sort_keys=True, ensure_ascii=False, default=str)
     if isinstance(value, str):
         return storable(value)

@@ -7,6 +7,8 @@ Notable:
 - A vector column is named `vector_<space>` in characters that SQL accepts unquoted; the column's metadata holds the
   full name of the space. It survives add, merge, delete and compaction (lancedb 0.40; see
   test_store_maintenance.py).
+- A column that a column function filled (`stores.maintenance.columns`) is no part of this schema, may be null, and
+  names its function and version in its metadata.
 - Ids of tables that are merged into are declared primary keys. Without that, two processes that merge the same new
   id at once both insert it (measured: 124 rows for 120 ids).
 - Media are plain large_binary. Lance's blob encoding brought nothing (pylance 14, 10k faces): compaction
@@ -25,6 +27,8 @@ SCHEMA_VERSION = 5
 VERSION_KEY = b"vclip.schema_version"  # in a table's schema metadata; that of `videos` is the version of the store
 SPACE_KEY = b"vclip.space"  # of a vector column's metadata
 ENCODER_KEY = b"vclip.encoder"  # likewise: what opens the space's encoder; older stores lack it
+FUNCTION_KEY = b"vclip.function"  # of a column that a function filled: what opens the function
+FUNCTION_VERSION_KEY = b"vclip.function_version"  # likewise: the version of its values
 
 Spaces = Mapping[str, Mapping[str, int]]  # table -> space -> dimension
 
@@ -211,6 +215,11 @@ def encoders_of(schema: pa.Schema) -> dict[str, str]:
     """Returns space -> the spec that opens its encoder, for the spaces of a table that record one."""
     marked = [field.metadata for field in schema if ENCODER_KEY in (field.metadata or {})]
     return {metadata[SPACE_KEY].decode(): metadata[ENCODER_KEY].decode() for metadata in marked}
+
+
+def filled_of(schema: pa.Schema) -> dict[str, pa.Field]:
+    """Returns the columns of a table that column functions filled, by their names."""
+    return {field.name: field for field in schema if FUNCTION_KEY in (field.metadata or {})}
 
 
 def version_of(schema: pa.Schema) -> int | None:

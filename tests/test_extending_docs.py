@@ -55,6 +55,14 @@ def test_an_example_has_the_signatures_of_its_protocol(name, protocol):
     assert set(inspect.get_annotations(protocol)) <= _attributes(_block(name))
 
 
+def test_the_column_function_gives_a_value_of_its_type_for_each_medium():
+    function = _run("Loudness")["Loudness"]()
+    found = function([np.zeros(100, np.float32), np.full(100, 0.1, np.float32), np.ones(100, np.float32)])
+    assert set(found) == set(function.columns)
+    assert found["loudness_db"] == [None, pytest.approx(-20, abs=1e-4), 0]
+    assert list(found["clipped"]) == [False, False, True]
+
+
 def test_the_association_method_is_evaluated():
     rng = np.random.default_rng(0)
 

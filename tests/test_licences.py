@@ -7,6 +7,7 @@ import pytest
 from pipelines.extraction.active_speaker.base import ACTIVE_SPEAKER
 from pipelines.extraction.faces.detectors import DETECTORS
 from tests.support import ROOT
+from vclip.columns import COLUMN_FUNCTIONS
 from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS
 from vclip.marking.watermark import WATERMARKS
 from vclip.tts import TTS_BACKENDS
@@ -14,7 +15,16 @@ from vclip.tts.cloning import CLONING_TTS
 
 PAGE = (ROOT / "docs" / "licences.md").read_text()
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")]
-REGISTRIES = (FACE_ENCODERS, VOICE_ENCODERS, DETECTORS, ACTIVE_SPEAKER, TTS_BACKENDS, CLONING_TTS, WATERMARKS)
+REGISTRIES = (
+    FACE_ENCODERS,
+    VOICE_ENCODERS,
+    DETECTORS,
+    ACTIVE_SPEAKER,
+    TTS_BACKENDS,
+    CLONING_TTS,
+    WATERMARKS,
+    COLUMN_FUNCTIONS,
+)
 BUILT_IN = sorted({plugin.name for kind in REGISTRIES for plugin in kind.plugins() if not plugin.package})
 
 

@@ -20,7 +20,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 OWN = {"vclip", "stores", "pipelines"}
 # Inside a module that is opened only where the extra is installed, or that says what to install.
-OPTIONAL = {"vclip": EXTRAS["vits"] + EXTRAS["piper"] + EXTRAS["c2pa"], "pipelines": ["umap-learn"], "stores": []}
+EXTRA = [line for name in ("vits", "piper", "c2pa", "transcripts") for line in EXTRAS[name]]
+OPTIONAL = {"vclip": EXTRA, "pipelines": ["umap-learn"], "stores": []}
 # Modules that the metadata of their distribution does not list, or that come with another one.
 PROVIDERS = {"dlib": ["dlib-bin"], "umap": ["umap-learn"], "starlette": ["fastapi"], "markupsafe": ["jinja2"]}
 PROVIDERS |= {"lance_namespace": ["pylance"]}

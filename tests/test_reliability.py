@@ -17,6 +17,7 @@ QUICK = (
     "edit: undo",
     "tag remove",
     "embed --again",
+    "embed --column --again",
     "migrate",
     "delete",
     "import features",

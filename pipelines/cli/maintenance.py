@@ -10,8 +10,10 @@ import stores
 from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Version, Where, app, at_of, config_of, tags
 from pipelines.cli.output import examples, print_json, print_line, print_result, print_table
 from pipelines.wording import count
+from vclip.errors import InputError
 
 if TYPE_CHECKING:
+    from pipelines.maintenance.columns import FillResult
     from pipelines.maintenance.delete import DeletionResult
 
 
@@ -89,23 +91,46 @@ def embed(
     only: Annotated[str | None, typer.Option(help="faces or voices; both by default.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Drop the vectors of other spaces afterwards.")] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Also embed rows that already have vectors of this space.")
+        bool, typer.Option("--again", help="Also do rows that already have vectors of this space, or values.")
     ] = False,
+    column: Annotated[
+        str | None,
+        typer.Option(help="Fill columns instead: dnsmos, transcript, or python:package.module:Function."),
+    ] = None,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Embed the media of a store with other encoders, and add the vectors as a further space.
+    """Embed the media of a store with other encoders, or fill columns with what a function computes from them.
 
-    Runs on Ray. A killed run continues where it stopped. Readers see the new vectors once all rows have them. No
-    other job may write meanwhile. `--replace` is the usual choice: a store with several spaces accepts no ingest, and
-    training on it needs `--face-space` or `--voice-space`.
+    Runs on Ray. A killed run continues where it stopped. Readers see the new vectors or values once all rows have
+    them. No other job may write meanwhile.
+
+    With other encoders, the store gains a space. `--replace` is the usual choice: a store with several spaces accepts
+    no ingest, and training on it needs `--face-space` or `--voice-space`.
+
+    With `--column`, faces or voices gain columns: `dnsmos` (quality of the speech), `transcript` (its text, and
+    `spoken_language`; needs `vclip[transcripts]` and weights), or those of your own function (docs/extending.md).
+    Rows of later ingests are null until the same command fills them too; a new version of the function does all rows
+    again. A row on which the function fails is null, and is reported.
 
     Example: `vclip embed --store work/store --only faces --replace --set encoders.face=dlib`
+
+    Example: `vclip embed --store work/store --column dnsmos`
+
+    Example: `vclip embed --store work/store --column transcript --set transcript.model=small`
     """
+    jobs = ("ingest.embed_actors", "ingest.embed_gpus", "batch.task_cpus")
+    if column is not None:
+        from pipelines.maintenance.columns import fill
+
+        if only or replace:
+            raise InputError(f"--column with {'--only' if only else '--replace'}: that is for encoders; leave it out")
+        _show_filled(fill(store, column, config_of(config, set, "transcript", *jobs), again), as_json)
+        return
     from pipelines.maintenance.reembed import embed, tables_of
 
-    resolved = config_of(config, set, "encoders", "ingest.embed_actors", "ingest.embed_gpus", "batch.task_cpus")
+    resolved = config_of(config, set, "encoders", *jobs)
     print_result(embed(store, resolved, tables_of(only), replace, again), as_json, f"store {store}")
 
 
@@ -222,6 +247,17 @@ def migrate(store: StoreUri, as_json: Json = False) -> None:
         print_line(f"nothing to do: store {store} has schema version {passed[0]}")
     else:
         print_line(f"store {store}: schema version {' -> '.join(map(str, passed))}")
+
+
+def _show_filled(result: "FillResult", as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+        return
+    shown = {name: value for name, value in asdict(result).items() if name not in ("store", "columns", "failures")}
+    columns = " and ".join(result.columns)
+    print_result(shown, False, f"store {result.store}: {columns}")
+    rows = [(failure.reason, f"{failure.rows:,}", failure.example) for failure in result.failures]
+    print_table("null, because the function failed", ("reason", "rows", "example"), rows)
 
 
 def _short(value: Any) -> Any:

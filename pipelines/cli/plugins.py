@@ -53,7 +53,7 @@ def plugins(
     kind: Annotated[str, typer.Option(help="List one kind only, as in 'voice encoder'.")] = "",
     as_json: Json = False,
 ) -> None:
-    """List the encoders, TTS backends, detectors, methods, losses, watermarks and so on that a spec can name.
+    """List the encoders, TTS backends, detectors, methods, column functions and so on that a spec can name.
 
     Plugins are built in or come from installed packages. Each is opened, or imported if it needs an argument; the
     list says what is missing where that fails.
@@ -95,6 +95,7 @@ def _registries() -> dict[str, "Registry[Any]"]:
     from vclip.association.losses import LOSSES
     from vclip.association.methods import ASSOCIATION_METHODS
     from vclip.association.protocols import PROTOCOLS
+    from vclip.columns import COLUMN_FUNCTIONS
     from vclip.encoders import FACE_ENCODERS, VOICE_ENCODERS
     from vclip.marking.watermark import WATERMARKS
     from vclip.tts import TTS_BACKENDS
@@ -102,7 +103,7 @@ def _registries() -> dict[str, "Registry[Any]"]:
 
     every = (
         *(FACE_ENCODERS, VOICE_ENCODERS, TTS_BACKENDS, CLONING_TTS),
-        *(DETECTORS, ACTIVE_SPEAKER, ASSOCIATION_METHODS, LOSSES, PROTOCOLS, WATERMARKS),
+        *(DETECTORS, ACTIVE_SPEAKER, ASSOCIATION_METHODS, LOSSES, PROTOCOLS, WATERMARKS, COLUMN_FUNCTIONS),
     )
     return {registry.kind: registry for registry in every}
 

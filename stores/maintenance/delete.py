@@ -22,11 +22,11 @@ from lancedb.db import DBConnection
 
 from stores import edits, ids, ledger, rows, runs
 from stores.errors import StoreError
+from stores.maintenance.backfill import SCRATCH, drop
 from stores.maintenance.byte_scan import ByteScan, Needles, file_names, remove_file, scan
 from stores.maintenance.compact import free_deleted, prune
 from stores.maintenance.deletion_holders import data_files, files_of_others, row_ids, with_fingerprints, with_holders
 from stores.maintenance.deletion_plan import MARK, OTHERS, DeletionPlan, stored, stored_where
-from stores.maintenance.embed import SCRATCH, drop
 from stores.maintenance.forget import forget_names, json_text, replace_in_run
 from stores.retry import retry
 from stores.schema import DELETED, EMBEDDED, TABLES, VIDEO_TABLES

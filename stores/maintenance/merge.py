@@ -20,7 +20,7 @@ from stores.errors import StoreError
 from stores.maintenance.deletion_plan import OTHERS
 from stores.pairs import matrix
 from stores.retry import retry
-from stores.rows import VideoRows
+from stores.rows import Filled, VideoRows
 from stores.schema import DELETED, EMBEDDED, KEYS, VIDEO_TABLES
 from stores.snapshot import Snapshot
 from stores.sql import rows_of
@@ -41,6 +41,8 @@ class Merged:
     deleted: list[str] = field(default_factory=list)  # deleted here on request, and not added again
     deleted_there: list[str] = field(default_factory=list)  # deleted there on request, but still here
     rows: dict[str, int] = field(default_factory=dict)  # other table -> rows added
+    null: list[str] = field(default_factory=list)  # columns here of which the rows added have no values
+    left: list[str] = field(default_factory=list)  # columns there, of another version, whose values were not added
 
 
 def merge(store: Store, other: Store, run_id: str, advance: Callable[[int], None] = lambda videos: None) -> Merged:
@@ -65,9 +67,17 @@ def merge(store: Store, other: Store, run_id: str, advance: Callable[[int], None
                 "expected the same spaces: `vclip embed` gives a store another one"
             )
     at = {name: other.db.open_table(name).to_lance().checkout_version(of) for name, of in snapshot.version.items()}
-    done = Merged()
+    done, filled = Merged(), dict[str, list[pa.Field]]()
+    for table in EMBEDDED:
+        theirs = schema.filled_of(snapshot.schema(table))
+        retry(db, table, partial(_add_columns, db, table, list(theirs.values())))
+        mine = schema.filled_of(db.open_table(table).schema)
+        filled[table] = [of for name, of in mine.items() if of.equals(theirs.get(name), check_metadata=True)]
+        both = {of.name for of in filled[table]}
+        done.null += [f"{table}.{name}" for name in mine if name not in both]
+        done.left += [f"{table}.{name}" for name in theirs if name not in both]
     for videos in _batches(at["videos"]):
-        _merge_videos(db, spaces, at, videos, run_id, done)
+        _merge_videos(db, spaces, at, videos, run_id, done, filled)
         advance(len(videos))
     done.deleted_there = _deleted_there(db, snapshot)
     at["runs"] = other.db.open_table("runs").to_lance()
@@ -77,6 +87,13 @@ def merge(store: Store, other: Store, run_id: str, advance: Callable[[int], None
     return done
 
 
+def _add_columns(db: DBConnection, table: str, fields: Sequence[pa.Field]) -> None:
+    """Adds the columns that the table lacks, null in the rows that it has."""
+    rows = db.open_table(table).to_lance()
+    if missing := [field for field in fields if field.name not in rows.schema.names]:
+        rows.add_columns(pa.schema(missing))
+
+
 def _merge_videos(
     db: DBConnection,
     spaces: schema.Spaces,
@@ -84,6 +101,7 @@ def _merge_videos(
     videos: list[dict],
     run: str,
     done: Merged,
+    filled: Filled,
 ) -> None:
     tombstones = {row["video_id"]: row for row in videos if row["state"] == DELETED}
     theirs = {row["video_id"]: row for row in videos if row["state"] != DELETED}
@@ -108,7 +126,7 @@ def _merge_videos(
         else:
             done.added += 1
     if take:
-        commit.commit(db, spaces, list(_video_rows(at, spaces, take, run)))
+        commit.commit(db, spaces, list(_video_rows(at, spaces, take, run, filled)), filled=filled)
     if any(names.values()):
         commit.add_uris(db, names)
     if tombstones:
@@ -117,7 +135,7 @@ def _merge_videos(
 
 
 def _video_rows(
-    at: Mapping[str, LanceDataset], spaces: schema.Spaces, videos: Sequence[dict], run_id: str
+    at: Mapping[str, LanceDataset], spaces: schema.Spaces, videos: Sequence[dict], run_id: str, filled: Filled
 ) -> Iterator[VideoRows]:
     """Yields the videos with all their rows, as an ingest would commit them."""
     by_run: dict[str, list[str]] = {}
@@ -133,7 +151,8 @@ def _video_rows(
         columns = {schema.vector_column(space): space for space in spaces.get(table, ())}
         rows = at[table].to_table(filter=rows_of(by_run))
         vectors = {space: matrix(rows[column]) for column, space in columns.items()}
-        for place, row in enumerate(rows.drop_columns([*columns, "run_id"]).to_pylist()):
+        left = set(schema.filled_of(rows.schema)) - {field.name for field in filled.get(table, ())}
+        for place, row in enumerate(rows.drop_columns([*columns, "run_id", *left]).to_pylist()):
             if table == "clips":
                 row["labels"] = json.loads(row["labels"])
             else:

@@ -1,20 +1,18 @@
 """`vclip embed`: the vectors are those that an ingest would have made, killed or not, and bad media are named."""
 
-import io
 import json
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
-import soundfile
 
 from pipelines.config import Config
 from pipelines.ingest.commit import open_store
 from pipelines.ingest.embed import decode_image, decode_speech
-from pipelines.maintenance.reembed import RayEngine, embed
-from stores import Store, VideoRows
+from pipelines.maintenance.reembed import embed
+from stores import Store
 from stores.pairs import matrix
+from tests.support.backfill_world import Engine, decodable
 from tests.support.store_world import FACES, VOICES, video
 from tests.support.vclip_command import OFFLINE
 from vclip.config import load
@@ -46,53 +44,9 @@ class AudioStatistics(FaceStatistics):
     space, sample_rate_hz = "fake/voice", 16_000
 
 
-class Engine(RayEngine):
-    """Runs tasks in this process, and counts their rows; the cluster has tests of its own.
-
-    Args:
-        dies_after: number of rows after which the job is killed; None for never.
-    """
-
-    def __init__(self, dies_after: int | None = None):
-        self.rows, self._dies_after = 0, dies_after
-
-    def gpus(self) -> int:
-        return 0
-
-    def run(self, batches, open_work, name, task_cpus, actors):
-        assert not actors.count()
-        work = open_work()
-        for part in (part for batch in batches for part in batch):
-            self.rows += len(part.keys)
-            result = work(part, False)
-            if self._dies_after is not None and self.rows > self._dies_after:
-                raise KeyboardInterrupt
-            yield part, result
-
-
-def _decodable(number: int) -> VideoRows:
-    """A video whose images and audio can be decoded."""
-    rows, rng = video(number), np.random.default_rng(number)
-    images = [_jpeg(rng) for _ in rows.faces]
-    audio = [_flac(rng) for _ in rows.voices]
-    faces = [face | {"image": image} for face, image in zip(rows.faces, images, strict=True)]
-    voices = [voice | {"audio": flac} for voice, flac in zip(rows.voices, audio, strict=True)]
-    return replace(rows, faces=faces, voices=voices)
-
-
-def _jpeg(rng: np.random.Generator) -> bytes:
-    return cv2.imencode(".jpg", rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))[1].tobytes()
-
-
-def _flac(rng: np.random.Generator) -> bytes:
-    stream = io.BytesIO()
-    soundfile.write(stream, rng.normal(0, 0.1, 1600), 16_000, format="FLAC")
-    return stream.getvalue()
-
-
 def test_a_killed_job_continues_where_it_stopped(tmp_path):
     store = Store.create(str(tmp_path / "s"), FACES, VOICES)
-    store.commit([_decodable(number) for number in range(10)])
+    store.commit([decodable(number) for number in range(10)])
     sizes = {"task_rows": 6, "write_rows": 12}
     with pytest.raises(KeyboardInterrupt):
         embed(store.uri, CONFIG, ["faces"], engine=Engine(dies_after=30), **sizes)
@@ -119,7 +73,7 @@ def test_a_killed_job_continues_where_it_stopped(tmp_path):
 
 def test_rows_whose_media_cannot_be_decoded_are_named_with_a_traceback_and_the_store_stays(tmp_path):
     store = Store.create(str(tmp_path / "s"), FACES, VOICES)
-    good, bad = _decodable(1), _decodable(2)
+    good, bad = decodable(1), decodable(2)
     torn = bad.faces[0] | {"image": b"torn"}
     store.commit([good, replace(bad, faces=[torn, *bad.faces[1:]])])
     with pytest.raises(InputError, match=f"1 of 8 faces have no vector, such as {torn['face_id']} ") as raised:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from stores import Store, StoreError
+from stores.maintenance.backfill import media
 from stores.maintenance.check import check
 from stores.maintenance.compact import compact
-from stores.maintenance.embed import Embedding, discard, drop_spaces, media
+from stores.maintenance.embed import Embedding, discard, drop_spaces
 from tests.support.interposed import Interposed
 from tests.support.store_world import FACE_COLUMN, FACES, LATER, VOICES, contents, video
 
