@@ -1,11 +1,13 @@
 """Precision and recall of extraction on videos in which the active speaker of each moment is known.
 
     python benchmarks/extraction.py CORPUS... [--lr-asd WEIGHTS] [--set speaking.threshold=0.6] [--curve IMAGE]
+        [--dubbed IMAGE]
 
 A CORPUS is a folder with a truth.json, as ../shared/tools/noisy_corpus.py makes it; the benchmark adds an
 extracted.json for ../shared/tools/score_extraction.py. Time counts as correct where the box is on the face that
 speaks at that moment. If a clip touches several turns of speech, only the longest counts. Prints a table by scenario;
---curve draws precision and recall over the threshold.
+--curve draws precision and recall over the threshold; --dubbed draws how many dubbed videos pass over the recall that
+is lost where clips above a threshold of `dubbed` are left out.
 """
 
 import argparse
@@ -25,10 +27,11 @@ from vclip.config import load
 
 THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2).tolist()
 HARDEST = "dubbed"  # a talking face under another's voice; given apart
+LOSSES = (0, 0.01, 0.02, 0.05, 0.1, 0.2)  # of recall, where clips are left out that are probably dubbed
 
 
 def extract_one(path, config):
-    """Returns the clips as (start_s, end_s, box), and those at each threshold before the quality filters."""
+    """Returns the clips as (start_s, end_s, box, dubbed), and those at each threshold before the quality filters."""
     import cv2
     import torch
 
@@ -36,7 +39,7 @@ def extract_one(path, config):
     torch.set_num_threads(1)
     kept = KeepAnalysis()
     found = extract(path, config, kept)
-    clips = [(clip.start_s, clip.end_s, clip.box) for clip in found.clips]
+    clips = [(clip.start_s, clip.end_s, clip.box, clip.measures.dubbed) for clip in found.clips]
     curve = {}
     for threshold in THRESHOLDS if kept.analysis else ():
         at = config.model_copy(update={"speaking": config.speaking.model_copy(update={"threshold": threshold})})
@@ -50,7 +53,7 @@ def extract_one(path, config):
 def judge(speaking, clips):
     """Returns the (correct, extracted, found, expected) seconds of one video."""
     right, taken, hits = 0.0, 0.0, defaultdict(list)
-    for start, end, box in clips:
+    for start, end, box, *_ in clips:
         taken += end - start
         x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
         shared = [
@@ -82,6 +85,7 @@ def main():
     parser.add_argument("--lr-asd", default="", help="LR-ASD's weights (default: lip motion alone)")
     parser.add_argument("--set", action="append", default=[], help="a key of the extraction's configuration")
     parser.add_argument("--curve", type=Path, help="image of the precision-recall curve to write")
+    parser.add_argument("--dubbed", type=Path, help="image of the curve of dubbed videos to write")
     parser.add_argument("--json", type=Path, help="all figures")
     given = parser.parse_args()
     weights = [f"speaking.lr_asd={given.lr_asd}"] if given.lr_asd else []
@@ -104,7 +108,8 @@ def main():
             clip_counts[kind] += len(clips)
             sums[kind] += judge(video["speaking"], clips)
             extracted[folder] += [
-                {"file": video["file"], "start_s": a, "end_s": b, "box": box} for a, b, box in clips
+                {"file": video["file"], "start_s": a, "end_s": b, "box": box, "dubbed": dubbed}
+                for a, b, box, dubbed in clips
             ]
             if kind != HARDEST:
                 for threshold in THRESHOLDS:
@@ -122,11 +127,62 @@ def main():
     for kind, row in table.items():
         counts = f"{row['with_clips']:3d} of {row['videos']:3d} videos" if "videos" in row else ""
         print(f"{kind:16s} precision {row['precision']:.3f}  recall {row['recall']:.3f}  {counts}")
+    truth = {folder / video["file"]: video for folder, video in videos}
+    found = {folder / row["file"]: [] for folder, rows in extracted.items() for row in rows}
+    for folder, rows in extracted.items():
+        for row in rows:
+            found[folder / row["file"]].append((row["start_s"], row["end_s"], row["box"], row["dubbed"]))
+    passing = dubbed_curve(truth, found)
+    for lost, point in at_losses(passing):
+        print(
+            f"dubbed <= {point['threshold']:.3f}: recall {point['recall']:.3f} (lost: at most {lost}), dubbed videos "
+            f"that pass: {point['passed']} of {video_counts[HARDEST]}"
+        )
     points = {str(threshold): ratios(sums_) for threshold, sums_ in curve.items()}
     if given.json:
-        given.json.write_text(json.dumps({"table": table, "curve": points}, indent=1))
+        given.json.write_text(json.dumps({"table": table, "curve": points, "dubbed": passing}, indent=1))
     if given.curve:
         draw(points, config.speaking.threshold, given.curve)
+    if given.dubbed:
+        draw_dubbed(passing, video_counts[HARDEST], given.dubbed)
+
+
+def dubbed_curve(truth, found):
+    """Returns, for each threshold of `dubbed`, the recall of the clips below and how many dubbed videos have some."""
+    points = []
+    for threshold in sorted({1.0, *(clip[3] for clips in found.values() for clip in clips if clip[3] is not None)}):
+        sums, passed = np.zeros(4), 0
+        for path, video in truth.items():
+            left = [clip for clip in found.get(path, []) if (clip[3] or 0.0) <= threshold]
+            if video["scenario"] == HARDEST:
+                passed += bool(left)
+            else:
+                sums += judge(video["speaking"], left)
+        points.append({"threshold": threshold, "recall": ratios(sums)[1], "passed": passed})
+    return points
+
+
+def at_losses(points):
+    """Returns (loss of recall, the point with the fewest dubbed videos at that loss)."""
+    full = points[-1]["recall"]
+    return [
+        (loss, min((p for p in points if p["recall"] >= full - loss), key=lambda p: (p["passed"], -p["recall"])))
+        for loss in LOSSES
+    ]
+
+
+def draw_dubbed(points, count, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
+    full = points[-1]["recall"]
+    axes.step([full - p["recall"] for p in points], [p["passed"] for p in points], where="post")
+    axes.set(xlabel="recall lost", ylabel=f"dubbed videos of {count} that pass", xlim=(0, 0.3), ylim=(0, count))
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
 
 
 def draw(points, threshold, path):

@@ -8,6 +8,7 @@ An image or a recording is a struct of bytes and path, and the schema's metadata
 
 import json
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 from pyarrow import parquet
 
 from pipelines.analysis.clips import UNSPLIT, ClipMedia
+from pipelines.extraction.types import ClipMeasures
 
 ROW_GROUP = 64  # clips, which a reader holds in memory
 SAMPLE_RATE_HZ = 16_000  # of the store's audio
@@ -24,7 +26,10 @@ _TEXTS = (
     *("clip_id", "video_id", "video_uri", "identity", "gender", "age", "nationality", "language", "licence"),
     *("consent", "labels", "face_id", "voice_id"),
 )
-_NUMBERS = ("start_s", "end_s", "speaking_score", "face_quality", "voice_start_s", "voice_end_s", "snr_db")
+_NUMBERS = (
+    *("start_s", "end_s", "speaking_score", *(measure.name for measure in fields(ClipMeasures))),
+    *("face_quality", "voice_start_s", "voice_end_s", "snr_db", "bandwidth_hz"),
+)
 _COUNTS = ("n_faces", "n_voices")
 _MEDIA = {"face": {"_type": "Image"}, "voice": {"sampling_rate": SAMPLE_RATE_HZ, "_type": "Audio"}}
 _VALUES = {
@@ -84,6 +89,7 @@ def _row(item: ClipMedia) -> dict[str, Any]:
         "voice_start_s": voice["start_s"],
         "voice_end_s": voice["end_s"],
         "snr_db": voice["snr_db"],
+        "bandwidth_hz": voice["bandwidth_hz"],
         "n_faces": item.n_faces,
         "n_voices": item.n_voices,
     }

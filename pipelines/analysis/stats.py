@@ -129,6 +129,13 @@ MOST_KINDS = 200  # of reasons that are counted separately, the first in the alp
 _MEASURES = {
     "clip length, s": ("clips", "end_s - start_s", evenly(0, 30, 60)),
     "speaking score": ("clips", "speaking_score", evenly(0, 1, 25)),
+    "audio-visual offset, s": ("clips", "av_offset_s", evenly(-0.42, 0.42, 21)),
+    "confidence of the offset": ("clips", "av_confidence", evenly(0, 1, 25)),
+    "dubbed, probability": ("clips", "dubbed", evenly(0, 1, 25)),
+    "least face size of clips, px": ("clips", "min_face_px", [16 * 2 ** (i / 4) for i in range(29)]),
+    "yaw, degrees": ("clips", "yaw_deg", evenly(-90, 90, 36)),
+    "pitch, degrees": ("clips", "pitch_deg", evenly(-90, 90, 36)),
+    "head motion, face widths a second": ("clips", "head_motion", evenly(0, 2, 40)),
     "face size, px": ("faces", "size_px", [16 * 2 ** (i / 4) for i in range(29)]),
     "face sharpness": ("faces", "sharpness", evenly(0, 1, 25)),
     "face frontality": ("faces", "frontality", evenly(0, 1, 25)),
@@ -137,6 +144,7 @@ _MEASURES = {
     "speech length, s": ("voices", "end_s - start_s", evenly(0, 30, 60)),
     "speech ratio": ("voices", "speech_ratio", evenly(0, 1, 25)),
     "signal to noise, dB": ("voices", "snr_db", evenly(-20, 60, 32)),
+    "bandwidth, Hz": ("voices", "bandwidth_hz", evenly(0, 8000, 32)),
 }
 
 

@@ -23,10 +23,11 @@ from pipelines.extraction.faces.patches import FacePatchFile
 from pipelines.extraction.faces.shots import split_shots
 from pipelines.extraction.faces.tracks import track_faces
 from pipelines.extraction.filters import FILTERS, Filter, apply_filters
+from pipelines.extraction.measures import measure_clips
 from pipelines.extraction.speech.audio_choice import choose_audio
 from pipelines.extraction.speech.segments import cut_segments
 from pipelines.extraction.speech.speaker_change import split_at_speaker_changes
-from pipelines.extraction.types import KEPT, Candidate, Clip, Extraction
+from pipelines.extraction.types import KEPT, Candidate, Clip, ClipMeasures, Extraction
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.extraction.video.frame import Frame
@@ -182,7 +183,9 @@ def _extract(
     crops = iter(cut_crops(decoder, kept, patches, detector, config, steps.at))
     segments = [segment if segment.drop else replace(segment, faces=next(crops)) for segment in segments]
     segments = apply_filters(segments, [one for one in filters if one.on_crops], analysis, config)
-    clips = kept_clips(_clip(segment, analysis, config) for segment in segments if not segment.drop)
+    kept = [segment for segment in segments if not segment.drop]
+    measures = measure_clips(kept, analysis, probe.side_px, config.speaking)
+    clips = kept_clips(_clip(*one, analysis, config) for one in zip(kept, measures, strict=True))
     steps.at(len(segments))
 
     # The keys are stored with the videos; they stay as they are.
@@ -216,10 +219,10 @@ def _split_by_speaker(
             yield replace(segment, first=first, end=end, drop=part.drop)
 
 
-def _clip(segment: TrackSegment, analysis: VideoAnalysis, config: ExtractionConfig) -> Clip:
+def _clip(segment: TrackSegment, measures: ClipMeasures, analysis: VideoAnalysis, config: ExtractionConfig) -> Clip:
     start_s, end_s = analysis.span_s(segment)
     voices = cut_segments(analysis.audio, analysis.speech, start_s, end_s, config.clips)
-    return Clip(start_s, end_s, segment.box, segment.score, segment.faces, voices)
+    return Clip(start_s, end_s, segment.box, segment.score, segment.faces, voices, measures)
 
 
 def _candidates(segments: Sequence[TrackSegment], rate_hz: float) -> tuple[Candidate, ...]:

@@ -1,5 +1,6 @@
 """The results of extraction. Times are seconds on the video's own clock; boxes are fractions of the frame."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -31,6 +32,22 @@ class SpeechSegment:
     speech_ratio: float  # share of the segment that holds speech, 0..1
     snr_db: float
     audio: bytes  # FLAC, 16 kHz mono
+    bandwidth_hz: float = math.nan  # up to which the recording reaches, see `speech.bandwidth`
+
+
+@dataclass(frozen=True)
+class ClipMeasures:
+    """What is measured over all frames of a clip; None where it was not, as in clips made of images."""
+
+    av_offset_s: float | None = None  # positive where the audio is late
+    av_confidence: float | None = None  # 0..1: probability that `av_offset_s` is right within 0.04 s
+    dubbed: float | None = None  # 0..1: probability that the audio is not the voice of this face
+    min_face_px: float | None = None  # shorter side of the face at full resolution, least over the clip
+    mean_face_px: float | None = None  # and mean
+    yaw_deg: float | None = None  # median pose of the head, see `faces.pose`
+    pitch_deg: float | None = None
+    roll_deg: float | None = None
+    head_motion: float | None = None  # mean speed of the face's landmarks, in face widths a second
 
 
 @dataclass(frozen=True)
@@ -43,6 +60,7 @@ class Clip:
     speaking_score: float  # mean probability that the face is the active speaker, 0..1
     faces: tuple[FaceCrop, ...]
     voices: tuple[SpeechSegment, ...]
+    measures: ClipMeasures = ClipMeasures()
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,7 @@ class SourceResult:
             "end_s": clip.end_s,
             "box": clip.box,
             "speaking_score": clip.speaking_score,
+            **vars(clip.measures),
             **{name: labels.get(name) for name in OWN_COLUMNS},
             "labels": {name: value for name, value in labels.items() if name not in OWN_COLUMNS},
         }

@@ -156,17 +156,18 @@ def lip_signals(track: Track) -> np.ndarray:
     return np.stack([np.nan_to_num(opening), remove_slow_changes(darkness[:, None].astype(float))[:, 0]], axis=1)
 
 
-def band_loudness(audio: np.ndarray, first: int, end: int) -> np.ndarray:
-    """Returns the log power of each band without its slow changes, (MARGIN + frames + MARGIN, bands).
+def band_loudness(audio: np.ndarray, first: int, end: int, margin: int = MARGIN) -> np.ndarray:
+    """Returns the log power of each band without its slow changes, (margin + frames + margin, bands).
 
     Args:
         audio: (samples,) int16 at 16 kHz of the whole video. Outside of it there is silence.
         first, end: number of the first frame, and one after the last.
+        margin: frames before the first and after the last that are returned as well.
     """
     per_frame = round(SAMPLE_RATE_HZ / RATE_HZ)
-    frames = end - first + 2 * MARGIN
+    frames = end - first + 2 * margin
     # Four spectra per frame, centred on it.
-    start = (first - MARGIN) * per_frame - (SPECTRUM - HOP) // 2
+    start = (first - margin) * per_frame - (SPECTRUM - HOP) // 2
     count = frames * per_frame // HOP
     parts = []
     for i in range(0, count, SPECTRA):
@@ -202,10 +203,10 @@ def window_correlations(predicted: np.ndarray, loudness: np.ndarray) -> np.ndarr
 
     Args:
         predicted: (frames, bands) of one window.
-        loudness: (MARGIN + frames + MARGIN, bands).
+        loudness: (margin + frames + margin, bands); the offsets are those from -margin to margin frames.
     """
-    own = _unit(predicted)
-    return np.array([(own * _unit(loudness[MARGIN + o : MARGIN + o + len(own)])).sum(0) for o in OFFSETS])
+    own, offsets = _unit(predicted), len(loudness) - len(predicted) + 1
+    return np.array([(own * _unit(loudness[start : start + len(own)])).sum(0) for start in range(offsets)])
 
 
 def window_ratios(predicted: np.ndarray, loudness: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 import soundfile
 
 from pipelines.extraction.config import ClipConfig
+from pipelines.extraction.speech.bandwidth import bandwidth_hz
 from pipelines.extraction.speech.vad import FRAME_S, Speech
 from pipelines.extraction.types import SpeechSegment
 from pipelines.extraction.video.audio_file import SAMPLE_RATE_HZ, release_pages
@@ -53,6 +54,7 @@ def _segment(audio: np.ndarray, speech: Speech, start_s: float, end_s: float) ->
         speech_ratio=speech.ratio(start_s, end_s),
         snr_db=speech.snr_db(start_s, end_s),
         audio=flac.getvalue(),
+        bandwidth_hz=bandwidth_hz(samples),
     )
 
 
