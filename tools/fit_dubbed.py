@@ -134,7 +134,7 @@ def main() -> None:
     seconds, people = np.array([one.seconds for one in found]), [one.person for one in found]
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
     folds = GroupKFold(FOLDS)
-    score = cross_val_predict(model, x, dubbed, groups=people, cv=folds, method="predict_proba")[:, 1]
+    score = np.asarray(cross_val_predict(model, x, dubbed, groups=people, cv=folds, method="predict_proba"))[:, 1]
     print(
         f"{(~dubbed).sum()} genuine and {dubbed.sum()} dubbed clips; held-out AUC {roc_auc_score(dubbed, score):.3f}"
     )
