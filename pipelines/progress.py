@@ -133,7 +133,8 @@ def step(title: str, total: float, unit: str = "", note: str = "") -> Iterator[S
         plain = PlainStep(title, total, unit, note=note)
         yield plain
         counted = f" {plain.done:,.0f} {unit}" if unit else ""
-        say(f"{title}:{counted} in {seconds(plain.clock() - plain.started_s)} {plain.note}".rstrip())
+        noted = f"; {plain.note}" if plain.note else ""
+        say(f"{title}:{counted} in {seconds(plain.clock() - plain.started_s)}{noted}")
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

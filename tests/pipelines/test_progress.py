@@ -61,7 +61,7 @@ def test_elsewhere_than_on_a_terminal_a_step_is_two_lines_of_a_log(capsys):
     first, last = err.splitlines()
     time_and_level = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ INFO "
     assert re.fullmatch(time_and_level + "train: 1,500 steps to do; run 7", first)
-    assert re.fullmatch(time_and_level + r"train: 1,500 steps in \d\.\d s dev AUC 0\.15", last)
+    assert re.fullmatch(time_and_level + r"train: 1,500 steps in \d\.\d s; dev AUC 0\.15", last)
 
 
 def test_messages_have_levels_and_quiet_leaves_warnings(capsys, monkeypatch):
