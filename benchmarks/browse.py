@@ -1,6 +1,10 @@
 """Latency of the web page's requests on a large store: the first, a middle and the last page, filters, an image.
 
     python benchmarks/browse.py --clips 1000000
+    python benchmarks/browse.py --clips 10000 --lasso 500
+
+With --lasso, the page is opened in Chromium, where about that many clips are selected on the map, rejected, and the
+action is undone; each time is from the mouse or the button to what the page shows then.
 
 The store is synthetic: one video with the given number of clips, one face and one voice each, vectors of 8 numbers
 and small media.
@@ -8,9 +12,12 @@ and small media.
 
 import argparse
 import json
+import math
 import resource
+import shutil
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,9 +25,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import uvicorn
 
 from pipelines.browsing.cards import Filters, FilterValues, page
+from pipelines.browsing.job import listen, page_app
+from pipelines.browsing.map import laid_out
 from pipelines.browsing.media import MediaReader
+from pipelines.browsing.session import Session
+from pipelines.config import Config
 from stores import Store, run_id, schema
 from stores.rows import typed
 
@@ -77,12 +89,75 @@ def _ms(act: Callable[[], object]) -> float:
     return round(statistics.median(took), 1)
 
 
+def lasso(store: Store, wanted: int) -> dict[str, float]:
+    """Selects about as many clips as wanted on the map, in Chromium, rejects them and undoes that."""
+    from playwright.sync_api import sync_playwright
+
+    listening = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(page_app(Session(store, Config())), log_level="warning"))
+    threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]) as browser,
+    ):
+        tab = browser.new_page(viewport={"width": 1400, "height": 900})
+        start = time.perf_counter()
+        tab.goto(f"http://127.0.0.1:{listening.getsockname()[1]}/#map")
+        tab.wait_for_selector(".legend span")
+        took = {"open_map_s": time.perf_counter() - start}
+        tab.get_by_role("button", name="Lasso").click()
+        box = tab.locator("canvas").bounding_box()
+        assert box
+        # The map shows about as many points in a disc around its centre, whose points are dense.
+        around = [2 * math.pi * i / 40 for i in range(41)]
+        radius = _radius(store, wanted)
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        way = [(x + radius * box["width"] / 2.12 * math.cos(a), y + radius * box["height"] / 2.12 * math.sin(a))
+               for a in around]  # fmt: skip
+        tab.mouse.move(*way[0])
+        tab.mouse.down()
+        for point in way[1:]:
+            tab.mouse.move(*point)
+        start = time.perf_counter()
+        tab.mouse.up()
+        tab.wait_for_selector("#selection b")
+        took["select_s"] = time.perf_counter() - start
+        took["selected"] = int(tab.locator("#selection b").inner_text().split()[0])
+        total = store.count("faces")
+        tab.get_by_role("button", name="Reject …").click()
+        tab.fill("#ask [name=why]", "noise")
+        tab.fill("#ask [name=who]", "ann")
+        for name, button, shown, left in (
+            ("reject", "#ask .first", "rejected", total - took["selected"]),
+            ("undo", "#toast button", "undone", total),
+        ):
+            start = time.perf_counter()
+            tab.locator(button).click()
+            tab.wait_for_selector(f"#toast:has-text('{shown}')")
+            took[f"{name}_s"] = time.perf_counter() - start
+            tab.wait_for_selector(f".bar p:has-text('{left:,} faces')")
+            took[f"{name}_and_new_map_s"] = time.perf_counter() - start
+    server.should_exit = True
+    return {name: round(seconds, 2) for name, seconds in took.items()}
+
+
+def _radius(store: Store, wanted: int) -> float:
+    xy = laid_out(store.snapshot(), "faces", None).xy
+    return float(np.sort(np.hypot(*xy.T))[wanted])
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--clips", type=int, default=100_000)
-    clips = options.parse_args().clips
+    options.add_argument("--lasso", type=int, metavar="CLIPS", help="to select and reject in Chromium")
+    given = options.parse_args()
+    clips = given.clips
     with tempfile.TemporaryDirectory(prefix="vclip-browse-") as folder:
         store = made_up(Path(folder) / "store", clips)
+        if given.lasso:
+            print(json.dumps(lasso(store, given.lasso), indent=2))
+            return
         base_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         snapshot, reader = store.snapshot(), MediaReader()
         faces = [card["face_id"] for card in page(snapshot, Filters(), "", PAGE)["cards"]]
