@@ -1,5 +1,7 @@
 """Numbers for people, on pages and on the command line: with units, three significant digits and agreeing plurals."""
 
+import math
+
 MINUTE_S, HOUR_S = 60, 3600
 
 
@@ -34,12 +36,14 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share (0..1) in percent; small shares keep two digits.
+    """A share (0..1) in percent; small shares keep two digits, and what is less than the whole is not "100%".
 
     Example:
-        >>> percent(0.123), percent(0.0123), percent(1.0), percent(0.0)
-        ('12%', '1.2%', '100%', '0%')
+        >>> percent(0.123), percent(0.0123), percent(0.9958), percent(1.0), percent(0.0)
+        ('12%', '1.2%', '99.6%', '100%', '0%')
     """
+    if 0.99 < share < 1:
+        return f"{100 * share:.{math.ceil(-math.log10(1 - share)) - 2}f}%"
     return f"{100 * share:.2g}%" if 0 < share < 0.1 else f"{100 * share:.0f}%"
 
 

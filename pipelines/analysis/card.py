@@ -156,7 +156,7 @@ def _contents(statistics: StoreStatistics) -> list[Part]:
         named += f" (median {number(people.clips_median)} per person, at most {people.clips_most:,})"
     copies = sum(statistics.identical_vectors.values())
     measures = [
-        (name, number(measure.p5), number(measure.p50), number(measure.p95), measure.unknown)
+        (name, measure.p5, measure.p50, measure.p95, measure.unknown)
         for name, measure in statistics.measures.items()
         if measure.count
     ]

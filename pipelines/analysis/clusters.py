@@ -22,6 +22,7 @@ from pipelines.analysis.clips import clips_with, directions, media_of, write_col
 from pipelines.cluster.derived import record_derived
 from pipelines.html.page import render, thumbnail
 from pipelines.progress import step
+from pipelines.wording import number, percent
 from stores import Snapshot, Store
 from vclip.association.clustering.agglomerative import cluster
 from vclip.association.clustering.pair_scores import score_pairs
@@ -36,6 +37,7 @@ METHODS = ("average", "hdbscan")
 FORMER_METHODS = {"linkage": "average"}  # former name -> name, for scripts that still give it
 MOST_HDBSCAN = 20_000  # clips: scikit-learn compares all with all
 SHOWN_CLUSTERS, SHOWN_FACES, SHOWN_DUPLICATES = 60, 8, 20  # on the page; faces of each cluster
+MISTRUSTED = 0.5  # precision below which clusters and identities contradict each other
 _COLUMNS = ("video_id", "start_s", "end_s", "identity", "gender", "nationality", "age")
 
 
@@ -54,6 +56,25 @@ class Agreement:
     precision: float | None
     recall: float | None
     b_cubed_f1: float
+
+    def in_words(self) -> list[str]:
+        """Sentences that say what the figures mean; a pair is one of clips."""
+        precision = "No cluster has two clips with an identity, so there is no precision."
+        if self.precision is not None:
+            precision = (
+                f"Of the pairs of clips in one cluster, {percent(self.precision)} are of one person (precision)."
+            )
+        recall = "Every person has one clip, so the identities have no pair that a cluster could find (recall)."
+        if self.recall is not None:
+            recall = f"Of the pairs of one person, {percent(self.recall)} are in one cluster (recall)."
+        f1 = f"B-cubed F1 is {number(self.b_cubed_f1)}; 1 if clusters and identities are the same."
+        found = [precision, recall, f1]
+        if self.precision is not None and self.precision < MISTRUSTED:
+            found.append(
+                "Most pairs in a cluster have two identities. Either the identities are wrong, or the encoders "
+                "cannot tell these people apart: those of the quickstart's sample all have the face of one portrait."
+            )
+        return found
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,7 @@ def _page(snapshot: Snapshot, shown: list[dict[str, Any]], scores: ClipScores, r
     return render(
         "outliers.html",
         result=result,
-        chart=chart_histogram("percentile", histogram.edges, histogram.counts, histogram.quantile(0.5)),
+        chart=chart_histogram("percentile", histogram.edges, histogram.counts, result.percentile_median),
         clips=[
             row
             | {

@@ -126,7 +126,13 @@ def clusters(
     from pipelines.analysis.clusters import clusters
 
     result = clusters(store, out, of, method, where, duplicates)
-    print_result(result if as_json else replace(result, version={}), as_json, f"clusters {out}")
+    agreement = result.agreement_with_names
+    print_result(
+        result if as_json else replace(result, version={}, agreement_with_names=None), as_json, f"clusters {out}"
+    )
+    if agreement and not as_json:
+        named = f"{count(agreement.clips, 'clip')} of {count(agreement.people, 'person', 'people')}"
+        print_line(f"Compared with the identities of {named}:\n" + "\n".join(agreement.in_words()))
 
 
 @app.command()

@@ -12,7 +12,7 @@ from dataclasses import asdict, is_dataclass
 from datetime import date, time
 from typing import Any
 
-from pipelines.wording import seconds, size
+from pipelines.wording import number, seconds, size
 
 EXAMPLES = 3  # ids shown of a list
 WITH_UNITS = {"s": seconds, "bytes": size}  # the end of a key -> its value for people
@@ -142,7 +142,7 @@ def _cell(value: Any, key: str = "") -> str:
         )
     if type(value) in (int, float) and (words := WITH_UNITS.get(key.rpartition("_")[2])):
         return words(value)
-    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)
+    return number(value) if type(value) in (int, float) else str(value)
 
 
 def _plain(value: Any) -> Any:

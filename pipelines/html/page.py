@@ -80,8 +80,8 @@ def _moment(iso: str) -> str:
 
 def _markdown(text: object) -> str:
     """Text on one line of Markdown, escaped so that it opens no tag, table cell or line."""
-    if isinstance(text, int):
-        return f"{text:,}"
+    if isinstance(text, int | float):
+        return wording.number(text)
     line = " ".join(str(text).split())
     for character, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
         line = line.replace(character, escaped)

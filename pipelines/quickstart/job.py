@@ -29,7 +29,7 @@ from pipelines.ingest.sources.listing import list_videos
 from pipelines.progress import say, step
 from pipelines.quickstart.page import write_page
 from pipelines.quickstart.sample import make_sample
-from pipelines.wording import count
+from pipelines.wording import count, percent
 from stores import Store
 from vclip.errors import InputError
 from vclip.speakers.bank import known_similarity_limit, nearest_known
@@ -132,7 +132,7 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
         at_random = _VoicesAtRandom(face, model, speakers, config)
         sidecars = [{**file.to_json(), "above": float(np.mean(at_random.scores < file.score))} for file in speech]
         average = at_random.speak_average(out / "random").to_json()
-        above = ", ".join(f"{row['above']:.0%}" for row in sidecars)
+        above = ", ".join(percent(row["above"]) for row in sidecars)
         report(f"{count(len(speech), 'voice')} that suit the photo better than {above} of voices drawn at random")
 
     page = write_page(out, store, face, summary, "" if crossed else evaluation, sidecars, steps, synthetic, average)

@@ -17,14 +17,16 @@ def browser():
         opened.close()
 
 
-@pytest.fixture(params=[(390, 844), (1280, 800)], ids=["phone", "desktop"])
+@pytest.fixture(params=[(390, 844), (1400, 900)], ids=["phone", "desktop"])
 def tab(request, browser, page):
     """The gallery, open; an error in the page or a request to another host fails the test."""
     width, height = request.param
-    context = browser.new_context(viewport={"width": width, "height": height})
+    scheme = "dark" if width < 500 else "light"
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     tab, wrong = context.new_page(), []
     tab.set_default_timeout(PATIENCE_MS)
     tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     own = (page.url, "blob:")
     tab.on("request", lambda request: None if request.url.startswith(own) else wrong.append(request.url))
     tab.goto(page.url)
