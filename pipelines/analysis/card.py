@@ -1,4 +1,4 @@
-"""`vclip card`: a dataset card, as Markdown for a repository and as HTML for readers.
+"""`vclip card`: a dataset card, as Markdown for a repository on the Hugging Face Hub and as HTML for readers.
 
 The card states what the store records: counts, labels and how many are unknown, licences and consent, encoders, and
 the runs with their configurations. Fields that only people can fill in are marked TO FILL IN.
@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from pipelines.analysis.hugging_face import front_matter, split_files
 from pipelines.analysis.stats import StoreStatistics, statistics_of
 from pipelines.cluster.derived import record_derived
 from pipelines.html.page import render
@@ -93,9 +94,17 @@ def card(store_uri: str, out: Path) -> CardResult:
     sections = _sections(snapshot, statistics)
     name = store_uri.rstrip("/").rsplit("/", 1)[-1]
     files = {"README.md": "card.md", "card.html": "card.html"}
+    head = front_matter(
+        statistics.clips.count,
+        split_files(statistics.splits),
+        _values(statistics, "licence"),
+        _values(statistics, "language"),
+    )
     for file, template in files.items():
         with whole_file(out / file) as part:
-            part.write_text(render(template, name=name, store=store_uri, sections=sections), encoding="utf-8")
+            part.write_text(
+                render(template, name=name, store=store_uri, sections=sections, front_matter=head), encoding="utf-8"
+            )
     record_derived(store_uri, "card", out)
     return CardResult([str(out / file) for file in files], statistics)
 
@@ -115,6 +124,12 @@ def _sections(snapshot: Snapshot, statistics: StoreStatistics) -> dict[str, list
             ToFillIn("who appears in the videos and who does not, and why these videos were chosen."),
         ],
     }
+
+
+def _values(statistics: StoreStatistics, label: str) -> list[str | None]:
+    """The values of a label, with None if some clips have none."""
+    found = statistics.labels[label]
+    return [*found.values, *([None] if found.unknown else [])]
 
 
 def _summary(statistics: StoreStatistics) -> list[Part]:

@@ -2,12 +2,15 @@
 
     README.md   data/train-00000-of-00003.parquet ...
 
+README.md begins with the front matter that the Hub reads, and `vclip card` writes the same.
+
 An image or a recording is a struct of bytes and path, and the schema's metadata names these columns
 (datasets/features/image.py and audio.py). File names and the head of README.md name the splits.
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,9 @@ from pyarrow import parquet
 from pipelines.analysis.clips import UNSPLIT, ClipMedia
 from pipelines.extraction.types import ClipMeasures
 
+SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M"}  # the Hub's
+# Licences that the Hub has an identifier for; of the others it shows a name.
+_IDENTIFIERS = re.compile(r"cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-[234]\.[05]|mit|apache-2\.0|odbl|pddl")
 ROW_GROUP = 64  # clips, which a reader holds in memory
 SAMPLE_RATE_HZ = 16_000  # of the store's audio
 
@@ -49,8 +55,11 @@ def write_datasets(folder: Path, clips: Iterable[ClipMedia], shard_bytes: int) -
     """
     (folder / "data").mkdir()
     splits: dict[str, _Split] = {}
+    licences, languages = set[str | None](), set[str | None]()
     try:
         for item in clips:
+            licences.add(item.clip["licence"])
+            languages.add(item.clip["language"])
             if item.split not in splits:
                 splits[item.split] = _Split(folder / "data", item.split, shard_bytes)
             splits[item.split].add(item)
@@ -63,8 +72,48 @@ def write_datasets(folder: Path, clips: Iterable[ClipMedia], shard_bytes: int) -
         counts[final] = split.clips
         for number, path in enumerate(split.paths):
             path.rename(path.with_name(f"{final}-{number:05}-of-{len(split.paths):05}.parquet"))
-    (folder / "README.md").write_text(_readme(counts), encoding="utf-8")
+    (folder / "README.md").write_text(
+        _readme(counts, front_matter(sum(counts.values()), list(counts), licences, languages)), "utf-8"
+    )
     return counts
+
+
+def front_matter(
+    clips: int, splits: Sequence[str], licences: Collection[str | None], languages: Collection[str | None]
+) -> str:
+    """The YAML between lines of hyphens with which the README.md of a dataset on the Hub begins.
+
+    Args:
+        clips: their number.
+        splits: as the files that `write_datasets` writes are named.
+        licences: of the clips; None for clips whose licence is unknown.
+        languages: of the clips; those that are ISO 639 codes are named.
+    """
+    known = sorted(filter(None, licences))
+    slugs = ["-".join(licence.lower().split()) for licence in known]
+    rights = {"license": "other", "license_name": slugs[0] if len(slugs) == 1 else "several"}
+    if not known:
+        rights = {"license": "unknown"}
+    elif set(licences) == {known[0]} and _IDENTIFIERS.fullmatch(slugs[0]):
+        rights = {"license": slugs[0]}
+    spoken = sorted({code.lower() for code in languages if code and re.fullmatch("[A-Za-z]{2,3}", code)})
+    size = next((name for bound, name in SIZES.items() if clips < bound), "n>10M")
+    files = [{"split": name, "path": f"data/{name}-*.parquet"} for name in splits]
+    head = {
+        **rights,
+        **({"language": spoken} if spoken else {}),
+        "task_categories": ["feature-extraction", "text-to-speech"],
+        "size_categories": [size],
+        "tags": ["face", "voice", "audio", "image", "biometrics", "vclip"],
+        "configs": [{"config_name": "default", "data_files": files}],
+    }
+    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n"
+
+
+def split_files(splits: Iterable[str]) -> list[str]:
+    """The names of splits as the files have them."""
+    names = sorted({re.sub(r"\W+", "_", name or UNSPLIT) for name in splits})
+    return ["train"] if names in ([], [UNSPLIT]) else names
 
 
 def _schema() -> pa.Schema:
@@ -131,11 +180,9 @@ class _Split:
         self._rows = []
 
 
-def _readme(counts: dict[str, int]) -> str:
-    files = [{"split": name, "path": f"data/{name}-*.parquet"} for name in counts]
-    head = {"configs": [{"config_name": "default", "data_files": files}], "tags": ["face", "voice", "vclip"]}
+def _readme(counts: dict[str, int], head: str) -> str:
     return (
-        f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n# Faces and voices of clips\n\n"
+        f"{head}\n# Faces and voices of clips\n\n"
         f"{sum(counts.values()):,} clips, each with its best face crop (`face`, JPEG), its longest speech (`voice`, "
         "FLAC at 16 kHz) and its labels; `null` is unknown. `labels` is a JSON object.\n\n"
         '```python\nfrom datasets import load_dataset\n\nclips = load_dataset("path/to/this/folder")\n```\n\n'

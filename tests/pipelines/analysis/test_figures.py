@@ -7,8 +7,11 @@ from collections import Counter
 from dataclasses import asdict
 
 import numpy as np
+import pytest
+import yaml
 
 from pipelines.analysis.card import card
+from pipelines.analysis.hugging_face import front_matter
 from pipelines.analysis.stats import MOST_KINDS, MOST_VALUES, stats
 from stores import Store, VideoRows
 from tests.support.analysis_world import VIDEOS
@@ -90,3 +93,29 @@ def test_the_card_says_what_the_store_knows_and_asks_for_the_rest(world, tmp_pat
     assert all(question.partition("'")[0] in page for question in asked)
     for heading in re.findall(r"^## (.*)$", markdown, re.MULTILINE):
         assert f"<h2>{heading}</h2>" in page
+
+
+def test_the_card_begins_with_what_the_hub_reads(world, tmp_path):
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    card(world.uri, tmp_path)
+    data = hub.DatasetCard.load(tmp_path / "README.md").data.to_dict()
+    clips = world.query("clips", ["split", "language", "licence"]).to_pylist()
+    assert data["license"] == "unknown"
+    assert data["language"] == sorted({clip["language"] for clip in clips} - {None})
+    assert data["size_categories"] == ["n<1K"]
+    (config,) = data["configs"]
+    assert config["data_files"] == [
+        {"split": name, "path": f"data/{name}-*.parquet"} for name in sorted({clip["split"] for clip in clips})
+    ]
+
+
+def test_a_licence_is_an_identifier_of_the_hub_or_has_a_name():
+    def rights(*licences):
+        head = yaml.safe_load(front_matter(5_000, ["train"], licences, ["en"]).split("---\n")[1])
+        return head["license"], head.get("license_name")
+
+    assert rights("CC BY 4.0") == ("cc-by-4.0", None)
+    assert rights("made up") == ("other", "made-up")
+    assert rights("CC BY 4.0", None) == ("other", "cc-by-4.0")  # some clips have none
+    assert rights("CC BY 4.0", "mit") == ("other", "several")
+    assert rights(None) == rights() == ("unknown", None)
