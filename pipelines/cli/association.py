@@ -352,7 +352,10 @@ def _print_evaluation(result: Mapping[str, Any], title: str) -> None:
     whole = next(iter(subgroups.values()))
     for kind, found in (("matching", whole["matching"]), ("retrieval", result["retrieval"])):
         if found:
-            rows = [(name, *(interval(found[way][name]) for way in ("v2f", "f2v"))) for name in found["v2f"]]
+            rows = [
+                ("mAP" if name == "map" else name.upper(), *(interval(found[way][name]) for way in ("v2f", "f2v")))
+                for name in found["v2f"]
+            ]
             print_table("", (kind, "V2F", "F2V"), rows)
     for name, why in result.get("missing", {}).items():
         print_line(f"not measured, {name}: {why}")

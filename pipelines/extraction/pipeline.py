@@ -27,7 +27,7 @@ from pipelines.extraction.measures import measure_clips
 from pipelines.extraction.speech.audio_choice import choose_audio
 from pipelines.extraction.speech.segments import cut_segments
 from pipelines.extraction.speech.speaker_change import split_at_speaker_changes
-from pipelines.extraction.types import KEPT, Candidate, Clip, ClipMeasures, Extraction
+from pipelines.extraction.types import KEPT, Candidate, Clip, ClipMeasures, Extraction, outcome_in_words
 from pipelines.extraction.video.decode import Decoder
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.extraction.video.frame import Frame
@@ -269,7 +269,8 @@ def _why_empty(funnel: Counter[str], config: ExtractionConfig) -> str:
     main = max(drops, key=drops.__getitem__)
     if main == "not_speaking":
         return "no visible speaker: no face moves its lips with the speech"
-    return f"every candidate was dropped, most often as {main} ({drops[main]} of {sum(drops.values())})"
+    most = f"{outcome_in_words(main)} ({drops[main]} of {sum(drops.values())})"
+    return f"every candidate was dropped, most often because: {most}"
 
 
 def _with_progress(frames: Iterable[Frame], rate_hz: float, steps: _Steps) -> Iterator[Frame]:

@@ -155,7 +155,7 @@ def test_a_filter_of_ones_own_drops_candidates_with_its_reason(small_video):
     extraction = extract(small_video, filters=[*FILTERS, Filter("left_half", left_half, on_crops=True)])
     assert [one.outcome for one in extraction.candidates] == ["left_half"]
     assert extraction.funnel["drop:left_half"] == 1
-    assert extraction.reason == "every candidate was dropped, most often as left_half (1 of 1)"
+    assert extraction.reason == "every candidate was dropped, most often because: left half (1 of 1)"
     assert seen == [(one.start_s, one.end_s) for one in extraction.candidates]
     assert extract(small_video, filters=[]).clips
 
