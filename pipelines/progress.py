@@ -114,6 +114,11 @@ class PlainStep(Step):
             _print(f"{self.title}: " + ", ".join(part for part in parts if part), "INFO", self.stream)
 
 
+def _counted(amount: float, unit: str) -> str:
+    one = {"people": "person"}.get(unit, unit.removesuffix("s"))
+    return f"{amount:,.0f} {one if amount == 1 else unit}"
+
+
 @contextmanager
 def step(title: str, total: float, unit: str = "", note: str = "") -> Iterator[Step]:
     """Shows the progress of `total` units of work until the block ends, and then the time that it took.
@@ -128,11 +133,11 @@ def step(title: str, total: float, unit: str = "", note: str = "") -> Iterator[S
         yield Step(title, total, unit, note=note)
         return
     if unit:
-        say(f"{title}: {total:,.0f} {unit} to do" + (f"; {note}" if note else ""))
+        say(f"{title}: {_counted(total, unit)} to do" + (f"; {note}" if note else ""))
     if not sys.stderr.isatty():
         plain = PlainStep(title, total, unit, note=note)
         yield plain
-        counted = f" {plain.done:,.0f} {unit}" if unit else ""
+        counted = f" {_counted(plain.done, unit)}" if unit else ""
         noted = f"; {plain.note}" if plain.note else ""
         say(f"{title}:{counted} in {seconds(plain.clock() - plain.started_s)}{noted}")
         return

@@ -64,6 +64,17 @@ def test_elsewhere_than_on_a_terminal_a_step_is_two_lines_of_a_log(capsys):
     assert re.fullmatch(time_and_level + r"train: 1,500 steps in \d\.\d s; dev AUC 0\.15", last)
 
 
+@pytest.mark.parametrize(
+    ("unit", "one"), [("files", "1 file"), ("people", "1 person"), ("s of video", "1 s of video")]
+)
+def test_one_of_a_unit_is_singular(capsys, unit, one):
+    with step("speak", 1, unit) as shown:
+        shown.advance()
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.endswith(f"speak: {one} to do")
+    assert f"speak: {one} in " in last
+
+
 def test_messages_have_levels_and_quiet_leaves_warnings(capsys, monkeypatch):
     quiet(True)
     try:
