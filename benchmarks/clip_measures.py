@@ -84,14 +84,14 @@ def bandwidth(files, noise_db):
             noise = rng.standard_normal(len(clean)) * np.sqrt(np.mean(clean**2)) / 10 ** (noise_db / 20)
             for noisy, samples in (("", clean), (f" with noise at {noise_db:g} dB", clean + noise)):
                 pcm = np.round(samples / np.abs(samples).max() * 16_000).astype(np.int16)
-                found[f"16 kHz{noisy}"].append(bandwidth_hz(pcm))
+                found[f"16 kHz{noisy}"].append(bandwidth_hz(pcm) or np.nan)
                 soundfile.write(Path(folder) / "wide.wav", pcm, RATE_HZ)
                 for name, (options, suffix) in CODECS.items():
                     narrow = Path(folder) / f"narrow.{suffix}"
                     ffmpeg("-i", Path(folder) / "wide.wav", "-ar", 8000, *options, narrow)
                     ffmpeg("-i", narrow, "-ar", RATE_HZ, Path(folder) / "again.wav")
                     again, _ = soundfile.read(Path(folder) / "again.wav", dtype="int16")
-                    found[name + noisy].append(bandwidth_hz(again))
+                    found[name + noisy].append(bandwidth_hz(again) or np.nan)
             progress.advance()
     for name, values in found.items():
         known = np.array(values) >= TELEPHONE_HZ if name.startswith("16") else np.array(values) < TELEPHONE_HZ

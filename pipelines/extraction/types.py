@@ -1,6 +1,5 @@
 """The results of extraction. Times are seconds on the video's own clock; boxes are fractions of the frame."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -32,7 +31,7 @@ class SpeechSegment:
     speech_ratio: float  # share of the segment that holds speech, 0..1
     snr_db: float
     audio: bytes  # FLAC, 16 kHz mono
-    bandwidth_hz: float = math.nan  # up to which the recording reaches, see `speech.bandwidth`
+    bandwidth_hz: float | None = None  # up to which the recording reaches, see `speech.bandwidth`; None for silence
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,13 @@ export async function gallery(view, about, { keep = 0 } = {}) {
   }
 
   boxes(grid);
+  const held = view.querySelector(".tile:focus-within")?.dataset.clip; // a correction makes the tiles anew
   view.replaceChildren(bar(about, filters, again, open), summary, grid, more);
   new IntersectionObserver((entries) => { if (entries[0].isIntersecting && !more.hidden) load(); }, { rootMargin: "600px" })
     .observe(more);
   await load();
+  if (held && document.activeElement === document.body)
+    grid.querySelector(`[data-clip="${CSS.escape(held)}"] .face`)?.focus({ preventScroll: true });
 }
 
 // Whether an address asks for other filters than the gallery shows.

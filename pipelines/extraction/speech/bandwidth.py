@@ -18,21 +18,21 @@ LEAST_DB = -27.0  # of a band that counts, below the reference; what resamplers 
 ROUNDING, HEARD_DB = 1e3, 3.0
 
 
-def bandwidth_hz(samples: np.ndarray) -> float:
-    """Returns the frequency up to which a recording of speech reaches, a multiple of BAND_HZ; NaN for silence.
+def bandwidth_hz(samples: np.ndarray) -> float | None:
+    """Returns the frequency up to which a recording of speech reaches, a multiple of BAND_HZ; None for silence.
 
     Args:
         samples: (samples,) int16 at 16 kHz, a second of speech or more.
     """
     if len(samples) < SPECTRUM:
-        return float("nan")
+        return None
     spectra = np.lib.stride_tricks.sliding_window_view(samples, SPECTRUM)[::HOP] * _WINDOW
     lines = np.abs(np.fft.rfft(spectra, axis=1)[:, 1:]) ** 2
     bands = lines.reshape(len(lines), -1, BAND_HZ * SPECTRUM // SAMPLE_RATE_HZ).mean(2)  # (spectra, bands)
     loud_db = 10 * np.log10(np.percentile(bands, LOUD, axis=0) / ROUNDING + 1)
     reference_db = loud_db[REFERENCE_HZ[0] // BAND_HZ : REFERENCE_HZ[1] // BAND_HZ].mean()
     reached = np.flatnonzero(loud_db >= max(reference_db + LEAST_DB, HEARD_DB))
-    return float((reached[-1] + 1) * BAND_HZ) if reached.size else float("nan")
+    return float((reached[-1] + 1) * BAND_HZ) if reached.size else None
 
 
 _WINDOW = np.hanning(SPECTRUM).astype(np.float32)

@@ -176,7 +176,8 @@ def test_box_label_merge_and_undo_with_the_keyboard(tab, untouched):
     tab.keyboard.press("l")
     tab.select_option("#ask [name=name]", "gender")
     tab.fill("#ask [name=value]", "x")
-    _sign(tab, "seen")
+    with tab.expect_response("**/api/clips?*"):  # the gallery shows the corrected clips
+        _sign(tab, "seen")
     expect(tab.locator("#toast")).to_contain_text("gender of 6 clips corrected.")
     assert _genders(store) == ["x"] * 6 + before[6:]
 
@@ -184,6 +185,7 @@ def test_box_label_merge_and_undo_with_the_keyboard(tab, untouched):
     tab.keyboard.press("x")
     tab.keyboard.press("ArrowRight")
     tab.keyboard.press("x")
+    expect(tab.locator("main .tile.picked")).to_have_count(2)
     people = store.query("clips", ["identity"], f"clip_id IN ('{clips[0]}', '{clips[1]}')")["identity"].to_pylist()
     tab.keyboard.press("m")
     expect(tab.locator("#ask")).to_contain_text("2 people:")

@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.config import Config
 from pipelines.extraction.config import MediaConfig
+from pipelines.extraction.faces.detectors import open_detector
 from pipelines.extraction.speech.recordings import read_int16
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary
 from pipelines.ingest.importers.media import one_clip
@@ -243,15 +244,15 @@ def test_what_cannot_be_used_is_a_drop_and_the_rest_makes_the_clip(people, tmp_p
     broken.write_text("no image")
     cv2.imwrite(str(nobody), no_face())
     _ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", 2, silent)
-    config = Config()
-    found = one_clip([str(broken), str(nobody), picture], [str(broken), str(silent), speech], config)
+    config, detector = Config(), open_detector("centerface")
+    found = one_clip([str(broken), str(nobody), picture], [str(broken), str(silent), speech], config, detector)
     assert found.state == "done"
     drops = {name: count for name, count in found.funnel.items() if name.startswith("drop:")}
     assert drops == {f"drop:{why}": 1 for why in ("unreadable_picture", "no_face", "unreadable_sound", "silent")}
     assert found.clips[0].voices[0].start_s >= 2  # after the silent one
-    assert one_clip([str(nobody)], [speech], config).reason.startswith("no face")
-    assert one_clip([picture], [str(broken)], config).state == "failed"
-    nothing = one_clip([picture], [str(silent)], config)
+    assert one_clip([str(nobody)], [speech], config, detector).reason.startswith("no face")
+    assert one_clip([picture], [str(broken)], config, detector).state == "failed"
+    nothing = one_clip([picture], [str(silent)], config, detector)
     assert (nothing.state, nothing.reason) == ("empty", f"no speech in {silent}")
 
 
