@@ -31,10 +31,10 @@ def test_the_figures_of_ablations_are_those_of_the_association_page():
 
 
 def test_the_figures_of_systems_are_those_of_the_page_of_speakers():
-    """f2v and log-likelihood, without the intervals; there `morph` has two columns of f2v."""
+    """f2v and log-likelihood, without the intervals."""
     names = ("no retrieval", "direct mapping", "naive", "informed", "guided")
     for name in names:
         (row,) = _rows("paper.md", name)
-        morph, kokoro = (found for found in _rows("speakers.md", name) if len(found) > 4)
-        values = [kokoro[1], kokoro[2], morph[1], morph[3]]
+        kokoro, morph = (found for found in _rows("speakers.md", name) if len(found) > 4)
+        values = [kokoro[1], kokoro[2], morph[1], morph[2]]
         assert row[4:] == [re.sub(r" \(.*", "", value) for value in values]
