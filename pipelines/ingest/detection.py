@@ -168,7 +168,10 @@ def _answer(
 ) -> None:
     """Gives each task its faces; where a batch fails, its halves are tried, as for want of memory."""
     try:
-        found = iter(detector([image for images, _ in held for image in images]))
+        images = [image for own, _ in held for image in own]
+        found = detector(images)
+        if len(found) != len(images):  # else those who wait would do so for ever
+            raise ValueError(f"the detector returned {len(found)} lists of faces for {len(images)} images")
     except BaseException as error:
         if is_lasting(error):
             os._exit(1)
@@ -179,5 +182,7 @@ def _answer(
         _answer(detector, held[:middle])
         _answer(detector, held[middle:])
         return
-    for images, answer in held:
-        answer.set_result([next(found) for _ in images])
+    start = 0
+    for own, answer in held:
+        answer.set_result(found[start : start + len(own)])
+        start += len(own)

@@ -17,7 +17,7 @@ FOLDER, PHOTO = Path(sys.argv[1]), np.load(sys.argv[2])
 
 
 def found(name: str, spec: str, folder: Path) -> list:
-    """Returns the boxes that each of two tasks found in two images, again and again until a GPU was asked."""
+    """Returns the boxes that each of four tasks found in two images, again and again until a GPU was asked."""
     config = load(
         Config, None, [f"extraction.tracks.detector={spec}", "ingest.detect_gpus=0.5", "ingest.embed_gpus=0.5"]
     )
@@ -25,17 +25,17 @@ def found(name: str, spec: str, folder: Path) -> list:
     @ray.remote(num_cpus=1)
     def task() -> list:
         detector, boxes, until_s = task_detector(config, name), [], time.monotonic() + 60
-        while len(boxes) < 6 or (not list(folder.glob("cuda-*")) and time.monotonic() < until_s):
+        while len(boxes) < 12 or (not list(folder.glob("cuda-*")) and time.monotonic() < until_s):
             boxes.append([[face.box for face in faces] for faces in detector([PHOTO, PHOTO[:, ::-1]])])
         return boxes
 
     try:
-        return ray.get([task.remote() for _ in range(2)])
+        return ray.get([task.remote() for _ in range(4)])
     finally:
         end_detectors(name)
 
 
-ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False)
 for case in ("plain", "few", "breaks"):
     folder = FOLDER / case
     folder.mkdir()
