@@ -143,7 +143,7 @@ def test_evaluate_writes_what_it_prints_and_shows_it_on_a_page(world, vclip, tmp
 def test_evaluate_for_people_is_tables(world, vclip):
     said = vclip("evaluate", "--store", world["bare"], "--model", world["model"])
     assert said.code == 0
-    for words in ("unrestricted", "1:2", "map", "r@10", "24 clips of 12 people", "400 draws"):
+    for words in ("unrestricted", "1:2", "mAP", "R@10", "24 clips of 12 people", "400 draws"):
         assert words in said.out
     assert "not measured, same gender: no clip has the label" in said.out
 
