@@ -134,6 +134,7 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("run_id", _text),
         _need("face", _text),  # the file or face_id that it was made for
         _need("text", _text),
+        pa.field("language", _text),  # of the text, a primary tag of BCP 47; null in rows of older versions
         _need("tts", _text),
         _need("space", _text),  # of speaker_vector
         _need("speaker_vector", pa.list_(_f32)),

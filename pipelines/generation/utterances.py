@@ -81,6 +81,7 @@ def generation_row(record: Mapping[str, Any], row_id: str, run_id: str, audio_ur
     same = ("text", "speaker_vector", "scores")
     return {name: record[name] for name in same} | {
         "score": record.get("score"),
+        "language": record.get("language"),  # none in version 0.1
         "models": {**record["models"], "photos": photo_hashes(record)},
         "generation_id": row_id,
         "face": made_for(record),

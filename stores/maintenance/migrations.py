@@ -91,11 +91,12 @@ def _add_kept_voices(db: DBConnection) -> None:
 
 @step(4)
 def _add_measures(db: DBConnection) -> None:
-    """What extraction measures of a clip and of its speech; unknown of the rows so far."""
+    """What extraction measures of a clip and of its speech, and the language of generated speech; unknown so far."""
     of_clips = ("av_offset_s", "av_confidence", "dubbed", "min_face_px", "mean_face_px")
     of_heads = ("yaw_deg", "pitch_deg", "roll_deg", "head_motion")
     _add_columns(db, "clips", dict.fromkeys([*of_clips, *of_heads], "cast(NULL as float)"))
     _add_columns(db, "voices", {"bandwidth_hz": "cast(NULL as float)"})
+    _add_columns(db, "generations", {"language": "cast(NULL as string)"})
 
 
 def _add_columns(db: DBConnection, table: str, columns: Mapping[str, str]) -> None:

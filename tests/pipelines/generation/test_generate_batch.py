@@ -126,6 +126,7 @@ def test_every_row_is_done_or_says_why_not(desk, run, ingested, tmp_path):
         line["wav"]: line["generation_id"] for line in done
     }
     assert rows[by_row[6][0]["wav"]]["face"] == f"{store}#{known}"
+    assert {wav: row["language"] for wav, row in rows.items()} == {line["wav"]: line["language"] for line in done}
     (of_run,) = set(row["run_id"] for row in rows.values())
     assert of_run in opened.query("runs", ["run_id"])["run_id"].to_pylist()
 

@@ -63,6 +63,7 @@ def test_a_deletion_lists_every_copy_of_a_persons_speech(store, session, utteran
     assert _files_to_delete(store) == sorted(name for wav in copies for name in (wav, wav.replace(".wav", ".json")))
     rows = store.query("generations").to_pylist()
     assert {row["generation_id"].partition("-")[0] for row in rows} == {utterance.generation_id}
+    assert {row["language"] for row in rows} == {utterance.language}
     # A run that resumes finds its rows, and one that speaks again replaces them.
     assert _record(session, store, utterance, *copies) == 0
     with session.recording(store, {"job": "generate"}) as recorder:
