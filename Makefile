@@ -20,9 +20,9 @@ install: .venv/installed
 quickstart: install
 	$(BIN)/vclip quickstart --out quickstart $(if $(VIDEOS),--videos '$(VIDEOS)') $(if $(FACE),--face '$(FACE)')
 
-# Two processes; a single test is run with `.venv/bin/python -m pytest tests/...`.
+# Two processes, each with files of its own until one helps the other; a single test is run with `.venv/bin/python -m pytest tests/...`.
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Fixtures for the whole tree, and which of several processes runs which test."""
+"""Fixtures for the whole tree, and the order of its tests."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,13 +16,10 @@ put_broken_one_on_path()
 WORLD = {"sample", "ingested", "pair_files", "pairs_store", "model", "speakers", "photo"}
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items):
-    """Gives one process the files with tests of the small world, first, and each other file to whichever is free."""
+    """Puts the files with tests of the small world first: with `--dist worksteal` they fall to one process."""
     of_world = {item.path for item in items if WORLD & set(item.fixturenames)}
     items.sort(key=lambda item: item.path not in of_world)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("world" if item.path in of_world else str(item.path)))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # after the short summary
