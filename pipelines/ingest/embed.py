@@ -212,7 +212,7 @@ class Embedder:
         encoders: EncodersConfig,
         device: str | None = None,
         clips_at_once: int = CLIPS_AT_ONCE,
-        media_at_once: int = 256,
+        media_at_once: int = 32,
         tables: Collection[str] = EMBEDDED,
     ):
         self._clips_at_once, self._media_at_once = clips_at_once, media_at_once

@@ -22,8 +22,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import isotonic_regression, minimize
-from scipy.special import expit
 from torch import Tensor
 
 from vclip.association.linear import AS_GOOD, Folds, Moments, canonical, cca_maps
@@ -110,6 +108,8 @@ class _LeftOut:
 
     @classmethod
     def of(cls, deals: list[Folds], shrinkage: float, seed: int) -> "_LeftOut":
+        from scipy.optimize import isotonic_regression  # slow to import, and every job imports this file
+
         sums, count, coordinates = [], 0, []
         for folds in deals:
             for part, (rest, x, y, who) in zip(folds.parts, folds.judged, strict=True):
@@ -202,6 +202,9 @@ def _cosines(a: Tensor, b: Tensor) -> Tensor:
 
 def _weights(evidence: np.ndarray, own: np.ndarray, near: np.ndarray) -> np.ndarray:
     """Returns the weights (2,) of the evidence (t, 2) with the least logistic loss, at least zero."""
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
     terms, sign = np.c_[evidence, np.ones(len(own))], np.where(own, 1.0, -1.0)
     share = np.where(own, 1.0, 1.0 + near)
     share[own] /= share[own].sum()

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 LIMIT, KNOTS = 3.5, 29  # scores of the first and the last knot, and their number
@@ -35,6 +34,8 @@ class Marginals:
     @classmethod
     def fit(cls, vectors: np.ndarray) -> "Marginals":
         """Returns the distributions of the entries of vectors (S, dim): their quantiles, linear in between."""
+        from scipy.special import ndtri  # slow to import, and every job imports this file
+
         scores = ndtri((np.arange(len(vectors)) + 0.5) / len(vectors))
         grid = np.linspace(-LIMIT, LIMIT, KNOTS)
         return cls(np.stack([np.interp(grid, scores, np.sort(column)) for column in vectors.T]).astype(np.float32))
@@ -85,7 +86,8 @@ def known_scores(marginals: Marginals, vectors: np.ndarray, seed: int) -> np.nda
 
     Censored ones are drawn given the others, under one Gaussian (its covariance shrunk: Ledoit and Wolf, 2004).
     """
-    from sklearn.covariance import LedoitWolf  # slow to import
+    from scipy.special import ndtr, ndtri  # slow to import
+    from sklearn.covariance import LedoitWolf
 
     scores, rng = marginals.scores(vectors), np.random.default_rng(seed)
     censored = vectors == vectors.min(axis=0)
