@@ -3,6 +3,7 @@
 from pipelines.cli import (
     analysis,
     association,
+    benchmark_association,
     edit,
     generation,
     hub,
@@ -20,6 +21,7 @@ __all__ = [
     "analysis",
     "app",
     "association",
+    "benchmark_association",
     "edit",
     "generation",
     "hub",
