@@ -15,12 +15,12 @@ from pipelines.progress import step
 from stores import Store
 from vclip.association.evaluation import UNRESTRICTED, Evaluation, count_positives, evaluate, some_people
 from vclip.association.likelihood import two_clusters
+from vclip.association.linear_start import clip_tensors
 from vclip.association.methods import METHODS, method_of
 from vclip.association.metrics import Crossing, Figure, draw_people
 from vclip.association.metrics.verification import differences
 from vclip.association.pairs import Pairs
 from vclip.association.scores import Scores
-from vclip.association.training import clip_tensors
 from vclip.association.training import train as train_model
 from vclip.files import write_text
 

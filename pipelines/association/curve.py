@@ -16,12 +16,12 @@ from stores import Store
 from vclip.association.evaluation import rows_by_label, some_people
 from vclip.association.learning_curve import LearningCurve, learning_curve, sizes_up_to
 from vclip.association.likelihood import two_clusters
+from vclip.association.linear_start import clip_tensors
 from vclip.association.methods import method_of
 from vclip.association.metrics import Crossing, Figure, draw_people
 from vclip.association.metrics.verification import drawn_auc
 from vclip.association.pairs import Pairs
 from vclip.association.scores import Scores
-from vclip.association.training import clip_tensors
 from vclip.association.training import train as train_model
 from vclip.errors import InputError
 from vclip.files import write_text

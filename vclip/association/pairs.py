@@ -70,6 +70,15 @@ class Pairs:
             doubtful=None if self.doubtful is None else self.doubtful[clips][:, clips],
         )
 
+    def at_most(self, count: int, seed: int, among: np.ndarray | None = None) -> "Pairs":
+        """Returns at most `count` clips, drawn at random from those of the mask `among` (C,); from all if None."""
+        if among is None and len(self) <= count:
+            return self
+        rows = np.arange(len(self)) if among is None else np.flatnonzero(among)
+        chosen = np.zeros(len(self), bool)
+        chosen[np.random.default_rng(seed).permutation(rows)[:count]] = True
+        return self.select(chosen)
+
     def people(self) -> np.ndarray:
         """Returns the number of each clip's person (C,); clips with the same identity have the same number.
 

@@ -22,16 +22,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from vclip.association import likelihood, linear
-from vclip.association.base import Association, Standardize
+from vclip.association.base import Standardize
 from vclip.association.distributed import Distributed
-from vclip.association.evaluation import clip_scores
 from vclip.association.grad_cache import backward
+from vclip.association.held_out import DEV_CLIPS, check_apart, dev_auc, hashes_of_both, trials_of
+from vclip.association.linear_start import LinearStart
 from vclip.association.loop import Batches, History, LoopConfig, OnStep, mean_history, run
-from vclip.association.losses import LOSSES, Loss, clip_loss
-from vclip.association.metrics import ScoredTrials, all_trials, auc
+from vclip.association.losses import LOSSES, Loss
+from vclip.association.metrics import ScoredTrials
 from vclip.association.model import AssociationConfig, AssociationModel
-from vclip.association.pairs import Pairs, clip_means, digest_of
+from vclip.association.pairs import Pairs, digest_of
 from vclip.association.randomness import seeded
 from vclip.device import torch_device
 from vclip.errors import InputError
@@ -39,9 +39,6 @@ from vclip.threads import with_threads_for
 
 FOLDS = 5
 START_CLIPS = 100_000  # more do not change a covariance
-SCALE_CLIPS = 1024
-LOG_SCALES = tuple(np.linspace(0, 5, 51).tolist())
-DEV_CLIPS = 4000  # scored all with all at every evaluation
 
 
 class TrainConfig(LoopConfig):
@@ -112,7 +109,7 @@ def train(
             model, history = fit(pairs, dev, *spaces, config, on_step, state, among=~held_out)
         else:
             model, history = fit_one(pairs.select(~held_out), dev, *spaces, config, on_step, state)
-        _calibrate(model, [trials_of(model, some_clips(dev, DEV_CLIPS, config.seed))], config.seed)
+        _calibrate(model, [trials_of(model, dev.at_most(DEV_CLIPS, config.seed))], config.seed)
         if on_step and not config.max_steps:
             on_step(0, 0, history.best_dev_auc)
         return model, history
@@ -146,11 +143,6 @@ def _calibrate(model: Any, trials: Sequence[ScoredTrials], seed: int) -> None:
     """Calibrates a model that can be calibrated; see `TwoSidedModel.calibrate`."""
     if hasattr(model, "calibrate"):
         model.calibrate(trials, seed)
-
-
-def trials_of(model: Association, dev: Pairs) -> ScoredTrials:
-    """Returns the trials of all faces with all voices of held-out people, scored by a model."""
-    return all_trials(clip_scores(model, dev), dev.people())
 
 
 def _shifted(on_step: OnStep | None, by: int, total: int) -> OnStep | None:
@@ -209,9 +201,9 @@ def _fit(
     batches = Batches(pairs, config.batch_size, config.seed, config.views, among)
     if batches.size < group.world_size:
         raise InputError(f"a batch of {batches.size} people cannot be shared by {group.world_size} processes")
-    known = some_clips(pairs, START_CLIPS, config.seed, among)
+    known = pairs.at_most(START_CLIPS, config.seed, among)
     inputs = _standardized(known, device)
-    start = None if config.start == "random" else LinearStart.of(*inputs, known, config)
+    start = None if config.start == "random" else LinearStart.of(config.start, *inputs, known, config.seed)
     regularisation = Regularisation.of(config, 1.0 if start is None else start.shrinkage)
     sizes = pairs.faces.shape[1], pairs.voices.shape[1]
     seen = hashes_of_both(pairs, dev)
@@ -244,15 +236,10 @@ def _fit(
             group,
         )
 
-    quality = None if dev is None else partial(dev_auc, dev=some_clips(dev, DEV_CLIPS, config.seed))
+    quality = None if dev is None else partial(dev_auc, dev=dev.at_most(DEV_CLIPS, config.seed))
     data = digest_of(pairs, dev, among) if state else ""
     best, history = run(model, step, quality, config, on_step, state, batches.epoch, data)
     return cast(AssociationModel, best), history
-
-
-def hashes_of_both(pairs: Pairs, dev: Pairs | None) -> np.ndarray:
-    """Returns the hashes (n,) int64 of everyone in training or early stopping, which a model records as `seen`."""
-    return pairs.hashes() if dev is None else np.union1d(pairs.hashes(), dev.hashes())
 
 
 def _standardized(pairs: Pairs, device: torch.device) -> tuple[Standardize, Standardize]:
@@ -281,89 +268,6 @@ class Regularisation:
             config.label_smoothing * shrinkage,
             config.model.dropout * shrinkage,
         )
-
-
-def check_apart(pairs: Pairs, dev: Pairs, among: np.ndarray | None = None) -> None:
-    """Raises InputError if a person is in both, or there are fewer than two dev people."""
-    both = set(pairs.identity if among is None else pairs.identity[among]) & set(dev.identity)
-    if both:
-        raise InputError(f"identity '{min(both)}' is in both training and dev data; split them by person")
-    if len(set(dev.identity)) < 2:
-        raise InputError(f"dev data: found {len(set(dev.identity))} people, expected at least 2 to compare")
-
-
-def some_clips(pairs: Pairs, most: int, seed: int, among: np.ndarray | None = None) -> Pairs:
-    """Returns at most `most` clips, drawn at random from those of `among` (C,) bool."""
-    if among is None and len(pairs) <= most:
-        return pairs
-    rows = np.arange(len(pairs)) if among is None else np.flatnonzero(among)
-    chosen = np.zeros(len(pairs), bool)
-    chosen[np.random.default_rng(seed).permutation(rows)[:most]] = True
-    return pairs.select(chosen)
-
-
-def dev_auc(model: Any, dev: Pairs) -> float:
-    """Returns the verification AUC of a model on the clips of held-out people."""
-    return auc(trials_of(model, dev))
-
-
-@dataclass(frozen=True)
-class LinearStart:
-    """The closed-form maps of standardised vectors to which the linear paths are set."""
-
-    shrinkage: float  # 0..1, as chosen by cross-validation; 1 for a ridge regression
-    maps: linear.Maps | likelihood.LikelihoodMaps
-    face_mean: Tensor  # (d_face,) float64, over clips
-    voice_mean: Tensor  # (d_voice,) float64
-
-    @classmethod
-    @torch.no_grad()
-    def of(
-        cls, face_input: Standardize, voice_input: Standardize, pairs: Pairs, config: TrainConfig
-    ) -> "LinearStart":
-        """Returns the start of the kind `config.start`, fitted to clips."""
-        device = face_input.mean.device
-        faces, voices = clip_tensors(pairs, device)
-        x, y = face_input(faces), voice_input(voices)
-        people = pairs.people()
-        if config.start == "likelihood":
-            shrinkage, maps = likelihood.fit(x, y, people, config.seed)
-        else:
-            shrinkage, maps = linear.fit(config.start, x, y, people, config.seed)
-        return cls(shrinkage, maps, x.double().mean(0), y.double().mean(0))
-
-    @torch.no_grad()
-    def put_into(self, model: AssociationModel, pairs: Pairs, seed: int) -> None:
-        """Sets the linear paths of an untrained model and freezes them; sets the best temperature for them."""
-        for path, matrix, mean in (
-            (model.face_projection.linear, self.maps.face, self.face_mean),
-            (model.voice_projection.linear, self.maps.voice, self.voice_mean),
-        ):
-            assert path is not None, "fit refuses a start without linear paths"
-            path.weight.copy_(matrix.T)
-            path.bias.copy_(-mean @ matrix)
-            path.requires_grad_(False)
-        if model.sphere is not None and isinstance(self.maps, likelihood.LikelihoodMaps):
-            faces, voices = clip_tensors(pairs, model.device)
-            faces = model.face_projection(model.face_input(faces))
-            model.sphere.fit(self.maps.correlation, faces, model.voice_projection(model.voice_input(voices)))
-        model.log_scale.fill_(_best_log_scale(model, pairs, seed))
-
-
-def clip_tensors(pairs: Pairs, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Returns the mean face (C, d_face) and the mean voice (C, d_voice) of each clip."""
-    # Sums by numpy: index_add on a GPU adds in varying order, and one seed would give several results.
-    sides = (pairs.faces, pairs.face_clip), (pairs.voices, pairs.voice_clip)
-    faces, voices = (torch.as_tensor(clip_means(rows, clip, len(pairs)), device=device) for rows, clip in sides)
-    return faces, voices
-
-
-def _best_log_scale(model: AssociationModel, pairs: Pairs, seed: int) -> float:
-    """Returns the logarithm of the inverse temperature with the least loss before training."""
-    device = model.device
-    faces, voices = clip_tensors(some_clips(pairs, SCALE_CLIPS, seed), device)
-    sides = model.eval().project_faces(faces), model.project_voices(voices)
-    return min(LOG_SCALES, key=lambda value: float(clip_loss(*sides, torch.tensor(value, device=device))))
 
 
 class _Noisy:

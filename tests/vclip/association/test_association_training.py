@@ -15,11 +15,12 @@ from scipy.sparse import coo_matrix, csr_matrix
 
 from vclip.association import likelihood
 from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
+from vclip.association.held_out import dev_auc
 from vclip.association.loop import WORTH
 from vclip.association.losses import clip_loss
 from vclip.association.metrics import all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
-from vclip.association.training import TrainConfig, dev_auc, fit, train
+from vclip.association.training import TrainConfig, fit, train
 from vclip.errors import InputError, SpaceError
 
 FACES, VOICES, D_FACE, D_VOICE = "test-faces", "test-voices", 24, 16

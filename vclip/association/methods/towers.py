@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vclip.association.base import TwoSidedModel
+from vclip.association.held_out import DEV_CLIPS, check_apart, dev_auc, hashes_of_both
 from vclip.association.loop import Batches, History, OnStep, run
 from vclip.association.pairs import Pairs, digest_of
 from vclip.association.randomness import seeded
-from vclip.association.training import DEV_CLIPS, TrainConfig, check_apart, dev_auc, hashes_of_both, some_clips
+from vclip.association.training import TrainConfig
 from vclip.device import torch_device
 
 DIM = 128  # of the embeddings
@@ -157,7 +158,7 @@ def _train(
     def judge(candidate: nn.Module, judges: Pairs) -> float:
         return dev_auc(candidate.get_submodule("model"), judges)
 
-    quality = None if dev is None else partial(judge, judges=some_clips(dev, DEV_CLIPS, config.seed))
+    quality = None if dev is None else partial(judge, judges=dev.at_most(DEV_CLIPS, config.seed))
     data = digest_of(pairs, dev) if state else ""
     best, history = run(whole, step, quality, config, on_step, state, batches.epoch, data)
     return cast(TwoTowers, best.get_submodule("model")), history

@@ -1,0 +1,75 @@
+"""The start of training: linear paths in closed form, and the temperature that fits them best."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vclip.association import likelihood, linear
+from vclip.association.base import Standardize
+from vclip.association.losses import clip_loss
+from vclip.association.model import AssociationModel
+from vclip.association.pairs import Pairs, clip_means
+
+SCALE_CLIPS = 1024  # of which the temperature is found
+LOG_SCALES = tuple(np.linspace(0, 5, 51).tolist())
+
+
+@dataclass(frozen=True)
+class LinearStart:
+    """The closed-form maps of standardised vectors to which the linear paths are set."""
+
+    shrinkage: float  # 0..1, as chosen by cross-validation; 1 for a ridge regression
+    maps: linear.Maps | likelihood.LikelihoodMaps
+    face_mean: Tensor  # (d_face,) float64, over clips
+    voice_mean: Tensor  # (d_voice,) float64
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, kind: str, face_input: Standardize, voice_input: Standardize, pairs: Pairs, seed: int
+    ) -> "LinearStart":
+        """Returns the start of a kind (likelihood, cca or ridge), fitted to clips."""
+        device = face_input.mean.device
+        faces, voices = clip_tensors(pairs, device)
+        x, y = face_input(faces), voice_input(voices)
+        people = pairs.people()
+        if kind == "likelihood":
+            shrinkage, maps = likelihood.fit(x, y, people, seed)
+        else:
+            shrinkage, maps = linear.fit(kind, x, y, people, seed)
+        return cls(shrinkage, maps, x.double().mean(0), y.double().mean(0))
+
+    @torch.no_grad()
+    def put_into(self, model: AssociationModel, pairs: Pairs, seed: int) -> None:
+        """Sets the linear paths of an untrained model and freezes them; sets the best temperature for them."""
+        for path, matrix, mean in (
+            (model.face_projection.linear, self.maps.face, self.face_mean),
+            (model.voice_projection.linear, self.maps.voice, self.voice_mean),
+        ):
+            assert path is not None, "fit refuses a start without linear paths"
+            path.weight.copy_(matrix.T)
+            path.bias.copy_(-mean @ matrix)
+            path.requires_grad_(False)
+        if model.sphere is not None and isinstance(self.maps, likelihood.LikelihoodMaps):
+            faces, voices = clip_tensors(pairs, model.device)
+            faces = model.face_projection(model.face_input(faces))
+            model.sphere.fit(self.maps.correlation, faces, model.voice_projection(model.voice_input(voices)))
+        model.log_scale.fill_(_best_log_scale(model, pairs, seed))
+
+
+def clip_tensors(pairs: Pairs, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Returns the mean face (C, d_face) and the mean voice (C, d_voice) of each clip."""
+    # Sums by numpy: index_add on a GPU adds in varying order, and one seed would give several results.
+    sides = (pairs.faces, pairs.face_clip), (pairs.voices, pairs.voice_clip)
+    faces, voices = (torch.as_tensor(clip_means(rows, clip, len(pairs)), device=device) for rows, clip in sides)
+    return faces, voices
+
+
+def _best_log_scale(model: AssociationModel, pairs: Pairs, seed: int) -> float:
+    """Returns the logarithm of the inverse temperature with the least loss before training."""
+    device = model.device
+    faces, voices = clip_tensors(pairs.at_most(SCALE_CLIPS, seed), device)
+    sides = model.eval().project_faces(faces), model.project_voices(voices)
+    return min(LOG_SCALES, key=lambda value: float(clip_loss(*sides, torch.tensor(value, device=device))))
