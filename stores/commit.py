@@ -2,9 +2,9 @@
 
 The rows of clips, faces and voices are in fragments, written here or by workers (`stores.fragments`). A crash before
 they are named leaves files, one before the ledger row is written leaves rows, and a crash after it leaves superseded
-rows; no reader sees any of these. `sweep` deletes them; `stores.runs` says how it knows that nobody commits them any
-more. Two runs may commit one video at once: each writes rows under its own run_id, the first to swap the ledger row
-wins, and the other deletes its rows and adds only the names that it knew.
+rows; no reader sees any of these. `sweep` deletes them; `stores.leases` says how it knows that nobody commits them
+any more. Two runs may commit one video at once: each writes rows under its own run_id, the first to swap the ledger
+row wins, and the other deletes its rows and adds only the names that it knew.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,13 +15,15 @@ import pyarrow as pa
 from lance.fragment import FragmentMetadata
 from lancedb.db import DBConnection
 
-from stores import fragments, ids, ledger, rows, runs
+from stores import fragments, ids, leases, ledger, rows
 from stores.errors import StoreError
+from stores.exclusion import without_deletion
 from stores.fragments import Files, Written
+from stores.leases import RunOverError
 from stores.ledger import ledger_rows
+from stores.processes import HERE, Clock
 from stores.retry import retry
 from stores.rows import Row, VideoRows
-from stores.runs import HERE, Clock, RunOverError, without_deletion
 from stores.schema import KEYS, VIDEO_TABLES, Spaces
 from stores.sql import quoted, rows_of
 
@@ -104,8 +106,8 @@ def remove(db: DBConnection, written: Mapping[str, str]) -> int:
 def take_back(db: DBConnection, run_ids: Iterable[str]) -> int:
     """Removes the ledger rows of runs whose clips, faces or voices are missing, with what is left of them.
 
-    These are rows that a run committed after a sweep had found it lost, see `stores.runs`. Without a ledger row, the
-    next ingest reads the video again. Returns the number of ledger rows removed.
+    These are rows that a run committed after a sweep had found it lost, see `stores.leases`. Without a ledger row,
+    the next ingest reads the video again. Returns the number of ledger rows removed.
     """
     taken = 0
     for run in sorted(run_ids):
@@ -176,7 +178,7 @@ class _Attempt:
     def __call__(self) -> frozenset[str]:
         db, new, before = self.db, self.new, self.before
         writing = {row["run_id"] for row in new.values()}
-        runs.hold(db, writing, self.clock)
+        leases.hold(db, writing, self.clock)
         found = before if self.files is None else ledger_rows(db, new)
         fresh = {
             video: row["run_id"]
@@ -190,7 +192,7 @@ class _Attempt:
         if fresh:
             self.appended = True
             fragments.append(db, self.files)
-        runs.hold(db, writing, self.clock)
+        leases.hold(db, writing, self.clock)
 
         def change(video: str, old: Row | None) -> Row | None:
             if video in fresh and _same_run(old, before.get(video)):
@@ -198,7 +200,7 @@ class _Attempt:
             return ledger.named(old, new[video]["uris"])
 
         after = ledger.swap(db, new, change, found)
-        runs.confirm(db, writing)
+        leases.confirm(db, writing)
         held = frozenset(video for video, row in new.items() if _same_run(after.get(video), row))
         if not self.appended:
             fragments.discard(db, self.files)

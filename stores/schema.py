@@ -160,7 +160,7 @@ _COLUMNS: dict[str, list[pa.Field]] = {
         _need("config", _text),  # JSON object: the resolved configuration
         _need("summary", _text),  # JSON object: what it did; `ended_by` if it failed or was killed
         _need("started_at", _time),
-        _need("heartbeat_at", _time),  # changes while the run lives; a token, see stores.runs
+        _need("heartbeat_at", _time),  # changes while the run lives; a token, see stores.leases
         pa.field("finished_at", _time),  # null while it runs
     ],
 }

@@ -23,6 +23,7 @@ from lancedb.db import DBConnection
 from stores import commit, connection, edits, fragments, pairs, rows, runs, schema, search, tags
 from stores.connection import Options
 from stores.errors import StoreError
+from stores.exclusion import check_no_deletion
 from stores.fragments import Written
 from stores.maintenance import migrations
 from stores.retry import retry
@@ -171,7 +172,7 @@ class Store:
 
     def check_no_deletion(self, what: str) -> None:
         """Raises StoreError, which begins with `what`, while a deletion is running in the store."""
-        runs.check_no_deletion(self.db, what)
+        check_no_deletion(self.db, what)
 
     def commit(self, batch: Sequence[VideoRows]) -> frozenset[str]:
         """Writes complete videos, each exactly once; returns the video_ids that the store now holds in this form.

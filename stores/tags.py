@@ -11,8 +11,8 @@ from lancedb.db import DBConnection
 from lancedb.table import Table
 
 from stores.errors import StoreError, StoreUnavailable, nearest, reason
+from stores.exclusion import check_no_deletion
 from stores.retry import retry
-from stores.runs import check_no_deletion
 from stores.schema import PINNED
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

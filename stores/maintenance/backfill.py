@@ -16,8 +16,8 @@ from lancedb.db import DBConnection
 from stores import schema
 from stores.arrow import compute
 from stores.errors import StoreError, reason
+from stores.exclusion import check_alone
 from stores.retry import is_conflict, is_lost_connection, retry
-from stores.runs import check_alone
 from stores.schema import KEYS, MEDIA
 from stores.store import Store
 

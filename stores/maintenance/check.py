@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 from lance import LanceDataset
 
-from stores import fragments, ledger, runs, schema
+from stores import fragments, ledger, schema
 from stores.arrow import compute
 from stores.errors import StoreError
+from stores.exclusion import check_alone
 from stores.maintenance.compact import DAY_S, sweep
 from stores.maintenance.delete import open_plans
 from stores.maintenance.deletion_plan import DeletionPlan
@@ -125,7 +126,7 @@ def repair(store: Store, report: Report, sweep_older_than_s: float = 7 * DAY_S) 
     Raises:
         StoreError: the store has changed since the check, or a job is writing.
     """
-    runs.check_alone(store.db, "repair")
+    check_alone(store.db, "repair")
     if store.version() != report.version:
         raise StoreError("repair: the store has changed since it was checked; check it again when nobody writes")
     lost: dict[str, int] = {}

@@ -16,11 +16,12 @@ from lance import optimize
 from lance.optimize import CompactionOptions
 from lancedb.db import DBConnection
 
-from stores import fragments, runs
+from stores import fragments, leases
 from stores.commit import remove, take_back
+from stores.exclusion import check_no_deletion
 from stores.maintenance.drafts import sweep_drafts
+from stores.processes import HERE, Clock
 from stores.retry import retry
-from stores.runs import HERE, Clock
 from stores.schema import TABLES, VIDEO_TABLES
 from stores.store import Store
 
@@ -45,7 +46,7 @@ def sweep(store: Store, older_than_s: float = 7 * DAY_S, clock: Clock = HERE) ->
     """Deletes the rows and files that crashed or superseded commits left behind; returns the number of rows deleted.
 
     Only rows of runs that are over are deleted: the rows of a live run may belong to a commit that has yet to write
-    its ledger rows. `stores.runs` says how a run is known to be over.
+    its ledger rows. `stores.leases` says how a run is known to be over.
 
     Args:
         store: the store.
@@ -53,10 +54,10 @@ def sweep(store: Store, older_than_s: float = 7 * DAY_S, clock: Clock = HERE) ->
             run counts as over; 0 at once.
         clock: the clock by which this machine remembers what it saw.
     """
-    runs.check_no_deletion(store.db, "sweep")
+    check_no_deletion(store.db, "sweep")
     snapshot = store.snapshot()
     suspects = {run for table in VIDEO_TABLES for run in snapshot.uncommitted(table)}
-    over = runs.over(store.db, suspects, older_than_s, clock) if suspects else set()
+    over = leases.over(store.db, suspects, older_than_s, clock) if suspects else set()
     snapshot = store.snapshot()  # newer, so it shows what these runs committed before they finished
     removed = 0
     for run in sorted(over):
@@ -64,7 +65,7 @@ def sweep(store: Store, older_than_s: float = 7 * DAY_S, clock: Clock = HERE) ->
         run_of = dict.fromkeys(sorted(videos), run)
         removed += retry(store.db, "the sweep", lambda run_of=run_of: remove(store.db, run_of))
     # A lost run may have committed since; this and earlier sweeps removed what it named.
-    if lost := runs.lost(store.db):
+    if lost := leases.lost(store.db):
         retry(store.db, "the sweep", lambda: take_back(store.db, lost))
     _sweep_files(store.db)
     sweep_drafts(store.db)
@@ -74,14 +75,14 @@ def sweep(store: Store, older_than_s: float = 7 * DAY_S, clock: Clock = HERE) ->
 def _sweep_files(db: DBConnection) -> None:
     """Deletes the data files that runs which have ended wrote and never committed."""
     found = {table: fragments.unnamed(db, table) for table in VIDEO_TABLES}
-    over = runs.ended(db) if any(found.values()) else set()
+    over = leases.ended(db) if any(found.values()) else set()
     if not (over := over.intersection(run for files in found.values() for run in files)):
         return
     for table, files in found.items():
         names = [name for run in sorted(over.intersection(files)) for name in files[run]]
         fragments.delete(db, table, fragments.never_named(db, table, names))
     for run in sorted(over):
-        runs.mark_swept(db, run)
+        leases.mark_swept(db, run)
 
 
 def rewrite(db: DBConnection, name: str, task: str) -> str:
@@ -117,7 +118,7 @@ def compact(store: Store, keep_versions_s: float = 7 * DAY_S, spread: Spread | N
     Raises:
         StoreUnavailable: the disk is full, or other commits kept coming in between. The store is whole.
     """
-    runs.check_no_deletion(store.db, "optimize")
+    check_no_deletion(store.db, "optimize")
     spread = spread or (lambda name, tasks: (rewrite(store.db, name, task) for task in tasks))
     done = {}
     for name in TABLES:

@@ -22,6 +22,8 @@ from lancedb.db import DBConnection
 
 from stores import edits, ids, ledger, rows, runs
 from stores.errors import StoreError
+from stores.exclusion import DELETION, IS_DELETION, check_alone
+from stores.leases import alive
 from stores.maintenance.backfill import SCRATCH, drop
 from stores.maintenance.byte_scan import ByteScan, Needles, file_names, remove_file, scan
 from stores.maintenance.compact import free_deleted, prune
@@ -79,7 +81,7 @@ def delete(
         StoreUnavailable: the disk is full, or the connection did not come back; run again to finish the deletion.
     """
     db = store.db
-    runs.check_alone(db, runs.DELETION)
+    check_alone(db, DELETION)
     unfinished = unfinished_plans(db)
     plan = with_fingerprints(db, plan)
     for earlier in unfinished.values():
@@ -88,7 +90,7 @@ def delete(
     needles = _needles(plan)
     skip = set() if full_scan or not prove else files_of_others(db, plan)
     before = scan(db, store.uri, needles) if full_scan else None
-    command = {"job": runs.DELETION, "rows": plan.rows}
+    command = {"job": DELETION, "rows": plan.rows}
     earlier_files = file_names(store.uri)
     with runs.running(db, command | {"plan": plan.to_json()}, {}) as run:
         _check_alone(db, run.run_id)
@@ -120,13 +122,13 @@ def unfinished_plans(db: DBConnection) -> dict[str, DeletionPlan]:
 
     The plan is empty where a deletion was killed when it had freed every byte and forgotten its plan.
     """
-    running = runs.alive(db, where=runs.IS_DELETION)
+    running = alive(db, where=IS_DELETION)
     return {run: plan for run, plan in open_plans(db).items() if run not in running}
 
 
 def open_plans(db: DBConnection) -> dict[str, DeletionPlan]:
     """Returns what `unfinished_plans` does, with the deletions that are running."""
-    found = stored(db, "runs", ["run_id", "command", "summary"], runs.IS_DELETION).sort_by("run_id").to_pylist()
+    found = stored(db, "runs", ["run_id", "command", "summary"], IS_DELETION).sort_by("run_id").to_pylist()
     plans = {
         row["run_id"]: json.loads(row["command"]).get("plan")
         for row in found
@@ -138,7 +140,7 @@ def open_plans(db: DBConnection) -> dict[str, DeletionPlan]:
 def _check_alone(db: DBConnection, run_id: str) -> None:
     """Raises StoreError if a job started while the deletion was planned; then nothing of the deletion is left."""
     try:
-        runs.check_alone(db, runs.DELETION, own=run_id)
+        check_alone(db, DELETION, own=run_id)
     except StoreError:
         retry(db, "the runs", partial(db.open_table("runs").delete, f"run_id = {quoted(run_id)}"))
         raise

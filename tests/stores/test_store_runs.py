@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stores import Store, StoreError, run_id, runs
+from stores import Store, StoreError, exclusion, leases, run_id, runs
 from stores.maintenance.check import check
 from stores.maintenance.compact import sweep
+from stores.processes import Clock
 from stores.rows import typed
 from tests.support import ROOT
 from tests.support.interposed import Interposed, killed
@@ -42,7 +43,7 @@ class _Observer:
 
     def __init__(self, name: str = "observer"):
         self.passed_s = 5000.0
-        self.clock = runs.Clock(name, lambda: self.passed_s)
+        self.clock = Clock(name, lambda: self.passed_s)
 
 
 def test_a_store_says_how_it_was_made(store):
@@ -82,8 +83,8 @@ def test_only_what_the_lost_left_behind_is_swept_whatever_their_clocks_say(store
         _shift(store, run, hours)
         crashed_commit(store, [video(number, run)])
     assert sweep(store, 0, here.clock) == 0  # a first look
-    here.passed_s += runs.LEASE_S + 1
-    runs.renew(store.db, living)
+    here.passed_s += leases.LEASE_S + 1
+    leases.renew(store.db, living)
     _shift(store, living, -hours)  # a clock that is set back makes another token too
     assert sweep(store, 0, _Observer("another").clock) == 0
     assert sweep(store, 0, here.clock) == 8
@@ -91,17 +92,17 @@ def test_only_what_the_lost_left_behind_is_swept_whatever_their_clocks_say(store
     with pytest.raises(StoreError, match=r"is over \(lost: its lease ran out\), so it may not write"):
         store.commit([video(2, dead)])
     assert set(store.ledger()) == {"video0001"}
-    assert json.loads(_run(store, dead)["summary"]) == {"ended_by": runs.LOST}
+    assert json.loads(_run(store, dead)["summary"]) == {"ended_by": leases.LOST}
 
 
 def test_looks_are_kept_for_later_commands_and_forgotten_with_their_run(store):
     here, run = _Observer(), _run_elsewhere(store)
-    assert set(runs.alive(store.db, here.clock)) == {run}
-    here.passed_s += runs.LEASE_S / 2
+    assert set(leases.alive(store.db, here.clock)) == {run}
+    here.passed_s += leases.LEASE_S / 2
     with pytest.raises(StoreError, match=rf"delete: run {run} may be writing; .* try again in 8 min"):
-        runs.check_alone(Store.open(store.uri).db, "delete", here.clock)
-    here.passed_s += runs.LEASE_S / 2
-    runs.check_alone(Store.open(store.uri).db, "delete", here.clock)
+        exclusion.check_alone(Store.open(store.uri).db, "delete", here.clock)
+    here.passed_s += leases.LEASE_S / 2
+    exclusion.check_alone(Store.open(store.uri).db, "delete", here.clock)
     assert not [key for key in store.db.open_table("runs").to_lance().config() if run in key]
 
 
@@ -124,11 +125,11 @@ def test_a_killed_process_of_this_machine_is_known_to_be_lost_at_once(tmp_path):
     run = process.stdout.readline().strip()
     assert sweep(store) == 0
     with pytest.raises(StoreError, match=f"run {run} may be writing"):
-        runs.check_alone(store.db, "delete")
+        exclusion.check_alone(store.db, "delete")
     process.kill()
     process.wait()
     assert sweep(store) == 8
-    runs.check_alone(store.db, "delete")
+    exclusion.check_alone(store.db, "delete")
 
 
 def test_a_run_that_is_over_has_its_leftovers_swept_at_once(store):
@@ -140,9 +141,9 @@ def test_a_run_that_is_over_has_its_leftovers_swept_at_once(store):
 def _lose(store: Store, run: str) -> None:
     """Another machine takes the run for lost and sweeps."""
     other, here = Store.open(store.uri), _Observer()
-    runs.alive(other.db, here.clock)
-    here.passed_s += runs.LEASE_S + 1
-    runs.check_alone(other.db, "delete", here.clock)
+    leases.alive(other.db, here.clock)
+    here.passed_s += leases.LEASE_S + 1
+    exclusion.check_alone(other.db, "delete", here.clock)
     sweep(other, 0, here.clock)
 
 

@@ -12,7 +12,7 @@ import pytest
 import stores
 from stores import schema
 from stores.maintenance.compact import DAY_S, compact, sweep
-from stores.runs import Clock
+from stores.processes import Clock
 from tests.support.places import contents_of
 from tests.support.store_world import FACE_COLUMN, FACES, LATER, RUN, VOICES, contents, crashed_commit, video
 
