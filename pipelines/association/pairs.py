@@ -56,7 +56,7 @@ def read_pairs(
         return _without_aliases(pairs)
     wanted = pairs.clip_id
     everyone = Pairs.of(read_arrays(snapshot, *spaces)) if where else pairs
-    everyone, made_up = group_people(everyone, *spaces, _at_once(snapshot, everyone))
+    everyone, made_up = group_people(everyone, *spaces, clips_at_once(snapshot, everyone))
     people = len(set(everyone.identity))
     for space in spaces:
         if not is_measured(space):
@@ -107,7 +107,7 @@ def pair_spaces(store: Store, face_space: str | None = None, voice_space: str | 
     return found[0], found[1]
 
 
-def _at_once(snapshot: Snapshot, pairs: Pairs) -> np.ndarray:
+def clips_at_once(snapshot: Snapshot, pairs: Pairs) -> np.ndarray:
     """Returns the pairs of clips (n, 2) that overlap in time in one video."""
     times = snapshot.query("clips", ["clip_id", "start_s", "end_s"]).sort_by("clip_id")
     mine = np.searchsorted(times["clip_id"].to_numpy().astype(str), pairs.clip_id)

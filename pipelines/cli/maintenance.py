@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -95,7 +96,10 @@ def embed(
     ] = False,
     column: Annotated[
         str | None,
-        typer.Option(help="Fill columns instead: dnsmos, transcript, or python:package.module:Function."),
+        typer.Option(help="Fill columns instead: dubbed, dnsmos, transcript, or python:package.module:Function."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", "-m", help="Association model, as further evidence for --column dubbed.")
     ] = None,
     config: ConfigFile = None,
     set: Overrides = None,
@@ -114,18 +118,31 @@ def embed(
     Rows of later ingests are null until the same command fills them too; a new version of the function does all rows
     again. A row on which the function fails is null, and is reported.
 
+    `--column dubbed` fills `clips.dubbed_combined`: the probability that a clip is dubbed, by its lips (the column
+    `dubbed`), by the voices of the same person in other videos, and by the association model that `--model` names.
+
     Example: `vclip embed --store work/store --only faces --replace --set encoders.face=dlib`
 
     Example: `vclip embed --store work/store --column dnsmos`
 
     Example: `vclip embed --store work/store --column transcript --set transcript.model=small`
+
+    Example: `vclip embed --store work/store --column dubbed --model work/model`
     """
     jobs = ("ingest.embed_actors", "ingest.embed_gpus", "batch.task_cpus")
+    if column is not None and (only or replace):
+        raise InputError(f"--column with {'--only' if only else '--replace'}: that is for encoders; leave it out")
+    if model is not None and column != "dubbed":
+        raise InputError(f"--model {model}: is for --column dubbed; leave it out")
+    if column == "dubbed":
+        from pipelines.maintenance.dubbed import fill_dubbed
+
+        result = fill_dubbed(store, config_of(config, set, "train.seed", "train.device"), model)
+        print_result(result, as_json, f"store {store}: {result.column}")
+        return
     if column is not None:
         from pipelines.maintenance.columns import fill
 
-        if only or replace:
-            raise InputError(f"--column with {'--only' if only else '--replace'}: that is for encoders; leave it out")
         _show_filled(fill(store, column, config_of(config, set, "transcript", *jobs), again), as_json)
         return
     from pipelines.maintenance.reembed import embed, tables_of

@@ -28,6 +28,7 @@ from pipelines.progress import say
 from stores import Store
 from stores.maintenance.backfill import KEY
 from stores.maintenance.columns import REASON, TYPES, ColumnFill, FailedRows, Outcome
+from stores.schema import EMBEDDED
 from vclip.audio import read_audio, resample
 from vclip.columns import (
     COLUMN_FUNCTIONS,
@@ -104,6 +105,8 @@ class _ColumnJob(BackfillJob):
 
     def __init__(self, store: Store, spec: str, function: ColumnFunction, how: How, again: bool):
         super().__init__(store, function.table, ", ".join(function.columns), how)
+        if function.table not in EMBEDDED:
+            raise InputError(f"{spec}: computes from the media of '{function.table}', expected faces or voices")
         self._spec, self._function = spec, function
         self._fill = ColumnFill(
             store, function.table, function.columns, COLUMN_FUNCTIONS.record(spec), function.version, again

@@ -41,7 +41,7 @@ class Backfill(ABC):
 
     Args:
         store: the store.
-        table: one with media.
+        table: clips, faces or voices.
         fields: the columns, with their metadata.
         scratch: the end of the scratch table's name.
         more: further columns of the scratch table.

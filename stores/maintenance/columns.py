@@ -1,4 +1,4 @@
-"""Columns beside those of the schema: values that a column function computes from the media of `faces` or `voices`.
+"""Columns beside those of the schema: of `faces` or `voices` by a column function, from their media, or of `clips`.
 
 Such a column may be null: where the function cannot tell, where it failed, and in rows that were committed since. Its
 metadata names the function and the version, so all values of a column are of one version.
@@ -16,7 +16,7 @@ from stores import schema
 from stores.arrow import compute
 from stores.errors import StoreError
 from stores.maintenance.backfill import KEY, Backfill
-from stores.schema import EMBEDDED, FUNCTION_KEY, FUNCTION_VERSION_KEY
+from stores.schema import FUNCTION_KEY, FUNCTION_VERSION_KEY, VIDEO_TABLES
 from stores.store import Store
 
 REASON = "_reason"  # the scratch table's column that says why the function failed on a row; else null
@@ -52,7 +52,7 @@ class ColumnFill(Backfill):
 
     Args:
         store: the store.
-        table: `faces` or `voices`.
+        table: `clips`, `faces` or `voices`.
         columns: name -> float (stored as float32), int, bool or str.
         function: the spec that opens the function, recorded with the columns.
         version: of its values, recorded likewise; rows with values of another version are done again.
@@ -66,8 +66,8 @@ class ColumnFill(Backfill):
     def __init__(
         self, store: Store, table: str, columns: Mapping[str, type], function: str, version: str, again: bool = False
     ):
-        if table not in EMBEDDED:
-            raise StoreError(f"column function {function}: table '{table}', expected one of {', '.join(EMBEDDED)}")
+        if table not in VIDEO_TABLES:
+            raise StoreError(f"column {function}: table '{table}', expected one of {', '.join(VIDEO_TABLES)}")
         if not columns:
             raise StoreError(f"column function {function}: it names no column, expected at least one")
         self._again = again

@@ -80,6 +80,22 @@ def score_pairs(pairs: Pairs, face_space: str, voice_space: str) -> PairScores:
     )
 
 
+def score_faces(pairs: Pairs, space: str) -> PairScores:
+    """Returns the scores of all clips with each other by their faces alone: z_face, on the scale of `SPREAD`.
+
+    Args:
+        pairs: C clips.
+        space: the space of their faces.
+
+    Raises:
+        InputError: as `score_pairs`.
+    """
+    faces = mean_direction(pairs.faces, pairs.face_clip, len(pairs))
+    mean, spread = _impostors(faces, pairs, space)
+    faces = faces * np.float32(math.sqrt(SPREAD / spread))
+    return PairScores(faces, np.zeros((len(pairs), 1), np.float32), SPREAD * mean / spread, 0.0)
+
+
 def is_measured(space: str) -> bool:
     """Returns whether IMPOSTORS has a space; the statistics of other spaces are estimated from the clips."""
     return _kind(space) in IMPOSTORS

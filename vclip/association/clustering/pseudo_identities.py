@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from vclip.association.clustering.agglomerative import cluster, likely_edges
-from vclip.association.clustering.pair_scores import score_pairs
+from vclip.association.clustering.pair_scores import score_faces, score_pairs
 from vclip.association.pairs import Pairs
 
 AT_ONCE_S = 0.5  # clips of one video that overlap by this long show two people
@@ -36,14 +36,27 @@ def group_people(
     unknown = pairs.identity == ""
     if not unknown.any():
         return pairs, 0
-    known = np.where(unknown, -1, np.unique(pairs.identity, return_inverse=True)[1])
-    group = cluster(score_pairs(pairs, face_space, voice_space), _numbers(pairs.video_id), known, apart)
-    first = _first_by_name(group, pairs.clip_id)
-    identity = np.array([f"person-{name}" for name in pairs.clip_id[first].tolist()], object)
-    name_of = dict(zip(group[~unknown].tolist(), pairs.identity[~unknown].tolist(), strict=True))
-    for clip, number in enumerate(group.tolist()):
-        identity[clip] = name_of.get(number, identity[clip])
-    return replace(pairs, identity=identity.astype(str)), int(unknown.sum())
+    group = cluster(
+        score_pairs(pairs, face_space, voice_space), _numbers(pairs.video_id), _known(pairs.identity), apart
+    )
+    return _named(pairs, group), int(unknown.sum())
+
+
+def group_by_face(pairs: Pairs, face_space: str, apart: np.ndarray | None = None) -> Pairs:
+    """Returns the pairs with an identity for every clip, as `group_people`, but by the faces alone.
+
+    Finds fewer people than face and voice together do, for where a voice must not decide whose it is.
+
+    Args:
+        pairs, face_space, apart: as of `group_people`.
+
+    Raises:
+        InputError: as `group_people`.
+    """
+    if not (pairs.identity == "").any():
+        return pairs
+    scores, video, known = score_faces(pairs, face_space), _numbers(pairs.video_id), _known(pairs.identity)
+    return _named(pairs, cluster(scores, video, known, apart, each_at_least=0.0))
 
 
 def seen_at_once(video_id: np.ndarray, start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
@@ -85,6 +98,20 @@ def doubtful_pairs(pairs: Pairs, face_space: str, voice_space: str, false_each: 
     both = np.concatenate([edges, edges[:, ::-1]])
     shape = (len(pairs), len(pairs))
     return csr_matrix((np.ones(len(both), bool), (both[:, 0], both[:, 1])), shape=shape)
+
+
+def _named(pairs: Pairs, group: np.ndarray) -> Pairs:
+    """Returns the pairs with the identity of the named clips in each group (C,), or one after its first clip."""
+    named, first = pairs.identity != "", _first_by_name(group, pairs.clip_id)
+    identity = np.array([f"person-{name}" for name in pairs.clip_id[first].tolist()], object)
+    name_of = dict(zip(group[named].tolist(), pairs.identity[named].tolist(), strict=True))
+    for clip, number in enumerate(group.tolist()):
+        identity[clip] = name_of.get(number, identity[clip])
+    return replace(pairs, identity=identity.astype(str))
+
+
+def _known(identity: np.ndarray) -> np.ndarray:
+    return np.where(identity == "", -1, _numbers(identity))
 
 
 def _numbers(names: np.ndarray) -> np.ndarray:

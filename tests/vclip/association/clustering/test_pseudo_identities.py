@@ -5,7 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vclip.association.clustering.pseudo_identities import doubtful_pairs, group_people, seen_at_once
+from vclip.association.clustering.pseudo_identities import (
+    doubtful_pairs,
+    group_by_face,
+    group_people,
+    seen_at_once,
+)
 from vclip.association.pairs import Pairs
 from vclip.errors import InputError
 
@@ -46,6 +51,22 @@ def test_planted_people_are_found():
     assert made_up == 50
     assert _same(grouped.identity) == _same(who)
     assert "" not in grouped.identity
+
+
+def test_people_are_found_by_their_faces_whatever_their_voices():
+    rng = np.random.default_rng(1)
+    who = rng.integers(0, 20, 50)
+    named = np.where(rng.random(50) < 0.3, np.char.add("person", who.astype(str)), "")
+    pairs = _clusters(named, who, rng.permutation(who))
+    grouped = group_by_face(pairs, DLIB)
+    assert _same(grouped.identity) == _same(who)
+    assert (grouped.identity[named != ""] == named[named != ""]).all()
+    assert group_by_face(grouped, DLIB) is grouped
+    first, second = np.flatnonzero(who == who[0])[:2]
+    nobody = replace(pairs, identity=np.full(50, ""))
+    assert np.ptp(np.unique(group_by_face(nobody, DLIB).identity, return_inverse=True)[1][[first, second]]) == 0
+    apart = group_by_face(nobody, DLIB, np.array([[first, second]]))
+    assert apart.identity[first] != apart.identity[second]
 
 
 @pytest.mark.parametrize(("face_space", "voice_space"), [("a/1", "b/2"), (DLIB, "b/2"), ("a/1", VOICE)])
