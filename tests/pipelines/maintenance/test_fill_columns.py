@@ -50,6 +50,12 @@ class Broken:
         return {"answer": [1] * (len(media) - 1)}
 
 
+class OfClips(Loudness):
+    """Of a table without media."""
+
+    table = "clips"
+
+
 def _store(path, videos=6):
     store = Store.create(str(path), FACES, VOICES)
     store.commit([decodable(number) for number in range(videos)])
@@ -111,6 +117,9 @@ def test_a_function_that_fails_on_every_row_writes_nothing(tmp_path):
     assert store.version() == before
     with pytest.raises(InputError, match=r"the module tests.*has no 'Missing'"):
         fill(store.uri, f"python:{__name__}:Missing", Config(), engine=Engine())
+    with pytest.raises(InputError, match="computes from the media of 'clips', expected faces or voices"):
+        fill(store.uri, f"python:{__name__}:OfClips", Config(), engine=Engine())
+    assert "embedding_clips" not in " ".join(store.db.list_tables().tables)
 
 
 def test_dnsmos_is_that_of_the_evaluation(tmp_path):
