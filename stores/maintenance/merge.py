@@ -42,7 +42,7 @@ class Merged:
     deleted_there: list[str] = field(default_factory=list)  # deleted there on request, but still here
     rows: dict[str, int] = field(default_factory=dict)  # other table -> rows added
     null: list[str] = field(default_factory=list)  # columns here of which the rows added have no values
-    left: list[str] = field(default_factory=list)  # columns there, of another version, whose values were not added
+    left: list[str] = field(default_factory=list)  # columns there whose values were not added
 
 
 def merge(store: Store, other: Store, run_id: str, advance: Callable[[int], None] = lambda videos: None) -> Merged:
@@ -76,6 +76,9 @@ def merge(store: Store, other: Store, run_id: str, advance: Callable[[int], None
         both = {of.name for of in filled[table]}
         done.null += [f"{table}.{name}" for name in mine if name not in both]
         done.left += [f"{table}.{name}" for name in theirs if name not in both]
+    # Columns of clips are computed from a whole store, so the values of one do not fit another.
+    done.null += [f"clips.{name}" for name in schema.filled_of(db.open_table("clips").schema)]
+    done.left += [f"clips.{name}" for name in schema.filled_of(snapshot.schema("clips"))]
     for videos in _batches(at["videos"]):
         _merge_videos(db, spaces, at, videos, run_id, done, filled)
         advance(len(videos))

@@ -11,6 +11,7 @@ from pipelines.maintenance.dubbed import fill_dubbed
 from stores import Store, VideoRows
 from stores.maintenance.backfill import KEY
 from stores.maintenance.columns import REASON, ColumnFill
+from stores.maintenance.merge import merge
 from tests.support.analysis_world import near
 from tests.support.store_world import FACES, VOICES, video
 from vclip.association.model import AssociationConfig, AssociationModel
@@ -71,6 +72,18 @@ def test_rows_of_later_ingests_and_rejected_clips_are_null(store):
     assert _values(store)["video0200"][1] < 0.02
     store.undo(edit, "me", "not dubbed")
     assert _values(store)[DUBBED][1] is None
+
+
+def test_a_merge_leaves_the_values_of_another_store_and_names_the_column(store, new_uri):
+    other = Store.create(new_uri(), FACES, VOICES)
+    other.commit([_video(300, 5)])
+    for one in (store, other):
+        fill_dubbed(one.uri, Config())
+    before = _values(store)
+    with store.run({}, {}) as run:
+        done = merge(store, other, run.run_id)
+    assert done.null == done.left == ["clips.dubbed_combined"]
+    assert _values(store) == before | {"video0300": (pytest.approx(0.1), None)}
 
 
 def test_what_a_killed_run_left_is_not_used(store):
