@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.cluster.failures import ENDS_THE_JOB, Failure
-from pipelines.cluster.session import cluster_gpus, worker_deaths
+from pipelines.cluster.session import cluster_gpus, own_errors, worker_deaths
 from pipelines.progress import warn
 from pipelines.wording import count as counted
 from vclip.errors import InputError
@@ -155,12 +155,10 @@ class ActorPool:
             RayTaskError: it met a defect.
         """
         import ray
-        from ray.exceptions import RayTaskError
 
         try:
-            member.gpu, member.opening = ray.get(member.opening), None
-        except RayTaskError as error:
-            raise error.cause if isinstance(error.cause, InputError) else error from None
+            with own_errors():
+                member.gpu, member.opening = ray.get(member.opening), None
         except worker_deaths() as error:
             self._remove(member)
             self._failed_starts += 1

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.cluster.session import limit_threads, start_ray
+from pipelines.cluster.session import limit_threads, own_errors, start_ray
 from vclip.association.distributed import Distributed
 from vclip.association.loop import History, OnStep
 from vclip.association.pairs import Pairs
@@ -86,13 +86,10 @@ def train_on(
 def _check_gpus(workers: int) -> None:
     """Raises InputError where torch finds no GPU in a worker; the process group would end in a long traceback."""
     import ray
-    from ray.exceptions import RayTaskError
 
     check: Any = ray.remote(num_gpus=1, num_cpus=0, max_retries=0, scheduling_strategy="SPREAD")(_see_gpu)
-    try:
+    with own_errors():
         ray.get([check.remote() for _ in range(workers)])
-    except RayTaskError as error:
-        raise error.cause if isinstance(error.cause, InputError) else error from None
 
 
 def _see_gpu() -> None:

@@ -217,6 +217,19 @@ def worker_deaths() -> tuple[type[Exception], ...]:
     )
 
 
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Raises an InputError of a task or an actor as such, and other errors without the driver's part."""
+    from ray.exceptions import RayTaskError
+
+    try:
+        yield
+    except RayTaskError as error:
+        if isinstance(error, worker_deaths()):
+            raise
+        raise error.cause if isinstance(error.cause, InputError) else error from None
+
+
 def hide_gpus() -> None:
     """Hides the GPUs of its node from a task that asked for none; Ray shows them to it from version 2.60 on.
 

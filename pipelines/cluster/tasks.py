@@ -17,27 +17,23 @@ with its traceback; the other items go on.
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from pipelines.cluster.actors import AHEAD, ActorPool, Actors, LastingError, Member
-from pipelines.cluster.failures import ENDS_THE_JOB, Failure
-from pipelines.cluster.session import cluster_cpus, hide_gpus, limit_threads, worker_deaths
+from pipelines.cluster.failures import Failure
+from pipelines.cluster.remote_task import Batch, RemoteTask, Work
+from pipelines.cluster.session import cluster_cpus, own_errors, worker_deaths
 from pipelines.progress import warn
 from pipelines.wording import count
-from vclip.errors import InputError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Works on one item. The second argument says whether a worker that died may have done it already, in full or in part.
-Work = Callable[[T, bool], R]
 
 DIED = Failure("the worker died three times, the last time with nothing else running (memory, or a crash)")
 ATTEMPTS_AMONG_OTHERS = 2  # before an item is tried alone
-PARTS_WAITING = 4  # of the parts that one task yields; it pauses until they are taken
 SIZE_EVERY_S = 5.0  # how often the cluster is asked for its size
 
 
@@ -86,31 +82,12 @@ def run_tasks(
         yield item, DIED
 
 
-@dataclass(eq=False)
-class _Batch(Generic[T]):
-    """The items of one task, from its start until all results are there."""
-
-    items: Sequence[T]
-    attempt: int
-    whole: bool  # whether the task does the whole work
-    ref: Any = None  # of the task: its stream of parts, or what it returns when it is done
-    value: Any = None  # of a task that returns its results at once: the reference to them; of a stream, the next part
-    results: list[list[Any] | None] = field(default_factory=list)  # by part; None while an actor has it
-    ended: bool = False  # whether the task is
-    lost: bool = False  # whether a worker with its items died
-    member: Member | None = None  # the actor that takes all its parts, in order
-
-    @property
-    def over(self) -> bool:
-        return self.lost or (self.ended and None not in self.results)
-
-
 @dataclass(frozen=True)
 class _Call(Generic[T]):
     """A call of an actor, with the batch and the number of each part that it was given."""
 
     member: Member
-    parts: list[tuple[_Batch[T], int]]
+    parts: list[tuple[Batch[T], int]]
 
 
 class _Engine(Generic[T, R]):
@@ -128,30 +105,16 @@ class _Engine(Generic[T, R]):
         cpus: Callable[[], float],
         size_every_s: float,
     ):
-        self._name, self._task_cpus, self._in_parts, self._received = name, task_cpus, in_parts, received
-        self._threads, self._cpus, self._size_every_s = threads, cpus, size_every_s
+        self._task_cpus, self._received = task_cpus, received
+        self._cpus, self._size_every_s = cpus, size_every_s
         self._window, self._sized_s = 0, float("-inf")
         self._pool = ActorPool(actors) if actors else None
-        self._whole, self._first = self._remote(open_work), None
-        self._live: set[_Batch[T]] = set()
-        self._tasks: dict[Any, _Batch[T]] = {}  # by the reference, or stream of them, that is waited for
+        self._task = partial(RemoteTask, name=name, cpus=task_cpus, in_parts=in_parts, threads=threads)
+        self._whole, self._first = self._task(open_work, whole=True), None
+        self._live: set[Batch[T]] = set()
+        self._tasks: dict[Any, Batch[T]] = {}  # by the reference, or stream of them, that is waited for
         self._calls: dict[Any, _Call[T]] = {}
-        self._for_actors: deque[tuple[_Batch[T], int, Any]] = deque()  # (batch, part, reference to its value)
-
-    def _remote(self, open_work: Callable[[], Work[T, Any]], marks: bool = False) -> Any:
-        import ray
-
-        # Ray has no public option that bounds what a streaming task yields ahead of its reader. The option is still
-        # private in Ray 2.60.0, with which this was tested.
-        streaming = {"num_returns": "streaming", "_generator_backpressure_num_objects": PARTS_WAITING}
-        function: Any = _streaming_task(open_work, marks) if self._in_parts else _task(open_work, self._threads)
-        return ray.remote(function).options(
-            name=self._name,
-            num_cpus=self._task_cpus,
-            max_retries=0,
-            scheduling_strategy="SPREAD",
-            **(streaming if self._in_parts else {"num_returns": 2}),
-        )
+        self._for_actors: deque[tuple[Batch[T], int, Any]] = deque()  # (batch, part, reference to its value)
 
     def run(
         self, batches: Iterable[Sequence[T]], attempt: int, last: int, alone: bool = False
@@ -173,7 +136,7 @@ class _Engine(Generic[T, R]):
                 return died
             for batch in self._finished():
                 if not batch.lost:
-                    yield from zip(batch.items, self._results(batch), strict=True)
+                    yield from zip(batch.items, batch.by_item(), strict=True)
                 elif batch.attempt < last:
                     again.append((batch.items, batch.attempt + 1))
                 else:
@@ -197,15 +160,11 @@ class _Engine(Generic[T, R]):
             self._pool.resize()
             self._window += AHEAD * self._pool.open_count() * self._pool.actors.at_once
             if self._pool.first and self._first is None:
-                self._first = self._remote(self._pool.first, marks=True)
+                self._first = self._task(self._pool.first, whole=False)
 
     def _begin(self, items: Sequence[T], attempt: int) -> None:
         halved = self._first if self._pool and self._pool.usable() else None
-        task, batch = halved or self._whole, _Batch(items, attempt, whole=halved is None)
-        if self._in_parts:
-            batch.ref = task.remote(items[0], attempt > 1)
-        else:
-            batch.ref, batch.value = task.remote(items, attempt > 1)
+        batch = (halved or self._whole).begin(items, attempt)
         self._live.add(batch)
         self._tasks[batch.ref] = batch
 
@@ -240,13 +199,13 @@ class _Engine(Generic[T, R]):
         self._live -= waiting
         return [(batch.items, batch.attempt) for batch in waiting]
 
-    def _finished(self) -> Iterator[_Batch[T]]:
+    def _finished(self) -> Iterator[Batch[T]]:
         """Waits until something happens, or the cluster may have changed; yields the batches that are over."""
         import ray
 
         opening = self._pool.openings() if self._pool else {}
         paused = self._pool is not None and len(self._for_actors) > AHEAD * self._pool.actors.at_once
-        tasks = [ref for ref, batch in self._tasks.items() if batch.whole or not (paused and self._in_parts)]
+        tasks = [ref for ref, batch in self._tasks.items() if batch.whole or not (paused and batch.in_parts)]
         refs = [*tasks, *self._calls, *opening]
         if not refs:
             time.sleep(min(1.0, self._size_every_s))
@@ -265,7 +224,7 @@ class _Engine(Generic[T, R]):
                     self._drop(batch)
                     yield batch
 
-    def _proceeded(self, ref: Any) -> list[_Batch[T]]:
+    def _proceeded(self, ref: Any) -> list[Batch[T]]:
         """Takes what a task has given; returns its batch."""
         import ray
 
@@ -273,8 +232,8 @@ class _Engine(Generic[T, R]):
         if batch is None:  # it was dropped meanwhile
             return []
         try:
-            with _own_errors():
-                value = self._next_part(batch)
+            with own_errors():
+                value = batch.next_part()
                 if value is not None and batch.whole:
                     batch.results.append([self._received(result) for result in ray.get(value)])
                 elif value is not None:
@@ -286,32 +245,7 @@ class _Engine(Generic[T, R]):
             del self._tasks[ref]
         return [batch]
 
-    def _next_part(self, batch: _Batch[T]) -> Any:
-        """Returns the reference to a further part of the results of a task, or None; raises what the task raised."""
-        import ray
-
-        if not self._in_parts:
-            ray.get(batch.ref)
-            batch.ended = True
-            return batch.value
-        try:
-            given = next(batch.ref)
-        except StopIteration:
-            batch.ended = True
-            if batch.value is not None:  # no part but an error: without a mark
-                ray.get(batch.value)
-            return None
-        # A part and then a mark that it is there: the mark raises where the worker died, and moves no data.
-        if batch.value is None and not batch.whole:
-            batch.value = given
-            return None
-        if batch.whole:
-            return given
-        ray.get(given)
-        value, batch.value = batch.value, None
-        return value
-
-    def _answered(self, ref: Any) -> list[_Batch[T]]:
+    def _answered(self, ref: Any) -> list[Batch[T]]:
         """Takes the answer of an actor; returns the batches of the call."""
         import ray
         from ray.exceptions import RayActorError
@@ -320,7 +254,7 @@ class _Engine(Generic[T, R]):
         assert pool is not None
         call.member.calls -= 1
         try:
-            with _own_errors():
+            with own_errors():
                 answer = ray.get(ref)
         except worker_deaths() as error:
             answer = LastingError("it died") if isinstance(error, RayActorError) else None
@@ -339,88 +273,8 @@ class _Engine(Generic[T, R]):
                 batch.results[part] = [self._received(result) for result in results]
         return batches
 
-    def _results(self, batch: _Batch[T]) -> list[Any]:
-        """Returns the result of each item of a batch that is over."""
-        parts = [result for part in batch.results for result in part or []]
-        if not self._in_parts:
-            return parts
-        return [next((part for part in parts if isinstance(part, Failure)), parts)]
-
-    def _drop(self, batch: _Batch[T]) -> None:
+    def _drop(self, batch: Batch[T]) -> None:
         """Forgets a batch, and stops its task if it still runs."""
-        import ray
-
         if self._tasks.pop(batch.ref, None):
-            ray.cancel(batch.ref, force=True)
+            batch.stop()
         self._for_actors = deque(waiting for waiting in self._for_actors if waiting[0] is not batch)
-
-
-@contextmanager
-def _own_errors() -> Iterator[None]:
-    """Raises an InputError of a task or an actor as such, and other errors without the driver's part."""
-    from ray.exceptions import RayTaskError
-
-    try:
-        yield
-    except RayTaskError as error:
-        if isinstance(error, worker_deaths()):
-            raise
-        raise error.cause if isinstance(error.cause, InputError) else error from None
-
-
-def _task(open_work: Callable[[], Work[T, R]], threads: int) -> Callable[[Sequence[T], bool], Any]:
-    """Returns the task: of a batch, None and the list of results. The first tells the driver that the second is there
-    without moving it."""
-    opened: list[Work[T, R]] = []  # stays in the worker for its next task
-
-    def task(batch: Sequence[T], again: bool) -> tuple[None, list[R | Failure]]:
-        work = _opened(open_work, opened, threads)
-        if threads == 1:
-            return None, [_attempt(work, item, again) for item in batch]
-        with ThreadPoolExecutor(threads) as pool:
-            return None, list(pool.map(lambda item: _attempt(work, item, again), batch))
-
-    return task
-
-
-def _streaming_task(open_work: Callable[[], Work[T, Any]], marks: bool) -> Callable[[T, bool], Iterator[Any]]:
-    """Returns the task: of one item, the parts of its result, or a Failure as the last of them; each in a list.
-
-    With `marks`, None follows each part, so that the driver learns that the part is there without moving it.
-    """
-    opened: list[Work[T, Any]] = []
-
-    def task(item: T, again: bool) -> Iterator[Any]:
-        work = _opened(open_work, opened, 1)
-        try:
-            for part in work(item, again):
-                yield [part]
-                if marks:
-                    yield None
-        except ENDS_THE_JOB:
-            raise
-        except BaseException as error:
-            yield [Failure.of_defect(error)]
-            if marks:
-                yield None
-
-    return task
-
-
-def _opened(open_work: Callable[[], Work[T, R]], opened: list[Work[T, R]], threads: int) -> Work[T, R]:
-    hide_gpus()
-    if threads == 1:
-        limit_threads()
-    if not opened:
-        opened.append(open_work())
-    return opened[0]
-
-
-def _attempt(work: Work[T, R], item: T, again: bool) -> R | Failure:
-    """Returns the result for an item; a defect in one item must not end a job of a million."""
-    try:
-        return work(item, again)
-    except ENDS_THE_JOB:
-        raise
-    except BaseException as error:
-        return Failure.of_defect(error)

@@ -19,8 +19,9 @@ import numpy as np
 
 import vclip.tts
 from pipelines.cluster.failures import Failure, Tracebacks
+from pipelines.cluster.remote_task import Work
 from pipelines.cluster.session import cluster_cpus, start_ray
-from pipelines.cluster.tasks import Work, run_tasks
+from pipelines.cluster.tasks import run_tasks
 from pipelines.config import Config
 from pipelines.generation.session import check_speaker_space
 from pipelines.progress import say, step, warn

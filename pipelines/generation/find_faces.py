@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 
 from pipelines.cluster.failures import Failure, Tracebacks
-from pipelines.cluster.tasks import Work, run_tasks
+from pipelines.cluster.remote_task import Work
+from pipelines.cluster.tasks import run_tasks
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import open_detector
 from pipelines.files.download import local_copy

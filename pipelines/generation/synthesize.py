@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from pipelines.cluster.failures import Failure
-from pipelines.cluster.tasks import Work
+from pipelines.cluster.remote_task import Work
 from pipelines.files.output_store import Output
 from pipelines.generation.faces import Target
 from pipelines.generation.utterances import Spoken, Utterance

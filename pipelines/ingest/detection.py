@@ -19,7 +19,7 @@ import numpy as np
 
 from pipelines.cluster.actors import FAULTS, is_lasting
 from pipelines.cluster.node_actors import end_actors, node_actor
-from pipelines.cluster.session import worker_deaths
+from pipelines.cluster.session import own_errors, worker_deaths
 from pipelines.config import Config
 from pipelines.extraction.faces.detectors import DetectedFace, FaceDetector, gains_from_gpu, open_detector, shrink
 from pipelines.progress import warn
@@ -103,7 +103,6 @@ class SharedDetector:
     def _is_open(self) -> bool:
         """Whether the detector takes images; it is started if there is none."""
         import ray
-        from ray.exceptions import RayTaskError
 
         if self._faults >= FAULTS:
             return False
@@ -114,10 +113,8 @@ class SharedDetector:
             return True
         if not ray.wait([self._opening], timeout=0)[0]:
             return False
-        try:
+        with own_errors():
             ray.get(self._opening)
-        except RayTaskError as error:
-            raise error.cause if isinstance(error.cause, InputError) else error from None
         self._opening = None
         return True
 

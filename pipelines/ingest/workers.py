@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipelines.cluster.actors import OpenFirst, OpenSecond
 from pipelines.cluster.failures import Failure
-from pipelines.cluster.tasks import Work
+from pipelines.cluster.remote_task import Work
 from pipelines.config import Config
 from pipelines.extraction import extract
 from pipelines.extraction.faces.detectors import FaceDetector

@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from pipelines.cluster.actors import Actors, gpu_actors
 from pipelines.cluster.failures import Failure, Tracebacks, run_folder
+from pipelines.cluster.remote_task import Work
 from pipelines.cluster.session import cluster_gpus, start_ray
-from pipelines.cluster.tasks import Work, run_tasks
+from pipelines.cluster.tasks import run_tasks
 from pipelines.config import Config
 from pipelines.progress import say, step
 from stores import Store

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from pipelines.cluster.failures import Failure
+from pipelines.cluster.remote_task import Work
 from pipelines.cluster.session import on_cluster, start_ray
-from pipelines.cluster.tasks import Work, run_tasks
+from pipelines.cluster.tasks import run_tasks
 from pipelines.progress import step
 from stores import Store, StoreError
 from stores.maintenance.compact import DAY_S, compact, rewrite, sweep
