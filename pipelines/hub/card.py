@@ -48,7 +48,7 @@ def card(checkpoints: Mapping[str, Path], name: str, licence: str) -> str:
     use, contains, example = _USE[kind]
     parts = [
         f"---\n{yaml.safe_dump(head, sort_keys=False)}---",
-        f"# {name}",
+        f"# {name.removeprefix('hf:')}",
         *(_body(found, folder) for found, folder in checkpoints.items()),
         f"{INTENDED_USE}\n\n{use}",
         f"## Encoders\n\nVectors of other spaces are refused.\n\n{_encoders(checkpoints)}",

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from pipelines.hub.shared import FILES, SPEAKERS, Shared, described, hub_errors, repository_of
+from pipelines.hub.shared import FILES, SPEAKERS, Shared, checkpoints_of, described, hub_errors, repository_of
 from vclip.errors import InputError
 from vclip.files import whole_folder
 
@@ -22,9 +22,9 @@ def pull(place: str, out: Path) -> Shared:
     names = [*FILES, *(f"{folder}/{file}" for folder in SPEAKERS for file in FILES)]
     with whole_folder(out) as draft:
         if repository is None:
-            if not Path(place).is_dir():
+            source = Path(place)
+            if not source.is_dir():
                 raise InputError(f"'{place}': no such folder; a repository of the hub is hf:OWNER/NAME")
-            _copy(Path(place), draft, names)
         else:
             import huggingface_hub
 
@@ -32,13 +32,10 @@ def pull(place: str, out: Path) -> Shared:
                 found = huggingface_hub.snapshot_download(
                     repository.name, revision=repository.revision, allow_patterns=names
                 )
-            _copy(Path(found), draft, names)
-        described(place, draft)
+            source = Path(found)
+        checkpoints_of(source)  # not of the draft, so that an error names files that stay
+        for name in names:
+            if (source / name).is_file():
+                (draft / name).parent.mkdir(exist_ok=True)
+                shutil.copyfile(source / name, draft / name)
     return described(place, out)
-
-
-def _copy(source: Path, out: Path, names: list[str]) -> None:
-    for name in names:
-        if (source / name).is_file():
-            (out / name).parent.mkdir(exist_ok=True)
-            shutil.copyfile(source / name, out / name)

@@ -33,13 +33,12 @@ def push(folder: Path, target: str, licence: str, private: bool = True) -> Share
         raise InputError(f"'{target}': found a revision, expected hf:OWNER/NAME; a push makes a new one")
     import huggingface_hub
 
-    with tempfile.TemporaryDirectory() as draft, hub_errors(target):
+    hub, message = huggingface_hub.HfApi(), f"vclip push: {', '.join(found)}"
+    with tempfile.TemporaryDirectory() as draft:
         _copy(folder, Path(draft), target, licence)
-        hub = huggingface_hub.HfApi()
-        hub.create_repo(repository.name, private=private, exist_ok=True)
-        hub.upload_folder(
-            repo_id=repository.name, folder_path=draft, commit_message=f"vclip push: {', '.join(found)}"
-        )
+        with hub_errors(target):
+            hub.create_repo(repository.name, private=private, exist_ok=True)
+            hub.upload_folder(repo_id=repository.name, folder_path=draft, commit_message=message)
     return described(target, folder)
 
 

@@ -72,6 +72,8 @@ class Plan:
 
     def sentence(self) -> str:
         """Returns the plan in one sentence, for people."""
+        if not self.todo and not self.known:
+            return "Nothing to do: no input can be ingested."
         if not self.todo:
             return f"Nothing to do: of {count(self.known, 'input')} the store {self.store} has all."
         what = f"{count(self.todo, 'video')} to do"
@@ -222,7 +224,7 @@ def _estimate(result: Plan, store: Store, config: Config, sample: Sequence[Sourc
         result.frames, result.video_s, result.core_s = cost.frames, cost.video_s, ratio * cost.core_s
         # Processes that want the same cores get equal shares of them.
         took_s = ratio * seconds_on(cost.core_s, cost.longest_s, cores, config) * (1 + result.load / cores)
-    elif earlier:
+    elif earlier and result.size_bytes:
         share = result.size_bytes / earlier.size_bytes
         result.video_s, result.core_s = share * earlier.video_s, share * earlier.took_s * cores
         took_s = share * earlier.took_s

@@ -100,6 +100,8 @@ class ColumnFill(Backfill):
     def outcome(self) -> Outcome:
         """Returns what was collected, also by earlier jobs that were killed."""
         found = self._db.open_table(self._scratch).to_lance().to_table(columns=[KEY, REASON, *self._columns])
+        keys = found[KEY].combine_chunks()
+        found = found.take(compute.index_in(keys.unique(), keys))  # rows may have been added twice
         known = np.zeros(found.num_rows, bool)
         for name in self._columns:
             known |= found[name].is_valid().to_numpy()

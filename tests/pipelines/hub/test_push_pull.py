@@ -93,6 +93,7 @@ def test_damage_is_an_error_and_leaves_nothing(model, tmp_path, vclip, damaged):
     answer = vclip("pull", tmp_path / "shared", "--out", tmp_path / "pulled")
     assert answer.code == 2
     assert "damaged" in answer.err
+    assert str(tmp_path / "shared") in answer.err
     assert not (tmp_path / "pulled").exists()
 
 

@@ -134,3 +134,6 @@ def test_nothing_to_do_says_so():
     done = Plan("work/store", known=3)
     assert done.sentence() == "Nothing to do: of 3 inputs the store work/store has all."
     assert list(done.rows()) == [("in the store already", "3")]
+    torn = Plan("work/store", unreadable=2)
+    assert torn.sentence() == "Nothing to do: no input can be ingested."
+    assert list(torn.rows()) == [("cannot be read", "2")]

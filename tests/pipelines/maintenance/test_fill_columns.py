@@ -109,6 +109,13 @@ def test_a_killed_job_ends_as_an_undisturbed_one_and_does_no_row_twice(tmp_path)
     assert fill(other.uri, SPEC, Config(), engine=Engine()).filled == 0
 
 
+def test_an_empty_store_gains_empty_columns(tmp_path):
+    store = _store(tmp_path / "s", videos=0)
+    done = fill(store.uri, SPEC, Config(), engine=Engine())
+    assert (done.filled, done.unknown, done.failed) == (0, 0, 0)
+    assert _column(Store.open(store.uri)) == []
+
+
 def test_a_function_that_fails_on_every_row_writes_nothing(tmp_path):
     store = _store(tmp_path / "s", videos=1)
     before = store.version()

@@ -48,6 +48,17 @@ def _expected(ids, factor=1.0):
     return {id: (_loudness(id, factor), None if _loudness(id) is None else id) for id in ids}
 
 
+def test_rows_that_are_added_twice_count_once(store):
+    store.commit([video(1)])
+    fill = ColumnFill(store, "voices", {"words": str}, "python:mine:Words", "1")
+    keys = fill.todo().keys
+    rows = pa.table({KEY: keys, "words": keys, REASON: pa.nulls(len(keys), pa.string())})
+    for _ in range(2):  # as after a write whose answer was lost
+        fill.add_rows(rows)
+    assert fill.outcome().filled == len(keys)
+    assert fill.finish()
+
+
 def test_later_rows_are_null_until_they_are_filled_and_a_new_version_fills_all(store):
     store.commit([video(number) for number in range(6)])
     before = contents(store)

@@ -122,8 +122,8 @@ def _trials(
 
 def _labels_of(here: Place, language: str, files: Sequence[Place]) -> Place:
     """Returns the file of labels: of the training language's own folder, or of one above it."""
-    above, name = str(here), f"{language}_test.txt"
-    found = [place for place in files if place.name == name and above.startswith(str(place.parent).rstrip("/"))]
+    above, name = f"{here}/", f"{language}_test.txt"
+    found = [place for place in files if place.name == name and above.startswith(f"{place.parent}".rstrip("/") + "/")]
     if not found:
         raise InputError(f"{here}: found no {name} in it or above it, expected the labels of the trials")
     return max(found, key=lambda place: len(str(place)))

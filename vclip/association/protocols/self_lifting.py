@@ -78,7 +78,10 @@ def _valid(place: Place, faces: Features, voices: Features) -> tuple[Pairs, int]
     sides = (trials.faces, trials.face_identity), (trials.voices, trials.voice_identity)
     for side, (names, identity) in enumerate(sides):
         for name, who in zip(names, identity.tolist(), strict=True):
-            files.setdefault((who, name.rsplit("/", 2)[-2]), ([], []))[side].append(name)
+            above, _, _ = name.rpartition("/")
+            if not above:
+                raise InputError(f"{place}: found the file '{name}', expected it in the folder of its video")
+            files.setdefault((who, above.rpartition("/")[2]), ([], []))[side].append(name)
     clips = [ClipFiles(f"{who}/{video}", video, *names, identity=who) for (who, video), names in files.items()]
     valid, missing = pairs_of(clips, faces, voices, str(place))
     if len(np.unique(valid.identity)) < 2:

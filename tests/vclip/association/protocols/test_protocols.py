@@ -246,6 +246,13 @@ def test_an_unheard_test_named_by_the_training_language_is_an_error(tmp_path):
         PROTOCOLS.open("fame").read(tmp_path)
 
 
+def test_labels_are_never_those_of_a_folder_whose_name_only_begins_alike(tmp_path):
+    fame_folder(tmp_path, "v2")
+    (fame_folder(tmp_path, "v20") / "v20" / "Hindi_test.txt").unlink()
+    with pytest.raises(InputError, match=r"v20/English: found no Hindi_test.txt in it or above it"):
+        PROTOCOLS.open("fame").read(tmp_path)
+
+
 def test_lists_without_labels_give_scores_to_submit(tmp_path, tasks):
     fame_folder(tmp_path)
     path = tmp_path / "v2" / "Hindi_test.txt"
@@ -262,6 +269,14 @@ def test_lists_without_labels_give_scores_to_submit(tmp_path, tasks):
     labelled = next(test for test in tasks["fame"][0].tests if test.subgroup == "English to Hindi")
     rate = measure(model, tasks["fame"][0])["EER English to Hindi"].value
     assert rate == pytest.approx(_equal_error_rate(labelled.trials.same, -np.array(far, float)), abs=1e-4)
+
+
+def test_a_list_whose_files_are_in_no_folder_is_named(tmp_path):
+    folder = self_lifting_folder(tmp_path, (12, 4, 4))
+    place = folder / "eval" / "valid_verification.pkl"
+    save(place, {"list": [("a.wav", "b.jpg", 1)], "wav_set": ["a.wav"], "jpg_set": ["b.jpg"]})
+    with pytest.raises(InputError, match=r"found the file 'b\.jpg', expected it in the folder of its video"):
+        PROTOCOLS.open("self-lifting").read(folder)
 
 
 def test_a_training_video_of_somebody_in_the_test_is_an_error(tmp_path):
