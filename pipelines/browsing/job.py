@@ -6,11 +6,12 @@ import socket
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from pipelines.browsing import edit_routes, generate_routes, media, routes
 from pipelines.browsing.guard import Guard, is_loopback
@@ -101,6 +102,10 @@ def page_app(session: Session, host: str = "127.0.0.1") -> FastAPI:
     def defect(_: Request, error: Exception) -> JSONResponse:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return JSONResponse({"error": f"vclip browse failed ({reason}); its output has the traceback"}, 500)
+
+    @app.exception_handler(ClientDisconnect)  # as of a photo that is cancelled while it is sent
+    def cancelled(_: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # nobody reads it
 
     @app.exception_handler(HTTPException)
     def http_error(_: Request, error: HTTPException) -> JSONResponse:

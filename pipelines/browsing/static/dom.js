@@ -16,9 +16,17 @@ export const byId = (id) => document.getElementById(id);
 export const meta = (name) => document.querySelector(`meta[name=vclip-${name}]`).content;
 export const count = (n) => n.toLocaleString("en");
 export const clipsOf = (n) => `${count(n)} ${n === 1 ? "clip" : "clips"}`;
-export const seconds = (s) => (s < 90 ? `${s.toFixed(s < 10 ? 1 : 0)} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`);
-export const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
 export const fileOf = (uri) => uri.split(/[\\/]/).pop();
+
+export function seconds(s) {
+  const whole = Math.round(s);
+  return whole < 90 ? `${s.toFixed(s < 9.95 ? 1 : 0)} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+export function clock(s) {
+  const tenths = Math.round(10 * s);
+  return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
+}
 
 let fading;
 export function toast(text, label, act) {

@@ -30,11 +30,11 @@ export async function gallery(view, about, { keep = 0 } = {}) {
     busy = false;
     if (!grid.isConnected) return;
     if (loading !== version) return load(); // the filters changed meanwhile
-    if (!found) { more.hidden = true; return; }
+    if (!found) { more.hidden = !after; return; } // a page that did not come can be asked for again
     if (!after) {
       const any = found.cards.length > 0 || found.next;
       total = found.count;
-      tell(view);
+      tell(summary);
       grid.replaceChildren(...(any ? [] : [h("p", { className: "empty" }, "No clip matches these filters.")]));
     }
     const tiles = found.cards.map((card) => tile(card));
@@ -75,18 +75,20 @@ export async function gallery(view, about, { keep = 0 } = {}) {
 export const differs = (given) => Object.keys(given).length > 0 && JSON.stringify(given) !== JSON.stringify(here(hashOf({ view: "faces", clip: "", filters })).filters);
 
 // Takes rejected clips out of the page, which stays where it is.
-export function drop(view, clips) {
+export async function drop(view, clips) {
   const gone = new Set(clips), tiles = [...view.querySelectorAll(".tile")];
   const focused = tiles.indexOf(document.activeElement.closest(".tile"));
   const next = tiles.slice(Math.max(focused, 0)).find((tile) => !gone.has(tile.dataset.clip));
   for (const tile of tiles) if (gone.has(tile.dataset.clip)) tile.remove();
   if (focused >= 0) next?.querySelector(".face").focus({ preventScroll: true });
-  if (total !== null) total -= clips.length;
-  tell(view);
+  const summary = view.querySelector(".summary");
+  const counted = await trying(() => ask("clips", { ...query(), limit: 1 })); // not all of them need match the filters
+  if (counted) total = counted.count;
+  tell(summary);
 }
 
-function tell(view) {
-  const [text, all] = view.querySelector(".summary").children;
+function tell(summary) {
+  const [text, all] = summary.children;
   text.textContent = total === null ? "" : clipsOf(total);
   all.hidden = total === 0;
 }

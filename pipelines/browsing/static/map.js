@@ -11,7 +11,7 @@ const COLOURS = ["#3b7dae", "#e0a53c", "#45a598", "#cf6a55", "#8d74b8", "#b5739a
 const OTHER = "#8a97a5";
 const SCALE = [[59, 50, 120], [49, 130, 160], [110, 190, 120], [245, 205, 70]];
 const TOOLS = { move: "Drag to move the map", lasso: "Draw around points to select their clips; with Shift, add them. Holding Shift lends the lasso." };
-let chosen = null; // kept while other views are open
+let chosen = null, zoom = 1, dx = 0, dy = 0; // kept while other views are open, and when a correction draws the map anew
 
 export async function map(view, about) {
   chosen ??= { table: "faces", colour: about.values.gender ? "gender" : "quality", tool: "move" };
@@ -19,7 +19,11 @@ export async function map(view, about) {
   const summary = h("p", { className: "faint" }), legend = h("div", { className: "legend" });
   const box = h("div", { className: "map card" }, canvas, peek);
   const select = (name, values) => h("label", {}, name === "table" ? "points" : "colour",
-    h("select", { name, onchange: (e) => { chosen[name] = e.target.value; map(view, about); } },
+    h("select", { name, onchange: (e) => {
+      chosen[name] = e.target.value;
+      if (name === "table") [zoom, dx, dy] = [1, 0, 0];
+      map(view, about);
+    } },
       values.map((value) => h("option", { value, selected: chosen[name] === value }, wordsOf(value)))));
   const tools = ["move", "lasso"].map((tool) => h("button", { "aria-pressed": chosen.tool === tool, title: TOOLS[tool], onclick: (e) => {
     chosen.tool = tool;
@@ -61,7 +65,7 @@ function coloured(found) {
 
 function plot(box, canvas, peek, { xy, ids, clips }, colours) {
   const pen = canvas.getContext("2d"), n = ids.length;
-  let zoom = 1, dx = 0, dy = 0, at = -1, way = null, waiting = false;
+  let at = -1, way = null, waiting = false;
   const size = () => ({ w: canvas.clientWidth, t: canvas.clientHeight });
   const place = (i) => {
     const { w, t } = size();

@@ -14,13 +14,17 @@ export function photo(view, about) {
   const left = h("div", {}, drop), right = h("div", {}, about.model
     ? h("p", { className: "faint" }, "Finds the voices of the store that suit the face best, and the most similar faces.")
     : h("p", { className: "faint" }, "Finds the most similar faces. Start vclip browse with --model to find voices that suit a face as well."));
+  let latest = null;
   view.replaceChildren(h("div", { className: "photo" }, left, right));
 
   async function take(photo) {
+    latest = photo;
     const image = h("img", { src: URL.createObjectURL(photo), alt: "Your photo" });
     words.replaceChildren(image, h("p", { className: "faint" }, "searching …"));
+    left.replaceChildren(drop);
     right.replaceChildren();
     const found = await trying(() => sendPhoto(photo));
+    if (photo !== latest) return;
     words.replaceChildren(image, h("p", { className: "faint" }, found ? "Choose another photo." : "No result. Choose another photo."));
     if (!found) return;
     const tiles = ({ hits }) => h("div", { className: "tiles" }, hits.map((hit) => tile(hit, scoreOf(hit))));

@@ -160,6 +160,56 @@ def test_lasso_to_reject_and_undo_of_the_whole(tab, untouched):
     expect(tab.locator(".edit.undone").first).to_contain_text(f"Rejected {chosen} clips")  # one action, one row
 
 
+def test_a_correction_leaves_the_map_as_it_was_moved_and_zoomed(tab, untouched):
+    tab.goto(f"{untouched.url}#map")
+    tab.wait_for_selector(".legend span")
+    tab.select_option("[name=colour]", "quality")
+    tab.wait_for_selector(".legend .scale")
+    canvas = tab.locator("canvas")
+    box = canvas.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    drawn = "c => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(c.toDataURL()))))"
+    whole = canvas.evaluate(drawn)
+    tab.mouse.move(x, y)
+    tab.mouse.wheel(0, -100)
+    _drag(tab, [(x, y), (x + 12, y + 8)])
+    tab.mouse.move(0, 0)
+    moved = canvas.evaluate(drawn)
+    assert moved != whole
+    tab.get_by_role("button", name="Lasso").click()
+    left, top = box["x"] + 15, box["y"] + 15  # within its round corners
+    right, bottom = left + box["width"] - 30, top + box["height"] - 30
+    _drag(tab, [(left, top), (right, top), (right, bottom), (left, bottom)])
+    tab.get_by_role("button", name="Label …").click()
+    tab.fill("#ask [name=value]", "one")
+    with tab.expect_response("**/api/map/faces?*"):
+        _sign(tab, "seen")
+    expect(tab.locator("#selection")).to_be_hidden()
+    tab.mouse.move(0, 0)
+    expect(tab.locator(".legend .scale")).to_be_visible()
+    assert canvas.evaluate(drawn) == moved
+
+
+def test_rejected_clips_that_the_filters_hide_are_not_subtracted(tab, untouched):
+    tab.keyboard.press("a")
+    expect(tab.locator("#selection")).to_be_visible()
+    tab.keyboard.press("/")
+    tab.select_option("select[name=gender]", "f")
+    expect(tab.locator(".summary [role=status]")).to_contain_text(str(untouched.store.count("clips", "gender = 'f'")))
+    tab.get_by_role("button", name="Reject …").click()
+    tab.wait_for_load_state("networkidle")  # images that are on their way are not there any more afterwards
+    _sign(tab, "all of them")
+    expect(tab.locator(".summary [role=status]")).to_have_text("0 clips")
+
+
+def test_times_never_show_sixty_seconds(tab):
+    shown = (
+        "import('/static/dom.js').then(({ seconds, clock }) => [119.7, 89.4, 9.96].map(s => [seconds(s), clock(s)]))"
+    )
+    assert tab.evaluate(shown) == [["2 min 0 s", "1:59.7"], ["89 s", "1:29.4"], ["10 s", "0:10.0"]]
+    assert tab.evaluate("import('/static/dom.js').then(({ clock }) => clock(59.96))") == "1:00.0"
+
+
 def test_box_label_merge_and_undo_with_the_keyboard(tab, untouched):
     store = untouched.store
     before, clips = _genders(store), store.query("clips", ["clip_id"], order="clip_id")["clip_id"].to_pylist()

@@ -1,5 +1,6 @@
 """Hostile requests are refused or bounded, and the page answers afterwards; a store that is gone is one line."""
 
+import asyncio
 import json
 import os
 import re
@@ -14,6 +15,9 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from pipelines.browsing.job import page_app
+from pipelines.browsing.session import Session
+from pipelines.config import Config
 from stores import Store
 from tests.support.page_client import Client
 from tests.support.places import IN_BUCKET, copy_store
@@ -190,3 +194,29 @@ def test_a_store_that_is_gone_is_one_line(served):
         assert "\n" not in answer.json["error"]
     os.rename(page.store.uri + ".elsewhere", page.store.uri)
     assert page.get("/api/clips", limit=1)["cards"] == [card]
+
+
+def test_an_upload_that_is_cancelled_is_no_defect():
+    app = page_app(Session(Store.create("memory://", {"f": 2}, {"v": 2}), Config()))
+
+    def ask(method, path, token, *messages):
+        """Returns the status and the body of the answer to a request that the browser sends in these messages."""
+        scope = {"type": "http", "method": method, "path": path, "query_string": b"", "http_version": "1.1"}
+        scope["headers"] = [(b"host", b"127.0.0.1"), (b"x-vclip-token", token)]
+        sent, given = [], iter(messages)
+
+        async def receive():
+            return next(given, {"type": "http.disconnect"})
+
+        async def send(message):
+            sent.append(message)
+
+        asyncio.run(app(scope, receive, send))  # raises what it answers as a defect
+        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent)
+
+    whole = {"type": "http.request", "body": b"", "more_body": False}
+    (token,) = re.findall(rb'name="vclip-token" content="([^"]+)"', ask("GET", "/", b"", whole)[1])
+    assert ask("GET", "/api/store", token, whole)[0] == 200
+    for path in ("/api/photo", "/api/edits", "/api/selection"):
+        part = {"type": "http.request", "body": b"\xff\xd8", "more_body": True}
+        assert ask("POST", path, token, part) == (499, b"")
