@@ -18,8 +18,8 @@ from pipelines.analysis.clips import clips_with, directions, media_of, write_col
 from pipelines.association.pairs import open_model
 from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
+from pipelines.html.charts import chart_histogram
 from pipelines.html.page import render, thumbnail
-from pipelines.html.plots import chart_histogram
 from pipelines.ingest.streaming_stats import Histogram, evenly
 from pipelines.progress import Step, step, warn
 from pipelines.wording import count

@@ -12,8 +12,8 @@ import pyarrow as pa
 from pipelines.analysis.query import open_duckdb
 from pipelines.cluster.derived import record_derived
 from pipelines.extraction.types import outcome_in_words
+from pipelines.html.charts import chart_histogram
 from pipelines.html.page import render
-from pipelines.html.plots import chart_histogram
 from pipelines.ingest.report import kind_of
 from pipelines.ingest.streaming_stats import Histogram, evenly
 from pipelines.progress import step

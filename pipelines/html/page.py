@@ -1,7 +1,7 @@
 """Self-contained HTML pages: a Jinja2 template and the stylesheet become one file that loads nothing else.
 
 Templates are filled with results (dataclasses or parsed JSON). Everything is escaped, except the SVG charts of
-`pipelines.html.plots`.
+`pipelines.html.charts`.
 """
 
 import base64

@@ -8,8 +8,8 @@ import yaml
 
 from pipelines.config import Config
 from pipelines.extraction.types import outcome_in_words
+from pipelines.html.charts import Chart, chart_histogram, chart_over_time
 from pipelines.html.page import render, thumbnail
-from pipelines.html.plots import Chart, chart_histogram, chart_over_time
 
 Kinds = Sequence[tuple[str, int, Sequence[Any]]]  # name, count and examples, the most frequent first
 EXAMPLES, SHOWN_REASONS = 3, 20

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
+from pipelines.html.charts import chart_histogram, chart_over_time
 from pipelines.html.page import COLOURS, render, thumbnail
-from pipelines.html.plots import chart_histogram, chart_over_time
 from tests.support.hostile_names import HOSTILE
 
 PAGES = ("report", "stats", "card", "clusters", "outliers", "quickstart", "evaluation")
