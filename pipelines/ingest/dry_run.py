@@ -3,9 +3,8 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from pipelines.cluster.session import cluster_cpus, on_cluster, start_ray
 from pipelines.config import Config
@@ -61,9 +60,6 @@ class Plan:
     workers_night: int | None = None  # and in NIGHT_S
     earlier: int = 0  # runs into the store that the estimate is made from
     estimated_from: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     @property
     def todo(self) -> int:

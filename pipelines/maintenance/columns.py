@@ -57,10 +57,6 @@ class FillResult:
     failures: list[FailedRows]  # by reason
     took_s: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the fields, as `vclip embed --json` prints them."""
-        return asdict(self)
-
 
 def fill(
     store_uri: str,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from pipelines.progress import step
 from stores import Store, StoreError
@@ -16,10 +15,6 @@ class MergeResult:
 
     store: str
     merged: dict[str, Merged]  # URI of the other store -> what was done with its rows
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the fields, as `vclip merge --json` prints them."""
-        return asdict(self)
 
 
 def merge(others: Sequence[str], store_uri: str) -> MergeResult:
@@ -46,5 +41,5 @@ def merge(others: Sequence[str], store_uri: str) -> MergeResult:
         for uri, other in opened:
             with step(f"merge {uri}", other.count("videos"), "videos") as progress:
                 result.merged[uri] = merge_stores(store, other, run.run_id, progress.advance)
-        run.summary = result.to_json()
+        run.summary = asdict(result)
     return result

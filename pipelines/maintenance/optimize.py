@@ -32,10 +32,6 @@ class OptimizeResult:
     indices: list[IndexReport]  # built
     bytes: dict[str, int]  # "before", "after" -> size of the newest version
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the fields, as `vclip optimize --json` prints them."""
-        return asdict(self)
-
 
 def optimize(
     store_uri: str, keep_days: float, index: bool = False, cluster: Callable[[], bool] = on_cluster

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -50,10 +50,6 @@ class EmbedResult:
     dropped: list[str]  # spaces
     spaces: dict[str, dict[str, int]]  # table -> space -> dimension, afterwards
     took_s: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the fields, as `vclip embed --json` prints them."""
-        return asdict(self)
 
 
 def embed(

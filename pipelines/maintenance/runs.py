@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.cluster.failures import FOLDER, run_folder
@@ -48,9 +48,6 @@ class RunRecord:
     folder: str = ""  # of its tracebacks
     failed: list[FailedItem] = field(default_factory=list)
     tracebacks: list[KeptTraceback] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def list_runs(store_uri: str) -> list[RunRecord]:
