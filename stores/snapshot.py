@@ -5,8 +5,8 @@ that were opened while the ledger did not change hold every row that this ledger
 before and after, and all again if it moved. Uncommitted rows (of crashed or running commits) are excluded by SQL, so
 that limits, orders and searches act on visible rows only.
 
-Corrections by hand (`stores.edits`) replace the values that were ingested, and rejected clips are not read at all,
-unless the snapshot is raw.
+Corrections by hand (`stores.corrections`) replace the values that were ingested, and rejected clips are not read at
+all, unless the snapshot is raw.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +22,8 @@ from lancedb.db import DBConnection
 from lancedb.query import ColumnOrdering, LanceQueryBuilder
 from lancedb.table import Table
 
-from stores import edits
 from stores.arrow import compute
-from stores.edits import ROW_ID, Corrections
+from stores.corrections import NONE, ROW_ID, Corrections, effect_of, in_force
 from stores.errors import REMOVED, StoreError, StoreGone, is_file_gone, nearest, reason
 from stores.filters import parsed
 from stores.schema import EMBEDDED, LATER, MEDIA, PINNED, TABLES, VIDEO_TABLES, check_table, spaces_of
@@ -114,7 +113,7 @@ class Snapshot:
     def corrections(self) -> Corrections:
         """The corrections of the edits in force."""
         if self._corrections is None:
-            self._corrections = edits.NONE if self._raw else self._read_corrections()
+            self._corrections = NONE if self._raw else self._read_corrections()
         return self._corrections
 
     @cached_property
@@ -294,10 +293,10 @@ class Snapshot:
             every = self._tables["edits"].search().to_arrow().to_pylist()
         every.sort(key=lambda row: row["edit_id"])
         if not every:
-            return edits.NONE
+            return NONE
         raw = copy(self)
-        raw._raw, raw._corrections = True, edits.NONE
-        return edits.corrections(edits.in_force(every), lambda where: raw.row_ids("clips", None, where))
+        raw._raw, raw._corrections = True, NONE
+        return effect_of(in_force(every), lambda where: raw.row_ids("clips", None, where))
 
 
 def _built(

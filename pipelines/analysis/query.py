@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from stores import Snapshot, Store
-from stores.edits import Corrections
+from stores.corrections import Corrections
 from stores.errors import nearest
 from stores.schema import MEDIA, TABLES, VIDEO_TABLES
 from vclip.errors import InputError

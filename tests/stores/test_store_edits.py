@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stores import Store, StoreError
-from stores.edits import in_force
+from stores.corrections import in_force
 from stores.maintenance.deletion_plan import plan_deletion
 from stores.rows import typed
 from tests.support.store_world import FACES, LATER, VOICES, contents, video
