@@ -355,7 +355,7 @@ class Store:
     # Reading
 
     def snapshot(self, version: Mapping[str, int] | str | None = None, raw: bool = False) -> Snapshot:
-        """Returns one consistent state of the store, which has the reading methods of this class.
+        """Returns one consistent state of the store, to read with the same `query`, `count` and `ledger`.
 
         Args:
             version: as `version()` returns it, or a tag; the newest where left out.

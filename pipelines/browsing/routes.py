@@ -74,7 +74,7 @@ def routes(session: Session) -> APIRouter:
         voices = snapshot.query(
             "voices", ["voice_id", "start_s", "end_s", "snr_db", "speech_ratio"], where
         ).to_pylist()
-        of_clip = [edit for edit in edits.listed(snapshot) if edit["subject"] == clip_id]
+        of_clip = [edit for edit in edits.listed(snapshot) if edit["subject"] == clip_id and edit["in_force"]]
         return {
             "card": card,
             "faces": sorted(faces, key=lambda row: row["time_s"]),

@@ -19,6 +19,7 @@ def test_a_rejected_clip_is_gone_until_it_is_undone(untouched):
     assert page.edit(action="undo", edit_id=made["edit_id"]).status == 200
     assert page.get("/api/clips")["count"] == before
     assert page.ask(voice).status == 200
+    assert page.get(f"/api/clips/{card['clip_id']}")["edits"] == []  # of those in force
     told = page.get("/api/edits")["actions"]
     assert [(row["action"], row["who"], row["why"]) for row in told[:2]] == [
         ("undo", "ann", "seen"), ("reject", "ann", "seen"),
@@ -30,6 +31,7 @@ def test_labels_and_people(untouched):
     assert page.edit(action="label", clips=[one["clip_id"]], name="gender", value="x").status == 200
     assert page.get("/api/clips", gender="x")["cards"] == [one | {"gender": "x"}]
     assert ["x", 1] in page.get("/api/values/gender")
+    assert [edit["value"] for edit in page.get(f"/api/clips/{one['clip_id']}")["edits"]] == ["x"]
     assert page.edit(action="merge", clips=[one["clip_id"]], value=two["identity"]).status == 200
     assert len(page.get(f"/api/clips/{two['clip_id']}")["same_person"]) == 1
     with sql_rows(page.store.snapshot(), "SELECT clip_id FROM clips WHERE gender = 'x'") as rows:
