@@ -13,7 +13,7 @@ from pipelines.association.pairs import pair_spaces, read_pairs
 from pipelines.config import Config
 from pipelines.progress import step
 from stores import Store
-from vclip.association.evaluation import rows_by_label, some_people
+from vclip.association.evaluation import some_people
 from vclip.association.learning_curve import LearningCurve, learning_curve, sizes_up_to
 from vclip.association.likelihood import two_clusters
 from vclip.association.linear_start import clip_tensors
@@ -22,6 +22,7 @@ from vclip.association.metrics import Crossing, Figure, draw_people
 from vclip.association.metrics.verification import drawn_auc
 from vclip.association.pairs import Pairs
 from vclip.association.scores import Scores
+from vclip.association.subgroups import rows_by_label
 from vclip.association.training import train as train_model
 from vclip.errors import InputError
 from vclip.files import write_text

@@ -10,7 +10,6 @@ Nearly all that a voice says about a face is gender: among people of one gender,
 from 87-89 to 76-79. So each figure is also given for the trials within subgroups of people who share a label.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -33,6 +32,7 @@ from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.metrics.ranking import chance
 from vclip.association.pairs import Pairs
 from vclip.association.scores import Scores, clip_scores
+from vclip.association.subgroups import SUBGROUPS, rows_by_label, subgroups
 from vclip.errors import InputError
 from vclip.threads import with_threads_for
 
@@ -41,8 +41,6 @@ __all__ = ["Evaluation", "Subgroup", "clip_scores", "cross_validate", "evaluate"
 MAX_CLIPS = 20_000  # comparing all with all takes minutes; of more clips, people are drawn
 UNRESTRICTED = "unrestricted"
 OWN_CLIP, OTHER_CLIPS, OTHER_VIDEOS = "own clip", "other clips", "other videos"  # where a positive's voice is from
-SUBGROUPS = ("same gender", "same nationality", "same age band", "same gender and nationality")
-_AGE = re.compile(r"(\d{1,3})(?:\.\d+)?(?:\s*[-–]\s*(\d{1,3}))?")
 DIRECTIONS = {"v2f": "voices", "f2v": "faces"}  # the probes of voice to face, and of face to voice
 
 
@@ -314,35 +312,3 @@ def some_people(pairs: Pairs, seed: int, max_clips: int = MAX_CLIPS) -> Pairs:
     fits = np.cumsum(np.bincount(people)[order]) <= max_clips
     fits[:2] = True
     return pairs.select(np.isin(people, order[fits]))
-
-
-def subgroups(pairs: Pairs) -> dict[str, np.ndarray]:
-    """Returns the label (C,) str of each clip for each of SUBGROUPS; "" where it is unknown."""
-    age = np.array([age_band(text) for text in pairs.age.tolist()], dtype=str)
-    known = (pairs.gender != "") & (pairs.nationality != "")
-    both = np.char.add(np.char.add(pairs.gender, " "), pairs.nationality)
-    return dict(zip(SUBGROUPS, (pairs.gender, pairs.nationality, age, np.where(known, both, "")), strict=True))
-
-
-def age_band(text: str) -> str:
-    """Returns the band of ten years of an age, "" if it is unknown or spans two bands.
-
-    Example:
-        >>> [age_band(text) for text in ("34", "31-35", "30s", "38-41", "")]
-        ['30-39', '30-39', '30-39', '', '']
-    """
-    text = text.strip()
-    decade = re.fullmatch(r"(\d{1,2}0)s", text)
-    found = _AGE.fullmatch(decade[1] if decade else text)
-    if not found:
-        return ""
-    first = int(found[1]) // 10
-    last = int(found[2]) // 10 if found[2] else first
-    return f"{10 * first}-{10 * first + 9}" if first == last else ""
-
-
-def rows_by_label(labels: np.ndarray) -> list[np.ndarray]:
-    """Returns the rows of the clips of each label, without the empty label; `labels` is (C,) str."""
-    order = np.argsort(labels, kind="stable")
-    values, start = np.unique(labels[order], return_index=True)
-    return [rows for value, rows in zip(values, np.split(order, start[1:]), strict=True) if value != ""]

@@ -27,12 +27,13 @@ from vclip.association.distributed import Distributed
 from vclip.association.grad_cache import backward
 from vclip.association.held_out import DEV_CLIPS, check_apart, dev_auc, hashes_of_both, trials_of
 from vclip.association.linear_start import LinearStart
-from vclip.association.loop import Batches, History, LoopConfig, OnStep, mean_history, run
+from vclip.association.loop import History, LoopConfig, OnStep, mean_history, run
 from vclip.association.losses import LOSSES, Loss
 from vclip.association.metrics import ScoredTrials
 from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.association.pairs import Pairs, digest_of
 from vclip.association.randomness import seeded
+from vclip.association.training_batches import Batches
 from vclip.device import torch_device
 from vclip.errors import InputError
 from vclip.threads import with_threads_for

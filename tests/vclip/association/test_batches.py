@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vclip.association.loop import Batches
 from vclip.association.training import TrainConfig
+from vclip.association.training_batches import Batches
 from vclip.config import load
 
 

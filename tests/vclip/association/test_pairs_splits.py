@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from vclip.association.loop import Batches
 from vclip.association.pairs import Pairs
+from vclip.association.training_batches import Batches
 from vclip.errors import InputError
 
 

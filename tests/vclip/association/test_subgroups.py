@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vclip.association.evaluation import SUBGROUPS, age_band, rows_by_label, subgroups
+from vclip.association.subgroups import SUBGROUPS, age_band, rows_by_label, subgroups
 
 
 @pytest.mark.parametrize(

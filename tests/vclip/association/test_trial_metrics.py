@@ -8,7 +8,6 @@ import pytest
 from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from vclip.association.evaluation import rows_by_label
 from vclip.association.metrics import (
     Crossing,
     ScoredTrials,
@@ -20,6 +19,7 @@ from vclip.association.metrics import (
     verify,
 )
 from vclip.association.metrics.ranking import weighted_means
+from vclip.association.subgroups import rows_by_label
 
 
 def _scored(people=40, clips_each=2, strength=1.0, seed=0):

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from vclip.association.base import TwoSidedModel
 from vclip.association.held_out import DEV_CLIPS, check_apart, dev_auc, hashes_of_both
-from vclip.association.loop import Batches, History, OnStep, run
+from vclip.association.loop import History, OnStep, run
 from vclip.association.pairs import Pairs, digest_of
 from vclip.association.randomness import seeded
 from vclip.association.training import TrainConfig
+from vclip.association.training_batches import Batches
 from vclip.device import torch_device
 
 DIM = 128  # of the embeddings
