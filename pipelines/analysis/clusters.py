@@ -11,23 +11,23 @@ Two methods:
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from pipelines.analysis.agreement import Agreement, agreement
 from pipelines.analysis.clips import clips_with, directions, media_of, write_columns
+from pipelines.analysis.near_duplicates import Duplicate, near_duplicates
 from pipelines.cluster.derived import record_derived
 from pipelines.html.page import render, thumbnail
 from pipelines.progress import step
-from pipelines.wording import number, percent
 from stores import Snapshot, Store
 from vclip.association.clustering.agglomerative import cluster
 from vclip.association.clustering.pair_scores import score_pairs
 from vclip.association.clustering.pseudo_identities import seen_at_once
-from vclip.association.leaks import near_bound, near_identical
 from vclip.association.pairs import Pairs
 from vclip.errors import InputError
 from vclip.files import whole_folder
@@ -37,44 +37,7 @@ METHODS = ("average", "hdbscan")
 FORMER_METHODS = {"linkage": "average"}  # former name -> name, for scripts that still give it
 MOST_HDBSCAN = 20_000  # clips: scikit-learn compares all with all
 SHOWN_CLUSTERS, SHOWN_FACES, SHOWN_DUPLICATES = 60, 8, 20  # on the page; faces of each cluster
-MISTRUSTED = 0.5  # precision below which clusters and identities contradict each other
 _COLUMNS = ("video_id", "start_s", "end_s", "identity", "gender", "nationality", "age")
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How well clusters agree with the identities of the clips.
-
-    Precision is the share of pairs in one cluster that are of one person, recall the share of pairs of one person
-    that are in one cluster; None if there is no such pair. B-cubed F1 (Bagga and Baldwin, 1998) gives every clip the
-    same weight.
-    """
-
-    clips: int
-    people: int
-    pairs_of_one_person: int
-    precision: float | None
-    recall: float | None
-    b_cubed_f1: float
-
-    def in_words(self) -> list[str]:
-        """Sentences that say what the figures mean; a pair is one of clips."""
-        precision = "No cluster has two clips with an identity, so there is no precision."
-        if self.precision is not None:
-            precision = (
-                f"Of the pairs of clips in one cluster, {percent(self.precision)} are of one person (precision)."
-            )
-        recall = "Every person has one clip, so the identities have no pair that a cluster could find (recall)."
-        if self.recall is not None:
-            recall = f"Of the pairs of one person, {percent(self.recall)} are in one cluster (recall)."
-        f1 = f"B-cubed F1 is {number(self.b_cubed_f1)}; 1 if clusters and identities are the same."
-        found = [precision, recall, f1]
-        if self.precision is not None and self.precision < MISTRUSTED:
-            found.append(
-                "Most pairs in a cluster have two identities. Either the identities are wrong, or the encoders "
-                "cannot tell these people apart: those of the quickstart's sample all have the face of one portrait."
-            )
-        return found
 
 
 @dataclass(frozen=True)
@@ -93,38 +56,6 @@ class ClustersResult:
     largest: int  # clips in the largest cluster
     near_duplicates: int  # pairs
     agreement_with_names: Agreement | None  # None if no clip has an identity
-
-
-@dataclass(frozen=True)
-class Duplicate:
-    """Two clips that are near-identical."""
-
-    clip_id: str
-    other: str
-    face: float  # cosine of their faces
-    voice: float  # cosine of their voices
-
-
-def near_duplicates(clip_ids: Sequence[str], faces: np.ndarray, voices: np.ndarray) -> list[Duplicate]:
-    """The pairs of clips whose faces and voices are both near-identical, the most similar first.
-
-    Near-identical is what `vclip.association.leaks` takes for one image or one recording. Every clip is compared with
-    every other, so time grows with the square of their number.
-
-    Args:
-        clip_ids: of C clips.
-        faces: (C, d_face) float32, unit norm.
-        voices: (C, d_voice) float32, unit norm.
-    """
-    found, bound = [], near_bound(voices, voices)
-    with step("looking for near-duplicates", len(clip_ids), "clips") as looking:
-        for row, other, face in near_identical(faces, faces):  # a row also matches itself, unless it is zero
-            if row > looking.done:
-                looking.set(row)
-            if row < other and (voice := float(voices[row] @ voices[other])) >= bound:
-                found.append(Duplicate(clip_ids[row], clip_ids[other], face, voice))
-        looking.set(len(clip_ids))
-    return sorted(found, key=lambda pair: -(pair.face + pair.voice))
 
 
 @dataclass(frozen=True)
@@ -255,30 +186,6 @@ def _largest_first(group: np.ndarray) -> np.ndarray:
     rank = np.empty(len(size), np.int64)
     rank[np.lexsort((first, -size))] = np.arange(len(size))
     return rank[number]
-
-
-def agreement(group: np.ndarray, person: np.ndarray) -> Agreement:
-    """How well clusters agree with people.
-
-    Args:
-        group: (C,) the cluster of each clip.
-        person: (C,) the person of each clip.
-    """
-    number = np.unique(person, return_inverse=True)[1].astype(np.int64)
-    group = np.unique(group, return_inverse=True)[1].astype(np.int64)
-    together = np.unique(group * (number.max() + 1) + number, return_inverse=True)[1]
-    sizes = [np.bincount(value) for value in (together, group, number)]
-    both, grouped, same = (int(np.sum(size * (size - 1) // 2)) for size in sizes)
-    in_both, in_group, in_person = (size[value] for size, value in zip(sizes, (together, group, number), strict=True))
-    precision, recall = float(np.mean(in_both / in_group)), float(np.mean(in_both / in_person))
-    return Agreement(
-        clips=len(group),
-        people=len(sizes[2]),
-        pairs_of_one_person=same,
-        precision=both / grouped if grouped else None,
-        recall=both / same if same else None,
-        b_cubed_f1=2 * precision * recall / (precision + recall),
-    )
 
 
 def _page(snapshot: Snapshot, clustered: ClusteredClips, result: ClustersResult) -> str:

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from pipelines.analysis import clusters, maps, outliers
 from pipelines.analysis.clips import clips_with, directions
-from pipelines.analysis.clusters import near_duplicates
+from pipelines.analysis.near_duplicates import near_duplicates
 from tests.support.analysis_world import near
 from vclip.association.pairs import hashes_of
 from vclip.errors import InputError, SpaceError
