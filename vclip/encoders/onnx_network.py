@@ -24,8 +24,9 @@ from vclip.onnx_session import has_gpu, open_session
 SAME = 1e-3  # largest difference of an element of two vectors that count as the same here
 NAME = r"^[A-Za-z0-9._-]+$"  # a part of a space
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
-# Where a tensor names the file that holds its numbers: "location" as the key of an entry, then the value's length.
-OTHER_FILE = re.compile(rb"\n\x08location\x12(.)", re.DOTALL)
+# Where a tensor names the file that holds its numbers: "location" as the key of an entry, then the value's length in
+# bytes of 7 bits, the lowest first, each but the last with its highest bit set.
+OTHER_FILE = re.compile(rb"\n\x08location\x12([\x80-\xff]*[\x00-\x7f])")
 CPU_NUMBERS, GPU_NUMBERS = 300_000, 2_400_000  # of the inputs in one pass: 8 and 64 aligned faces
 
 
@@ -189,7 +190,11 @@ def digest(path: Path, settings: NetworkSettings, rule: str) -> str:
     """
     content = path.read_bytes()
     found = hashlib.sha256(json.dumps([rule, settings.preparation()]).encode() + content)
-    others = {content[match.end() : match.end() + match[1][0]] for match in OTHER_FILE.finditer(content)}
+    lengths = (
+        (match.end(), sum((byte & 0x7F) << 7 * place for place, byte in enumerate(match[1])))
+        for match in OTHER_FILE.finditer(content)
+    )
+    others = {content[start : start + length] for start, length in lengths}
     for name in sorted(others):
         other = path.parent / os.fsdecode(name)
         if not other.is_file():
