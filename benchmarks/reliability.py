@@ -425,6 +425,16 @@ def operations() -> list[Operation]:
         decodable(where)
         fill_with(where, "1")
 
+    def drop_column(where: str) -> None:
+        from stores.errors import StoreError
+        from stores.maintenance.columns import drop_filled
+
+        try:
+            drop_filled(Store.open(place(where)), "brightness")
+        except StoreError as error:
+            if "no such filled column" not in str(error):
+                raise
+
     def old(where: str) -> None:
         from pyarrow import fs
 
@@ -602,6 +612,7 @@ def operations() -> list[Operation]:
         Operation("embed --replace", decodable, lambda w: embed_with(w, "FirstEncoder", replace=True), state, False),
         Operation("embed --column", decodable, lambda w: fill_with(w, "1"), state),
         Operation("embed --column --again", filled, lambda w: fill_with(w, "2"), state),
+        Operation("embed --column --drop", filled, drop_column, state),
         Operation("migrate", old, lambda w: Store.migrate(place(w)), state),
         Operation("delete", peopled, remove, lambda w: deletion_state(w, their_bytes), whole=False),
         Operation("check --repair", damaged, repair_store, state, whole=False),

@@ -1,6 +1,7 @@
 """Numbers for people, on pages and on the command line: with units, three significant digits and agreeing plurals."""
 
 import math
+from datetime import datetime
 
 MINUTE_S, HOUR_S = 60, 3600
 
@@ -66,6 +67,17 @@ def seconds(time_s: float) -> str:
     if minutes < 10 * MINUTE_S:
         return _two_units(minutes, MINUTE_S, "h", "min")
     return f"{time_s / HOUR_S:,.0f} h"
+
+
+def moment(iso: str) -> str:
+    """A time to the second, with its time zone if it has one.
+
+    Example:
+        >>> moment("2026-11-29T07:25:30.123+00:00"), moment("2026-11-29T07:25:30")
+        ('2026-11-29 07:25:30 UTC', '2026-11-29 07:25:30')
+    """
+    time = datetime.fromisoformat(iso)
+    return f"{time:%Y-%m-%d %H:%M:%S} {time.tzname() or ''}".strip()
 
 
 def size(size_bytes: float) -> str:

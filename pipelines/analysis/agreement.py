@@ -40,7 +40,7 @@ class Agreement:
         if self.precision is not None and self.precision < MISTRUSTED:
             found.append(
                 "Most pairs in a cluster have two identities. Either the identities are wrong, or the encoders "
-                "cannot tell these people apart: those of the quickstart's sample all have the face of one portrait."
+                "cannot tell these people apart."
             )
         return found
 

@@ -153,8 +153,8 @@ def _rights(statistics: StoreStatistics) -> list[Part]:
         ("consent", "whether the people in the videos gave consent, and to what."),
     ):
         label = statistics.labels[name]
-        known = f"known of {label.known:,} of {count(clips, 'clip')}, unknown of {label.unknown:,}."
-        parts.append(Text(f"{name.capitalize()}: {known}"))
+        known = f"known of {label.known:,} of {count(clips, 'clip')}" if label.known else "unknown of every clip"
+        parts.append(Text(f"{name.capitalize()}: {known}."))
         if label.values:
             parts.append(Rows((name, "clips"), list(label.values.items())))
         if label.unknown or not clips:
@@ -166,10 +166,16 @@ def _contents(statistics: StoreStatistics) -> list[Part]:
     people, duplicates = statistics.people, statistics.duplicates.videos_with_several_names
     rows = [(f"videos, {state}", count) for state, count in statistics.videos.states.items()]
     rows += [("clips", statistics.clips.count), *statistics.rows.items()]
-    named = f"{count(people.count, 'person', 'people')} named in {count(people.clips, 'clip')}"
+    named = "No clip has an identity."
     if people.count and people.clips_median and people.clips_most:
-        named += f" (median {number(people.clips_median)} per person, at most {people.clips_most:,})"
+        named = (
+            f"{count(people.count, 'person', 'people')} named in {count(people.clips, 'clip')} (median "
+            f"{number(people.clips_median)} per person, at most {people.clips_most:,}); "
+            f"{count(people.clips_of_unknown, 'clip')} without an identity."
+        )
     copies = sum(statistics.identical_vectors.values())
+    stored = f"{count(duplicates, 'video')} found under several names and stored once. " if duplicates else ""
+    same = f"{count(copies, 'row')} of faces and voices with exactly the vector of another row." if copies else ""
     measures = [
         (name, measure.p5, measure.p50, measure.p95, measure.unknown)
         for name, measure in statistics.measures.items()
@@ -177,11 +183,8 @@ def _contents(statistics: StoreStatistics) -> list[Part]:
     ]
     return [
         Rows(("rows of", "count"), rows),
-        Text(f"{named}; {count(people.clips_of_unknown, 'clip')} without an identity."),
-        Text(
-            f"{count(duplicates, 'video')} found under several names and stored once. "
-            f"{count(copies, 'row')} of faces and voices with exactly the vector of another row."
-        ),
+        Text(named),
+        Text(f"{stored}{same}" or "No video was found under two names, and no two rows have the same vector."),
         Rows(("measure", "5%", "median", "95%", "unknown"), measures),
     ]
 

@@ -36,7 +36,9 @@ OF = ("both", "faces", "voices")
 METHODS = ("average", "hdbscan")
 FORMER_METHODS = {"linkage": "average"}  # former name -> name, for scripts that still give it
 MOST_HDBSCAN = 20_000  # clips: scikit-learn compares all with all
-SHOWN_CLUSTERS, SHOWN_FACES, SHOWN_DUPLICATES = 60, 8, 20  # on the page; faces of each cluster
+SHOWN_CLUSTERS, SHOWN_FACES, SHOWN_NAMES, SHOWN_DUPLICATES = 60, 8, 3, 20  # on the page; faces, names of a cluster
+ONE_FOR_ALL = 0.5  # share of the clips above which one cluster is hardly a person among others
+FEWEST_CLIPS = 10  # to say so of them
 _COLUMNS = ("video_id", "start_s", "end_s", "identity", "gender", "nationality", "age")
 
 
@@ -56,6 +58,24 @@ class ClustersResult:
     largest: int  # clips in the largest cluster
     near_duplicates: int  # pairs
     agreement_with_names: Agreement | None  # None if no clip has an identity
+
+    def in_words(self) -> list[str]:
+        """Sentences that say what a cluster is, and whether these can be people."""
+        found = []
+        if self.method == "average":
+            found.append(
+                "Clips share a cluster where face and voice are both more alike than those of two people; one in "
+                "twenty of the pairs above this bound is expected to be wrong. A person seen once is a cluster by "
+                "itself."
+            )
+        if self.clips >= FEWEST_CLIPS and self.largest > ONE_FOR_ALL * self.clips:
+            found.append(
+                f"One cluster holds {self.largest:,} of {self.clips:,} clips. Either they show one person, or to the "
+                "encoders all these people are one, as those of the quickstart's sample, who were made from one "
+                "portrait and one voice. If you know the people, name them in the manifest of `vclip ingest` or by "
+                "`vclip edit label --name identity`; `vclip train` and `vclip evaluate` use the names."
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -203,7 +223,8 @@ def _page(snapshot: Snapshot, clustered: ClusteredClips, result: ClustersResult)
         clusters=[
             {
                 "size": len(rows),
-                "names": Counter(names[row] for row in rows).most_common(3),
+                "names": Counter(names[row] for row in rows).most_common(SHOWN_NAMES),
+                "more": max(len({names[row] for row in rows}) - SHOWN_NAMES, 0),
                 "mixed": len({names[row] for row in rows} - {""}) > 1,
                 "faces": [faces.get(ids[row], b"") for row in rows[:SHOWN_FACES]],
             }

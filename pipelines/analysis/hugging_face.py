@@ -21,6 +21,7 @@ from pyarrow import parquet
 
 from pipelines.analysis.clips import UNSPLIT, ClipMedia
 from pipelines.extraction.types import ClipMeasures
+from pipelines.wording import count
 
 SIZES = {10**3: "n<1K", 10**4: "1K<n<10K", 10**5: "10K<n<100K", 10**6: "100K<n<1M", 10**7: "1M<n<10M"}  # the Hub's
 # Licences that the Hub has an identifier for; of the others it shows a name.
@@ -183,8 +184,8 @@ class _Split:
 def _readme(counts: dict[str, int], head: str) -> str:
     return (
         f"{head}\n# Faces and voices of clips\n\n"
-        f"{sum(counts.values()):,} clips, each with its best face crop (`face`, JPEG), its longest speech (`voice`, "
-        "FLAC at 16 kHz) and its labels; `null` is unknown. `labels` is a JSON object.\n\n"
+        f"{count(sum(counts.values()), 'clip')}, each with its best face crop (`face`, JPEG), its longest speech "
+        "(`voice`, FLAC at 16 kHz) and its labels; `null` is unknown. `labels` is a JSON object.\n\n"
         '```python\nfrom datasets import load_dataset\n\nclips = load_dataset("path/to/this/folder")\n```\n\n'
         "`vclip card` writes a full dataset card of the store that this was exported from.\n"
     )

@@ -151,8 +151,8 @@ def what_was_chosen(history: History) -> str:
     if history.best_step:
         return f"train: step {history.best_step} is kept: AUC {best:.3f} on held-out people, {start:.3f} at the start"
     return (
-        f"train: the start is kept, AUC {start:.3f} on held-out people; {history.step[-1]} steps with networks "
-        f"gained {best - start:.3f}, and {WORTH} counts"
+        f"train: the start is kept, AUC {start:.3f} on held-out people; {count(history.step[-1], 'step')} with "
+        f"networks gained {best - start:.3f}, and {WORTH} counts"
     )
 
 

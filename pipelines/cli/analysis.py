@@ -1,12 +1,12 @@
 """Commands that analyse a store: export, stats, clusters, outliers, map, card."""
 
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.app import ConfigFile, Json, Model, NewFolder, Overrides, StoreUri, Where, app, config_of, names_of
+from pipelines.cli.in_words import clusters_in_words, export_in_words, map_in_words, outliers_in_words
 from pipelines.cli.output import print_json, print_line, print_result, print_table
 from pipelines.wording import count, number, seconds
 
@@ -47,8 +47,7 @@ def export(
     from pipelines.analysis.export import export
 
     result = export(store, out, format, table, names_of(select), where, sql, media, shard_mb)
-    shown = result.to_json() if as_json else result.to_json() | {"files": len(result.files), "version": None}
-    print_result(shown, as_json, f"export {out}")
+    print_result(result if as_json else export_in_words(result), as_json, f"export of {store}")
 
 
 @app.command()
@@ -75,19 +74,23 @@ def stats(
 def _show_stats(result: "StoreStatistics") -> None:
     videos, clips, people = result.videos, result.clips, result.people
     states = ", ".join(f"{number:,} {state}" for state, number in videos.states.items())
+    unnamed = f"{count(people.clips_of_unknown, 'clip')} without an identity" if people.clips_of_unknown else ""
     rows = [
         ("videos", f"{videos.count:,}", f"{seconds(videos.duration_s)}; {states}"),
         ("clips", f"{clips.count:,}", seconds(clips.seconds)),
         *((name, f"{number:,}", "") for name, number in result.rows.items()),
-        ("people", f"{people.count:,}", f"{count(people.clips_of_unknown, 'clip')} without an identity"),
+        ("people", f"{people.count:,}", unnamed),
         *(
-            (name, f"{label.known:,} known", f"{label.unknown:,} unknown; {count(label.different, 'value')}")
+            (name, f"{label.known:,}", f"{count(label.different, 'value')}; {label.unknown:,} clips unknown")
             for name, label in result.labels.items()
+            if label.known
         ),
         *((f"split {name or 'none'}", f"{split.clips:,}", count(split.people, "person", "people"))
           for name, split in result.splits.items()),
     ]  # fmt: skip
-    print_table(f"store {result.store}", ("", "", ""), rows)
+    print_table(f"store {result.store}", ("", "number", ""), rows)
+    if unknown := [name for name, label in result.labels.items() if not label.known]:
+        print_line(f"unknown of every clip: {', '.join(unknown)}")
     rows = [
         (name, f"{it.count:,}", *map(number, (it.p5, it.p50, it.p95)), f"{it.unknown:,}")
         for name, it in result.measures.items()
@@ -127,10 +130,12 @@ def clusters(
 
     result = clusters(store, out, of, method, where, duplicates)
     agreement = result.agreement_with_names
-    print_result(
-        result if as_json else replace(result, version={}, agreement_with_names=None), as_json, f"clusters {out}"
-    )
-    if agreement and not as_json:
+    print_result(result if as_json else clusters_in_words(result), as_json, f"clusters of {store}")
+    if as_json:
+        return
+    for sentence in result.in_words():
+        print_line(sentence)
+    if agreement:
         named = f"{count(agreement.clips, 'clip')} of {count(agreement.people, 'person', 'people')}"
         print_line(f"Compared with the identities of {named}:\n" + "\n".join(agreement.in_words()))
 
@@ -157,7 +162,7 @@ def outliers(
     from pipelines.analysis.outliers import outliers
 
     result = outliers(store, model, out, config_of(config, set, "train.device", "train.seed"), where, most)
-    print_result(result if as_json else replace(result, version={}), as_json, f"outliers {out}")
+    print_result(result if as_json else outliers_in_words(result), as_json, f"outliers of {store}")
 
 
 @app.command("map")
@@ -187,8 +192,7 @@ def draw_map(
     from pipelines.analysis.maps import draw_map
 
     result = draw_map(store, out, of, method, colour, where)
-    shown = asdict(result) if as_json else asdict(result) | {"axes": "\n".join(result.axes)}
-    print_result(shown, as_json, "map")
+    print_result(result if as_json else map_in_words(result), as_json, f"map of {store}")
 
 
 @app.command()

@@ -88,6 +88,6 @@ def _print_evaluation(result: "GenerationEvaluation") -> None:
         for name, difference in shown["differences"].items()
     ]
     print_table("", ("difference, the same people", "f2v", "log-likelihood"), differences)
-    print_line(f"below each figure: its 95 % interval, from {result.draws} draws of people")
+    print_line(f"below each figure: its 95 % interval, from {count(result.draws, 'draw')} of people")
     if result.warning:
         print_line(f"WARNING: {result.warning}")

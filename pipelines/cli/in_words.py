@@ -1,12 +1,25 @@
-"""What training, fitting and distilling measured, for people; `--json` and metrics.json keep the raw figures."""
+"""What commands did and measured, for people; `--json` and the files that they write keep the raw figures."""
 
-from pipelines.association.train import TrainResult
-from pipelines.wording import count, number, percent
-from vclip.speakers.generator_fit import GeneratorMetrics
-from vclip.speakers.signature import SignatureMetrics
+from typing import TYPE_CHECKING
+
+from pipelines.cli.output import examples
+from pipelines.wording import count, number, percent, seconds, size
+
+if TYPE_CHECKING:
+    from pipelines.analysis.clusters import ClustersResult
+    from pipelines.analysis.export import ExportResult
+    from pipelines.analysis.maps import MapResult
+    from pipelines.analysis.outliers import OutliersResult
+    from pipelines.association.train import TrainResult
+    from pipelines.maintenance.columns import FillResult
+    from pipelines.maintenance.optimize import OptimizeResult
+    from stores.maintenance.index import IndexReport
+    from stores.maintenance.merge import Merged
+    from vclip.speakers.generator_fit import GeneratorMetrics
+    from vclip.speakers.signature import SignatureMetrics
 
 
-def training_in_words(result: TrainResult) -> dict[str, str]:
+def training_in_words(result: "TrainResult") -> dict[str, str]:
     """Returns what a training gave, by name."""
     steps = count(result.steps, "step")
     if result.best_step:
@@ -14,18 +27,18 @@ def training_in_words(result: TrainResult) -> dict[str, str]:
     else:
         kept = f"the closed form; {steps} of training gained too little" if result.steps else "the closed form"
     words = {
-        "AUC on held-out people": number(result.dev_auc),
+        "AUC on held-out people": f"{result.dev_auc:.3f}",
         "trained on": f"{count(result.clips, 'clip')} of {count(result.people, 'person', 'people')}",
         "kept": kept,
     }
     if crossed := result.cross_validation:
         words["AUC, cross-validated"] = (
-            f"{number(crossed.auc)}, standard deviation {number(crossed.auc_std)} over {len(crossed.folds)} folds"
+            f"{crossed.auc:.3f}, standard deviation {crossed.auc_std:.3f} over {len(crossed.folds)} folds"
         )
     return words
 
 
-def generator_in_words(metrics: GeneratorMetrics) -> dict[str, str]:
+def generator_in_words(metrics: "GeneratorMetrics") -> dict[str, str]:
     """Returns how well a speaker generator fits, and what it draws, by name."""
     drawn = metrics.drawn
     words = {
@@ -49,7 +62,7 @@ def generator_in_words(metrics: GeneratorMetrics) -> dict[str, str]:
     return words
 
 
-def signature_in_words(metrics: SignatureMetrics) -> dict[str, str]:
+def signature_in_words(metrics: "SignatureMetrics") -> dict[str, str]:
     """Returns how well a TTS signature predicts voices, by name."""
     words = {
         "speakers spoken": f"{metrics.speakers:,}, of which {metrics.held_out_speakers:,} are held out",
@@ -61,6 +74,99 @@ def signature_in_words(metrics: SignatureMetrics) -> dict[str, str]:
         words["cosine of the requested voice with it"] = number(metrics.cosine_identity)
         words["gap between request and speech closed"] = percent(metrics.gap_closed)
     return {name: value for name, value in words.items() if value}
+
+
+def clusters_in_words(result: "ClustersResult") -> dict[str, str]:
+    """Returns the sizes of clusters and how they were found, by name."""
+    compared = {"both": "face and voice", "faces": "face", "voices": "voice"}[result.of]
+    return {
+        "clips": number(result.clips),
+        "clusters": number(result.clusters),
+        "clusters of several clips": number(result.of_several_clips),
+        "largest cluster": count(result.largest, "clip"),
+        "near-duplicate clips": count(result.near_duplicates, "pair"),
+        "compared by": f"{compared}, method {result.method}",
+        "written to": result.out,
+    }
+
+
+def outliers_in_words(result: "OutliersResult") -> dict[str, str]:
+    """Returns how the clips of a store score against mismatched pairs, by name."""
+    return {
+        "clips": number(result.clips),
+        "median percentile": f"{number(result.percentile_median)} (the share of mismatched pairs that score lower)",
+        "below the median of mismatched pairs": count(result.below_half_of_the_strangers, "clip"),
+        "of people seen in training": count(result.seen_in_training, "clip") if result.seen_in_training else "",
+        "scored by": result.model,
+        "written to": result.out,
+    }
+
+
+def map_in_words(result: "MapResult") -> dict[str, str]:
+    """Returns what a map shows and where it is, by name."""
+    return {
+        "image": result.out,
+        "its points": result.table,
+        "shows": f"the {result.of} of {count(result.clips, 'clip')}, by {result.method.upper()}",
+        "axes": "\n".join(result.axes),
+    }
+
+
+def export_in_words(result: "ExportResult") -> dict[str, str]:
+    """Returns what was exported, by name."""
+    rows = {} if result.rows is None else {"rows": f"{result.rows:,} of {result.table or 'the query'}"}
+    clips = ", ".join(f"{clips:,} {name or 'without a split'}" for name, clips in (result.clips or {}).items())
+    files = count(len(result.files), "file")
+    return {**rows, "clips": clips, "format": result.format, "written to": f"{result.out} ({files})"}
+
+
+def optimize_in_words(result: "OptimizeResult") -> dict[str, str]:
+    """Returns what an optimization merged and freed, by name."""
+    merged = "\n".join(f"{table}: {change.replace('->', 'to')}" for table, change in result.fragments.items())
+    return {
+        "fragments": merged or "nothing to merge",
+        "newest version": f"{size(result.bytes['after'])} (before: {size(result.bytes['before'])})",
+        "freed": f"{size(result.freed_bytes)} of old versions and merged fragments",
+        "left by crashed commits": f"{count(result.swept_rows, 'row')}, removed" if result.swept_rows else "nothing",
+        "tags, whose versions stay": ", ".join(result.tags),
+    }
+
+
+def index_in_words(report: "IndexReport") -> dict[str, str]:
+    """Returns what was measured of a vector index, by name."""
+    return {
+        "vectors": f"{report.rows:,} of {report.space}",
+        "kind": f"{report.kind}, {count(report.nprobes, 'cell')} a query",
+        "recall of the 10 nearest": f"{percent(report.recall_at_10)} in {count(report.queries, 'query', 'queries')}",
+        "took": f"{seconds(report.build_s)} to build, {number(report.query_ms)} ms a query (median)",
+    }
+
+
+def merge_in_words(merged: "Merged") -> dict[str, str]:
+    """Returns what was done with the videos and other rows of a store that was merged, by name."""
+    other = ", ".join(f"{number:,} of {table}" for table, number in merged.rows.items() if number)
+    return {
+        "videos added": number(merged.added),
+        "here already": number(merged.alike) if merged.alike else "",
+        "here already under another configuration, left as they are": examples(merged.kept),
+        "failed here, replaced": examples(merged.replaced),
+        "deleted here on request, not added": examples(merged.deleted),
+        "deleted there on request, still here": examples(merged.deleted_there),
+        "other rows added": other,
+        "columns that are null in the rows added": ", ".join(merged.null),
+        "columns of another version, not added": ", ".join(merged.left),
+    }
+
+
+def filled_in_words(result: "FillResult") -> dict[str, str]:
+    """Returns how many rows a column function gave values for, by name."""
+    return {
+        "function": f"{result.function}, version {result.version}",
+        "rows filled": number(result.filled),
+        "rows without a value": f"{result.unknown:,}, because the function could not tell" if result.unknown else "",
+        "rows that failed": number(result.failed) if result.failed else "",
+        "took": seconds(result.took_s),
+    }
 
 
 def _both(drawn: float, known: float) -> str:

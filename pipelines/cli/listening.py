@@ -103,6 +103,6 @@ def _print(result: "Opinions") -> None:
         for name, difference in values["differences"].items()
     ]
     print_table("", ("difference", *questions), differences)
-    print_line(f"below each figure: its 95 % interval, from {result.draws} draws of listeners and faces")
+    print_line(f"below each figure: its 95 % interval, from {count(result.draws, 'draw')} of listeners and faces")
     if any(row[name]["low"] is None for row in values["systems"] for name in questions):
         print_line("no interval where there is only one listener or one face: it would say nothing about others")

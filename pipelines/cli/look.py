@@ -278,14 +278,14 @@ def _print_rows(reader: "pa.RecordBatchReader", format: str) -> None:
         write_csv(sys.stdout, reader.schema.names, rows)
     else:
         cells = [[_short(row[name]) for name in reader.schema.names] for row in rows]
-        print_table("", reader.schema.names, cells)
+        print_table("", reader.schema.names, cells, one_line=True)
         print_line(count(len(cells), "row"))
 
 
 def _print_some(rows: "pa.Table", found: int, whole: str) -> None:
     """Prints the first of the rows found; `whole` is the column that is never cut."""
     names = rows.schema.names
-    print_table("", names, [[_short(row[name]) for name in names] for row in rows.to_pylist()], whole)
+    print_table("", names, [[_short(row[name]) for name in names] for row in rows.to_pylist()], whole, one_line=True)
     more = "" if len(rows) == found else f"{len(rows):,} of "
     hint = "; --limit, --select and --format show more" if more else ""
     print_line(f"{more}{count(found, 'row')}{hint}")
@@ -295,6 +295,8 @@ def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
+        if value and all(isinstance(item, dict) and "uri" in item for item in value):
+            return ", ".join(map(_short, value))
         shown = ", ".join(_short(v) for v in value[:4])
         return f"[{shown}{f', ... {len(value)}' if len(value) > 4 else ''}]"
     if isinstance(value, datetime):

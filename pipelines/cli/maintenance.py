@@ -1,7 +1,5 @@
 """Commands that maintain a store: optimize, tag, embed, delete, check, merge, migrate."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +7,7 @@ import typer
 
 import stores
 from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Version, Where, app, at_of, config_of, tags
+from pipelines.cli.in_words import filled_in_words, index_in_words, merge_in_words, optimize_in_words
 from pipelines.cli.output import examples, print_json, print_line, print_result, print_table
 from pipelines.wording import count
 from vclip.errors import InputError
@@ -39,10 +38,10 @@ def optimize(
     from pipelines.maintenance.optimize import optimize
 
     result = optimize(store, keep_days, index)
-    print_result(result, as_json, f"store {store}")
+    print_result(result if as_json else optimize_in_words(result), as_json, f"store {store}")
     if not as_json:
         for built in result.indices:
-            print_result(built, False, "index")
+            print_result(index_in_words(built), False, f"index of {built.table}")
 
 
 @tags.command("add")
@@ -72,7 +71,10 @@ def tag_list(store: StoreUri, as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    print_table("", ("tag", "version"), [(name, json.dumps(version)) for name, version in found.items()])
+    versions = {
+        name: ", ".join(f"{table} {number}" for table, number in version.items()) for name, version in found.items()
+    }
+    print_table("", ("tag", "version"), list(versions.items()))
     print_line(count(len(found), "tag"))
 
 
@@ -101,6 +103,9 @@ def embed(
     model: Annotated[
         Path | None, typer.Option("--model", "-m", help="Association model, as further evidence for --column dubbed.")
     ] = None,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="With --column, a function or a column that it filled: drop its columns.")
+    ] = False,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,
@@ -116,7 +121,8 @@ def embed(
     With `--column`, faces or voices gain columns: `dnsmos` (quality of the speech), `transcript` (its text, and
     `spoken_language`; needs `vclip[transcripts]` and weights), or those of your own function (docs/extending.md).
     Rows of later ingests are null until the same command fills them too; a new version of the function does all rows
-    again. A row on which the function fails is null, and is reported.
+    again. A row on which the function fails is null, and is reported. `--column NAME --drop` drops the columns; the
+    next `optimize` frees their bytes.
 
     `--column dubbed` fills `clips.dubbed_combined`: the probability that a clip is dubbed, by its lips (the column
     `dubbed`), by the voices of the same person in other videos, and by the association model that `--model` names.
@@ -128,7 +134,20 @@ def embed(
     Example: `vclip embed --store work/store --column transcript --set transcript.model=small`
 
     Example: `vclip embed --store work/store --column dubbed --model work/model`
+
+    Example: `vclip embed --store work/store --column dnsmos --drop`
     """
+    if drop:
+        from stores.maintenance.columns import drop_filled
+
+        if column is None or only or replace or again or model:
+            raise InputError("--drop: expected --column beside it, and no other option")
+        dropped = drop_filled(stores.Store.open(store), column)
+        if as_json:
+            print_json({"store": store, "dropped": dropped})
+        else:
+            print_line(f"dropped {' and '.join(dropped)}; the next `vclip optimize` frees their bytes")
+        return
     jobs = ("ingest.embed_actors", "ingest.embed_gpus", "batch.task_cpus")
     if column is not None and (only or replace):
         raise InputError(f"--column with {'--only' if only else '--replace'}: that is for encoders; leave it out")
@@ -248,7 +267,7 @@ def merge(
         print_json(result)
         return
     for uri, merged in result.merged.items():
-        print_result({name: _short(value) for name, value in asdict(merged).items()}, False, f"{uri} into {store}")
+        print_result(merge_in_words(merged), False, f"{uri} into {store}")
 
 
 @app.command()
@@ -270,16 +289,9 @@ def _show_filled(result: "FillResult", as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    shown = {name: value for name, value in asdict(result).items() if name not in ("store", "columns", "failures")}
-    columns = " and ".join(result.columns)
-    print_result(shown, False, f"store {result.store}: {columns}")
+    print_result(filled_in_words(result), False, f"store {result.store}: {' and '.join(result.columns)}")
     rows = [(failure.reason, f"{failure.rows:,}", failure.example) for failure in result.failures]
     print_table("null, because the function failed", ("reason", "rows", "example"), rows)
-
-
-def _short(value: Any) -> Any:
-    """A value of a result for people: of a list of ids, how many there are and the first few."""
-    return (examples(value) or None) if isinstance(value, list) else value
 
 
 def _show_deletion(result: "DeletionResult", as_json: bool) -> None:

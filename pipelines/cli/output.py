@@ -15,7 +15,17 @@ from typing import Any
 from pipelines.wording import number, seconds, size
 
 EXAMPLES = 3  # ids shown of a list
+_NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+%?(\n.*)?|–|")  # a cell of a column that is aligned right
 WITH_UNITS = {"s": seconds, "bytes": size}  # the end of a key -> its value for people
+WORDS = {
+    "dim": "size of the vector",
+    "face_sha256": "hash of the photo",
+    "nearest_known_cosine": "cosine with the nearest known speaker",
+    "out": "written to",
+    "place": "kept in",
+    "sha256": "hash",
+    "tts": "TTS",
+}
 UNITS = {"hz": "Hz", "px": "px", "mb": "MB", "db": "dB", "ms": "ms", "gb": "GB"}
 
 
@@ -46,9 +56,14 @@ def print_result(result: Any, as_json: bool, title: str) -> None:
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], whole: str = "", box: str = "SIMPLE_HEAD"
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    whole: str = "",
+    box: str = "SIMPLE_HEAD",
+    one_line: bool = False,
 ) -> None:
-    """Prints a table for people; nothing where it has no rows.
+    """Prints a table for people, numbers aligned right; nothing where it has no rows.
 
     Args:
         title: above the table; empty for none.
@@ -56,6 +71,7 @@ def print_table(
         rows: a cell for each column.
         whole: the column that is never cut, such as an id to copy.
         box: a name of `rich.box`.
+        one_line: cells are cut at the end of their line instead of continued in the next.
     """
     rows = [[printable(str(cell), "\n") for cell in row] for row in rows]
     if not rows:
@@ -63,14 +79,19 @@ def print_table(
     from rich import box as boxes
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     lines = getattr(boxes, box)
     table = Table(title=printable(title) or None, title_justify="left", box=lines, padding=(0, 1, 0, 0))
     table.show_header = bool(columns)
-    for name in columns or [""] * len(rows[0]):
-        table.add_column(name, no_wrap=name == whole != "", overflow="fold" if name == whole != "" else "ellipsis")
+    for name, cells in zip(columns or [""] * len(rows[0]), zip(*rows, strict=True), strict=True):
+        own = name == whole != ""
+        numbers = bool(columns) and not own and any(cells) and all(map(_NUMBER.fullmatch, cells))
+        table.add_column(
+            name, no_wrap=own, overflow="fold" if own else "ellipsis", justify="right" if numbers else "left"
+        )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row) if one_line else row)
     Console(markup=False, highlight=False, emoji=False).print(table)
 
 
@@ -96,12 +117,15 @@ def printable(text: str, but: str = "") -> str:
 def label(key: str) -> str:
     """The words of a result's key for people; other names stay as they are.
 
-    A unit follows in parentheses, unless the value brings its own, as lengths of time and numbers of bytes do.
+    Those that need more than their own words are in WORDS. A unit follows in parentheses, unless the value brings its
+    own, as lengths of time and numbers of bytes do.
 
     Example:
-        >>> label("spread_people"), label("rate_hz"), label("took_s"), label("open_clip/ViT-B-32")
-        ('spread people', 'rate (Hz)', 'took', 'open_clip/ViT-B-32')
+        >>> label("spread_people"), label("rate_hz"), label("took_s"), label("open_clip/ViT-B-32"), label("out")
+        ('spread people', 'rate (Hz)', 'took', 'open_clip/ViT-B-32', 'written to')
     """
+    if key in WORDS:
+        return WORDS[key]
     if not re.fullmatch(r"[a-z0-9_]+", key):
         return key
     words, _, unit = key.rpartition("_")
@@ -129,12 +153,15 @@ def interval(figure: Mapping[str, float | None] | None, digits: int = 3, sign: s
     value = f"{figure['value']:{sign}.{digits}f}"
     if figure["low"] is None:
         return value
-    return f"{value}\n{figure['low']:{sign}.{digits}f} to {figure['high']:{sign}.{digits}f}"
+    to = " to " if sign or figure["low"] < 0 else "–"  # a dash is too like a minus sign beside one
+    return f"{value}\n{figure['low']:{sign}.{digits}f}{to}{figure['high']:{sign}.{digits}f}"
 
 
 def _cell(value: Any, key: str = "") -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Mapping):
         own = key.rpartition("_")[2] in WITH_UNITS  # as of {"bytes": {"before": 1, "after": 2}}
         return "\n".join(

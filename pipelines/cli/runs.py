@@ -7,11 +7,12 @@ import typer
 
 from pipelines.cli.app import Json, StoreUri, runs
 from pipelines.cli.output import label, print_json, print_line, print_result, print_table
-from pipelines.wording import count, seconds, size
+from pipelines.wording import count, moment, seconds, size
 
 if TYPE_CHECKING:
     from pipelines.maintenance.runs import RunRecord
 
+UNSHOWN = ("held_by", "sources", "unit")  # of a run's command: how its progress is told
 REASONS = 5  # why videos failed, or why nothing was kept of them
 
 
@@ -31,15 +32,14 @@ def listed(store: StoreUri, as_json: Json = False) -> None:
         return
     rows = [
         (
-            run.run_id,
-            f"{run.started_at[:16].replace('T', ' ')}\n{run.who}".strip(),
+            f"{run.run_id}\n{run.started_at[:16].replace('T', ' ')} UTC{', ' if run.who else ''}{run.who}",
             "" if run.took_s is None else seconds(run.took_s),
             "\n".join(filter(None, [_what(run), "" if run.state == "finished" else run.state, _counted(run.counts)])),
             f"{run.errors:,}" if run.errors else "",
         )
         for run in found
     ]
-    print_table(f"store {store}", ("run", "when (UTC), who", "took", "what it did", "errors"), rows, whole="run")
+    print_table(f"store {store}", ("run", "took", "what it did", "errors"), rows, whole="run")
     print_line(count(len(found), "run"))
 
 
@@ -64,12 +64,12 @@ def show(
     if as_json:
         print_json(found)
         return
-    shown = {"run": found.run_id, "job": found.job, "who": found.who, "started": found.started_at}
+    shown = {"run": found.run_id, "job": found.job, "who": found.who, "started": moment(found.started_at)}
     shown |= {"state": found.state, "took_s": found.took_s}
-    shown |= {name: value for name, value in found.command.items() if name not in shown and value}
+    shown |= {name: value for name, value in found.command.items() if name not in (*shown, *UNSHOWN) and value}
     shown["inputs"] = "\n".join(map(str, found.command.get("inputs") or ()))
     did = ingest_in_words(found.summary) if "funnel" in found.summary else dict(found.summary)
-    did = {name: value for name, value in did.items() if name not in ("run", "took", "took_s")}
+    did = {name: value for name, value in did.items() if name not in ("run", "took", "took_s", *UNSHOWN)}
     print_result(shown | did, False, f"store {store}")
     print_table("failed", ("input", "reason"), [(item.uri, item.reason) for item in found.failed])
     for trace in found.tracebacks:

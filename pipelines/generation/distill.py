@@ -217,7 +217,8 @@ def _measure_voices(
     """
     missing = [vector for vector in vectors if measured.of(vector) is None]
     if len(missing) < len(vectors):
-        say(f"resuming: the voices of {len(vectors) - len(missing)} of {len(vectors)} speakers are already measured")
+        done = len(vectors) - len(missing)
+        say(f"resuming: the voices of {done:,} of {count(len(vectors), 'speaker')} are already measured")
     reasons: list[str] = []
     if missing:
         start_ray()

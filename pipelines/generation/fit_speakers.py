@@ -12,6 +12,7 @@ from pipelines.extraction.speech.recordings import AUDIO_SUFFIXES, read_recordin
 from pipelines.files.folders import APPLE_DOUBLE, existing
 from pipelines.files.tables import read_columns
 from pipelines.progress import say, step, warn
+from pipelines.wording import count
 from stores import Store
 from vclip import checkpoint
 from vclip.audio import prepare_speech
@@ -106,7 +107,7 @@ def record_speakers(store: Store, tts: str, bank: SpeakerBank) -> None:
             ]
         )
         run.summary = {"speakers": len(bank)}
-    say(f"store {store.uri}: recorded {len(bank)} speakers of {tts}")
+    say(f"store {store.uri}: recorded {count(len(bank), 'speaker')} of {tts}")
 
 
 def bank_of_store(uri: str, face_space: str | None = None, voice_space: str | None = None) -> SpeakerBank:
@@ -175,11 +176,13 @@ def bank_of_folder(folder: Path, config: Config, encoder: SpeakerEncoder | None 
             vectors.append(encoder.embed([samples for _, samples in speech]))
             progress.advance(len(batch))
     if unusable:
-        warn(f"speech {folder}: left out {len(unusable)} of {len(files)} files; the first: {unusable[0]}")
+        warn(f"speech {folder}: left out {len(unusable)} of {count(len(files), 'file')}; the first: {unusable[0]}")
     if in_part:
-        say(f"speech {folder}: {len(in_part)} of {len(files)} files were read in part; the first: {in_part[0]}")
+        say(f"speech {folder}: read in part {len(in_part)} of {count(len(files), 'file')}; the first: {in_part[0]}")
     if not used:
-        raise InputError(f"speech {folder}: none of {len(files)} files can be used; the first: {unusable[0]}")
+        raise InputError(
+            f"speech {folder}: none of {count(len(files), 'file')} can be used; the first: {unusable[0]}"
+        )
     _, speaker, gender = zip(*used, strict=True)
     return bank_of_utterances(encoder.space, speaker, np.concatenate(vectors), gender, encoder.length_counts)
 

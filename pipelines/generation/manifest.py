@@ -24,6 +24,7 @@ from pipelines.files.remote import RemoteConfig, unreadable
 from pipelines.files.tables import TableRow, read_table, unusable_text
 from pipelines.ingest.sources.manifest import resolved
 from pipelines.voices.find import names_a_file
+from pipelines.wording import count
 from vclip.errors import InputError
 from vclip.tts.languages import primary_tag
 
@@ -93,7 +94,7 @@ def read_jobs(
         raise InputError(f"manifest {recorded(manifest)}: {unreadable(error)}") from None
     if all(job.reason for job in jobs):
         raise InputError(
-            f"manifest {recorded(manifest)}: none of {len(jobs)} rows can be used; row 1: {jobs[0].reason}"
+            f"manifest {recorded(manifest)}: none of {count(len(jobs), 'row')} can be used; row 1: {jobs[0].reason}"
         )
     return jobs
 

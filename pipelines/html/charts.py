@@ -98,7 +98,7 @@ def _chart() -> tuple[Figure, Axes]:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(LINE)
     axes.set_yticks([])
-    axes.tick_params(bottom=False, labelcolor=FAINT, labelsize=8)
+    axes.tick_params(bottom=False, labelcolor=FAINT, labelsize=10)
     return figure, axes
 
 

@@ -5,7 +5,6 @@ Templates are filled with results (dataclasses or parsed JSON). Everything is es
 """
 
 import base64
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -64,18 +63,12 @@ def _environment() -> Environment:
         "number": wording.number,
         "percent": wording.percent,
         "seconds": wording.seconds,
-        "moment": _moment,
+        "moment": wording.moment,
         "file_name": lambda uri: uri.replace("\\", "/").rsplit("/", 1)[-1],
         "markdown": _markdown,
         "fence": _fence,
     }
     return environment
-
-
-def _moment(iso: str) -> str:
-    """An ISO 8601 time as `2026-11-29 07:25:30 UTC`."""
-    time = datetime.fromisoformat(iso)
-    return f"{time:%Y-%m-%d %H:%M:%S} {time.tzname() or ''}".strip()
 
 
 def _markdown(text: object) -> str:

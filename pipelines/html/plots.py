@@ -174,7 +174,7 @@ def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
     axes.plot(best, kept, "o", color=ACCENT)
     axes.annotate(
         f"kept: {what}, AUC {kept:.3f}", (best, kept), textcoords="offset points", xytext=(6, 8), color=ACCENT,
-        fontsize=9,
+        fontsize=9, zorder=4, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
     )  # fmt: skip
     if best:
         axes.margins(y=0.25)
@@ -184,9 +184,11 @@ def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
         axes.annotate("chance", (steps[-1], 0.5), textcoords="offset points", xytext=(0, 4), ha="right", color=FAINT,
                       fontsize=9)  # fmt: skip
     loss = axes.twinx()
+    axes.set_zorder(loss.get_zorder() + 1)  # the words over the curve of the loss
+    axes.patch.set_visible(False)
     loss.plot(history["step"][1:], history["loss"][1:], color=FAINT, linewidth=1.5)
     loss.set_ylabel("training loss", color=FAINT)
-    loss.tick_params(colors=FAINT)
+    loss.tick_params(colors=FAINT, length=0)  # a tick beside a number looks like a minus sign
     loss.spines[["top", "right", "left"]].set_visible(False)
     return _save(figure, path)
 

@@ -304,6 +304,8 @@ def _images_of(store_uri: str, face_ids: Collection[str]) -> dict[str, bytes]:
 
 def kind_of(reason: str) -> str:
     """Returns a reason without its numbers, so that reasons of the same kind are counted together."""
+    if reason.startswith("every candidate"):
+        reason = re.sub(r" \(\d+ of \d+\)$", "", reason)
     return re.sub(r"\d+(\.\d+)?", "…", reason)
 
 

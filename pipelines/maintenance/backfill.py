@@ -21,6 +21,7 @@ from pipelines.cluster.session import cluster_gpus, start_ray
 from pipelines.cluster.tasks import run_tasks
 from pipelines.config import Config
 from pipelines.progress import say, step
+from pipelines.wording import count
 from stores import Store
 from stores.maintenance.backfill import Backfill, Todo, media
 from stores.maintenance.compact import sweep
@@ -139,20 +140,20 @@ class BackfillJob(ABC):
     def run(self) -> int:
         """Does all rows, also those that are committed meanwhile; returns how many were done."""
         sweep(self.store)
-        collection, count = self.collection(), 0
+        collection, rows = self.collection(), 0
         for _ in range(ATTEMPTS):
             todo = collection.todo()
             if todo.done:
-                say(f"{self.table}: {todo.done} rows have {self.what} already")
+                say(f"{self.table}: {self.what} already there of {count(todo.done, 'row')}")
             if todo.keys:
                 self._compute(collection, todo)
-                count += len(todo.keys)
+                rows += len(todo.keys)
             summary = self.summary()
             with self.store.run(self.command(), self.how.config.model_dump()) as run:
                 finished = collection.finish()
-                run.summary = {"rows": count, "finished": finished} | summary
+                run.summary = {"rows": rows, "finished": finished} | summary
             if finished:
-                return count
+                return rows
         raise InputError(
             f"embed: {self.table} grew during each attempt, expected no other job to write; run it again"
         )

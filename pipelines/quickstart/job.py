@@ -29,7 +29,7 @@ from pipelines.ingest.sources.listing import list_videos
 from pipelines.progress import say, step
 from pipelines.quickstart.page import write_page
 from pipelines.quickstart.sample import make_sample
-from pipelines.wording import count, percent
+from pipelines.wording import count, number, percent
 from stores import Store
 from vclip.errors import InputError
 from vclip.speakers.bank import known_similarity_limit, nearest_known
@@ -103,14 +103,14 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
 
     with _step("ingest", steps) as report:
         summary = ingest_videos([videos], store, config, labels)
-        states = ", ".join(f"{number:,} {state}" for state, number in sorted(summary.videos.items()))
+        states = ", ".join(f"{videos:,} {state}" for state, videos in sorted(summary.videos.items()))
         rows = ", ".join(count(summary.rows[f"{noun}s"], noun) for noun in ("clip", "face", "voice"))
         report(f"{count(sum(summary.videos.values()), 'video')} ({states}): {rows}")
 
     with _step("train", steps) as report:
         trained = train(store, model, config)
         clips, people = count(trained.clips, "clip"), count(trained.people, "person", "people")
-        report(f"{clips} of {people}; AUC {trained.dev_auc:.2f} on held-out people")
+        report(f"{clips} of {people}; AUC {trained.dev_auc:.3f} on held-out people")
 
     with _step("evaluate", steps) as report:
         crossed = cross_validate(store, out / "evaluation", config)
@@ -124,8 +124,8 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
     with _step("distill", steps) as report:
         signature = distill(speakers, speakers, config)
         without = signature.cosine_identity
-        compared = "" if without is None else f" (without the signature: {without:.2f})"
-        report(f"predicts the TTS's voice of held-out speakers: cosine {signature.cosine_held_out:.2f}{compared}")
+        compared = "" if without is None else f" (without the signature: {number(without)})"
+        report(f"predicts the TTS's voice of held-out speakers: cosine {number(signature.cosine_held_out)}{compared}")
 
     with _step("generate", steps) as report:
         speech = generate([face], TEXTS, model, speakers, out / "speech", config, VOICES)
@@ -198,7 +198,7 @@ def cross_validate(store_uri: str, out: Path, config: Config) -> CrossValidation
 def _evaluation_in_words(crossed: CrossValidation | None) -> str:
     if crossed is None:
         return f"skipped: the store has fewer than {MIN_PEOPLE} people"
-    figure = f"{crossed.auc:.2f} ± {crossed.auc_std:.2f}"
+    figure = f"{crossed.auc:.3f} ± {crossed.auc_std:.3f}"
     return f"AUC {figure} over {len(crossed.folds)} folds, on people not seen in training (chance: 0.5)"
 
 
@@ -241,7 +241,7 @@ class _VoicesAtRandom:
             InputError: all draws are too similar to a known speaker.
         """
         generator, first = self._models.generator, self._config.generate.seed + 2
-        drawn = np.concatenate([generator.sample(1, first + number) for number in range(DRAWS)])
+        drawn = np.concatenate([generator.sample(1, first + draw) for draw in range(DRAWS)])
         known = nearest_known(drawn, generator.bank) > known_similarity_limit(generator.bank)
         seed = first + int(np.argmin(np.abs(self._scores(drawn) - np.median(self.scores)) + 2 * known))
         score = "naive" if self._config.generate.score == "naive" else "informed"  # guided would climb away

@@ -5,8 +5,9 @@ metadata names the function and the version, so all values of a column are of on
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,9 @@ from lance import LanceDataset
 from stores import schema
 from stores.arrow import compute
 from stores.errors import StoreError
+from stores.exclusion import check_alone
 from stores.maintenance.backfill import KEY, Backfill
+from stores.retry import retry
 from stores.schema import FUNCTION_KEY, FUNCTION_VERSION_KEY, VIDEO_TABLES
 from stores.store import Store
 
@@ -127,6 +130,40 @@ class ColumnFill(Backfill):
 
     def _continues(self, found: pa.Schema) -> bool:
         return found.names == self._schema.names and all(_same(found.field(f.name), f) for f in self._fields)
+
+
+def drop_filled(store: Store, name: str) -> list[str]:
+    """Drops columns that a function filled; returns them, as in voices.dnsmos. The next compaction frees their bytes.
+
+    Versions of the store that are older than this, and tags of them, keep the columns until they are pruned.
+
+    Args:
+        store: the store.
+        name: of the column, or the spec that opens the function; the function itself is not needed.
+
+    Raises:
+        StoreError: no filled column is of this name or function, or a job is writing.
+    """
+    check_alone(store.db, "embed")
+    filled = {table: schema.filled_of(store.db.open_table(table).schema) for table in VIDEO_TABLES}
+    chosen = {
+        table: [column for column, field in found.items() if name in (column, field.metadata[FUNCTION_KEY].decode())]
+        for table, found in filled.items()
+    }
+    dropped = [f"{table}.{column}" for table, columns in chosen.items() for column in columns]
+    if not dropped:
+        known = ", ".join(f"{table}.{column}" for table, found in filled.items() for column in found)
+        raise StoreError(f"column '{name}': the store has no such filled column; it has {known or 'none'}")
+    with store.run({"job": "embed", "drop": dropped}, {}):
+        for table, columns in chosen.items():
+            retry(store.db, table, partial(_drop, store, table, columns))
+    return dropped
+
+
+def _drop(store: Store, table: str, columns: Sequence[str]) -> None:
+    rows = store.db.open_table(table).to_lance()
+    if left := [column for column in columns if column in rows.schema.names]:
+        rows.drop_columns(left)
 
 
 def _same(found: pa.Field, wanted: pa.Field) -> bool:

@@ -27,8 +27,9 @@ class Pairs:
     video_id: np.ndarray  # (C,) str
     identity: np.ndarray  # (C,) str, "" where unknown
     gender: np.ndarray  # (C,) str, "" where unknown
-    # (C,) str, "" where unknown; all unknown if not given. An age is "34" or "30-39", say.
+    # (C,) str, "" where unknown; all unknown if not given.
     nationality: np.ndarray = field(default_factory=lambda: np.empty(0, str))
+    # (C,) str, as nationality: "34" or "30-39", say.
     age: np.ndarray = field(default_factory=lambda: np.empty(0, str))
     doubtful: "csr_matrix | None" = None  # (C, C) bool, symmetric: clips of two identities that may be one person
 

@@ -16,6 +16,9 @@ export const byId = (id) => document.getElementById(id);
 export const meta = (name) => document.querySelector(`meta[name=vclip-${name}]`).content;
 export const count = (n) => n.toLocaleString("en");
 export const clipsOf = (n) => `${count(n)} ${n === 1 ? "clip" : "clips"}`;
+// As pipelines/wording.py writes them elsewhere: three significant digits, percent without a space.
+export const number = (value) => (Math.abs(value) >= 100 ? count(Math.round(value)) : String(+value.toPrecision(3)));
+export const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}%`;
 export const fileOf = (uri) => uri.split(/[\\/]/).pop();
 
 export function seconds(s) {

@@ -11,7 +11,13 @@ import { closePanel, openPanel } from "./panel.js";
 import { photo } from "./photo.js";
 import { select } from "./selection.js";
 
-const statistics = (view) => view.replaceChildren(h("iframe", { src: addressOf("/api/stats.html"), title: "Statistics of the store" }));
+function statistics(view) {
+  const waiting = h("p", { className: "faint" }, "Counting …");
+  view.replaceChildren(waiting, h("iframe", {
+    src: addressOf("/api/stats.html"), title: "Statistics of the store", onload: () => waiting.remove(),
+  }));
+}
+
 const VIEWS = { faces: gallery, map, photo, statistics, edits: corrections };
 let about = null, open = "";
 

@@ -2,7 +2,7 @@
 // clips. The point under the pointer shows its face.
 import { openClip } from "./address.js";
 import { ask } from "./api.js";
-import { count, h, trying } from "./dom.js";
+import { count, h, number, percent, trying } from "./dom.js";
 import { isSelected, select, selected, toggle, watch } from "./selection.js";
 import { faceOf } from "./tile.js";
 import { wordsOf } from "./words.js";
@@ -37,7 +37,7 @@ export async function map(view, about) {
   if (!found || !canvas.isConnected) return;
   const n = found.ids.length;
   summary.textContent = `${count(n)} ${chosen.table}${n < found.total ? `, a random sample of ${count(found.total)}` : ""}. ` +
-    `The two principal components explain ${(100 * found.explained).toFixed(0)} % of the variance.`;
+    `The two principal components explain ${percent(found.explained)} of the variance.`;
   const { colours, entries } = coloured(found);
   legend.replaceChildren(...entries);
   plot(box, canvas, peek, found, colours);
@@ -59,7 +59,7 @@ function coloured(found) {
     return `rgb(${SCALE[i].map((part, c) => Math.round(part + (at - i) * (SCALE[i + 1][c] - part)))})`;
   };
   const bar = h("span", { className: "scale", style: `background:linear-gradient(90deg,${SCALE.map((c) => `rgb(${c})`)})` });
-  const entries = known.length ? [h("span", {}, low.toPrecision(3)), bar, h("span", {}, high.toPrecision(3))] : [];
+  const entries = known.length ? [h("span", {}, number(low)), bar, h("span", {}, number(high))] : [];
   return { colours: found.values.map((value) => (value === null ? null : shade(value))), entries: [...entries, ...rest] };
 }
 

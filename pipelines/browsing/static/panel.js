@@ -2,7 +2,7 @@
 import { closeClip } from "./address.js";
 import { ask } from "./api.js";
 import { askLabel, askMerge, askReject } from "./correcting.js";
-import { byId, clock, fileOf, h, seconds, trying } from "./dom.js";
+import { byId, clock, fileOf, h, number, seconds, trying } from "./dom.js";
 import { playButton } from "./player.js";
 import { face, faceOf, nameOf, scoreOf, tile } from "./tile.js";
 
@@ -32,7 +32,7 @@ export const shownClip = () => shown;
 function content({ card, faces, voices, same_person, edits }, about) {
   const large = h("img", { src: card.face_id ? faceOf(card.face_id) : "/static/icon.svg", alt: `Face of ${nameOf(card)}` });
   const choices = faces.map(({ face_id, time_s, quality }) =>
-    h("button", { title: `${clock(time_s)}, quality ${quality.toFixed(2)}`, "aria-pressed": face_id === card.face_id,
+    h("button", { title: `${clock(time_s)}, quality ${number(quality)}`, "aria-pressed": face_id === card.face_id,
       onclick: (event) => {
         large.src = faceOf(face_id);
         for (const other of event.currentTarget.parentNode.children) other.setAttribute("aria-pressed", "false");
@@ -62,7 +62,7 @@ const section = (title, ...children) => h("section", {}, h("h2", {}, title), ...
 const strip = (tiles) => h("div", { className: "strip" }, tiles);
 
 function voiceLine({ voice_id, start_s, end_s, snr_db }, card) {
-  const noise = snr_db === null ? "" : `, SNR ${snr_db.toFixed(0)} dB`;
+  const noise = snr_db === null ? "" : `, SNR ${number(snr_db)} dB`;
   return h("div", { className: "voice" }, playButton(voice_id, nameOf(card)),
     h("div", { className: "line" }, h("i", { "data-voice": voice_id })),
     h("span", { className: "faint number" }, `${seconds(end_s - start_s)}${noise}`));
@@ -71,8 +71,8 @@ function voiceLine({ voice_id, start_s, end_s, snr_db }, card) {
 function facts(card, faces, about) {
   const best = faces.find((row) => row.face_id === card.face_id);
   const rows = about.editable.map((name) => [name, card[name], () => askLabel([card.clip_id], name, card[name] ?? "")]);
-  rows.push(["split", card.split], ["active speaker", `score ${card.speaking_score.toFixed(2)}`]);
-  if (best) rows.push(["face", `${best.size_px.toFixed(0)} px, quality ${best.quality.toFixed(2)}`]);
+  rows.push(["split", card.split], ["active speaker", `score ${number(card.speaking_score)}`]);
+  if (best) rows.push(["face", `${number(best.size_px)} px, quality ${number(best.quality)}`]);
   rows.push(["clip", card.clip_id]);
   return section("Details", h("dl", { className: "facts" }, rows.map(([name, value, act]) => h("div", {},
     h("dt", {}, name), h("dd", {}, value ?? "–"),

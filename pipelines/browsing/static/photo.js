@@ -31,7 +31,7 @@ export function photo(view, about) {
     const calibrated = found.voices?.hits[0]?.probability !== null;
     right.replaceChildren(...[
       found.voices && h("h2", {}, "Voices that suit this face"),
-      found.voices && h("p", { className: "faint" }, `The figure is ${calibrated ? "the probability that the face and the voice belong to one person, at a prior of 50 %" : "the cosine under the model"}. A voice that suits a face is not that person's voice.`),
+      found.voices && h("p", { className: "faint" }, `The figure is ${calibrated ? "the probability that the face and the voice belong to one person, at a prior of 50%" : "the cosine under the model"}. A voice that suits a face is not that person's voice.`),
       found.voices && tiles(found.voices),
       h("h2", {}, "Faces like this one"), tiles(found.faces)].filter(Boolean));
     left.replaceChildren(...[drop, about.speaks && speechForm(photo)].filter(Boolean));

@@ -1,7 +1,7 @@
 // The tile of a clip: its face to open, its voice to play, and a mark to select it.
 import { openClip } from "./address.js";
 import { addressOf } from "./api.js";
-import { h, seconds } from "./dom.js";
+import { h, percent, seconds } from "./dom.js";
 import { playButton } from "./player.js";
 
 export const nameOf = (card) => card.identity ?? "unknown";
@@ -30,4 +30,4 @@ export function tile(card, score) {
 
 // The figure on a neighbour's tile: a probability if the model is calibrated, else a cosine.
 export const scoreOf = (hit) =>
-  hit.probability === null ? hit.cosine.toFixed(2) : `${(100 * hit.probability).toFixed(hit.probability < 0.1 ? 1 : 0)} %`;
+  hit.probability === null ? hit.cosine.toFixed(3) : percent(hit.probability);

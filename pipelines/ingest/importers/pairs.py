@@ -17,6 +17,7 @@ from pipelines.ingest.importers.media import one_clip
 from pipelines.ingest.job import Summary, ingest
 from pipelines.ingest.sources.manifest import label_text
 from pipelines.ingest.sources.source import Source, source_of
+from pipelines.wording import count
 from stores.schema import LABELS
 from vclip.errors import InputError
 from vclip.tables import nfc
@@ -54,7 +55,9 @@ def pair_sources(table: str | Path) -> list[Source]:
     failures = [source.failure for source in sources if source.failure]
     if len(failures) == len(sources):
         reason = failures[0].reason
-        raise InputError(f"table {table}: none of {len(sources)} rows can be used; {reason}; nothing was imported")
+        raise InputError(
+            f"table {table}: none of {count(len(sources), 'row')} can be used; {reason}; nothing was imported"
+        )
     return sources
 
 

@@ -119,8 +119,8 @@ def import_voxceleb(
     whole = sum(_has_both(kinds) for kinds in found.values())
     if not whole:
         hint = "" if metadata else "; folders of images named after people need --meta vox1_meta.csv"
-        raise InputError(f"voxceleb {listed}: none of {len(found)} videos has both images and audio{hint}")
-    say(f"{whole} of {len(found)} videos have both images and audio")
+        raise InputError(f"voxceleb {listed}: none of {count(len(found), 'video')} has both images and audio{hint}")
+    say(f"{whole} of {count(len(found), 'video')} with both images and audio")
     if metadata and (strange := sorted({who for who, _ in found} - set(meta.labels))):
         warn(f"{len(strange)} identities are not in {metadata} and get no labels; the first: '{strange[0]}'")
     sources = list(_sources(found, meta, files))

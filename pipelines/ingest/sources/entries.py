@@ -13,6 +13,7 @@ from pipelines.files.folders import APPLE_DOUBLE, existing, fits, is_pattern, sp
 from pipelines.files.remote import RemoteConfig, listed, look, unreadable
 from pipelines.files.tables import is_table
 from pipelines.ingest.sources.manifest import Row, read_manifest, resolved
+from pipelines.wording import count
 from vclip.errors import InputError
 from vclip.tables import nfc
 
@@ -147,7 +148,9 @@ def _in_manifest(given: str, config: RemoteConfig) -> Iterator[Entry]:
         raise InputError(f"manifest {recorded(given)}: {unreadable(error)}") from None
     usable = [entry for entry in entries if not entry.problem][:FIRST]
     if not usable:
-        raise InputError(f"manifest {recorded(given)}: none of {len(entries)} rows can be used; {entries[0].problem}")
+        raise InputError(
+            f"manifest {recorded(given)}: none of {count(len(entries), 'row')} can be used; {entries[0].problem}"
+        )
     with ThreadPoolExecutor(THREADS) as pool:
         missing = list(pool.map(lambda entry: _missing(entry.name, config), usable))
     if all(missing):

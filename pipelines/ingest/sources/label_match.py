@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pipelines.files.addresses import recorded, storable
 from pipelines.ingest.sources.entries import Entry, Labels
 from pipelines.progress import warn
+from pipelines.wording import count
 from vclip.errors import InputError
 from vclip.tables import nfc
 
@@ -40,11 +41,13 @@ def labelled(entries: Sequence[Entry], labels: Mapping[str, Labels]) -> list[Ent
     unused = [name for name in labels if name not in used]
     if not used:
         raise InputError(
-            f"labels: none of {len(labels)} rows names a video of the input; the first names '{storable(unused[0])}'"
+            f"labels: none of {count(len(labels), 'row')} names a video of the input; the first names "
+            f"'{storable(unused[0])}'"
         )
     if unused:
         first = storable(unused[0])
-        warn(f"labels: {len(unused)} of {len(labels)} rows name no video of the input; the first: '{first}'")
+        of = count(len(labels), "row")
+        warn(f"labels: {len(unused)} of {of} without a video of the input; the first: '{first}'")
     return done
 
 

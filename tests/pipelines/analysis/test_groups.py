@@ -1,6 +1,7 @@
 """Clusters, near-duplicates, outliers and maps, each against a loop or a plant."""
 
 import csv
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,6 +44,8 @@ def test_planted_people_are_found(world, tmp_path, of, method):
     result = clusters.clusters(world.uri, tmp_path / "out", of, method)
     found = result.agreement_with_names
     assert found.precision == 1
+    assert len(result.in_words()) == (result.method == "average")
+    assert "40 of 48" in replace(result, largest=40).in_words()[-1]  # what one cluster for all may mean
     if of == "both":  # one kind alone tears a person apart now and then
         assert found.recall == found.b_cubed_f1 == 1
         assert (result.clips, result.clusters, result.largest) == (48, 8, 6)

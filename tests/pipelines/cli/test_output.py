@@ -47,6 +47,7 @@ def test_numbers_and_nouns_agree():
     assert examples([]) == ""
     assert examples(["a", "b", "c", "d"]) == "4: a, b, c ..."
     assert interval(None) == "–"
+    assert interval({"value": 0.5, "low": 0.25, "high": 0.75}) == "0.500\n0.250–0.750"
     assert interval({"value": 0.5, "low": 0.25, "high": 0.75}, 2, "+") == "+0.50\n+0.25 to +0.75"
 
 
@@ -58,6 +59,20 @@ def test_times_and_bytes_have_units_that_suit_them_and_keys_are_words(capsys):
     assert "_" not in printed
     print_json({"took_s": 250.0})
     assert json.loads(capsys.readouterr().out) == {"took_s": 250.0}
+
+
+def test_numbers_are_aligned_right_and_a_row_can_be_kept_on_one_line(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    print_table("", ("name", "AUC", "n"), [("a", "0.832\n0.773 to 0.874", "5"), ("long name", "–", "1,220")])
+    lines = capsys.readouterr().out.splitlines()
+    (first,), (second,) = ([line for line in lines if end in line] for end in ("0.832", "1,220"))
+    assert first.index("5") == second.index("1,220") + len("1,22")
+    print_table("", ("id", "why"), [("a" * 24, "a reason that is long " * 4)], whole="id", one_line=True)
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "aaa" in line]
+    assert "a" * 24 in row
+    assert row.rstrip().endswith("…")
+    print_result({"synthetic": True, "out": "work/x"}, False, "")
+    assert {"yes", "written to"} <= set(re.split(r" *│|\n", capsys.readouterr().out))
 
 
 def test_quiet_may_stand_anywhere_and_leaves_results_and_errors(tmp_path, vclip):

@@ -88,7 +88,7 @@ def test_a_row_that_cannot_be_used_says_why_and_the_others_stay(tmp_path, case):
     assert told.row == 2
     for word in named:
         assert word in told.reason
-    with pytest.raises(InputError, match=r"none of 1 rows can be used; row 1") as error:
+    with pytest.raises(InputError, match=r"none of 1 row can be used; row 1") as error:
         _read(_jsonl(tmp_path / "bad.jsonl", [bad]))
     assert told.reason in str(error.value)
 

@@ -56,8 +56,8 @@ def test_a_label_goes_to_no_other_video_of_that_name(tmp_path, capsys):
         (tmp_path / person / "1.mp4").write_text(person)
     by_path = {"ann/1.mp4": {"identity": "Ann"}, "bob/1.mp4": {"identity": "Bob"}, "eve/1.mp4": {}}
     assert [s.labels.get("identity") for s in list_videos([tmp_path], by_path)] == ["Ann", "Bob"]
-    assert "1 of 3 rows name no video of the input; the first: 'eve/1.mp4'" in capsys.readouterr().err
-    with pytest.raises(InputError, match=r"none of 1 rows names a video"):
+    assert "1 of 3 rows without a video of the input; the first: 'eve/1.mp4'" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"none of 1 row names a video"):
         list_videos([tmp_path], {"1.mp4": {"identity": "Ann"}})
 
 

@@ -129,6 +129,21 @@ def test_a_function_that_fails_on_every_row_writes_nothing(tmp_path):
     assert "embedding_clips" not in " ".join(store.db.list_tables().tables)
 
 
+@pytest.mark.parametrize("name", [SPEC, "loud"])
+def test_a_filled_column_is_dropped_by_its_name_or_its_function_and_can_be_filled_anew(tmp_path, vclip, name):
+    store = _store(tmp_path / "s", videos=2)
+    before = store.snapshot().schema("voices").names
+    fill(store.uri, SPEC, Config(), engine=Engine())
+    own = ["level_db", "loud"] if name == SPEC else ["loud"]
+    assert vclip("embed", "--column", name, "--drop", "--store", store.uri).code == 0
+    left = store.snapshot().schema("voices").names
+    assert set(left) - set(before) == {"level_db", "loud"} - set(own)
+    refused = vclip("embed", "--column", name, "--drop", "--store", store.uri) if name == "loud" else None
+    assert refused is None or (refused.code, "it has voices.level_db" in refused.err) == (2, True)
+    fill(store.uri, SPEC, Config(), engine=Engine())
+    assert any(row["loud"] is not None for row in _column(store))
+
+
 def test_dnsmos_is_that_of_the_evaluation(tmp_path):
     store = _store(tmp_path / "s", videos=1)
     assert fill(store.uri, "dnsmos", Config(), engine=Engine()).columns == ["voices.dnsmos"]

@@ -150,7 +150,7 @@ def checked_features(found: Named, where: str) -> tuple[Features, dict[int, str]
             vectors[row] = vector
     if len(unusable) == len(read):
         raise InputError(
-            f"{where}: none of {len(read)} vectors can be used; vector '{next(iter(row_of))}' {unusable[0]}"
+            f"{where}: none of the {len(read)} vectors can be used; vector '{next(iter(row_of))}' {unusable[0]}"
         )
     return Features(row_of, vectors), dict(sorted(unusable.items()))
 
