@@ -1,12 +1,14 @@
 """The watermark: how often it is found after what happens to audio, how often wrongly, what it costs and changes.
 
     python benchmarks/watermark.py --speech LibriSpeech/dev-clean [--people 100] [--recordings 250] [--out w.json]
+        [--pairs STORE --model MODEL]
 
 `morph` speaks two sentences in the voice of each person, with and without the mark. Speech with it, the same without
 it and a real recording of each person then go through each attack; a figure is the share whose confidence is above
 the watermark's threshold, and the confidences between which 1 and 99 % lie. DNSMOS and the GE2E embedding are
 measured on the same speech with and without the mark: means of the pairs' differences with 95 % intervals by
-bootstrap over people. The cost is CPU time of one thread (`time.process_time`). Prints JSON.
+bootstrap over people. With --pairs, so is f2v, the cosine of the association model with the face of the store that
+suits the requested voice best. The cost is CPU time of one thread (`time.process_time`). Prints JSON.
 """
 
 import argparse
@@ -26,6 +28,9 @@ from benchmarks.voices import SENTENCES
 from pipelines.config import Config
 from pipelines.generation.fit_speakers import bank_of_folder
 from pipelines.progress import step
+from stores import Store
+from vclip import load_association
+from vclip.association.pairs import Pairs
 from vclip.audio import prepare_speech, read_audio, resample
 from vclip.encoders.ge2e import GE2E
 from vclip.marking.watermark import open_watermark
@@ -100,6 +105,8 @@ def main():
     parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--recordings", type=int, default=250, help="real recordings, at most")
     parser.add_argument("--watermark", default="perth")
+    parser.add_argument("--pairs", help="store with faces, for f2v")
+    parser.add_argument("--model", type=Path, help="association model, for f2v")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -153,6 +160,12 @@ def main():
         "GE2E cosine with the requested voice, without": interval(np.einsum("nd,nd->n", asked, before)),
         "GE2E cosine with the requested voice, difference": interval(np.einsum("nd,nd->n", asked, after - before)),
     }
+    if args.pairs:
+        model = load_association(args.model)
+        faces = model.embed_faces(Pairs.of(Store.open(args.pairs).pairs(model.face_space, model.voice_space)).faces)
+        suits = faces[(model.embed_voices(asked) @ faces.T).argmax(1)]
+        without, marked_f2v = (np.einsum("nd,nd->n", model.embed_voices(one), suits) for one in (before, after))
+        result |= {"f2v without": interval(without), "f2v difference": interval(marked_f2v - without)}
     print(json.dumps(result, indent=1, default=float))
     if args.out:
         args.out.write_text(json.dumps(result, indent=1, default=float) + "\n")
