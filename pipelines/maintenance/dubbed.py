@@ -9,7 +9,6 @@ import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,10 +50,6 @@ class DubbedResult:
     seen_in_training: int  # clips of people that the model was trained on
     probably_dubbed: int  # clips above one half
     took_s: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the fields, as `vclip embed --json` prints them."""
-        return asdict(self)
 
 
 def fill_dubbed(store_uri: str, config: Config, model_folder: Path | None = None) -> DubbedResult:
@@ -102,7 +97,7 @@ def fill_dubbed(store_uri: str, config: Config, model_folder: Path | None = None
     command = {"job": "embed", "table": "clips", "column": COLUMN, "version": version}
     with store.run(command, config.model_dump()) as run:
         finished = fill.finish()
-        run.summary = result.to_json() | {"finished": finished}
+        run.summary = asdict(result) | {"finished": finished}
     if not finished:
         raise InputError("embed: clips were committed meanwhile, expected no other job to write; run it again")
     return result
