@@ -65,7 +65,7 @@ class _Set:
 
 
 class Writer:
-    """The actor of one node.
+    """Collects the rows of videos, and writes them to the store when a fragment is full or old enough.
 
     Args:
         store_uri: the store.
@@ -82,7 +82,6 @@ class Writer:
         self._open, self._full = _Set(), list[_Set]()
         self._parts: dict[str, list[Piece]] = {}  # of videos that are still being sent
         self._asked_s = self._used_s = time.monotonic()
-        threading.Thread(target=self._end_with_the_driver, daemon=True).start()
 
     def put(self, video_id: str, pieces: Sequence[Piece], first: bool) -> None:
         """Takes some rows of a video."""
@@ -124,6 +123,14 @@ class Writer:
             full, self._full = self._full, []
             idle = not (full or self._open.videos or self._parts) and now_s - self._used_s > IDLE_S
         return [one.write(self._store, self._run_id) for one in full], idle
+
+
+class NodeWriter(Writer):
+    """The actor of one node: a writer that owns its process, and ends it when no driver asks any more."""
+
+    def __init__(self, *given: Any):
+        super().__init__(*given)
+        threading.Thread(target=self._end_with_the_driver, daemon=True).start()
 
     def _end_with_the_driver(self) -> None:
         while time.monotonic() - self._asked_s < ORPHANED_S:
@@ -188,7 +195,7 @@ class Sink:
 
     def _writer(self) -> Any:
         given = self.store_uri, self.run_id, self.most_videos, self.most_mb
-        return node_actor(Writer, _namespace(self.run_id), *given)
+        return node_actor(NodeWriter, _namespace(self.run_id), *given)
 
 
 def sent(parts: "Iterable[SourceResult]", spaces: Spaces, at_once: int = SENT_BYTES) -> Iterator[tuple[Any, ...]]:

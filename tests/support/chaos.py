@@ -141,7 +141,7 @@ def kill(nodes: Nodes, jobs: Mapping[Path, Job], kills: int, seed: int, files: i
             chance.choice(list(jobs.values())).kill()
         elif turns[-1] == "node":
             nodes.kill_node()
-        elif not nodes.kill_one({"worker": "ray::extract", "writer": "ray::Writer"}[turns[-1]], chance):
+        elif not nodes.kill_one({"worker": "ray::extract", "writer": "ray::NodeWriter"}[turns[-1]], chance):
             continue
         killed[turns.pop()] += 1
     for job in jobs.values():

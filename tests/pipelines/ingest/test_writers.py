@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -59,6 +60,12 @@ def _voices(result: SourceResult):
 
 def _writer(store: Store, results, most_videos=256, most_mb=512.0) -> Writer:
     return Writer(store.uri, results[0].run_id, most_videos, most_mb)
+
+
+def test_only_the_actor_of_a_node_may_end_its_process(store, results):
+    before = set(threading.enumerate())
+    _writer(store, results)
+    assert set(threading.enumerate()) == before
 
 
 def test_rows_that_come_through_a_writer_are_those_of_a_commit(store, results, tmp_path):
