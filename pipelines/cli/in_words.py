@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pipelines.analysis.outliers import OutliersResult
     from pipelines.association.train import TrainResult
     from pipelines.maintenance.columns import FillResult
+    from pipelines.maintenance.dubbed import DubbedResult
     from pipelines.maintenance.optimize import OptimizeResult
     from stores.maintenance.index import IndexReport
     from stores.maintenance.merge import Merged
@@ -165,6 +166,20 @@ def filled_in_words(result: "FillResult") -> dict[str, str]:
         "rows filled": number(result.filled),
         "rows without a value": f"{result.unknown:,}, because the function could not tell" if result.unknown else "",
         "rows that failed": number(result.failed) if result.failed else "",
+        "took": seconds(result.took_s),
+    }
+
+
+def dubbed_in_words(result: "DubbedResult") -> dict[str, str]:
+    """Returns how many clips are probably dubbed, and by what evidence, by name."""
+    return {
+        "clips": number(result.clips),
+        "with evidence of the lips": number(result.with_lips),
+        "of the association model": number(result.with_association),
+        "of the same person in other videos": number(result.with_other_videos),
+        "of people seen in training": number(result.seen_in_training) if result.seen_in_training else "",
+        "probably dubbed": f"{number(result.probably_dubbed)} (probability above one half)",
+        "version": result.version,
         "took": seconds(result.took_s),
     }
 

@@ -7,7 +7,13 @@ import typer
 
 import stores
 from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, Version, Where, app, at_of, config_of, tags
-from pipelines.cli.in_words import filled_in_words, index_in_words, merge_in_words, optimize_in_words
+from pipelines.cli.in_words import (
+    dubbed_in_words,
+    filled_in_words,
+    index_in_words,
+    merge_in_words,
+    optimize_in_words,
+)
 from pipelines.cli.output import examples, print_json, print_line, print_result, print_table
 from pipelines.wording import count
 from vclip.errors import InputError
@@ -157,7 +163,7 @@ def embed(
         from pipelines.maintenance.dubbed import fill_dubbed
 
         result = fill_dubbed(store, config_of(config, set, "train.seed", "train.device"), model)
-        print_result(result, as_json, f"store {store}: {result.column}")
+        print_result(result if as_json else dubbed_in_words(result), as_json, f"store {store}: {result.column}")
         return
     if column is not None:
         from pipelines.maintenance.columns import fill

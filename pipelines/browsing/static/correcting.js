@@ -2,6 +2,7 @@
 // offers to undo the whole at once.
 import { ask, edit, sendSelection } from "./api.js";
 import { byId, clipsOf, count, h, meta, toast, trying } from "./dom.js";
+import { keep, kept } from "./kept.js";
 import { face } from "./tile.js";
 
 const REASONS = ["another person speaks", "not this face", "two people talk", "dubbed", "poor image", "noise", "checked by eye"];
@@ -31,7 +32,7 @@ export async function undo(editId, why = "undone in the browser") {
 
 export const undoLast = () => (made.length ? undo(made.at(-1)) : toast("This page has corrected nothing since it was opened; see Corrections for the rest."));
 
-const remembered = () => localStorage.getItem("vclip-who") || meta("who");
+const remembered = () => kept("vclip-who") || meta("who");
 
 export function dialog(title, content, label, act) {
   const form = h("form", { method: "dialog", onsubmit: async (event) => {
@@ -55,7 +56,7 @@ function correction(title, clips, text, fields, label, act) {
   dialog(title, [h("p", { className: "faint" }, text), clips.length > 1 && faces(clips), ...fields,
     h("label", {}, "reason", why), h("label", {}, "your name", who),
     h("datalist", { id: "reasons" }, REASONS.map((value) => h("option", { value })))], label, () => {
-    localStorage.setItem("vclip-who", who.value);
+    keep("vclip-who", who.value);
     return act({ who: who.value, why: why.value });
   });
 }

@@ -1,10 +1,11 @@
 // The filters of the gallery, and those that were saved under a name: in this browser, and as the address of the page.
 import { count, h, toast } from "./dom.js";
 import { dialog } from "./correcting.js";
+import { keep, kept } from "./kept.js";
 import { wordsOf } from "./words.js";
 
 const store = (about) => `vclip-filters ${about.store}`;
-const savedOf = (about) => JSON.parse(localStorage.getItem(store(about)) ?? "{}");
+const savedOf = (about) => JSON.parse(kept(store(about)) ?? "{}");
 
 // A form of the filters; `again` takes them as they change, `open` shows the gallery anew with others.
 export function bar(about, filters, again, open) {
@@ -39,20 +40,20 @@ export function bar(about, filters, again, open) {
 // The names of saved filters, and buttons to save and to share those in use.
 function saved(about, filters, open) {
   const known = savedOf(about), used = Object.entries(filters).filter(([name, value]) => value !== "" && name !== "saved");
-  const keep = (all) => localStorage.setItem(store(about), JSON.stringify(all));
+  const keepAll = (all) => keep(store(about), JSON.stringify(all));
   const chip = ([name, some]) => h("span", { className: "chip" },
     h("button", { type: "button", "aria-pressed": filters.saved === name, onclick: () => open({ ...some, saved: name }) }, name),
     h("button", { type: "button", className: "plain", "aria-label": `Forget ${name}`, title: "Forget", onclick: () => {
       const { [name]: forgotten, ...others } = savedOf(about);
-      keep(others);
+      keepAll(others);
       open({ ...filters, saved: "" });
-      toast(`The filters ${name} are forgotten.`, "Undo", () => { keep({ ...savedOf(about), [name]: forgotten }); open(filters); });
+      toast(`The filters ${name} are forgotten.`, "Undo", () => { keepAll({ ...savedOf(about), [name]: forgotten }); open(filters); });
     } }, "×"));
   const ask = () => {
     const name = h("input", { name: "filters", required: true, maxLength: 60, autocomplete: "off", value: filters.saved ?? "" });
     dialog("Save these filters", [h("p", { className: "faint" }, "Kept in this browser. To share them, copy the link."), h("label", {}, "name", name)], "Save", () => {
       const named = { ...Object.fromEntries(used), saved: name.value.trim() };
-      keep({ ...savedOf(about), [named.saved]: Object.fromEntries(used) });
+      keepAll({ ...savedOf(about), [named.saved]: Object.fromEntries(used) });
       open(named);
       return true;
     });

@@ -280,3 +280,18 @@ def test_filters_have_names_and_addresses(tab, page):
     tab.goto(address)  # as another person would open it
     expect(tab.locator(".saved")).to_contain_text("Long clips (from a link)")
     expect(tab.locator(".summary [role=status]")).to_have_text(re.compile(rf"^{long} clips?$"))
+
+
+def test_where_the_browser_keeps_nothing_filters_have_names_until_the_page_is_closed(tab, page):
+    blocked = (
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('', 'SecurityError'); } })"
+    )
+    tab.context.add_init_script(blocked)
+    tab.goto(page.url)
+    tab.wait_for_selector(".tile")
+    tab.keyboard.press("/")
+    tab.fill("[name=min_s]", "2")
+    tab.get_by_role("button", name="Save filters …").click()
+    tab.fill("#ask [name=filters]", "Long clips")
+    tab.locator("#ask .first").click()
+    expect(tab.locator(".chip")).to_have_text("Long clips×")
