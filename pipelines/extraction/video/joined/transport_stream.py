@@ -154,6 +154,8 @@ def _packets(recording: Recording) -> Iterator[tuple[int, int, np.ndarray]]:
                 ahead = data[used:]
                 offset, step = _first_packet(ahead[:NEAR_BYTES]) or _first_packet(ahead) or (len(ahead), step)
                 used += offset
+            if at + len(data) >= size:
+                return  # what is left is less than a packet
             at += used
 
 

@@ -1,5 +1,6 @@
 """500 copies of good videos, each damaged at random: every one ends as a result or an error, within limits."""
 
+import re
 import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -110,3 +111,4 @@ def test_damaged_copies_end_as_an_extraction(copies):
         assert extraction.state in ("empty", "failed"), path.name
         assert extraction.reason, path.name
         assert "\n" not in extraction.reason
+        assert not re.search(r"within [\d.]+ s", extraction.reason), extraction.reason  # none hangs until a limit

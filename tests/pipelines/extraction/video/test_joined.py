@@ -309,6 +309,13 @@ def test_a_part_that_broke_off_ends_there_and_the_next_one_is_read(tmp_path, fol
         assert flashes[1] == pytest.approx(frames_s - 2.5, abs=0.15)
 
 
+@pytest.mark.parametrize("left_bytes", [1, 100, 187])
+def test_a_joined_transport_stream_that_ends_within_a_packet_is_read_to_its_end(tmp_path, folder, left_bytes):
+    parts = [encoded(folder, *KINDS["ts"][:2], *part) for part in PARTS[:2]]
+    path = joined(tmp_path / "v.ts", *parts, parts[0][:left_bytes])
+    assert_whole(path, PARTS[:2])
+
+
 def test_a_header_without_a_recording_behind_it_is_told_in_bytes(tmp_path, folder):
     first, second = (encoded(folder, "webm", VP8, *part) for part in PARTS[:2])
     recording, flashes, _, frames_s, _ = read(joined(tmp_path / "v.webm", first, second[:200]))
