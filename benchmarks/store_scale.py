@@ -339,7 +339,8 @@ def main() -> None:
     args = parser.parse_args()
     writers = [int(count) for count in args.writers.split(",")]
     if args.store == "s3":
-        from reliability import Control, s3_server
+        from benchmarks.reliability.faults import Control
+        from benchmarks.reliability.s3_server import s3_server
 
         with s3_server(Control(Path(f"/tmp/store_scale.{os.getpid()}"))) as environment:
             os.environ.update(environment)

@@ -8,7 +8,7 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in BENCHMARKS.glob("*.py")))
+@pytest.mark.parametrize("name", sorted(str(path.relative_to(BENCHMARKS)) for path in BENCHMARKS.rglob("*.py")))
 def test_a_benchmark_finds_what_it_imports(name, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     assert runpy.run_path(str(BENCHMARKS / name))["__doc__"]

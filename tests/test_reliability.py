@@ -1,4 +1,4 @@
-"""Operations that write, killed at a few of their calls; `benchmarks/reliability.py` tries all, on full disks too."""
+"""Operations that write, killed at a few of their calls; `benchmarks/reliability/` tries all, on full disks too."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import ROOT
 
-# Names in the script's table.
+# Names in the command's table.
 QUICK = (
     "create",
     "commit, videos replaced",
@@ -28,9 +28,9 @@ QUICK = (
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler")
 def test_an_interrupted_operation_shows_no_middle_and_ends_as_undisturbed_when_run_again(tmp_path):
-    script = [sys.executable, ROOT / "benchmarks" / "reliability.py", "--operations", ";".join(QUICK)]
+    command = [sys.executable, "-m", "benchmarks.reliability", "--operations", ";".join(QUICK)]
     done = subprocess.run(
-        [*script, "--kills", "3", "--no-full", "--places", "local", "--json", tmp_path / "rows.json"],
+        [*command, "--kills", "3", "--no-full", "--places", "local", "--json", tmp_path / "rows.json"],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]

@@ -141,6 +141,17 @@ class Requests(logging.Handler):
         return [path for method, path in self.lines if method == "GET" and path.startswith(f"/{bucket}/")]
 
 
+def bucket_environment(address: str) -> dict[str, str]:
+    """The environment that names a bucket service of moto."""
+    return {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
 @contextmanager
 def bucket_service() -> Iterator[tuple[dict[str, str], Requests]]:
     """An S3 (moto's), empty, until the block ends: the environment that names it, and what it was asked."""
@@ -156,15 +167,8 @@ def bucket_service() -> Iterator[tuple[dict[str, str], Requests]]:
     host, port = server.get_host_and_port()
     # All servers of a process share what they hold.
     urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST"), timeout=30).close()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "none",
-        "AWS_SECRET_ACCESS_KEY": "none",
-        "AWS_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
     try:
-        yield environment, requests
+        yield bucket_environment(f"http://{host}:{port}"), requests
     finally:
         server.stop()
         logger.removeHandler(requests)

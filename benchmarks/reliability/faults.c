@@ -2,8 +2,8 @@
 
    cc -shared -fPIC -O2 -o faults.so faults.c -ldl; LD_PRELOAD=faults.so FAULTS_CONTROL=file FAULTS_ROOT=/folder ...
 
-   The control file holds int64: calls so far, the call to die at, 1 while counting, the operation's process. Sees what goes through libc's
-   functions (Python, Rust, Arrow), not what libc does within stdio. */
+   `Control` in faults.py describes the control file. Sees what goes through the functions of libc (Python, Rust,
+   Arrow), not what libc does within stdio. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
