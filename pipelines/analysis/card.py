@@ -139,7 +139,7 @@ def _summary(statistics: StoreStatistics) -> list[Part]:
         Text(
             f"Face crops and speech of people visibly speaking: {count(clips.count, 'clip')} "
             f"({seconds(clips.seconds)}) from {count(videos.count, 'video')} ({seconds(videos.duration_s)}), with "
-            f"embeddings of each. The store is at version {version}."
+            f"embeddings of each. Versions of the store's tables: {version}."
         ),
         ToFillIn("where the videos come from, and who collected them, when and for what purpose."),
     ]
@@ -153,7 +153,7 @@ def _rights(statistics: StoreStatistics) -> list[Part]:
         ("consent", "whether the people in the videos gave consent, and to what."),
     ):
         label = statistics.labels[name]
-        known = f"known of {label.known:,} of {count(clips, 'clip')}" if label.known else "unknown of every clip"
+        known = f"known for {label.known:,} of {count(clips, 'clip')}" if label.known else "unknown for every clip"
         parts.append(Text(f"{name.capitalize()}: {known}."))
         if label.values:
             parts.append(Rows((name, "clips"), list(label.values.items())))

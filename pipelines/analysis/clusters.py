@@ -70,10 +70,10 @@ class ClustersResult:
             )
         if self.clips >= FEWEST_CLIPS and self.largest > ONE_FOR_ALL * self.clips:
             found.append(
-                f"One cluster holds {self.largest:,} of {self.clips:,} clips. Either they show one person, or to the "
-                "encoders all these people are one, as those of the quickstart's sample, who were made from one "
-                "portrait and one voice. If you know the people, name them in the manifest of `vclip ingest` or by "
-                "`vclip edit label --name identity`; `vclip train` and `vclip evaluate` use the names."
+                f"One cluster holds {self.largest:,} of {self.clips:,} clips. Either they show one person, or the "
+                "encoders cannot tell these people apart, like those of the quickstart's sample, who were made from "
+                "one portrait and one voice. If you know the people, name them in the manifest of `vclip ingest` or "
+                "by `vclip edit label --name identity`; `vclip train` and `vclip evaluate` use the names."
             )
         return found
 

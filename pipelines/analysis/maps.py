@@ -9,6 +9,7 @@ import pyarrow as pa
 from sklearn.decomposition import PCA
 
 from pipelines.analysis.clips import clips_with, directions, write_columns
+from pipelines.analysis.stats import measure_in_words
 from pipelines.cluster.derived import record_derived
 from pipelines.html.plots import plot_map
 from pipelines.progress import say, step
@@ -69,10 +70,10 @@ def draw_map(
         raise InputError(f"map: found {len(clips)} clips, expected at least 3")
     values = None if colour is None else clips[colour] if own else _means(snapshot, of, colour, clips)
     if colour and values is not None and values.null_count == len(values):
-        say(f"map: no clip has a {colour}, so all points have one colour")
+        say(f"map: {measure_in_words(colour)} is unknown for every clip, so all points have one colour")
         colour = values = None
     points, axes = (_pca if method == "pca" else _umap)(directions(snapshot, of, None, clips))
-    label = f"{of} of {len(clips):,} clips" + (f", coloured by {colour}" if colour else "")
+    label = f"{of} of {len(clips):,} clips" + (f", coloured by {measure_in_words(colour)}" if colour else "")
     with whole_file(out) as part:
         plot_map(part, points, axes, label, values)
     columns = {name: clips[name].to_pylist() for name in ("clip_id", "identity")}

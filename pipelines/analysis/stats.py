@@ -128,7 +128,7 @@ MOST_VALUES = 20  # of a label, and reasons, in the result
 MOST_KINDS = 200  # of reasons that are counted separately, the first in the alphabet
 _MEASURES = {
     "clip length, s": ("clips", "end_s - start_s", evenly(0, 30, 60)),
-    "speaking score": ("clips", "speaking_score", evenly(0, 1, 25)),
+    "active speaker score": ("clips", "speaking_score", evenly(0, 1, 25)),
     "audio-visual offset, s": ("clips", "av_offset_s", evenly(-0.42, 0.42, 21)),
     "confidence of the offset": ("clips", "av_confidence", evenly(0, 1, 25)),
     "dubbed, probability": ("clips", "dubbed", evenly(0, 1, 25)),
@@ -146,6 +146,12 @@ _MEASURES = {
     "signal to noise, dB": ("voices", "snr_db", evenly(-20, 60, 32)),
     "bandwidth, Hz": ("voices", "bandwidth_hz", evenly(0, 8000, 32)),
 }
+
+
+def measure_in_words(column: str) -> str:
+    """Returns a column of clips, faces or voices in words, with its unit."""
+    names = {expression: name for name, (_, expression, _) in _MEASURES.items()}
+    return names.get(column, column.replace("_", " "))
 
 
 def stats(store_uri: str, out: Path | None = None) -> StoreStatistics:

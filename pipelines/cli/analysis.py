@@ -90,7 +90,7 @@ def _show_stats(result: "StoreStatistics") -> None:
     ]  # fmt: skip
     print_table(f"store {result.store}", ("", "number", ""), rows)
     if unknown := [name for name, label in result.labels.items() if not label.known]:
-        print_line(f"unknown of every clip: {', '.join(unknown)}")
+        print_line(f"unknown for every clip: {', '.join(unknown)}")
     rows = [
         (name, f"{it.count:,}", *map(number, (it.p5, it.p50, it.p95)), f"{it.unknown:,}")
         for name, it in result.measures.items()

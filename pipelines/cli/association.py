@@ -122,7 +122,7 @@ def evaluate(
 
     Reports verification (AUC, EER), 1:N matching and retrieval, from voice to face and from face to voice: among all
     people, and within one gender, nationality and age band where the store has these labels; and for voices of a
-    face's own clip, of the person's other clips and of other videos. The 95 % intervals are bootstrapped over people.
+    face's own clip, of the person's other clips and of other videos. The 95% intervals are bootstrapped over people.
 
     Example: `vclip evaluate --store work/test --model work/model --out work/evaluation`
 
@@ -171,7 +171,7 @@ def compare(
 ) -> None:
     """Test whether one model is better than another, on the same trials of people that neither was trained on.
 
-    Reports the difference of AUC and EER with its 95 % interval and p-value, by a paired bootstrap over people.
+    Reports the difference of AUC and EER with its 95% interval and p-value, by a paired bootstrap over people.
 
     Example: `vclip compare work/model work/other-model --store work/test`
     """

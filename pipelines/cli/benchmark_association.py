@@ -53,7 +53,7 @@ def benchmark_association(
     """Compare methods and encoders on a store, or methods on a protocol; or measure what more people would bring.
 
     On a store, all methods are cross-validated on the same held-out people. Figures are means and standard deviations
-    over the folds; how far a method is behind the best, with the 95 % interval over people. Scores are normalised
+    over the folds; how far a method is behind the best, with the 95% interval over people. Scores are normalised
     with the training people. Where the store has no genders, the two clusters of what faces and voices share most
     stand in for them. Of several spaces, each space of faces is combined with each space of voices.
 

@@ -51,7 +51,7 @@ def evaluate_generation(
     """Measure how well generated voices suit faces according to a separate model, beside baselines.
 
     For people that neither model was trained on, every system chooses voices and the TTS speaks them. Each figure has
-    a 95 % interval: f2v, the evaluator's score of the speech with the face; v2v, the cosine with the person's own
+    a 95% interval: f2v, the evaluator's score of the speech with the face; v2v, the cosine with the person's own
     voice; how alike the voices of one person are; the deviation of F0 from the person's own voice, in semitones
     (median over people); the quality of the speech (1 to 5, predicted by DNSMOS); and the likelihood of the speaker
     vectors under a mixture over known speakers.
@@ -88,6 +88,6 @@ def _print_evaluation(result: "GenerationEvaluation") -> None:
         for name, difference in shown["differences"].items()
     ]
     print_table("", ("difference, the same people", "f2v", "log-likelihood"), differences)
-    print_line(f"below each figure: its 95 % interval, from {count(result.draws, 'draw')} of people")
+    print_line(f"below each figure: its 95% interval, from {count(result.draws, 'draw')} of people")
     if result.warning:
         print_line(f"WARNING: {result.warning}")

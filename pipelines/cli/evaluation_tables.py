@@ -41,7 +41,7 @@ def print_evaluation(result: Mapping[str, Any], title: str) -> None:
     for name, why in result.get("missing", {}).items():
         print_line(f"not measured, {name}: {why}")
     print_line(f"{_trials_of(result)} of {count(result['people'], 'person', 'people')}")
-    print_line(f"below each figure: its 95 % interval, from {count(result['draws'], 'draw')} of people")
+    print_line(f"below each figure: its 95% interval, from {count(result['draws'], 'draw')} of people")
     print_warning(result)
 
 

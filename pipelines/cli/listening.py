@@ -62,7 +62,7 @@ def read(
     seed: Annotated[int, typer.Option(help="Seed of the draws of listeners and faces, for the intervals.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Turn the answers to a listening test into mean opinion scores, with 95 % intervals.
+    """Turn the answers to a listening test into mean opinion scores, with 95% intervals.
 
     The intervals come from a bootstrap that draws listeners and faces, so they hold for other listeners and faces of
     the same kind. A damaged or incomplete file is an error; nothing is left out silently.
@@ -103,6 +103,6 @@ def _print(result: "Opinions") -> None:
         for name, difference in values["differences"].items()
     ]
     print_table("", ("difference", *questions), differences)
-    print_line(f"below each figure: its 95 % interval, from {count(result.draws, 'draw')} of listeners and faces")
+    print_line(f"below each figure: its 95% interval, from {count(result.draws, 'draw')} of listeners and faces")
     if any(row[name]["low"] is None for row in values["systems"] for name in questions):
         print_line("no interval where there is only one listener or one face: it would say nothing about others")

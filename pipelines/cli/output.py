@@ -141,7 +141,7 @@ def examples(ids: Sequence[str]) -> str:
 
 
 def interval(figure: Mapping[str, float | None] | None, digits: int = 3, sign: str = "") -> str:
-    """A figure over its 95 % interval, in two lines; a dash where it was not measured.
+    """A figure over its 95% interval, in two lines; a dash where it was not measured.
 
     Args:
         figure: `value`, `low` and `high`; None where not measured.

@@ -18,7 +18,8 @@ from pipelines import wording
 
 FOLDER = Path(__file__).parent
 STYLE = (FOLDER / "style.css").read_text(encoding="utf-8")
-COLOURS = ("#3b7dae", "#45a598", "#e0a53c", "#cf6a55", "#8d74b8", "#7a8a99", "#b5739a", "#6f9a3e")
+GREY = "#7a8a99"
+COLOURS = ("#3b7dae", "#45a598", "#e0a53c", "#cf6a55", "#8d74b8", GREY, "#b5739a", "#6f9a3e")
 
 
 def render(template: str, **values: Any) -> str:

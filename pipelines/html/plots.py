@@ -11,9 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipelines.html.charts import ACCENT, FAINT, TEXT
-from pipelines.html.page import COLOURS
+from pipelines.html.page import COLOURS, GREY
 from vclip.association.learning_curve import LearningCurve
 from vclip.files import whole_file
+
+BESIDE_IN = (3.8, 3.5)  # of plots that pages show beside each other, small enough for their text to stay readable
+KINDS = tuple(colour for colour in COLOURS if colour != GREY)  # of texts on a map, where grey is what has no colour
 
 
 def plot_roc(path: str | Path, curves: Mapping[str, Mapping[str, Any]]) -> Path:
@@ -35,19 +38,20 @@ def plot_scores(path: str | Path, histogram: Mapping[str, Sequence[float]], eer:
         eer: equal error rate, 0..1.
         score: the name of the score, such as "cosine".
     """
-    figure, axes = _axes(score, "density", (4.6, 4.4))
+    figure, axes = _axes(score, "density", BESIDE_IN)
     for name, label, colour in (("other", "two people", FAINT), ("same", "one person", ACCENT)):
         axes.stairs(histogram[name], histogram["edges"], fill=True, color=colour, alpha=0.45, label=label)
         axes.stairs(histogram[name], histogram["edges"], color=colour, linewidth=1.5)
     axes.set_ylim(bottom=0)
     axes.set_yticks([])
+    axes.locator_params(axis="x", nbins=6)
     axes.legend(frameon=False, fontsize=9, title=f"equal error rate {eer:.3f}", title_fontsize=9, alignment="left")
     return _save(figure, path)
 
 
 def plot_matching(path: str | Path, matching: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Path:
     """Draws the accuracy of 1:N matching; `matching`: v2f, f2v -> 1:N -> value, low, high."""
-    figure, axes = _axes("candidates N", "accuracy", (4.6, 4.4))
+    figure, axes = _axes("candidates N", "accuracy", BESIDE_IN)
     labels = {"v2f": "voice to face", "f2v": "face to voice"}
     choices: list[int] = []
     for (direction, by_n), colour in zip(matching.items(), COLOURS, strict=False):
@@ -166,22 +170,24 @@ def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
     Where that is the start, which is fitted in closed form, the axis begins at chance: what the start has learned
     shows, and that the steps add nothing.
     """
-    figure, axes = _axes("step", "AUC on held-out people", (5.6, 3.6))
+    figure, axes = _axes("step", "AUC on held-out people", BESIDE_IN)
     steps, values, best = history["step"], history["dev_auc"], history["best_step"]
     kept = values[steps.index(best)]
     what = f"step {best}" if best else "the start"
     axes.plot(steps, values, color=ACCENT, linewidth=2, alpha=1 if best else 0.45)
     axes.plot(best, kept, "o", color=ACCENT)
+    late = best > steps[-1] / 2  # then the words end at the point
     axes.annotate(
-        f"kept: {what}, AUC {kept:.3f}", (best, kept), textcoords="offset points", xytext=(6, 8), color=ACCENT,
-        fontsize=9, zorder=4, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
+        f"kept: {what}, AUC {kept:.3f}", (best, kept), textcoords="offset points", xytext=(-6 if late else 6, 8),
+        ha="right" if late else "left", color=ACCENT, fontsize=9, zorder=4,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
     )  # fmt: skip
     if best:
         axes.margins(y=0.25)
     else:
-        axes.set_ylim(min(0.48, *values), 1.0)
+        axes.set_ylim(min(0.44, *values), 1.0)
         axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="--")
-        axes.annotate("chance", (steps[-1], 0.5), textcoords="offset points", xytext=(0, 4), ha="right", color=FAINT,
+        axes.annotate("chance", (steps[0], 0.5), textcoords="offset points", xytext=(0, -4), va="top", color=FAINT,
                       fontsize=9)  # fmt: skip
     loss = axes.twinx()
     axes.set_zorder(loss.get_zorder() + 1)  # the words over the curve of the loss
@@ -218,7 +224,7 @@ def plot_map(
     else:
         every = {"": np.arange(len(points))}
         rows = every if values is None else _kinds(np.array(values.fill_null("").to_pylist()))
-        for (name, row), colour in zip(rows.items(), cycle(COLOURS)):
+        for (name, row), colour in zip(rows.items(), cycle(KINDS)):
             grey = name in ("unknown", "others")
             label = f"{name} ({len(row):,})" if name else None
             drawn.scatter(
@@ -232,7 +238,7 @@ def plot_map(
 def _kinds(texts: np.ndarray) -> dict[str, np.ndarray]:
     """Text -> its rows, for the most frequent texts, one per colour; then `others` and `unknown`."""
     names, index, sizes = np.unique(texts, return_inverse=True, return_counts=True)
-    most = [i for i in np.argsort(-sizes, kind="stable") if names[i]][: len(COLOURS)]
+    most = [i for i in np.argsort(-sizes, kind="stable") if names[i]][: len(KINDS)]
     kinds = {str(names[i]): np.flatnonzero(index == i) for i in most}
     others = np.flatnonzero(~np.isin(index, most) & (texts != ""))
     rest = {"others": others, "unknown": np.flatnonzero(texts == "")}
@@ -247,7 +253,7 @@ def _axes(x: str, y: str, size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 
 def _roc_axes() -> tuple[Figure, Axes]:
-    figure, axes = _axes("false-alarm rate", "hit rate", (4.6, 4.4))
+    figure, axes = _axes("false-alarm rate", "hit rate", BESIDE_IN)
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     return figure, axes
@@ -262,5 +268,5 @@ def _trim(axes: Axes, x: str, y: str) -> None:
 
 def _save(figure: Figure, path: str | Path) -> Path:
     with whole_file(Path(path)) as draft:
-        figure.savefig(draft, dpi=130)
+        figure.savefig(draft, dpi=150)
     return Path(path)

@@ -96,8 +96,8 @@ class RunReport:
             "speech ratio": Histogram(evenly(0, 1, 25)),
             "signal to noise, dB": Histogram(evenly(-20, 60, 32)),
             "clip length, s": Histogram(evenly(0, limits.max_s, 25)),
-            "speaking score of clips": Histogram(evenly(0, 1, 25)),
-            "speaking score of dropped candidates": Histogram(evenly(0, 1, 25)),
+            "active speaker score of clips": Histogram(evenly(0, 1, 25)),
+            "active speaker score of dropped candidates": Histogram(evenly(0, 1, 25)),
         }
         self.stages_s: Counter[str] = Counter()
         self.slowest = Largest(SLOWEST)
@@ -123,7 +123,7 @@ class RunReport:
             self._observe("signal to noise, dB", voice["snr_db"])
         for clip in rows.clips:
             self._observe("clip length, s", clip["end_s"] - clip["start_s"])
-            self._observe("speaking score of clips", clip["speaking_score"])
+            self._observe("active speaker score of clips", clip["speaking_score"])
             self.clips_s += clip["end_s"] - clip["start_s"]
         if rows.faces:
             self.kept.add(max(rows.faces, key=lambda face: face["quality"])["face_id"])
@@ -158,7 +158,7 @@ class RunReport:
             self.candidates += 1
             if candidate.outcome != KEPT:
                 self.drop_reasons.add(candidate.outcome, candidate.thumbnail or None)
-                self._observe("speaking score of dropped candidates", candidate.score)
+                self._observe("active speaker score of dropped candidates", candidate.score)
         self.stages_s.update(extraction.seconds)
         took_s = sum(extraction.seconds.values())
         row = {"uri": video["uris"][0]["uri"], "duration_s": video["duration_s"], "took_s": took_s}

@@ -60,8 +60,8 @@ def _distributions(histograms: Mapping[str, Mapping[str, Any]], config: Config) 
         "speech ratio": clips.min_speech_ratio,
         "signal to noise, dB": clips.min_snr_db,
         "clip length, s": clips.min_s,
-        "speaking score of clips": threshold,
-        "speaking score of dropped candidates": threshold,
+        "active speaker score of clips": threshold,
+        "active speaker score of dropped candidates": threshold,
     }
     return [
         chart_histogram(name, values["edges"], values["counts"], values["p50"], limits.get(name))

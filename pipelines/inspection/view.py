@@ -101,7 +101,7 @@ class View:
 def title_of(view: View) -> str:
     """Returns a summary of a video in one line."""
     kept = sum(c.outcome == KEPT for c in view.extraction.candidates)
-    speech_s = sum(b - a for a, b in view.analysis.speech.segments)
+    speech_s = sum(min(b, view.duration_s) - a for a, b in view.analysis.speech.segments)
     parts = [
         f"{view.duration_s:.1f} s",
         count(len(view.analysis.shots), "shot"),

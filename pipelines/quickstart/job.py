@@ -28,7 +28,7 @@ from pipelines.ingest.job import ingest_videos
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.progress import say, step
 from pipelines.quickstart.page import write_page
-from pipelines.quickstart.sample import make_sample
+from pipelines.quickstart.sample import make_sample, videos_of
 from pipelines.wording import count, number, percent
 from stores import Store
 from vclip.errors import InputError
@@ -203,13 +203,8 @@ def _evaluation_in_words(crossed: CrossValidation | None) -> str:
 
 
 def _make_sample(folder: Path) -> tuple[Path, Path]:
-    with step("make videos", 0, "videos") as progress:
-
-        def show(done: int, total: int) -> None:
-            progress.total = total
-            progress.set(done)
-
-        return make_sample(folder, SAMPLE_PEOPLE, on_video=show)
+    with step("make videos", videos_of(SAMPLE_PEOPLE), "videos") as progress:
+        return make_sample(folder, SAMPLE_PEOPLE, on_video=progress.set)
 
 
 def _fit_speakers(folder: Path, store: str, people: int, config: Config) -> GeneratorMetrics:

@@ -160,11 +160,20 @@ def opening_of(speech: np.ndarray) -> np.ndarray:
     return np.clip(level / (np.quantile(level, 0.95) + 1e-9), 0, 1) ** 0.7
 
 
+def videos_of(people: int) -> int:
+    """Returns the number of videos in a sample of so many people."""
+    return people + 2 * _extra(people)
+
+
+def _extra(people: int) -> int:
+    return max(2, people // 10)
+
+
 def make_sample(
     folder: str | Path,
     people: int = 40,
     seed: int = 0,
-    on_video: Callable[[int, int], None] | None = None,
+    on_video: Callable[[int], None] | None = None,
     sentences: Sequence[str] = SENTENCES,
 ) -> tuple[Path, Path]:
     """The folder with the videos and `labels.csv`, and the photo of one more person, all of which are written.
@@ -175,14 +184,14 @@ def make_sample(
         folder: made if it is missing.
         people: number of people who speak, one video each.
         seed: of all random draws.
-        on_video: called with (videos done, videos in all).
+        on_video: called with the number of videos done, of `videos_of(people)`.
         sentences: what people say, two of them in each video.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     voice, everyone = Morph(), draw_people(people + 1, seed)
-    extra = max(2, people // 10)
+    extra = _extra(people)
     kinds = ["speaking"] * people + ["silent"] * extra + ["voice_over"] * extra
     rows = []
     for i, kind in enumerate(kinds):
@@ -193,7 +202,7 @@ def make_sample(
         _write_video(folder / name, frames, speech if kind != "silent" else np.zeros_like(speech))
         rows.append({"file": name, "kind": kind, "identity": person.name if kind == "speaking" else ""})
         if on_video:
-            on_video(i + 1, len(kinds))
+            on_video(i + 1)
     with open(folder / "labels.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, ["file", "kind", "identity"])
         writer.writeheader()

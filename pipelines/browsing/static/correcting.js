@@ -21,14 +21,24 @@ async function save(body, message) {
   return true;
 }
 
-export async function undo(editId, why = "undone in the browser") {
-  const undone = await trying(() => edit({ action: "undo", edit_id: editId, who: remembered(), why }));
+export async function undo(editId) {
+  const undone = await trying(() => edit({ action: "undo", edit_id: editId, who: remembered(), why: "undone in the browser" }));
   if (!undone) return;
   if (made.includes(editId)) made.splice(made.indexOf(editId), 1);
-  toast(`${count(undone.edits)} ${undone.edits === 1 ? "correction" : "corrections"} undone.`, "Redo",
-    () => undo(undone.edit_id, "redone in the browser"));
+  toast(`${correctionsOf(undone.edits)} undone.`, "Redo", () => redo(undone.edit_id, editId));
   changed({ action: "undo" });
 }
+
+// What is redone can be undone again, with the button or with the key.
+async function redo(undoId, editId) {
+  const redone = await trying(() => edit({ action: "undo", edit_id: undoId, who: remembered(), why: "redone in the browser" }));
+  if (!redone) return;
+  made.push(editId);
+  toast(`${correctionsOf(redone.edits)} redone.`, "Undo", () => undo(editId));
+  changed({ action: "undo" });
+}
+
+const correctionsOf = (n) => `${count(n)} ${n === 1 ? "correction" : "corrections"}`;
 
 export const undoLast = () => (made.length ? undo(made.at(-1)) : toast("This page has corrected nothing since it was opened; see Corrections for the rest."));
 

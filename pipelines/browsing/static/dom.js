@@ -16,14 +16,19 @@ export const byId = (id) => document.getElementById(id);
 export const meta = (name) => document.querySelector(`meta[name=vclip-${name}]`).content;
 export const count = (n) => n.toLocaleString("en");
 export const clipsOf = (n) => `${count(n)} ${n === 1 ? "clip" : "clips"}`;
-// As pipelines/wording.py writes them elsewhere: three significant digits, percent without a space.
+// As pipelines/wording.py writes them elsewhere: three significant digits; percent without a space, small shares with
+// two digits, and what is less than the whole is not "100%".
 export const number = (value) => (Math.abs(value) >= 100 ? count(Math.round(value)) : String(+value.toPrecision(3)));
-export const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}%`;
+export function percent(share) {
+  if (share > 0.99 && share < 1) return `${(100 * share).toFixed(Math.ceil(-Math.log10(1 - share)) - 2)}%`;
+  return `${share > 0 && share < 0.1 ? +(100 * share).toPrecision(2) : Math.round(100 * share)}%`;
+}
 export const fileOf = (uri) => uri.split(/[\\/]/).pop();
 
 export function seconds(s) {
   const whole = Math.round(s);
-  return whole < 90 ? `${s.toFixed(s < 9.95 ? 1 : 0)} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  if (whole < 60) return `${s.toFixed(s < 9.95 ? 1 : 0)} s`;
+  return `${Math.floor(whole / 60)} min${whole % 60 ? ` ${whole % 60} s` : ""}`;
 }
 
 export function clock(s) {
@@ -35,6 +40,7 @@ let fading;
 export function toast(text, label, act) {
   const button = label && h("button", { onclick: () => { byId("toast").replaceChildren(); act(); } }, label);
   byId("toast").replaceChildren(...[h("span", {}, text), button].filter(Boolean));
+  for (const open of [false, true]) byId("toast").togglePopover?.(open); // anew: over a dialog that was opened since
   clearTimeout(fading);
   fading = setTimeout(() => byId("toast").replaceChildren(), label ? 9000 : 5000);
 }

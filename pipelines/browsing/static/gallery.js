@@ -33,7 +33,7 @@ export async function gallery(view, about, { keep = 0 } = {}) {
     if (!found) { more.hidden = !after; return; } // a page that did not come can be asked for again
     if (!after) {
       const any = found.cards.length > 0 || found.next;
-      total = found.count;
+      total = any ? found.count : 0;
       tell(summary);
       grid.replaceChildren(...(any ? [] : [h("p", { className: "empty" }, "No clip matches these filters.")]));
     }

@@ -49,7 +49,7 @@ function coloured(found) {
   const rest = unknown ? [dot("var(--unknown)", `unknown (${count(unknown)})`)] : [];
   if (found.categories) {
     const entries = found.categories.map(({ value, count: n }, i) => dot(COLOURS[i], `${value} (${count(n)})`));
-    if (found.others) entries.push(dot(OTHER, `${count(found.others)} other values`));
+    if (found.others) entries.push(dot(OTHER, `${count(found.others)} other ${found.others === 1 ? "value" : "values"}`));
     return { colours: found.values.map((v) => (v === -2 ? null : v === -1 ? OTHER : COLOURS[v])), entries: [...entries, ...rest] };
   }
   const known = found.values.filter((value) => value !== null).sort((a, b) => a - b);
@@ -138,6 +138,7 @@ function plot(box, canvas, peek, { xy, ids, clips }, colours) {
   let held = null, moved = false;
   const adds = (event) => event.shiftKey || event.ctrlKey || event.metaKey;
   canvas.addEventListener("pointerdown", (e) => {
+    if (e.button) return;
     held = [e.clientX - dx, e.clientY - dy];
     moved = false;
     way = chosen.tool === "lasso" || e.shiftKey ? [within(e)] : null;
@@ -154,6 +155,7 @@ function plot(box, canvas, peek, { xy, ids, clips }, colours) {
     later();
   });
   canvas.addEventListener("pointerup", (e) => {
+    if (!held) return; // pressed elsewhere, or another button
     const around = way, i = moved ? -1 : nearest(e);
     held = way = null;
     if (around && moved) select(clips.filter((_, k) => inside(around, ...place(k))), { add: adds(e) });

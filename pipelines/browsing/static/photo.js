@@ -3,6 +3,8 @@ import { sendPhoto, speak } from "./api.js";
 import { h, trying } from "./dom.js";
 import { scoreOf, tile } from "./tile.js";
 
+let latest = null; // kept while other views are open, and when a correction draws the view anew
+
 export function photo(view, about) {
   const file = h("input", { type: "file", accept: "image/*", onchange: () => file.files[0] && take(file.files[0]) });
   const words = h("div", {}, h("b", {}, "Drop a photo here"), h("p", { className: "faint" }, "or click to choose one. Photos are not stored."));
@@ -14,8 +16,8 @@ export function photo(view, about) {
   const left = h("div", {}, drop), right = h("div", {}, about.model
     ? h("p", { className: "faint" }, "Finds the voices of the store that suit the face best, and the most similar faces.")
     : h("p", { className: "faint" }, "Finds the most similar faces. Start vclip browse with --model to find voices that suit a face as well."));
-  let latest = null;
   view.replaceChildren(h("div", { className: "photo" }, left, right));
+  if (latest) take(latest);
 
   async function take(photo) {
     latest = photo;
@@ -24,7 +26,7 @@ export function photo(view, about) {
     left.replaceChildren(drop);
     right.replaceChildren();
     const found = await trying(() => sendPhoto(photo));
-    if (photo !== latest) return;
+    if (photo !== latest || !drop.isConnected) return;
     words.replaceChildren(image, h("p", { className: "faint" }, found ? "Choose another photo." : "No result. Choose another photo."));
     if (!found) return;
     const tiles = ({ hits }) => h("div", { className: "tiles" }, hits.map((hit) => tile(hit, scoreOf(hit))));
@@ -33,7 +35,8 @@ export function photo(view, about) {
       found.voices && h("h2", {}, "Voices that suit this face"),
       found.voices && h("p", { className: "faint" }, `The figure is ${calibrated ? "the probability that the face and the voice belong to one person, at a prior of 50%" : "the cosine under the model"}. A voice that suits a face is not that person's voice.`),
       found.voices && tiles(found.voices),
-      h("h2", {}, "Faces like this one"), tiles(found.faces)].filter(Boolean));
+      h("h2", {}, "Faces like this one"), h("p", { className: "faint" }, "The figure is the cosine of the two faces."),
+      tiles(found.faces)].filter(Boolean));
     left.replaceChildren(...[drop, about.speaks && speechForm(photo)].filter(Boolean));
   }
 }

@@ -64,7 +64,7 @@ def test_the_page_says_what_is_unknown(world, tmp_path):
     stats(world.uri, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert "language" in text
-    assert "unknown of 32" in text
+    assert "unknown for 32" in text
     assert "Unknown for every clip: age, nationality, licence, consent." in text
 
 
@@ -86,7 +86,7 @@ def test_the_card_says_what_the_store_knows_and_asks_for_the_rest(world, tmp_pat
         "cut off at",
     ):
         assert said in markdown
-    assert "Licence: unknown of every clip." in markdown
+    assert "Licence: unknown for every clip." in markdown
     asked = re.findall(r"TO FILL IN[^:]*: (.*?)\.?(?:$|<)", markdown, re.MULTILINE)
     assert len(asked) == 4
     assert page.count("<mark>TO FILL IN</mark>") == 4

@@ -205,7 +205,7 @@ def test_a_map_of_points_without_two_dimensions_is_finite(vectors):
 def test_a_map_can_be_coloured_by_who_it_is_and_by_what_nobody_knows(world, tmp_path, capfd):
     for colour in ("identity", "licence", None):
         maps.draw_map(world.uri, tmp_path / f"{colour}.svg", colour=colour)
-    assert "map: no clip has a licence, so all points have one colour" in capfd.readouterr().err
+    assert "map: licence is unknown for every clip, so all points have one colour" in capfd.readouterr().err
     assert "<svg" in (tmp_path / "identity.svg").read_text()
     assert len(table_of(tmp_path / "identity.csv")) == 48
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from pipelines import wording
 from tests.support.chromium import CHROMIUM, IN_BROWSER, PATIENCE_MS, expect, sync_api
 
 pytestmark = IN_BROWSER
@@ -155,9 +156,16 @@ def test_lasso_to_reject_and_undo_of_the_whole(tab, untouched):
     expect(tab.locator(".bar .faint")).to_contain_text(f"{page.store.count('faces')} faces")
     tab.locator("#toast button").click()
     expect(tab.locator("#toast")).to_contain_text(f"{chosen} corrections undone.")
+    tab.locator("#toast button").click()
+    expect(tab.locator("#toast")).to_contain_text(f"{chosen} corrections redone.")
+    assert page.store.count("clips") == everyone - chosen
+    tab.keyboard.press("u")  # what was redone can be undone again
+    expect(tab.locator("#toast")).to_contain_text(f"{chosen} corrections undone.")
     assert page.store.count("clips") == everyone
     tab.goto(f"{page.url}#edits")
-    expect(tab.locator(".edit.undone").first).to_contain_text(f"Rejected {chosen} clips")  # one action, one row
+    expect(
+        tab.locator(".edit.undone", has_text=f"Rejected {chosen} clips").first
+    ).to_be_visible()  # one action, one row
 
 
 def test_a_correction_leaves_the_map_as_it_was_moved_and_zoomed(tab, untouched):
@@ -202,12 +210,24 @@ def test_rejected_clips_that_the_filters_hide_are_not_subtracted(tab, untouched)
     expect(tab.locator(".summary [role=status]")).to_have_text("0 clips")
 
 
-def test_times_never_show_sixty_seconds(tab):
-    shown = (
-        "import('/static/dom.js').then(({ seconds, clock }) => [119.7, 89.4, 9.96].map(s => [seconds(s), clock(s)]))"
-    )
-    assert tab.evaluate(shown) == [["2 min 0 s", "1:59.7"], ["89 s", "1:29.4"], ["10 s", "0:10.0"]]
-    assert tab.evaluate("import('/static/dom.js').then(({ clock }) => clock(59.96))") == "1:00.0"
+def test_numbers_are_written_as_on_other_pages_and_times_never_show_sixty_seconds(tab):
+    for name, values in {
+        "seconds": [0.0, 3.42, 9.96, 34.2, 59.7, 89.4, 119.7, 250.0],
+        "percent": [0.0, 0.0123, 0.05, 0.123, 0.9, 0.9958, 0.99996, 1.0],
+        "number": [0.8234, 12.345, 0.98, 1234.6, 7.0, -5.0],
+    }.items():
+        script = f"values => import('/static/dom.js').then(({{ {name} }}) => values.map({name}))"
+        assert tab.evaluate(script, values) == [getattr(wording, name)(value) for value in values]
+    clocks = "import('/static/dom.js').then(({ clock }) => [59.96, 119.7, 89.4, 9.96].map(clock))"
+    assert tab.evaluate(clocks) == ["1:00.0", "1:59.7", "1:29.4", "0:10.0"]
+
+
+def test_a_face_that_keys_move_to_is_not_under_the_header(tab, page):
+    tab.locator("main .tile .face").last.focus()
+    for _ in range(tab.locator("main .tile").count()):
+        tab.keyboard.press("ArrowUp")
+        top = tab.evaluate("document.activeElement.getBoundingClientRect().top")
+        assert top >= tab.locator("header").bounding_box()["height"]
 
 
 def test_box_label_merge_and_undo_with_the_keyboard(tab, untouched):

@@ -100,8 +100,10 @@ def test_the_funnel_and_the_drops_add_up(report):
     assert result["video_s"] == 50.0
     assert {name: h["count"] for name, h in result["distributions"].items()} == {
         **dict.fromkeys(("face size, px", "face sharpness", "face frontality", "face quality"), 9),
-        **dict.fromkeys(("speech ratio", "signal to noise, dB", "clip length, s", "speaking score of clips"), 3),
-        "speaking score of dropped candidates": 3,
+        **dict.fromkeys(
+            ("speech ratio", "signal to noise, dB", "clip length, s", "active speaker score of clips"), 3
+        ),
+        "active speaker score of dropped candidates": 3,
     }
     assert result["stages_s"] == {"decode": 7.0 + sum(range(7)), "speech": 3.5}
     assert [item["uri"] for item in result["slowest"]][:2] == ["/films/6.mp4", "/films/5.mp4"]

@@ -23,6 +23,7 @@ from pipelines.quickstart.sample import (
     opening_of,
     portrait_of,
     speaking_frames,
+    videos_of,
     warped,
 )
 from vclip.tts.morph.backend import Morph
@@ -196,8 +197,8 @@ def test_the_labels_name_who_speaks_and_nobody_where_nobody_does(sample):
 
 def test_progress_is_reported(tmp_path):
     progress = []
-    make_sample(tmp_path, people=1, on_video=lambda *counts: progress.append(counts), sentences=SHORT)
-    assert progress == [(number, 5) for number in range(1, 6)]
+    make_sample(tmp_path, people=1, on_video=progress.append, sentences=SHORT)
+    assert progress == list(range(1, videos_of(1) + 1)) == [1, 2, 3, 4, 5]
 
 
 def test_the_photo_shows_somebody_who_speaks_in_no_video():
