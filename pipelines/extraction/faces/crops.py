@@ -6,7 +6,7 @@ import numpy as np
 
 from pipelines.extraction.candidates import TrackSegment
 from pipelines.extraction.config import ExtractionConfig
-from pipelines.extraction.faces.detectors import DetectedFace, FaceDetector, faces_of, iou
+from pipelines.extraction.faces.detectors import DetectedFace, FaceDetector, faces_of, iou, shrink
 from pipelines.extraction.faces.patches import FacePatch, FacePatchFile, StoredPatch, patch_bounds, patch_score
 from pipelines.extraction.faces.quality import face_quality
 from pipelines.extraction.types import FaceCrop, box_of
@@ -16,6 +16,7 @@ from pipelines.extraction.video.full_frames import full_resolution_frames
 from vclip.encoders.face_crop import crop_face
 
 SAME_FACE_OVERLAP = 0.3
+SEARCHED_PX = 256  # side of a patch that is searched for its face, half as wide; larger ones give no better crops
 
 
 def best_instants(segment: TrackSegment, count: int) -> list[int]:
@@ -99,7 +100,8 @@ def _redetected(patch: FacePatch, segment: TrackSegment, number: int, detector: 
     box, landmarks = _tracked_face(segment, number, patch.size)
     x0, y0, x1, y1 = box.tolist()
     expected = DetectedFace((x0, y0, x1, y1), 0.0, landmarks)
-    found = [face.placed(1, patch.left, patch.top) for face in faces_of(detector, patch.image)]
+    image, scale = shrink(patch.image, SEARCHED_PX)
+    found = [face.placed(1 / scale, patch.left, patch.top) for face in faces_of(detector, image)]
     best = max(found, key=lambda face: iou(face.box, expected.box), default=expected)
     return best if iou(best.box, expected.box) >= SAME_FACE_OVERLAP else expected
 

@@ -28,7 +28,7 @@ from vclip.errors import InputError
 # colours of BT.709 files are off and an exceeded memory limit is not reported. None between 7.0.2 and 9.0 was
 # tried.
 LEAST_VERSION = (9, 0)
-SHORTEST_HEADER = b"P6\n1 1\n255\n"
+HEADER, HEADER_BYTES = re.compile(rb"(P[56])\s(\d+)\s(\d+)\s\d+\s"), 40  # at most
 CHANNELS = {b"P5": 1, b"P6": 3}
 PIPE_BYTES = 1 << 20  # the most that Linux allows an unprivileged process
 OUT_OF_MEMORY = "Cannot allocate memory"
@@ -169,35 +169,38 @@ class _FrameReader:
         self._poll.register(pipe, select.POLLIN)
         self._waited_s = 0.0
         self._count = 0
+        self._ahead = b""  # read with a header
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def next(self) -> np.ndarray | None:
-        header = self._read(len(SHORTEST_HEADER)).tobytes()
-        if not header:
-            return None
-        while not _complete(header):
-            byte = self._read(1).tobytes()
-            if not byte or len(header) > 40:
-                raise MediaError(f"ffmpeg gave {header!r} where a frame should start")
-            header += byte
-        kind, width, height, _ = header.split()
+        while not (header := HEADER.match(self._ahead)):
+            more = bytearray(HEADER_BYTES - len(self._ahead))
+            got = self._read(memoryview(more)) if more else 0
+            if not got and not self._ahead:
+                return None
+            if not got:
+                raise MediaError(f"ffmpeg gave {self._ahead!r} where a frame should start")
+            self._ahead += more[:got]
+        kind, width, height = header.groups()
         shape = int(height), int(width), CHANNELS[kind]
-        pixels = self._read(math.prod(shape))
-        if len(pixels) < math.prod(shape):
-            raise MediaError("ffmpeg ended in the middle of a frame")
+        pixels = np.empty(math.prod(shape), np.uint8)
+        start = self._ahead[header.end() :][: len(pixels)]
+        pixels[: len(start)] = np.frombuffer(start, np.uint8)
+        self._ahead = self._ahead[header.end() + len(start) :]
+        filled = len(start)
+        while filled < len(pixels):
+            got = self._read(pixels[filled:].data)
+            if not got:
+                raise MediaError("ffmpeg ended in the middle of a frame")
+            filled += got
         self._count += 1
         return pixels.reshape(shape if shape[2] > 1 else shape[:2])
 
-    def _read(self, count: int) -> np.ndarray:
-        buffer, filled = np.empty(count, np.uint8), 0
-        while filled < count:
-            self._wait()
-            got = os.readv(self._pipe, [buffer[filled:].data])
-            if not got:
-                break
-            filled += got
-        return buffer[:filled]
+    def _read(self, into: memoryview) -> int:
+        """Waits for some bytes; returns how many came, 0 at the end."""
+        self._wait()
+        return os.readv(self._pipe, [into])
 
     def _wait(self) -> None:
         config, start_s = self._config, time.monotonic()
@@ -207,9 +210,3 @@ class _FrameReader:
         given_s = self._count / config.rate_hz
         if self._waited_s > config.slow_limit_s + config.slow_limit_ratio * given_s:
             raise MediaError(f"too slow to decode: {self._waited_s:.0f} s of waiting for {given_s:.1f} s of frames")
-
-
-def _complete(header: bytes) -> bool:
-    """Whether a header is complete: magic, width, height, highest value, and white space after each."""
-    fields = header.split()
-    return len(fields) == 4 and fields[0] in CHANNELS and b"".join(fields[1:]).isdigit() and header[-1:].isspace()
