@@ -52,7 +52,7 @@ def report(folder: Path) -> None:
     (videos / "notes.mp4").write_text("no video\n")
     (videos / "nothing.mp4").touch()
     _run("vclip", "ingest", videos, "--store", folder / "store", "--config", OFFLINE, "--report", folder / "report")
-    _photograph(folder / "report" / "report.html", IMAGES / "report.png", 1760)
+    _photograph(folder, folder / "report" / "report.html", IMAGES / "report.png", 1760)
 
 
 def stats(folder: Path) -> None:
@@ -61,10 +61,11 @@ def stats(folder: Path) -> None:
     labels = videos / "labels.csv"
     _run("vclip", "ingest", videos, "--store", folder / "store", "--labels", labels, "--config", OFFLINE)
     _run("vclip", "stats", "--store", folder / "store", "--out", folder / "stats.html")
-    _photograph(folder / "stats.html", IMAGES / "stats.png", 1500)
+    _photograph(folder, folder / "stats.html", IMAGES / "stats.png", 1500)
 
 
-def _photograph(page: Path, image: Path, height_px: int) -> None:
+def _photograph(folder: Path, page: Path, image: Path, height_px: int) -> None:
+    page.write_text(page.read_text().replace(str(folder), "work"))
     browser = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
     _run(*browser, f"--window-size=1080,{height_px}", f"--screenshot={image}", page.as_uri())
     Image.open(image).convert("RGB").quantize(128).save(image, optimize=True)

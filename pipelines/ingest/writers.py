@@ -60,7 +60,9 @@ class _Set:
                 pieces.setdefault(name, []).append(pa.ipc.open_stream(rows).read_all())
         tables = {name: pa.concat_tables(rows) for name, rows in pieces.items()}
         files = fragments.write(store.db, run_id, tables)
-        done = [one[place >= THUMBNAILS] for place, (one, _, _) in enumerate(self.videos.values())]
+        pickled = [one for one, _, _ in self.videos.values()]
+        shown = [i for i, (full, bare) in enumerate(pickled) if len(full) > len(bare)][:THUMBNAILS]
+        done = [full if i in shown else bare for i, (full, bare) in enumerate(pickled)]
         return fragments.Written([row for _, row, _ in self.videos.values()], files), done
 
 

@@ -159,13 +159,14 @@ def test_a_writer_that_has_started_anew_takes_no_half_of_a_video(store, results)
 def test_the_report_gets_thumbnails_of_some_videos_of_a_fragment(store, results):
     writer = _writer(store, results)
     candidate = Candidate(0.0, 1.0, BOX, 0, 0.3, "silent", b"JPEG")
-    for result in results:
-        extraction = replace(result.extraction, candidates=(candidate,))
+    kept = replace(candidate, outcome="kept", thumbnail=b"")
+    for n, result in enumerate(results):  # the first dropped nothing, and take no place of those that did
+        extraction = replace(result.extraction, candidates=(candidate if n >= 3 else kept,))
         _give(writer, replace(result, extraction=extraction))
     ((_, done),), _ = writer.collect(0.0)
     found = [pickle.loads(one).extraction for one in done]
     shown = [bool(one.candidates[0].thumbnail) for one in found]
-    assert shown == [True] * THUMBNAILS + [False] * (len(results) - THUMBNAILS)
+    assert shown == [False] * 3 + [True] * THUMBNAILS + [False] * (len(results) - 3 - THUMBNAILS)
     assert {one.clips for one in found} == {()}
 
 
