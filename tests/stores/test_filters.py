@@ -41,7 +41,7 @@ HOSTILE = [
     "true; DROP TABLE clips", "true ORDER BY id", "true LIMIT 1", "true GROUP BY id", "true UNION SELECT 1",
     "true HAVING true", "id IN (SELECT id FROM t)", "EXISTS (SELECT 1)", "$$a'b$$ = id) OR (true", "? = 1",
     "$1 = 1", "count(*) > 1", "sum(n) OVER () > 1", "", " ", "--", "/* a", "'", "id = 'a", "`", "x'",
-    "id = x'zz'", "\0", "id = '\0' OR", "(" * 1000, "NOT " * 5000 + "flag", "n" + " + 1" * 900 + " = 1",
+    "id = x'zz'", "\0", "id = '\0' OR", "(" * 5000, "NOT " * 5000 + "flag", "n" + " + 1" * 900 + " = 1",
     "* = 1", "id.x.y.z", "nope = 1", "true, true", "x IS DISTINCT FROM 1", "CASE WHEN flag THEN true END",
     "lower(x => 1)", "\ud800 = 1", "id = '\ud800'", "id = '' QUALIFY true", "id = ANY([1])",
     "main.lower(id) = 'a'", "x:1", "id COLLATE x = 'a'",
