@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, cast
 
 import duckdb
@@ -19,8 +20,9 @@ from stores.errors import StoreError, nearest
 from stores.sql import quoted
 
 EXAMPLE = "expected as in \"end_s - start_s > 2 AND gender = 'f'\""
-# Lists of ids, as this toolkit writes them, are one expression whatever they hold, and may be long.
 SHOWN = 200  # characters of a filter in an error
+DEEPEST = 1000  # brackets within each other, as DuckDB allows; it takes 10 s for 5,000 that are never closed
+# Lists of ids, as this toolkit writes them, are one expression whatever they hold, and may be long.
 _LIST = re.compile(r"\w+ (?:[=<>] '[^'\\]*'|IN \('[^'\\]*'(?:, '[^'\\]*')*\))")
 _NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -108,6 +110,8 @@ _parser = _Parser()
 
 def _tree(where: str) -> Mapping[str, Any]:
     """Returns the tree of the only expression in a filter."""
+    if (depth := _depth(where)) > DEEPEST:
+        raise _UnsupportedError(f"found {depth:,} brackets within each other, expected at most {DEEPEST:,}")
     try:
         # A line of its own: a comment at the end of the filter ends with it.
         query = f"SELECT 1 FROM t WHERE {where}\n"
@@ -125,6 +129,12 @@ def _tree(where: str) -> Mapping[str, Any]:
     if not expression or {**node, "where_clause": None} != _plain_node():
         raise _UnsupportedError("found more than one expression")
     return expression
+
+
+def _depth(where: str) -> int:
+    """Returns how many round brackets are open at once, at most; those in strings do not count."""
+    brackets = re.sub(r"[^()]", "", re.sub(r"'[^']*'", "", where))
+    return max(accumulate(1 if bracket == "(" else -1 for bracket in brackets), default=0)
 
 
 @lru_cache(1)

@@ -125,6 +125,13 @@ def test_no_filter_shows_or_deletes_what_is_hidden(store):
     assert clips[0] not in store.query("clips", ["clip_id"], "true OR true")["clip_id"].to_pylist()
 
 
+def test_brackets_that_are_never_closed_are_refused_before_they_are_parsed(table):
+    with pytest.raises(StoreError, match="found 100,000 brackets within each other, expected at most 1,000"):
+        _parsed("(" * 100_000)
+    deep = "(" * 900 + "identity = '" + "(" * 2000 + "'" + ")" * 900
+    assert _ids(table, _parsed(f"{deep} OR id = 'a'")) == ["a"]
+
+
 def test_functions_and_length_can_be_limited():
     assert parsed("lower(identity) = 'a'", list(ROWS), "t", {"lower"}, 100)
     for where in (
