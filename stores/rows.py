@@ -6,6 +6,7 @@ All values are checked here, before anything is written.
 import json
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -187,7 +188,7 @@ def _check_references(item: VideoRows, video_id: str) -> None:
 
 def _check_unique(table: str, keys: Sequence[Any]) -> None:
     if len(set(keys)) < len(keys):
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = next(key for key, count in Counter(keys).items() if count > 1)
         raise StoreError(f"{table}: {KEYS[table]} '{twice}' twice in one commit; ids must differ")
 
 

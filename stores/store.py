@@ -65,7 +65,7 @@ class Store:
         """Returns a new, empty store; completes one whose creation was interrupted.
 
         Args:
-            uri: the folder, or the address in an object store; `memory://` keeps the store in memory.
+            uri: the folder, or the address in an object store; `memory://` makes one that stays empty, for a dry run.
             faces: the spaces of the faces, space -> dimension.
             voices: the spaces of the voices, space -> dimension.
             options: LanceDB's storage options for object stores: region, endpoint, credentials that the environment

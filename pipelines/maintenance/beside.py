@@ -19,9 +19,8 @@ from pipelines.files.output_store import Output
 from pipelines.files.remote import RemoteConfig
 from pipelines.ingest.report import kind_of
 from stores.maintenance.deletion_plan import DeletionPlan
-from stores.maintenance.forget import without_names
+from stores.maintenance.forget import FORGOTTEN, without_names
 
-FORGOTTEN = "(deleted)"
 _IMAGE = re.compile(r"<img\b[^>]*\bsrc=\"data:image/[^>]*>")
 _TEXTS = (".html", ".json", ".txt", ".md", ".csv", ".log", ".jsonl")
 

@@ -13,6 +13,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -168,10 +169,12 @@ def _delete_rows(db: DBConnection, plan: DeletionPlan, run_id: str) -> None:
     retry(db, "the edits", partial(edits.hide, db, sorted(gone.intersection(of_shared))))
     for table in EMBEDDED:
         _delete(db, table, plan)
-    swap = partial(
-        ledger.swap, db, plan.shared, lambda video, row: row and {**row, **_counts(db, video, row["run_id"], gone)}
-    )
-    retry(db, "the ledger", swap)
+    left = {f"n_{table}": _rows_left(db, table, plan.shared, gone) for table in VIDEO_TABLES}
+
+    def recounted(video: str, row: rows.Row | None) -> rows.Row | None:
+        return row and {**row, **{name: of[video, row["run_id"]] for name, of in left.items()}}
+
+    retry(db, "the ledger", partial(ledger.swap, db, plan.shared, recounted))
     _delete(db, "clips", plan)
     for table in OTHERS:
         _delete(db, table, plan)
@@ -251,11 +254,10 @@ def _write_tombstones(db: DBConnection, videos: Sequence[str], run_id: str) -> N
     retry(db, "the ledger", partial(ledger.swap, db, of, lambda name, row: None if row else by_name[name]))
 
 
-def _counts(db: DBConnection, video: str, run_id: str, gone: set[str]) -> dict[str, int]:
-    """The ledger's counts for a video without these clips."""
-    where = f"video_id = {quoted(video)} AND run_id = {quoted(run_id)}"
-    clips = {table: stored(db, table, ["clip_id"], where)["clip_id"].to_pylist() for table in VIDEO_TABLES}
-    return {f"n_{table}": sum(clip not in gone for clip in of) for table, of in clips.items()}
+def _rows_left(db: DBConnection, table: str, videos: Sequence[str], gone: set[str]) -> Counter[tuple[str, str]]:
+    """Returns (video, run) -> its rows in a table without those of the clips that are gone."""
+    found = stored_where(db, table, ["video_id", "run_id", "clip_id"], "video_id", videos).to_pylist()
+    return Counter((row["video_id"], row["run_id"]) for row in found if row["clip_id"] not in gone)
 
 
 def _delete(db: DBConnection, table: str, plan: DeletionPlan) -> None:

@@ -13,6 +13,7 @@ from stores import rows
 from stores.errors import StoreError
 from stores.maintenance.byte_scan import Fingerprint
 from stores.schema import EMBEDDED, KEYS, TABLES, VIDEO_TABLES
+from stores.snapshot import Snapshot
 from stores.sql import in_lists
 from stores.store import Store
 
@@ -95,58 +96,75 @@ def plan_deletion(
     Raises:
         StoreError: nothing was named, `where` is not SQL, or a person's identity was corrected to another.
     """
-    db = store.db
-    snapshot, own = store.snapshot(), {}
-    people = [name for person in people for name in rows.spellings(person)]
-    merged = snapshot.corrections.merged
-    if gone := sorted(name for name in people if merged.get(name, name) not in people):
-        raise StoreError(
-            f"delete: '{gone[0]}' was corrected to be '{merged[gone[0]]}'; delete that person, or undo the edit first"
-        )
-    identities = (*people, *(name for name, now in merged.items() if now in people))
-    filters = [f"identity IN ({part})" for part in in_lists(identities)] + [
-        f"clip_id IN ({part})" for part in in_lists(clips)
-    ]
+    db, snapshot = store.db, store.snapshot()
+    identities = _identities(snapshot, people)
+    filters = [f"identity IN ({part})" for part in in_lists(identities)]
+    filters += [f"clip_id IN ({part})" for part in in_lists(clips)]
     filters += [snapshot.parsed("clips", where)] if where else []
     if not (filters or videos):
         raise StoreError("delete: found no person, video, clip or filter; name what to delete")
-    for filter in filters:
-        seen = _pairs(snapshot.query("clips", ["clip_id", "video_id"], filter))
-        # As stored, also where no reader sees them; a clip that readers see with another identity is another's.
-        there = _pairs(stored(db, "clips", ["clip_id", "video_id"], filter))
-        for part in in_lists(there.keys() - seen.keys()):
-            others = snapshot.query("clips", ["clip_id"], f"clip_id IN ({part})")["clip_id"].to_pylist()
-            there = {clip: video for clip, video in there.items() if clip not in others}
-        own |= there | seen
+    own = {clip: video for filter in filters for clip, video in _selected(db, snapshot, filter).items()}
     touched = list(dict.fromkeys(own.values()))
     everyone = _pairs(stored_where(db, "clips", ["clip_id", "video_id"], "video_id", touched))
     shared = sorted({video for clip, video in everyone.items() if clip not in own} - set(videos))
-    known: set[str] = set()
-    for table in ("videos", *VIDEO_TABLES):  # in the first that knows it: the others are larger
-        missing = set(videos) - known
-        known |= set(stored_where(db, table, ["video_id"], "video_id", sorted(missing))["video_id"].to_pylist())
-    whole = sorted((set(touched) | known) - set(shared))
-    everyone |= _pairs(stored_where(db, "clips", ["clip_id", "video_id"], "video_id", whole))
-    own |= {clip: video for clip, video in everyone.items() if video in set(whole)}
-    found = {"videos": whole, "clips": sorted(own)}
+    whole = (set(touched) | _stored_videos(db, videos)) - set(shared)
+    everyone |= _pairs(stored_where(db, "clips", ["clip_id", "video_id"], "video_id", sorted(whole)))
+    own |= {clip: video for clip, video in everyone.items() if video in whole}
+    found = {"videos": sorted(whole), "clips": sorted(own)}
     for table in EMBEDDED:
-        theirs = stored_where(
-            db, table, [KEYS[table], "clip_id", "video_id"], "video_id", [*whole, *shared]
-        ).to_pylist()
+        columns = [KEYS[table], "clip_id", "video_id"]
+        theirs = stored_where(db, table, columns, "video_id", [*sorted(whole), *shared]).to_pylist()
         # In a shared video, also the faces and voices whose clip is gone: nobody knows whose they are.
         found[table] = sorted(
             {
                 row[KEYS[table]]
                 for row in theirs
-                if row["video_id"] in set(whole) or row["clip_id"] in own or row["clip_id"] not in everyone
+                if row["video_id"] in whole or row["clip_id"] in own or row["clip_id"] not in everyone
             }
         )
-    uris = stored_where(db, "videos", ["uris"], "video_id", whole)["uris"].to_pylist()
+    return with_named(db, DeletionPlan(found, shared, _names_of(db, sorted(whole)), identities))
+
+
+def _identities(snapshot: Snapshot, people: Sequence[str]) -> tuple[str, ...]:
+    """Returns the identities of people in all spellings, and those that were corrected to be one of them."""
+    people = [name for person in people for name in rows.spellings(person)]
+    merged = snapshot.corrections.merged
+    if moved := sorted(name for name in people if merged.get(name, name) not in people):
+        raise StoreError(
+            f"delete: '{moved[0]}' was corrected to be '{merged[moved[0]]}'; delete that person, or undo the edit "
+            "first"
+        )
+    return (*people, *(name for name, now in merged.items() if now in people))
+
+
+def _selected(db: DBConnection, snapshot: Snapshot, filter: str) -> dict[str, str]:
+    """Returns clip -> video of the clips that match as readers see them, or as stored where no reader sees them.
+
+    A clip that readers see with another identity is another's.
+    """
+    seen = _pairs(snapshot.query("clips", ["clip_id", "video_id"], filter))
+    there = _pairs(stored(db, "clips", ["clip_id", "video_id"], filter))
+    others: set[str] = set()
+    for part in in_lists(there.keys() - seen.keys()):
+        others |= set(snapshot.query("clips", ["clip_id"], f"clip_id IN ({part})")["clip_id"].to_pylist())
+    return {clip: video for clip, video in there.items() if clip not in others} | seen
+
+
+def _stored_videos(db: DBConnection, videos: Sequence[str]) -> set[str]:
+    """Returns the videos among these of which any table has a row."""
+    known: set[str] = set()
+    for table in ("videos", *VIDEO_TABLES):  # in the first that knows it: the others are larger
+        missing = sorted(set(videos) - known)
+        known |= set(stored_where(db, table, ["video_id"], "video_id", missing)["video_id"].to_pylist())
+    return known
+
+
+def _names_of(db: DBConnection, videos: Sequence[str]) -> list[str]:
+    """Returns the URIs of videos, and of the files that one input was read from."""
+    uris = stored_where(db, "videos", ["uris"], "video_id", videos)["uris"].to_pylist()
     names = {entry["uri"] for entries in uris for entry in entries or ()}
-    names |= set(stored_where(db, "clips", ["video_uri"], "video_id", whole)["video_uri"].to_pylist())
-    names |= {file for name in names for file in files_of(name)}
-    plan = DeletionPlan(found, shared, sorted(names), identities)
-    return with_named(db, plan)
+    names |= set(stored_where(db, "clips", ["video_uri"], "video_id", videos)["video_uri"].to_pylist())
+    return sorted(names | {file for name in names for file in files_of(name)})
 
 
 def files_of(uri: str) -> list[str]:

@@ -12,7 +12,7 @@ from stores.maintenance.deletion_plan import stored
 from stores.retry import retry
 from stores.sql import quoted
 
-_FORGOTTEN = "(deleted)"  # in the place of a name
+FORGOTTEN = "(deleted)"  # in the place of a name
 
 
 def forget_names(db: DBConnection, names: set[str]) -> None:
@@ -42,9 +42,11 @@ def without_names(value: Any, names: set[str]) -> Any:
     if not isinstance(value, str):
         return value
     if value in names:
-        return _FORGOTTEN
+        return FORGOTTEN
+    if "/" not in value:  # most texts, and names may be many
+        return value
     for name in (name for name in names if "/" in name and name in value):
-        value = re.sub(rf"(?<![\w./-]){re.escape(name)}(?![\w/-]|\.\w)", _FORGOTTEN, value)
+        value = re.sub(rf"(?<![\w./-]){re.escape(name)}(?![\w/-]|\.\w)", FORGOTTEN, value)
     return value
 
 
