@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipelines.cluster.actors import Actors, gpu_actors
@@ -30,6 +31,7 @@ from vclip.errors import InputError
 CALL_PARTS = 16  # parts that one call of an actor takes
 WRITE_ROWS = 4096
 WRITE_EVERY_S = 30.0  # results are written after this time, however few there are
+LOOKED_AT = 64  # rows, for media, before a job begins
 ATTEMPTS = 3  # times that rows which other jobs have committed meanwhile are done as well
 
 
@@ -202,13 +204,23 @@ def id_of(key: str) -> str:
     return key.partition("@")[0]
 
 
-def check_media(store: Store, table: str, instead: str) -> None:
-    """Raises InputError, which ends in `instead`, if the table has vectors without media."""
-    version = store.version()[table]
-    if store.count(table) and not media(store, table, version, [0])[0]:
+def check_media(store: Store, table: str, needed: Callable[[Iterable[bool]], bool], instead: str) -> None:
+    """Raises InputError, which ends in `instead`, if rows of the table are vectors without media.
+
+    Args:
+        store: the store.
+        table: the table; some rows of it, evenly spaced, are looked at.
+        needed: `all` if every row needs a medium, `any` if those without are left out.
+        instead: what to do.
+    """
+    rows = store.db.open_table(table).to_lance()
+    places = sorted({round(place) for place in np.linspace(0, rows.count_rows() - 1, LOOKED_AT).tolist()})
+    found = list(map(bool, media(store, table, rows.version, places))) if rows.count_rows() else []
+    if found and not needed(found):
+        some = "some of " if any(found) else ""
         raise InputError(
-            f"store {store.uri}: its {table} are vectors without media (`vclip import features`), expected images "
-            f"and audio; {instead}"
+            f"store {store.uri}: {some}its {table} are vectors without media (`vclip import features`), expected "
+            f"images and audio; {instead}"
         )
 
 

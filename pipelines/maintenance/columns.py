@@ -107,7 +107,7 @@ class _ColumnJob(BackfillJob):
         self._fill = ColumnFill(
             store, function.table, function.columns, COLUMN_FUNCTIONS.record(spec), function.version, again
         )
-        check_media(store, function.table, "a column function needs them")
+        check_media(store, function.table, any, "a column function needs them")
         if getattr(function, "needs_gpu", False) and not how.engine.gpus():
             raise InputError(f"{spec}: asked to compute on a GPU, but the cluster has none; choose the device 'cpu'")
         self.outcome = Outcome(0, 0, [])

@@ -88,7 +88,7 @@ def embed(
         spec = config.encoders.face if table == "faces" else config.encoders.voice
         encoder = _open_encoder(table, spec, "cpu")
         if encoder.space not in store.spaces(table) or again:
-            check_media(store, table, "import the vectors of the other encoder into a store of their own")
+            check_media(store, table, all, "import the vectors of the other encoder into a store of their own")
             say_licence(table, encoder)
             embedded[encoder.space] = _EncoderJob(store, table, spec, encoder, how).run()
         else:

@@ -89,7 +89,10 @@ def test_a_store_of_vectors_without_media_is_refused(tmp_path):
     rows = video(1)
     store.commit([replace(rows, faces=[face | {"image": b""} for face in rows.faces])])
     engine = Engine()
-    with pytest.raises(InputError, match="vectors without media"):
+    with pytest.raises(InputError, match=": its faces are vectors without media"):
+        embed(store.uri, CONFIG, ["faces"], engine=engine)
+    store.commit([decodable(0)])
+    with pytest.raises(InputError, match="some of its faces are vectors without media"):
         embed(store.uri, CONFIG, ["faces"], engine=engine)
     assert engine.rows == 0
 
