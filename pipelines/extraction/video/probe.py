@@ -225,6 +225,8 @@ class SharedReader:
         """Returns the child's answer, see `HeaderReader.ask`."""
         with self._lock:
             if self._reader is None or not self._reader.usable():
+                if self._reader is not None:
+                    self._reader.close()  # its pipes stay open where the child died by itself
                 self._reader = HeaderReader(self._script)
                 atexit.register(self._reader.close)
             return self._reader.ask(request, config, what, file_limit_bytes)

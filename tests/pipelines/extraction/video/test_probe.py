@@ -170,15 +170,16 @@ def test_a_reader_that_says_that_work_goes_on_gets_more_time(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the child in /proc")
-def test_a_reader_that_dies_is_replaced(tmp_path):
+def test_a_reader_that_dies_is_replaced_and_leaves_no_pipe_open(tmp_path):
     path = make(tmp_path / "v.mp4")
-    before = probe_media(path, MEDIA)
+    before, open_files = probe_media(path, MEDIA), len(os.listdir("/proc/self/fd"))
     for task in Path("/proc/self/task").iterdir():
         for child in map(int, (task / "children").read_text().split()):
             if SCRIPT.name.encode() in Path(f"/proc/{child}/cmdline").read_bytes():
                 os.kill(child, signal.SIGKILL)
                 os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     assert probe_media(path, MEDIA) == before
+    assert len(os.listdir("/proc/self/fd")) == open_files
 
 
 def test_the_reader_of_headers_imports_nothing_of_the_project():
