@@ -75,14 +75,11 @@ def active_speaker_scores(
         evidence: the backend's evidence of one track.
     """
     ratios = [np.exp(np.clip(evidence(t, audio, rate_hz, config), -MOST_LOG_RATIO, MOST_LOG_RATIO)) for t in tracks]
-    chance = (1 - config.prior) / config.prior
-    scores = []
+    in_view = np.zeros(max((track.end for track in tracks), default=0))  # sum of the ratios in each frame
     for track, own in zip(tracks, ratios, strict=True):
-        everyone = np.zeros(len(track))
-        for other, theirs in zip(tracks, ratios, strict=True):
-            first, end = max(track.first, other.first), min(track.end, other.end)
-            if first < end:
-                theirs_here = theirs[first - other.first : end - other.first]
-                everyone[first - track.first : end - track.first] += theirs_here
-        scores.append((own / (everyone + chance)).astype(np.float32))
-    return scores
+        in_view[track.first : track.end] += own
+    chance = (1 - config.prior) / config.prior
+    return [
+        (own / (in_view[track.first : track.end] + chance)).astype(np.float32)
+        for track, own in zip(tracks, ratios, strict=True)
+    ]

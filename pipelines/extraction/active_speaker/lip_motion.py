@@ -40,7 +40,7 @@ class LipMotion:
         self.patch: np.ndarray | None = None  # of the last frame that differed from its predecessor
 
     def _repeats(self, grey: np.ndarray, landmarks: np.ndarray) -> bool:
-        """Whether the face and its patch_bounds repeat the frame before."""
+        """Returns whether the face and what is around it repeat the frame before."""
         reach = np.ptp(landmarks, axis=0).max()
         (x0, y0), (x1, y1) = landmarks.min(0) - reach / 2, landmarks.max(0) + reach / 2
         before, self._grey = self._grey, grey

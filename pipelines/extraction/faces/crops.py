@@ -49,10 +49,12 @@ def cut_crops(
         at: receives the number of clips that have crops.
     """
     crops: list[list[FaceCrop]] = [[] for _ in segments]
+    ready = 0
     for i, number, patch in _patches(decoder, segments, patches, config):
         face = _redetected(patch, segments[i], number, detector)
+        ready += not crops[i]
         crops[i].append(cut_crop(patch, face, number / config.media.rate_hz, config.clips.jpeg_quality))
-        at(sum(map(bool, crops)))
+        at(ready)
     return [tuple(sorted(found, key=lambda crop: crop.time_s)) for found in crops]
 
 
