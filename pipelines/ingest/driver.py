@@ -57,7 +57,9 @@ def ingest_on_cluster(
     sink = Sink(store.uri, spaces, run_id, settings.commit_every, settings.commit_mb)
     writers, job = Writers(run_id, settings.commit_every_s), _Job(store, run_id)
     try:
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                warn(f"{count(len(sources), 'video')} lost with the node that held the rows; trying again")
             results = _on_tasks(job.begun(sources), config, run_id, extract, sink)
             for result in with_pauses(results, writers.look_every_s, QUEUED):
                 if result is not None and isinstance(result[1], Failure):
@@ -69,7 +71,6 @@ def ingest_on_cluster(
             sources = list(job.under_way.values())
             if not sources:
                 return
-            warn(f"{count(len(sources), 'video')} lost with the node that held the rows; trying again")
         job.failed += [failed_result(source, run_id, LOST) for source in sources]
         yield from job.commit([])
     finally:
