@@ -1,6 +1,7 @@
 """Candidates: a face in view during speech, from its scores per frame to the segments that may become clips."""
 
 import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -58,12 +59,14 @@ def find_candidates(analysis: VideoAnalysis, config: ExtractionConfig) -> list[T
     A track during one segment of speech is a candidate. It is dropped where it is too short, or where no part of it
     is likely enough to be the active speaker. What remains is cut at `clips.max_s`.
     """
-    found = [
-        segment
-        for index in range(len(analysis.tracks))
-        for span_s in analysis.speech.segments
-        for segment in _within(index, span_s, analysis, config)
-    ]
+    starts_s, ends_s = [[span_s[side] for span_s in analysis.speech.segments] for side in (0, 1)]
+    found: list[TrackSegment] = []
+    for index, track in enumerate(analysis.tracks):
+        # The segments of speech in view, give or take a frame; both may be thousands.
+        first = bisect_left(ends_s, (track.first - 1) / analysis.rate_hz)
+        end = bisect_right(starts_s, (track.end + 1) / analysis.rate_hz)
+        for span_s in analysis.speech.segments[first:end]:
+            found += _within(index, span_s, analysis, config)
     return sorted(found, key=lambda segment: segment.first)
 
 
