@@ -59,7 +59,7 @@ def ingest_on_cluster(
     try:
         for attempt in range(ATTEMPTS):
             if attempt:
-                warn(f"{count(len(sources), 'video')} lost with the node that held the rows; trying again")
+                warn(f"{count(len(job.under_way), 'video')} lost with the node that held the rows; trying again")
             results = _on_tasks(job.begun(sources), config, run_id, extract, sink)
             for result in with_pauses(results, writers.look_every_s, QUEUED):
                 if result is not None and isinstance(result[1], Failure):
