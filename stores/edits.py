@@ -59,7 +59,7 @@ def merge(db: DBConnection, snapshot: Snapshot, gone: str, kept: str, who: str, 
     """Makes one person of two and returns the edit's id; as `Store.merge_people` does."""
     gone, kept = (_stored_identity(snapshot, person) for person in (gone, kept))
     if gone == kept:
-        raise StoreError(f"edit: '{gone}' is one person already; expected two")
+        raise StoreError(f"edit: '{gone}' is already one person; expected two")
     return _write(db, [{"action": "merge", "subject": gone, "value": kept}], who, why)[0]
 
 
@@ -84,7 +84,7 @@ def undo(db: DBConnection, snapshot: Snapshot, edit_id: str, who: str, why: str)
     if edit_id not in {row["edit_id"] for row in known}:
         raise StoreError(f"edit: no edit '{edit_id}'; see vclip edit list")
     if not next(row["in_force"] for row in known if row["edit_id"] == edit_id):
-        raise StoreError(f"edit: '{edit_id}' is undone already; undo that undo to have it back")
+        raise StoreError(f"edit: '{edit_id}' is undone already; undo that undo to restore it")
     return _write(db, [{"action": "undo", "subject": edit_id}], who, why)[0]
 
 

@@ -102,7 +102,7 @@ class Snapshot:
             if isinstance(error, ValueError):
                 raise StoreError(f"{table}: {explained(error, self.schema(table).names)}") from None
             if _TIMEOUT in str(error):
-                raise StoreError(f"{table}: the query was ended after its limit of time; filter by less") from None
+                raise StoreError(f"{table}: the query exceeded its time limit; narrow the filter") from None
             if _FILTER in str(error):
                 raise StoreError(f"{table}: {explained(error, self.schema(table).names)}") from None
             raise StoreError(

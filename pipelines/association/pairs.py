@@ -118,7 +118,7 @@ def _without_aliases(pairs: Pairs) -> Pairs:
     pairs, copies = join_copies(pairs)
     if copies:
         example = f"clips '{copies[0].first}' and '{copies[0].second}'"
-        say(f"{count(len(copies), 'copy', 'copies')} under two identities, such as {example}; taken for one person")
+        say(f"{count(len(copies), 'copy', 'copies')} under two identities, such as {example}; treated as one person")
     return pairs
 
 

@@ -76,7 +76,7 @@ class Filters:
         if self.max_s is not None:
             parts.append(f"end_s - start_s <= {self.max_s}")
         if self.measure and self.measure not in (known := numeric_columns(snapshot, "clips")):
-            raise StoreError(f"clips: '{self.measure}' is no number to filter by; {nearest(self.measure, known)}")
+            raise StoreError(f"clips: '{self.measure}' is not a number to filter by; {nearest(self.measure, known)}")
         for bound, compared in ((self.low, ">="), (self.high, "<=")):
             if self.measure and bound is not None:
                 parts.append(f"{self.measure} {compared} {bound}")

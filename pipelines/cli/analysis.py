@@ -118,9 +118,9 @@ def clusters(
     """Cluster clips into people by face and voice, compare with the labels, and find duplicate clips.
 
     Use `average`, average-linkage clustering, which also gives `vclip train` its pseudo-identities. On 850 real
-    clips, most of people with one clip, 94 % of the pairs that it joins are of one person; of those of `hdbscan` 8 %,
-    because it looks for density and finds some anywhere. `hdbscan` is for people of several clips each, where it may
-    find more, and for faces or voices alone; 20,000 clips at most.
+    clips, most of people with one clip, 94 % of the pairs that it joins are of one person, but only 8 % of those of
+    `hdbscan`, which finds dense regions among strangers. `hdbscan` is for people with several clips each, where it
+    may find more, and for faces or voices alone; it takes at most 20,000 clips.
 
     Example: `vclip clusters --store work/store --out work/clusters`
 

@@ -91,10 +91,11 @@ def evaluate(
         bool, typer.Option("--seen", help="Evaluate on the people seen in training instead of all others.")
     ] = False,
     views: Annotated[
-        int, typer.Option(min=1, help="Clips of one person, at most, that are scored together as one face and voice.")
+        int, typer.Option(min=1, help="Maximum number of clips of a person to pool into one face and voice.")
     ] = 1,
     centre: Annotated[
-        bool, typer.Option("--centre", help="Centre the model on the mean face and voice of --store, another domain.")
+        bool,
+        typer.Option("--centre", help="Centre on the mean face and voice of --store, if it is of another domain."),
     ] = False,
     trials: Annotated[
         Path | None,

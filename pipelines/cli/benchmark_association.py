@@ -25,7 +25,7 @@ def benchmark_association(
         str | None, typer.Option(help="Published protocol instead: vfal-eva, self-lifting, fame, or a spec.")
     ] = None,
     curve: Annotated[
-        bool, typer.Option("--curve", help="AUC by the number of training people instead, and what more would bring.")
+        bool, typer.Option("--curve", help="Measure AUC by the number of training people instead, and extrapolate.")
     ] = False,
     methods: Annotated[
         list[str] | None,
@@ -34,7 +34,7 @@ def benchmark_association(
     folds: Annotated[
         int | None, typer.Option(min=2, help="Number of folds of people of the store. Default: 5.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of times that everything is drawn and trained.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of repetitions, each with new draws and models.")] = 1,
     face_spaces: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,14 +50,14 @@ def benchmark_association(
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Compare methods and encoders on a store, or methods on a protocol; or measure what more people would bring.
+    """Compare methods and encoders on a store, or methods on a protocol; or extrapolate to more people.
 
     On a store, all methods are cross-validated on the same held-out people. Figures are means and standard deviations
-    over the folds; how far a method is behind the best, with the 95% interval over people. Scores are normalised
+    over the folds; the difference from the best method has a 95% interval over people. Scores are normalised
     with the training people. Where the store has no genders, the two clusters of what faces and voices share most
-    stand in for them. Of several spaces, each space of faces is combined with each space of voices.
+    stand in for them. If several are named, each face space is combined with each voice space.
 
-    On a protocol, all methods are trained on its training part, selected on its valid part, and measured on its
+    On a protocol, all methods are trained on its training part, selected on its validation part, and measured on its
     trials, beside the published figures.
 
     Example: `vclip benchmark-association --store work/pairs --seeds 3 --out work/methods`

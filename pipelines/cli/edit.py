@@ -81,7 +81,7 @@ def undo(
     why: Why,
     who: Who,
     together: Annotated[
-        bool, typer.Option("--together", help="Undo all that one command, or one click, made with this edit.")
+        bool, typer.Option("--together", help="Undo all edits made by the same command or click.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -98,7 +98,7 @@ def undo(
 
 @edits.command("list")
 def listed(store: StoreUri, as_json: Json = False) -> None:
-    """List all edits, the newest first; those that one command made in one line, by the first of them.
+    """List all edits, newest first; the edits of one command share a line, with the id of the first.
 
     Example: `vclip edit list --store work/store`
     """

@@ -32,7 +32,8 @@ def evaluate_generation(
         Path | None, typer.Option("--model", "-m", help="Association model that chooses the voices.")
     ] = None,
     evaluator: Annotated[
-        Path | None, typer.Option(help="Another one that scores them. Without these two, both are trained first.")
+        Path | None,
+        typer.Option(help="Another association model, which scores them. If neither is given, both are trained."),
     ] = None,
     people: Annotated[int, typer.Option(min=2, help="Maximum number of people to evaluate on.")] = 100,
     voices: Annotated[

@@ -64,11 +64,11 @@ def generate(
     text: Annotated[list[str] | None, typer.Option("--text", "-t", help="Text to speak; may be repeated.")] = None,
     manifest: Annotated[
         str | None,
-        typer.Option("--manifest", help="Or a table of faces or voices and texts, run on Ray."),
+        typer.Option("--manifest", help="Instead: a table of faces or voices and texts, run on Ray."),
     ] = None,
     language: Annotated[
         str,
-        typer.Option("--language", help="Language of the text, as in de or pt-BR. Default: the first of the TTS."),
+        typer.Option("--language", help="Language of the text, as in de or pt-BR. Default: the TTS's first."),
     ] = "",
     voices: Annotated[int, typer.Option("-k", "--voices", min=1, help="Number of different voices per person.")] = 3,
     face_index: FaceIndex = None,

@@ -37,13 +37,15 @@ def push(
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help="Folder that `push` wrote, or hf:OWNER/NAME, perhaps with @REVISION.")],
+    name: Annotated[
+        str, typer.Argument(help="Folder that `push` wrote, or hf:OWNER/NAME, optionally with @REVISION.")
+    ],
     out: NewFolder,
     as_json: Json = False,
 ) -> None:
     """Get a model or speakers that `push` shared, from a folder or from the Hugging Face hub.
 
-    Only weights (safetensors), JSON and text are copied, and the checkpoints are read before they get their name.
+    Only weights (safetensors), JSON and text are copied, and the checkpoints are tested before the folder appears.
 
     Example: `vclip pull hf:ann/faces-and-voices --out work/model`
 

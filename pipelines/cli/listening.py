@@ -40,7 +40,7 @@ def make(
     """Make a page on which people rate the naturalness of speech and how well the voices suit the faces.
 
     Hand out OUT/test.html: one file, which needs no network and does not reveal which system made which audio. Each
-    listener gets the items in another order. Keep OUT/key.json, which says which system made each item. Faces and
+    listener gets the items in a different order. Keep OUT/key.json, which says which system made each item. Faces and
     texts that all systems have spoken are preferred. With --store, true and random pairs are added.
 
     Example: `vclip listening-test make informed=work/speech naive=work/naive --store work/pairs --out work/listening`

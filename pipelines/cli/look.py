@@ -45,7 +45,7 @@ METHOD_TEXT = {
 
 @app.command()
 def inspect(
-    video: Annotated[Path, typer.Argument(help="A video.")],
+    video: Annotated[Path, typer.Argument(help="Video to inspect.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="MP4 to write: the video with an overlay and a timeline.")
     ] = None,
@@ -98,14 +98,14 @@ def query(
 ) -> None:
     """Read rows of a store.
 
-    A table for people has six columns and the first 20 rows, unless --select and --limit say otherwise; json, jsonl
+    The table on the screen has six columns and the first 20 rows unless --select and --limit are given; json, jsonl
     and csv have all.
 
     Example: `vclip query --store work/store --table clips --select clip_id,box --where "end_s - start_s > 2"
     --format json`
 
     In SQL, each table has its name and no media columns; faces_media and voices_media have them. SQL can join and
-    aggregate; it cannot write, nor read files.
+    aggregate; it cannot write, or read files.
 
     Example: `vclip query --store work/store --sql "SELECT identity, count(*) AS clips, sum(end_s - start_s) AS
     seconds FROM clips GROUP BY identity ORDER BY clips DESC LIMIT 10"`
@@ -144,10 +144,10 @@ def search(
         typer.Option(help="Search by a voice: a speech file, a voice_id or a .npy file of vectors; may be repeated."),
     ] = None,
     face_of: Annotated[
-        list[str] | None, typer.Option(help="Search by all faces of a person of the store, an identity; repeatable.")
+        list[str] | None, typer.Option(help="Search by all faces of an identity in the store; may be repeated.")
     ] = None,
     voice_of: Annotated[
-        list[str] | None, typer.Option(help="Search by all voices of a person of the store; may be repeated.")
+        list[str] | None, typer.Option(help="Search by all voices of an identity in the store; may be repeated.")
     ] = None,
     same_person: Annotated[
         bool, typer.Option("--same-person", help="All --face, or all --voice, are of one person, searched for once.")
@@ -159,7 +159,7 @@ def search(
         str | None, typer.Option("--model", "-m", help="Association model, to compare faces with voices.")
     ] = None,
     centre: Annotated[
-        bool, typer.Option("--centre", help="Centre the model on the store's mean face and voice, another domain.")
+        bool, typer.Option("--centre", help="Centre on the store's mean face and voice, if it is of another domain.")
     ] = False,
     k: Annotated[int, typer.Option("-k", min=1, help="Number of hits per query.")] = 10,
     where: Where = None,

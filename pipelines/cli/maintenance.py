@@ -116,7 +116,7 @@ def embed(
     set: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Embed the media of a store with other encoders, or fill columns with what a function computes from them.
+    """Embed the media of a store with other encoders, or fill columns with values computed from them.
 
     Runs on Ray. A killed run continues where it stopped. Readers see the new vectors or values once all rows have
     them. No other job may write meanwhile.
@@ -126,7 +126,7 @@ def embed(
 
     With `--column`, faces or voices gain columns: `dnsmos` (quality of the speech), `transcript` (its text, and
     `spoken_language`; needs `vclip[transcripts]` and weights), or those of your own function (docs/extending.md).
-    Rows of later ingests are null until the same command fills them too; a new version of the function does all rows
+    Rows of later ingests are null until the same command fills them too; a new version of the function fills all rows
     again. A row on which the function fails is null, and is reported. `--column NAME --drop` drops the columns; the
     next `optimize` frees their bytes.
 

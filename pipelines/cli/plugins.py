@@ -53,10 +53,10 @@ def plugins(
     kind: Annotated[str, typer.Option(help="List one kind only, as in 'voice encoder'.")] = "",
     as_json: Json = False,
 ) -> None:
-    """List the encoders, TTS backends, detectors, methods, column functions and so on that a spec can name.
+    """List the plugins that a spec can name: encoders, TTS backends, detectors, methods, column functions and others.
 
-    Plugins are built in or come from installed packages. Each is opened, or imported if it needs an argument; the
-    list says what is missing where that fails.
+    Plugins are built in or come from installed packages. Each is opened, or imported if it needs an argument; if that
+    fails, the list says what is missing.
 
     Example: `vclip plugins --kind tts`
 

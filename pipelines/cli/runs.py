@@ -18,7 +18,7 @@ REASONS = 5  # why videos failed, or why nothing was kept of them
 
 @runs.command("list")
 def listed(store: StoreUri, as_json: Json = False) -> None:
-    """List the runs of a store, the newest first: who started them, when, what they did, and how many items failed.
+    """List the runs of a store, newest first: who started them, when, what they did, and how many items failed.
 
     `vclip runs --store STORE` does the same.
 

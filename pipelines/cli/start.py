@@ -82,7 +82,7 @@ def ingest(
     licence and consent have columns in the store, the others go into `labels`.
 
     Credentials, region and endpoint of buckets come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-    AWS_REGION, AWS_ENDPOINT_URL; AWS_SKIP_SIGNATURE=true for public ones.
+    AWS_REGION, AWS_ENDPOINT_URL; AWS_SKIP_SIGNATURE=true for public buckets.
 
     Example: `vclip ingest videos/ --store work/store --config offline`
 
@@ -134,7 +134,7 @@ def import_voxceleb(
     folders: Annotated[list[Path], typer.Argument(help="Root folders of audio, of images, or of both.")],
     store: StoreUri,
     meta: Meta = None,
-    files: Annotated[int, typer.Option(min=1, help="Most images, and most audio files, of one clip.")] = 8,
+    files: Annotated[int, typer.Option(min=1, help="Maximum number of images, and of audio files, per clip.")] = 8,
     config: ConfigFile = None,
     set: Overrides = None,
     as_json: Json = False,

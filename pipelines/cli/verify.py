@@ -23,8 +23,8 @@ def verify(
 
     Three layers are read: the provenance label, the C2PA signature (with `vclip[c2pa]`) and the watermark that the
     label names, or any installed one if there is no label. The exit code is 2 if a file carries neither label nor
-    signature, or was changed. The label is no signature: anybody can remove it or write a false one. A signature by a
-    self-made certificate shows that a file is unchanged, and not who made it.
+    signature, or was changed. The label is not a signature: anybody can remove it or write a false one. A signature
+    by a self-made certificate shows that a file is unchanged, not who made it.
 
     Example: `vclip verify work/speech/photo_voice1_0a1b2c3d.wav`
     """

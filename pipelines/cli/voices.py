@@ -33,7 +33,7 @@ def keep(
     """Keep the voice of generated speech under a name, in a folder or a store, to speak with it again.
 
     A voice is 4 KB: the vector that the TTS was given, the TTS, and the provenance of the speech. It is not a copy of
-    the audio, and the recording of a person is no voice that can be kept. A voice that is too similar to a known
+    the audio, and a recording of a person cannot be kept as a voice. A voice that is too similar to a known
     speaker is refused here as it is by `generate`.
 
     Example: `vclip voices keep work/speech/photo_voice1_0a1b2c3d.wav --name ann --to work/voices`

@@ -129,9 +129,7 @@ class ActorPool:
             return True
         if self._members and not self._said:
             self._said = True
-            warn(
-                "no GPU takes work now (others hold them, or they failed); the tasks do the whole work until one does"
-            )
+            warn("no GPU takes work now (they are in use or have failed); the tasks do all the work until one does")
         return False
 
     def open_count(self) -> int:

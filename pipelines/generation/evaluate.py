@@ -177,7 +177,7 @@ def _given(
     known = pairs.seen_in(np.union1d(training_people(model), seen))
     if known.all():
         raise InputError(
-            f"store {store_uri}: all people had a part in the training of {model_folder} or {evaluator_folder}, "
+            f"store {store_uri}: all people were used in training {model_folder} or {evaluator_folder}, "
             "expected people that neither was trained on; give another store"
         )
     judged = _some(pairs, ~known, people, config.generate.seed)

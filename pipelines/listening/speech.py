@@ -131,7 +131,7 @@ def read_system(name: str, path: Path, most: int, seed: int, images: FaceImages)
     files = {wav: _record(wav) for wav in _wavs(path)}
     settings = {json.dumps(record["generate"] | {"seed": None}, sort_keys=True) for record in files.values()}
     if len(settings) > 1:
-        raise InputError(f"system {name}, {path}: found speech by {len(settings)} settings, expected one a system")
+        raise InputError(f"system {name}, {path}: found speech by {len(settings)} settings, expected one per system")
     chosen = sorted(files, key=lambda wav: _order(files[wav], seed))[:most]
     return [_stimulus(name, wav, files[wav], images) for wav in chosen]
 
@@ -178,4 +178,4 @@ def _stimulus(name: str, wav: Path, record: Mapping[str, Any], images: FaceImage
 
 def _check(image: bytes, record: Mapping[str, Any]) -> None:
     if hashlib.sha256(image).hexdigest() != record["face_sha256"]:
-        raise InputError(f"face {record['face']}: is another image than the one that the speech was made for")
+        raise InputError(f"face {record['face']}: is not the image that the speech was made for")

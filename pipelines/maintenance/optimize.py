@@ -90,7 +90,7 @@ def _each(open_work: Callable[[], Work], items: Sequence[Any], name: str) -> Ite
     """Yields the results of work on the cluster."""
     for _, result in run_tasks(([item] for item in items), open_work, name, 1.0):
         if isinstance(result, Failure):
-            raise InputError(f"optimize: a task ({name}) failed: {result.reason}; run it again, the store is whole")
+            raise InputError(f"optimize: a task ({name}) failed: {result.reason}; run it again, the store is intact")
         yield result
 
 

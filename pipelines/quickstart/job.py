@@ -85,7 +85,7 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
     if videos is None:
         say(f"quickstart: every job once, on a small synthetic sample; about 2 minutes on two cores, 35 MB in {out}")
     else:
-        say(f"quickstart: every job once, on the videos in {videos}; the steps tell their progress")
+        say(f"quickstart: every job once, on the videos in {videos}; each step shows its progress")
     store, model, speakers = str(out / "store"), out / "model", out / "speakers"
     steps: list[StepReport] = []
     labels, synthetic = None, videos is None

@@ -93,7 +93,7 @@ class VoiceFolder:
         if self.folder.is_dir() and (place := _place_of(voice, self.kept())):
             return place
         if path.exists():
-            raise InputError(f"voice file {path}: there is such a file, of another voice; choose another --name")
+            raise InputError(f"voice file {path}: the file exists and holds another voice; choose another --name")
         return str(voice.save(path))
 
     def remove(self, kept: KeptVoice) -> None:

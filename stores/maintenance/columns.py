@@ -81,12 +81,12 @@ class ColumnFill(Backfill):
             where = f"column {table}.{field.name}"
             found = schema.filled_of(there).get(field.name)
             if field.name in fixed or field.name.startswith("vector_") or (field.name in there.names and not found):
-                raise StoreError(f"{where}: the store's own column has this name; name it otherwise")
+                raise StoreError(f"{where}: the store's own column has this name; choose another name")
             if found is None:
                 continue
             if found.type != field.type:
                 raise StoreError(
-                    f"{where}: is of type {found.type}, {function} gives {field.type}; name it otherwise"
+                    f"{where}: is of type {found.type}, {function} gives {field.type}; choose another name"
                 )
             if (other := found.metadata[FUNCTION_KEY].decode()) != function and not again:
                 raise StoreError(

@@ -168,7 +168,7 @@ class Network:
         if np.shape(found) != (len(whole), self._size):
             raise InputError(
                 f"{self._spec}: gives {_written(np.shape(found))} for a batch of {len(whole)}, expected "
-                f"{len(whole)} x {self._size}, of which the YAML says the size"
+                f"{len(whole)} x {self._size} (the size in the YAML)"
             )
         vectors = np.asarray(found[: len(batch)], np.float32)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)

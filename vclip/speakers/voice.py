@@ -97,7 +97,7 @@ class Voice:
         if "speaker_vector" in label and "voice_sha256" not in label:
             raise InputError(
                 f"{where}: an older vclip made this speech and rounded the speaker vector, so the voice cannot be "
-                "had again exactly; make the speech again with `vclip generate`"
+                "recovered exactly; make the speech again with `vclip generate`"
             )
         try:
             about = {name: label[name] for name in ABOUT_VOICE if name in label}

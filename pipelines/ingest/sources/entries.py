@@ -86,7 +86,7 @@ def entries_of(given: str, config: RemoteConfig, passed_over: Counter[str]) -> I
 
 def _on_disk(given: str, config: RemoteConfig, passed_over: Counter[str]) -> Iterator[Entry]:
     if "\0" in given:
-        raise InputError(f"input {storable(given)}: found a NUL byte; expected a path without")
+        raise InputError(f"input {storable(given)}: found a NUL byte; expected a path without one")
     path = existing(os.path.abspath(given))
     if os.path.isdir(path):
         found = (Entry(os.path.join(path, inside), inside) for inside in walk(path))
@@ -157,7 +157,7 @@ def _in_manifest(given: str, config: RemoteConfig) -> Iterator[Entry]:
         row = usable[0].row.number if usable[0].row else 1
         raise InputError(
             f"manifest {recorded(given)}, row {row}: {usable[0].uri}: {missing[0]}, and none of the first "
-            f"{len(missing)} is there; expected paths relative to {folder or '.'}, absolute paths, or addresses"
+            f"{len(missing)} exists; expected paths relative to {folder or '.'}, absolute paths, or addresses"
         )
     yield from entries
 

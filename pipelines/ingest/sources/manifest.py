@@ -118,7 +118,7 @@ def resolved(file: str, folder: str) -> str:
 
 def _check_name(file: str) -> None:
     if "\0" in file:
-        raise InputError(f"{storable(file)}: found a NUL byte, expected a name without")
+        raise InputError(f"{storable(file)}: found a NUL byte, expected a name without one")
     try:
         os.fsencode(file)
         if scheme_of(file) in WEB:
