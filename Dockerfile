@@ -1,4 +1,4 @@
-# The image of a cluster's nodes (docs/cluster.md). The target `cpu` is the default; `cuda` brings the libraries of CUDA.
+# The image of a cluster's nodes (docs/cluster.md). The target `cpu` is the default; `cuda` adds the CUDA libraries.
 #
 #   docker build --target cpu -t registry.example.org/vclip:0.1.0 .
 #   docker build --target cuda -t registry.example.org/vclip:0.1.0-cuda .
@@ -10,7 +10,7 @@ RUN apt-get update \
 WORKDIR /opt/vclip
 COPY constraints.txt ./
 
-# torch is a layer of its own, which a change of the code leaves as it is.
+# torch has its own layer, which changes of the code do not rebuild.
 FROM base AS cuda
 RUN pip install --no-cache-dir -c constraints.txt torch torchvision
 COPY . ./
