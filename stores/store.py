@@ -23,7 +23,7 @@ from lancedb.db import DBConnection
 from stores import commit, connection, edits, fragments, pairs, rows, runs, schema, search, tags
 from stores.connection import Options
 from stores.errors import StoreError
-from stores.exclusion import check_no_deletion
+from stores.exclusion import check_no_deletion, without_deletion
 from stores.fragments import Written
 from stores.maintenance import migrations
 from stores.retry import retry
@@ -238,8 +238,9 @@ class Store:
 
     def remove_speakers(self, speaker_ids: Sequence[str]) -> None:
         """Deletes rows of `speakers`; the next compaction frees their bytes."""
-        for part in in_lists(speaker_ids):
-            retry(self.db, "speakers", partial(self.db.open_table("speakers").delete, f"speaker_id IN ({part})"))
+        with without_deletion(self.db, "speakers"):
+            for part in in_lists(speaker_ids):
+                retry(self.db, "speakers", partial(self.db.open_table("speakers").delete, f"speaker_id IN ({part})"))
 
     def add_generations(self, generations: Sequence[Row]) -> None:
         """Inserts files of generated utterances, or replaces those of the same generation_id; columns as in `schema`.

@@ -35,6 +35,7 @@ def _jobs(store: Store):
         "reject": lambda store: store.reject([other], "me", "blurred"),
         "undo": lambda store: store.undo(edit, "me", "sharp"),
         "speakers": lambda store: store.add_speakers([speaker]),
+        "remove speakers": lambda store: store.remove_speakers(["m/b"]),
         "generations": lambda store: store.add_generations(
             [made | {"generation_id": "g", "audio_uri": "/out/g.wav", "models": {}}]
         ),
