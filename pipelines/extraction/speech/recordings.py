@@ -13,7 +13,7 @@ import numpy as np
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.audio_file import to_scale
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary
-from pipelines.extraction.video.limits import dies_with_parent
+from pipelines.extraction.video.limits import dies_with_parent, limit_memory
 from pipelines.extraction.video.one_clock import OneClock, open_on_one_clock
 from pipelines.extraction.video.probe import AudioStream, MediaError
 from vclip.audio import read_audio, resample, to_mono
@@ -106,14 +106,19 @@ def _decoded(path: str, demuxer: str, stream: AudioStream, config: MediaConfig, 
     command = [*dies_with_parent(), ffmpeg_binary(config.ffmpeg), "-v", "error", "-nostdin", "-f", demuxer]
     command += ["-protocol_whitelist", "file", "-i", f"file:{path}", "-map", f"0:{stream.index}"]
     command += ["-t", f"{config.max_duration_s:g}", "-ar", str(rate_hz), "-f", "f32le", "-"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=config.slow_limit_s, check=False)
-    except subprocess.TimeoutExpired:
-        raise MediaError(f"not decoded within {config.slow_limit_s:g} s (media.slow_limit_s)") from None
-    samples = np.frombuffer(done.stdout, "<f4")
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process:
+        limit_memory(process.pid, config.memory_limit_mb)
+        try:
+            audio, log = process.communicate(timeout=config.slow_limit_s)
+        except subprocess.TimeoutExpired:
+            raise MediaError(f"not decoded within {config.slow_limit_s:g} s (media.slow_limit_s)") from None
+        finally:
+            process.kill()
+    samples = np.frombuffer(audio, "<f4")
     channels = max(stream.channels, 1)
     if len(samples) < channels:
-        messages = done.stderr.decode(errors="replace").strip().splitlines()
+        messages = log.decode(errors="replace").strip().splitlines()
         raise MediaError(messages[-1] if messages else "found no audio")
     table = np.nan_to_num(samples[: len(samples) // channels * channels].reshape(-1, channels))
     return table[:, 0] if stream.layout.startswith("ambisonic") else to_mono(table)

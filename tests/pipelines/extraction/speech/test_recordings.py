@@ -3,6 +3,7 @@
 import functools
 import re
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -105,6 +106,21 @@ def test_what_is_no_audio_is_one_line(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.wav: .*; expected an audio file or a video$"):
         read_recording(str(path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a child")
+def test_ffmpeg_reads_audio_under_the_limit_of_memory(tmp_path, wav):
+    ffmpeg("-i", wav, tmp_path / "speech.m4a")
+    limits, binary = tmp_path / "limits", tmp_path / "waiting"
+    wait = "for i in $(seq 100); do grep -q 'address space *unlimited' /proc/$$/limits || break; sleep 0.1; done"
+    binary.write_text(
+        f'#!/bin/sh\n[ "$1" = -version ] && exec {shipped_ffmpeg()} -version\n{wait}\n'
+        f'cp /proc/$$/limits {limits}\nexec {shipped_ffmpeg()} "$@"\n'
+    )
+    binary.chmod(0o755)
+    config = MediaConfig(ffmpeg=str(binary), memory_limit_mb=3000)
+    assert read_recording(str(tmp_path / "speech.m4a"), config).length_s == pytest.approx(2.0, abs=0.1)
+    assert re.search(rf"address space +{3000 << 20} ", limits.read_text())
 
 
 def test_a_missing_file_is_told():
