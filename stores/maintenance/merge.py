@@ -15,7 +15,6 @@ from lance import LanceDataset
 from lancedb.db import DBConnection
 
 from stores import commit, ids, ledger, schema
-from stores.arrow import compute
 from stores.errors import StoreError
 from stores.maintenance.deletion_plan import OTHERS
 from stores.pairs import matrix
@@ -183,9 +182,10 @@ def _batches(videos: LanceDataset) -> Iterator[list[dict[str, Any]]]:
 def _merge_rows(db: DBConnection, rows: LanceDataset, table: str) -> int:
     """Adds the rows of a table whose ids are not here; only finished runs. Returns the number of rows added."""
     key, added = KEYS[table], 0
-    mine = db.open_table(table).to_lance().to_table(columns=[key])[key]
+    mine = set(db.open_table(table).to_lance().to_table(columns=[key])[key].to_pylist())
     for batch in rows.to_batches(filter="finished_at IS NOT NULL" if table == "runs" else None):
-        new = pa.Table.from_batches([batch]).filter(compute.invert(compute.is_in(batch[key], mine)))
+        is_new = pa.array([name not in mine for name in batch[key].to_pylist()], pa.bool_())
+        new = pa.Table.from_batches([batch]).filter(is_new)
         if new.num_rows:  # adding nothing would still write a version
             merging = db.open_table(table).merge_insert(key).when_not_matched_insert_all()
             added += retry(db, table, partial(merging.execute, new)).num_inserted_rows
