@@ -181,6 +181,8 @@ def _hdbscan(clips: pa.Table, vectors: Mapping[str, np.ndarray], spaces: Mapping
         points /= np.linalg.norm(points, axis=1, keepdims=True)
     else:
         points = vectors[of]
+    if len(points) == 1:  # which scikit-learn refuses
+        return np.zeros(1, np.int64)
     # Not in the constructor, where scikit-learn declares `copy` as str.
     model = HDBSCAN(min_cluster_size=2, min_samples=1).set_params(copy=True)
     group = model.fit(points).labels_.astype(np.int64)

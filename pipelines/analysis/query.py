@@ -10,6 +10,7 @@ SQL runs in DuckDB, in batches, and reads only the columns and rows that a query
 import base64
 import csv
 import json
+import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ _READING = ("SELECT", "EXPLAIN", "MULTI")  # MULTI is PIVOT
 def sql_rows(snapshot: Snapshot, sql: str, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatchReader]:
     """Yields a reader of the rows of an SQL query; valid within the block.
 
+    Of columns that share a name, as in a join, the second is `name_1`, the third `name_2`, as in a subquery of DuckDB.
+
     Args:
         snapshot: the state to read.
         sql: one query in DuckDB's dialect.
@@ -59,7 +62,9 @@ def sql_rows(snapshot: Snapshot, sql: str, batch_rows: int = BATCH_ROWS) -> Iter
         try:
             _check(connection, sql)
             reader = connection.sql(sql).to_arrow_reader(batch_rows)
-            yield pa.RecordBatchReader.from_batches(reader.schema, _with_plain_errors(reader))
+            schema = _with_unique_names(reader.schema)
+            batches = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in reader)
+            yield pa.RecordBatchReader.from_batches(schema, _with_plain_errors(batches))
         except duckdb.Error as error:
             raise InputError(f"query: {_message(error)}") from None
 
@@ -114,10 +119,19 @@ def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise InputError(f"query: found {kind}, expected SELECT; a query reads the store and changes nothing")
 
 
-def _with_plain_errors(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+def _with_unique_names(schema: pa.Schema) -> pa.Schema:
+    """Returns a schema in which no two columns share a name, so that a row can be a mapping."""
+    names: list[str] = []
+    for name in schema.names:
+        numbered = (f"{name}_{i}" for i in range(1, len(schema.names) + 1))
+        names.append(next(one for one in (name, *numbered) if one not in names))
+    return pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)])
+
+
+def _with_plain_errors(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yields the batches; an error of the query, which Arrow raises as an OSError, becomes an InputError."""
     try:
-        yield from reader
+        yield from batches
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"query: {_message(error)}") from None
 
@@ -186,7 +200,7 @@ def query_sql(
 
 
 def plain_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
-    """Yields rows that JSON can hold: bytes as base64, times in ISO 8601."""
+    """Yields rows that JSON can hold: bytes as base64, times in ISO 8601, NaN and infinity as None."""
     for batch in batches:
         for row in batch.to_pylist():
             yield {name: _plain(value) for name, value in row.items()}
@@ -208,6 +222,8 @@ def _plain(value: Any) -> Any:
         return int(value) if value == int(value) else float(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {str(name): _plain(part) for name, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

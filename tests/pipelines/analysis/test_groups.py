@@ -61,6 +61,13 @@ def test_planted_people_are_found(world, tmp_path, of, method):
     assert "data:image/jpeg" in (tmp_path / "out" / "clusters.html").read_text()
 
 
+@pytest.mark.parametrize(("of", "method"), [("both", "average"), ("both", "hdbscan"), ("voices", "hdbscan")])
+def test_one_clip_is_a_cluster(world, tmp_path, of, method):
+    (clip, *_) = world.query("clips", ["clip_id"], limit=1)["clip_id"].to_pylist()
+    result = clusters.clusters(world.uri, tmp_path / "out", of, method, f"clip_id = '{clip}'")
+    assert (result.clips, result.clusters, result.largest) == (1, 1, 1)
+
+
 def test_agreement_is_that_of_all_pairs():
     rng = np.random.default_rng(0)
     group, person = rng.integers(0, 9, 60), rng.integers(0, 9, 60).astype(str)

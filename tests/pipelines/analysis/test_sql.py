@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.analysis.query import sql_rows
+from pipelines.analysis.query import plain_rows, sql_rows
 from stores.schema import TABLES
 from vclip.errors import InputError
 
@@ -44,6 +44,17 @@ def test_joins_and_aggregates_are_those_of_a_loop(world):
         expected.setdefault(identity[face["clip_id"]], []).append(face["quality"])
     expected = {who: (len(all), max(all)) for who, all in expected.items() if len(all) > 1}
     assert {row["who"]: (row["faces"], row["best"]) for row in ask(world, sql)} == expected
+
+
+def test_columns_that_share_a_name_are_all_there(world):
+    assert ask(world, "SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a") == [{"a": 1, "a_1": 2, "a_1_1": 3, "a_2": 4}]
+    (row, *_) = ask(world, "SELECT * FROM clips c JOIN voices v USING (clip_id) WHERE c.start_s <> v.end_s")
+    assert row["end_s"] != row["end_s_1"] == row["start_s_1"] + 1
+
+
+def test_rows_for_json_have_no_numbers_that_json_lacks(world):
+    with sql_rows(world.snapshot(), "SELECT 'nan'::DOUBLE AS a, ['inf'::DOUBLE, 1.5] AS b, 2.5 AS c") as reader:
+        assert list(plain_rows(reader)) == [{"a": None, "b": [None, 1.5], "c": 2.5}]
 
 
 def test_only_the_columns_and_rows_that_are_asked_for_are_read(world):
