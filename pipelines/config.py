@@ -4,6 +4,7 @@ A section is defined beside the code that uses it; sections that several jobs sh
 """
 
 import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -184,10 +185,12 @@ def preset(given: str | Path | None) -> Path | None:
     Raises:
         InputError: it is neither a preset nor a file.
     """
-    if given is None or Path(given).is_file():
-        return None if given is None else Path(given)
+    if given is None:
+        return None
+    if os.path.isfile(given):  # unlike Path, also where the name is too long for a file
+        return Path(given)
     shipped = PRESETS / f"{given}.yaml"
-    if Path(given).name == str(given) and shipped.is_file():
+    if Path(given).name == str(given) and os.path.isfile(shipped):
         return shipped
     names = ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
     raise InputError(f"configuration {given}: no such file; expected a YAML file, or a preset: {names}")

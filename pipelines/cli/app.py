@@ -1,6 +1,7 @@
 """What the commands share: the app with its groups and errors, and the options that several commands have."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -153,7 +154,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", help="Override a configuration key: section.key=value; may be repeated."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 StoreUri = Annotated[str, typer.Option("--store", help="Folder or object-store URI of the store.")]
 Tag = Annotated[str | None, typer.Option("--tag", help="Read the store at this tag.")]
 Version = Annotated[
@@ -206,7 +207,7 @@ def at_of(tag: str | None, version: str | None) -> "str | dict[str, int] | None"
         return tag
     config = Path(version) / "config.json"
     try:
-        values = json.loads(config.read_text() if config.is_file() else version)
+        values = json.loads(config.read_text() if os.path.isfile(config) else version)
         found = values.get("store_version", values)
         if found and all(isinstance(number, int) for number in found.values()):
             return found

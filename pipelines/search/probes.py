@@ -1,5 +1,6 @@
 """Probes: faces, voices and texts to search for, made of files, ids of the store, vectors or texts."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -113,7 +114,7 @@ class Encoders:
                 probes += _of_vectors(kind, np.atleast_2d(query), f"vector {len(probes)}")
             elif Path(query).suffix == ".npy":
                 probes += _of_vectors(kind, _loaded(Path(query)), str(query))
-            elif Path(query).is_file():
+            elif os.path.isfile(query):  # unlike Path, also where the name is too long for a file
                 probes.append(self._of_file(kind, Path(query), index))
             else:
                 probes.append(self._of_id(kind, str(query)))

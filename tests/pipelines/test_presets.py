@@ -64,6 +64,8 @@ def test_an_unknown_preset_is_an_error_that_lists_the_presets(tmp_path, monkeypa
         resolve("ofline", (), ())
     with pytest.raises(InputError, match="no such file"):
         resolve("../configs/offline", (), ())
+    with pytest.raises(InputError, match="no such file"):
+        resolve("x" * 300, (), ())
 
 
 def test_a_preset_may_have_sections_that_the_job_does_not_use_and_an_override_may_not():
