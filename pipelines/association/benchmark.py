@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.association.pairs import in_other_spaces, pair_spaces, read_pairs
+from pipelines.association.pairs import in_other_spaces, pair_spaces, read_pairs, with_genders
 from pipelines.config import Config
 from pipelines.progress import step
 from stores import Store
 from vclip.association.evaluation import UNRESTRICTED, Evaluation, count_positives, evaluate, some_people
-from vclip.association.likelihood import two_clusters
-from vclip.association.linear_start import clip_tensors
 from vclip.association.methods import METHODS, method_of
 from vclip.association.metrics import Crossing, Figure, draw_people
 from vclip.association.metrics.verification import differences
@@ -105,11 +103,9 @@ def benchmark(
         pair_spaces(store, face, voice) for face in face_spaces or [None] for voice in voice_spaces or [None]
     ]
     pairs = read_pairs(store, where, snapshot, doubts=True, spaces=first)
-    inferred = not any(pairs.gender)
-    if inferred:
-        pairs = replace(pairs, gender=np.where(two_clusters(*clip_tensors(pairs)), "upper", "lower"))
-    of_spaces = {first: pairs} | {spaces: in_other_spaces(pairs, snapshot, spaces, where) for spaces in others}
     splits = [(seed, number, pairs.folds(folds, seed)) for seed in range(seeds) for number in range(folds)]
+    pairs, inferred = with_genders(pairs)
+    of_spaces = {first: pairs} | {spaces: in_other_spaces(pairs, snapshot, spaces, where) for spaces in others}
     measured: list[tuple[Row, list[Split]]] = []
     with step("benchmark", len(chosen) * len(of_spaces) * len(splits), "models") as progress:
         for method, (spaces, mine) in product(chosen, of_spaces.items()):

@@ -3,20 +3,19 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.association.pairs import pair_spaces, read_pairs
+from pipelines.association.pairs import pair_spaces, read_pairs, with_genders
 from pipelines.config import Config
 from pipelines.progress import step
+from pipelines.wording import count
 from stores import Store
 from vclip.association.evaluation import some_people
 from vclip.association.learning_curve import LearningCurve, learning_curve, sizes_up_to
-from vclip.association.likelihood import two_clusters
-from vclip.association.linear_start import clip_tensors
 from vclip.association.methods import method_of
 from vclip.association.metrics import Crossing, Figure, draw_people
 from vclip.association.metrics.verification import drawn_auc
@@ -94,10 +93,9 @@ def learning_curves(
     pairs = read_pairs(store, where, snapshot, doubts=True, spaces=spaces)
     people = len(set(pairs.identity))
     if people < FEWEST_PEOPLE:
-        raise InputError(f"store {store_uri}: found {people} people, expected at least {FEWEST_PEOPLE} for a curve")
-    inferred = not any(pairs.gender)
-    if inferred:
-        pairs = replace(pairs, gender=np.where(two_clusters(*clip_tensors(pairs)), "upper", "lower"))
+        found = count(people, "person", "people")
+        raise InputError(f"store {store_uri}: found {found}, expected at least {FEWEST_PEOPLE} for a curve")
+    pairs, inferred = with_genders(pairs)
     splits = [(seed, number) for seed in range(seeds) for number in range(folds)]
     sizes = sizes_up_to(people - math.ceil(people / folds))
     everybody = np.unique(pairs.identity)

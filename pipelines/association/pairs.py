@@ -16,6 +16,8 @@ from vclip.association.clustering.pair_scores import is_measured
 from vclip.association.clustering.pseudo_identities import doubtful_pairs, group_people, seen_at_once
 from vclip.association.evaluation import unseen
 from vclip.association.leaks import join_copies
+from vclip.association.likelihood import two_clusters
+from vclip.association.linear_start import clip_tensors
 from vclip.association.methods import load as load_model
 from vclip.association.pairs import Pairs, hashes_of
 from vclip.errors import InputError, SpaceError
@@ -68,6 +70,17 @@ def read_pairs(
     if doubts:
         everyone = replace(everyone, doubtful=doubtful_pairs(everyone, *spaces))
     return _without_aliases(everyone.select(np.isin(everyone.clip_id, wanted)))
+
+
+def with_genders(pairs: Pairs) -> tuple[Pairs, bool]:
+    """Returns the pairs with a gender each, and whether it is inferred, because the store has no such label.
+
+    The two clusters of what faces and voices share most stand in for it, "upper" and "lower". There must be several
+    people.
+    """
+    if any(pairs.gender):
+        return pairs, False
+    return replace(pairs, gender=np.where(two_clusters(*clip_tensors(pairs)), "upper", "lower")), True
 
 
 def in_other_spaces(pairs: Pairs, snapshot: Snapshot, spaces: tuple[str, str], where: str | None) -> Pairs:

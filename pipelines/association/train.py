@@ -166,7 +166,9 @@ def cross_validated(
     """
     people = len(set(pairs.identity))
     if not 2 <= folds <= people // 2:
-        raise InputError(f"cross-validation: found {folds} folds for {people} people, expected 2 to {people // 2}")
+        expected = f"2 to {people // 2} folds" if people >= 4 else "4 people or more"
+        found = f"{count(folds, 'fold')} for {count(people, 'person', 'people')}"
+        raise InputError(f"cross-validation: found {found}, expected {expected}")
     with step("cross-validate", folds, "folds") as progress:
 
         def train_one(rest: Pairs, number: int) -> Association:

@@ -160,7 +160,7 @@ def test_what_cannot_be_evaluated_is_one_line(pairs_store, ingested, model, vcli
         (("train", "--where", "identity = 'no one'"), ("no face-voice pair", "no one", "ingest or import")),
         (("train", "--where", "identity ="), ("identity =",)),
         (("train", "--where", "identity < 'reader-002'"), ("2", "expected at least")),
-        (("train", "--folds", 1), ("found 1 folds", "expected 2 to 12")),
+        (("train", "--folds", 1), ("found 1 fold for", "expected 2 to 12")),
         (("train", "--folds", 25), ("25", "24")),
         (("train", "--set", "train.batch_sise=3"), ("train.batch_sise", "train.batch_size")),
     ],

@@ -103,6 +103,14 @@ def test_a_learning_curve_says_what_more_people_would_bring(vclip, tmp_path):
     assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_people_who_are_too_few_for_folds_are_an_error_in_one_line(vclip, tmp_path):
+    store, ridge = _store(vclip, tmp_path, 1), ("--method", "ridge")
+    said = vclip("benchmark-association", "--store", store, *ridge, "--folds", 2)
+    assert (said.code, said.out) == (2, "")
+    said = vclip("train", "--store", store, "--out", tmp_path / "model", *ridge, "--folds", 2)
+    assert "found 2 folds for 1 person, expected 4 people or more" in said.err
+
+
 def test_a_curve_of_few_people_is_refused(vclip, tmp_path):
     said = vclip("benchmark-association", "--store", _store(vclip, tmp_path, 20), "--curve")
     assert said.code == 2
