@@ -5,6 +5,7 @@ Templates are filled with results (dataclasses or parsed JSON). Everything is es
 """
 
 import base64
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def _environment() -> Environment:
         "file_name": lambda uri: uri.replace("\\", "/").rsplit("/", 1)[-1],
         "markdown": _markdown,
         "fence": _fence,
+        "shell": lambda path: shlex.quote(str(path)),
     }
     return environment
 

@@ -32,6 +32,7 @@ from pipelines.quickstart.sample import make_sample, videos_of
 from pipelines.wording import count, number, percent
 from stores import Store
 from vclip.errors import InputError
+from vclip.files import write_text
 from vclip.speakers.bank import known_similarity_limit, nearest_known
 from vclip.speakers.generator_fit import MIN_SPEAKERS, GeneratorMetrics
 from vclip.speakers.signature import SignatureConfig
@@ -157,7 +158,7 @@ def clear(out: Path) -> None:
     """Removes what an earlier quickstart made, and nothing else.
 
     Raises:
-        InputError: a file, or a folder that no quickstart made.
+        InputError: a file, a folder that no quickstart made, or one that cannot be made.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: found a file, expected a folder")
@@ -165,8 +166,7 @@ def clear(out: Path) -> None:
         raise InputError(f"--out {out}: found a folder that no quickstart made; give a new or empty one")
     for name in ("videos", "store", "model", "evaluation", "speakers", "speech", "random"):
         shutil.rmtree(out / name, ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MARK).write_text("Made by `vclip quickstart`; the next one replaces what is in this folder.\n")
+    write_text(out / MARK, "Made by `vclip quickstart`; the next one replaces what is in this folder.\n")
 
 
 def cross_validate(store_uri: str, out: Path, config: Config) -> CrossValidation | None:
@@ -189,8 +189,7 @@ def cross_validate(store_uri: str, out: Path, config: Config) -> CrossValidation
     quick = config.model_copy(update={"train": config.train.model_copy(update={"cross_fit_below": 0})})
     crossed = cross_validated(pairs, spaces, quick, min(FOLDS, people // 2))
     metrics = crossed.to_json()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "evaluation.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    write_text(out / "evaluation.json", json.dumps(metrics, indent=2) + "\n")
     plot_folds(out / "roc.png", metrics["cross_validation"])
     return crossed
 

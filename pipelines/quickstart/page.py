@@ -7,6 +7,7 @@ from typing import Any
 from pipelines.html.page import render
 from pipelines.ingest.job import Summary
 from stores import Store
+from vclip.files import write_text
 
 MAX_FACES = 80
 
@@ -54,7 +55,7 @@ def write_page(
         average=_with_content(average),
     )
     path = out / "index.html"
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 

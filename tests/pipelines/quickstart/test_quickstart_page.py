@@ -4,6 +4,7 @@ import base64
 import html.parser
 import json
 import re
+import shlex
 
 import cv2
 import numpy as np
@@ -35,15 +36,14 @@ class _Page(html.parser.HTMLParser):
 def page(ingested, photo, tmp_path):
     """A page made of a nasty text, two voices and plots."""
     fold = {"auc": 0.75, "roc_false_alarm": [0, 0.5, 1], "roc_hit": [0, 0.75, 1]}
-    (tmp_path / "evaluation").mkdir()
-    (tmp_path / "model").mkdir()
-    plot_folds(tmp_path / "evaluation" / "roc.png", [fold, fold])
+    out = tmp_path / "my quickstart"
+    plot_folds(out / "evaluation" / "roc.png", [fold, fold])
     history = {"step": [0, 10], "dev_auc": [0.5, 0.75], "loss": [None, 1.0], "best_step": 10}
-    plot_training(tmp_path / "model" / "training.png", history)
+    plot_training(out / "model" / "training.png", history)
     speech = []
     for rank in (1, 2):
-        (tmp_path / f"{rank}.wav").write_bytes(b"RIFF" + bytes([rank]) * 40)
-        row = {"wav": str(tmp_path / f"{rank}.wav"), "voice": rank, "score": 0.5, "above": 0.975, "text": NASTY}
+        (out / f"{rank}.wav").write_bytes(b"RIFF" + bytes([rank]) * 40)
+        row = {"wav": str(out / f"{rank}.wav"), "voice": rank, "score": 0.5, "above": 0.975, "text": NASTY}
         speech.append(row | {"notice": "Synthetic speech."})
     summary = Summary(ingested.store, "run", 0)
     summary.reasons.update({NASTY: 3})
@@ -51,7 +51,7 @@ def page(ingested, photo, tmp_path):
 
     def write(synthetic: bool) -> str:
         average = speech[0] | {"score": -0.25}
-        return write_page(tmp_path, ingested.store, photo, summary, "", speech, steps, synthetic, average).read_text()
+        return write_page(out, ingested.store, photo, summary, "", speech, steps, synthetic, average).read_text()
 
     return write
 
@@ -63,7 +63,8 @@ def test_the_page_is_self_contained_and_shows_all(page, ingested, tmp_path):
     assert seen.links
     assert all(link.startswith("data:") for link in seen.links)
     speech = [base64.b64decode(s) for s in re.findall(r"data:audio/wav;base64,([^\"]+)", text)]
-    assert speech == [(tmp_path / f"{rank}.wav").read_bytes() for rank in (1, 2, 1)]  # and the random one
+    out = tmp_path / "my quickstart"
+    assert speech == [(out / f"{rank}.wav").read_bytes() for rank in (1, 2, 1)]  # and the random one
     assert "better than 98% of random voices" in text
     assert "score -0.25" in text
     clips = ingested.summary["rows"]["clips"]
@@ -74,6 +75,13 @@ def test_the_page_is_self_contained_and_shows_all(page, ingested, tmp_path):
 @pytest.mark.slow
 def test_what_people_wrote_cannot_become_markup(page):
     assert "script" not in _Page(page(True)).tags
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_work_where_names_have_spaces(page, tmp_path):
+    browse, generate, _ = (shlex.split(html.unescape(text)) for text in re.findall("<pre>(.*?)</pre>", page(True)))
+    assert browse[:4] == ["vclip", "browse", "--store", str(tmp_path / "my quickstart" / "store")]
+    assert generate[-2:] == ["--out", str(tmp_path / "my quickstart" / "more")]
 
 
 @pytest.mark.slow
@@ -111,6 +119,12 @@ def test_the_quickstart_never_clears_what_it_did_not_make(mine):
     with pytest.raises(InputError, match="videos"):
         quickstart(mine, mine / "videos", mine.parent / "face.png", Config())
     assert (mine / "videos" / "holiday.mp4").read_text() == "dear to me"
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="cannot be written"):
+        clear(tmp_path / "file" / "quickstart")
 
 
 def test_the_quickstart_clears_what_it_made(tmp_path):
