@@ -1,6 +1,7 @@
 """What commands did and measured, for people; `--json` and the files that they write keep the raw figures."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from pipelines.cli.output import examples
 from pipelines.wording import count, number, percent, seconds, size
@@ -75,6 +76,12 @@ def signature_in_words(metrics: "SignatureMetrics") -> dict[str, str]:
         words["cosine of the requested voice with it"] = number(metrics.cosine_identity)
         words["gap between request and speech closed"] = percent(metrics.gap_closed)
     return {name: value for name, value in words.items() if value}
+
+
+def models_in_words(models: Any) -> dict[str, Any]:
+    """Returns the hash or the name of each model in a provenance record, which anybody may have written."""
+    models = models if isinstance(models, Mapping) else {}
+    return {name: of.get("sha256", of.get("name")) for name, of in models.items() if isinstance(of, Mapping)}
 
 
 def clusters_in_words(result: "ClustersResult") -> dict[str, str]:

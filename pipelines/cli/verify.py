@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli.app import Json, app
+from pipelines.cli.in_words import models_in_words
 from pipelines.cli.output import print_json, print_result
 from vclip.errors import InputError
 
@@ -52,12 +53,9 @@ def verify(
 
 def _summary(row: dict[str, Any]) -> dict[str, Any]:
     """The entries of a file's provenance that are printed for people."""
-    named = row.get("models")
-    named = named if isinstance(named, dict) else {}  # anybody may have written the label
-    models = {name: of.get("sha256", of.get("name")) for name, of in named.items() if isinstance(of, dict)}
     names = ("synthetic", "notice", "text", "voice_name", "prompt", "face", "face_sha256", "voice", "score", "seed",
              "nearest_known_cosine")  # fmt: skip
     check = {name: f"{found['state'].upper()}: {found['says']}" for name, found in row["layers"].items()}
     if row["problems"]:
         check["problems"] = "; ".join(row["problems"])
-    return check | {name: row[name] for name in names if name in row} | {"models": models}
+    return check | {name: row[name] for name in names if name in row} | {"models": models_in_words(row.get("models"))}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli.app import ConfigFile, Json, Overrides, VoicesFrom, config_of, voices, with_voices_from
+from pipelines.cli.in_words import models_in_words
 from pipelines.cli.output import print_json, print_line, print_result, print_table
 
 if TYPE_CHECKING:
@@ -90,9 +91,8 @@ def show(
     if as_json:
         print_json(about | {"provenance": kept.voice.provenance})
         return
-    named = kept.voice.provenance.get("models", {})
-    models = {name: of.get("sha256", of.get("name")) for name, of in named.items() if isinstance(of, dict)}
-    print_result(about | {"models": models}, False, f"voice '{kept.voice.name}'" if kept.voice.name else "voice")
+    about["models"] = models_in_words(kept.voice.provenance.get("models"))
+    print_result(about, False, f"voice '{kept.voice.name}'" if kept.voice.name else "voice")
 
 
 @voices.command()

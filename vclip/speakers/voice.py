@@ -295,6 +295,9 @@ def _checked(voice: Voice, sha256: Any, where: str) -> Voice:
         )
     if not all(isinstance(text, str) and (text or text is voice.name) for text in texts):
         raise InputError(f"{where}: lacks its space or its TTS; copy the file again")
+    models = voice.provenance.get("models", {})
+    if not isinstance(models, Mapping) or not isinstance(models.get("tts", {}), Mapping):
+        raise InputError(f"{where}: its provenance names no models; use the file as it was made")
     if voice.sha256 != sha256:
         raise InputError(
             f"{where}: the speaker vector is not the one that the file was written for; use the file as it was made"

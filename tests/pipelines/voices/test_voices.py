@@ -133,6 +133,7 @@ def test_what_cannot_be_spoken_is_one_line(vclip, tts, speech, tmp_path):
         voices / "carl.safetensors"
     )
     Voice(elsewhere.speaker, "other/256", "morph", elsewhere.provenance).save(voices / "dora.safetensors")
+    _voice(tts, 2, models=["not", "an", "object"]).save(tmp_path / "eve.safetensors")
     (voices / "broken.safetensors").write_bytes(b"no")
     for voice, words in {
         "ann": ("ann.safetensors", "copied.safetensors"),
@@ -140,6 +141,7 @@ def test_what_cannot_be_spoken_is_one_line(vclip, tts, speech, tmp_path):
         "carl": ("kokoro-of-tomorrow",),
         "dora": ("other/256",),
         "missing.wav": ("missing.wav", "no such file"),
+        tmp_path / "eve.safetensors": ("eve.safetensors", "names no models"),
         "a/b": ("expected a name",),
     }.items():
         answer = vclip("generate", "--voice", voice, "--voices-from", voices, "--text", TEXT, "--out", out)
