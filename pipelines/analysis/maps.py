@@ -13,6 +13,7 @@ from pipelines.analysis.stats import measure_in_words
 from pipelines.cluster.derived import record_derived
 from pipelines.html.plots import plot_map
 from pipelines.progress import say, step
+from pipelines.wording import count
 from stores import Snapshot, Store
 from stores.arrow import compute
 from stores.errors import nearest
@@ -67,7 +68,7 @@ def draw_map(
     own = colour in snapshot.schema("clips").names
     clips = clips_with(snapshot, (of,), ["identity", *([colour] if colour and own else [])], where)
     if len(clips) < 3:
-        raise InputError(f"map: found {len(clips)} clips, expected at least 3")
+        raise InputError(f"map: found {count(len(clips), 'clip')}, expected at least 3")
     values = None if colour is None else clips[colour] if own else _means(snapshot, of, colour, clips)
     if colour and values is not None and values.null_count == len(values):
         say(f"map: {measure_in_words(colour)} is unknown for every clip, so all points have one colour")
@@ -76,8 +77,8 @@ def draw_map(
     label = f"{of} of {len(clips):,} clips" + (f", coloured by {measure_in_words(colour)}" if colour else "")
     with whole_file(out) as part:
         plot_map(part, points, axes, label, values)
-    columns = {name: clips[name].to_pylist() for name in ("clip_id", "identity")}
-    columns = {"clip_id": columns["clip_id"], "x": points[:, 0].tolist(), "y": points[:, 1].tolist(), **columns}
+    columns = {"clip_id": clips["clip_id"].to_pylist(), "x": points[:, 0].tolist(), "y": points[:, 1].tolist()}
+    columns["identity"] = clips["identity"].to_pylist()
     if colour and values is not None:
         columns[colour] = values.to_pylist()
     table = out.with_suffix(".csv")

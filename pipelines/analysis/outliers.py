@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.analysis.clips import clips_with, directions, media_of, write_columns
-from pipelines.association.pairs import open_model
+from pipelines.association.pairs import expect_spaces, open_model
 from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
 from pipelines.html.charts import chart_histogram
@@ -27,7 +27,7 @@ from stores import Snapshot, Store
 from vclip.association.base import Association
 from vclip.association.pairs import hashes_of
 from vclip.association.scores import Level
-from vclip.errors import InputError, SpaceError
+from vclip.errors import InputError
 from vclip.files import whole_folder
 
 FACE_PX = 144
@@ -97,9 +97,7 @@ def find_outliers(
     fewest_people: int = FEWEST_PEOPLE,
 ) -> OutliersResult:
     """`outliers` for an open store and model, with at least `fewest_people` among the impostors."""
-    for expected, found in ((model.face_space, store.spaces("faces")), (model.voice_space, store.spaces("voices"))):
-        if expected not in found:
-            raise SpaceError(", ".join(found), expected, f"store {store.uri} with this model")
+    expect_spaces(model, store)
     snapshot = store.snapshot()
     with whole_folder(out) as folder:
         clips = clips_with(snapshot, ("faces", "voices"), _COLUMNS, where)
@@ -153,9 +151,11 @@ def score_clips(
     """
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(faces))[:BACKGROUND]
-    if len(np.unique(person[chosen])) < fewest_people:
+    people = len(np.unique(person[chosen]))
+    if people < fewest_people:
+        drawn = f" in {len(chosen):,} clips drawn at random" if len(chosen) < len(faces) else ""
         raise InputError(
-            f"outliers: found {count(len(np.unique(person)), 'person', 'people')}, expected at least {fewest_people} "
+            f"outliers: found {count(people, 'person', 'people')}{drawn}, expected at least {fewest_people} "
             "to compare each pair with others"
         )
     with step("comparing pairs with impostors", 2 * len(faces), "vectors") as scoring:

@@ -43,6 +43,7 @@ from pipelines.generation.utterances import Spoken, Utterance
 from pipelines.progress import say, step
 from pipelines.voices.collections import collections_of
 from pipelines.voices.find import VoiceFinder
+from pipelines.wording import count
 from stores import Store
 from vclip.errors import InputError
 from vclip.speakers.voice import Voice
@@ -216,7 +217,7 @@ def _already_spoken(utterances: Mapping[str, Utterance], files: SpeechFiles) -> 
     names = set(files.output.names(FOLDER))
     found = [utterance for utterance in utterances.values() if names.issuperset(files_of(utterance))]
     if found:
-        say(f"{len(found)} of {len(utterances)} utterances have files already")
+        say(f"resuming: {len(found):,} of {count(len(utterances), 'utterance')} have their files already")
     yield from files.written(found)
 
 

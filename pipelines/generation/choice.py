@@ -7,6 +7,7 @@ import numpy as np
 
 from pipelines.config import GenerateConfig
 from pipelines.progress import say
+from pipelines.wording import count
 from vclip.association.base import Association
 from vclip.speakers.bank import known_similarity_limit, nearest_known
 from vclip.speakers.generator import SpeakerGenerator
@@ -51,7 +52,8 @@ class VoiceChooser:
         self._model, self._bank, self._seed = model, generator.bank, settings.seed
         self._search = Search(model, generator, signature, settings, bound)
         if refused := self._search.refused:
-            say(f"{refused} of {settings.candidates} candidates are too similar to a known speaker and were not used")
+            candidates = count(settings.candidates, "candidate")
+            say(f"{refused:,} of {candidates} left out: too similar to a known speaker")
 
     def choose(self, faces: np.ndarray, k: int, person: Sequence[int] | None = None) -> list[list[ChosenVoice]]:
         """Returns k voices for each person, the best first.

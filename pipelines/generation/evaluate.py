@@ -21,7 +21,9 @@ from pipelines.config import Config
 from pipelines.generation.distill import SENTENCES
 from pipelines.generation.session import check_evaluator, check_speaker_space, load_speakers
 from pipelines.progress import step, warn
+from pipelines.wording import count
 from stores import Store
+from stores.sql import in_lists
 from vclip.association.base import Association, training_people, warning_of
 from vclip.association.metrics import draw_people
 from vclip.association.metrics.bootstrap import DRAWS
@@ -40,7 +42,6 @@ from vclip.speakers.voice_search import face_directions
 from vclip.tts import TTS, open_tts
 
 TRUE = "true pair"
-QUERY_CLIPS = 500
 # The differences in the table: the first system of each pair is expected to score higher.
 COMPARED = (("naive", DRAWN), ("informed", "naive"), ("guided", "informed"), ("informed", DIRECT), ("guided", DIRECT))
 
@@ -188,10 +189,10 @@ def _given(
 def _trained(pairs: Pairs, spaces: tuple[str, str], config: Config, people: int) -> Trial:
     """Returns the trial of two models that are trained here, each on half of the people who are not judged."""
     seed = config.generate.seed
-    if len(set(pairs.identity)) < people + 8:
+    if (found := len(set(pairs.identity))) < people + 8:
         raise InputError(
-            f"found {len(set(pairs.identity))} people, expected at least {people + 8} to judge {people} and to train "
-            "two models on the others; lower --people, or give --model and --evaluator"
+            f"found {count(found, 'person', 'people')}, expected at least {people + 8} to judge {people} and to "
+            "train two models on the others; lower --people, or give --model and --evaluator"
         )
     judged = _some(pairs, np.ones(len(pairs), bool), people, seed)
     rest = pairs.select(~judged)
@@ -232,10 +233,8 @@ def own_pitch(store: Store, judged: Pairs) -> np.ndarray:
     """Returns the median F0 (m,) in Hz over a person's recordings, by `judged.people()`; NaN without audio."""
     person = dict(zip(judged.clip_id.tolist(), judged.people().tolist(), strict=True))
     pitch_hz: list[list[float]] = [[] for _ in range(max(person.values()) + 1)]
-    clips = list(person)
-    for start in range(0, len(clips), QUERY_CLIPS):
-        listed = ", ".join("'" + clip.replace("'", "''") + "'" for clip in clips[start : start + QUERY_CLIPS])
-        for row in store.query("voices", ["clip_id", "audio"], f"clip_id IN ({listed})").to_pylist():
+    for clips in in_lists(person):
+        for row in store.query("voices", ["clip_id", "audio"], f"clip_id IN ({clips})").to_pylist():
             if row["audio"]:
                 pitch_hz[person[row["clip_id"]]].append(median_f0_hz(*read_audio(row["audio"])))
     known = [[pitch for pitch in found if not np.isnan(pitch)] for found in pitch_hz]

@@ -20,6 +20,7 @@ from pipelines.ingest.embed import decode_image
 from pipelines.listening.page import page
 from pipelines.listening.speech import FaceImages, Stimulus, audio_files, image_file, read_system
 from pipelines.progress import say, step
+from pipelines.wording import count
 from stores import Store
 from vclip.audio import read_audio
 from vclip.errors import InputError
@@ -135,7 +136,8 @@ def read_references(store_uri: str, where: str | None, most: int, seed: int) -> 
     ]
     pairs = min(most, len(usable) // 2)
     if pairs < 2:
-        raise InputError(f"store {store_uri}: found {len(usable)} people with images and speech, expected 4 or more")
+        people = count(len(usable), "person", "people")
+        raise InputError(f"store {store_uri}: found {people} with images and speech, expected 4 or more")
     own, others = usable[:pairs], usable[pairs : 2 * pairs]
     true = [_stimulus(TRUE, one, one) for one in own]
     return true + [_stimulus(RANDOM, one, other) for one, other in zip(others, others[1:] + others[:1], strict=True)]

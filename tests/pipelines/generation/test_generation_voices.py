@@ -60,7 +60,7 @@ def test_a_known_speaker_is_not_chosen_even_for_a_face_that_it_suits_best(capsys
     chosen = np.array([voice.speaker for row in voices for voice in row])
     assert (chosen @ generator.bank.vectors.T).max() < 0.999
     assert all(voice.nearest_known < 0.999 for row in voices for voice in row)
-    assert "40 of 80 candidates are too similar to a known speaker" in capsys.readouterr().err
+    assert "40 of 80 candidates left out: too similar to a known speaker" in capsys.readouterr().err
     by_default = _choose(faces, generator, _settings(), 1)
     assert max(row[0].nearest_known for row in by_default) <= known_similarity_limit(generator.bank)
     unguarded = _choose(faces, generator, _settings(known_similarity=1), 1)
