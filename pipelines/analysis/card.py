@@ -19,7 +19,7 @@ from pipelines.html.page import render
 from pipelines.wording import count, number, seconds
 from stores import Snapshot, Store
 from stores.schema import EMBEDDED, spaces_of
-from vclip.files import whole_file
+from vclip.files import write_text
 
 SHOWN_RUNS, SHOWN_REASONS, SHOWN_VALUES = 50, 10, 6
 LIMITS = (
@@ -101,10 +101,7 @@ def card(store_uri: str, out: Path) -> CardResult:
         _values(statistics, "language"),
     )
     for file, template in files.items():
-        with whole_file(out / file) as part:
-            part.write_text(
-                render(template, name=name, store=store_uri, sections=sections, front_matter=head), encoding="utf-8"
-            )
+        write_text(out / file, render(template, name=name, store=store_uri, sections=sections, front_matter=head))
     record_derived(store_uri, "card", out)
     return CardResult([str(out / file) for file in files], statistics)
 

@@ -48,7 +48,7 @@ _READING = ("SELECT", "EXPLAIN", "MULTI")  # MULTI is PIVOT
 def sql_rows(snapshot: Snapshot, sql: str, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatchReader]:
     """Yields a reader of the rows of an SQL query; valid within the block.
 
-    Of columns that share a name, as in a join, the second is `name_1`, the third `name_2`, as in a subquery of DuckDB.
+    Of columns that share a name, as in a join, the second is `name_1`, the third `name_2`, as in DuckDB's subqueries.
 
     Args:
         snapshot: the state to read.

@@ -19,7 +19,7 @@ from pipelines.ingest.streaming_stats import Histogram, evenly
 from pipelines.progress import step
 from stores import Snapshot, Store
 from stores.schema import EMBEDDED, LABELS, spaces_of, vector_column
-from vclip.files import whole_file
+from vclip.files import write_text
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,7 @@ def stats(store_uri: str, out: Path | None = None) -> StoreStatistics:
     store = Store.open(store_uri)
     result = statistics_of(store.snapshot(), store_uri)
     if out:
-        with whole_file(out) as part:
-            part.write_text(statistics_page(result), encoding="utf-8")
+        write_text(out, statistics_page(result))
         record_derived(store_uri, "stats", out)
     return result
 

@@ -23,14 +23,7 @@ if TYPE_CHECKING:
     from pipelines.generation.generate import GeneratedFile
 
 # Keys of the configuration.
-GENERATE = (
-    "generate",
-    "encoders.face",
-    "extraction.tracks.detector",
-    "batch",
-    "remote",
-    "marks",
-)  # keys of the configuration
+GENERATE = ("generate", "encoders.face", "extraction.tracks.detector", "batch", "remote", "marks")
 
 
 @app.command()

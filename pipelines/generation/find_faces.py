@@ -19,6 +19,7 @@ from pipelines.ingest.embed import decode_image
 from pipelines.progress import step
 from stores import Store
 from stores.schema import vector_column
+from stores.sql import quoted
 from vclip.errors import InputError
 
 TASK_PHOTOS = 16
@@ -88,7 +89,7 @@ def _stored_faces(
     encoder = None
     for start in range(0, len(photos), QUERY_IDS):
         part = photos[start : start + QUERY_IDS]
-        listed = ", ".join("'" + photo.face_id.replace("'", "''") + "'" for photo in part)
+        listed = ", ".join(quoted(photo.face_id) for photo in part)
         rows = {r["face_id"]: r for r in store.query("faces", columns, f"face_id IN ({listed})").to_pylist()}
         for photo in part:
             row, uri = rows.get(photo.face_id), f"{store.uri}#{photo.face_id}"

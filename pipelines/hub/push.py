@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.hub.card import card
@@ -27,7 +28,7 @@ def push(folder: Path, target: str, licence: str, private: bool = True) -> Share
     repository, found = repository_of(target), checkpoints_of(folder)
     if repository is None:
         with whole_folder(Path(target)) as draft:
-            _copy(folder, draft, Path(target).name, licence)
+            _copy(folder, found, draft, Path(target).name, licence)
         return described(target, Path(target))
     if repository.revision:
         raise InputError(f"'{target}': found a revision, expected hf:OWNER/NAME; a push makes a new one")
@@ -35,15 +36,14 @@ def push(folder: Path, target: str, licence: str, private: bool = True) -> Share
 
     hub, message = huggingface_hub.HfApi(), f"vclip push: {', '.join(found)}"
     with tempfile.TemporaryDirectory() as draft:
-        _copy(folder, Path(draft), target, licence)
+        _copy(folder, found, Path(draft), target, licence)
         with hub_errors(target):
             hub.create_repo(repository.name, private=private, exist_ok=True)
             hub.upload_folder(repo_id=repository.name, folder_path=draft, commit_message=message)
     return described(target, folder)
 
 
-def _copy(folder: Path, out: Path, name: str, licence: str) -> None:
-    found = checkpoints_of(folder)
+def _copy(folder: Path, found: Mapping[str, Path], out: Path, name: str, licence: str) -> None:
     for path in found.values():
         place = out / path.relative_to(folder)
         place.mkdir(parents=True, exist_ok=True)

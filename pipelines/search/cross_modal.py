@@ -17,6 +17,7 @@ from stores import Snapshot
 from stores.arrow import compute
 from stores.ranking import Ranking
 from stores.search import IN_MEMORY, MEMORY_BYTES, STREAM
+from stores.sql import quoted
 from vclip.association.base import Association
 from vclip.association.pairs import mean_direction
 
@@ -119,7 +120,8 @@ class CrossModalSearch:
         project = self.model.embed_faces if faces else self.model.embed_voices
         for start in range(0, max(len(names), 1), most):
             some = names[start : start + most]
-            bounds = f"clip_id >= '{some[0]}' AND clip_id <= '{some[-1]}'" if len(some) < len(names) else None
+            first, last = quoted(some[0]), quoted(some[-1])
+            bounds = f"clip_id >= {first} AND clip_id <= {last}" if len(some) < len(names) else None
             both = " AND ".join(f"({one})" for one in (media, bounds) if one) or None
             yield ClipDirections(
                 some, directions_of(snapshot, find, space, pa.array(some, pa.string()), project, both)
