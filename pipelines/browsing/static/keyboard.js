@@ -11,7 +11,7 @@ const KEYS = [["← → ↑ ↓", "move between faces; with Shift, select on the
 const HELP = "The selection is corrected, or the open clip, or the one in focus. In the gallery, drag a box around faces; " +
   "Ctrl and Shift with a click select one more and a row of them. On the map, draw around points with the lasso.";
 
-export const help = () => dialog("Keyboard", [h("dl", { className: "keys" }, KEYS.flatMap(([key, does]) =>
+const help = () => dialog("Keyboard", [h("dl", { className: "keys" }, KEYS.flatMap(([key, does]) =>
   [h("dt", {}, h("kbd", {}, key)), h("dd", {}, does)])), h("p", { className: "faint" }, HELP)], "", () => true);
 
 const focused = () => document.activeElement?.closest?.("main .tile");

@@ -131,7 +131,7 @@ function plot(box, canvas, peek, { xy, ids, clips }, colours) {
     peek.style.left = `${Math.min(x + 12, w - 116)}px`;
     peek.style.top = `${Math.min(y + 12, t - 130)}px`;
     if (chosen.table === "faces") peek.replaceChildren(h("img", { src: faceOf(ids[i]), alt: "" }));
-    else ask(`clips/${clips[i]}`).then(({ card }) => {
+    else ask(`clips/${encodeURIComponent(clips[i])}`).then(({ card }) => {
       if (at === i && card.face_id) peek.replaceChildren(h("img", { src: faceOf(card.face_id), alt: "" }), card.identity ?? "");
     }, () => {});
   };
