@@ -5,6 +5,7 @@
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+CHOICES = re.compile(r"\^\(((?:[\w:[\]-]*\|)+[\w:[\]-]*)\)\$")  # a pattern that lists what it takes
 
 T = TypeVar("T", bound=Settings)
 
@@ -50,6 +53,8 @@ def _read(path: str | Path) -> dict[str, Any]:
         values = yaml.safe_load(Path(path).read_text()) or {}
     except OSError as error:
         raise InputError(f"configuration {path}: {error.strerror or error}; expected a YAML file") from None
+    except RecursionError:
+        raise InputError(f"configuration {path}: not YAML (nested too deeply)") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
             reason = f"line {error.problem_mark.line + 1}: {error.problem}"
@@ -57,7 +62,7 @@ def _read(path: str | Path) -> dict[str, Any]:
             reason = str(error).splitlines()[0]
         raise InputError(f"configuration {path}: not YAML ({reason})") from None
     if not isinstance(values, dict):
-        raise InputError(f"configuration {path}: found a {type(values).__name__}, expected `section: ...` keys")
+        raise InputError(f"configuration {path}: found a {type(values).__name__}, expected keys with values")
     return values
 
 
@@ -85,8 +90,11 @@ def _explain(error: ValidationError, model: type[BaseModel], path: str | Path | 
         return f"{where}missing key '{key}'"
     if first["type"] == "value_error" and not key:
         return f"{where}{first['msg'].removeprefix('Value error, ')}"
+    if first["type"] == "string_pattern_mismatch":
+        return f"{where}{key} = {first['input']!r}: {_in_words(first.get('ctx', {}).get('pattern', ''))}"
     if first["type"] != "extra_forbidden":
-        return f"{where}{key} = {first.get('input')!r}: {first['msg'].lower()}"
+        message = first["msg"]
+        return f"{where}{key} = {first.get('input')!r}: {message[:1].lower()}{message[1:]}"
     known = list(keys_of(model))
     near = difflib.get_close_matches(key, known, n=1, cutoff=0) if known else []
     # A key in the wrong section is found by its last part rather than by its whole path.
@@ -94,6 +102,14 @@ def _explain(error: ValidationError, model: type[BaseModel], path: str | Path | 
     same = [k for k in known if k.rpartition(".")[2] == last]
     nearest = same or near
     return f"{where}unknown key '{key}'" + (f"; did you mean '{nearest[0]}'?" if nearest else "")
+
+
+def _in_words(pattern: str) -> str:
+    """Returns what a pattern expects: one of some words, if it lists them."""
+    if listed := CHOICES.fullmatch(pattern.replace(r"(:\d+)?", "[:N]")):
+        *words, last = [word or "nothing" for word in listed[1].split("|")]
+        return f"expected {', '.join(words)} or {last}"
+    return "has a character that is not expected here; letters, digits, '.', '_' and '-' are"
 
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

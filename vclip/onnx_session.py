@@ -23,7 +23,7 @@ def open_session(model: str | Path | bytes, gpu: bool = False, gpu_index: int = 
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # it warns of what the authors of a file left in it
+    options.log_severity_level = 4  # it warns of what the authors of a file left in it; its errors are raised as well
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     on_gpu = [(GPU, {"device_id": gpu_index, "use_tf32": 0})] if gpu and has_gpu() else []
     source = model if isinstance(model, bytes) else str(model)

@@ -7,11 +7,13 @@ one code point or two.
 import csv
 import gzip
 import unicodedata
+import zipfile
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vclip.errors import InputError
 
@@ -28,21 +30,24 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
-def text_lines(path: str | Path) -> Iterator[str]:
+def text_lines(path: str | Path | zipfile.Path) -> Iterator[str]:
     """Yields the lines of a text file with their ends; bytes that are not UTF-8 become lone surrogates.
 
     Args:
-        path: the file; gzipped if its name ends in .gz.
+        path: the file, gzipped if its name ends in .gz; or a member of a zip archive.
 
     Raises:
         OSError, EOFError, zlib.error: the file cannot be read.
         UnicodeDecodeError: it begins with the mark of UTF-16 and is not UTF-16.
     """
-    opened = gzip.open if str(path).endswith(".gz") else open
-    with opened(path, "rb") as file:
+    if isinstance(path, zipfile.Path):
+        opened: Any = path.open
+    else:
+        opened = partial(gzip.open if str(path).endswith(".gz") else open, path)
+    with opened("rb") as file:
         wide = file.read(2) in UTF_16
     encoding, errors = ("utf-16", "strict") if wide else ("utf-8-sig", "surrogateescape")
-    with opened(path, "rt", encoding=encoding, errors=errors, newline="") as file:
+    with opened("rt", encoding=encoding, errors=errors, newline="") as file:
         yield from file
 
 

@@ -15,7 +15,7 @@ from vclip.association.methods import METHODS, Method, method_of
 from vclip.association.metrics import Figure
 from vclip.association.protocols import PROTOCOLS
 from vclip.association.protocols.base import BenchmarkProtocol, Published, Task
-from vclip.association.protocols.figures import means, measure, submissions
+from vclip.association.protocols.figures import check, means, measure, submissions
 from vclip.association.training import TrainConfig
 from vclip.association.training import train as train_model
 from vclip.files import write_text
@@ -94,6 +94,8 @@ def benchmark_protocol(
     chosen = [method_of(name) for name in methods or METHODS]
     protocol = PROTOCOLS.open(spec)
     tasks = protocol.read(folder)
+    for task in tasks:
+        check(task)
     parts = dict.fromkeys(task.part for task in tasks)
     with step("benchmark", len(chosen) * len(tasks) * seeds, "models") as progress:
         found = []

@@ -1,10 +1,13 @@
 """Configuration: defaults, then YAML, then overrides; what is wrong is said in one line that names it."""
 
+from typing import Literal
+
 import pytest
 import yaml
 from pydantic import Field, ValidationError
 
 from vclip.config import Settings, load
+from vclip.device import DEVICES
 from vclip.errors import InputError
 
 
@@ -19,6 +22,10 @@ class Outer(Settings):
     voice: Inner = Inner(name="v")
     sizes: tuple[int, ...] = (1, 2)
     limit: float | None = None
+    kind: str = Field("", pattern="^(|one|two_words)$")
+    place: str = Field("", pattern=DEVICES)
+    word: str = Field("", pattern="^[A-Z]*$")
+    colours: Literal["RGB", "BGR"] = "RGB"
 
 
 @pytest.fixture
@@ -90,6 +97,21 @@ def test_a_wrong_value_names_key_and_value(override, found):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("kind=three", "expected nothing, one or two_words"),
+        ("place=gpu", "expected nothing, cpu, cuda[:N] or mps"),
+        ("word=a/b", "has a character that is not expected here; letters, digits, '.', '_' and '-' are"),
+        ("colours=rgb", "input should be 'RGB' or 'BGR'"),  # in the case that is expected
+    ],
+)
+def test_what_is_expected_is_said_in_words_and_in_its_case(override, expected):
+    with pytest.raises(InputError) as error:
+        load(Outer, overrides=[override])
+    assert str(error.value).endswith(f": {expected}")
+
+
 @pytest.mark.parametrize("override", ["train.batch_size", "=3", "", "train.batch_size 3"])
 def test_an_override_without_key_or_value_shows_an_example(override):
     with pytest.raises(InputError, match=f"override '{override}': expected section.key=value"):
@@ -114,8 +136,9 @@ def test_values_with_equals_signs_and_dots_stay_whole():
         ("train: {rate: 0.5\nvoice: 3", "not YAML .line 2"),
         ("\tx: 1", "not YAML .line 1"),
         (b"\xff\xfe\xfa", "not YAML"),
-        ("- 1\n- 2\n", "found a list, expected `section: ...` keys"),
+        ("- 1\n- 2\n", "found a list, expected keys with values"),
         ("just words", "found a str, expected"),
+        ("[" * 2000, "not YAML .nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_yaml_names_file_and_line(file, text, reason):

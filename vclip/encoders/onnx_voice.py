@@ -16,6 +16,7 @@ from vclip.onnx_session import has_gpu
 
 KIND = "onnx-voice"
 RULE = "mean-over-windows"
+LEAST_SAMPLES = SAMPLE_RATE_HZ // 10  # in a window; no published network takes fewer
 
 
 class VoiceSettings(NetworkSettings):
@@ -82,7 +83,10 @@ class OnnxVoice:
         """Returns the frames or samples that the network takes; None for any number."""
         settings, network = self._settings, self._network
         if settings.input == "waveform":
-            network.expect(*((1,) if len(network.shape) == 3 else ()), None, key="input")
+            sides = (*((1,) if len(network.shape) == 3 else ()), None)
+            network.expect(*sides, key="input")
+            if (network.shape[-1] or LEAST_SAMPLES) < LEAST_SAMPLES:  # bins of a filter bank, taken for samples
+                raise network.unexpected(*sides, key="input")
             return network.shape[-1]
         bins, time, other = settings.fbank.num_mel_bins, settings.layout.index("T"), settings.layout.index("F")
         sides = (None, bins) if time == 1 else (bins, None)

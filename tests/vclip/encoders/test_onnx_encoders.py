@@ -250,6 +250,16 @@ def test_a_voice_network_of_another_shape(file, shape):
         _voice(file)
 
 
+def test_a_network_on_filter_banks_is_not_taken_for_one_on_the_waveform(file):
+    """Its input may be read as one channel of 80 samples: it would run, and give vectors of nothing."""
+    settings = {"name": "mean", "version": 1, "licence": "MIT", "size": SIZE, "input": "waveform", "full_scale": 1}
+    mean = helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1], keepdims=0)
+    project = helper.make_node("MatMul", ["mean", "weights"], ["vector"])
+    write(file, [mean, project], {"weights": np.ones((80, SIZE), np.float32)}, ["n", "t", 80], settings)
+    with pytest.raises(InputError, match=r"takes any x any x 80, expected any x 1 x any .* change its key 'input'"):
+        _voice(file)
+
+
 FACE = {"name": "f", "version": 1, "licence": "MIT", "size": 3, "channels": "RGB", "mean": 0, "std": 1}
 MEANS = helper.make_node("ReduceMean", ["x"], ["mean"], axes=[2, 3], keepdims=0)
 ZERO = helper.make_node("Sub", ["mean", "mean"], ["zero"])

@@ -21,6 +21,7 @@ class TrialSet:
     means: Sequence[str] = ()  # the means over several lists in which its EER, its only figure, counts: "heard"
     people: bool = True  # whether its identities are people, over whom intervals can be drawn
     submission: str = ""  # the file of scores to submit, of a list whose labels the protocol keeps to itself
+    file: str = ""  # of the list, for messages
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ def unit_features(place: Place) -> Features:
         InputError: the file is no such pickle, or a vector cannot be used.
     """
     features = features_of(read_pickle(place), str(place))
-    norm = np.linalg.norm(features.vectors, axis=1, keepdims=True)
+    squares = np.einsum("ij,ij->i", features.vectors, features.vectors, dtype=np.float64)  # of 1e20 in float32: inf
+    norm = np.sqrt(squares)[:, None]
     if not norm.all():
         name = list(features.row_of)[int(np.argmin(norm))]
         raise InputError(f"{place}: vector '{name}' is all zero, expected a direction")

@@ -26,13 +26,15 @@ import numpy as np
 
 from vclip.association.pairs import Pairs
 from vclip.association.protocols.base import Published, Task, TrialSet
-from vclip.association.protocols.folder import Place, files_below, opened
+from vclip.association.protocols.folder import Place, files_below, roots
 from vclip.association.trials.features import Features
 from vclip.association.trials.lists import TrialList
 from vclip.errors import InputError
+from vclip.tables import text_lines
 
 TRAIN = "_faces_train.csv"
 ROWS = 512  # parsed at a time
+UNLABELLED = 3  # words in a line of a list without labels
 README = "github.com/mavceleb/mavceleb_baseline, README.md at"
 
 
@@ -59,17 +61,30 @@ class Fame:
 
     def read(self, folder: Path) -> Sequence[Task]:
         """Returns a training set for each version and language; see `BenchmarkProtocol.read`."""
-        files = list(files_below(opened(folder)))
-        found = [place for place in files if place.name.endswith(TRAIN)]
-        if not found:
-            raise InputError(f"{folder}: found no file *{TRAIN} below it, expected the published features")
-        return [_task(place, files) for place in found]
+        for files in (list(files_below(root)) for root in roots(folder)):
+            found = [place for place in files if place.name.endswith(TRAIN)]
+            if found:
+                _check_versions(found)
+                return [_task(place, files) for place in found]
+        raise InputError(f"{folder}: found no file *{TRAIN} below it, expected the published features")
+
+
+def _version(faces_file: Place) -> tuple[str, str]:
+    """Returns the version of the data and the training language of a file."""
+    versions = [name for name in re.split(r"[\\/]", str(faces_file.parent)) if re.fullmatch(r"v\d+", name)]
+    return versions[-1] if versions else "", faces_file.name.removesuffix(TRAIN)
+
+
+def _check_versions(found: Sequence[Place]) -> None:
+    first: dict[tuple[str, str], Place] = {}
+    for place in found:
+        before = first.setdefault(_version(place), place)
+        if before is not place:
+            raise InputError(f"{place}: found the same version and language as {before}, expected each once")
 
 
 def _task(faces_file: Place, files: Sequence[Place]) -> Task:
-    heard, here = faces_file.name.removesuffix(TRAIN), cast(Place, faces_file.parent)
-    versions = [name for name in re.split(r"[\\/]", str(here)) if re.fullmatch(r"v\d+", name)]
-    part = versions[-1] if versions else ""
+    (part, heard), here = _version(faces_file), cast(Place, faces_file.parent)
     faces, people = read_vectors(faces_file, labels=True)
     voices_file = here / f"{heard}_voices_train.csv"
     voices, of_voices = read_vectors(voices_file, labels=True)
@@ -97,7 +112,8 @@ def _tests(
             raise InputError(f"{faces_file}: found the training language in its name, expected that of the trials")
         voices_file = here / f"{tested}_voices_{kind}.csv"
         faces, voices = read_vectors(faces_file, d_face)[0], read_vectors(voices_file, d_voice)[0]
-        keys, same = read_trial_labels(_labels_of(here, tested, files))
+        labels_file = _labels_of(here, tested, files)
+        keys, same = read_trial_labels(labels_file)
         if not len(faces) == len(voices) == len(keys):
             raise InputError(
                 f"{faces_file}: found {len(faces)} faces, {len(voices)} voices and {len(keys)} labels of "
@@ -106,7 +122,7 @@ def _tests(
         group = "heard" if tested == heard else "unheard"
         submission = "" if same is not None else f"sub_score_{part}_{tested}_{group}.txt"
         trials = _trials(keys, faces, voices, np.zeros(len(keys), bool) if same is None else same)
-        yield TrialSet(*trials, f"{heard} to {tested}", (group, "mean"), False, submission)
+        yield TrialSet(*trials, f"{heard} to {tested}", (group, "mean"), False, submission, str(labels_file))
 
 
 def _trials(
@@ -140,11 +156,11 @@ def read_trial_labels(place: Place) -> tuple[list[str], np.ndarray | None]:
         InputError: some lines have a label, others none; all labels are the same; or a key appears twice.
     """
     keys, labels = list[str](), list[str]()
-    with place.open("rb") as file:
-        lines = [line.decode("utf-8", "replace").split() for line in file]
-    for number, words in enumerate(filter(None, lines), 1):
+    for number, words in enumerate(filter(None, map(str.split, _lines(place))), 1):
         keys.append(words[0] if len(words) > 1 else str(number))
         labels.append(words[-1] if words[-1] in ("0", "1") else "")
+        if not labels[-1] and len(words) != UNLABELLED:
+            raise InputError(f"{place}, row {number}: found '{words[-1][:40]}', expected the label 0 or 1")
     known = labels.count("0") + labels.count("1")
     if known == 0 and keys:
         repeated = len(keys) - len(set(keys))
@@ -173,16 +189,11 @@ def read_vectors(place: Place, columns: int | None = None, labels: bool = False)
         InputError: no such file, or a row is not as the others.
     """
     vectors, names = [], list[str]()
-    try:
-        with place.open("rb") as file:
-            lines = (line.decode("ascii", "replace").strip() for line in file)
-            while block := list(islice(lines, ROWS)):
-                block = [line for line in block if line]
-                rows = [line.rpartition(",") for line in block] if labels else [(line, "", "") for line in block]
-                names += [_label(label.strip()) for *_, label in rows]
-                vectors += [_numbers([row for row, *_ in rows], place, len(names) - len(rows))] if rows else []
-    except (OSError, KeyError) as error:
-        raise InputError(f"{place}: {getattr(error, 'strerror', None) or error}; expected a CSV file") from None
+    lines = filter(None, map(str.strip, _lines(place)))
+    while block := list(islice(lines, ROWS)):
+        rows = [line.rpartition(",") for line in block] if labels else [(line, "", "") for line in block]
+        names += [_label(label.strip()) for *_, label in rows]
+        vectors.append(_numbers([row for row, *_ in rows], place, len(names) - len(rows)))
     widths = {part.shape[1] for part in vectors}
     if len(widths) != 1 or (columns or 0) > min(widths):
         found = " and ".join(map(str, sorted(widths))) or "no"
@@ -190,8 +201,19 @@ def read_vectors(place: Place, columns: int | None = None, labels: bool = False)
     return np.concatenate(vectors)[:, :columns], np.array(names, dtype=str)
 
 
+def _lines(place: Place) -> Iterator[str]:
+    """Yields the lines of a text file, however its editor wrote it."""
+    try:
+        yield from text_lines(place)
+    except (OSError, KeyError, UnicodeDecodeError) as error:
+        raise InputError(f"{place}: {getattr(error, 'strerror', None) or error}; expected a text file") from None
+
+
 def _numbers(lines: Sequence[str], place: Place, before: int) -> np.ndarray:
     """Returns the numbers of lines (n, dim) float32; an error names the row."""
+    if not all(lines):  # no comma in it, so all of it was taken for the label
+        row = before + 1 + list(map(bool, lines)).index(False)
+        raise InputError(f"{place}, row {row}: found one field, expected numbers separated by commas, then a label")
     try:
         found = np.loadtxt(lines, np.float32, comments=None, delimiter=",", ndmin=2)
         if np.isfinite(found).all():

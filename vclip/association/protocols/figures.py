@@ -8,9 +8,27 @@ from vclip.association.base import Association
 from vclip.association.metrics import Figure
 from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.protocols.base import Task
-from vclip.association.trials.evaluation import evaluate_trials
+from vclip.association.trials.evaluation import evaluate_trials, with_vectors
+from vclip.errors import InputError
 
 DIRECTIONS = {"v2f": "V2F", "f2v": "F2V"}
+
+
+def check(task: Task) -> None:
+    """Raises InputError where `measure` would, before a model is trained: a fault in a list is found at once."""
+    trained = {who for pairs in (task.train, task.valid) if pairs is not None for who in pairs.identity.tolist()}
+    for test in (test for test in task.tests if not test.submission):
+        where = f"{test.file}: " if test.file else ""
+        try:
+            kept, *_, without = with_vectors(test.trials, test.faces, test.voices, partial=True)
+        except InputError as error:
+            raise InputError(f"{where}{error}") from None
+        if without:
+            left_out = len(test.trials) - len(kept)
+            raise InputError(f"{where}{left_out} of {len(test.trials)} trials lack a vector: {without}")
+        shared = trained & {*kept.face_identity.tolist(), *kept.voice_identity.tolist()}
+        if shared:
+            raise InputError(f"{where}found trials of '{min(shared)}', who is in the training or valid clips as well")
 
 
 def measure(model: Association, task: Task, seed: int = 0, draws: int = DRAWS) -> dict[str, Figure]:

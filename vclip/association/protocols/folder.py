@@ -23,15 +23,24 @@ def data_folder(folder: Path, marker: str, below: Sequence[str]) -> Place:
     Raises:
         InputError: no such file, or the archive cannot be read.
     """
-    tried = (folder, *sorted(folder.glob("*.zip"))) if folder.is_dir() else (folder,)
-    for place in tried:
-        root = opened(place)
+    for root in roots(folder):
         for path in ("", *below):
             found = root / path if path else root
             if (found / marker).is_file():
                 return found
     inside = ", ".join(f"'{path}/'" for path in below)
     raise InputError(f"{folder}: found no file {marker} in it or in {inside}; expected the published data")
+
+
+def roots(folder: Path) -> Iterator[Place]:
+    """Yields the folder or zip archive, and the zip archives in the folder.
+
+    Raises:
+        InputError: as `opened`.
+    """
+    yield opened(folder)
+    if folder.is_dir():
+        yield from map(opened, sorted(folder.glob("*.zip")))
 
 
 def opened(path: Path) -> Place:
@@ -57,8 +66,10 @@ def opened(path: Path) -> Place:
 
 
 def files_below(folder: Place) -> Iterator[Place]:
-    """Yields all files below a folder, by name."""
+    """Yields all files below a folder, by name, without those that macOS adds to archives and foreign disks."""
     for place in sorted(folder.iterdir(), key=lambda place: place.name):
+        if place.name.startswith("._") or place.name == "__MACOSX":
+            continue
         if place.is_dir():
             yield from files_below(place)
         else:

@@ -62,6 +62,8 @@ def _training_clips(folder: Place, tested: set[str]) -> list[ClipFiles]:
     clips = []
     place = folder / "train_movie_list.pkl"
     for video in read_pickle(place, list):
+        if not isinstance(video, str | bytes):
+            raise InputError(f"{place}: found {video!r:.40}, expected the name of a video")
         faces = names_under(jpgs, video, tables[0], "images")
         voices = names_under(wavs, video, tables[1], "audio files")
         leak = tested & {name_of(voice).split("/")[0] for voice in voices}

@@ -32,7 +32,7 @@ LISTS = {
     "test_matching_10": "",
     "test_retrieval": "",
 }  # in the folder of lists -> subgroup
-GENDERS = {"f": "f", "m": "m", 0: "f", 1: "m"}
+GENDERS = {"f": "f", "m": "m", "0": "f", "1": "m", "false": "f", "true": "m"}  # as texts in lower case
 FILES = ("train_valid_test_names", "name2movies", "name2gender", "name2voice_id")
 FIGURES = ("AUC", "AUC same gender", "1:2 V2F", "1:2 F2V", "1:2 V2F same gender", "1:2 F2V same gender")
 FIGURES = (*FIGURES, "mAP V2F", "mAP F2V")
@@ -68,7 +68,7 @@ class VfalEva:
         data = data_folder(folder, "face_input.pkl", ("dataset",))
         names, movies, genders, ids = (read_pickle(data / "info" / f"{name}.pkl") for name in FILES)
         faces = _renamed(unit_features(data / "face_input.pkl"), lambda name: name.replace("/1.6/", "/"))
-        person = {name_of(number): name_of(name) for name, number in ids.items()}
+        person = {_id(number, name, data): name_of(name) for name, number in ids.items()}
         voices = _renamed(unit_features(data / "voice_input.pkl"), lambda name: _by_name(name, person))
         split = data / "info" / "train_valid_test_names.pkl"
         (train, missing), (valid, more) = (
@@ -86,27 +86,38 @@ def read_lists(folder: Place, faces: Features, voices: Features) -> list[TrialSe
     Raises:
         InputError: there is none, or a file is no such list.
     """
-    found = [name for name in LISTS if (folder / f"{name}.pkl").is_file()]
+    found = {name: place for name in LISTS if (place := folder / f"{name}.pkl").is_file()}
     if "test_verification" not in found:
         raise InputError(f"{folder}: found no test_verification.pkl, expected the trial lists {', '.join(LISTS)}")
-    return [TrialSet(read_pickled_trials(folder / f"{name}.pkl"), faces, voices, LISTS[name]) for name in found]
+    return [
+        TrialSet(read_pickled_trials(place), faces, voices, LISTS[name], file=str(place))
+        for name, place in found.items()
+    ]
 
 
 def _clips(names: Sequence[Any], movies: dict, genders: dict, data: Place) -> list[ClipFiles]:
     """Returns the videos of people, each as one clip."""
     clips, place = [], data / "info" / "name2movies.pkl"
     for name in names:
-        videos, gender = movies.get(name), genders.get(name)
+        videos, gender = movies.get(name), GENDERS.get(str(name_of(genders.get(name))).lower())
         if not isinstance(videos, list | tuple) or not all(isinstance(video, dict) for video in videos):
             raise InputError(f"{place}: found {type(videos).__name__} under {name!r}, expected a list of its videos")
-        if gender not in GENDERS:
-            raise InputError(f"{data / 'info' / 'name2gender.pkl'}: found {gender!r} for {name!r}, expected m or f")
+        if gender is None:
+            found = genders.get(name)
+            raise InputError(f"{data / 'info' / 'name2gender.pkl'}: found {found!r} for {name!r}, expected m or f")
         for number, video in enumerate(videos):
             where = f"{place}, video {number + 1} of {name}"
             jpgs, wavs = (names_under(video, kind, where, "files") for kind in ("jpgs", "wavs"))
             clip = f"{name_of(name)}/{_video(jpgs, number)}"
-            clips.append(ClipFiles(clip, clip, jpgs, wavs, name_of(name), GENDERS[gender]))
+            clips.append(ClipFiles(clip, clip, jpgs, wavs, name_of(name), gender))
     return clips
+
+
+def _id(number: Any, name: Any, data: Place) -> str:
+    if not isinstance(number, str | bytes):
+        place = data / "info" / "name2voice_id.pkl"
+        raise InputError(f"{place}: found {number!r} for {name!r}, expected an id such as 'id10001'")
+    return name_of(number)
 
 
 def _video(files: Sequence[Any], number: int) -> str:

@@ -43,7 +43,7 @@ class Features:
         """
         ends: dict[int, dict[str, int]] = {}
         found = np.full(len(names), -1)
-        for i, name in enumerate(map(nfc, names)):
+        for i, name in enumerate(map(name_of, names)):
             if name in self.row_of:
                 found[i] = self.row_of[name]
                 continue
@@ -160,16 +160,22 @@ def _vector(value: Any) -> np.ndarray | str:
     vector = np.empty(0, np.float32)
     if isinstance(value, np.ndarray | list):
         with suppress(TypeError, ValueError, OverflowError), np.errstate(over="ignore"):
-            vector = np.asarray(value, np.float32)
+            given = np.asarray(value)
+            vector = given.astype(np.float32) if given.dtype.kind in "biuf" else vector
     if vector.ndim != 1 or not len(vector):
         return f"is of type {type(value).__name__}, expected a list or array of numbers"
     return vector if np.isfinite(vector).all() else "holds NaN or infinity, expected numbers"
 
 
 def name_of(name: Any) -> Any:
-    """Returns a name in Unicode's NFC, of text or of its bytes in UTF-8; anything else as it is."""
+    """Returns a name of text, or of its bytes in UTF-8, in Unicode's NFC and with "/" between its parts.
+
+    Anything else is returned as it is. Lists and vectors that were written on Windows have backslashes.
+    """
     if isinstance(name, bytes):
-        name = name.decode("utf-8", "backslashreplace")
+        name = name.replace(b"\\", b"/").decode("utf-8", "backslashreplace")
+    elif isinstance(name, str):
+        name = name.replace("\\", "/")
     return nfc(name) if isinstance(name, str) else name
 
 

@@ -14,7 +14,7 @@ There are two formats:
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,12 +159,14 @@ def read_pickled_trials(path: str | Path | zipfile.Path) -> TrialList:
     data = load_plain_pickle(path)
     kinds = {"list": _verification, "match_list": _matching, "retrieval_lists": _retrieval}
     found = [kind for kind in kinds if isinstance(data, dict) and kind in data]
-    if len(found) != 1 or not len(data[found[0]]):
+    rows = data[found[0]] if len(found) == 1 else None
+    rows = rows.tolist() if isinstance(rows, np.ndarray) else rows
+    if not isinstance(rows, list | tuple | set) or not rows:
         shown = f"the keys {', '.join(map(str, list(data)[:8]))}" if isinstance(data, dict) else type(data).__name__
         raise InputError(f"{path}: found {shown}, expected a dict with a filled one of {', '.join(kinds)}")
     voices, faces = _Names(), _Names()
     try:
-        fields, pairs = kinds[found[0]](data[found[0]], voices, faces)
+        fields, pairs = kinds[found[0]](rows, voices, faces)
         return TrialList(list(voices), list(faces), *_identities(voices, faces, pairs), **fields)
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise InputError(
@@ -172,16 +174,16 @@ def read_pickled_trials(path: str | Path | zipfile.Path) -> TrialList:
         ) from None
 
 
-def _verification(rows: Sequence[Any], voices: "_Names", faces: "_Names") -> tuple[dict[str, Any], list]:
-    triples = [(voices.row(wav), faces.row(jpg), int(label)) for wav, jpg, label in rows]
-    voice, face, label = np.array(triples, int).T
-    if not set(label.tolist()) <= {0, 1}:
-        raise ValueError(f"a label {label.max()}, expected 0 or 1")
+def _verification(rows: Collection[Any], voices: "_Names", faces: "_Names") -> tuple[dict[str, Any], list]:
+    voice, face = np.array([(voices.row(wav), faces.row(jpg)) for wav, jpg, _ in rows], int).T
+    label = np.array([float(label) for *_, label in rows])
+    if wrong := set(label.tolist()) - {0, 1}:
+        raise ValueError(f"a label {max(wrong):g}, expected 0 or 1")
     same = label == 1
     return {"voice": voice, "face": face, "same": same}, list(zip(voice[same], face[same], strict=True))
 
 
-def _matching(rows: Sequence[Any], voices: "_Names", faces: "_Names") -> tuple[dict[str, Any], list]:
+def _matching(rows: Collection[Any], voices: "_Names", faces: "_Names") -> tuple[dict[str, Any], list]:
     matches = []
     for row in rows:
         wavs, jpgs = (row[1::3], row[2::3]) if len(row) == 6 else row
@@ -191,7 +193,7 @@ def _matching(rows: Sequence[Any], voices: "_Names", faces: "_Names") -> tuple[d
     return {"matches": matches}, [(wavs[0], jpgs[0]) for wavs, jpgs in matches]
 
 
-def _retrieval(rows: Sequence[Any], voices: "_Names", faces: "_Names") -> tuple[dict[str, Any], list]:
+def _retrieval(rows: Collection[Any], voices: "_Names", faces: "_Names") -> tuple[dict[str, Any], list]:
     lists = []
     for row in rows:
         triples = [(voices.row(wav), faces.row(jpg), str(name)) for wav, jpg, name in row]

@@ -15,7 +15,7 @@ from tests.support.protocol_folders import fame_folder, save, self_lifting_folde
 from vclip import InputError
 from vclip.association.methods import method_of
 from vclip.association.protocols import PROTOCOLS
-from vclip.association.protocols.figures import means, measure, submissions
+from vclip.association.protocols.figures import check, means, measure, submissions
 from vclip.association.training import TrainConfig, train
 
 FOLDERS = {"vfal-eva": vfal_eva_folder, "self-lifting": self_lifting_folder, "fame": fame_folder}
@@ -186,6 +186,8 @@ class _Evil:
         ("info/name2movies.pkl", {}, "name2movies.pkl: found NoneType under 'Train_00', expected a list"),
         ("info/name2gender.pkl", {}, "name2gender.pkl: found None for 'Train_00', expected m or f"),
         ("evals/test_verification.pkl", {"list": [("a.wav", 1)]}, "test_verification.pkl: its 'list' does not have"),
+        ("info/name2gender.pkl", {"Train_00": ["f"]}, "name2gender.pkl: found .'f'. for 'Train_00', expected m or f"),
+        ("info/name2voice_id.pkl", {"Train_00": [1]}, "name2voice_id.pkl: found .1. for 'Train_00', expected an id"),
         ("evals/test_verification.pkl", None, "found no test_verification.pkl, expected the trial lists"),
     ],
 )
@@ -220,6 +222,9 @@ def test_what_is_not_as_published_is_named(tmp_path, capsys, file, content, name
             "row 1: found 'key0 ...', expected a key and the label",
         ),
         ("English_test.txt", "", "found 120 faces, 120 voices and 119 labels"),
+        ("English_test.txt", "key0 True\n", "English_test.txt, row 1: found 'True', expected the label 0 or 1"),
+        ("English_test.txt", "key0,1\n", "English_test.txt, row 1: found 'key0,1', expected the label 0 or 1"),
+        ("English/English_faces_train.csv", "0.1;0.2;0\n", "row 1: found one field, expected numbers separated by"),
     ],
 )
 def test_a_row_of_fame_that_is_not_as_the_others_is_named(tmp_path, file, line, named):
@@ -228,6 +233,87 @@ def test_a_row_of_fame_that_is_not_as_the_others_is_named(tmp_path, file, line, 
     path.write_text("".join([line, *rest]))
     with pytest.raises(InputError, match=named):
         PROTOCOLS.open("fame").read(tmp_path)
+
+
+def test_labels_of_another_form_are_not_taken_for_none(tmp_path):
+    """The trials would be left out of the figures."""
+    path = fame_folder(tmp_path) / "v2" / "English_test.txt"
+    path.write_text(path.read_text().replace(" 1\n", " True\n").replace(" 0\n", " False\n"))
+    with pytest.raises(InputError, match=r"row 1: found '(True|False)', expected the label 0 or 1"):
+        PROTOCOLS.open("fame").read(tmp_path)
+
+
+@pytest.mark.parametrize("written", ["utf-8-sig", "utf-16"])
+def test_files_of_fame_are_read_however_an_editor_wrote_them(tmp_path, tasks, written):
+    for path in fame_folder(tmp_path).rglob("*.*"):
+        text = path.read_text()
+        if path.name == "Hindi_test.txt":
+            text = "".join(f"key{n} voices/Hindi/{n:05}.wav faces/Hindi/{n:05}.jpg\n" for n in range(120))
+        path.write_bytes(text.replace("\n", "\r\n").encode(written))
+    task, _ = PROTOCOLS.open("fame").read(tmp_path)
+    np.testing.assert_array_equal(task.train.faces, tasks["fame"][0].train.faces)
+    assert next(test for test in task.tests if test.submission).trials.voices[0] == "key0"
+
+
+def test_fame_in_an_archive_in_a_folder_with_what_macos_adds(tmp_path, tasks):
+    inside = fame_folder(tmp_path / "files")
+    with zipfile.ZipFile(tmp_path / "mavceleb.zip", "w") as archive:
+        for path in inside.rglob("*.*"):
+            archive.write(path, path.relative_to(inside))
+            archive.writestr(f"__MACOSX/{path.parent.relative_to(inside)}/._{path.name}", b"\0\5\26\7")
+    for path in inside.rglob("*.csv"):
+        path.unlink()
+    found = PROTOCOLS.open("fame").read(tmp_path)
+    assert [(task.part, len(task.train), len(task.tests)) for task in found] == [("v2", 96, 2)] * 2
+    np.testing.assert_array_equal(found[0].train.faces, tasks["fame"][0].train.faces)
+
+
+def test_a_version_that_is_there_twice_is_an_error(tmp_path):
+    fame_folder(tmp_path / "one"), fame_folder(tmp_path / "two")
+    with pytest.raises(
+        InputError, match=r"two/v2/English/.*: found the same version and language as .*one/v2/English"
+    ):
+        PROTOCOLS.open("fame").read(tmp_path)
+
+
+FAULTY_LISTS = {
+    "a person in training": ("Train_00", "test_verification.pkl: found trials of 'Train_00', who is in the training"),
+    "a name without a vector": ("Nobody", "test_verification.pkl: 1 of 121 trials lack a vector: 1 of .* voices"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY_LISTS)
+def test_a_faulty_list_is_found_before_anything_is_trained(tmp_path, fault):
+    """The error names the list, and no option that the command lacks."""
+    name, told = FAULTY_LISTS[fault]
+    path = vfal_eva_folder(tmp_path, (4, 4, 4)) / "evals" / "test_verification.pkl"
+    content = _load(path)
+    voice, face, _ = content["list"][0]
+    content["list"].append([voice.replace(voice.split("/")[0], name, 1) if name == "Nobody" else
+                            f"{name}/vid{name}0/00000.wav", face, 0])  # fmt: skip
+    save(path, content)
+    (task,) = PROTOCOLS.open("vfal-eva").read(tmp_path)
+    with pytest.raises(InputError, match=told) as raised:
+        check(task)
+    assert "--" not in str(raised.value)
+
+
+def test_a_long_vector_is_scaled_to_unit_norm(tmp_path):
+    """Its square is beyond float32."""
+    folder = vfal_eva_folder(tmp_path, (4, 4, 4))
+    (plain,) = PROTOCOLS.open("vfal-eva").read(folder)
+    faces = _load(folder / "face_input.pkl")
+    save(folder / "face_input.pkl", {name: vector * np.float32(2.0**100) for name, vector in faces.items()})
+    (found,) = PROTOCOLS.open("vfal-eva").read(folder)
+    np.testing.assert_allclose(found.train.faces, plain.train.faces, atol=1e-6)
+
+
+def test_vectors_that_are_all_the_same_are_named(tmp_path):
+    folder = vfal_eva_folder(tmp_path, (6, 4, 4))
+    save(folder / "face_input.pkl", {name: np.ones(3) for name in _load(folder / "face_input.pkl")})
+    (task,) = PROTOCOLS.open("vfal-eva").read(folder)
+    with pytest.raises(InputError, match="training data: the face vectors of all clips are the same"):
+        trained(task)
 
 
 def test_a_version_is_the_last_folder_of_that_name_and_a_number_is_a_person_however_written(tmp_path, tasks):
@@ -301,6 +387,13 @@ def test_an_archive_that_would_grow_without_end_and_what_is_none_are_refused(tmp
     for name, named in expected.items():
         with pytest.raises(InputError, match=named):
             PROTOCOLS.open("vfal-eva").read(tmp_path / name)
+
+
+def test_a_training_video_without_a_name_is_named(tmp_path):
+    folder = self_lifting_folder(tmp_path, (4, 4, 4))
+    save(folder / "cluster" / "train_movie_list.pkl", [["vid"]])
+    with pytest.raises(InputError, match=r"train_movie_list.pkl: found \['vid'\], expected the name of a video"):
+        PROTOCOLS.open("self-lifting").read(folder)
 
 
 def test_published_figures_are_rates_with_a_source():
