@@ -72,8 +72,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise InputError(f"override '{override}': expected section.key=value, as in train.batch_size=256")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"override '{override}': the value is not YAML") from None
+    except (yaml.YAMLError, RecursionError):
+        raise InputError(f"override '{override[:80]}': the value is not YAML") from None
     *sections, last = key.split(".")
     for section in sections:
         values = values.setdefault(section, {})

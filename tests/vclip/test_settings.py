@@ -121,6 +121,8 @@ def test_an_override_without_key_or_value_shows_an_example(override):
 def test_an_override_that_is_no_yaml_or_goes_through_a_value():
     with pytest.raises(InputError, match=r"override 'sizes=\[1,': the value is not YAML"):
         load(Outer, overrides=["sizes=[1,"])
+    with pytest.raises(InputError, match=r"override 'sizes=\[+': the value is not YAML"):
+        load(Outer, overrides=["sizes=" + "[" * 2000])
     with pytest.raises(InputError, match=r"override 'limit\.x=1': 'limit' is a value, not a section"):
         load(Outer, overrides=["limit=3", "limit.x=1"])
 
