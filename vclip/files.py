@@ -70,7 +70,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         what = "a folder with files in it" if out.is_dir() else "a file"
-        raise InputError(f"--out {out}: found {what}, expected a new or empty folder")
+        raise InputError(f"{out}: found {what}, expected a new or empty folder")
     with replaced_folder(out, f"--out {out}") as draft:
         yield draft
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from pipelines.progress import say
+from pipelines.progress import warn
 from stores import Snapshot
 from stores.pairs import matrix, space_column
 from vclip.association.base import Association, TwoSidedModel
@@ -27,7 +27,7 @@ def centred_on(model: Association, snapshot: Snapshot, uri: str, voices: bool = 
     other = centred(model, faces, _mean(snapshot, "voices", model.voice_space, uri) if voices else None)
     clips = snapshot.count("clips")
     if clips < FEW_CLIPS:
-        say(
+        warn(
             f"store {uri}: centred on {clips:,} clips; with fewer than {FEW_CLIPS}, means are those of its people "
             "rather than of its recordings, and centring can harm"
         )
