@@ -30,10 +30,10 @@ from pipelines.files.tables import read_columns
 from pipelines.generation.faces import face_encoder_spec, open_encoder
 from pipelines.progress import say, step
 from vclip.association.base import training_people
+from vclip.association.hashes import hashes_of
 from vclip.association.methods import load
 from vclip.association.metrics import Figure, draw_people
 from vclip.association.metrics.bootstrap import DRAWS
-from vclip.association.pairs import hashes_of
 from vclip.audio import prepare_speech, read_audio
 from vclip.encoders import FaceEncoder, open_voice_encoder, spec_of_space
 from vclip.encoders.face_crop import crop_face

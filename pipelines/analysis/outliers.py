@@ -25,7 +25,7 @@ from pipelines.progress import Step, step, warn
 from pipelines.wording import count
 from stores import Snapshot, Store
 from vclip.association.base import Association
-from vclip.association.pairs import hashes_of
+from vclip.association.hashes import hashes_of
 from vclip.association.scores import Level
 from vclip.errors import InputError
 from vclip.files import whole_folder

@@ -1,6 +1,7 @@
 """Face-voice association: which voices suit which faces.
 
 pairs          clips with their vectors and identities
+hashes         of names and rounded vectors, by which a model knows its training people
 clustering/    pseudo-identities for clips without an identity
 leaks          identities, clips and vectors that two sides share
 base           the protocol of a model, and the base of the models here

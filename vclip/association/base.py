@@ -166,7 +166,7 @@ class TwoSidedModel(nn.Module):
         if space is not None and space != expected:
             raise SpaceError(space, expected, "association model")
         self.eval()
-        vectors = torch.as_tensor(np.asarray(x, dtype=np.float32), device=self.device)
+        vectors = torch.as_tensor(np.ascontiguousarray(x, np.float32), device=self.device)
         with torch.autocast(self.device.type, enabled=False):  # one precision, inside a bf16 training step too
             return project(vectors).cpu().numpy()
 

@@ -264,7 +264,7 @@ def _by_positives(
 ) -> tuple[dict[str, Verification], dict[str, str]]:
     """Returns the figures for each kind of positives, and why others have none; `whole` is of all of them."""
     found, missing = {}, {}
-    video = np.where(pairs.video_id == "", pairs.clip_id, pairs.video_id)
+    video = pairs.videos()
     counts = count_positives(pairs)
     kinds = {
         OWN_CLIP: (lambda a, b: a[:, None] == b, ""),
@@ -286,8 +286,7 @@ def _by_positives(
 def count_positives(pairs: Pairs) -> dict[str, int]:
     """Returns the number of same-person trials of each kind among all faces with all voices of `pairs`."""
     people = pairs.people()
-    video = np.where(pairs.video_id == "", pairs.clip_id, pairs.video_id)
-    in_video = np.unique(np.stack([people, np.unique(video, return_inverse=True)[1]]), axis=1, return_counts=True)[1]
+    in_video = np.unique(np.stack([people, pairs.videos()]), axis=1, return_counts=True)[1]
     of_person = int(np.sum(np.bincount(people) ** 2))
     return {
         OWN_CLIP: len(pairs),
@@ -297,8 +296,8 @@ def count_positives(pairs: Pairs) -> dict[str, int]:
 
 
 def expect_people(pairs: Pairs) -> None:
-    """Raises InputError if there are fewer than two people."""
-    people = len(set(pairs.identity))
+    """Raises InputError if there are fewer than two people, or a clip has no identity."""
+    people = int(pairs.people().max(initial=-1)) + 1
     if people < 2:
         raise InputError(f"found {people} people to evaluate on, expected at least 2")
 

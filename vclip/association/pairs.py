@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vclip.association.hashes import hashes_of, hashes_of_vectors, least_of_each
 from vclip.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ PER_CLIP = ("clip_id", "video_id", "identity", "gender", "nationality", "age")
 class Pairs:
     """C clips, each with one or more face vectors and voice vectors: views of one face-voice pair."""
 
-    faces: np.ndarray  # (F, d_face) float32
+    faces: np.ndarray  # (F, d_face), kept as float32
     face_clip: np.ndarray  # (F,) int, row in `clip_id`
-    voices: np.ndarray  # (V, d_voice) float32
+    voices: np.ndarray  # (V, d_voice), kept as float32
     voice_clip: np.ndarray  # (V,) int, row in `clip_id`
     clip_id: np.ndarray  # (C,) str
-    video_id: np.ndarray  # (C,) str
+    video_id: np.ndarray  # (C,) str, "" where unknown
     identity: np.ndarray  # (C,) str, "" where unknown
     gender: np.ndarray  # (C,) str, "" where unknown
     # (C,) str, "" where unknown; all unknown if not given.
@@ -34,6 +35,8 @@ class Pairs:
     doubtful: "csr_matrix | None" = None  # (C, C) bool, symmetric: clips of two identities that may be one person
 
     def __post_init__(self) -> None:
+        for name in ("faces", "voices"):  # torch takes no negative strides, and sums in half precision lose digits
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), np.float32))
         for name in ("nationality", "age"):
             if not len(getattr(self, name)):
                 object.__setattr__(self, name, np.full(len(self.clip_id), "", dtype=str))
@@ -93,9 +96,28 @@ class Pairs:
             )
         return np.unique(self.identity, return_inverse=True)[1]
 
+    def videos(self) -> np.ndarray:
+        """Returns the number of each clip's video (C,); a clip whose video is unknown has one of its own."""
+        number, unknown = np.unique(self.video_id, return_inverse=True)[1], self.video_id == ""
+        number[unknown] = len(self) + np.arange(unknown.sum())
+        return np.unique(number, return_inverse=True)[1]
+
     def doubts_among(self, clips: np.ndarray) -> np.ndarray | None:
         """Returns which of the clips (batch,) may be of one person, (batch, batch) bool; None without `doubtful`."""
         return None if self.doubtful is None else self.doubtful[clips][:, clips].toarray()
+
+    def check_vectors(self) -> None:
+        """Raises InputError if a vector holds NaN or infinity, or if all faces or all voices are the same vector."""
+        sides = ("face", self.faces, self.face_clip), ("voice", self.voices, self.voice_clip)
+        for kind, views, clip in sides:
+            bad = ~np.isfinite(views).all(axis=1)
+            if bad.any():
+                raise InputError(
+                    f"clip '{self.clip_id[clip[bad][0]]}': its {kind} vector holds NaN or infinity, expected numbers "
+                    f"({len(set(clip[bad].tolist()))} of {len(self)} clips)"
+                )
+            if len(views) and not np.ptp(views, axis=0).any():
+                raise InputError(f"training data: the {kind} vectors of all clips are the same; check the encoder")
 
     def hashes(self) -> np.ndarray:
         """Returns hashes (n,) int64 of identities, clips, faces and voices, which tell who a model was trained on.
@@ -103,7 +125,7 @@ class Pairs:
         Of the faces and of the voices of a clip there is one: the least, which any copy with these views has too.
         """
         sides = (self._view_hashes(kind) for kind in ("face", "voice"))
-        least = [_least_of_each(hashes, clip, len(self)) for hashes, clip in sides]
+        least = [least_of_each(hashes, clip, len(self)) for hashes, clip in sides]
         names = hashes_of("identity", self.identity), hashes_of("clip", self.clip_id)
         return np.unique(np.concatenate([*names, *least]))
 
@@ -149,8 +171,8 @@ class Pairs:
         group = np.empty(len(self), int)
         group[order] = np.cumsum(first) - 1
         labels = {name: getattr(self, name)[order[first]] for name in PER_CLIP}
-        video = np.unique([people, np.unique(self.video_id, return_inverse=True)[1]], axis=1, return_inverse=True)[1]
-        labels["video_id"] = np.where(labels["video_id"] == "", "", _joined(group, video.ravel()).astype(str))
+        video = np.unique([people, self.videos()], axis=1, return_inverse=True)[1]
+        labels["video_id"] = _joined(group, video.ravel()).astype(str)
         return replace(
             self, face_clip=group[self.face_clip], voice_clip=group[self.voice_clip], **labels, doubtful=None
         )
@@ -202,13 +224,6 @@ def _joined(groups: np.ndarray, members: np.ndarray) -> np.ndarray:
     return connected_components(edges, directed=False)[1][:count]
 
 
-def _least_of_each(hashes: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
-    """Returns the least of the hashes (n,) of each clip that has any, of `n_clips` clips."""
-    least = np.full(n_clips, np.iinfo(np.int64).max)
-    np.minimum.at(least, clip, hashes)
-    return least[np.bincount(clip, minlength=n_clips) > 0]
-
-
 def clip_means(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
     """Returns the mean (n_clips, dim) float32 of the views of each clip.
 
@@ -248,24 +263,3 @@ def digest_of(pairs: Pairs, dev: Pairs | None = None, among: np.ndarray | None =
     for rows in (doubts, among):
         digest.update(b"none" if rows is None else np.ascontiguousarray(rows).tobytes())
     return digest.hexdigest()
-
-
-def hashes_of(kind: str, names: np.ndarray) -> np.ndarray:
-    """Returns hashes (n,) int64 of the names (n,) of one kind, "identity" or "clip"."""
-    unique, row = np.unique(names, return_inverse=True)
-    digests = (hashlib.blake2b(f"{kind}:{name}".encode(), digest_size=8).digest() for name in unique.tolist())
-    return np.frombuffer(b"".join(digests), dtype="<i8")[row]
-
-
-def hashes_of_vectors(kind: str, vectors: np.ndarray) -> np.ndarray:
-    """Returns hashes (n,) int64 of the directions of vectors (n, dim), rounded.
-
-    The steps are about the standard deviation of an entry, 1 / sqrt(dim), and finer below 128 dimensions. So two
-    clips have two hashes, and copies that differ as processors do, or as half precision does, nearly always have one:
-    95 % of 850 voices and 98 % of their faces had the same hash in float16.
-    """
-    dim = vectors.shape[1]
-    scale = np.sqrt(dim) * max(1, 128 / dim) / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    steps = np.nan_to_num(np.rint(vectors * scale)).clip(-127, 127).astype(np.int8)
-    digests = (hashlib.blake2b(kind.encode() + row.tobytes(), digest_size=8).digest() for row in steps)
-    return np.frombuffer(b"".join(digests), dtype="<i8")

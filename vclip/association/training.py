@@ -25,7 +25,7 @@ from torch import Tensor
 from vclip.association.base import Standardize
 from vclip.association.distributed import Distributed
 from vclip.association.grad_cache import backward
-from vclip.association.held_out import DEV_CLIPS, check_apart, dev_auc, hashes_of_both, trials_of
+from vclip.association.held_out import DEV_CLIPS, check_data, dev_auc, hashes_of_both, trials_of
 from vclip.association.linear_start import LinearStart
 from vclip.association.loop import History, LoopConfig, OnStep, mean_history, run
 from vclip.association.losses import LOSSES, Loss
@@ -99,7 +99,7 @@ def train(
         fit_one: the `fit` of another method; `fit` if None.
 
     Raises:
-        InputError: too few people.
+        InputError: too few people; or as `fit`.
     """
     config, fit_one = config or TrainConfig(), fit_one or fit
     spaces = face_space, voice_space
@@ -170,10 +170,9 @@ def fit(
         among: which clips (C,) bool of `pairs` to train on, with all clips of each person; all if None.
 
     Raises:
-        InputError: a person is in both, or the configuration contradicts itself.
+        InputError: a vector cannot be used, a person is in both, or the configuration contradicts itself.
     """
-    if dev is not None:
-        check_apart(pairs, dev, among)
+    check_data(pairs, dev, among)
     loss = LOSSES.open(config.loss)
     if config.views > 1 and not loss.several_views:
         raise InputError(

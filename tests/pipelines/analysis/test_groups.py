@@ -12,7 +12,7 @@ from pipelines.analysis import clusters, maps, outliers
 from pipelines.analysis.clips import clips_with, directions
 from pipelines.analysis.near_duplicates import near_duplicates
 from tests.support.analysis_world import near
-from vclip.association.pairs import hashes_of
+from vclip.association.hashes import hashes_of
 from vclip.errors import InputError, SpaceError
 
 

@@ -19,7 +19,7 @@ from pipelines.quickstart.page import write_page
 from stores import VideoRows
 from tests.support.analysis_world import analysis_store, jpeg
 from tests.support.hostile_names import HOSTILE
-from vclip.association.pairs import hashes_of
+from vclip.association.hashes import hashes_of
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from stores.maintenance.columns import REASON, ColumnFill
 from stores.maintenance.merge import merge
 from tests.support.analysis_world import near
 from tests.support.store_world import FACES, VOICES, video
+from vclip.association.hashes import hashes_of
 from vclip.association.model import AssociationConfig, AssociationModel
-from vclip.association.pairs import hashes_of
 
 PEOPLE = 24
 DUBBED, ALONE, UNKNOWN = "video0003", "video0100", "video0101"  # under another's voice; of people in one video

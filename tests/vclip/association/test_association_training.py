@@ -335,6 +335,14 @@ def test_refuses_to_be_evaluated_on_people_it_was_trained_on(trained, tmp_path, 
         evaluate(again, planted(people=1, seed=1))
 
 
+def test_vectors_of_any_precision_and_layout_are_embedded(trained, planted):
+    model, faces = trained[0], planted(people=5, seed=3).faces
+    expected = model.embed_faces(faces)
+    np.testing.assert_array_equal(model.embed_faces(faces.astype(np.float64)), expected)
+    np.testing.assert_array_equal(model.embed_faces(np.asfortranarray(faces)), expected)
+    np.testing.assert_array_equal(model.embed_faces(faces[::-1]), expected[::-1])
+
+
 def test_save_and_load_give_equal_embeddings(trained, tmp_path, planted):
     model, strangers = trained[0], planted(people=5, seed=3)
     folder = model.save(tmp_path / "model", {"auc": 0.9}, {"seed": 0})

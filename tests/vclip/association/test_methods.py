@@ -84,6 +84,20 @@ def test_every_method_trains_in_every_precision_on_a_cpu(planted, name, precisio
     np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)  # float32
 
 
+@pytest.mark.parametrize("name", ["vclip", "pins"])
+def test_vectors_that_nobody_can_learn_from_are_an_error(planted, name):
+    """Of the first clip, which all but one of the folds train on."""
+    fit, config = METHODS[name].fit, TrainConfig(max_steps=1, device="cpu")
+    for side, value in (("faces", np.nan), ("voices", np.inf)):
+        pairs = planted(people=12, clips_each=1)
+        getattr(pairs, side)[0, 2] = value
+        with pytest.raises(InputError, match=rf"clip 'clip0-0000': its {side[:-1]} vector holds NaN.*\(1 of"):
+            train(pairs, "faces", "voices", config, fit_one=fit)
+        getattr(pairs, side)[:] = 1
+        with pytest.raises(InputError, match=f"the {side[:-1]} vectors of all clips are the same"):
+            train(pairs, "faces", "voices", config, fit_one=fit)
+
+
 def test_what_somebody_asks_for_counts_more_than_advice_and_less_than_what_a_method_is():
     asked = TrainConfig(max_steps=5, batch_size=7)
     assert method_of("pins").config(asked).batch_size == 7

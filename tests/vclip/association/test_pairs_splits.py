@@ -1,6 +1,7 @@
 """Selecting, splitting, folding and batching: nobody stands on two sides, and what belongs together stays so."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,32 @@ def test_select_keeps_each_clip_with_its_views(pairs):
     assert 0 < len(selected) < len(whole)
     assert _content(pairs.select(np.ones(len(pairs), bool))) == whole
     assert len(pairs.select(np.zeros(len(pairs), bool))) == 0
+
+
+@pytest.mark.parametrize("given", [np.float16, np.float64, "reversed", "column by column"])
+def test_vectors_of_any_precision_and_layout_are_the_same_pairs(pairs, given):
+    made = {
+        "reversed": lambda x: x[::-1].copy()[::-1],  # of negative strides
+        "column by column": np.asfortranarray,
+    }.get(given, lambda x: x.astype(given))
+    other = replace(pairs, faces=made(pairs.faces), voices=made(pairs.voices))
+    for name in ("faces", "voices"):
+        vectors = getattr(other, name)
+        assert vectors.dtype == np.float32
+        assert vectors.flags["C_CONTIGUOUS"]
+        np.testing.assert_array_equal(vectors, getattr(pairs, name))
+    np.testing.assert_array_equal(other.hashes(), pairs.hashes())
+
+
+def test_clips_of_unknown_videos_are_of_videos_of_their_own(pairs):
+    names = np.array([f"video{i % 7}" for i in range(60)])
+    known = replace(pairs, video_id=names).videos()
+    for i, j in itertools.combinations(range(60), 2):
+        assert (known[i] == known[j]) == (names[i] == names[j])
+    unknown = replace(pairs, video_id=np.where(np.arange(60) < 40, names, "")).videos()
+    np.testing.assert_array_equal(unknown[:40], known[:40])
+    assert len(set(unknown[40:]) | set(unknown[:40])) == 7 + 20
+    assert set(unknown) == set(range(27))
 
 
 def test_people_are_equal_where_identities_are(pairs):

@@ -116,12 +116,13 @@ def _impostors(directions: np.ndarray, pairs: Pairs, space: str) -> tuple[float,
             "of different people; give identities with --labels"
         )
     rng = np.random.default_rng(0)
-    one, other = rng.integers(0, len(pairs), (2, MOST_SAMPLED))
-    named = (pairs.identity[one] != "") & (pairs.identity[one] == pairs.identity[other])
-    two = (pairs.video_id[one] != pairs.video_id[other]) & ~named
-    if not two.any():
+    first, second = rng.integers(0, len(pairs), (2, MOST_SAMPLED))
+    named = (pairs.identity[first] != "") & (pairs.identity[first] == pairs.identity[second])
+    video = pairs.videos()
+    two_people = (video[first] != video[second]) & ~named
+    if not two_people.any():
         raise InputError(f"space '{space}': found clips of one video only; give identities with --labels")
-    cosines = np.einsum("nd,nd->n", directions[one[two]], directions[other[two]])
+    cosines = np.einsum("nd,nd->n", directions[first[two_people]], directions[second[two_people]])
     # From the lower half alone, because pairs of one person are in the upper half.
     low, middle = np.percentile(cosines, [15.87, 50])
     if middle - low < 1e-6:

@@ -36,9 +36,7 @@ def group_people(
     unknown = pairs.identity == ""
     if not unknown.any():
         return pairs, 0
-    group = cluster(
-        score_pairs(pairs, face_space, voice_space), _numbers(pairs.video_id), _known(pairs.identity), apart
-    )
+    group = cluster(score_pairs(pairs, face_space, voice_space), pairs.videos(), _known(pairs.identity), apart)
     return _named(pairs, group), int(unknown.sum())
 
 
@@ -55,7 +53,7 @@ def group_by_face(pairs: Pairs, face_space: str, apart: np.ndarray | None = None
     """
     if not (pairs.identity == "").any():
         return pairs
-    scores, video, known = score_faces(pairs, face_space), _numbers(pairs.video_id), _known(pairs.identity)
+    scores, video, known = score_faces(pairs, face_space), pairs.videos(), _known(pairs.identity)
     return _named(pairs, cluster(scores, video, known, apart, each_at_least=0.0))
 
 
@@ -92,7 +90,7 @@ def doubtful_pairs(pairs: Pairs, face_space: str, voice_space: str, false_each: 
     Raises:
         InputError: as `group_people`.
     """
-    edges, _ = likely_edges(score_pairs(pairs, face_space, voice_space), _numbers(pairs.video_id), false_each)
+    edges, _ = likely_edges(score_pairs(pairs, face_space, voice_space), pairs.videos(), false_each)
     people = pairs.people()
     edges = edges[people[edges[:, 0]] != people[edges[:, 1]]]
     both = np.concatenate([edges, edges[:, ::-1]])
@@ -111,11 +109,7 @@ def _named(pairs: Pairs, group: np.ndarray) -> Pairs:
 
 
 def _known(identity: np.ndarray) -> np.ndarray:
-    return np.where(identity == "", -1, _numbers(identity))
-
-
-def _numbers(names: np.ndarray) -> np.ndarray:
-    return np.unique(names, return_inverse=True)[1]
+    return np.where(identity == "", -1, np.unique(identity, return_inverse=True)[1])
 
 
 def _first_by_name(group: np.ndarray, names: np.ndarray) -> np.ndarray:

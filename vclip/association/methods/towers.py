@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vclip.association.base import TwoSidedModel
-from vclip.association.held_out import DEV_CLIPS, check_apart, dev_auc, hashes_of_both
+from vclip.association.held_out import DEV_CLIPS, check_data, dev_auc, hashes_of_both
 from vclip.association.loop import History, OnStep, run
 from vclip.association.pairs import Pairs, digest_of
 from vclip.association.randomness import seeded
@@ -137,8 +137,7 @@ def _train(
     on_step: OnStep | None,
     state: Path | None,
 ) -> tuple[TwoTowers, History]:
-    if dev is not None:
-        check_apart(pairs, dev)
+    check_data(pairs, dev)
     device = torch_device(config.device)
     whole = nn.ModuleDict({"model": model, **({"beside": beside} if beside else {})}).to(device)
     faces, voices = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (pairs.faces, pairs.voices))

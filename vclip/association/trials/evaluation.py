@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from vclip.association.base import Association, training_people, warning_of
+from vclip.association.hashes import hashes_of, hashes_of_vectors
 from vclip.association.leaks import near_identical
 from vclip.association.metrics import (
     Crossing,
@@ -19,7 +20,7 @@ from vclip.association.metrics import (
 )
 from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.metrics.ranking import drawn_retrieval, weighted_means
-from vclip.association.pairs import Pairs, hashes_of, hashes_of_vectors, mean_direction
+from vclip.association.pairs import Pairs, mean_direction
 from vclip.association.scores import Scores
 from vclip.association.trials.features import Features
 from vclip.association.trials.lists import TrialList

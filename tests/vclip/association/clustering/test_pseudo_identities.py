@@ -150,6 +150,14 @@ def test_the_order_of_the_clips_does_not_matter():
     assert _same(grouped.identity) == _same(group_people(pairs, DLIB, VOICE)[0].identity[order])
 
 
+def test_clips_of_unknown_videos_are_grouped_as_those_of_different_videos():
+    who = np.random.default_rng(1).integers(0, 8, 20)
+    pairs = _clusters([""] * 20, who, who)
+    apart, unknown = (replace(pairs, video_id=names) for names in (pairs.clip_id, np.full(20, "")))
+    assert (group_people(unknown, DLIB, VOICE)[0].identity == group_people(apart, DLIB, VOICE)[0].identity).all()
+    assert (group_people(unknown, "x", "y")[0].identity == group_people(apart, "x", "y")[0].identity).all()
+
+
 def test_nothing_unknown_is_nothing_done_in_any_space():
     pairs = _clusters(["a", "b"], [0, 0], [0, 0])
     assert group_people(pairs, "x", "y") == (pairs, 0)

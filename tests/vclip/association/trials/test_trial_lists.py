@@ -10,8 +10,8 @@ import pickle
 import numpy as np
 import pytest
 
+from vclip.association.hashes import hashes_of
 from vclip.association.metrics import ScoredTrials, auc, equal_error_rate
-from vclip.association.pairs import hashes_of
 from vclip.association.trials.evaluation import evaluate_trials
 from vclip.association.trials.features import Features, features_of, read_features
 from vclip.association.trials.lists import read_names, read_trials
