@@ -8,10 +8,10 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vclip.errors import InputError
 
@@ -23,7 +23,7 @@ class Settings(BaseModel):
 
 
 CHOICES = re.compile(r"\^\(((?:[\w:[\]-]*\|)+[\w:[\]-]*)\)\$")  # a pattern that lists what it takes
-
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # scikit-learn takes no larger one
 T = TypeVar("T", bound=Settings)
 
 

@@ -6,9 +6,13 @@ import pytest
 import yaml
 from pydantic import Field, ValidationError
 
+from vclip.association.training import TrainConfig
 from vclip.config import Settings, load
 from vclip.device import DEVICES
 from vclip.errors import InputError
+from vclip.speakers.generator_fit import GeneratorConfig
+from vclip.speakers.signature import SignatureConfig
+from vclip.speakers.voice_search import SearchConfig
 
 
 class Inner(Settings):
@@ -166,3 +170,11 @@ def test_settings_are_frozen_and_know_their_keys():
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         Inner(bath_size=3)
     assert Outer().train.batch_size == 64
+
+
+@pytest.mark.parametrize("kind", [TrainConfig, GeneratorConfig, SignatureConfig, SearchConfig])
+def test_a_seed_that_no_generator_takes_is_an_error(kind):
+    assert load(kind, overrides=[f"seed={2**32 - 1}"]).seed == 2**32 - 1
+    for seed in (-1, 2**32):
+        with pytest.raises(InputError, match=f"seed = {seed}"):
+            load(kind, overrides=[f"seed={seed}"])

@@ -24,7 +24,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from vclip.association.distributed import Distributed
 from vclip.association.randomness import seed_all, seeded
 from vclip.checkpoint import save_tensors
-from vclip.config import Settings
+from vclip.config import Seed, Settings
 from vclip.device import DEVICE, DEVICES, torch_device
 from vclip.errors import InputError
 from vclip.files import whole_file
@@ -49,7 +49,7 @@ class LoopConfig(Settings):
     patience: int = Field(
         default=15, ge=1, description="evaluations without a better dev AUC after which training stops"
     )
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     device: str = Field(default="", pattern=DEVICES, description=DEVICE)
     precision: str = Field(
         default="float32", pattern="^(float32|bf16)$", description="of the matrix products in a step"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from vclip.config import Settings
+from vclip.config import Seed, Settings
 from vclip.errors import InputError
 from vclip.speakers.bank import SpeakerBank, unit_norm
 from vclip.speakers.generator import SpeakerGenerator
@@ -31,7 +31,7 @@ class GeneratorConfig(Settings):
     speakers_per_component: int = Field(
         default=20, ge=1, description="one mixture component for this many known speakers"
     )
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def fit_generator(
         config: the settings; None for the defaults.
 
     Raises:
-        InputError: the bank has too few speakers.
+        InputError: the bank has too few speakers, NaN among its vectors, or the same vector for all of them.
 
     Example:
         >>> import numpy as np
@@ -106,6 +106,8 @@ def fit_generator(
     config = config or GeneratorConfig()
     if len(bank) < MIN_SPEAKERS:
         raise InputError(f"speaker bank: found {len(bank)} speakers, expected at least {MIN_SPEAKERS}")
+    if not np.isfinite(bank.vectors).all() or not np.ptp(bank.vectors, axis=0).any():
+        raise InputError("speaker bank: found NaN, infinity or one vector for all speakers, expected different ones")
     components = max(1, min(config.max_components, len(bank) // config.speakers_per_component))
     space = PrincipalSpace.of(bank, config)
     generator = space.fit(components)

@@ -135,14 +135,18 @@ class GuidedSearch:
             faces: (m, d) unit norm, phi_i of the faces; see `voice_search.face_directions`.
             k: the number of voices for each face.
             diversity: d of the informed search, whose k voices are the measure of how alike these may be.
+
+        Raises:
+            InputError: k is less than one or more than the number of draws to start from.
         """
+        starts = len(self._smooth[0])
+        if not 1 <= k <= starts:
+            raise InputError(f"guided search: requested {k} voices of {starts} draws, expected 1 to {starts}")
         blocks = [self._find(self._tensor(faces[i : i + FACES]), k, diversity) for i in range(0, len(faces), FACES)]
         return torch.cat(blocks).cpu().numpy() if blocks else np.zeros((0, k, len(self.mean)), np.float32)
 
     def _find(self, faces: Tensor, k: int, diversity: float) -> Tensor:
         n = min(self.config.climbers, len(self._smooth[0]) // k)
-        if not n:
-            raise InputError(f"guided search: requested {k} voices, found {len(self._smooth[0])} draws to start from")
         with torch.no_grad():
             informed = _pick(faces, *self._informed, k, 1, diversity)[:, 0]  # (m, k)
             limit = (_alike(self._informed[0][informed]) - MARGIN).repeat_interleave(n)
@@ -196,7 +200,7 @@ class GuidedSearch:
         return moved.detach()
 
     def _tensor(self, x: np.ndarray) -> Tensor:
-        return torch.as_tensor(np.asarray(x, np.float32), device=self._device)
+        return torch.as_tensor(np.ascontiguousarray(x, np.float32), device=self._device)
 
     def predict_voices(self, speakers: Tensor) -> Tensor:
         """Returns the smoothed predictions (..., d_voice), unit norm, of the voices of speakers (..., dim)."""

@@ -20,13 +20,14 @@ from torch import Tensor, nn
 
 from vclip import checkpoint
 from vclip.association.randomness import seeded
-from vclip.config import Settings
+from vclip.config import Seed, Settings
 from vclip.device import DEVICE, DEVICES, torch_device
-from vclip.errors import SpaceError
+from vclip.errors import InputError, SpaceError
 from vclip.threads import with_threads_for
 
 KIND = "tts-signature"
 BATCH = 64
+MIN_SPEAKERS = 10
 ABOUT = "A TTS signature: it predicts the embedding of the voice that a TTS makes of a speaker vector."
 FORMER_NAMES = {"foretold": "predicted", "foretold_epochs": "predicted_epochs"}  # up to version 0.1
 
@@ -36,7 +37,7 @@ class SignatureConfig(Settings):
 
     speakers: int | None = Field(
         default=None,
-        ge=10,
+        ge=MIN_SPEAKERS,
         description="speaker vectors to speak, at most half of them known ones; by default 600, or 150 if the TTS "
         "predicts voices",
     )
@@ -45,19 +46,21 @@ class SignatureConfig(Settings):
         default=40_000, ge=0, description="speakers whose voices the TTS predicts, if it can; 0: none"
     )
     predicted_epochs: int = Field(default=10, ge=1)
-    hidden: int = 512
+    hidden: int = Field(default=512, ge=1)
     dropout: float = Field(default=0.5, ge=0, lt=1, description="used only if the TTS predicts no voices")
-    learning_rate: float = 1e-3
+    learning_rate: float = Field(default=1e-3, gt=0)
     correction_rate: float = Field(
         default=1e-4, gt=0, description="learning rate on spoken voices, after predicted ones"
     )
-    weight_decay: float = 0.01
-    max_epochs: int = 300
-    patience: int = 30  # epochs without a better dev cosine
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_epochs: int = Field(default=300, ge=1)
+    patience: int = Field(
+        default=30, ge=1, description="epochs without a better dev cosine after which training stops"
+    )
     held_out: float = Field(
         default=0.15, gt=0, lt=0.5, description="share of speakers for the metrics, and as many for early stopping"
     )
-    seed: int = 0
+    seed: Seed = 0
     device: str = Field(default="", pattern=DEVICES, description=DEVICE)
 
     @model_validator(mode="before")
@@ -147,7 +150,7 @@ class TTSSignature(nn.Module):
         """
         if space is not None and space != self.speaker_space:
             raise SpaceError(space, self.speaker_space, f"signature of the TTS '{self.tts}'")
-        return self.eval()(torch.as_tensor(np.asarray(speakers, np.float32), device=self.mean.device)).cpu().numpy()
+        return self.eval()(_on(self.mean.device, speakers)).cpu().numpy()
 
     def save(self, folder: str | Path, metrics: Mapping[str, Any], made_by: Mapping[str, Any] | None = None) -> Path:
         """Writes a checkpoint folder and returns its path; `made_by` records the configuration and the data."""
@@ -207,8 +210,15 @@ def fit_signature(
         config: the settings; None for the defaults.
         on_epoch: called with (epoch, max_epochs, dev cosine) during the fit without held-out speakers.
         predicted: other speakers (m, d_in), and the voices (m, d_out) that the TTS predicts for them.
+
+    Raises:
+        InputError: there are fewer than MIN_SPEAKERS speakers, or a vector holds NaN or infinity.
     """
     config = config or SignatureConfig()
+    if len(speakers) < MIN_SPEAKERS:
+        raise InputError(f"signature: found {len(speakers)} speakers, expected at least {MIN_SPEAKERS}")
+    if not all(np.isfinite(vectors).all() for vectors in (speakers, spoken, *(predicted or ()))):
+        raise InputError("signature: found NaN or infinity among the speakers or their voices, expected numbers")
     arguments = (tts, speaker_space, voice_space, speakers, spoken, config, on_epoch, predicted)
     with seeded(config.seed, torch_device(config.device)):
         return _fit(*arguments)
@@ -225,7 +235,7 @@ def _fit(
     predicted: tuple[np.ndarray, np.ndarray] | None,
 ) -> tuple[TTSSignature, SignatureMetrics]:
     device = torch_device(config.device)
-    e, target = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (speakers, spoken))
+    e, target = (_on(device, x) for x in (speakers, spoken))
     target = F.normalize(target, dim=1)
     order = torch.as_tensor(np.random.default_rng(config.seed).permutation(len(e)), device=device)
     n_out = max(2, round(config.held_out * len(e)))
@@ -242,7 +252,7 @@ def _fit(
     ).to(device)
     start.standardize(e[rest])
     if predicted:
-        drawn, voices = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in predicted)
+        drawn, voices = (_on(device, x) for x in predicted)
         _learn_predicted(start, drawn, voices, config)
     rate = config.correction_rate if predicted else config.learning_rate
     model, best, best_epoch, state = copy.deepcopy(start), -1.0, 0, {}
@@ -308,3 +318,8 @@ def _epochs(
 def _cosine(model: TTSSignature, e: Tensor, target: Tensor) -> float:
     model.eval()
     return float(F.cosine_similarity(model(e), target).mean())
+
+
+def _on(device: torch.device, vectors: np.ndarray) -> Tensor:
+    """Returns vectors of any layout and precision as a tensor (n, dim) float32 on a device."""
+    return torch.as_tensor(np.ascontiguousarray(vectors, np.float32), device=device)

@@ -15,7 +15,7 @@ from pydantic import Field
 from vclip.association.base import Association, device_of
 from vclip.association.pairs import mean_direction
 from vclip.association.scores import Level
-from vclip.config import Settings
+from vclip.config import Seed, Settings
 from vclip.errors import InputError, SpaceError
 from vclip.speakers.bank import nearest_known
 from vclip.speakers.generator import SpeakerGenerator
@@ -44,7 +44,7 @@ class SearchConfig(Settings):
         description="0: the plain top k; 0.5: a voice 0.1 more alike in cosine must score 0.1 higher",
     )
     guided: GuidedConfig = GuidedConfig()
-    seed: int = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,10 @@ class Search:
         m, k, dim = speakers.shape
         flat = speakers.reshape(m * k, dim)
         voices = self._model.embed_voices(expected_voices(flat, self._generator.space, self._model, self._scored_by))
-        scores = np.einsum("md,mkd->mk", faces, voices.reshape(m, k, -1))
+        scores = np.einsum("md,mkd->mk", faces, voices.reshape(m, k, voices.shape[1]))
         order = np.argsort(-scores, axis=1, kind="stable")
-        parts = speakers, self._predict(flat).reshape(m, k, -1)
+        predicted = self._predict(flat)
+        parts = speakers, predicted.reshape(m, k, predicted.shape[1])
         speakers, expected = (np.take_along_axis(part, order[..., None], 1) for part in parts)
         likelihood = self._generator.log_likelihood(speakers.reshape(m * k, dim)).reshape(m, k)
         return FoundVoices(speakers, expected, np.take_along_axis(scores, order, 1), likelihood)
@@ -214,10 +215,10 @@ def top_k(
         InputError: k is less than one or more than the number of voices.
     """
     _expect_enough(k, len(voices))
-    columns = torch.as_tensor(voices, device=device).T
+    all_faces, all_voices = (torch.as_tensor(np.ascontiguousarray(x), device=device) for x in (faces, voices))
     scores, rows = [], []
-    for block in torch.as_tensor(faces, device=device).split(FACES):
-        best = (block @ columns).topk(k, dim=1)
+    for block in all_faces.split(FACES):
+        best = (block @ all_voices.T).topk(k, dim=1)
         scores.append(best.values)
         rows.append(best.indices)
     return torch.cat(rows).cpu().numpy(), torch.cat(scores).cpu().numpy()

@@ -1,6 +1,7 @@
 """The density is scikit-learn's and scipy's, samples lie on the encoder's range, and a generator survives disk."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,13 @@ def test_too_few_speakers_is_an_error():
     with pytest.raises(InputError, match=f"found {MIN_SPEAKERS - 1} speakers, expected at least {MIN_SPEAKERS}"):
         fit_generator(_bank(MIN_SPEAKERS - 1))
     assert len(fit_generator(_bank(MIN_SPEAKERS))[0].weights) == 1
+
+
+def test_vectors_that_nobody_can_learn_from_are_an_error():
+    bank = _bank(20)
+    for vectors in (np.full_like(bank.vectors, np.nan), np.repeat(bank.vectors[:1], len(bank), axis=0)):
+        with pytest.raises(InputError, match="NaN, infinity or one vector for all"):
+            fit_generator(replace(bank, vectors=vectors))
 
 
 @pytest.mark.parametrize("speakers", [MIN_SPEAKERS, 11, 203])

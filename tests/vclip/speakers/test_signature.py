@@ -98,6 +98,24 @@ def test_predictions_are_unit_norm_and_do_not_depend_on_the_batch(fitted):
     np.testing.assert_allclose(np.vstack([fitted[0].predict(s[None]) for s in strangers]), predicted, atol=1e-5)
 
 
+def test_predictions_do_not_depend_on_the_layout(fitted):
+    strangers = _speakers(50, seed=3)
+    predicted = fitted[0].predict(strangers)
+    np.testing.assert_allclose(fitted[0].predict(strangers[::-1])[::-1], predicted, atol=1e-5)
+    np.testing.assert_allclose(fitted[0].predict(strangers.astype(np.float64)), predicted, atol=1e-5)
+
+
+def test_too_few_speakers_and_vectors_that_hold_no_number_are_errors():
+    speakers = _speakers(20)
+    with pytest.raises(InputError, match="found 9 speakers, expected at least 10"):
+        fit_signature("made-up", "voices", "voices", speakers[:9], speakers[:9], QUICK)
+    for side in (0, 1):
+        vectors = [speakers, _tts(speakers)]
+        vectors[side] = np.where(np.arange(20)[:, None] == 3, np.nan, vectors[side])
+        with pytest.raises(InputError, match="NaN or infinity"):
+            fit_signature("made-up", "voices", "voices", *vectors, QUICK)
+
+
 def test_one_seed_gives_one_signature():
     speakers, quick = _speakers(60), QUICK.model_copy(update={"max_epochs": 3, "dropout": 0.1})
     a, b, c = (

@@ -96,3 +96,22 @@ def test_more_voices_than_candidates_is_an_error(world, faces):
     search = Search(model, generator, signature, _with(candidates=5))
     with pytest.raises(InputError, match="requested 6 voices of 5 candidates"):
         search.find(faces, 6)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_fewer_than_one_voice_is_an_error_and_no_face_gets_none(world, faces, score):
+    generator, model, signature = world
+    search = Search(model, generator, signature, _with(score=score))
+    for k in (0, -1):
+        with pytest.raises(InputError, match=f"requested {k} voices of"):
+            search.find(faces, k)
+    found = search.find(faces[:0], 2)
+    assert found.speakers.shape == (0, 2, generator.bank.vectors.shape[1])
+    assert found.scores.shape == found.log_likelihood.shape == (0, 2)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_faces_in_reversed_order_get_the_same_voices(world, faces, score):
+    generator, model, signature = world
+    search = Search(model, generator, signature, _with(score=score))
+    np.testing.assert_allclose(search.find(faces[::-1], 2).scores, search.find(faces, 2).scores[::-1], atol=1e-6)
