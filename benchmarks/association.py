@@ -21,9 +21,9 @@ import torch
 from benchmarks.planted import FACE_SPACE, VOICE_SPACE, Directions, Normals, Planted
 from pipelines.config import Config
 from pipelines.progress import say, step
-from vclip.association.evaluation import clip_scores
 from vclip.association.methods import METHODS
 from vclip.association.metrics import all_trials, auc
+from vclip.association.scores import clip_scores
 from vclip.association.training import TrainConfig, fit, train
 from vclip.config import load
 

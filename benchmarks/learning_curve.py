@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.progress import say
-from vclip.association.evaluation import clip_scores
 from vclip.association.learning_curve import learning_curve, sizes_up_to
 from vclip.association.methods import method_of
 from vclip.association.metrics import Crossing, all_trials, auc, draw_people
 from vclip.association.metrics.verification import drawn_auc
 from vclip.association.pairs import Pairs
-from vclip.association.scores import Scores
+from vclip.association.scores import Scores, clip_scores
 from vclip.association.training import TrainConfig, train
 
 D_FACE, D_VOICE = 40, 28

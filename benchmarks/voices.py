@@ -41,9 +41,10 @@ import torch
 
 from pipelines.progress import say, step
 from vclip.association.metrics import Figure, draw_people
+from vclip.association.pairs import unit_norm
 from vclip.audio import prepare_speech, resample
 from vclip.encoders.ge2e import GE2E
-from vclip.speakers.bank import SpeakerBank, unit_norm
+from vclip.speakers.bank import SpeakerBank
 from vclip.speakers.generator_fit import fit_generator
 from vclip.speakers.metrics import speech_quality
 from vclip.speakers.pitch import median_f0_hz, semitones

@@ -113,25 +113,42 @@ def load(folder: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
         InputError: the folder is not a checkpoint, is damaged, or is of another kind.
     """
     folder = Path(folder)
+    config = load_config(folder, kind)
+    metrics = folder / "metrics.json"
+    try:
+        tensors = load_file(folder / "model.safetensors")
+    except (ValueError, SafetensorError) as error:
+        raise _damaged(folder, error) from None
+    return tensors, config, _json(metrics) if metrics.is_file() else {}
+
+
+def load_config(folder: str | Path, kind: str) -> dict[str, Any]:
+    """Returns the config of a checkpoint folder, whose tensors are not read; errors as for `load`."""
+    folder = Path(folder)
     missing = [name for name in ("model.safetensors", "config.json") if not (folder / name).is_file()]
     if missing:
         found = "no such folder" if not folder.exists() else f"found no {missing[0]}"
         how = f"; make one with `{MADE_BY[kind]}`" if kind in MADE_BY else ""
         raise InputError(f"checkpoint {folder}: {found}, expected the folder of a model of kind '{kind}'{how}")
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        metrics_path = folder / "metrics.json"
-        metrics = json.loads(metrics_path.read_text()) if metrics_path.is_file() else {}
-        tensors = load_file(folder / "model.safetensors")
-    except RecursionError:
-        raise InputError(f"checkpoint {folder}: damaged (its JSON is nested too deeply)") from None
-    except (ValueError, SafetensorError) as error:
-        raise InputError(f"checkpoint {folder}: damaged ({str(error).splitlines()[0]})") from None
+    config = _json(folder / "config.json")
     if not isinstance(config, dict):
         raise InputError(f"checkpoint {folder}: damaged (config.json holds no object)")
     if config.get("kind") != kind:
         raise InputError(f"checkpoint {folder}: found kind '{config.get('kind')}', expected '{kind}'")
-    return tensors, config, metrics
+    return config
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except RecursionError:
+        raise InputError(f"checkpoint {path.parent}: damaged (its JSON is nested too deeply)") from None
+    except ValueError as error:
+        raise _damaged(path.parent, error) from None
+
+
+def _damaged(folder: Path, error: Exception) -> InputError:
+    return InputError(f"checkpoint {folder}: damaged ({str(error).splitlines()[0]})")
 
 
 def load_weights(folder: str | Path, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:

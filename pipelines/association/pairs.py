@@ -17,10 +17,10 @@ from vclip.association.clustering.pseudo_identities import doubtful_pairs, group
 from vclip.association.evaluation import unseen
 from vclip.association.hashes import hashes_of
 from vclip.association.leaks import join_copies
-from vclip.association.likelihood import two_clusters
 from vclip.association.linear_start import clip_tensors
 from vclip.association.methods import load as load_model
 from vclip.association.pairs import Pairs
+from vclip.association.two_clusters import two_clusters
 from vclip.errors import InputError, SpaceError
 
 SHOWN = 3  # names in a message

@@ -17,11 +17,10 @@ from pipelines.progress import say, step
 from pipelines.wording import count
 from stores import Store
 from vclip import checkpoint
-from vclip.association.base import Association
+from vclip.association.base import KIND, Association
 from vclip.association.evaluation import Evaluation, cross_validate
 from vclip.association.loop import WORTH, History
 from vclip.association.methods import ASSOCIATION_METHODS, METHODS, Method, method_of
-from vclip.association.model import KIND
 from vclip.association.pairs import Pairs
 from vclip.association.training import FOLDS, fit, uses_folds
 from vclip.association.training import train as train_model

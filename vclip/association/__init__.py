@@ -6,7 +6,9 @@ clustering/    pseudo-identities for clips without an identity
 leaks          identities, clips and vectors that two sides share
 base           the protocol of a model, and the base of the models here
 model          the association model: MLP, flow, linear paths
-linear         closed-form linear maps, from which training starts
+linear         closed-form linear maps: baselines, and the ground of `likelihood`
+likelihood     the likelihood ratio of Gaussian faces and voices, from which training starts
+two_clusters   the genders, as a rule, without labels
 losses         the contrastive loss, and others by name
 training       from pairs to a model, with early stopping and calibration
 loop           batches, the optimisation of every method, resuming

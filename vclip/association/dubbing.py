@@ -20,7 +20,7 @@ from scipy.special import expit, logit
 from vclip.association.base import Association, training_people
 from vclip.association.calibration import ScoreCalibration
 from vclip.association.metrics.scored_trials import ScoredTrials
-from vclip.association.pairs import Pairs, mean_direction
+from vclip.association.pairs import Pairs, mean_direction, unit_norm
 from vclip.association.scores import Scores
 
 COHORT = 1000  # clips that the scores of each pair are normalised against
@@ -95,8 +95,7 @@ def _other_videos(pairs: Pairs, genuine: np.ndarray, people: np.ndarray, seed: i
     weighted = weight[:, None] * mean_direction(voices, place, count)
     others = np.flatnonzero(np.bincount(person)[people] > 1)  # the clips of people in several videos
     place, who = place[others], people[others]
-    voice = _sums(person, weighted)[who] - weighted[place]
-    voice /= np.maximum(np.linalg.norm(voice, axis=1, keepdims=True), 1e-12)
+    voice = unit_norm(_sums(person, weighted)[who] - weighted[place])
     total, squares = (np.bincount(person, of)[who] - of[place] for of in (weight, weight**2))
     trust = (1 - MISTAKEN) * np.clip(squares / np.maximum(total, 1e-12), 0, 1)
 
@@ -130,9 +129,9 @@ def _strangers(people: np.ndarray, others: np.ndarray, rng: np.random.Generator)
     """Returns rows (n,) of `people` and of `others` that are two people."""
     if not len(others):
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    one, other = rng.integers(0, len(people), STRANGERS), rng.integers(0, len(others), STRANGERS)
-    two = people[one] != others[other]
-    return one[two], other[two]
+    first, second = rng.integers(0, len(people), STRANGERS), rng.integers(0, len(others), STRANGERS)
+    two_people = people[first] != others[second]
+    return first[two_people], second[two_people]
 
 
 def _sums(group: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -31,12 +31,10 @@ from vclip.association.metrics import (
 from vclip.association.metrics.bootstrap import DRAWS
 from vclip.association.metrics.ranking import chance
 from vclip.association.pairs import Pairs
-from vclip.association.scores import Scores, clip_scores
+from vclip.association.scores import Scores
 from vclip.association.subgroups import SUBGROUPS, rows_by_label, subgroups
 from vclip.errors import InputError
 from vclip.threads import with_threads_for
-
-__all__ = ["Evaluation", "Subgroup", "clip_scores", "cross_validate", "evaluate", "evaluate_scores", "unseen"]
 
 MAX_CLIPS = 20_000  # comparing all with all takes minutes; of more clips, people are drawn
 UNRESTRICTED = "unrestricted"

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from vclip.association.base import Association
-from vclip.association.evaluation import clip_scores
 from vclip.association.metrics import ScoredTrials, all_trials, auc
 from vclip.association.pairs import Pairs
+from vclip.association.scores import clip_scores
 from vclip.errors import InputError
 
 DEV_CLIPS = 4000  # scored all with all at every evaluation

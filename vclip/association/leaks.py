@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vclip.association.pairs import Pairs
+from vclip.association.pairs import Pairs, unit_norm
 from vclip.errors import InputError
 
 NEAR = 1 / 16  # of the median distance
@@ -122,13 +122,9 @@ def near_identical(
     """
     if not len(a) or not len(b) or a.shape[1] != b.shape[1]:
         return
-    a, b = _unit(a), _unit(b)
+    a, b = unit_norm(a), unit_norm(b)
     bound, step = near_bound(a, b, share), max(1, block // len(b))
     for start in range(0, len(a), step):
         cosines = a[start : start + step] @ b.T
         rows, columns = np.nonzero(cosines >= bound)
         yield from zip((rows + start).tolist(), columns.tolist(), cosines[rows, columns].tolist(), strict=True)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

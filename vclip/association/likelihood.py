@@ -26,9 +26,9 @@ from torch import Tensor
 
 from vclip.association.linear import AS_GOOD, Folds, Moments, canonical, cca_maps
 from vclip.association.metrics import ScoredTrials, auc
+from vclip.association.two_clusters import upper_of_two_clusters
 
 SHRINKAGES = (0.92, 0.85, 0.75, 0.65, 0.5, 0.3, 0.1, 0.03, 0.003)
-CLUSTERED_SHRINKAGE = 0.5
 REPEATS = 3  # times that the people are dealt into folds
 STRONGEST = 0.99  # correlation, at most
 LEAST_STD = 0.01  # of coordinates: entries that never change in training may do so later
@@ -71,27 +71,15 @@ def fit(faces: Tensor, voices: Tensor, people: np.ndarray, seed: int = 0) -> tup
         maps = cca_maps(deals[0].whole, SHRINKAGES[0])
         return SHRINKAGES[0], LikelihoodMaps(maps.face, maps.voice, torch.zeros_like(maps.voice[0]), maps.score)
     tie = len(set(people)) ** -0.5
-    found, best = list[_LeftOut](), 0.0
+    tried, best = list[_LeftOut](), 0.0
     for shrinkage in SHRINKAGES:
-        found.append(_LeftOut.of(deals, shrinkage, seed))
-        best = max(best, found[-1].quality)
-        if found[-1].quality < best - FAR * tie:
+        tried.append(_LeftOut.of(deals, shrinkage, seed))
+        best = max(best, tried[-1].quality)
+        if tried[-1].quality < best - FAR * tie:
             break
-    chosen = next(one for one in found if one.quality >= best - TIE * tie)
-    least = min(one.shrinkage for one in found if one.quality >= best - AS_GOOD)
+    chosen = next(left_out for left_out in tried if left_out.quality >= best - TIE * tie)
+    least = min(left_out.shrinkage for left_out in tried if left_out.quality >= best - AS_GOOD)
     return least, chosen.maps(deals[0].whole)
-
-
-def two_clusters(faces: Tensor, voices: Tensor) -> np.ndarray:
-    """Returns which of two clusters, (C,) bool, each clip is in, by the direction that its face and voice share most.
-
-    On people who talk they are the genders, as a rule.
-    """
-    moments = Moments.of(faces, voices)
-    face, voice, _ = canonical(moments, CLUSTERED_SHRINKAGE)
-    of_face = (faces - moments.face / moments.count) @ face[:, 0]
-    of_voice = (voices - moments.voice / moments.count) @ voice[:, 0]
-    return _upper_of_two_clusters((of_face / of_face.std() + of_voice / of_voice.std()).cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -108,37 +96,11 @@ class _LeftOut:
 
     @classmethod
     def of(cls, deals: list[Folds], shrinkage: float, seed: int) -> "_LeftOut":
-        from scipy.optimize import isotonic_regression  # slow to import, and every job imports this file
-
-        sums, count, coordinates = [], 0, []
-        for folds in deals:
-            for part, (rest, x, y, who) in zip(folds.parts, folds.judged, strict=True):
-                face, voice, _ = canonical(rest, shrinkage)
-                faces, voices, between = part.covariances()
-                three = (face * (faces @ face), voice * (voices @ voice), face * (between @ voice))
-                sums.append(torch.stack([part.count * each.sum(0) for each in three]))
-                count += part.count
-                means = rest.face / rest.count, rest.voice / rest.count
-                coordinates.append(((x - means[0]) @ face, (y - means[1]) @ voice, who))
-        squares = torch.stack(sums).sum(0) / count
-        face_std, voice_std = squares[:2].sqrt().clamp_min(LEAST_STD)
-        shared = min(len(deals[0].whole.face), len(face_std))  # directions that faces have at all
-        held = (squares[2] / face_std / voice_std)[:shared].cpu().numpy()
-        correlation = torch.zeros_like(face_std)
-        correlation[:shared] = correlation.new_tensor(isotonic_regression(held, increasing=False).x.copy())
-        correlation.clamp_(0, STRONGEST)
-        trials = [_Trials.of(u / face_std, w / voice_std, who, seed) for u, w, who in coordinates]
-        own, near = (np.concatenate([getattr(one, name) for one in trials]) for name in ("own", "near"))
-        evidence = np.concatenate([one.evidence(correlation) for one in trials])
-        weights = _weights(evidence, own, near)
-        weight = torch.full_like(correlation, weights[1])
-        weight[0] = weights[0]
-        scale = _scale(weight, correlation)
-        cosines = np.concatenate([one.scores(_cosines(one.u * scale, one.w * scale)) for one in trials])
-        quality = {
-            "likelihood": _quality(evidence @ weights, own, near),
-            "cosine": _quality(cosines, own, near),
-        }
+        moments, coordinates = _left_out_by(deals, shrinkage)
+        face_std, voice_std = moments[:2].sqrt().clamp_min(LEAST_STD)
+        correlation = _falling(moments[2] / face_std / voice_std, len(deals[0].whole.face))
+        trials = [_Trials.of(u / face_std, w / voice_std, people, seed) for u, w, people in coordinates]
+        weight, quality = _weigh(trials, correlation)
         score = max(quality, key=lambda name: quality[name])
         return cls(shrinkage, face_std, voice_std, correlation, weight, score, quality[score])
 
@@ -172,7 +134,7 @@ class _Trials:
         face, voice = np.tile(clips, STRANGERS), drawn.ravel()
         strangers = people[face] != people[voice]
         face, voice = (np.concatenate([clips, rows[strangers]]) for rows in (face, voice))
-        cluster = _upper_of_two_clusters((u[:, 0] + w[:, 0]).cpu().numpy())
+        cluster = upper_of_two_clusters((u[:, 0] + w[:, 0]).cpu().numpy())
         return cls(u, w, face, voice, np.arange(len(face)) < len(clips), cluster[face] == cluster[voice])
 
     def scores(self, matrix: Tensor) -> np.ndarray:
@@ -185,6 +147,56 @@ class _Trials:
         a, b = self.u * scale, self.w * scale
         parts = (slice(0, 1), slice(1, None))
         return np.stack([self.scores(_ratios(a[:, k], b[:, k], correlation[k])) for k in parts], 1)
+
+
+def _left_out_by(deals: list[Folds], shrinkage: float) -> tuple[Tensor, list[tuple[Tensor, Tensor, np.ndarray]]]:
+    """Returns the clips that each fold leaves out, in the canonical directions of the other clips.
+
+    Returns:
+        (3, k) over all of them: the mean square of the faces and of the voices in each direction, and their mean
+        product; and, for each fold, some of them: faces u (n, k), voices w (n, k) and people (n,).
+    """
+    sums, count, coordinates = [], 0, []
+    for folds in deals:
+        for part, (rest, faces, voices, people) in zip(folds.parts, folds.judged, strict=True):
+            face, voice, _ = canonical(rest, shrinkage)
+            of_faces, of_voices, between = part.covariances()
+            products = face * (of_faces @ face), voice * (of_voices @ voice), face * (between @ voice)
+            sums.append(torch.stack([part.count * product.sum(0) for product in products]))
+            count += part.count
+            face_mean, voice_mean = rest.face / rest.count, rest.voice / rest.count
+            coordinates.append(((faces - face_mean) @ face, (voices - voice_mean) @ voice, people))
+    return torch.stack(sums).sum(0) / count, coordinates
+
+
+def _falling(correlation: Tensor, shared: int) -> Tensor:
+    """Returns the correlations (k,) that fall from direction to direction and fit the measured ones best.
+
+    Args:
+        correlation: (k,) measured.
+        shared: the number of directions that faces have at all; the others have no correlation.
+    """
+    from scipy.optimize import isotonic_regression  # slow to import, and every job imports this file
+
+    falling = torch.zeros_like(correlation)
+    measured = correlation[:shared].cpu().numpy()
+    falling[:shared] = falling.new_tensor(isotonic_regression(measured, increasing=False).x.copy())
+    return falling.clamp(0, STRONGEST)
+
+
+def _weigh(trials: list[_Trials], correlation: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Returns the weight (k,) of each direction in the likelihood ratio, and the quality of both scores."""
+    own, near = (np.concatenate([getattr(part, name) for part in trials]) for name in ("own", "near"))
+    evidence = np.concatenate([part.evidence(correlation) for part in trials])
+    weights = _weights(evidence, own, near)
+    weight = torch.full_like(correlation, weights[1])
+    weight[0] = weights[0]
+    scale = _scale(weight, correlation)
+    cosines = np.concatenate([part.scores(_cosines(part.u * scale, part.w * scale)) for part in trials])
+    return weight, {
+        "likelihood": _quality(evidence @ weights, own, near),
+        "cosine": _quality(cosines, own, near),
+    }
 
 
 def _scale(weight: Tensor, correlation: Tensor) -> Tensor:
@@ -226,14 +238,3 @@ def _quality(scores: np.ndarray, own: np.ndarray, near: np.ndarray) -> float:
 
 def _auc(scores: np.ndarray, own: np.ndarray) -> float:
     return auc(ScoredTrials(scores, own))
-
-
-def _upper_of_two_clusters(values: np.ndarray) -> np.ndarray:
-    """Returns which of the values (n,) are in the upper of two clusters (2-means), (n,) bool."""
-    upper = values > values.mean()
-    while 0 < upper.sum() < len(values):
-        middle = (values[upper].mean() + values[~upper].mean()) / 2
-        if (upper == (values > middle)).all():
-            break
-        upper = values > middle
-    return upper

@@ -185,9 +185,9 @@ class Folds:
     def score(self, rule: Rule) -> float:
         """Returns the mean AUC of a rule over the folds."""
         found = []
-        for rest, x, y, who in self.judged:
-            cosines = rule(rest).cosines(x - rest.face / rest.count, y - rest.voice / rest.count)
-            found.append(auc(all_trials(cosines.cpu().numpy(), who)))
+        for rest, faces, voices, people in self.judged:
+            cosines = rule(rest).cosines(faces - rest.face / rest.count, voices - rest.voice / rest.count)
+            found.append(auc(all_trials(cosines.cpu().numpy(), people)))
         return float(np.mean(found)) if found else 0.0
 
 

@@ -16,10 +16,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from vclip.association.base import KIND, TwoSidedModel
+from vclip.association.base import TwoSidedModel
 from vclip.config import Settings
-
-__all__ = ["KIND", "AssociationConfig", "AssociationModel"]
 
 
 class AssociationConfig(Settings):

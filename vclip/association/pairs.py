@@ -241,8 +241,12 @@ def clip_means(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
 
 def mean_direction(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:
     """Returns the means of `clip_means`, scaled to unit norm."""
-    means = clip_means(views, clip, n_clips)
-    return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    return unit_norm(clip_means(views, clip, n_clips))
+
+
+def unit_norm(vectors: np.ndarray) -> np.ndarray:
+    """Returns vectors (..., dim) scaled to unit norm; zero vectors stay zero."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def digest_of(pairs: Pairs, dev: Pairs | None = None, among: np.ndarray | None = None) -> str:

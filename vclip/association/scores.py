@@ -59,9 +59,11 @@ class Level:
 
 def normalise(scores: np.ndarray, face: Level, voice: Level) -> np.ndarray:
     """Returns scores (faces, voices) normalised by the levels of the faces and the voices."""
-    by_face = (scores - face.mean[:, None]) / face.std[:, None]
-    by_voice = (scores - voice.mean) / voice.std
-    return (by_face + by_voice) / 2
+    return _s_norm(scores, Level(face.mean[:, None], face.std[:, None]), voice)
+
+
+def _s_norm(scores: np.ndarray, face: Level, voice: Level) -> np.ndarray:
+    return ((scores - face.mean) / face.std + (scores - voice.mean) / voice.std) / 2
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,7 @@ class Scores:
         scores = np.concatenate([np.empty(0, np.float32), *scores])
         if self.face_level is None or self.voice_level is None:
             return scores
-        face, voice = self.face_level[faces], self.voice_level[voices]
-        return ((scores - face.mean) / face.std + (scores - voice.mean) / voice.std) / 2
+        return _s_norm(scores, self.face_level[faces], self.voice_level[voices])
 
 
 def clip_scores(model: Association, pairs: Pairs) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +13,6 @@ from vclip.marking.signature import INSTALL, Signer, open_signer, self_made_sign
 from vclip.marking.watermark import open_watermark
 
 PAUSE_S = 0.5  # between the announcement and the text
-
-_opened = cache(open_watermark)
 
 
 class MarksConfig(Settings):
@@ -54,13 +51,13 @@ class Marks:
         if config.announce and not config.announcement.strip():
             raise InputError("marks.announcement: found an empty text, expected something to say")
         if config.watermark:
-            _opened(config.watermark)
+            open_watermark(config.watermark)
         announcement = config.announcement if config.announce else ""
         return cls(_signer(config), config.watermark, announcement, config.announcement_language)
 
     def record(self) -> dict[str, Any]:
         """Returns the entry `marks` of the provenance: each mark, or None."""
-        watermark = _opened(self.watermark) if self.watermark else None
+        watermark = open_watermark(self.watermark) if self.watermark else None
         return {
             "signature": self.signer.name if self.signer else None,
             "watermark": {"name": watermark.name, **watermark.made_of} if watermark else None,
@@ -96,7 +93,7 @@ class Marks:
             notice = say(self.announcement, self.announcement_language)
             parts = _after(notice, np.zeros(round(PAUSE_S * sample_rate_hz), np.float32), parts)
         if self.watermark:
-            watermark = _opened(self.watermark)
+            watermark = open_watermark(self.watermark)
             return (watermark.embed(part, sample_rate_hz) for part in parts)
         return parts
 

@@ -10,7 +10,6 @@ watermark stays in the samples, also after most conversions, and says nothing bu
 import io
 import json
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,9 @@ import soundfile
 
 from vclip.audio import to_mono
 from vclip.errors import InputError
-from vclip.marking import watermark as watermarks
 from vclip.marking.provenance import FileLabel, label_of, plain_json, read_file, sidecar_of
 from vclip.marking.signature import MIXED, SYNTHETIC, Signature, read_signature
-
-_opened = cache(watermarks.open_watermark)
+from vclip.marking.watermark import WATERMARKS, open_watermark
 
 
 @dataclass(frozen=True)
@@ -106,12 +103,12 @@ def _watermark(data: bytes, label: dict[str, Any]) -> Layer:
     named = marks.get("watermark") if isinstance(marks, dict) else None
     if label and not named:
         return Layer("absent", "the provenance names none, so none was looked for")
-    known, said = watermarks.WATERMARKS.names(), []
+    known, said = WATERMARKS.names(), []
     if isinstance(named, dict) and named.get("name") not in known:  # a label must not choose what is imported here
         return Layer("not checked", f"the provenance names another than {', '.join(known)}")
     for spec in [named["name"]] if isinstance(named, dict) else known:
         try:
-            watermark = _opened(spec)
+            watermark = open_watermark(spec)
         except InputError as error:
             said.append(Layer("not checked", str(error).splitlines()[0]))
             continue

@@ -8,6 +8,7 @@ Other packages register watermarks in the entry-point group `vclip.watermarks`.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -54,8 +55,9 @@ WATERMARKS: Registry[Watermark] = Registry(
 )
 
 
+@cache
 def open_watermark(spec: str) -> Watermark:
-    """Returns the watermark that `spec` names.
+    """Returns the watermark that `spec` names, opened once in each process.
 
     Raises:
         InputError: the name is unknown, a package is missing, or the weights are not the expected ones.

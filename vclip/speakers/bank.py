@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vclip.association.pairs import clip_means, mean_direction
+from vclip.association.pairs import clip_means, mean_direction, unit_norm
 
 KEPT_PERCENTILE = 90.0
 
@@ -48,11 +48,6 @@ class SpeakerBank:
         return unit_norm(self.vectors) if self.length_counts else self.vectors
 
 
-def unit_norm(vectors: np.ndarray) -> np.ndarray:
-    """Returns vectors (..., dim) scaled to unit norm; zero vectors stay zero."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
 def bank_of_utterances(
     space: str,
     speaker: Sequence[str],
@@ -77,8 +72,7 @@ def bank_of_utterances(
 
 def nearest_known(vectors: np.ndarray, bank: SpeakerBank) -> np.ndarray:
     """Returns the cosine (n,) of each speaker vector (n, dim) with the nearest known speaker."""
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.minimum((unit @ bank.directions.T).max(axis=1), 1.0)
+    return np.minimum((unit_norm(vectors) @ bank.directions.T).max(axis=1), 1.0)
 
 
 def known_similarity_limit(bank: SpeakerBank) -> float:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from vclip.association.pairs import unit_norm
 from vclip.config import Seed, Settings
 from vclip.errors import InputError
-from vclip.speakers.bank import SpeakerBank, unit_norm
+from vclip.speakers.bank import SpeakerBank
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.normal_scores import Marginals, known_scores
 from vclip.threads import with_threads_for

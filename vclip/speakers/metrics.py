@@ -14,6 +14,7 @@ import numpy as np
 
 from vclip.association.base import Association
 from vclip.association.metrics import Figure
+from vclip.association.pairs import unit_norm
 from vclip.audio import prepare_speech
 from vclip.onnx_session import open_session
 from vclip.speakers.bank import SpeakerBank
@@ -30,7 +31,7 @@ OPINION = np.poly1d([-0.06766283, 1.11546468, 0.04602535])
 
 def v2v(generated: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Returns the cosines (n,) of generated voices (n, dim) with the true voices (n, dim) of the same people."""
-    return np.einsum("nd,nd->n", _unit(generated), _unit(true))
+    return np.einsum("nd,nd->n", unit_norm(generated), unit_norm(true))
 
 
 def f2v(
@@ -104,7 +105,7 @@ class SpeechMetrics:
             evaluator: an association model other than the one that chose the voices.
         """
         m, k, _ = voices.shape
-        flat, voices = voices.reshape(m * k, -1), _unit(voices)
+        flat, voices = voices.reshape(m * k, -1), unit_norm(voices)
         alike = np.full(m, np.nan)
         if k > 1:
             pairs = np.triu_indices(k, 1)
@@ -164,7 +165,3 @@ def _median(values: np.ndarray, times: np.ndarray) -> Figure:
     return Figure.of(
         float(np.median(values)), [np.median(np.repeat(values, t)) if t.any() else np.nan for t in times]
     )
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)

@@ -12,9 +12,9 @@ from pipelines.search import Searcher
 from pipelines.search.probes import FACE, Probe, one_person
 from stores import Store
 from tests.support.vclip_command import OFFLINE
-from vclip.association.evaluation import clip_scores
 from vclip.association.methods import load
 from vclip.association.pairs import Pairs, mean_direction
+from vclip.association.scores import clip_scores
 from vclip.errors import InputError
 
 pytestmark = pytest.mark.slow

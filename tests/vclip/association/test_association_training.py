@@ -14,12 +14,13 @@ import torch
 from scipy.sparse import coo_matrix, csr_matrix
 
 from vclip.association import likelihood
-from vclip.association.evaluation import clip_scores, cross_validate, evaluate, unseen
+from vclip.association.evaluation import cross_validate, evaluate, unseen
 from vclip.association.held_out import dev_auc
 from vclip.association.loop import WORTH
 from vclip.association.losses import clip_loss
 from vclip.association.metrics import all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
+from vclip.association.scores import clip_scores
 from vclip.association.training import TrainConfig, fit, train
 from vclip.errors import InputError, SpaceError
 

@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.planted import FACE_SPACE, VOICE_SPACE, Planted
 from vclip.association.calibration import ScoreCalibration
-from vclip.association.evaluation import clip_scores
 from vclip.association.methods import METHODS, load
 from vclip.association.metrics.scored_trials import ScoredTrials, all_trials
+from vclip.association.scores import clip_scores
 from vclip.association.training import TrainConfig, train
 from vclip.errors import InputError
 

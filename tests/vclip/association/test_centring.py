@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vclip.association.centring import centred
-from vclip.association.evaluation import clip_scores, evaluate
+from vclip.association.evaluation import evaluate
+from vclip.association.scores import clip_scores
 from vclip.association.training import TrainConfig, train
 from vclip.errors import InputError
 

@@ -12,9 +12,10 @@ import pytest
 
 from vclip.association.base import UNKNOWN_TRAINING_PEOPLE
 from vclip.association.comparison import compare
-from vclip.association.evaluation import clip_scores, count_positives, cross_validate, evaluate, unseen
+from vclip.association.evaluation import count_positives, cross_validate, evaluate, unseen
 from vclip.association.metrics import ScoredTrials, all_trials, auc
 from vclip.association.pairs import Pairs
+from vclip.association.scores import clip_scores
 from vclip.association.subgroups import SUBGROUPS
 from vclip.errors import InputError
 

@@ -9,6 +9,7 @@ from vclip.association import likelihood, linear
 from vclip.association.likelihood import LikelihoodMaps
 from vclip.association.metrics import all_trials, auc
 from vclip.association.model import LikelihoodSphere
+from vclip.association.two_clusters import two_clusters
 
 
 def fitted(count, seed=0, people=None):
@@ -135,7 +136,7 @@ def test_two_clusters_are_found_by_what_face_and_voice_share():
     rng = np.random.default_rng(0)
     cluster = rng.random(600) < 0.4
     sides = [np.c_[9 * rng.normal(size=600), np.where(cluster, 2, -2) + rng.normal(size=600)] for _ in range(2)]
-    found = likelihood.two_clusters(*(torch.as_tensor(side) for side in sides))
+    found = two_clusters(*(torch.as_tensor(side) for side in sides))
     assert np.mean(found == cluster) > 0.98
 
 

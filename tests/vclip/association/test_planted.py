@@ -8,9 +8,9 @@ import pytest
 from scipy.stats import multivariate_normal, vonmises_fisher
 
 from benchmarks.planted import Directions, Normals, Planted
-from vclip.association.evaluation import clip_scores
 from vclip.association.metrics import all_trials, auc
 from vclip.association.model import AssociationConfig
+from vclip.association.scores import clip_scores
 from vclip.association.training import TrainConfig, train
 
 NORMALS = Normals((0.8, 0.6, 0.3))

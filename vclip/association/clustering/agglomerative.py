@@ -168,74 +168,76 @@ class _Groups:
             self._take(int(group[clip]), int(clip))
 
     def keep_apart(self, pairs: np.ndarray) -> None:
-        for one, other in pairs.tolist():
-            self._apart[one].add(other)
-            self._apart[other].add(one)
+        for first, second in pairs.tolist():
+            self._apart[first].add(second)
+            self._apart[second].add(first)
 
     def join(self, edges: np.ndarray) -> None:
-        for one, other in edges.tolist():
-            if one != other:
-                self._near[one].add(other)
-                self._near[other].add(one)
+        for first, second in edges.tolist():
+            if first != second:
+                self._near[first].add(second)
+                self._near[second].add(first)
 
     def merge(self) -> np.ndarray:
         """Merges until no two groups score above the bound; returns the group of each clip."""
         heap: list[tuple[float, int, int, int, int]] = []
-        for one in range(len(self._near)):
-            heap += self._candidates(one, [other for other in self._near[one] if other > one])
+        for group in range(len(self._near)):
+            heap += self._candidates(group, [other for other in self._near[group] if other > group])
         heapq.heapify(heap)
         parent = self._group
         while heap:
-            _, one, other, one_age, other_age = heapq.heappop(heap)
-            if (self._age[one], self._age[other]) != (one_age, other_age):
+            _, group, merged, *ages = heapq.heappop(heap)
+            if [self._age[group], self._age[merged]] != ages:
                 continue
-            self._take(one, other)
-            parent[other] = one
-            for candidate in self._candidates(one, list(self._near[one])):
+            self._take(group, merged)
+            parent[merged] = group
+            for candidate in self._candidates(group, list(self._near[group])):
                 heapq.heappush(heap, candidate)
         return _roots(parent)
 
-    def _take(self, one: int, other: int) -> None:
-        """Moves all clips of group `other` into group `one`."""
-        self._faces[one] += self._faces[other]
-        self._voices[one] += self._voices[other]
-        self._count[one] += self._count[other]
-        self._videos[one].update(self._videos[other])
-        self._known[one] = max(self._known[one], self._known[other])
+    def _take(self, group: int, merged: int) -> None:
+        """Moves all clips of the group `merged` into `group`."""
+        self._faces[group] += self._faces[merged]
+        self._voices[group] += self._voices[merged]
+        self._count[group] += self._count[merged]
+        self._videos[group].update(self._videos[merged])
+        self._known[group] = max(self._known[group], self._known[merged])
         for kind in (self._near, self._apart):
-            for third in kind[other]:
-                kind[third].discard(other)
-                if third != one:
-                    kind[third].add(one)
-                    kind[one].add(third)
-            kind[one].discard(other)
-            kind[other] = set()
-        self._age[one], self._age[other] = self._age[one] + 1, -1
-        self._videos[other] = Counter()
+            for neighbour in kind[merged]:
+                kind[neighbour].discard(merged)
+                if neighbour != group:
+                    kind[neighbour].add(group)
+                    kind[group].add(neighbour)
+            kind[group].discard(merged)
+            kind[merged] = set()
+        self._age[group], self._age[merged] = self._age[group] + 1, -1
+        self._videos[merged] = Counter()
 
-    def _candidates(self, one: int, others: list[int]) -> list[tuple[float, int, int, int, int]]:
-        """Returns heap entries for those of `others` that may merge with group `one`."""
-        others = [other for other in others if other not in self._apart[one] and self._may_be_one_person(one, other)]
+    def _candidates(self, group: int, others: list[int]) -> list[tuple[float, int, int, int, int]]:
+        """Returns heap entries for those of `others` that may merge with a group."""
+        others = [
+            other for other in others if other not in self._apart[group] and self._may_be_one_person(group, other)
+        ]
         if not others:
             return []
-        scores, clips = self._scores, self._count[one] * self._count[others]
-        face = self._faces[others] @ self._faces[one] / clips - scores.face_mean
-        voice = self._voices[others] @ self._voices[one] / clips - scores.voice_mean
-        inside = np.array([_pairs_within_videos(self._videos[one], self._videos[other]) for other in others])
+        scores, clips = self._scores, self._count[group] * self._count[others]
+        face = self._faces[others] @ self._faces[group] / clips - scores.face_mean
+        voice = self._voices[others] @ self._voices[group] / clips - scores.voice_mean
+        inside = np.array([_pairs_within_videos(self._videos[group], self._videos[other]) for other in others])
         above = face + voice - self._bound + self._less * inside / clips
         good = (above > 0) & (face >= self._each_at_least) & (voice >= self._each_at_least)
         return [
-            (-float(above[i]), one, others[i], int(self._age[one]), int(self._age[others[i]]))
+            (-float(above[i]), group, others[i], int(self._age[group]), int(self._age[others[i]]))
             for i in np.flatnonzero(good)
         ]
 
-    def _may_be_one_person(self, one: int, other: int) -> bool:
-        return self._known[one] < 0 or self._known[other] < 0 or self._known[one] == self._known[other]
+    def _may_be_one_person(self, group: int, other: int) -> bool:
+        return self._known[group] < 0 or self._known[other] < 0 or self._known[group] == self._known[other]
 
 
-def _pairs_within_videos(one: Counter, other: Counter) -> int:
+def _pairs_within_videos(first: Counter, second: Counter) -> int:
     """Returns how many pairs of clips of two groups are of one video."""
-    few, many = sorted((one, other), key=len)
+    few, many = sorted((first, second), key=len)
     return sum(count * many[video] for video, count in few.items())
 
 

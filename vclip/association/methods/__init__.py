@@ -30,8 +30,7 @@ Fit = Callable[..., tuple[Any, History]]  # as `training.fit`
 
 def load_built_in(folder: str | Path, device: str | None = None) -> AssociationModel | TwoTowers:
     """Returns the model of a checkpoint folder that a built-in method wrote."""
-    _, config, _ = checkpoint.load(folder, KIND)
-    model = TwoTowers if "shape" in config else AssociationModel
+    model = TwoTowers if "shape" in checkpoint.load_config(folder, KIND) else AssociationModel
     return model.load(folder, device)
 
 
@@ -112,8 +111,7 @@ def load(folder: str | Path, device: str | None = None) -> Association:
     Raises:
         InputError: not a checkpoint, one that lacks weights, or the package of its method is missing.
     """
-    _, config, _ = checkpoint.load(folder, KIND)
-    spec = recorded_method(config)
+    spec = recorded_method(checkpoint.load_config(folder, KIND))
     if spec and spec not in METHODS:
         return method_of(spec).load(folder, str(torch_device(device)))
     return load_built_in(folder, device)
