@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -122,7 +122,7 @@ def run(
         data: a digest of the training data; a state of other data is refused.
 
     Raises:
-        InputError: `state` is from another run, with other data or another configuration.
+        InputError: `state` is damaged, or from another run, with other data or another configuration.
     """
     with seeded(config.seed, torch_device(config.device)):
         return _run(model, backward, quality, config, on_step, state, epoch, data)
@@ -239,8 +239,11 @@ def _read(state: Path) -> tuple[dict[str, str], dict[str, Tensor]] | None:
     """Returns the metadata and tensors of a state file, or None where there is none."""
     if not state.is_file():
         return None
-    with safe_open(state, "pt") as file:
-        return file.metadata() or {}, load_file(state)
+    try:
+        with safe_open(state, "pt") as file:
+            return file.metadata() or {}, load_file(state)
+    except SafetensorError as error:
+        raise InputError(f"training state {state}: damaged ({error}); delete it to start again") from None
 
 
 def _name_of(model: nn.Module, config: LoopConfig, data: str) -> str:

@@ -157,7 +157,7 @@ def test_interrupted_and_started_again_gives_the_same_model(planted, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_state_of_another_run_is_refused(planted, tmp_path):
+def test_the_state_of_another_run_and_a_damaged_one_are_refused(planted, tmp_path):
     pairs, dev, state = planted(), planted(people=30, seed=2), tmp_path / "state"
 
     def stop(step, total, value):
@@ -169,6 +169,9 @@ def test_the_state_of_another_run_is_refused(planted, tmp_path):
     for other, config in ((planted(seed=5), QUICK), (pairs, QUICK.model_copy(update={"learning_rate": 2e-3}))):
         with pytest.raises(InputError, match="from another run"):
             fit(other, dev, FACES, VOICES, config, state=state)
+    state.write_bytes(state.read_bytes()[:100])
+    with pytest.raises(InputError, match=f"training state {state}: damaged"):
+        fit(pairs, dev, FACES, VOICES, QUICK, state=state)
 
 
 def test_clips_left_out_are_as_if_they_were_not_there(planted):
