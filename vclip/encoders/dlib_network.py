@@ -22,10 +22,10 @@ STAGES = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))
 class Block(nn.Module):
     """Two convolutions of 3x3 beside the input, which is averaged where the block halves the image."""
 
-    def __init__(self, given: int, width: int, halves: bool):
+    def __init__(self, channels: int, width: int, halves: bool):
         super().__init__()
         stride, pad = (2, 0) if halves else (1, 1)  # dlib pads only where the stride is 1
-        self.first = nn.Conv2d(given, width, 3, stride, pad)
+        self.first = nn.Conv2d(channels, width, 3, stride, pad)
         self.second = nn.Conv2d(width, width, 3, 1, 1)
         self.halves = halves
 
@@ -41,11 +41,11 @@ class DlibNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 32, 7, 2)
-        blocks, given = [], 32
+        blocks, channels = [], 32
         for stage, (width, count) in enumerate(STAGES):
             for i in range(count):
-                blocks.append(Block(given, width, halves=stage > 0 and i == 0))
-                given = width
+                blocks.append(Block(channels, width, halves=stage > 0 and i == 0))
+                channels = width
         self.blocks = nn.Sequential(*blocks)
         self.linear = nn.Linear(256, 128, bias=False)
 
@@ -63,11 +63,11 @@ def load_network(path: str | Path) -> DlibNetwork:
     Raises:
         InputError: the file holds other layers.
     """
-    network, file, at = DlibNetwork(), Path(path).read_bytes(), 0
+    network, file, offset = DlibNetwork(), Path(path).read_bytes(), 0
 
     def read(rows: int, columns: int = 1) -> Tensor:
-        nonlocal at
-        values, at = _next_tensor(file, at, (rows, columns))
+        nonlocal offset
+        values, offset = _next_tensor(file, offset, (rows, columns))
         if values is None:
             raise InputError(f"face encoder 'dlib': {path}: found other layers than those of dlib's ResNet")
         return values
@@ -86,19 +86,19 @@ def load_network(path: str | Path) -> DlibNetwork:
     return network.to(memory_format=cast(Any, torch.channels_last)).eval().requires_grad_(False)
 
 
-def _next_tensor(file: bytes, at: int, shape: tuple[int, ...]) -> tuple[Tensor | None, int]:
+def _next_tensor(file: bytes, offset: int, shape: tuple[int, ...]) -> tuple[Tensor | None, int]:
     """Returns the next tensor (rows, columns) of these sides in a file of dlib, and where it ends.
 
     The layers are in order, with much in between. A tensor is written as the version 2, its four sides as integers
     (the length in bytes, then the bytes) and float32, all little-endian.
     """
     head = b"".join(map(_integer, (2, *shape, 1, 1)))
-    at, count = file.find(head, at), shape[0] * shape[1]
-    if at < 0 or len(file) < at + len(head) + 4 * count:
-        return None, at
-    at += len(head)
-    values = np.frombuffer(file, "<f4", count, at).astype(np.float32).reshape(shape)
-    return torch.from_numpy(values), at + 4 * count
+    offset, count = file.find(head, offset), shape[0] * shape[1]
+    if offset < 0 or len(file) < offset + len(head) + 4 * count:
+        return None, offset
+    offset += len(head)
+    values = np.frombuffer(file, "<f4", count, offset).astype(np.float32).reshape(shape)
+    return torch.from_numpy(values), offset + 4 * count
 
 
 def _integer(value: int) -> bytes:

@@ -126,13 +126,13 @@ class Network:
             f"change its key '{key}'"
         )
 
-    def check(self, two: Sequence[np.ndarray]) -> None:
+    def check(self, inputs: Sequence[np.ndarray]) -> None:
         """Raises InputError if the vectors of two inputs are not those that the network gives to each alone.
 
         So is one that was exported for training, with batch normalisation or dropout. A file that gives no vectors
         fails here as well, and not in a job.
         """
-        together, alone = self(two), np.concatenate([self([one]) for one in two])
+        together, alone = self(inputs), np.concatenate([self([one]) for one in inputs])
         if np.abs(together - alone).max() > SAME:
             raise InputError(
                 f"{self._spec}: its vectors depend on the other inputs of a batch, or on chance; export it for "

@@ -70,16 +70,16 @@ def verify(path: str | Path, trust: str | Path | None = None) -> Verified:
     return Verified(str(path), found.label, layer, signature, _watermark(data, found.label), tuple(problems))
 
 
-def _of_label(found: FileLabel, path: str | Path) -> list[str]:
-    label, problems = found.label, []
+def _of_label(file_label: FileLabel, path: str | Path) -> list[str]:
+    label, problems = file_label.label, []
     if (written := label.get("audio")) is None:
         problems.append("the provenance names no hash of the samples, expected one; it was not written by this vclip")
-    elif written != found.audio:
+    elif written != file_label.audio:
         problems.append("the samples or their rate are not those that the provenance was written for")
     if label["synthetic"] is not True:
         said = json.dumps(label["synthetic"])[:40]
         problems.append(f"the provenance says synthetic: {said}, expected true, which vclip always writes")
-    problems += found.problems
+    problems += file_label.problems
     sidecar = sidecar_of(Path(path))
     if sidecar.exists() and _read(sidecar) != label:
         problems.append(f"the sidecar {sidecar.name} differs from the provenance inside the file")

@@ -94,50 +94,51 @@ def named_vectors(path: str | Path) -> Named:
     return list(zip(names.tolist(), vectors, strict=True))
 
 
-def features_of(found: Named, where: str) -> Features:
+def features_of(named: Named, where: str) -> Features:
     """Returns named vectors (dim,) as features.
 
     Args:
-        found: each name, a text or its bytes in UTF-8, with its vector.
+        named: each name, a text or its bytes in UTF-8, with its vector.
         where: their source in error messages.
 
     Raises:
         InputError: as `checked_features`; or any vector cannot be used.
     """
-    features, unusable = checked_features(found, where)
-    for row, why in unusable.items():
+    features, unusable = checked_features(named, where)
+    if unusable:
+        row, why = next(iter(unusable.items()))
         name = list(features.row_of)[row]
-        raise InputError(f"{where}: vector '{name}' {why} ({len(unusable)} of {len(found)} cannot be used)")
+        raise InputError(f"{where}: vector '{name}' {why} ({len(unusable)} of {len(named)} cannot be used)")
     return features
 
 
-def checked_features(found: Named, where: str) -> tuple[Features, dict[int, str]]:
+def checked_features(named: Named, where: str) -> tuple[Features, dict[int, str]]:
     """Returns named vectors (dim,) as features, and row -> why it cannot be used; such a row is all zero.
 
     A vector cannot be used if it holds anything but finite numbers, or has another length than most.
 
     Args:
-        found: as `features_of` takes them.
+        named: as `features_of` takes them.
         where: their source in error messages.
 
     Raises:
         InputError: there are no vectors, none can be used, or a name appears twice.
     """
-    found = list(found.items()) if isinstance(found, Mapping) else found
-    if not found:
+    named = list(named.items()) if isinstance(named, Mapping) else named
+    if not named:
         raise InputError(f"{where}: found no vector, expected some")
     row_of: dict[str, int] = {}
     unusable: dict[int, str] = {}
-    for row, (given, _) in enumerate(found):
-        name = name_of(given)
+    for row, (raw, _) in enumerate(named):
+        name = name_of(raw)
         if not isinstance(name, str) or not name:
-            unusable[row], name = f"has the name {given!r:.40}, expected a text", f"number {row + 1}"
+            unusable[row], name = f"has the name {raw!r:.40}, expected a text", f"number {row + 1}"
         if row_of.setdefault(name, row) != row:
             raise InputError(
                 f"{where}: vectors {row_of[name] + 1} and {row + 1} both have the name '{name}', expected each name "
                 "once"
             )
-    read = [_vector(vector) for _, vector in found]
+    read = [_vector(vector) for _, vector in named]
     lengths = Counter(len(vector) for vector in read if not isinstance(vector, str))
     dim = lengths.most_common(1)[0][0] if lengths else 0
     vectors = np.zeros((len(read), dim), np.float32)

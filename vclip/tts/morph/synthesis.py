@@ -30,18 +30,18 @@ def speak(voice: BaseVoice, text: str, controls: Controls) -> Iterator[np.ndarra
 
 def render(frames: Frames, controls: Controls) -> np.ndarray:
     """Returns the speech (samples,) float32 of one sentence; its noise is seeded: equal controls, equal samples."""
-    at = _frame_positions(len(frames.pitch_hz), controls.tempo)
-    pitch_hz = _pitch(frames.pitch_hz, at, controls)
-    harmonic = _envelope(frames.harmonic_log_power, at, controls)
-    noise = _envelope(frames.noise_log_power, at, controls)
+    positions = _frame_positions(len(frames.pitch_hz), controls.tempo)
+    pitch_hz = _pitch(frames.pitch_hz, positions, controls)
+    harmonic = _envelope(frames.harmonic_log_power, positions, controls)
+    noise = _envelope(frames.noise_log_power, positions, controls)
     noise[pitch_hz > 0] += np.float32(controls.breath_db * np.log(10) / 10)
     # A higher pitch has fewer harmonics: keeping the power per Hz keeps the loudness.
     harmonic += np.log(np.maximum(pitch_hz, 1.0))[:, None]
 
-    spectrum = dsp.stft(dsp.pulses(pitch_hz), len(at)).T
+    spectrum = dsp.stft(dsp.pulses(pitch_hz), len(positions)).T
     spectrum *= _minimum_phase(0.5 * harmonic)
     rng = np.random.default_rng(0)
-    white = rng.standard_normal((len(at), 2 * N_BINS), dtype=np.float32).view(np.complex64)
+    white = rng.standard_normal((len(positions), 2 * N_BINS), dtype=np.float32).view(np.complex64)
     spectrum += white * np.exp(0.5 * (noise - np.float32(np.log(2))))
     return dsp.ola(spectrum.T)
 
@@ -50,27 +50,27 @@ def _frame_positions(n_frames: int, tempo: float) -> np.ndarray:
     return np.linspace(0, n_frames - 1, max(2, round(n_frames / tempo)), dtype=np.float32)
 
 
-def _pitch(pitch_hz: np.ndarray, at: np.ndarray, controls: Controls) -> np.ndarray:
-    """Returns the pitch (len(at),) float32 in Hz; between a voiced and an unvoiced frame the nearer one decides."""
+def _pitch(pitch_hz: np.ndarray, positions: np.ndarray, controls: Controls) -> np.ndarray:
+    """Returns the pitch (n,) float32 in Hz at n positions, each voiced if the nearest frame is."""
     voiced = pitch_hz > 0
     if not voiced.any():
-        return np.zeros(len(at), np.float32)
-    log_pitch = np.interp(at, np.flatnonzero(voiced), np.log(pitch_hz[voiced] / MEAN_PITCH_HZ))
+        return np.zeros(len(positions), np.float32)
+    log_pitch = np.interp(positions, np.flatnonzero(voiced), np.log(pitch_hz[voiced] / MEAN_PITCH_HZ))
     moved = controls.pitch * MEAN_PITCH_HZ * np.exp(controls.pitch_range * log_pitch)
-    return np.where(voiced[np.rint(at).astype(int)], np.clip(moved, *PITCH_BOUNDS_HZ), 0).astype(np.float32)
+    return np.where(voiced[np.rint(positions).astype(int)], np.clip(moved, *PITCH_BOUNDS_HZ), 0).astype(np.float32)
 
 
-def _envelope(log_power: np.ndarray, at: np.ndarray, controls: Controls) -> np.ndarray:
-    """Returns log power (len(at), N_BINS) float32 at frame positions, with the formants and shape of `controls`."""
+def _envelope(log_power: np.ndarray, positions: np.ndarray, controls: Controls) -> np.ndarray:
+    """Returns log power (n, N_BINS) float32 at n frame positions, with the formants and shape of `controls`."""
     low, high, weight = _warp(controls.tract_low, controls.tract_high)
     log_power = log_power.astype(np.float32)
     log_power = log_power[:, low] * (1 - weight) + log_power[:, high] * weight
     smooth = uniform_filter1d(log_power, round(FORMANT_SMOOTHING_HZ / BIN_HZ), axis=1, mode="nearest")
     log_power = smooth + np.float32(controls.formant_depth) * (log_power - smooth)
     log_power += _colour(controls)
-    before = at.astype(int)
+    before = positions.astype(int)
     after = np.minimum(before + 1, len(log_power) - 1)
-    part = (at - before)[:, None]
+    part = (positions - before)[:, None]
     return log_power[before] * (1 - part) + log_power[after] * part
 
 
