@@ -201,8 +201,8 @@ class _Run:
         self.history.dev_auc.append(value)
 
     def save(self, path: Path) -> None:
-        tensors = {
-            f"{name}/{key}": value.detach().cpu().contiguous()
+        tensors = {  # copies, because safetensors refuses weights that two layers share
+            f"{name}/{key}": value.detach().cpu().clone().contiguous()
             for name, module in self._modules().items()
             for key, value in module.state_dict().items()
         }

@@ -20,9 +20,9 @@ PER_CLIP = ("clip_id", "video_id", "identity", "gender", "nationality", "age")
 class Pairs:
     """C clips, each with one or more face vectors and voice vectors: views of one face-voice pair."""
 
-    faces: np.ndarray  # (F, d_face), kept as float32
+    faces: np.ndarray  # (F, d_face) float32, converted if given otherwise
     face_clip: np.ndarray  # (F,) int, row in `clip_id`
-    voices: np.ndarray  # (V, d_voice), kept as float32
+    voices: np.ndarray  # (V, d_voice) float32, likewise
     voice_clip: np.ndarray  # (V,) int, row in `clip_id`
     clip_id: np.ndarray  # (C,) str
     video_id: np.ndarray  # (C,) str, "" where unknown

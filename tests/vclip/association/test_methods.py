@@ -164,11 +164,30 @@ def test_multi_similarity_is_its_formula():
 def test_self_lifting_reads_no_identity(planted):
     pairs = planted(people=40)
     model = TwoTowers("self-lifting", "f", "v", pairs.faces.shape[1], pairs.voices.shape[1], shared=True).train()
-    labels = PseudoLabels(model, pairs, seed=0)
-    first = labels.at(1)
+    labels = PseudoLabels(len(pairs))
+    first = labels.at(1, model, pairs, seed=0).clone()
     assert model.training
     assert len(first) == len(pairs)
     assert 2 <= len(set(first.tolist())) <= len(pairs) // 10
-    assert labels.at(2) is first
     pairs.identity[:] = "nobody"
-    torch.testing.assert_close(PseudoLabels(model, pairs, seed=0).at(1), first)
+    torch.testing.assert_close(PseudoLabels(len(pairs)).at(1, model, pairs, seed=0), first)
+    torch.nn.init.normal_(model.face_front[1].weight)
+    torch.testing.assert_close(labels.at(2, model, pairs, seed=0), first)  # the round of step 1
+    assert not torch.equal(labels.at(51, model, pairs, seed=0), first)
+
+
+@pytest.mark.parametrize("name", ["pins", "self-lifting", "fop"])
+def test_a_method_that_is_interrupted_resumes_with_the_same_result(planted, tmp_path, name):
+    pairs, dev, method = planted(people=60), planted(people=20, seed=2), METHODS[name]
+    config = method.config(TrainConfig(max_steps=40, evaluate_every=10, device="cpu"))
+
+    def stop(step, total, value):
+        if step == 37:  # after the state of step 30 was written
+            raise KeyboardInterrupt
+
+    expected, whole = method.fit(pairs, dev, "faces", "voices", config)
+    with pytest.raises(KeyboardInterrupt):
+        method.fit(pairs, dev, "faces", "voices", config, stop, tmp_path / "state")
+    model, history = method.fit(pairs, dev, "faces", "voices", config, None, tmp_path / "state")
+    assert history.dev_auc == whole.dev_auc
+    np.testing.assert_array_equal(model.embed_faces(dev.faces), expected.embed_faces(dev.faces))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vclip.association.methods.towers import TowerLoss, TowersFit, TwoTowers
 from vclip.association.pairs import Pairs, mean_direction
@@ -18,31 +18,40 @@ CLIPS_A_CLUSTER = 10
 CLUSTER_EVERY = 50  # steps
 
 
-class PseudoLabels:
-    """The cluster of each clip, found anew every CLUSTER_EVERY steps in the embeddings of the model."""
+class PseudoLabels(nn.Module):
+    """The cluster of each clip, found anew every CLUSTER_EVERY steps in the embeddings of the model.
 
-    def __init__(self, model: TwoTowers, pairs: Pairs, seed: int):
-        self.model, self.pairs, self.seed = model, pairs, seed
-        self._round, self._labels = -1, torch.zeros(0, dtype=torch.long)
+    A module, so that the state of a run holds the clusters: the model has changed when it resumes.
+    """
 
-    def at(self, step: int) -> Tensor:
-        """Returns the cluster (C,) int of each clip at a step from 1 on."""
+    cluster: Tensor  # (C,) int
+    round: Tensor  # (), the number of the round in which they were found, from 0 on; -1 before
+
+    def __init__(self, clips: int):
+        super().__init__()
+        self.register_buffer("cluster", torch.zeros(clips, dtype=torch.long))
+        self.register_buffer("round", torch.tensor(-1))
+
+    def at(self, step: int, model: TwoTowers, pairs: Pairs, seed: int) -> Tensor:
+        """Returns the cluster (C,) int of each clip of the pairs at a step from 1 on."""
         number = (step - 1) // CLUSTER_EVERY
-        if number != self._round:
-            self._round, self._labels = number, self._clusters()
-        return self._labels
+        if number != int(self.round):
+            self.cluster.copy_(_clusters(model, pairs, seed))
+            self.round.fill_(number)
+        return self.cluster
 
-    def _clusters(self) -> Tensor:
-        from sklearn.cluster import MiniBatchKMeans  # slow to import
 
-        pairs, training = self.pairs, self.model.training
-        faces = mean_direction(self.model.embed_faces(pairs.faces), pairs.face_clip, len(pairs))
-        voices = mean_direction(self.model.embed_voices(pairs.voices), pairs.voice_clip, len(pairs))
-        self.model.train(training)
-        count = max(2, len(pairs) // CLIPS_A_CLUSTER)
-        restarts: Any = 3  # scikit-learn documents 'auto' or an int, but declares a str
-        means = MiniBatchKMeans(count, batch_size=4096, n_init=restarts, random_state=self.seed)
-        return torch.as_tensor(means.fit_predict(np.hstack([faces, voices])).astype(np.int64))
+def _clusters(model: TwoTowers, pairs: Pairs, seed: int) -> Tensor:
+    from sklearn.cluster import MiniBatchKMeans  # slow to import
+
+    training = model.training
+    faces = mean_direction(model.embed_faces(pairs.faces), pairs.face_clip, len(pairs))
+    voices = mean_direction(model.embed_voices(pairs.voices), pairs.voice_clip, len(pairs))
+    model.train(training)
+    count = max(2, len(pairs) // CLIPS_A_CLUSTER)
+    restarts: Any = 3  # scikit-learn documents 'auto' or an int, but declares a str
+    means = MiniBatchKMeans(count, batch_size=4096, n_init=restarts, random_state=seed)
+    return torch.as_tensor(means.fit_predict(np.hstack([faces, voices])).astype(np.int64))
 
 
 def multi_similarity_loss(vectors: Tensor, label: Tensor) -> Tensor:
@@ -60,14 +69,14 @@ def multi_similarity_loss(vectors: Tensor, label: Tensor) -> Tensor:
     return (pull + push).mean()
 
 
-def _start(model: TwoTowers, pairs: Pairs, seed: int) -> tuple[TowerLoss, None]:
-    labels = PseudoLabels(model, pairs, seed)
+def _start(model: TwoTowers, pairs: Pairs, seed: int) -> tuple[TowerLoss, nn.Module]:
+    labels = PseudoLabels(len(pairs))
 
     def loss(faces: Tensor, voices: Tensor, clips: Tensor, step: int) -> Tensor:
-        label = labels.at(step).to(clips.device)[clips]
+        label = labels.at(step, model, pairs, seed)[clips]
         return multi_similarity_loss(torch.cat([faces, voices]), torch.cat([label, label]))
 
-    return loss, None
+    return loss, labels
 
 
 fit = TowersFit("self-lifting", _start, shared=True)

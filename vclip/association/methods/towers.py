@@ -100,9 +100,9 @@ class TowersFit:
     Args:
         method: the name of the method.
         start: takes the untrained model, the training pairs and the seed; returns the loss, and a further module that
-            is trained along with the model, such as a classifier, or None. The loss takes faces and voices
-            (batch, dim), unit norm, the rows (batch,) of their clips in the pairs, and the step from 1 on; it returns
-            a scalar.
+            is trained along with the model, such as a classifier, or is part of the state of a run, or None. The loss
+            takes faces and voices (batch, dim), unit norm, the rows (batch,) of their clips in the pairs, and the
+            step from 1 on; it returns a scalar.
         shared: whether faces and voices pass through the same last two layers.
     """
 
@@ -121,6 +121,7 @@ class TowersFit:
         state: Path | None = None,
     ) -> tuple[TwoTowers, History]:
         """Returns the trained model and its history; see `training.fit`."""
+        check_data(pairs, dev)
         sizes, seen = (pairs.faces.shape[1], pairs.voices.shape[1]), hashes_of_both(pairs, dev)
         with seeded(config.seed, torch_device(config.device)):
             model = TwoTowers(self.method, face_space, voice_space, *sizes, shared=self.shared, seen=seen)
@@ -137,7 +138,6 @@ def _train(
     on_step: OnStep | None,
     state: Path | None,
 ) -> tuple[TwoTowers, History]:
-    check_data(pairs, dev)
     device = torch_device(config.device)
     whole = nn.ModuleDict({"model": model, **({"beside": beside} if beside else {})}).to(device)
     faces, voices = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (pairs.faces, pairs.voices))
