@@ -186,7 +186,7 @@ def plausible(unit: np.ndarray) -> np.ndarray:
     unit = np.clip(unit, 0.02, 0.98)
     top = RANGES["timbre_1"][1]
     style = slice(N_TIMBRE + N_PROSODY)
-    unit[:, style] = norm.cdf(0) + norm.ppf(unit[:, style]) / (2 * top)
+    unit[:, style] = 0.5 + norm.ppf(unit[:, style]) / (2 * top)
     return unit
 
 
