@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -21,18 +23,19 @@ pytestmark = pytest.mark.skipif(
 )
 HOURS = [6, -6]
 SECONDS = 4
-EDIT = """
+EDITS = """
 import sys, datetime
 from stores import Store
-store, action, subject = Store.open(sys.argv[1]), *sys.argv[2:]
 signed = {"who": "me", "why": "x"}
-if action == "undo":
-    print(store.undo(subject, **signed))
-elif action == "reject":
-    print(store.reject([subject], **signed)[0])
-else:
-    print(store.label([subject], "age", action, **signed)[0])
-print(datetime.datetime.now(datetime.UTC).isoformat())
+for line in sys.stdin:
+    store, (action, subject) = Store.open(sys.argv[1]), line.rstrip("\\n").split(maxsplit=1)
+    if action == "undo":
+        edit = store.undo(subject, **signed)
+    elif action == "reject":
+        edit = store.reject([subject], **signed)[0]
+    else:
+        edit = store.label([subject], "age", action, **signed)[0]
+    print(edit, datetime.datetime.now(datetime.UTC).isoformat(), flush=True)
 """
 
 KILLED_DELETION = """
@@ -59,12 +62,20 @@ def shifted(tmp_path_factory):
     return environment
 
 
-def _edit(store: Store, environment: dict[str, str], action: str, subject: str) -> tuple[str, str]:
-    command = [sys.executable, "-c", EDIT, store.uri, action, subject]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    edit, time = done.stdout.split()
-    return edit, time
+@contextmanager
+def _machine(store: Store, environment: dict[str, str]) -> Iterator[Callable[[str, str], list[str]]]:
+    """Yields what edits the store on a machine with its own clock; it returns the edit and the time there."""
+    command = [sys.executable, "-c", EDITS, store.uri]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as process:
+
+        def edit(action: str, subject: str) -> list[str]:
+            process.stdin.write(f"{action} {subject}\n")
+            process.stdin.flush()
+            return process.stdout.readline().split()
+
+        yield edit
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("hours", HOURS)
@@ -72,15 +83,16 @@ def test_the_later_of_two_edits_counts_whatever_the_clocks_of_their_machines_say
     store = Store.create(str(tmp_path / "store"), FACES, VOICES)
     store.commit([video(1)])
     first, second = sorted(store.query("clips", ["clip_id"])["clip_id"].to_pylist())
-    rejected, ahead = _edit(store, shifted(hours), "reject", first)
-    undone, behind = _edit(store, shifted(-hours), "undo", rejected)
-    assert (ahead > behind) == (hours > 0)  # the clocks are as far apart as they should be
-    assert [(row["edit_id"], row["in_force"]) for row in store.edits()] == [(rejected, False), (undone, True)]
-    assert store.count("clips") == 2
-    for turn in range(4):
-        _edit(store, shifted(hours * (-1) ** turn), f"age {turn}", second)
+    with _machine(store, shifted(hours)) as mine, _machine(store, shifted(-hours)) as yours:
+        rejected, ahead = mine("reject", first)
+        undone, behind = yours("undo", rejected)
+        assert (ahead > behind) == (hours > 0)  # the clocks are as far apart as they should be
+        assert [(row["edit_id"], row["in_force"]) for row in store.edits()] == [(rejected, False), (undone, True)]
+        assert store.count("clips") == 2
+        for turn in range(4):
+            (mine, yours)[turn % 2](f"age{turn}", second)
     (row,) = store.query("clips", where=f"clip_id = '{second}'").to_pylist()
-    assert row["age"] == "age 3"
+    assert row["age"] == "age3"
 
 
 @pytest.mark.parametrize("hours", HOURS)
