@@ -47,12 +47,12 @@ def test_what_opens_here_and_what_is_missing(listed):
     assert (clip["argument"], clip["argument_needed"]) == ("MODEL/TAG", True)
 
 
-def test_one_kind_as_a_table():
-    answer = process("plugins", "--kind", "loss")
+def test_one_kind_as_a_table(vclip):
+    answer = vclip("plugins", "--kind", "loss")
     assert answer.code == 0, answer.err
     assert "sge2e" in answer.out
     assert "dlib" not in answer.out
-    wrong = process("plugins", "--kind", "looss")
+    wrong = vclip("plugins", "--kind", "looss")
     assert (wrong.code, "expected one of face encoder" in wrong.err) == (2, True)
 
 
