@@ -1,4 +1,4 @@
-"""A face detector for any device that notes its batches, and fails as its folder says."""
+"""A face detector for any device that notes its batches, fails as its folder says, and marks that it did."""
 
 import os
 import time
@@ -25,8 +25,10 @@ class MarkedDetector:
     def _fail(self, count: int) -> None:
         if (self._folder / "breaks").exists():
             (self._folder / "breaks").unlink()
+            (self._folder / "raised").touch()
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if (self._folder / "few").exists() and count > 3:
+            (self._folder / "raised").touch()
             raise RuntimeError("out of memory")
         time.sleep(0.05)  # what others ask meanwhile is one batch
 

@@ -44,6 +44,7 @@ def test_tasks_find_on_the_gpu_what_they_find_alone_whatever_fails(jobs, portrai
         assert len(of_task) >= 12
         for boxes in of_task:
             np.testing.assert_allclose(boxes, alone, atol=1e-3)
+    assert jobs[case]["raised"] == (case != "plain")
     on_gpu = [batches for name, batches in jobs[case]["batches"].items() if name.startswith("cuda")]
     assert on_gpu
     sizes = {size for batches in on_gpu for size in batches}
