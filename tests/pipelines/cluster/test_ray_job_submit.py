@@ -110,8 +110,8 @@ def _family(head: int) -> dict[int, str]:
 def _end(head: subprocess.Popen) -> None:
     """Ends the processes of this very cluster, of which some outlive their parents for a while."""
     family = _family(head.pid)
-    for kind in (signal.SIGTERM, signal.SIGKILL):
-        limit_s = time.monotonic() + 8
+    for kind, wait_s in ((signal.SIGTERM, 1), (signal.SIGKILL, 8)):  # some outlast the first for long
+        limit_s = time.monotonic() + wait_s
         for pid in family:
             if _family(pid).get(pid) == family[pid]:
                 with contextlib.suppress(ProcessLookupError):
