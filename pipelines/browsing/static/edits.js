@@ -1,11 +1,12 @@
 // The list of corrections, the newest first; what one action corrected is one row, and is undone as a whole.
+import { here } from "./address.js";
 import { ask } from "./api.js";
 import { undo } from "./correcting.js";
 import { clipsOf, count, h, trying } from "./dom.js";
 
 export async function corrections(view) {
   const answer = await trying(() => ask("edits"));
-  if (!answer) return;
+  if (!answer || here().view !== "edits") return; // another view was opened meanwhile
   const { actions, count: total } = answer;
   const summary = total
     ? `${count(total)} action${total === 1 ? "" : "s"}${total > actions.length ? ` (showing the newest ${actions.length})` : ""}. ` +

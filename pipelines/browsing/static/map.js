@@ -1,5 +1,5 @@
-// The map: points on a canvas; drag to move, turn the wheel to zoom, draw around points with the lasso to select their
-// clips. The point under the pointer shows its face.
+// The map: points on a canvas; drag to move, turn the wheel or spread two fingers to zoom, draw around points with the
+// lasso to select their clips. The point under the pointer shows its face.
 import { openClip } from "./address.js";
 import { ask } from "./api.js";
 import { count, h, number, percent, trying } from "./dom.js";
@@ -10,7 +10,7 @@ import { wordsOf } from "./words.js";
 const COLOURS = ["#3b7dae", "#e0a53c", "#45a598", "#cf6a55", "#8d74b8", "#b5739a", "#6f9a3e"]; // as pipelines/html/page.py
 const OTHER = "#8a97a5";
 const SCALE = [[59, 50, 120], [49, 130, 160], [110, 190, 120], [245, 205, 70]];
-const TOOLS = { move: "Drag to move the map", lasso: "Draw around points to select their clips; with Shift, add them. Holding Shift lends the lasso." };
+const TOOLS = { move: "Drag to move the map, with two fingers or the wheel to zoom", lasso: "Draw around points to select their clips; with Shift, add them. Holding Shift lends the lasso." };
 let chosen = null, zoom = 1, dx = 0, dy = 0; // kept while other views are open, and when a correction draws the map anew
 
 export async function map(view, about) {
@@ -135,16 +135,38 @@ function plot(box, canvas, peek, { xy, ids, clips }, colours) {
       if (at === i && card.face_id) peek.replaceChildren(h("img", { src: faceOf(card.face_id), alt: "" }), card.identity ?? "");
     }, () => {});
   };
+  const zoomBy = (by, x, y) => { // the point at x, y, from the middle of the map, stays where it is
+    const next = Math.min(Math.max(zoom * by, 1), 60);
+    [dx, dy] = [x - ((x - dx) * next) / zoom, y - ((y - dy) * next) / zoom];
+    zoom = next;
+    if (zoom === 1) [dx, dy] = [0, 0];
+    later();
+  };
+  const fingers = new Map(); // pointer id -> where it is; two of them move and zoom the map, whatever the tool
+  const pinch = () => {
+    const [[ax, ay], [bx, by]] = fingers.values(), { w, t } = size();
+    return { x: (ax + bx - w) / 2, y: (ay + by - t) / 2, apart: Math.hypot(ax - bx, ay - by) || 1 };
+  };
   let held = null, moved = false;
   const adds = (event) => event.shiftKey || event.ctrlKey || event.metaKey;
   canvas.addEventListener("pointerdown", (e) => {
-    if (e.button) return;
-    held = [e.clientX - dx, e.clientY - dy];
-    moved = false;
-    way = chosen.tool === "lasso" || e.shiftKey ? [within(e)] : null;
+    if (e.button || fingers.size === 2) return;
+    fingers.set(e.pointerId, within(e));
     canvas.setPointerCapture(e.pointerId);
+    moved = false;
+    held = fingers.size === 1 ? [e.clientX - dx, e.clientY - dy] : null; // a second finger ends what the first began
+    way = held && (chosen.tool === "lasso" || e.shiftKey) ? [within(e)] : null;
+    if (!held) show(-1);
+    later();
   });
   canvas.addEventListener("pointermove", (e) => {
+    if (fingers.size === 2 && fingers.has(e.pointerId)) {
+      const before = pinch();
+      fingers.set(e.pointerId, within(e));
+      const { x, y, apart } = pinch();
+      [dx, dy] = [dx + x - before.x, dy + y - before.y];
+      return zoomBy(apart / before.apart, x, y);
+    }
     if (!held) return show(nearest(e));
     const [x, y] = [e.clientX - held[0], e.clientY - held[1]];
     moved ||= Math.hypot(x - dx, y - dy) > 3;
@@ -155,6 +177,7 @@ function plot(box, canvas, peek, { xy, ids, clips }, colours) {
     later();
   });
   canvas.addEventListener("pointerup", (e) => {
+    fingers.delete(e.pointerId);
     if (!held) return; // pressed elsewhere, or another button
     const around = way, i = moved ? -1 : nearest(e);
     held = way = null;
@@ -163,16 +186,16 @@ function plot(box, canvas, peek, { xy, ids, clips }, colours) {
     else if (i >= 0) openClip(clips[i]);
     later();
   });
-  canvas.addEventListener("pointercancel", () => { held = way = null; later(); });
+  canvas.addEventListener("pointercancel", (e) => {
+    fingers.delete(e.pointerId);
+    held = way = null;
+    later();
+  });
   canvas.addEventListener("pointerleave", () => show(-1));
   canvas.addEventListener("wheel", (e) => {
     e.preventDefault();
-    const { left, top, width, height } = canvas.getBoundingClientRect(), by = Math.exp(-e.deltaY / 400);
-    const next = Math.min(Math.max(zoom * by, 1), 60), [x, y] = [e.clientX - left - width / 2, e.clientY - top - height / 2];
-    [dx, dy] = [x - ((x - dx) * next) / zoom, y - ((y - dy) * next) / zoom];
-    zoom = next;
-    if (zoom === 1) [dx, dy] = [0, 0];
-    later();
+    const [x, y] = within(e), { w, t } = size();
+    zoomBy(Math.exp(-e.deltaY / 400), x - w / 2, y - t / 2);
   }, { passive: false });
   watch(canvas, later);
   new ResizeObserver(draw).observe(box);

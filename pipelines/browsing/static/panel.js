@@ -39,10 +39,10 @@ function content({ card, faces, voices, same_person, edits }, about) {
         event.currentTarget.setAttribute("aria-pressed", "true");
       } }, face(face_id)));
   return [
-    h("button", { className: "close", onclick: closeClip, "aria-label": "Close" }, "×"),
-    h("div", { className: "top" }, large, h("div", {},
-      h("h1", {}, nameOf(card)),
-      h("p", { className: "faint" }, `${fileOf(card.video_uri)}, ${clock(card.start_s)} to ${clock(card.end_s)}`))),
+    h("div", { className: "head" }, h("h1", { title: nameOf(card) }, nameOf(card)),
+      h("button", { className: "close", onclick: closeClip, "aria-label": "Close" }, "×")),
+    h("div", { className: "top" }, large, h("div", { className: "faint" },
+      h("p", {}, fileOf(card.video_uri)), h("p", {}, `${clock(card.start_s)} to ${clock(card.end_s)}`))),
     faces.length > 1 && h("div", { className: "faces" }, choices),
     h("div", { className: "voices" }, voices.map((voice) => voiceLine(voice, card))),
     facts(card, faces, about),

@@ -42,7 +42,7 @@ export function photo(view, about) {
 }
 
 function speechForm(photo) {
-  const text = h("input", { value: "Hello, this is how I imagine your voice.", maxLength: 300, required: true });
+  const text = h("textarea", { value: "Hello, this is how I imagine your voice.", maxLength: 300, required: true, rows: 3 });
   const output = h("div"), button = h("button", { className: "first" }, "Speak in a new voice");
   return h("form", { className: "speak card", onsubmit: async (event) => {
     event.preventDefault();

@@ -125,6 +125,9 @@ def _drag(tab, points):
     tab.mouse.up()
 
 
+DRAWN = "c => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(c.toDataURL()))))"
+
+
 def _genders(store):
     return store.query("clips", ["gender"], order="clip_id")["gender"].to_pylist()
 
@@ -176,13 +179,12 @@ def test_a_correction_leaves_the_map_as_it_was_moved_and_zoomed(tab, untouched):
     canvas = tab.locator("canvas")
     box = canvas.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    drawn = "c => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(c.toDataURL()))))"
-    whole = canvas.evaluate(drawn)
+    whole = canvas.evaluate(DRAWN)
     tab.mouse.move(x, y)
     tab.mouse.wheel(0, -100)
     _drag(tab, [(x, y), (x + 12, y + 8)])
     tab.mouse.move(0, 0)
-    moved = canvas.evaluate(drawn)
+    moved = canvas.evaluate(DRAWN)
     assert moved != whole
     tab.get_by_role("button", name="Lasso").click()
     left, top = box["x"] + 15, box["y"] + 15  # within its round corners
@@ -195,7 +197,33 @@ def test_a_correction_leaves_the_map_as_it_was_moved_and_zoomed(tab, untouched):
     expect(tab.locator("#selection")).to_be_hidden()
     tab.mouse.move(0, 0)
     expect(tab.locator(".legend .scale")).to_be_visible()
-    assert canvas.evaluate(drawn) == moved
+    assert canvas.evaluate(DRAWN) == moved
+
+
+def test_two_fingers_zoom_the_map_and_select_nothing(tab, page):
+    tab.goto(f"{page.url}#map")
+    tab.wait_for_selector(".legend span")
+    tab.get_by_role("button", name="Lasso").click()
+    tab.mouse.move(0, 0)
+    canvas, touch = tab.locator("canvas"), tab.context.new_cdp_session(tab)
+    box = canvas.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def pinch(*halves_px):
+        for half in halves_px:
+            fingers = [{"x": x - half, "y": y, "id": 0}, {"x": x + half, "y": y, "id": 1}]
+            kind = "touchStart" if half == halves_px[0] else "touchMove"
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        return canvas.evaluate(DRAWN)
+
+    whole = canvas.evaluate(DRAWN)
+    near = pinch(20, 50, 80)
+    assert near != whole
+    assert pinch(80, 70) not in (near, whole)
+    assert pinch(80, 40, 10) == whole  # it becomes no smaller than that
+    expect(tab.locator("#selection")).to_be_hidden()
+    expect(tab.locator("#panel")).to_be_hidden()
 
 
 def test_rejected_clips_that_the_filters_hide_are_not_subtracted(tab, untouched):
@@ -228,6 +256,35 @@ def test_a_face_that_keys_move_to_is_not_under_the_header(tab, page):
         tab.keyboard.press("ArrowUp")
         top = tab.evaluate("document.activeElement.getBoundingClientRect().top")
         assert top >= tab.locator("header").bounding_box()["height"]
+
+
+def test_corrections_that_come_late_leave_the_view_that_was_opened_since(tab, page):
+    held = []
+    tab.route("**/api/edits*", lambda route: held.append(route))
+    with tab.expect_request("**/api/edits*"):
+        tab.goto(f"{page.url}#edits")
+    tab.goto(f"{page.url}#faces")
+    expect(tab.locator("main .tile")).to_have_count(page.store.count("clips"))
+    with tab.expect_response("**/api/edits*"):
+        held[0].continue_()
+    tab.evaluate("new Promise(done => setTimeout(done))")
+    expect(tab.locator("main .tile")).to_have_count(page.store.count("clips"))
+
+
+def test_the_head_of_the_panel_covers_no_link(tab):
+    tab.locator("main .tile .face").first.click()
+    links = tab.locator("#panel .facts .plain")
+    links.first.wait_for()
+    tab.evaluate("document.getElementById('panel').scrollTop = 1e6")
+    centre = (
+        "e => { const { x, y, width, height } = e.getBoundingClientRect(); return [x + width / 2, y + height / 2]; }"
+    )
+    for number in reversed(range(links.count())):
+        links.nth(number).focus()
+        x, y = links.nth(number).evaluate(centre)
+        assert tab.evaluate("([x, y]) => document.elementFromPoint(x, y) === document.activeElement", [x, y])
+    tab.get_by_role("button", name="Close").click()
+    expect(tab.locator("#panel")).to_be_hidden()
 
 
 def test_box_label_merge_and_undo_with_the_keyboard(tab, untouched):
