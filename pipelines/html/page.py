@@ -64,7 +64,7 @@ def _environment() -> Environment:
         "count": wording.count,
         "number": wording.number,
         "percent": wording.percent,
-        "seconds": wording.seconds,
+        "seconds": lambda time_s: wording.seconds(time_s).replace(" ", "\u00a0"),  # no line begins with a unit
         "moment": wording.moment,
         "file_name": lambda uri: uri.replace("\\", "/").rsplit("/", 1)[-1],
         "markdown": _markdown,

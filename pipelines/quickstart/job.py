@@ -25,9 +25,10 @@ from pipelines.generation.generate import GeneratedFile, generate
 from pipelines.generation.session import open_models
 from pipelines.html.plots import plot_folds
 from pipelines.ingest.job import ingest_videos
+from pipelines.ingest.report import reported
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.progress import say, step
-from pipelines.quickstart.page import write_page
+from pipelines.quickstart.page import REPORT, write_page
 from pipelines.quickstart.sample import make_sample, videos_of
 from pipelines.wording import count, number, percent
 from stores import Store
@@ -103,7 +104,8 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
     assert face is not None  # given with --videos, else made with the sample
 
     with _step("ingest", steps) as report:
-        summary = ingest_videos([videos], store, config, labels)
+        with reported(store, config, out / Path(REPORT).parent) as observe:
+            summary = ingest_videos([videos], store, config, labels, observe)
         states = ", ".join(f"{videos:,} {state}" for state, videos in sorted(summary.videos.items()))
         rows = ", ".join(count(summary.rows[f"{noun}s"], noun) for noun in ("clip", "face", "voice"))
         report(f"{count(sum(summary.videos.values()), 'video')} ({states}): {rows}")
@@ -164,7 +166,7 @@ def clear(out: Path) -> None:
         raise InputError(f"--out {out}: found a file, expected a folder")
     if out.exists() and any(out.iterdir()) and not (out / MARK).is_file():
         raise InputError(f"--out {out}: found a folder that no quickstart made; give a new or empty one")
-    for name in ("videos", "store", "model", "evaluation", "speakers", "speech", "random"):
+    for name in ("videos", "report", "store", "model", "evaluation", "speakers", "speech", "random"):
         shutil.rmtree(out / name, ignore_errors=True)
     write_text(out / MARK, "Made by `vclip quickstart`; the next one replaces what is in this folder.\n")
 

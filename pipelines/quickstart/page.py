@@ -1,4 +1,5 @@
-"""The quickstart's page: faces, figures and voices in one HTML file that needs no other file and no network."""
+"""The quickstart's page: faces, figures and voices in one HTML file that needs no network, and no other file beside
+the ingest report that it links to."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from stores import Store
 from vclip.files import write_text
 
 MAX_FACES = 80
+REPORT = "report/report.html"  # of the ingest, beside the page
 
 
 def write_page(
@@ -42,6 +44,7 @@ def write_page(
         out=out,
         synthetic=synthetic,
         steps=steps,
+        report=REPORT if (out / REPORT).is_file() else "",
         faces=faces[:MAX_FACES],
         clips=len(faces),
         reasons=[(count, reason) for reason, count in summary.reasons.most_common()],

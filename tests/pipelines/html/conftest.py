@@ -55,7 +55,7 @@ def _report(folder) -> str:
     report.add(VideoRows(video | {"funnel": {}}), Extraction("failed", "", 1.0, (), {}, (), {HOSTILE: 2.0}))
     summary = Summary(f"work/{HOSTILE}", "run", 0, config={"name": HOSTILE})
     summary.videos.update(failed=1)
-    return report.write(folder / "report", summary, ended=HOSTILE).read_text()
+    return report.write(folder / "ingest", summary, ended=HOSTILE).read_text()
 
 
 def _quickstart(folder, store_uri) -> str:

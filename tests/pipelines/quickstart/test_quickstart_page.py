@@ -73,6 +73,14 @@ def test_the_page_is_self_contained_and_shows_all(page, ingested, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_page_links_to_the_report_of_the_ingest(page, tmp_path):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.html").touch()
+    (link,) = [link for link in _Page(page(True)).links if not link.startswith("data:")]
+    assert (tmp_path / link).samefile(tmp_path / "report" / "report.html")
+
+
+@pytest.mark.slow
 def test_what_people_wrote_cannot_become_markup(page):
     assert "script" not in _Page(page(True)).tags
 
