@@ -74,10 +74,11 @@ def test_the_page_is_self_contained_and_shows_all(page, ingested, tmp_path):
 
 @pytest.mark.slow
 def test_the_page_links_to_the_report_of_the_ingest(page, tmp_path):
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "report.html").touch()
+    report = tmp_path / "my quickstart" / "report" / "report.html"
+    report.parent.mkdir()
+    report.touch()
     (link,) = [link for link in _Page(page(True)).links if not link.startswith("data:")]
-    assert (tmp_path / link).samefile(tmp_path / "report" / "report.html")
+    assert (report.parents[1] / link).samefile(report)
 
 
 @pytest.mark.slow
@@ -87,7 +88,8 @@ def test_what_people_wrote_cannot_become_markup(page):
 
 @pytest.mark.slow
 def test_the_commands_of_the_page_work_where_names_have_spaces(page, tmp_path):
-    browse, generate, _ = (shlex.split(html.unescape(text)) for text in re.findall("<pre>(.*?)</pre>", page(True)))
+    commands = re.findall('<pre class="command">(.*?)</pre>', page(True))
+    browse, generate, _ = (shlex.split(html.unescape(re.sub("<[^>]*>", "", text))) for text in commands)
     assert browse[:4] == ["vclip", "browse", "--store", str(tmp_path / "my quickstart" / "store")]
     assert generate[-2:] == ["--out", str(tmp_path / "my quickstart" / "more")]
 
