@@ -197,8 +197,10 @@ class _Writer:
         if any("`" in part for part in path):
             raise _UnsupportedError(f"no column is named {'.'.join(path)}")
         if first not in self._columns:
-            known = sorted(set(self._columns.values()))
-            raise StoreError(f"{self._table}: unknown column '{first}'; {nearest(first, known)}")
+            hint = nearest(first, sorted(name for name in {*self._columns.values()} if not name.startswith("_")))
+            if not hint.endswith("?"):
+                hint += "; text stands in single quotes, as in gender = 'f'"
+            raise StoreError(f"{self._table}: unknown column '{first}'; {hint}")
         return ".".join(f"`{part}`" for part in (first, *path[1:]))
 
     def _constant(self, literal: Mapping[str, Any]) -> tuple[str, int]:

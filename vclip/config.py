@@ -36,8 +36,8 @@ def load(model: type[T], path: str | Path | None = None, overrides: Sequence[str
         overrides: `section.key=value` each; the value is read as YAML.
 
     Raises:
-        InputError: the file cannot be read, or a key or value is wrong; the message names the key and the nearest
-            known one.
+        InputError: the file cannot be read, or a key or value is wrong; the message names the file or the override,
+            the key and the nearest known one.
     """
     values = _read(path) if path else {}
     for override in overrides:
@@ -45,7 +45,7 @@ def load(model: type[T], path: str | Path | None = None, overrides: Sequence[str
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InputError(_explain(error, model, path)) from None
+        raise InputError(_explain(error, model, path, overrides)) from None
 
 
 def _read(path: str | Path) -> dict[str, Any]:
@@ -82,17 +82,21 @@ def _apply(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _explain(error: ValidationError, model: type[BaseModel], path: str | Path | None) -> str:
+def _explain(
+    error: ValidationError, model: type[BaseModel], path: str | Path | None, overrides: Sequence[str]
+) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    where = f"configuration{f' {path}' if path else ''}: "
+    unknown = first["type"] == "extra_forbidden"
+    given = next((text for text in reversed(overrides) if _sets(text.partition("=")[0], key, unknown)), None)
+    where = f"configuration{f' {path}' if path else ''}: " if given is None else f"override '{given}': "
     if first["type"] == "missing":
         return f"{where}missing key '{key}'"
     if first["type"] == "value_error" and not key:
         return f"{where}{first['msg'].removeprefix('Value error, ')}"
     if first["type"] == "string_pattern_mismatch":
         return f"{where}{key} = {first['input']!r}: {_in_words(first.get('ctx', {}).get('pattern', ''))}"
-    if first["type"] != "extra_forbidden":
+    if not unknown:
         message = first["msg"]
         return f"{where}{key} = {first.get('input')!r}: {message[:1].lower()}{message[1:]}"
     known = list(keys_of(model))
@@ -110,6 +114,11 @@ def _in_words(pattern: str) -> str:
         *words, last = [word or "nothing" for word in listed[1].split("|")]
         return f"expected {', '.join(words)} or {last}"
     return "has a character that is not expected here; letters, digits, '.', '_' and '-' are"
+
+
+def _sets(overridden: str, key: str, unknown: bool) -> bool:
+    """Returns whether an override of one key is to blame for another: a key in it, or an unknown section around it."""
+    return f"{key}.".startswith(f"{overridden}.") or (unknown and overridden.startswith(f"{key}."))
 
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -30,6 +30,8 @@ def quickstart(
 ) -> None:
     """Run every job once on a small synthetic sample, or on your own videos, and write a page of the results.
 
+    What an earlier quickstart wrote to the folder is replaced.
+
     Example: `vclip quickstart --out quickstart`, then open quickstart/index.html.
     """
     from pipelines.config import Config

@@ -31,8 +31,9 @@ def start_ray(cpus: int | None = None) -> None:
 
     import ray
 
-    # Ray forks and at once executes its servers; lancedb warns of forks that go on in Python.
-    warnings.filterwarnings("ignore", message="lancedb fork support")
+    # Ray forks and at once executes its servers; lance and lancedb warn of forks that go on in Python.
+    for warning in ("lance is not fork-safe", "lancedb fork support"):
+        warnings.filterwarnings("ignore", message=warning)
     if ray.is_initialized():
         return
     # Ray's core would warn of its issue 53727: an actor cannot restart once its arguments are lost. Here they are on
@@ -49,7 +50,8 @@ def start_ray(cpus: int | None = None) -> None:
                 _init(cpus, quietly)
         except Exception as error:  # Ray raises anything from ValueError to Exception itself
             what = f"the cluster at RAY_ADDRESS={address} cannot be joined" if address else "cannot start here"
-            raise InputError(f"Ray: {what} ({_reason(error)}){_last_lines(printed)}") from error
+            hint = _if_busy() if "timed out" in str(error) else ""
+            raise InputError(f"Ray: {what} ({_reason(error)}){hint}{_last_lines(printed)}") from error
 
 
 def _init(cpus: int | None, quietly: dict[str, Any]) -> None:
@@ -171,6 +173,12 @@ def _refusal(host: str, port: int, timeout_s: float) -> OSError | None:
 
 def _reason(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _if_busy() -> str:
+    """Returns what to do about a start that timed out, if this machine has more to do than it has cores."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    return f"; {load:.0f} processes want the {cores} cores of this machine: run the command again" if load > cores else ""
 
 
 def _last_lines(printed: IO[bytes]) -> str:

@@ -195,10 +195,10 @@ def _probed(source: Source, config: Config) -> Probed:
 
 
 def _frames(videos: Sequence[MediaProbe]) -> str:
-    """The frames of the middle one of the videos, by its pixels."""
-    middle = sorted(videos, key=lambda probe: probe.width_px * probe.height_px)[len(videos) // 2]
-    rate = f", {middle.rate_hz:.3g} per second" if middle.rate_hz else ""
-    return f"{middle.width_px}x{middle.height_px}{rate}"
+    """The frames of the median video, by pixels."""
+    median = sorted(videos, key=lambda probe: probe.width_px * probe.height_px)[len(videos) // 2]
+    rate = f", {median.rate_hz:.3g} per second" if median.rate_hz else ""
+    return f"{median.width_px}x{median.height_px}{rate}"
 
 
 def _of(rates: Mapping[str, float], spec: str) -> float:

@@ -49,7 +49,7 @@ class Plan:
     size_bytes: int = 0  # total of the files to do; files of unknown size count as 0
     probed: int = 0  # files whose headers were read
     probed_unreadable: int = 0  # of these: files that would fail
-    frames: str = ""  # of the middle one of the probed videos
+    frames: str = ""  # of the median of the probed videos, by pixels
     video_s: float | None = None  # length of the videos to do; None, like the next, where nothing is known of it
     core_s: float | None = None
     store_bytes: float | None = None
@@ -82,7 +82,7 @@ class Plan:
         where = "of the cluster" if self.on_cluster else "here"
         cores = f"the {count(round(self.cores), 'core')} {where}"
         if self.load:
-            cores += f", which {count(round(self.load), 'process', 'processes')} of others want as well"
+            cores += f", shared with {count(round(self.load), 'other process', 'other processes')}"
         elif not self.earlier:
             cores += ", if they do nothing else"
         return f"{what}, {seconds(self.video_s)} long: about {seconds(self.estimate_s)} on {cores} ({cost})."
@@ -110,7 +110,7 @@ class Plan:
             return
         yield "length of the videos", seconds(self.video_s)
         if self.frames:
-            yield "frames of the middle one", self.frames
+            yield "frames of the median video", self.frames
         yield "work", _core_time(self.core_s)
         if self.estimate_s is not None:
             where = "on the cluster" if self.on_cluster else "on this machine"

@@ -1,5 +1,6 @@
 """Configuration: defaults, then YAML, then overrides; what is wrong is said in one line that names it."""
 
+import re
 from typing import Literal
 
 import pytest
@@ -77,7 +78,8 @@ def test_an_unknown_key_names_the_nearest(file, key, nearest):
     section, _, last = key.rpartition(".")
     text = yaml.safe_dump({section: {last: 1}} if section else {last: 1})
     unknown = "voise" if key.startswith("voise") else key
-    for where, arguments in (("settings.yaml", (file(text),)), ("configuration", (None, [f"{key}=1"]))):
+    override = f"{key}=1"
+    for where, arguments in (("settings.yaml", (file(text),)), (f"override '{override}'", (None, [override]))):
         with pytest.raises(InputError, match=f"unknown key '{unknown}'; did you mean '{nearest}'") as error:
             load(Outer, *arguments)
         assert where in str(error.value)
@@ -96,8 +98,9 @@ def test_an_unknown_key_names_the_nearest(file, key, nearest):
     ],
 )
 def test_a_wrong_value_names_key_and_value(override, found):
-    with pytest.raises(InputError, match=f"configuration: {found.replace('.', '[.]')}: .*(should|valid)") as error:
-        load(Outer, overrides=[override])
+    with pytest.raises(InputError) as error:
+        load(Outer, overrides=["limit=3", override])
+    assert re.match(rf"override '{re.escape(override)}': {re.escape(found)}: .*(should|valid)", str(error.value))
     assert "\n" not in str(error.value)
 
 

@@ -217,6 +217,8 @@ def _videos(
             others[storable(suffix) or "no ending"] += 1
     passed_over.update(others)
     if not found:
-        known, listed = " ".join(sorted(VIDEO_SUFFIXES)), ", ".join(f"{ending}: {n}" for ending, n in others.items())
-        there = f" ({listed})" if others else ""
-        raise InputError(f"input {storable(given)}: found no video in it{there}; expected files that end in {known}")
+        there = f", only {', '.join(f'{n:,} {ending}' for ending, n in others.items())}" if others else ""
+        raise InputError(
+            f"input {storable(given)}: found no video in it{there}; expected files with the ending of a video, such as "
+            ".mp4, .mkv, .mov or .webm; a file of another ending is read if it is named itself"
+        )

@@ -149,6 +149,25 @@ def test_a_local_start_that_fails_is_told_with_rays_reason(tmp_path):
     assert "path length cannot exceed 107 bytes" in _started(RAY_TMPDIR=str(too_long))[0]
 
 
+FORKED = f"""
+import os, warnings
+import lance, lancedb
+{START}
+with warnings.catch_warnings(record=True) as warned:
+    if not os.fork():
+        os._exit(0)
+print([str(warning.message) for warning in warned])
+"""
+
+
+def test_the_forks_of_ray_warn_of_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    env |= {"RAY_TMPDIR": str(tmp_path / "file" / "ray")}  # ends the start early
+    done = subprocess.run([sys.executable, "-c", FORKED], env=env, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "[]"), done.stderr
+
+
 LISTENERS = """
 import json, sys
 if sys.argv[1] == "ray imported before": import ray

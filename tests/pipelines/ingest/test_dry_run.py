@@ -72,7 +72,7 @@ def test_it_opens_with_a_sentence_and_its_table_has_words(folder, tmp_path, vcli
     monkeypatch.setattr("os.getloadavg", lambda: (0.0, 3.0 * found["cores"], 0.0))
     busy = json.loads(vclip(*options, "--json").out)
     assert busy["estimate_s"] == pytest.approx(4 * found["estimate_s"])
-    assert f"which {round(busy['load'])} processes of others want as well" in vclip(*options).out.splitlines()[0]
+    assert f"shared with {round(busy['load'])} other processes " in vclip(*options).out.splitlines()[0]
     assert (found["workers_hour"], found["estimated_from"]) == (1, "the rates in docs/sizing.md")
 
 
