@@ -26,6 +26,16 @@ def count(number: int, noun: str, several: str = "") -> str:
     return f"{number:,} {plural(number, noun, several)}"
 
 
+def none_usable(number: int, noun: str) -> str:
+    """That nothing of a kind can be used, as the start of an error.
+
+    Example:
+        >>> none_usable(3, "row"), none_usable(1, "row")
+        ('none of 3 rows can be used', 'its only row cannot be used')
+    """
+    return f"its only {noun} cannot be used" if number == 1 else f"none of {count(number, noun)} can be used"
+
+
 def number(value: float) -> str:
     """A number with three significant digits, or with all digits before the point; integers are exact.
 

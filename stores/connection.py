@@ -33,7 +33,9 @@ def connect(uri: str, options: Options = None) -> DBConnection:
         _check_folder(uri, path)
     db, tables = _connect(uri, options)
     if not tables:
-        raise StoreError(f"store {uri}: nothing there, expected a vclip store; `vclip ingest` and `vclip import` create one")
+        raise StoreError(
+            f"store {uri}: nothing there, expected a vclip store; `vclip ingest` and `vclip import` create one"
+        )
     if not _finished(uri, db, tables) or schemas.version_of(_schema(uri, db, "videos")) is None:
         if _ours(uri, db, tables):
             raise StoreError(
@@ -190,7 +192,9 @@ def _ours(uri: str, db: DBConnection, tables: set[str]) -> bool:
 
 def _check_folder(uri: str, path: Path) -> None:
     if not path.exists():
-        raise StoreError(f"store {uri}: no such folder, expected a vclip store; `vclip ingest` and `vclip import` create one")
+        raise StoreError(
+            f"store {uri}: no such folder, expected a vclip store; `vclip ingest` and `vclip import` create one"
+        )
     if not path.is_dir() or not any(path.glob("*.lance")):
         raise StoreError(f"store {uri}: found {_what(path)}, expected a vclip store or a new folder for one")
 

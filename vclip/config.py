@@ -117,7 +117,7 @@ def _in_words(pattern: str) -> str:
 
 
 def _sets(overridden: str, key: str, unknown: bool) -> bool:
-    """Returns whether an override of one key is to blame for another: a key in it, or an unknown section around it."""
+    """Returns whether an override is to blame for a key: for one in what it sets, or an unknown section around it."""
     return f"{key}.".startswith(f"{overridden}.") or (unknown and overridden.startswith(f"{key}."))
 
 

@@ -131,8 +131,8 @@ def clips_at_once(snapshot: Snapshot, pairs: Pairs) -> np.ndarray:
 def _without_aliases(pairs: Pairs) -> Pairs:
     pairs, copies = join_copies(pairs)
     if copies:
-        example = f"clips '{copies[0].first}' and '{copies[0].second}'"
-        say(f"{count(len(copies), 'copy', 'copies')} under two identities, such as {example}; treated as one person")
+        which = f"{': ' if len(copies) == 1 else ', such as '}clips '{copies[0].first}' and '{copies[0].second}'"
+        say(f"{count(len(copies), 'pair')} of copies under two identities{which}; treated as one person")
     return pairs
 
 

@@ -1,6 +1,7 @@
 """Commands on association models: train, evaluate, compare."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -21,7 +22,8 @@ from pipelines.cli.app import (
     config_of,
 )
 from pipelines.cli.evaluation_tables import print_evaluation, print_positives, print_warning
-from pipelines.cli.output import interval, print_json, print_line, print_result, print_table
+from pipelines.cli.output import interval, print_json, print_line, print_result, print_table, say_next
+from pipelines.progress import say
 from pipelines.wording import count
 from vclip.errors import InputError
 
@@ -62,6 +64,8 @@ def train(
     resolved, at = config_of(config, set, "train"), at_of(tag, version)
     result = train(store, out, resolved, where, folds, method, at, workers, face_space, voice_space)
     print_result(result if as_json else training_in_words(result), as_json, f"model {out}")
+    if not as_json:
+        say_next(f"vclip evaluate --store STORE_OF_OTHER_PEOPLE --model {quote(str(out))}")
 
 
 @app.command()
@@ -155,6 +159,8 @@ def evaluate(
         print_json(result)
     else:
         print_evaluation(result, f"model {model}{' centred' if centre else ''} on {trials or store}")
+        if out:
+            say(f"report: {out / 'report.html'}")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +17,7 @@ from pipelines.cli.app import (
     config_of,
     with_voices_from,
 )
-from pipelines.cli.output import print_json, print_line, print_result
+from pipelines.cli.output import print_json, print_line, print_result, say_next
 from vclip.errors import InputError
 
 if TYPE_CHECKING:
@@ -162,6 +163,8 @@ def generate(
         prompt or (), language,
     )  # fmt: skip
     _print_files(result, as_json)
+    if result and not as_json:
+        say_next(f"vclip voices keep {quote(str(result[0].wav))} --name NAME --to FOLDER")
 
 
 def _print_files(files: "Sequence[GeneratedFile]", as_json: bool) -> None:

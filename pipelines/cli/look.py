@@ -342,5 +342,5 @@ def _print_hits(answer: "Answer") -> None:
         )
         print_table(title, list(shown), list(zip(*shown.values(), strict=True)), whole=own)
     hits = count(sum(len(match.hits) for match in answer.matches), answer.find.removesuffix("s"))
-    prior = "" if answer.prior is None else f"; match: of each pair by itself, at a prior of {answer.prior:g}"
-    print_line(f"{hits}, {METHOD_TEXT[answer.by]}{prior}")
+    match = "match: the probability that both are one person, of each pair by itself, at a prior of"
+    print_line(f"{hits}, {METHOD_TEXT[answer.by]}" + ("" if answer.prior is None else f"; {match} {answer.prior:g}"))

@@ -12,6 +12,7 @@ from dataclasses import asdict, is_dataclass
 from datetime import date, time
 from typing import Any
 
+from pipelines.progress import say
 from pipelines.wording import number, seconds, size
 
 EXAMPLES = 3  # ids shown of a list
@@ -37,6 +38,15 @@ def print_json(result: Any) -> None:
 def print_line(text: str) -> None:
     """Prints a line for people."""
     print("\n".join(map(printable, text.split("\n"))))
+
+
+def say_next(*commands: str) -> None:
+    """Says in a message what the user may run now, with what was just made.
+
+    Args:
+        commands: whole command lines; words in capitals are the user's to fill in.
+    """
+    say(f"next: {' or '.join(f'`{command}`' for command in commands)}")
 
 
 def print_result(result: Any, as_json: bool, title: str) -> None:

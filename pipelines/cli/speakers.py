@@ -1,12 +1,13 @@
 """Commands that make speakers: fit-speakers, distill."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
 from pipelines.cli.app import ConfigFile, FaceSpace, Json, Overrides, Speakers, VoiceSpace, app, config_of
-from pipelines.cli.output import print_result
+from pipelines.cli.output import print_result, say_next
 
 DISTILL = ("signature", "encoders.voice", "generate.tts", "batch.task_cpus", "remote")  # keys of the configuration
 
@@ -49,6 +50,8 @@ def fit_speakers(
     resolved = config_of(config, set, "encoders.voice", "speakers")
     metrics = fit_speakers(out, resolved, speech, store, tts, record, face_space, voice_space)
     print_result(metrics if as_json else generator_in_words(metrics), as_json, f"speaker generator {out}")
+    if not as_json:
+        say_next(f"vclip distill --speakers {quote(str(out))} --out {quote(str(out))}")
 
 
 @app.command()
@@ -68,3 +71,5 @@ def distill(
 
     metrics = distill(speakers, out, config_of(config, set, *DISTILL))
     print_result(metrics if as_json else signature_in_words(metrics), as_json, f"TTS signature {out}")
+    if not as_json:
+        say_next(f"vclip generate --face PHOTO --text TEXT --model MODEL --speakers {quote(str(out))} --out FOLDER")

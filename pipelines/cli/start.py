@@ -1,18 +1,21 @@
 """Commands to start with: quickstart, import, ingest."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.app import ConfigFile, Json, Overrides, StoreUri, app, config_of, imports
-from pipelines.cli.output import print_json, print_line, print_result, print_table
+from pipelines.cli.output import print_json, print_line, print_result, print_table, say_next
 from pipelines.cli.runs import ingest_in_words
 from pipelines.wording import seconds
 
 if TYPE_CHECKING:
     from pipelines.ingest.job import Summary
 
+TRAIN = ("vclip train --out MODEL",)  # after vectors alone, which have nothing to look at
+LOOK_AND_TRAIN = ("vclip browse", *TRAIN)
 IMPORT = ("encoders", "extraction", "ingest")  # sections of the configuration
 Meta = Annotated[
     Path | None,
@@ -106,7 +109,7 @@ def ingest(
         return
     with reported(store, resolved, report) as observe:
         summary = ingest_videos(inputs, store, resolved, labels, observe, retry_failed, limit)
-    _show_summary(summary, as_json)
+    _show_summary(summary, as_json, LOOK_AND_TRAIN)
 
 
 @imports.command("pairs")
@@ -128,7 +131,7 @@ def import_pairs(
     """
     from pipelines.ingest.importers.pairs import import_pairs
 
-    _show_summary(import_pairs(table, store, config_of(config, set, *IMPORT)), as_json)
+    _show_summary(import_pairs(table, store, config_of(config, set, *IMPORT)), as_json, LOOK_AND_TRAIN)
 
 
 @imports.command("voxceleb")
@@ -153,7 +156,8 @@ def import_voxceleb(
     """
     from pipelines.ingest.importers.voxceleb import import_voxceleb
 
-    _show_summary(import_voxceleb(folders, store, config_of(config, set, *IMPORT), meta, files), as_json)
+    summary = import_voxceleb(folders, store, config_of(config, set, *IMPORT), meta, files)
+    _show_summary(summary, as_json, LOOK_AND_TRAIN)
 
 
 @imports.command("features")
@@ -182,13 +186,15 @@ def import_features(
     """
     from pipelines.ingest.importers.features import import_features
 
-    _show_summary(import_features(faces, voices, store, face_space, voice_space, table, meta), as_json)
+    _show_summary(import_features(faces, voices, store, face_space, voice_space, table, meta), as_json, TRAIN)
 
 
-def _show_summary(summary: "Summary", as_json: bool) -> None:
+def _show_summary(summary: "Summary", as_json: bool, then: tuple[str, ...]) -> None:
     if not as_json and not summary.videos:
         deleted = f"; {summary.deleted:,} more were deleted from it on request" if summary.deleted else ""
         inputs = "the input" if summary.known == 1 else f"all {summary.known:,} inputs"
         print_line(f"nothing to do: the store {summary.store} has {inputs} under this configuration{deleted}")
         return
     print_result(summary if as_json else ingest_in_words(summary.to_json()), as_json, "ingest")
+    if summary.rows["clips"] and not as_json:
+        say_next(*(f"{command} --store {quote(summary.store)}" for command in then))

@@ -178,7 +178,11 @@ def _reason(error: Exception) -> str:
 def _if_busy() -> str:
     """Returns what to do about a start that timed out, if this machine has more to do than it has cores."""
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    return f"; {load:.0f} processes want the {cores} cores of this machine: run the command again" if load > cores else ""
+    return (
+        f"; {load:.0f} processes want the {cores} cores of this machine: run the command again"
+        if load > cores
+        else ""
+    )
 
 
 def _last_lines(printed: IO[bytes]) -> str:

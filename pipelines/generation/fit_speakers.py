@@ -12,7 +12,7 @@ from pipelines.extraction.speech.recordings import AUDIO_SUFFIXES, read_recordin
 from pipelines.files.folders import APPLE_DOUBLE, existing
 from pipelines.files.tables import read_columns
 from pipelines.progress import say, step, warn
-from pipelines.wording import count
+from pipelines.wording import count, none_usable
 from stores import Store
 from vclip import checkpoint
 from vclip.audio import prepare_speech
@@ -180,9 +180,7 @@ def bank_of_folder(folder: Path, config: Config, encoder: SpeakerEncoder | None 
     if in_part:
         say(f"speech {folder}: read in part {len(in_part)} of {count(len(files), 'file')}; the first: {in_part[0]}")
     if not used:
-        raise InputError(
-            f"speech {folder}: none of {count(len(files), 'file')} can be used; the first: {unusable[0]}"
-        )
+        raise InputError(f"speech {folder}: {none_usable(len(files), 'file')}; the first: {unusable[0]}")
     _, speaker, gender = zip(*used, strict=True)
     return bank_of_utterances(encoder.space, speaker, np.concatenate(vectors), gender, encoder.length_counts)
 

@@ -24,7 +24,7 @@ from pipelines.files.remote import RemoteConfig, unreadable
 from pipelines.files.tables import TableRow, read_table, unusable_text
 from pipelines.ingest.sources.manifest import resolved
 from pipelines.voices.find import names_a_file
-from pipelines.wording import count
+from pipelines.wording import none_usable
 from vclip.errors import InputError
 from vclip.tts.languages import primary_tag
 
@@ -93,9 +93,7 @@ def read_jobs(
     except OSError as error:
         raise InputError(f"manifest {recorded(manifest)}: {unreadable(error)}") from None
     if all(job.reason for job in jobs):
-        raise InputError(
-            f"manifest {recorded(manifest)}: none of {count(len(jobs), 'row')} can be used; row 1: {jobs[0].reason}"
-        )
+        raise InputError(f"manifest {recorded(manifest)}: {none_usable(len(jobs), 'row')}; row 1: {jobs[0].reason}")
     return jobs
 
 
@@ -137,7 +135,7 @@ def _check(values: Mapping[str, Any]) -> None:
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, n=1)
             expected = f"did you mean '{near[0]}'?" if near else f"expected {', '.join(COLUMNS)}"
-            raise InputError(f"unknown option '{name}'; {expected}")
+            raise InputError(f"unknown column '{name}'; {expected}")
     given = [name for name in ("face", "face_id", "voice") if name in values]
     if len(given) != 1:
         raise InputError(f"found {' and '.join(given) or 'no face, face_id or voice'}, expected one of the three")

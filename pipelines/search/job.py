@@ -47,7 +47,8 @@ def search(
     given = [kind for kind, values in queries.items() if values]
     if len(given) != 1:
         options = ", ".join(f"--{kind}" for kind in queries)
-        raise InputError(f"search by {' and '.join(given) or 'nothing'}: expected one of {options}")
+        found = " and ".join(f"--{kind}" for kind in given) or "nothing to search by"
+        raise InputError(f"search: found {found}; expected one of {options}")
     kind, values = given[0], queries[given[0]] or ()
     if same_person and (kind not in TABLES or len(values) < 2):
         raise InputError(f"--same-person: found {len(values)} --{kind}, expected several faces or several voices")

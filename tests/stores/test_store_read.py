@@ -68,7 +68,10 @@ def test_media_come_only_when_asked_for(world):
         ({"table": "clip"}, "unknown table 'clip'; did you mean 'clips'"),
         ({"table": "clips", "select": ["gendre"]}, "clips: unknown column 'gendre'; did you mean 'gender'"),
         ({"table": "clips", "where": "gendre = 'f'"}, "clips: unknown column 'gendre'; did you mean 'gender'"),
-        ({"table": "clips", "where": "gender = f"}, "unknown column 'f'; known: age, .*; text stands in single quotes"),
+        (
+            {"table": "clips", "where": "gender = f"},
+            "unknown column 'f'; known: age, .*; text stands in single quotes",
+        ),
         ({"table": "clips", "order": "begin"}, "clips: unknown column 'begin'"),
         ({"table": "clips", "where": "start_s >"}, "not SQL that LanceDB understands"),
         ({"table": "clips", "where": "start_s > 1 oops"}, "not SQL that LanceDB understands"),

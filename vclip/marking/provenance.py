@@ -127,7 +127,10 @@ def read_file(path: str | Path) -> bytes:
     """Returns the content of a speech file; raises InputError if it cannot be read or is no regular file."""
     try:
         if Path(path).exists() and not Path(path).is_file():
-            raise InputError(f"speech file {path}: not a regular file; expected a WAV by vclip")
+            found = (
+                f"a folder; name the files in it, as {path}/*.wav" if Path(path).is_dir() else "not a regular file"
+            )
+            raise InputError(f"speech file {path}: {found}; expected a WAV by vclip")
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):

@@ -33,7 +33,7 @@ from pipelines.ingest.sources.content_hash import name_id
 from pipelines.ingest.sources.ledger_index import Ledger
 from pipelines.ingest.sources.source import Source
 from pipelines.progress import step
-from pipelines.wording import count
+from pipelines.wording import none_usable
 from stores import Store, config_hash
 from stores.maintenance.compact import sweep
 from vclip.association.trials.features import Features, checked_features, named_vectors
@@ -137,7 +137,7 @@ def read_vectors(path: str | Path) -> Vectors:
         if reason or not vector.any():
             why[row] = f"vector '{storable(name)}' {reason or 'is all zero, expected a direction'}"
     if len(why) == len(features.vectors):
-        raise InputError(f"{path}: none of {count(len(why), 'vector')} can be used; {why[0]}")
+        raise InputError(f"{path}: {none_usable(len(why), 'vector')}; {why[0]}")
     return Vectors(features, why)
 
 
@@ -168,9 +168,7 @@ def clips_of_table(table: str | Path, faces: Vectors, voices: Vectors) -> list[F
             clips.append(FeatureClip(name, [face], [voice], labels))
     if all(clip.problem for clip in clips):
         reason = clips[0].problem
-        raise InputError(
-            f"table {table}: none of {count(len(clips), 'row')} can be used; {reason}; nothing was imported"
-        )
+        raise InputError(f"table {table}: {none_usable(len(clips), 'row')}; {reason}; nothing was imported")
     return clips
 
 

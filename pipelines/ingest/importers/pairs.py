@@ -17,7 +17,7 @@ from pipelines.ingest.importers.media import one_clip
 from pipelines.ingest.job import Summary, ingest
 from pipelines.ingest.sources.manifest import label_text
 from pipelines.ingest.sources.source import Source, source_of
-from pipelines.wording import count
+from pipelines.wording import none_usable
 from stores.schema import LABELS
 from vclip.errors import InputError
 from vclip.tables import nfc
@@ -55,9 +55,7 @@ def pair_sources(table: str | Path) -> list[Source]:
     failures = [source.failure for source in sources if source.failure]
     if len(failures) == len(sources):
         reason = failures[0].reason
-        raise InputError(
-            f"table {table}: none of {count(len(sources), 'row')} can be used; {reason}; nothing was imported"
-        )
+        raise InputError(f"table {table}: {none_usable(len(sources), 'row')}; {reason}; nothing was imported")
     return sources
 
 

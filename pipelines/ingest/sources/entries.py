@@ -13,7 +13,7 @@ from pipelines.files.folders import APPLE_DOUBLE, existing, fits, is_pattern, sp
 from pipelines.files.remote import RemoteConfig, listed, look, unreadable
 from pipelines.files.tables import is_table
 from pipelines.ingest.sources.manifest import Row, read_manifest, resolved
-from pipelines.wording import count
+from pipelines.wording import none_usable
 from vclip.errors import InputError
 from vclip.tables import nfc
 
@@ -148,9 +148,7 @@ def _in_manifest(given: str, config: RemoteConfig) -> Iterator[Entry]:
         raise InputError(f"manifest {recorded(given)}: {unreadable(error)}") from None
     usable = [entry for entry in entries if not entry.problem][:FIRST]
     if not usable:
-        raise InputError(
-            f"manifest {recorded(given)}: none of {count(len(entries), 'row')} can be used; {entries[0].problem}"
-        )
+        raise InputError(f"manifest {recorded(given)}: {none_usable(len(entries), 'row')}; {entries[0].problem}")
     with ThreadPoolExecutor(THREADS) as pool:
         missing = list(pool.map(lambda entry: _missing(entry.name, config), usable))
     if all(missing):
@@ -219,6 +217,6 @@ def _videos(
     if not found:
         there = f", only {', '.join(f'{n:,} {ending}' for ending, n in others.items())}" if others else ""
         raise InputError(
-            f"input {storable(given)}: found no video in it{there}; expected files with the ending of a video, such as "
+            f"input {storable(given)}: found no video in it{there}; expected files with the ending of a video, as "
             ".mp4, .mkv, .mov or .webm; a file of another ending is read if it is named itself"
         )

@@ -62,7 +62,7 @@ BAD = {
     "a word": ({"face": "a.jpg", "text": "Hi.", "seed": "seven"}, ("seed = 'seven'", "whole number")),
     "a list": ({"face": "a.jpg", "text": "Hi.", "seed": [1]}, ("seed = [1]", "whole number")),
     "negative": ({"face": "a.jpg", "text": "Hi.", "face_index": -1}, ("face_index = -1", "0 or more")),
-    "misspelt": ({"face": "a.jpg", "text": "Hi.", "voicess": 1}, ("unknown option 'voicess'", "'voices'")),
+    "misspelt": ({"face": "a.jpg", "text": "Hi.", "voicess": 1}, ("unknown column 'voicess'", "'voices'")),
     "face and voice": ({"face": "a.jpg", "voice": "ann", "text": "Hi."}, ("face and voice",)),
     "voice and seed": ({"voice": "ann", "text": "Hi.", "seed": 1}, ("seed beside voice",)),
     "no language": (
@@ -88,7 +88,7 @@ def test_a_row_that_cannot_be_used_says_why_and_the_others_stay(tmp_path, case):
     assert told.row == 2
     for word in named:
         assert word in told.reason
-    with pytest.raises(InputError, match=r"none of 1 row can be used; row 1") as error:
+    with pytest.raises(InputError, match="its only row cannot be used; row 1") as error:
         _read(_jsonl(tmp_path / "bad.jsonl", [bad]))
     assert told.reason in str(error.value)
 

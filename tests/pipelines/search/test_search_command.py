@@ -196,7 +196,8 @@ def test_the_command_answers_people_and_scripts(pairs_store, model, photo, vclip
     assert [row["voice_id"] for row in table] == [hit["voice_id"] for hit in hits]
     said = vclip(*asked).out
     assert all(hit["voice_id"] in said for hit in hits)
-    assert "3 voices, exact, from memory; match: of each pair by itself, at a prior of 0.5" in said
+    assert "3 voices, exact, from memory; match: the probability that both are one person" in said
+    assert "at a prior of 0.5" in said
     rare = json.loads(vclip(*asked, "--format", "json", "--prior", 0.001).out)["matches"][0]["hits"]
     assert all(a["probability"] < b["probability"] for a, b in zip(rare, hits, strict=True))
 

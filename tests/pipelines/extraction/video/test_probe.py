@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pipelines.extraction.config import MediaConfig
 from pipelines.extraction.video.probe import SCRIPT, HeaderReader, MediaError, probe_media, same_language
@@ -114,6 +115,13 @@ def test_a_playlist_opens_no_other_file(tmp_path, start, kind):
     playlist.write_text(start.format("secret.mp4"))
     with pytest.raises(MediaError, match=f"names other files.*|{kind}"):
         probe_media(playlist, MEDIA)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP"])
+def test_an_image_is_called_one(tmp_path, kind):
+    Image.new("RGB", (64, 64), "red").save(path := tmp_path / f"face.{kind.lower()}", kind)
+    with pytest.raises(MediaError, match=rf"an image \({kind}\), neither video nor audio"):
+        probe_media(path, MEDIA)
 
 
 def test_a_row_of_frames_is_not_opened_by_its_pattern(tmp_path):
