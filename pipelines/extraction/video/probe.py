@@ -64,7 +64,7 @@ def _canonical(tag: str) -> str:
 
 # The first bytes of text that names other files.
 PLAYLISTS = {b"#EXTM3U": "HLS playlist", b"ffconcat": "ffconcat list", b"<?xml": "XML file (a DASH manifest?)"}
-IMAGES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"BM": "BMP"}
+JPEG = b"\xff\xd8\xff"
 MXF = b"\x06\x0e\x2b\x34"
 
 
@@ -120,12 +120,9 @@ def probe_media(path: str | Path, config: MediaConfig) -> MediaProbe:
         raise MediaError(f"cannot be read ({error.strerror or error})") from None
     found = read_headers(str(Path(path).absolute()), config)
     if "error" in found:
-        playlist, image = (
-            next((name for start, name in kinds.items() if head.startswith(start)), None)
-            for kinds in (PLAYLISTS, IMAGES)
-        )
-        if image and found["refused"]:
-            raise MediaError(f"an image ({image}), neither video nor audio")
+        if head.startswith(JPEG):
+            raise MediaError("a photo (JPEG), neither video nor audio")
+        playlist = next((name for start, name in PLAYLISTS.items() if head.startswith(start)), None)
         if playlist or found["refused"]:
             raise MediaError(f"no video itself but a {playlist or 'list'}, which names other files")
         # Of MXF joined to MXF, ffmpeg refuses all.
