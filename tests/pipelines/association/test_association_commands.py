@@ -55,9 +55,10 @@ def test_train_prints_one_json_object_and_repeats_itself(model, pairs_store, vcl
 def test_a_closed_form_says_what_it_does(pairs_store, vclip, tmp_path):
     said = vclip("train", "--store", pairs_store, "--out", tmp_path / "model", "--method", "cca").err.splitlines()
     assert "train: cca (canonical correlation analysis, shrunk), a closed form without steps, for 24" in said[0]
-    assert "train: 6 fits in" in said[-2]  # five folds, and everybody
+    assert "train: 6 fits in" in said[-3]  # five folds, and everybody
     auc = json.loads((tmp_path / "model" / "metrics.json").read_text())["dev_auc"]
-    assert f"the closed form has AUC {auc:.3f} on held-out people (mean of 5 folds" in said[-1]
+    assert f"the closed form has AUC {auc:.3f} on held-out people (mean of 5 folds" in said[-2]
+    assert said[-1].endswith(f"next: `vclip evaluate --store STORE_OF_OTHER_PEOPLE --model {tmp_path / 'model'}`")
 
 
 def test_two_processes_train_the_model_that_one_trains(pairs_store, vclip, tmp_path):

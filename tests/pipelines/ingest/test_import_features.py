@@ -82,7 +82,11 @@ def test_names_of_voxceleb_make_clips_of_identity_and_video(files, vectors, vcli
 
 def test_it_goes_on_where_it_stopped_and_again_is_no_work(files, vclip, tmp_path):
     store, given = tmp_path / "store", files()
-    assert vclip("import", "features", *given, "--store", store, *SPACES).code == 0
+    first = vclip("import", "features", *given, "--store", store, *SPACES)
+    assert (first.code, first.err.splitlines()[-1][21:]) == (
+        0,
+        f"INFO next: `vclip train --out MODEL --store {store}`",
+    )
     opened = Store.open(str(store))
     before = {row["clip_id"] for row in opened.query("clips").to_pylist()}
     gone = opened.query("videos", ["video_id"], "state = 'done'").to_pylist()[0]["video_id"]

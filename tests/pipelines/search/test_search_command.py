@@ -208,7 +208,7 @@ def test_the_command_answers_people_and_scripts(pairs_store, model, photo, vclip
         ((), ("--face", "--voice", "--text")),
         (("--face", "nobody"), ("nobody", "face_id")),
         (("--face", "x" * 300), ("neither a file nor a face_id",)),
-        (("--voice", "photo.npy", "--face", "x"), ("face and voice",)),
+        (("--voice", "photo.npy", "--face", "x"), ("--face and --voice",)),
         (("--face", "missing.npy"), ("missing.npy", ".npy of shape")),
         (("--text", "a tall man"), ("a tall man", "open_clip")),
         (("--voice", OFFLINE), ("offline.yaml", "expected an audio file")),
