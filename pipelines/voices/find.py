@@ -59,7 +59,7 @@ class VoiceFinder:
         name, places = checked_name(value), " and ".join(one.where for one in self._collections)
         if not places:
             raise InputError(
-                f"voice '{name}': found no place to look for the name in; give --voices-from FOLDER, --store STORE "
+                f"voice '{name}': found no place to look the name up; give --voices-from FOLDER or --store STORE, "
                 f"or a file that ends in {', '.join(SUFFIXES)}"
             )
         found = {kept.voice.sha256: kept for kept in self._by_key.get(name_key(name), ())}
