@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines.extraction.active_speaker.dubbed import dubbed_probability, dubbing_features
-from pipelines.extraction.active_speaker.lip_sync import PREDICTION, RATE_HZ, lip_features, sync_evidence
+from pipelines.extraction.active_speaker.lip_sync import RATE_HZ, lip_coordinates, sync_evidence
 from pipelines.extraction.active_speaker.offset import find_offsets, offset_evidence
 from pipelines.extraction.candidates import TrackSegment, VideoAnalysis
 from pipelines.extraction.config import ActiveSpeakerConfig
@@ -52,8 +52,8 @@ def sync_of(
 
 def _offset_evidence(segments: Sequence[TrackSegment], analysis: VideoAnalysis) -> list[np.ndarray]:
     tracks = {segment.track_index: segment.track for segment in segments}
-    predicted = {index: lip_features(track) @ PREDICTION for index, track in tracks.items()}
-    return [offset_evidence(predicted[one.track_index][one.rows], analysis.audio, one.first) for one in segments]
+    lips = {index: lip_coordinates(track) for index, track in tracks.items()}
+    return [offset_evidence(lips[one.track_index][one.rows], analysis.audio, one.first) for one in segments]
 
 
 def _face_measures(segment: TrackSegment, side_px: float, rate_hz: float) -> dict[str, float]:

@@ -1,22 +1,28 @@
 """Whether a face's lips move with the audio: the active-speaker backend that needs no network.
 
-How fast the lips open and how dark the mouth is (which tells how far it is open) predict, by a linear regression over
-half a second, the loudness of four bands of the audio. Over windows of a few seconds the prediction is correlated
-with the measured loudness, and a logistic regression turns the correlations into a log-likelihood ratio. Audio and
-video of a file may be offset by some frames, so the ratio is taken at every offset up to 0.2 s and averaged over a
+How the mouth opens, moves and darkens over half a second, and how the loudness of eight bands of the audio changes
+over three frames, are mapped onto canonical coordinates: linear combinations of the lips and of the audio that
+correlate as much as any. Over windows of a few seconds each coordinate of the lips is correlated with that of the
+audio, and a logistic regression turns the correlations into a log-likelihood ratio. Where noise flattens the loudness
+or the face is small, a poor correlation says less, so the regression also has these two conditions. Audio and video
+of a file may be offset by some frames, so the ratio is taken at every offset up to 0.2 s and averaged over a
 probability of the offset, which all windows of a track share.
 
 Lips that hardly move under speech are evidence against, whatever the correlations say: a listener, a still portrait
 that pans and zooms.
 
-`tools/fit_lip_sync.py` fitted the coefficients on the clips of 32 people from the development data, composed into
-noisy videos. Cross-validated over people, the area under the ROC curve is 0.82 for 3 s windows of a talking face
-under its own audio, down to 0 dB of noise, against the same face under another person's.
+`tools/fit_lip_sync.py` fitted the coefficients on the clips of 31 people from the development data, composed into
+noisy videos. Cross-validated over people, the area under the ROC curve is 0.88 for windows of up to 3 s of a talking
+face under its own audio, down to 0 dB of noise, against the same face under another person's.
 """
 
+import functools
 import itertools
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from pipelines.extraction.active_speaker.base import Backend
 from pipelines.extraction.active_speaker.lip_motion import SIGNALS
@@ -27,7 +33,8 @@ from pipelines.extraction.video.decode import SAMPLE_RATE_HZ
 from vclip.errors import InputError
 
 RATE_HZ = 25.0  # frame rate of the coefficients
-BANDS_HZ = ((100, 560), (560, 1120), (1120, 2270), (2270, 7600))
+BANDS_HZ = (80, 350, 710, 1190, 1840, 2720, 3900, 5480, 7600)  # edges, at equal distances in mel
+NEIGHBOURS = 1  # frames of audio to each side
 OFFSETS = np.arange(-5, 6)  # frames by which the audio of a file may lag
 OFFSET_SPREAD = 2.5  # standard deviation of the prior over a file's offset, in frames
 MARGIN = int(OFFSETS[-1])
@@ -35,8 +42,9 @@ CONTEXT = 6  # frames to each side from which the lips predict the audio
 SLOW = 25  # frames; slower changes of loudness and darkness are removed
 SPECTRUM, HOP = 640, 160  # samples
 SPECTRA = 4096  # taken at a time, so that memory does not grow with the track
-QUIET = 1e-3  # power per spectral line; without it silence would have large changes of loudness
+QUIET = 0.1  # power per spectral line; without it silence would have large changes of loudness
 LONGEST_FREEZE = 5  # frames; a frame repeated for longer is a still, not a source of a low rate
+LEAST_MOTION = 0.2  # pixels a frame, or grey levels; below it the logarithm would follow noise
 
 # Apparent opening speed of lips at rest, from noise, recoding and resampling: faces of 30 to 220 pixels in drifting
 # stills measured 0.14 to 0.02 patch pixels per frame, talking faces 0.09 and more.
@@ -45,39 +53,34 @@ REST_SPEED, REST_SPEED_PX = 0.01, 3.0
 ACTIVE_DOUBLINGS, PER_DOUBLING, MOST_FOR = 1.2, 2.1, 0.35
 ACTIVE_S = 2.0  # the speed is averaged over this time
 
-# Correlation of each band -> log-likelihood ratio, and the calibration after averaging over offsets.
-WEIGHTS, INTERCEPT, CALIBRATION = np.array([0.02, 3.15, 4.49, 3.44]), -1.69, (0.92, 0.06)
-# (frame from CONTEXT before to CONTEXT after) x (opening, darkness) -> bands. Lips open before the audio gets loud.
-PREDICTION = np.array(
-    [
-        [-0.007, 0.001, 0.005, 0.005],
-        [0.000, 0.006, 0.011, 0.008],
-        [-0.013, -0.001, 0.005, -0.004],
-        [-0.006, -0.003, -0.006, 0.004],
-        [0.012, 0.023, 0.024, 0.004],
-        [-0.016, 0.004, 0.002, 0.003],
-        [0.038, 0.047, 0.042, 0.022],
-        [-0.025, -0.035, -0.036, -0.030],
-        [0.064, 0.085, 0.078, 0.041],
-        [-0.013, -0.046, -0.063, -0.041],
-        [0.052, 0.086, 0.091, 0.078],
-        [0.032, 0.038, 0.022, 0.024],
-        [0.005, 0.040, 0.035, 0.017],
-        [0.058, 0.095, 0.090, 0.068],
-        [-0.054, -0.084, -0.096, -0.092],
-        [0.018, 0.047, 0.046, 0.014],
-        [-0.071, -0.116, -0.112, -0.100],
-        [-0.029, -0.008, -0.011, -0.033],
-        [-0.045, -0.064, -0.055, -0.044],
-        [-0.032, -0.029, -0.026, -0.019],
-        [-0.022, -0.029, -0.022, 0.005],
-        [0.018, -0.007, -0.007, -0.003],
-        [-0.016, -0.028, -0.023, -0.006],
-        [0.030, 0.017, 0.018, 0.018],
-        [0.002, -0.015, -0.009, 0.017],
-        [0.019, 0.013, 0.016, -0.000],
-    ]
-)
+# Written by tools/fit_lip_sync.py.
+COEFFICIENTS = Path(__file__).with_name("lip_sync.safetensors")
+
+
+class Coefficients(NamedTuple):
+    """The fitted coefficients."""
+
+    lips: np.ndarray  # (lip features, coordinates)
+    audio: np.ndarray  # (audio features, coordinates)
+    weights: np.ndarray  # (coordinates,) correlation of a window -> log-likelihood ratio
+    conditions: np.ndarray  # (2,) weights of `window_conditions`
+    intercept: float
+    calibration: tuple[float, float]  # slope and intercept, after the average over offsets
+
+
+@functools.cache
+def coefficients() -> Coefficients:
+    """Returns the fitted coefficients."""
+    read = load_file(COEFFICIENTS)
+    slope, intercept = read["calibration"].tolist()
+    return Coefficients(
+        read["lips"],
+        read["audio"],
+        read["weights"],
+        read["conditions"],
+        float(read["intercept"]),
+        (slope, intercept),
+    )
 
 
 def lip_sync() -> Backend:
@@ -104,15 +107,17 @@ def sync_evidence(track: Track, audio: np.ndarray, rate_hz: float, config: Activ
     """Returns the part of `lip_evidence` that comes from the correlation of lips and audio; arguments as there."""
     if rate_hz != RATE_HZ:
         raise InputError(f"media.rate_hz = {rate_hz:g}: the lip-sync coefficients were fitted at {RATE_HZ:g}")
-    predicted = lip_features(track) @ PREDICTION
-    loudness = band_loudness(audio, track.first, track.end)
+    lips = lip_coordinates(track)
+    heard = audio_coordinates(audio, track.first, track.end)
     width, hop = round(config.window_s * rate_hz), max(1, round(config.hop_s * rate_hz))
     last = max(0, len(track) - width)
     windows = [(start, min(start + width, len(track))) for start in [*range(0, last, hop), last]]
-    ratios = np.array([window_ratios(predicted[a:b], loudness[a : b + 2 * MARGIN]) for a, b in windows])
+    side_px = face_px(track)
+    ratios = np.array([window_ratios(lips[a:b], heard[a : b + 2 * MARGIN], side_px) for a, b in windows])
     active = 1 / (1 + np.exp(-1 - activity_evidence(track)))
     share = np.array([active[a:b].mean() for a, b in windows])
-    synced = CALIBRATION[0] * average_over_offsets(ratios, share, len(track) / width) + CALIBRATION[1]
+    slope, intercept = coefficients().calibration
+    synced = slope * average_over_offsets(ratios, share, len(track) / width) + intercept
     total, weight = np.zeros(len(track)), np.full(len(track), 1e-9)
     for (start, end), value in zip(windows, synced, strict=True):
         # Nearer windows count more, each reaching half its width beyond itself: single windows err by chance.
@@ -127,53 +132,82 @@ def sync_evidence(track: Track, audio: np.ndarray, rate_hz: float, config: Activ
 def activity_evidence(track: Track) -> np.ndarray:
     """Returns the part of `lip_evidence` that comes from the opening speed alone, (frames,)."""
     speed = np.sqrt(running_mean(lip_signals(track)[:, 0] ** 2, round(ACTIVE_S * RATE_HZ)))
-    rest = REST_SPEED + REST_SPEED_PX / float(np.median(track.boxes[:, 2] - track.boxes[:, 0]))
+    rest = REST_SPEED + REST_SPEED_PX / face_px(track)
     return np.minimum(MOST_FOR, PER_DOUBLING * (np.log2(speed / rest + 1e-6) - ACTIVE_DOUBLINGS))
 
 
-def lip_features(track: Track) -> np.ndarray:
-    """Returns the two lip signals, standardised, of each frame and CONTEXT frames to each side, (frames, 26)."""
-    lips = lip_signals(track)
-    lips = (lips - lips.mean(0)) / (lips.std(0) + 1e-6)
-    padded = np.pad(lips, ((CONTEXT, CONTEXT), (0, 0)), mode="edge")
-    return np.hstack([padded[i : i + len(lips)] for i in range(2 * CONTEXT + 1)])
+def lip_coordinates(track: Track) -> np.ndarray:
+    """Returns the canonical coordinates of the lips, (frames, coordinates)."""
+    return lip_features(track) @ coefficients().lips
 
 
-def lip_signals(track: Track) -> np.ndarray:
-    """Returns the opening speed in patch pixels per frame and the darkness without its slow changes, (frames, 2).
-
-    Motion found after repeated frames is divided evenly among them.
-    """
-    opening, darkness = (
-        track.lips[:, SIGNALS.index("opening")].astype(float),
-        track.lips[:, SIGNALS.index("darkness")],
-    )
-    opening[0] = 0.0
-    moved = np.flatnonzero(~np.isnan(opening))
-    for before, this in itertools.pairwise(moved):
-        if 1 < this - before <= LONGEST_FREEZE + 1:
-            opening[before + 1 : this + 1] = opening[this] / (this - before)
-    return np.stack([np.nan_to_num(opening), remove_slow_changes(darkness[:, None].astype(float))[:, 0]], axis=1)
-
-
-def band_loudness(audio: np.ndarray, first: int, end: int, margin: int = MARGIN) -> np.ndarray:
-    """Returns the log power of each band without its slow changes, (margin + frames + margin, bands).
+def audio_coordinates(audio: np.ndarray, first: int, end: int, margin: int = MARGIN) -> np.ndarray:
+    """Returns the canonical coordinates of the audio, (margin + frames + margin, coordinates).
 
     Args:
         audio: (samples,) int16 at 16 kHz of the whole video. Outside of it there is silence.
         first, end: number of the first frame, and one after the last.
         margin: frames before the first and after the last that are returned as well.
     """
+    return audio_features(audio, first, end, margin) @ coefficients().audio
+
+
+def lip_features(track: Track) -> np.ndarray:
+    """Returns the lip signals, standardised, of each frame and CONTEXT frames to each side, (frames, 52)."""
+    lips = lip_signals(track)
+    lips = (lips - lips.mean(0)) / (lips.std(0) + 1e-6)
+    return _with_neighbours(np.pad(lips, ((CONTEXT, CONTEXT), (0, 0)), mode="edge"), CONTEXT)
+
+
+def lip_signals(track: Track) -> np.ndarray:
+    """Returns how the lips of a track move, (frames, 4).
+
+    These are the opening speed in patch pixels per frame; the darkness of the mouth; and the logarithms of the flow
+    and of the change of brightness around it. All but the first are without their slow changes. Motion found after
+    repeated frames is divided evenly among them.
+    """
+    opening, flow, change, darkness = (
+        track.lips[:, SIGNALS.index(name)].astype(float) for name in ("opening", "lips", "change", "darkness")
+    )
+    motion = np.stack([opening, flow, change], axis=1)
+    moved = np.flatnonzero(~np.isnan(opening))
+    for before, this in itertools.pairwise([0, *moved]):
+        if 1 < this - before <= LONGEST_FREEZE + 1:
+            motion[before + 1 : this + 1] = motion[this] / (this - before)
+    motion = np.nan_to_num(motion)
+    if len(motion) > 1:
+        motion[0, 1:] = motion[1, 1:]
+    logarithms = np.log(motion[:, 1:] + LEAST_MOTION)
+    return np.column_stack([motion[:, 0], remove_slow_changes(np.column_stack([darkness, logarithms]))])
+
+
+def audio_features(audio: np.ndarray, first: int, end: int, margin: int = MARGIN) -> np.ndarray:
+    """Returns the log power of each band, without its slow changes, of each frame and NEIGHBOURS to each side.
+
+    Args:
+        audio: (samples,) int16 at 16 kHz of the whole video. Outside of it there is silence.
+        first, end: number of the first frame, and one after the last.
+        margin: frames before the first and after the last that are returned as well.
+
+    Returns:
+        (margin + frames + margin, 24).
+    """
     per_frame = round(SAMPLE_RATE_HZ / RATE_HZ)
-    frames = end - first + 2 * margin
+    first, end = first - margin - NEIGHBOURS, end + margin + NEIGHBOURS
     # Four spectra per frame, centred on it.
-    start = (first - margin) * per_frame - (SPECTRUM - HOP) // 2
-    count = frames * per_frame // HOP
+    start = first * per_frame - (SPECTRUM - HOP) // 2
+    count = (end - first) * per_frame // HOP
     parts = []
     for i in range(0, count, SPECTRA):
         parts.append(_bands(audio, start + i * HOP, min(SPECTRA, count - i)))
         release_pages(audio)
-    return remove_slow_changes(np.concatenate(parts).reshape(frames, -1, len(BANDS_HZ)).mean(1))
+    loudness = remove_slow_changes(np.concatenate(parts).reshape(end - first, -1, len(BANDS_HZ) - 1).mean(1))
+    return _with_neighbours(loudness, NEIGHBOURS)
+
+
+def _with_neighbours(rows: np.ndarray, reach: int) -> np.ndarray:
+    """Returns each of (reach + n + reach, columns) rows and `reach` rows to each side as one, (n, columns')."""
+    return np.hstack([rows[i : len(rows) - 2 * reach + i] for i in range(2 * reach + 1)])
 
 
 def _bands(audio: np.ndarray, start: int, count: int) -> np.ndarray:
@@ -184,7 +218,8 @@ def _bands(audio: np.ndarray, start: int, count: int) -> np.ndarray:
     spectra = np.lib.stride_tricks.sliding_window_view(samples, SPECTRUM)[::HOP]
     power = np.abs(np.fft.rfft(spectra * np.hanning(SPECTRUM).astype(np.float32), axis=1)) ** 2
     hz = np.fft.rfftfreq(SPECTRUM, 1 / SAMPLE_RATE_HZ)
-    return np.stack([np.log(power[:, (hz >= a) & (hz < b)].mean(1) + QUIET) for a, b in BANDS_HZ], axis=1)
+    bands = [power[:, (hz >= a) & (hz < b)].mean(1) for a, b in itertools.pairwise(BANDS_HZ)]
+    return np.log(np.stack(bands, axis=1) + QUIET)
 
 
 def remove_slow_changes(signal: np.ndarray) -> np.ndarray:
@@ -198,20 +233,42 @@ def running_mean(values: np.ndarray, width: int) -> np.ndarray:
     return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")
 
 
-def window_correlations(predicted: np.ndarray, loudness: np.ndarray) -> np.ndarray:
-    """Returns the correlation of each band with what the lips predict of it, at each offset, (offsets, bands).
+def window_correlations(lips: np.ndarray, audio: np.ndarray) -> np.ndarray:
+    """Returns the correlation of each coordinate of the lips with that of the audio, (offsets, coordinates).
 
     Args:
-        predicted: (frames, bands) of one window.
-        loudness: (margin + frames + margin, bands); the offsets are those from -margin to margin frames.
+        lips: (frames, coordinates) of one window.
+        audio: (margin + frames + margin, coordinates); the offsets are those from -margin to margin frames.
     """
-    own, offsets = _unit(predicted), len(loudness) - len(predicted) + 1
-    return np.array([(own * _unit(loudness[start : start + len(own)])).sum(0) for start in range(offsets)])
+    own, offsets = _unit(lips), len(audio) - len(lips) + 1
+    return np.array([(own * _unit(audio[start : start + len(own)])).sum(0) for start in range(offsets)])
 
 
-def window_ratios(predicted: np.ndarray, loudness: np.ndarray) -> np.ndarray:
-    """Returns the log-likelihood ratio of one window at each offset, (offsets,)."""
-    return window_correlations(predicted, loudness) @ WEIGHTS + INTERCEPT
+def window_conditions(audio: np.ndarray, side_px: float) -> np.ndarray:
+    """Returns the logarithms of how much the loudness of a window changes and of the size of the face, (2,).
+
+    Args:
+        audio: (margin + frames + margin, coordinates).
+        side_px: `face_px` of the track.
+    """
+    return np.log([audio.std(0).mean() + 1e-6, side_px])
+
+
+def face_px(track: Track) -> float:
+    """Returns the median width of the face in pixels of the frames that were analysed."""
+    return float(np.median(track.boxes[:, 2] - track.boxes[:, 0]))
+
+
+def window_ratios(lips: np.ndarray, audio: np.ndarray, side_px: float) -> np.ndarray:
+    """Returns the log-likelihood ratio of one window at each offset, (offsets,).
+
+    Args:
+        lips, audio: as for `window_correlations`.
+        side_px: `face_px` of the track.
+    """
+    fitted = coefficients()
+    of_conditions = float(window_conditions(audio, side_px) @ fitted.conditions)
+    return window_correlations(lips, audio) @ fitted.weights + of_conditions + fitted.intercept
 
 
 def average_over_offsets(ratios: np.ndarray, active: np.ndarray, lengths: float) -> np.ndarray:

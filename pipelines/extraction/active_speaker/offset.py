@@ -1,8 +1,8 @@
 """Audio-visual offset of clips: by how much the audio lags behind the lips.
 
-The lips predict the loudness of the audio (`lip_sync`); the offset is the shift at which they fit best. Clips of one
-video mostly share it, so the other clips of the video count as well, by half. The confidence is the probability of
-the offset and of the two beside it (docs/extraction.md has how often it is right).
+Lips and audio have coordinates that correlate (`lip_sync`); the offset is the shift at which they fit best. Clips of
+one video mostly share it, so the other clips of the video count as well, by half. The confidence is the probability
+of the offset and of the two beside it (docs/extraction.md has how often it is right).
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.extraction.active_speaker.lip_sync import RATE_HZ, WEIGHTS, band_loudness, window_correlations
+from pipelines.extraction.active_speaker.lip_sync import RATE_HZ, audio_coordinates, coefficients, window_correlations
 
 MARGIN = 10  # frames to each side; files are shifted by up to 0.2 s, and some are off by as much
 SPREAD = 4.0  # standard deviation of the prior, in frames
@@ -26,16 +26,16 @@ class Offset(NamedTuple):
     confidence: float  # 0..1: probability that it is right within 0.04 s
 
 
-def offset_evidence(predicted: np.ndarray, audio: np.ndarray, first: int) -> np.ndarray:
+def offset_evidence(lips: np.ndarray, audio: np.ndarray, first: int) -> np.ndarray:
     """Returns how well the lips of a clip fit the audio at each offset, (offsets,) log-likelihoods up to a constant.
 
     Args:
-        predicted: (frames, bands) that the lips of the clip predict.
+        lips: (frames, coordinates) of the clip, see `lip_sync.lip_coordinates`.
         audio: (samples,) int16 at 16 kHz, of the whole video.
         first: number of the clip's first frame.
     """
-    loudness = band_loudness(audio, first, first + len(predicted), MARGIN)
-    return len(predicted) / LENGTH * window_correlations(predicted, loudness) @ WEIGHTS
+    heard = audio_coordinates(audio, first, first + len(lips), MARGIN)
+    return len(lips) / LENGTH * window_correlations(lips, heard) @ coefficients().weights
 
 
 def find_offsets(evidence: Sequence[np.ndarray]) -> list[Offset]:

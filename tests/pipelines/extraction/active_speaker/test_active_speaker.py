@@ -1,5 +1,7 @@
 """Active speaker: lips are told from heads, the speaker from the others, and nobody from somebody."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,13 @@ def test_anothers_voice_counts_for_less_than_the_own(talking_track, pcm):
     own, *theirs = (lip_sync.lip_evidence(talking_track, s, RATE_HZ, CONFIG).mean() for s in [pcm, *others])
     # All of these voices have one rhythm, so now and then another's fits: the median must not.
     assert np.median(theirs) < own - 1
+
+
+def test_a_poor_fit_says_less_of_a_small_face(talking_track):
+    another = (voice(4, seed=2) * 32767).astype(np.int16)
+    small = replace(talking_track, boxes=talking_track.boxes / 4)
+    large, small = (lip_sync.sync_evidence(t, another, RATE_HZ, CONFIG).mean() for t in (talking_track, small))
+    assert large < small - 0.5
 
 
 def test_of_two_talking_faces_the_active_speaker_wins(talking_track, pcm):
