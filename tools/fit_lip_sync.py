@@ -18,7 +18,7 @@ import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -74,28 +74,38 @@ def read_talkers(folder: Path, people: dict[str, str], config: ExtractionConfig)
         extract(folder / video["file"], config, kept)
         if kept.analysis is None:
             continue
-        speakers = frozenset(people.get(s["source"], s["source"]) for s in video["speaking"])
-        for spoken in video["speaking"]:
-            person = people.get(spoken["source"], spoken["source"])
-            talkers += _talkers(kept.analysis, spoken, person, speakers)
+        talkers += talkers_of(kept.analysis, video["speaking"], people)
     return talkers
 
 
-def _talkers(analysis: VideoAnalysis, spoken: dict, person: str, speakers: frozenset[str]) -> list[Talker]:
-    found = []
-    x0, y0, x1, y1 = spoken["box"]
+def talkers_of(analysis: VideoAnalysis, speaking: Sequence[dict], people: dict[str, str]) -> list[Talker]:
+    """Returns everybody who speaks in view in one video.
+
+    Args:
+        analysis: of the video.
+        speaking: the truth, {"start_s", "end_s", "source", "box"} of each turn.
+        people: identity of each source; a source that is not in it is a person of its own.
+    """
+    speakers = frozenset(people.get(turn["source"], turn["source"]) for turn in speaking)
+    return [talker for turn in speaking for talker in _talkers(analysis, turn, people, speakers)]
+
+
+def _talkers(
+    analysis: VideoAnalysis, turn: dict, people: dict[str, str], speakers: frozenset[str]
+) -> Iterator[Talker]:
+    person = people.get(turn["source"], turn["source"])
+    x0, y0, x1, y1 = turn["box"]
     for track in analysis.tracks:
         left, top, right, bottom = np.median(track.boxes, axis=0) / np.array([*track.size, *track.size])
         inside = x0 <= (left + right) / 2 <= x1 and y0 <= (top + bottom) / 2 <= y1
-        first = max(track.first, round(spoken["start_s"] * lip_sync.RATE_HZ))
-        end = min(track.end, round(spoken["end_s"] * lip_sync.RATE_HZ))
+        first = max(track.first, round(turn["start_s"] * lip_sync.RATE_HZ))
+        end = min(track.end, round(turn["end_s"] * lip_sync.RATE_HZ))
         if inside and end - first >= SHORTEST:
             rows = slice(first - track.first, end - track.first)
             audio = lip_sync.audio_features(analysis.audio, track.first, track.end)
             audio = audio[rows.start : rows.stop + 2 * MARGIN]
             lips = lip_sync.lip_features(track)[rows]
-            found.append(Talker(person, lips, audio, lip_sync.face_px(track), speakers))
-    return found
+            yield Talker(person, lips, audio, lip_sync.face_px(track), speakers)
 
 
 def fit(talkers: Sequence[Talker]) -> Coefficients:

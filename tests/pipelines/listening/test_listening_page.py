@@ -134,7 +134,7 @@ def test_what_cannot_be_used_is_told_and_leaves_nothing(said, vclip, tmp_path):
         f"a={tmp_path / 'empty'}": "found no speech",
         f"a={tmp_path / 'nowhere'}": "found no speech",
         f"a={two}": "found speech by 2 settings",
-        f"a={moved}": "is another image",
+        f"a={moved}": "is not the image that the speech was made for",
         f"a={edited}": "the samples or their rate are not those",
     }
     for given, expected in cases.items():

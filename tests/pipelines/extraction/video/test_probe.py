@@ -188,7 +188,7 @@ def test_a_reader_that_dies_is_replaced_and_leaves_no_pipe_open(tmp_path):
                 os.kill(child, signal.SIGKILL)
                 os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     assert probe_media(path, MEDIA) == before
-    assert len(os.listdir("/proc/self/fd")) == open_files
+    assert len(os.listdir("/proc/self/fd")) <= open_files
 
 
 def test_the_reader_of_headers_imports_nothing_of_the_project():
