@@ -110,7 +110,8 @@ def listed(store: StoreUri, as_json: Json = False) -> None:
         return
     cells = [_cells(made) for made in together(rows[::-1])[::-1]]
     print_table("", ("edit", "action", "of", "value", "who", "why", ""), cells, whole="edit")
-    print_line(f"{count(len(rows), 'edit')}, {sum(row['in_force'] for row in rows)} in force")
+    in_force = sum(row["in_force"] and row["action"] != "undo" for row in rows)
+    print_line(f"{count(len(rows), 'edit')}, {in_force} in force")
 
 
 def _cells(made: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -147,7 +148,8 @@ def _chosen(store: "stores.Store", clips: Sequence[str] | None, where: str | Non
 def _print_edits(made: Sequence[str], as_json: bool, store: str) -> None:
     if as_json:
         print_json({"edits": made})
-    elif len(made) <= SHOWN:
+        return
+    if len(made) <= SHOWN:
         print_line("\n".join(made))
-    else:
+    if len(made) > 1:
         print_line(f"{count(len(made), 'edit')}; undo them by: vclip edit undo {made[0]} --together --store {store}")

@@ -297,7 +297,7 @@ def expect_people(pairs: Pairs) -> None:
     """Raises InputError if there are fewer than two people, or a clip has no identity."""
     people = int(pairs.people().max(initial=-1)) + 1
     if people < 2:
-        raise InputError(f"found {people} people to evaluate on, expected at least 2")
+        raise InputError(f"expected at least 2 people to evaluate on, found {people}")
 
 
 def some_people(pairs: Pairs, seed: int, max_clips: int = MAX_CLIPS) -> Pairs:

@@ -186,7 +186,7 @@ class Pairs:
         people = self.people()
         n_people = int(people.max(initial=-1)) + 1
         if n_people < count:
-            raise InputError(f"found {n_people} people, expected at least {count} to split them into {count} parts")
+            raise InputError(f"expected at least {count} people to split them into {count} parts, found {n_people}")
         shuffled = np.random.default_rng(seed).permutation(n_people)
         return (shuffled % count)[people]
 
@@ -205,7 +205,7 @@ class Pairs:
         n_people = int(people.max(initial=-1)) + 1
         n_dev = max(2, min(round(fraction * n_people), n_people if most is None else most))
         if n_people - n_dev < 2:
-            raise InputError(f"found {n_people} people, expected at least 4 to train and to hold some out")
+            raise InputError(f"expected at least 4 people to train and to hold some out, found {n_people}")
         return (np.random.default_rng(seed).permutation(n_people) < n_dev)[people]
 
 

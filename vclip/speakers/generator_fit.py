@@ -106,7 +106,7 @@ def fit_generator(
     """
     config = config or GeneratorConfig()
     if len(bank) < MIN_SPEAKERS:
-        raise InputError(f"speaker bank: found {len(bank)} speakers, expected at least {MIN_SPEAKERS}")
+        raise InputError(f"speaker bank: expected at least {MIN_SPEAKERS} speakers, found {len(bank)}")
     if not np.isfinite(bank.vectors).all() or not np.ptp(bank.vectors, axis=0).any():
         raise InputError("speaker bank: found NaN, infinity or one vector for all speakers, expected different ones")
     components = max(1, min(config.max_components, len(bank) // config.speakers_per_component))

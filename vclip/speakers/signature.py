@@ -216,7 +216,7 @@ def fit_signature(
     """
     config = config or SignatureConfig()
     if len(speakers) < MIN_SPEAKERS:
-        raise InputError(f"signature: found {len(speakers)} speakers, expected at least {MIN_SPEAKERS}")
+        raise InputError(f"signature: expected at least {MIN_SPEAKERS} speakers, found {len(speakers)}")
     if not all(np.isfinite(vectors).all() for vectors in (speakers, spoken, *(predicted or ()))):
         raise InputError("signature: found NaN or infinity among the speakers or their voices, expected numbers")
     arguments = (tts, speaker_space, voice_space, speakers, spoken, config, on_epoch, predicted)

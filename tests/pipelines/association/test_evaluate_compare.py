@@ -395,7 +395,7 @@ def test_a_malicious_pickle_runs_nothing_and_writes_nothing(world, vclip, tmp_pa
         (("--trials-meta", "x.csv", "--store", "TEST"), "--trials-meta without --trials"),
         (("--partial", "--store", "TEST"), "--partial without --trials"),
         (("--cohort-top", 5, "--store", "TEST"), "without --cohort"),
-        (("--store", "TEST", "--where", "identity = 'test001'"), "found 1 people to evaluate on"),
+        (("--store", "TEST", "--where", "identity = 'test001'"), "people to evaluate on, found 1"),
         (("--store", "TEST", "--where", "identity = 'x'"), "found no face-voice pair"),
         (("--store", "TEST", "--cohort", "TEST"), "the cohort and the test share identity 'test000'"),
         (("--store", "TEST", "--cohort", "TEST", "--cohort-where", "identity = 'x'"), "no face-voice pair"),

@@ -31,7 +31,17 @@ def test_a_filter_rejects_or_labels_many_and_one_undo_takes_all_back(store, vcli
     assert edit in listed
     assert vclip("edit", "undo", edit, "--together", *signed).code == 0
     assert store.count("clips") == 24
-    assert "undone" in vclip("edit", "list", "--store", store.uri).out
+    listed = vclip("edit", "list", "--store", store.uri).out
+    assert "undone" in listed
+    assert listed.splitlines()[-1].endswith(f", {len(json.loads(left.out)['edits'])} in force")
+
+
+def test_a_few_edits_are_listed_and_counted(store, vclip):
+    clips = store.query("clips", ["clip_id"])["clip_id"].to_pylist()[:3]
+    said = vclip("edit", "reject", *clips, "--store", store.uri, "--why", "too short").out.splitlines()
+    assert said[:3] == sorted(row["edit_id"] for row in store.edits())
+    assert said[3:] == [f"3 edits; undo them by: vclip edit undo {said[0]} --together --store {store.uri}"]
+    assert vclip("edit", "undo", said[0], "--store", store.uri, "--why", "x").out.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -335,7 +335,7 @@ def test_refuses_to_be_evaluated_on_people_it_was_trained_on(trained, tmp_path, 
             evaluate(model, both)
         assert len(unseen(model, both)) == 0
         assert len(unseen(model, planted(people=2, seed=1))) == 4
-    with pytest.raises(InputError, match="found 1 people to evaluate on, expected at least 2"):
+    with pytest.raises(InputError, match="expected at least 2 people to evaluate on, found 1"):
         evaluate(again, planted(people=1, seed=1))
 
 

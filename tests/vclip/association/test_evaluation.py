@@ -159,7 +159,7 @@ def test_vectors_that_hold_no_number_are_an_error_that_names_the_clip(planted, p
 def test_nobody_one_person_and_unnamed_people_are_errors(planted, plain_model):
     model, pairs = plain_model(planted(people=20)), planted(people=4, seed=1)
     for clips, found in ((np.zeros(8, bool), 0), (pairs.people() == 2, 1)):
-        with pytest.raises(InputError, match=f"found {found} people to evaluate on, expected at least 2"):
+        with pytest.raises(InputError, match=f"expected at least 2 people to evaluate on, found {found}"):
             evaluate(model, pairs.select(clips))
     pairs.identity[3] = ""
     with pytest.raises(InputError, match="1 of 8 clips have no identity"):

@@ -133,7 +133,7 @@ def test_component_rule(speakers, settings, expected):
 
 
 def test_too_few_speakers_is_an_error():
-    with pytest.raises(InputError, match=f"found {MIN_SPEAKERS - 1} speakers, expected at least {MIN_SPEAKERS}"):
+    with pytest.raises(InputError, match=f"expected at least {MIN_SPEAKERS} speakers, found {MIN_SPEAKERS - 1}"):
         fit_generator(_bank(MIN_SPEAKERS - 1))
     assert len(fit_generator(_bank(MIN_SPEAKERS))[0].weights) == 1
 

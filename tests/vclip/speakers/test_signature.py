@@ -107,7 +107,7 @@ def test_predictions_do_not_depend_on_the_layout(fitted):
 
 def test_too_few_speakers_and_vectors_that_hold_no_number_are_errors():
     speakers = _speakers(20)
-    with pytest.raises(InputError, match="found 9 speakers, expected at least 10"):
+    with pytest.raises(InputError, match="expected at least 10 speakers, found 9"):
         fit_signature("made-up", "voices", "voices", speakers[:9], speakers[:9], QUICK)
     for side in (0, 1):
         vectors = [speakers, _tts(speakers)]

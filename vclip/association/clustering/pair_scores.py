@@ -112,8 +112,8 @@ def _impostors(directions: np.ndarray, pairs: Pairs, space: str) -> tuple[float,
         return IMPOSTORS[_kind(space)]
     if len(pairs) < FEWEST_CLIPS:
         raise InputError(
-            f"space '{space}': found {len(pairs)} clips, expected at least {FEWEST_CLIPS} to estimate the similarity "
-            "of different people; give identities with --labels"
+            f"space '{space}': expected at least {FEWEST_CLIPS} clips to estimate the similarity of different "
+            f"people, found {len(pairs)}; give identities with --labels"
         )
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, len(pairs), (2, MOST_SAMPLED))
