@@ -84,6 +84,11 @@ def test_anothers_voice_counts_for_less_than_the_own(talking_track, pcm):
     assert np.median(theirs) < own - 1
 
 
+def test_it_does_not_matter_how_loud_the_recording_is(talking_track, pcm):
+    loud, quiet = (lip_sync.sync_evidence(talking_track, samples, RATE_HZ, CONFIG) for samples in (pcm, pcm // 20))
+    np.testing.assert_allclose(loud, quiet, atol=0.1)
+
+
 def test_a_poor_fit_says_less_of_a_small_face(talking_track):
     another = (voice(4, seed=2) * 32767).astype(np.int16)
     small = replace(talking_track, boxes=talking_track.boxes / 4)
