@@ -346,7 +346,7 @@ SPEAKERS = {
     "empty folder": (("fit-speakers", "--speech", "empty"), ("empty", "no audio", ".wav")),
     "no audio": (("fit-speakers", "--speech", "filled"), ("filled", "no audio")),
     "no store": (("fit-speakers", "--store", "filled"), ("filled", "expected a vclip store")),
-    "too few people": (("fit-speakers", "--store", "SIX"), ("6 speakers", "at least 10")),
+    "too few people": (("fit-speakers", "--store", "SIX"), ("expected at least 10 speakers, found 6",)),
     "no generator": (("distill", "--speakers", "empty"), ("empty", "speaker-generator")),
     "too many sentences": (
         ("distill", "--speakers", "undistilled", "--set", "signature.sentences=99"),
