@@ -83,13 +83,13 @@ class History:
 
 
 def mean_history(runs: Sequence[History]) -> History:
-    """Returns the mean of the curves of several runs; a run that stopped early continues at its last values.
+    """Returns the mean of the curves of several runs; the AUC of a run that stopped early stays at its last value.
 
     The best step is 0 unless another is better by WORTH: that much is the luck of a choice among many steps.
     """
     steps = max((run.step for run in runs), key=len)
-    curves = [[_lengthened(curve, len(steps)) for curve in (run.loss, run.dev_auc)] for run in runs]
-    loss, dev_auc = np.mean(curves, axis=0).tolist()
+    loss = [float(np.mean([run.loss[i] for run in runs if i < len(run.loss)])) for i in range(len(steps))]
+    dev_auc = np.mean([_lengthened(run.dev_auc, len(steps)) for run in runs], axis=0).tolist()
     gain = max(dev_auc) - dev_auc[0]
     return History(list(steps), loss, dev_auc, steps[int(np.argmax(dev_auc))] if gain >= WORTH else 0)
 

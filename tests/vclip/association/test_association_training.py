@@ -16,7 +16,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 from vclip.association import likelihood
 from vclip.association.evaluation import cross_validate, evaluate, unseen
 from vclip.association.held_out import dev_auc
-from vclip.association.loop import WORTH
+from vclip.association.loop import WORTH, History, mean_history
 from vclip.association.losses import clip_loss
 from vclip.association.metrics import all_trials, auc
 from vclip.association.model import AssociationConfig, AssociationModel
@@ -408,3 +408,11 @@ def test_same_gender_figure_only_where_gender_is_known(trained, planted):
 def test_an_evaluation_is_plain_json(trained, planted):
     result = evaluate(trained[0], planted(people=10, seed=5)).to_json()
     assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_the_mean_loss_is_that_of_the_folds_that_made_the_step():
+    nan = float("nan")
+    trained, skipped = History([0, 10, 20], [nan, 2.0, 1.0], [0.8, 0.81, 0.82], 20), History([0], [nan], [0.6], 0)
+    mean = mean_history([trained, skipped])
+    np.testing.assert_allclose(mean.loss, [nan, 2.0, 1.0])
+    np.testing.assert_allclose(mean.dev_auc, [0.7, 0.705, 0.71])

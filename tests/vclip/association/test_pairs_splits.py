@@ -119,7 +119,7 @@ def test_too_few_people_and_unknown_people_are_errors(planted):
     for use in (few.people, lambda: few.split(0.1, 0), lambda: few.folds(2, 0), lambda: Batches(few, 2, 0)):
         with pytest.raises(InputError, match=r"1 of 6 clips have no identity.*group_people"):
             use()
-    with pytest.raises(InputError, match="people.*, found 0"):
+    with pytest.raises(InputError, match=r"people.*, found 0"):
         few.select(np.zeros(6, bool)).split(0.1, 0)
 
 
