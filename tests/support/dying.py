@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -25,7 +24,6 @@ CALLS = (
     (os, ("replace", "unlink", "rmdir")),
     (Path, ("unlink", "rename")),
 )
-ALL_UP_TO = int(os.environ.get("VCLIP_EXAMPLES", "0"))
 
 
 class Killed(BaseException):
@@ -43,7 +41,6 @@ class Dying:
 
     def __init__(self, at: int | None = None, error: Exception | None = None, after: tuple[str, int] | None = None):
         self.calls: Counter[str] = Counter()
-        self.kinds: list[str] = []  # of each call in order: what it calls, and of which table where one is written to
         self._at, self._error, self._after = at, error, after
         self._stack = ExitStack()
 
@@ -68,7 +65,6 @@ class Dying:
 
         def counted(*args: Any, **kwargs: Any) -> Any:
             self.calls[f"{owner.__name__}.{name}"] += 1
-            self.kinds.append(f"{owner.__name__}.{name} {args[0].name if owner is lancedb.table.LanceTable else ''}")
             if self._after and self.calls[self._after[0]] > self._after[1]:
                 raise Killed
             if self._at is not None and self._error is None and self.count >= self._at:
@@ -78,16 +74,3 @@ class Dying:
             return function(*args, **kwargs)
 
         return staticmethod(counted) if static else counted
-
-
-def moments(kinds: Sequence[str]) -> list[int]:
-    """Returns the calls to die at, from 1: the first and the last of each kind; VCLIP_EXAMPLES=1000 takes all.
-
-    Args:
-        kinds: of the calls of a run that nothing disturbs.
-    """
-    if len(kinds) <= ALL_UP_TO:
-        return list(range(1, len(kinds) + 1))
-    first = {kind: number for number, kind in reversed(list(enumerate(kinds, start=1)))}
-    last = {kind: number for number, kind in enumerate(kinds, start=1)}
-    return sorted({*first.values(), *last.values()})
