@@ -127,6 +127,7 @@ def train(
         say(what_was_chosen(history))
     elif closed_form:
         how = f"mean of {FOLDS} folds; the model is fitted to everybody" if fits > 1 else "left out of the model"
+        how = "; ".join(filter(None, (how, _strongest_direction(history))))
         say(f"train: the closed form has AUC {history.best_dev_auc:.3f} on held-out people ({how})")
     result = TrainResult(history.best_dev_auc, len(pairs), people, history.best_step, history.step[-1], crossed)
     read = {
@@ -146,13 +147,19 @@ def train(
 
 def what_was_chosen(history: History) -> str:
     """Returns a sentence on the step that was kept, and why."""
-    start, best = history.dev_auc[0], max(history.dev_auc)
+    start, best, alone = history.dev_auc[0], max(history.dev_auc), _strongest_direction(history)
     if history.best_step:
         return f"train: step {history.best_step} is kept: AUC {best:.3f} on held-out people, {start:.3f} at the start"
     return (
-        f"train: the start is kept, AUC {start:.3f} on held-out people; {count(history.step[-1], 'step')} with "
-        f"networks gained {best - start:.3f}, and {WORTH} counts"
+        f"train: the start is kept, AUC {start:.3f} on held-out people{alone and f' ({alone})'}; "
+        f"{count(history.step[-1], 'step')} with networks gained {best - start:.3f}, and {WORTH} counts"
     )
+
+
+def _strongest_direction(history: History) -> str:
+    """Returns what the strongest canonical direction reaches alone; "" if the start has none."""
+    known = dict(zip(history.directions, history.auc_by_directions, strict=True))
+    return f"{known[1]:.3f} by its strongest direction alone" if 1 in known else ""
 
 
 def cross_validated(

@@ -165,30 +165,30 @@ def plot_systems(
 
 
 def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
-    """Draws the loss and the dev AUC of a training run per step, and marks the step whose model was kept.
+    """Draws how the model that was kept came to its AUC on held-out people.
 
-    Where that is the start, which is fitted in closed form, the axis begins at chance: what the start has learned
-    shows, and that the steps add nothing.
+    Where steps were kept, that is by step, with the loss. Where the start was kept, which is fitted in closed form,
+    it is by canonical direction, from chance on; if the start has none, by step.
+
+    Args:
+        path: of the image file.
+        history: the fields of `vclip.association.loop.History`.
     """
+    if history["best_step"] or not history.get("directions"):
+        return _save(_training_by_step(history), path)
+    return _save(_training_by_direction(history), path)
+
+
+def _training_by_step(history: Mapping[str, Any]) -> Figure:
     figure, axes = _axes("step", "AUC on held-out people", BESIDE_IN)
     steps, values, best = history["step"], history["dev_auc"], history["best_step"]
-    kept = values[steps.index(best)]
     what = f"step {best}" if best else "the start"
     axes.plot(steps, values, color=ACCENT, linewidth=2, alpha=1 if best else 0.45)
-    axes.plot(best, kept, "o", color=ACCENT)
-    late = best > steps[-1] / 2  # then the words end at the point
-    axes.annotate(
-        f"kept: {what}, AUC {kept:.3f}", (best, kept), textcoords="offset points", xytext=(-6 if late else 6, 8),
-        ha="right" if late else "left", color=ACCENT, fontsize=9, zorder=4,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
-    )  # fmt: skip
+    _mark_kept(axes, best, values[steps.index(best)], what, late=best > steps[-1] / 2)
     if best:
         axes.margins(y=0.25)
     else:
-        axes.set_ylim(min(0.44, *values), 1.0)
-        axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="--")
-        axes.annotate("chance", (steps[0], 0.5), textcoords="offset points", xytext=(0, -4), va="top", color=FAINT,
-                      fontsize=9)  # fmt: skip
+        _from_chance(axes, values, steps[-1])
     loss = axes.twinx()
     axes.set_zorder(loss.get_zorder() + 1)  # the words over the curve of the loss
     axes.patch.set_visible(False)
@@ -196,7 +196,42 @@ def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
     loss.set_ylabel("training loss", color=FAINT)
     loss.tick_params(colors=FAINT, length=0)  # a tick beside a number looks like a minus sign
     loss.spines[["top", "right", "left"]].set_visible(False)
-    return _save(figure, path)
+    return figure
+
+
+def _training_by_direction(history: Mapping[str, Any]) -> Figure:
+    figure, axes = _axes("canonical directions, strongest first", "AUC on held-out people", BESIDE_IN)
+    counts, values = history["directions"], history["auc_by_directions"]
+    places = range(len(counts))
+    axes.plot(places, values, "o-", color=ACCENT, linewidth=2, markersize=4)
+    axes.set_xticks(places, [*(str(count) for count in counts[:-1]), "all"])
+    _mark_kept(axes, places[-1], values[-1], "all", late=True)
+    _from_chance(axes, values, places[-1])
+    if history["step"][-1]:
+        gain = max(history["dev_auc"]) - history["dev_auc"][0]
+        axes.annotate(
+            f"{history['step'][-1]} steps with networks\nadd {gain:.3f}: not kept", (places[-1], values[-1]),
+            textcoords="offset points", xytext=(0, -40), ha="right", color=FAINT, fontsize=9,
+        )  # fmt: skip
+    return figure
+
+
+def _mark_kept(axes: Axes, x: float, auc: float, what: str, late: bool) -> None:
+    """Marks a point as what was kept; the words end there if it is late in the plot, else they begin there."""
+    axes.plot(x, auc, "o", color=ACCENT)
+    axes.annotate(
+        f"kept: {what}, AUC {auc:.3f}", (x, auc), textcoords="offset points", xytext=(6 - 12 * late, 8),
+        ha="right" if late else "left", color=ACCENT, fontsize=9, zorder=4,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
+    )  # fmt: skip
+
+
+def _from_chance(axes: Axes, values: Sequence[float], end: float) -> None:
+    """Lets the axis of the AUC begin at chance and end at 1."""
+    axes.set_ylim(min(0.44, *values), 1.0)
+    axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="--")
+    axes.annotate("chance", (end, 0.5), textcoords="offset points", xytext=(0, -4), va="top", ha="right", color=FAINT,
+                  fontsize=9)  # fmt: skip
 
 
 def plot_map(

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vclip.association.linear import AS_GOOD, Folds, Moments, canonical, cca_maps
+from vclip.association.linear import AS_GOOD, Folds, Moments, canonical, cca_maps, leading
 from vclip.association.metrics import ScoredTrials, auc
 from vclip.association.two_clusters import upper_of_two_clusters
 
@@ -54,6 +54,11 @@ class LikelihoodMaps:
         """Returns the scores (n, m) of faces (n, d_face) with voices (m, d_voice)."""
         a, b = faces @ self.face, voices @ self.voice
         return _cosines(a, b) if self.score == "cosine" else _ratios(a, b, self.correlation)
+
+    def leading(self, directions: int) -> "LikelihoodMaps":
+        """Returns the maps without the columns from `directions` on, which are zero."""
+        face, voice, correlation = (leading(x, directions) for x in (self.face, self.voice, self.correlation))
+        return LikelihoodMaps(face, voice, correlation, self.score)
 
 
 def fit(faces: Tensor, voices: Tensor, people: np.ndarray, seed: int = 0) -> tuple[float, LikelihoodMaps]:

@@ -42,6 +42,10 @@ class Maps:
         """Returns the cosines (n, m) of mapped faces (n, d_face) with mapped voices (m, d_voice)."""
         return F.normalize(faces @ self.face, dim=1) @ F.normalize(voices @ self.voice, dim=1).T
 
+    def leading(self, directions: int) -> "Maps":
+        """Returns the maps without the columns from `directions` on, which are zero."""
+        return Maps(*(leading(matrix, directions) for matrix in (self.face, self.voice)))
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -111,6 +115,11 @@ def canonical(moments: Moments, shrinkage: float) -> tuple[Tensor, Tensor, Tenso
     correlation = squares.clamp_min(0).sqrt()
     left = whitened @ directions / correlation.clamp_min(1e-9 * correlation[0])
     return face_white @ left, voice_white @ directions, correlation
+
+
+def leading(columns: Tensor, count: int) -> Tensor:
+    """Returns columns (..., k) of which the first `count` are kept and the others zero."""
+    return columns * (torch.arange(columns.shape[-1], device=columns.device) < count)
 
 
 def ridge_maps(moments: Moments, strength: float) -> Maps:

@@ -1,6 +1,6 @@
 """The start of training: linear paths in closed form, and the temperature that fits them best."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ class LinearStart:
     maps: linear.Maps | likelihood.LikelihoodMaps
     face_mean: Tensor  # (d_face,) float64, over clips
     voice_mean: Tensor  # (d_voice,) float64
+    canonical: bool  # whether the entries of mapped vectors are canonical directions, the strongest first
 
     @classmethod
     @torch.no_grad()
@@ -39,11 +40,11 @@ class LinearStart:
             shrinkage, maps = likelihood.fit(x, y, people, seed)
         else:
             shrinkage, maps = linear.fit(kind, x, y, people, seed)
-        return cls(shrinkage, maps, x.double().mean(0), y.double().mean(0))
+        return cls(shrinkage, maps, x.double().mean(0), y.double().mean(0), kind != "ridge")
 
     @torch.no_grad()
-    def put_into(self, model: AssociationModel, pairs: Pairs, seed: int) -> None:
-        """Sets the linear paths of an untrained model and freezes them; sets the best temperature for them."""
+    def put_into(self, model: AssociationModel, pairs: Pairs) -> None:
+        """Sets the linear paths of an untrained model and freezes them."""
         for path, matrix, mean in (
             (model.face_projection.linear, self.maps.face, self.face_mean),
             (model.voice_projection.linear, self.maps.voice, self.voice_mean),
@@ -56,7 +57,19 @@ class LinearStart:
             faces, voices = clip_tensors(pairs, model.device)
             faces = model.face_projection(model.face_input(faces))
             model.sphere.fit(self.maps.correlation, faces, model.voice_projection(model.voice_input(voices)))
-        model.log_scale.fill_(_best_log_scale(model, pairs, seed))
+
+    def leading(self, directions: int) -> "LinearStart":
+        """Returns the start with the first canonical directions alone; the others are zero."""
+        return replace(self, maps=self.maps.leading(directions))
+
+
+@torch.no_grad()
+def set_temperature(model: AssociationModel, pairs: Pairs, seed: int) -> None:
+    """Sets the inverse temperature with the least loss before training."""
+    faces, voices = clip_tensors(pairs.at_most(SCALE_CLIPS, seed), model.device)
+    sides = model.eval().project_faces(faces), model.project_voices(voices)
+    loss = {value: clip_loss(*sides, torch.tensor(value, device=model.device)) for value in LOG_SCALES}
+    model.log_scale.fill_(min(LOG_SCALES, key=lambda value: float(loss[value])))
 
 
 def clip_tensors(pairs: Pairs, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
@@ -65,11 +78,3 @@ def clip_tensors(pairs: Pairs, device: torch.device | None = None) -> tuple[Tens
     sides = (pairs.faces, pairs.face_clip), (pairs.voices, pairs.voice_clip)
     faces, voices = (torch.as_tensor(clip_means(rows, clip, len(pairs)), device=device) for rows, clip in sides)
     return faces, voices
-
-
-def _best_log_scale(model: AssociationModel, pairs: Pairs, seed: int) -> float:
-    """Returns the logarithm of the inverse temperature with the least loss before training."""
-    device = model.device
-    faces, voices = clip_tensors(pairs.at_most(SCALE_CLIPS, seed), device)
-    sides = model.eval().project_faces(faces), model.project_voices(voices)
-    return min(LOG_SCALES, key=lambda value: float(clip_loss(*sides, torch.tensor(value, device=device))))

@@ -64,12 +64,14 @@ class LoopConfig(Settings):
 
 @dataclass
 class History:
-    """The curves of a training, with one entry per evaluation on held-out people."""
+    """The curves of a training on held-out people: by evaluation, and of its start by canonical direction."""
 
     step: list[int] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)  # mean since the last evaluation; NaN at step 0
     dev_auc: list[float] = field(default_factory=list)
     best_step: int = 0
+    directions: list[int] = field(default_factory=list)  # numbers of them; empty if the start has none
+    auc_by_directions: list[float] = field(default_factory=list)  # of the start with the strongest so many alone
 
     @property
     def best_dev_auc(self) -> float:
@@ -91,7 +93,9 @@ def mean_history(runs: Sequence[History]) -> History:
     loss = [float(np.mean([run.loss[i] for run in runs if i < len(run.loss)])) for i in range(len(steps))]
     dev_auc = np.mean([_lengthened(run.dev_auc, len(steps)) for run in runs], axis=0).tolist()
     gain = max(dev_auc) - dev_auc[0]
-    return History(list(steps), loss, dev_auc, steps[int(np.argmax(dev_auc))] if gain >= WORTH else 0)
+    best_step = steps[int(np.argmax(dev_auc))] if gain >= WORTH else 0
+    by_directions = np.mean([run.auc_by_directions for run in runs], axis=0).tolist()
+    return History(list(steps), loss, dev_auc, best_step, list(runs[0].directions), by_directions)
 
 
 def _lengthened(values: list[float], count: int) -> list[float]:

@@ -23,10 +23,11 @@ from pydantic import Field
 from torch import Tensor
 
 from vclip.association.base import Standardize
+from vclip.association.directions import auc_by_directions
 from vclip.association.distributed import Distributed
 from vclip.association.grad_cache import backward
 from vclip.association.held_out import DEV_CLIPS, check_data, dev_auc, hashes_of_both, trials_of
-from vclip.association.linear_start import LinearStart
+from vclip.association.linear_start import LinearStart, set_temperature
 from vclip.association.loop import History, LoopConfig, OnStep, mean_history, run
 from vclip.association.losses import LOSSES, Loss
 from vclip.association.metrics import ScoredTrials
@@ -213,7 +214,8 @@ def _fit(
     for mine, fitted in zip((model.face_input, model.voice_input), inputs, strict=True):
         mine.load_state_dict(fitted.state_dict())
     if start is not None:
-        start.put_into(model, known, config.seed)
+        start.put_into(model, known)
+        set_temperature(model, known, config.seed)
     faces, voices = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (pairs.faces, pairs.voices))
     noisy = [_Noisy(regularisation.feature_noise, put_in) for put_in in (model.face_input, model.voice_input)]
 
@@ -238,7 +240,9 @@ def _fit(
 
     quality = None if dev is None else partial(dev_auc, dev=dev.at_most(DEV_CLIPS, config.seed))
     data = digest_of(pairs, dev, among) if state else ""
+    by_directions = ([], []) if start is None or dev is None else auc_by_directions(start, model, known, dev)
     best, history = run(model, step, quality, config, on_step, state, batches.epoch, data)
+    history.directions, history.auc_by_directions = by_directions
     return cast(AssociationModel, best), history
 
 

@@ -63,7 +63,8 @@ def _quickstart(folder, store_uri) -> str:
     for name in ("evaluation", "model"):
         (folder / name).mkdir()
     plot_folds(folder / "evaluation" / "roc.png", [fold, fold])
-    history = {"step": [0, 10], "dev_auc": [0.5, 0.75], "loss": [None, 1.0], "best_step": 10}
+    history = {"step": [0, 10], "dev_auc": [0.75, 0.7], "loss": [None, 1.0], "best_step": 0}
+    history |= {"directions": [0, 1, 64], "auc_by_directions": [0.5, 0.7, 0.75]}
     plot_training(folder / "model" / "training.png", history)
     (folder / "photo.jpg").write_bytes(jpeg(np.random.default_rng(0)))
     (folder / "a.wav").write_bytes(b"RIFF" + bytes(40))

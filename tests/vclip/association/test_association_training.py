@@ -14,6 +14,7 @@ import torch
 from scipy.sparse import coo_matrix, csr_matrix
 
 from vclip.association import likelihood
+from vclip.association.directions import COUNTS
 from vclip.association.evaluation import cross_validate, evaluate, unseen
 from vclip.association.held_out import dev_auc
 from vclip.association.loop import WORTH, History, mean_history
@@ -416,3 +417,23 @@ def test_the_mean_loss_is_that_of_the_folds_that_made_the_step():
     mean = mean_history([trained, skipped])
     np.testing.assert_allclose(mean.loss, [nan, 2.0, 1.0])
     np.testing.assert_allclose(mean.dev_auc, [0.7, 0.705, 0.71])
+
+
+def test_the_start_is_measured_by_canonical_direction(planted):
+    """The planted people share a few traits: the first directions show them, and all give the start's own AUC."""
+    pairs = planted(people=60, seed=3)
+    history = train(pairs, "face", "voice", TrainConfig(max_steps=0))[1]
+    auc = dict(zip(history.directions, history.auc_by_directions, strict=True))
+    every = pairs.voices.shape[1]
+    assert list(auc) == [*(count for count in COUNTS if count < every), every]
+    assert auc[0] == 0.5
+    assert auc[1] < auc[2] < auc[3]
+    assert auc[every] == pytest.approx(history.dev_auc[0], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "config", [TrainConfig(start="ridge", max_steps=0), TrainConfig(start="random", max_steps=0)]
+)
+def test_a_start_without_canonical_directions_has_no_curve_of_them(planted, config):
+    history = train(planted(people=60, seed=3), "face", "voice", config)[1]
+    assert (history.directions, history.auc_by_directions) == ([], [])
