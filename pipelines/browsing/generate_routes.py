@@ -11,7 +11,8 @@ from pipelines.browsing.bodies import read_photo
 from pipelines.browsing.routes import face_in
 from pipelines.browsing.session import Session
 from pipelines.generation.faces import TargetFace
-from pipelines.generation.session import SpeechSession, open_models
+from pipelines.generation.models import open_models
+from pipelines.generation.session import SpeechSession
 from pipelines.generation.utterances import Utterance
 from vclip.errors import InputError
 from vclip.marking.provenance import speech_file

@@ -29,7 +29,8 @@ from pipelines.generation.batch_rows import Row, utterances_of
 from pipelines.generation.faces import TargetFace, face_encoder_spec, open_encoder
 from pipelines.generation.find_faces import FaceOrReason, find_faces
 from pipelines.generation.manifest import Job, Photo, read_jobs
-from pipelines.generation.session import Models, SpeechSession, open_models
+from pipelines.generation.models import Models, open_models
+from pipelines.generation.session import SpeechSession
 from pipelines.generation.synthesize import (
     FOLDER,
     OpenTTS,

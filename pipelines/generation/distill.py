@@ -23,7 +23,7 @@ from pipelines.cluster.remote_task import Work
 from pipelines.cluster.session import cluster_cpus, start_ray
 from pipelines.cluster.tasks import run_tasks
 from pipelines.config import Config
-from pipelines.generation.session import check_speaker_space
+from pipelines.generation.models import check_speaker_space
 from pipelines.progress import say, step, warn
 from pipelines.wording import count
 from vclip import checkpoint

@@ -19,7 +19,7 @@ import numpy as np
 from pipelines.association.pairs import open_model, pair_spaces, read_pairs, store_pairs
 from pipelines.config import Config
 from pipelines.generation.distill import SENTENCES
-from pipelines.generation.session import check_evaluator, check_speaker_space, load_speakers
+from pipelines.generation.models import check_evaluator, check_speaker_space, load_speakers
 from pipelines.progress import step, warn
 from pipelines.wording import count
 from stores import Store

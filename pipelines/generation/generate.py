@@ -25,7 +25,8 @@ from pipelines.generation.faces import (
     open_encoder,
     read_photo_faces,
 )
-from pipelines.generation.session import SpeechSession, open_models
+from pipelines.generation.models import open_models
+from pipelines.generation.session import SpeechSession
 from pipelines.generation.utterances import Utterance
 from pipelines.progress import step
 from pipelines.voices.collections import collections_of

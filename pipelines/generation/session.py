@@ -5,125 +5,29 @@ model folders -> `Models`, checked against each other -> with a TTS: `SpeechSess
 A kept voice needs no models: the session checks it, and speaks it as it speaks one that it chose.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import vclip.tts
-from pipelines.association.centring import centred_on
-from pipelines.config import Config, GenerateConfig
-from pipelines.files.addresses import scheme_of
+from pipelines.config import Config
 from pipelines.generation.choice import ChosenVoice, VoiceChooser
 from pipelines.generation.faces import Target
+from pipelines.generation.models import Models, check_speaker_space
+from pipelines.generation.recorder import Recorder
 from pipelines.generation.synthesize import OpenTTS, Synthesizer
-from pipelines.generation.utterances import generation_row
 from pipelines.progress import say, warn
 from pipelines.voices.guard import check_unlike_known
 from stores import Store
-from stores.ids import generated_file_id
-from vclip import __version__, checkpoint
-from vclip.association.base import Association, training_people
-from vclip.association.methods import load as load_association
-from vclip.errors import InputError, SpaceError
+from vclip.errors import InputError
 from vclip.marking.marks import Marks
 from vclip.speakers.bank import SpeakerBank, known_similarity_limit
-from vclip.speakers.generator import SpeakerGenerator
-from vclip.speakers.signature import TTSSignature
 from vclip.speakers.voice import Voice
 from vclip.tts.languages import language_to_speak
 
 NOTICE = "Synthetic speech. The voice was made to suit the {}; it is nobody's own voice."
-
-
-@dataclass(frozen=True)
-class Models:
-    """The models that choose voices, and the one that evaluates them."""
-
-    association: Association
-    generator: SpeakerGenerator
-    signature: TTSSignature | None  # None for the naive score
-    evaluator: Association | None
-    provenance: Mapping[str, Any]  # name -> folder and SHA-256; and the spaces
-
-
-def open_models(
-    model_folder: Path, speakers_folder: Path, evaluator_folder: Path | None, settings: GenerateConfig
-) -> Models:
-    """Returns the models of these folders.
-
-    Args:
-        model_folder: the association model, made by `train`.
-        speakers_folder: the generator and the signature, made by `fit-speakers` and `distill`.
-        evaluator_folder: another association model, or None.
-        settings: the score, since the naive one needs no signature; the store to centre the faces on; and the device
-            of model and signature. The evaluator is on the CPU, since it is sent to workers that have no GPU.
-
-    Raises:
-        InputError: a model is missing or damaged, or their spaces differ.
-    """
-    model = load_association(model_folder, settings.device)
-    generator, signature = load_speakers(speakers_folder, settings.score, settings.device)
-    evaluator = load_association(evaluator_folder, "cpu") if evaluator_folder else None
-    if evaluator and evaluator_folder:
-        check_evaluator(evaluator, evaluator_folder, model, model_folder)
-    folders = {"association": model_folder, "generator": Path(speakers_folder) / "generator"}
-    folders |= {"signature": Path(speakers_folder) / "signature"} if signature else {}
-    folders |= {"evaluator": evaluator_folder} if evaluator_folder else {}
-    if settings.centre:
-        store = Store.open(settings.centre)
-        model = centred_on(model, store.snapshot(), store.uri, voices=False)
-    provenance = {
-        "vclip": __version__,
-        **({"centred_on": settings.centre} if settings.centre else {}),
-        **{name: {"folder": str(folder), "sha256": checkpoint.digest(folder)} for name, folder in folders.items()},
-        "face_space": model.face_space,
-        "voice_space": model.voice_space,
-    }
-    return Models(model, generator, signature, evaluator, provenance)
-
-
-def load_speakers(folder: Path, score: str, device: str = "") -> tuple[SpeakerGenerator, TTSSignature | None]:
-    """Returns the generator and the signature of a folder, or None for a signature that is missing and not needed.
-
-    Raises:
-        InputError: the generator is missing, or the signature that the score needs.
-    """
-    generator = SpeakerGenerator.load(Path(folder) / "generator")
-    if not (Path(folder) / "signature").is_dir():
-        if score == "naive":
-            return generator, None
-        raise InputError(
-            f"speakers {folder}: found no TTS signature, which the {score} score needs; run "
-            f"`vclip distill --speakers {folder} --out {folder}`, or give --set generate.score=naive"
-        )
-    return generator, TTSSignature.load(Path(folder) / "signature", device)
-
-
-def check_evaluator(evaluator: Association, folder: Path, model: Association, model_folder: Path) -> None:
-    """Checks that an evaluator is another model of the same spaces, and reports shared training people on stderr.
-
-    Raises:
-        InputError: the evaluator is the model itself, or its spaces differ.
-    """
-    if (evaluator.face_space, evaluator.voice_space) != (model.face_space, model.voice_space):
-        found, expected = (f"{m.face_space} and {m.voice_space}" for m in (evaluator, model))
-        raise SpaceError(found, expected, f"evaluator {folder}")
-    if checkpoint.digest(folder) == checkpoint.digest(model_folder):
-        raise InputError(f"--evaluator {folder}: found the model itself, expected another model to judge it")
-    if np.isin(training_people(evaluator), training_people(model)).any():
-        warn(f"evaluator {folder}: was trained on some of the same people as {model_folder}")
-
-
-def check_speaker_space(generator: SpeakerGenerator, space: str, tts: str) -> None:
-    """Raises SpaceError unless the generator draws speaker vectors in the space of the TTS."""
-    if generator.space != space:
-        raise SpaceError(generator.space, space, f"speakers for the TTS '{tts}'")
 
 
 class SpeechSession:
@@ -252,7 +156,7 @@ class SpeechSession:
         return known_similarity_limit(self.models.generator.bank)
 
     @contextmanager
-    def recording(self, store: Store | None, command: Mapping[str, Any]) -> Iterator["Recorder"]:
+    def recording(self, store: Store | None, command: Mapping[str, Any]) -> Iterator[Recorder]:
         """Yields a recorder of speech files; the store records the run of the block, and why it failed if it does.
 
         Args:
@@ -273,48 +177,3 @@ class SpeechSession:
             finally:  # a failing run has written files too, and a deletion must find them
                 recorder.flush()
                 run.summary = dict(recorder.summary)
-
-
-class Recorder:
-    """Writes a row of the table `generations` for each speech file, in batches; without a store it does nothing.
-
-    Args:
-        store: the store, or None.
-        run_id: the run that writes the rows.
-        every: rows in one commit, at most.
-    """
-
-    def __init__(self, store: Store | None, run_id: str, every: int):
-        self.summary: Mapping[str, Any] = {}  # of the job, for the store's record of the run
-        self._store, self._run_id, self._every = store, run_id, every
-        rows = store.query("generations", ["generation_id", "audio_uri"]).to_pylist() if store else []
-        # (utterance, file) -> id of its row. Rows of version 0.1 have the utterance's id alone and keep it.
-        self._row_ids = {
-            (row["generation_id"].partition("-")[0], row["audio_uri"]): row["generation_id"] for row in rows
-        }
-        self._rows: dict[str, dict[str, Any]] = {}
-
-    def lacks(self, generation_id: str, audio_uri: str) -> bool:
-        """Returns whether there is a store that has no row of this utterance and file."""
-        return self._store is not None and (generation_id, _absolute(audio_uri)) not in self._row_ids
-
-    def add(self, record: Mapping[str, Any], audio_uri: str) -> None:
-        """Adds the row of a speech file, given its provenance record and its path or address."""
-        if self._store is None:
-            return
-        utterance, uri = record["generation_id"], _absolute(audio_uri)
-        row_id = self._row_ids.setdefault((utterance, uri), generated_file_id(utterance, uri))
-        self._rows[row_id] = generation_row(record, row_id, self._run_id, uri)
-        if len(self._rows) >= self._every:
-            self.flush()
-
-    def flush(self) -> None:
-        """Writes the rows that wait."""
-        rows, self._rows = self._rows, {}
-        if self._store and rows:
-            self._store.add_generations(list(rows.values()))
-
-
-def _absolute(audio_uri: str) -> str:
-    """Returns the name of a file that does not depend on the folder in which a command runs."""
-    return audio_uri if scheme_of(audio_uri) else os.path.abspath(audio_uri)

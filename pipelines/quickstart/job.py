@@ -22,7 +22,7 @@ from pipelines.generation.distill import distill
 from pipelines.generation.faces import encode_faces, face_encoder_spec, open_encoder, read_photo_faces
 from pipelines.generation.fit_speakers import fit_speakers
 from pipelines.generation.generate import GeneratedFile, generate
-from pipelines.generation.session import open_models
+from pipelines.generation.models import open_models
 from pipelines.html.plots import plot_folds
 from pipelines.ingest.job import ingest_videos
 from pipelines.ingest.report import reported

@@ -8,7 +8,8 @@ import pytest
 
 from pipelines.config import Config
 from pipelines.generation.faces import TargetFace
-from pipelines.generation.session import Models, SpeechSession
+from pipelines.generation.models import Models
+from pipelines.generation.session import SpeechSession
 from pipelines.generation.utterances import Spoken, Utterance
 from pipelines.maintenance.delete import delete
 from stores import Store
