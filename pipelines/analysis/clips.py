@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipelines.progress import Step, step
 from stores import Snapshot, schema
 from stores.arrow import compute
+from stores.best import MEASURES, best_of_each
 from stores.pairs import matrix, space_column
 from stores.ranking import unit
 from stores.sql import quoted
@@ -127,10 +128,7 @@ def clip_media(
         at_a_time: clips whose media are in memory.
     """
     clips = snapshot.row_ids("clips", ["clip_id"], where).rename_columns(["clip_id", "clip_row"])
-    faces = snapshot.row_ids("faces", ["clip_id", "quality", "face_id"])
-    faces = _best(faces.append_column("rank", compute.negate(faces["quality"])), "face")
-    voices = snapshot.row_ids("voices", ["clip_id", "start_s", "end_s", "voice_id"])
-    voices = _best(voices.append_column("rank", compute.subtract(voices["start_s"], voices["end_s"])), "voice")
+    faces, voices = (_best(snapshot, table) for table in ("faces", "voices"))
     # In the order of the faces' rows: media lie together as they were committed, so each read is of neighbours.
     plan = clips.join(faces, "clip_id", join_type="inner").join(voices, "clip_id", join_type="inner")
     return len(plan), _read(snapshot, plan.sort_by("face_row"), at_a_time)
@@ -150,13 +148,12 @@ def write_columns(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
         writer.writerows(zip(*columns.values(), strict=True))
 
 
-def _best(rows: pa.Table, name: str) -> pa.Table:
-    """For each clip_id: `name`_row, the row of lowest rank and id, and the number of rows as n_`name`s."""
-    key = f"{name}_id"
-    count = rows.group_by("clip_id").aggregate([([], "count_all")]).rename_columns(["clip_id", f"n_{name}s"])
-    ordered = rows.sort_by([("rank", "ascending"), (key, "ascending")])
-    first = ordered.group_by("clip_id", use_threads=False).aggregate([("_rowid", "first")])
-    return first.rename_columns(["clip_id", f"{name}_row"]).join(count, "clip_id")
+def _best(snapshot: Snapshot, table: str) -> pa.Table:
+    """For each clip_id: face_row or voice_row, the best row, and n_faces or n_voices, the number of rows."""
+    rows = snapshot.row_ids(table, ["clip_id", schema.KEYS[table], *MEASURES[table]])
+    count = rows.group_by("clip_id").aggregate([([], "count_all")]).rename_columns(["clip_id", f"n_{table}"])
+    best = best_of_each(rows, table).select(["clip_id", "_rowid"])
+    return best.rename_columns(["clip_id", f"{table[:-1]}_row"]).join(count, "clip_id")
 
 
 def _read(snapshot: Snapshot, plan: pa.Table, at_a_time: int) -> Iterator[ClipMedia]:

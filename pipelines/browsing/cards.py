@@ -7,7 +7,7 @@ than they are given, unlike `repeat` and `range`, and the filter is short.
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from stores import Snapshot
 from stores.arrow import compute
+from stores.best import best_rows
 from stores.errors import StoreError, nearest
 from stores.filters import parsed
 from stores.schema import LABELS
@@ -174,20 +175,16 @@ def numeric_columns(snapshot: Snapshot, table: str) -> list[str]:
 
 def cards_of(snapshot: Snapshot, clip_ids: Sequence[str]) -> dict[str, Card]:
     """Returns clip_id -> card of the clips that exist and are not rejected."""
-    rows = snapshot.query("clips", COLUMNS, _among("clip_id", clip_ids)).to_pylist() if clip_ids else []
+    parts = (snapshot.query("clips", COLUMNS, f"clip_id IN ({names})") for names in in_lists(clip_ids))
+    rows = [row for part in parts for row in part.to_pylist()]
     return {card["clip_id"]: card for card in with_media(snapshot, rows)}
 
 
 def with_media(snapshot: Snapshot, clips: Sequence[Card]) -> list[Card]:
     """Returns the clips with `face_id`, `quality`, `voice_id`, `speech_s` and `snr_db`, None where missing."""
-    if not clips:
-        return []
-    where = _among("clip_id", [clip["clip_id"] for clip in clips])
-    faces = snapshot.query("faces", ["clip_id", "face_id", "quality"], where).to_pylist()
-    voices = snapshot.query("voices", ["clip_id", "voice_id", "start_s", "end_s", "snr_db"], where).to_pylist()
-    voices = [{**voice, "speech_s": voice["end_s"] - voice["start_s"]} for voice in voices]
-    best = {row["clip_id"]: row for row in sorted(faces, key=lambda row: (row["quality"], row["face_id"]))}
-    longest = {row["clip_id"]: row for row in sorted(voices, key=lambda row: (row["speech_s"], row["voice_id"]))}
+    ids = [clip["clip_id"] for clip in clips]
+    best, longest = best_rows(snapshot, "faces", ids), best_rows(snapshot, "voices", ids, ["snr_db"])
+    longest = {clip: {**row, "speech_s": row["end_s"] - row["start_s"]} for clip, row in longest.items()}
     return [
         {
             **clip,
@@ -222,7 +219,3 @@ class FilterValues:
 
 def _of(row: Mapping[str, Any] | None, *names: str) -> Card:
     return {name: row and row[name] for name in names}
-
-
-def _among(column: str, values: Iterable[str]) -> str:
-    return f"{column} IN ({', '.join(map(quoted, values))})"

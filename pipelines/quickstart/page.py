@@ -8,6 +8,7 @@ from typing import Any
 from pipelines.html.page import render
 from pipelines.ingest.job import Summary
 from stores import Store
+from stores.best import best_of_each
 from vclip.files import write_text
 
 MAX_FACES = 80
@@ -68,8 +69,5 @@ def _with_content(sidecar: Mapping[str, Any]) -> dict[str, Any]:
 
 def _best_faces(store_uri: str) -> list[bytes]:
     """The JPEG image of the best face of each clip, the best first."""
-    rows = Store.open(store_uri).query("faces", ["clip_id", "quality", "image"], order="-quality").to_pylist()
-    best: dict[str, bytes] = {}
-    for row in rows:
-        best.setdefault(row["clip_id"], row["image"])
-    return list(best.values())
+    rows = Store.open(store_uri).query("faces", ["clip_id", "face_id", "quality", "image"])
+    return best_of_each(rows, "faces").sort_by([("quality", "descending")])["image"].to_pylist()

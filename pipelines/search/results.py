@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from stores import Snapshot
+from stores.best import best_rows
 from stores.schema import KEYS
 from stores.sql import in_lists
 
 CLIP = ("video_id", "video_uri", "start_s", "end_s", "identity", "gender")
-BEST = {"faces": "quality", "voices": "end_s - start_s"}  # the highest decides which face and voice show a clip
+TABLES = ("faces", "voices")
 
 
 @dataclass(frozen=True)
@@ -75,23 +76,14 @@ def matches_of(
         hits: m sequences.
     """
     ids = sorted({hit.clip_id for some in hits for hit in some})
-    clips = {row["clip_id"]: row for row in _rows(snapshot, "clips", {n: n for n in ("clip_id", *CLIP)}, ids)}
-    best = {table: _best(snapshot, table, ids) for table in BEST}
+    parts = (snapshot.query("clips", ["clip_id", *CLIP], f"clip_id IN ({names})") for names in in_lists(ids))
+    clips = {row["clip_id"]: row for part in parts for row in part.to_pylist()}
+    best = {table: best_rows(snapshot, table, ids) for table in TABLES}
 
     def whole(hit: BareHit) -> Hit:
-        media = {table: of.get(hit.clip_id) for table, of in best.items()} | ({find: hit.id} if hit.id else {})
+        media = {table: of.get(hit.clip_id, {}).get(KEYS[table]) for table, of in best.items()}
+        media |= {find: hit.id} if hit.id else {}
         row = {name: clips[hit.clip_id][name] for name in CLIP}
         return Hit(hit.cosine, hit.probability, hit.clip_id, media["faces"], media["voices"], **row)
 
     return tuple(Match(probe, tuple(map(whole, some))) for probe, some in zip(probes, hits, strict=True))
-
-
-def _best(snapshot: Snapshot, table: str, clip_ids: Sequence[str]) -> dict[str, str]:
-    """Returns clip_id -> the id of the best row of each clip."""
-    rows = _rows(snapshot, table, {"id": KEYS[table], "clip_id": "clip_id", "worth": BEST[table]}, clip_ids)
-    return {row["clip_id"]: row["id"] for row in sorted(rows, key=lambda row: (row["worth"], row["id"]))}
-
-
-def _rows(snapshot: Snapshot, table: str, columns: dict[str, str], clip_ids: Sequence[str]) -> list[dict[str, Any]]:
-    parts = (snapshot.query(table, columns, f"clip_id IN ({names})") for names in in_lists(clip_ids))
-    return [row for part in parts for row in part.to_pylist()]
