@@ -59,6 +59,7 @@ def export(
     store_uri: str,
     out: Path,
     format: str,
+    *,
     table: str = "clips",
     select: Sequence[str] | None = None,
     where: str | None = None,

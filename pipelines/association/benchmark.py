@@ -72,6 +72,7 @@ class BenchmarkResult:
 def benchmark(
     store_uri: str,
     config: Config,
+    *,
     methods: Sequence[str] = (),
     folds: int = 5,
     seeds: int = 1,

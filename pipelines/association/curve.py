@@ -63,6 +63,7 @@ class CurveResult:
 def learning_curves(
     store_uri: str,
     config: Config,
+    *,
     methods: Sequence[str] = ("vclip",),
     folds: int = 5,
     seeds: int = 1,

@@ -90,6 +90,7 @@ def evaluate(
     store_uri: str | None,
     model_folder: Path,
     config: Config,
+    *,
     where: str | None = None,
     out: Path | None = None,
     normalisation: Normalisation = Normalisation(),
@@ -132,12 +133,15 @@ def evaluate(
         faces, voices = _vectors(trial_files, pairs, store_uri, at)
         trials = read_trials(trial_files.trials, trial_files.metadata)
         figures = evaluate_trials(
-            model, trials, faces, voices, seed, cohort, normalisation.top, seen, trial_files.partial
+            model, trials, faces, voices, seed=seed, cohort=cohort, top=normalisation.top, seen=seen,
+            partial=trial_files.partial,
         )  # fmt: skip
         if figures.left_out:
             say(f"left out {count(figures.left_out, 'trial')} without a vector: {figures.without_vectors}")
     elif pairs is not None:
-        figures = evaluate_model(model, pairs, seed, cohort, normalisation.top, seen, views=views)
+        figures = evaluate_model(
+            model, pairs, seed=seed, cohort=cohort, top=normalisation.top, seen=seen, views=views
+        )
     else:
         raise InputError("evaluate: found neither a store nor a trial list, expected one of them")
     made_by = {

@@ -67,6 +67,7 @@ def train(
     store_uri: str,
     out: Path,
     config: Config,
+    *,
     where: str | None = None,
     folds: int = 0,
     method: str = "vclip",

@@ -46,7 +46,9 @@ def export(
     """
     from pipelines.analysis.export import export
 
-    result = export(store, out, format, table, names_of(select), where, sql, media, shard_mb)
+    result = export(
+        store, out, format, table=table, select=names_of(select), where=where, sql=sql, media=media, shard_mb=shard_mb
+    )
     print_result(result if as_json else export_in_words(result), as_json, f"export of {store}")
 
 

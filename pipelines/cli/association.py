@@ -62,7 +62,18 @@ def train(
     from pipelines.cli.in_words import training_in_words
 
     resolved, at = config_of(config, set, "train"), at_of(tag, version)
-    result = train(store, out, resolved, where, folds, method, at, workers, face_space, voice_space)
+    result = train(
+        store,
+        out,
+        resolved,
+        where=where,
+        folds=folds,
+        method=method,
+        version=at,
+        workers=workers,
+        face_space=face_space,
+        voice_space=voice_space,
+    )
     print_result(result if as_json else training_in_words(result), as_json, f"model {out}")
     if not as_json:
         say_next(f"vclip evaluate --store STORE_OF_OTHER_PEOPLE --model {quote(str(out))}")
@@ -152,8 +163,8 @@ def evaluate(
     trial_files = TrialFiles(trials, trials_meta, face_features, voice_features, partial) if trials else None
     normalisation = Normalisation(cohort, cohort_where, cohort_top)
     result = evaluate(
-        store, model, resolved, where, out, normalisation, train_store, seen, trial_files, at_of(tag, version), views,
-        centre,
+        store, model, resolved, where=where, out=out, normalisation=normalisation, train_store=train_store, seen=seen,
+        trial_files=trial_files, at=at_of(tag, version), views=views, centre=centre,
     ).to_json()  # fmt: skip
     if as_json:
         print_json(result)

@@ -92,7 +92,15 @@ def benchmark_association(
     from pipelines.association.benchmark import benchmark, numbered_spaces, table
 
     result = benchmark(
-        store, resolved, methods or (), folds, seeds, where, out, face_spaces or (), voice_spaces or ()
+        store,
+        resolved,
+        methods=methods or (),
+        folds=folds,
+        seeds=seeds,
+        where=where,
+        out=out,
+        face_spaces=face_spaces or (),
+        voice_spaces=voice_spaces or (),
     )
     if as_json:
         print_json(result)
@@ -136,7 +144,17 @@ def _learning_curves(
 ) -> None:
     from pipelines.association.curve import learning_curves, table
 
-    result = learning_curves(store, config, methods, folds, seeds, where, out, face_space, voice_space)
+    result = learning_curves(
+        store,
+        config,
+        methods=methods,
+        folds=folds,
+        seeds=seeds,
+        where=where,
+        out=out,
+        face_space=face_space,
+        voice_space=voice_space,
+    )
     if as_json:
         print_json(result)
         return

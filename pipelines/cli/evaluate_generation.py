@@ -66,7 +66,17 @@ def evaluate_generation(
 
     resolved = config_of(config, set, "generate", "train")
     result = evaluate_generation(
-        store, speakers, resolved, model, evaluator, people, voices, where, out, face_space, voice_space
+        store,
+        speakers,
+        resolved,
+        model_folder=model,
+        evaluator_folder=evaluator,
+        people=people,
+        voices=voices,
+        where=where,
+        out=out,
+        face_space=face_space,
+        voice_space=voice_space,
     )
     if as_json:
         print_json(result)

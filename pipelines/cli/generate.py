@@ -131,7 +131,16 @@ def generate(
         from pipelines.generation.batch import generate_batch
 
         summary = generate_batch(
-            manifest, model, speakers, out, resolved, voices, face_index, evaluator, store, language=language
+            manifest,
+            model,
+            speakers,
+            out,
+            resolved,
+            voices=voices,
+            face_index=face_index,
+            evaluator_folder=evaluator,
+            store_uri=store,
+            language=language,
         ).to_json()
         print_result(summary if as_json else {k: v for k, v in summary.items() if v}, as_json, "generate")
         return
@@ -159,8 +168,8 @@ def generate(
             "generate: found no --model or no --speakers, expected both, which choose a voice for a face"
         )
     result = generate(
-        face or (), text, model, speakers, Path(out), resolved, voices, face_index, evaluator, store, same_person,
-        prompt or (), language,
+        face or (), text, model, speakers, Path(out), resolved, k=voices, face_index=face_index,
+        evaluator_folder=evaluator, store_uri=store, same_person=same_person, prompts=prompt or (), language=language,
     )  # fmt: skip
     _print_files(result, as_json)
     if result and not as_json:

@@ -214,7 +214,17 @@ def delete(
     from pipelines.maintenance.delete import delete
 
     some, whole = prove is not False or full_scan, bool(prove or full_scan)
-    result = delete(store, person or (), video or (), clip or (), where, generated or (), some, whole, yes)
+    result = delete(
+        store,
+        people=person or (),
+        videos=video or (),
+        clips=clip or (),
+        where=where,
+        generated=generated or (),
+        prove=some,
+        full_scan=whole,
+        carry_out=yes,
+    )
     _show_deletion(result, as_json)
     if result.found_after:
         raise typer.Exit(1)

@@ -79,6 +79,7 @@ def generate_batch(
     speakers_folder: Path | None,
     out: str,
     config: Config,
+    *,
     voices: int = 3,
     face_index: int | None = None,
     evaluator_folder: Path | None = None,

@@ -90,6 +90,7 @@ def evaluate_generation(
     store_uri: str,
     speakers_folder: Path,
     config: Config,
+    *,
     model_folder: Path | None = None,
     evaluator_folder: Path | None = None,
     people: int = 100,

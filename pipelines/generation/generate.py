@@ -59,6 +59,7 @@ def generate(
     speakers_folder: Path,
     out: Path,
     config: Config,
+    *,
     k: int = 3,
     face_index: int | None = None,
     evaluator_folder: Path | None = None,

@@ -70,10 +70,11 @@ class DeletionResult:
 
 def delete(
     store_uri: str,
-    people: Sequence[str],
-    videos: Sequence[str],
-    clips: Sequence[str],
-    where: str | None,
+    *,
+    people: Sequence[str] = (),
+    videos: Sequence[str] = (),
+    clips: Sequence[str] = (),
+    where: str | None = None,
     generated: Sequence[str] = (),
     prove: bool = True,
     full_scan: bool = False,

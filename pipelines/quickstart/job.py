@@ -131,14 +131,24 @@ def quickstart(out: Path, videos: Path | None, face: Path | None, config: Config
         report(f"predicts the TTS's voice of held-out speakers: cosine {number(signature.cosine_held_out)}{compared}")
 
     with _step("generate", steps) as report:
-        speech = generate([face], TEXTS, model, speakers, out / "speech", config, VOICES)
+        speech = generate([face], TEXTS, model, speakers, out / "speech", config, k=VOICES)
         at_random = _VoicesAtRandom(face, model, speakers, config)
         sidecars = [{**file.to_json(), "above": float(np.mean(at_random.scores < file.score))} for file in speech]
         average = at_random.speak_average(out / "random").to_json()
         above = ", ".join(percent(row["above"]) for row in sidecars)
         report(f"{count(len(speech), 'voice')} that suit the photo better than {above} of voices drawn at random")
 
-    page = write_page(out, store, face, summary, "" if crossed else evaluation, sidecars, steps, synthetic, average)
+    page = write_page(
+        out,
+        store,
+        face,
+        summary=summary,
+        skipped="" if crossed else evaluation,
+        speech=sidecars,
+        steps=steps,
+        synthetic=synthetic,
+        average=average,
+    )
     record_derived(store, "quickstart", out)
     return QuickstartResult(tuple(steps), page, synthetic)
 
@@ -243,7 +253,7 @@ class _VoicesAtRandom:
         score = "naive" if self._config.generate.score == "naive" else "informed"  # guided would climb away
         one = self._config.generate.model_copy(update={"candidates": 1, "seed": seed, "score": score})
         config = self._config.model_copy(update={"generate": one})
-        return generate([self._photo], TEXTS, *self._folders, out, config, 1)[0]
+        return generate([self._photo], TEXTS, *self._folders, out, config, k=1)[0]
 
     def _scores(self, speakers: np.ndarray) -> np.ndarray:
         models = self._models

@@ -19,6 +19,7 @@ def write_page(
     out: Path,
     store_uri: str,
     photo: Path,
+    *,
     summary: Summary,
     skipped: str,
     speech: Sequence[Mapping[str, Any]],

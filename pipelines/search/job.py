@@ -17,6 +17,7 @@ def search(
     queries: Mapping[str, Sequence[str] | None],
     model: str | None,
     config: Config,
+    *,
     k: int,
     where: str | None,
     media: str | None,

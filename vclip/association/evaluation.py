@@ -96,6 +96,7 @@ def unseen(model: Association, pairs: Pairs) -> Pairs:
 def evaluate(
     model: Association,
     pairs: Pairs,
+    *,
     seed: int = 0,
     cohort: Pairs | None = None,
     top: int | None = None,
@@ -239,7 +240,7 @@ def cross_validate(
     results = []
     for number in range(folds):
         model = train_one(pairs.select(fold != number), number)
-        results.append(evaluate(model, pairs.select(fold == number), seed, held_out=True))
+        results.append(evaluate(model, pairs.select(fold == number), seed=seed, held_out=True))
     return results
 
 

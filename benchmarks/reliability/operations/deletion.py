@@ -58,7 +58,7 @@ def peopled(where: str) -> None:
 
 def remove(where: str) -> None:
     """Deletes person2."""
-    found = delete(place(where), ["person2"], [], [], None, carry_out=True).found_after
+    found = delete(place(where), people=["person2"], carry_out=True).found_after
     assert not found, found
 
 

@@ -66,7 +66,7 @@ def model_operations(world: Path) -> list[Operation]:
         manifest = world / "jobs.jsonl"
         if not manifest.exists():
             manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        generate_batch(str(manifest), model, speakers, f"{where}/out", config, 1, store_uri=place(where))
+        generate_batch(str(manifest), model, speakers, f"{where}/out", config, voices=1, store_uri=place(where))
 
     hello = partial(speak, text="Hello.")
     return [

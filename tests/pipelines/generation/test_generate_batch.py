@@ -52,7 +52,7 @@ def run(model, speakers, tmp_path):
         config = load(Config, None, ["generate.candidates=200", *overrides])
         tts = beeper(tmp_path / "journal")
         return generate_batch(
-            str(manifest), model, speakers, str(tmp_path / out), config, 1, store_uri=store, open_tts=tts
+            str(manifest), model, speakers, str(tmp_path / out), config, voices=1, store_uri=store, open_tts=tts
         )
 
     yield run

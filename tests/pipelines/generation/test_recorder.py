@@ -54,7 +54,7 @@ def _record(session, store, utterance, *uris):
 
 
 def _files_to_delete(store):
-    return delete(store.uri, (), ["video0001"], (), None).files
+    return delete(store.uri, videos=["video0001"]).files
 
 
 def test_a_deletion_lists_every_copy_of_a_persons_speech(store, session, utterance, tmp_path):

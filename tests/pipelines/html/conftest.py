@@ -75,7 +75,15 @@ def _quickstart(folder, store_uri) -> str:
     ]
     steps = [{"step": "ingest", "result": HOSTILE, "seconds": 1.0}]
     return write_page(
-        folder, store_uri, folder / "photo.jpg", summary, "", speech, steps, True, speech[0]
+        folder,
+        store_uri,
+        folder / "photo.jpg",
+        summary=summary,
+        skipped="",
+        speech=speech,
+        steps=steps,
+        synthetic=True,
+        average=speech[0],
     ).read_text()
 
 

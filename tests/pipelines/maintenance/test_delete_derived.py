@@ -99,7 +99,7 @@ def _beside(store: Store) -> str:
 
 
 def _delete(store: Store, **given):
-    return delete(store.uri, [PERSON], ["video0004"], [], None, **given)
+    return delete(store.uri, people=[PERSON], videos=["video0004"], **given)
 
 
 def test_reports_beside_the_store_lose_names_and_images_and_keep_their_figures(store, films):
@@ -174,7 +174,7 @@ def test_speech_from_an_imported_photo_that_is_there_no_more_is_found_by_its_con
     )
     store.add_generations([_generation("a-1", "copy.jpg", str(made[0][0]), ["1", video_id(photo)])])
     photo.unlink()
-    done = delete(store.uri, [PERSON], [], [], None, generated=[str(tmp_path / "speech")], carry_out=True)
+    done = delete(store.uri, people=[PERSON], generated=[str(tmp_path / "speech")], carry_out=True)
     assert set(done.files) == {str(file) for files in made for file in files}
     assert not set(map(str, kept)) & set(done.files)
     assert not store.query("generations").num_rows
@@ -246,7 +246,7 @@ def test_killed_while_the_reports_are_rewritten_and_run_again(store, tmp_path, v
     answer = vclip("check", "--store", store.uri, "--no-media")
     assert answer.code == 1
     assert "run `vclip delete --store STORE --yes`" in re.sub(r"\s+", " ", answer.out)
-    done = delete(store.uri, [], [], [], None, carry_out=True)
+    done = delete(store.uri, carry_out=True)
     assert done.unfinished
     assert done.found_after == {}
     assert "theirs" not in _beside(store)

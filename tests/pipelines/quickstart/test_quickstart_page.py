@@ -51,7 +51,17 @@ def page(ingested, photo, tmp_path):
 
     def write(synthetic: bool) -> str:
         average = speech[0] | {"score": -0.25}
-        return write_page(out, ingested.store, photo, summary, "", speech, steps, synthetic, average).read_text()
+        return write_page(
+            out,
+            ingested.store,
+            photo,
+            summary=summary,
+            skipped="",
+            speech=speech,
+            steps=steps,
+            synthetic=synthetic,
+            average=average,
+        ).read_text()
 
     return write
 

@@ -182,10 +182,10 @@ def test_a_deletion_finds_the_voices_of_a_person(vclip, tts, speech, store, tmp_
     for name, wav in (("theirs", theirs), ("other", speech)):
         for place in (("--store", store.uri), ("--to", tmp_path / "voices")):
             assert vclip("voices", "keep", wav, "--name", name, *place).code == 0
-    planned = delete(store.uri, (), ["video0001"], (), None, [str(tmp_path / "voices")])
+    planned = delete(store.uri, videos=["video0001"], generated=[str(tmp_path / "voices")])
     assert (planned.voices, planned.rows["speakers"]) == (["theirs"], 1)
     assert str(tmp_path / "voices" / "theirs.safetensors") in planned.files
     assert str(tmp_path / "voices" / "other.safetensors") not in planned.files
-    done = delete(store.uri, (), ["video0001"], (), None, carry_out=True)
+    done = delete(store.uri, videos=["video0001"], carry_out=True)
     assert done.voices == ["theirs"]
     assert store.kept_voices()["name"].to_pylist() == ["other"]

@@ -45,7 +45,7 @@ def measure(model: Association, task: Task, seed: int = 0, draws: int = DRAWS) -
     found: dict[str, Figure] = {}
     for test in (test for test in task.tests if not test.submission):
         drawn = draws if test.people else 0
-        of = evaluate_trials(model, test.trials, test.faces, test.voices, seed, draws=drawn)
+        of = evaluate_trials(model, test.trials, test.faces, test.voices, seed=seed, draws=drawn)
         figures: dict[str, Figure] = {}
         if of.verification:
             figures = {"AUC": of.verification.auc, "EER": of.verification.eer}

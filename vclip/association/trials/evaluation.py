@@ -99,6 +99,7 @@ def evaluate_trials(
     trials: TrialList,
     faces: Features,
     voices: Features,
+    *,
     seed: int = 0,
     cohort: Pairs | None = None,
     top: int | None = None,
