@@ -1,6 +1,8 @@
 """Numbers for people, on pages and on the command line: with units, three significant digits and agreeing plurals."""
 
 import math
+from bisect import bisect_right
+from collections.abc import Sequence
 from datetime import datetime
 
 MINUTE_S, HOUR_S = 60, 3600
@@ -44,6 +46,22 @@ def number(value: float) -> str:
         ('0.823', '12.3', '1,234', '7', '1,220')
     """
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def resolved(value: float, edges: Sequence[float]) -> float:
+    """A quantile of a histogram, rounded to the digits that its bins resolve: a tenth of a bin, or a little finer.
+
+    Args:
+        value: interpolated within its bin.
+        edges: (n + 1,) ascending edges of the bins.
+
+    Example:
+        >>> resolved(-0.0213, [-5.0, 0.0, 5.0]), resolved(0.94731, [0.92, 0.96, 1.0]), resolved(7759.2, [7500, 8000])
+        (0.0, 0.947, 7760.0)
+    """
+    above = min(max(bisect_right(edges, value), 1), len(edges) - 1)
+    digits = 1 - math.floor(math.log10(edges[above] - edges[above - 1]))
+    return round(value, digits) + 0.0  # not -0.0
 
 
 def percent(share: float) -> str:

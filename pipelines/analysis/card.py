@@ -174,9 +174,7 @@ def _contents(statistics: StoreStatistics) -> list[Part]:
     stored = f"{count(duplicates, 'video')} found under several names and stored once. " if duplicates else ""
     same = f"{count(copies, 'row')} of faces and voices with exactly the vector of another row." if copies else ""
     measures = [
-        (name, measure.p5, measure.p50, measure.p95, measure.unknown)
-        for name, measure in statistics.measures.items()
-        if measure.count
+        (name, *measure.quantiles, measure.unknown) for name, measure in statistics.measures.items() if measure.count
     ]
     return [
         Rows(("rows of", "count"), rows),

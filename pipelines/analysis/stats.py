@@ -17,6 +17,7 @@ from pipelines.html.page import render
 from pipelines.ingest.report import kind_of
 from pipelines.ingest.streaming_stats import Histogram, evenly
 from pipelines.progress import step
+from pipelines.wording import resolved
 from stores import Snapshot, Store
 from stores.schema import EMBEDDED, LABELS, spaces_of, vector_column
 from vclip.files import write_text
@@ -96,6 +97,12 @@ class MeasureStatistics:
     edges: list[float]
     counts: list[int]
     unknown: int
+
+    @property
+    def quantiles(self) -> tuple[float, float, float]:
+        """5 %, median and 95 %, with the digits that the bins resolve."""
+        p5, p50, p95 = (resolved(value, self.edges) for value in (self.p5, self.p50, self.p95))
+        return p5, p50, p95
 
 
 @dataclass(frozen=True)

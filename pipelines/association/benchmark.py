@@ -199,7 +199,7 @@ def table(result: BenchmarkResult) -> list[tuple[str, ...]]:
         return f"{row[name]:.3f}{spread}"
 
     def behind(figure: Figure) -> str:
-        return f"{figure.value:+.3f}\n{figure.low:+.3f} to {figure.high:+.3f}"
+        return f"{figure.value:+z.3f}\n{figure.low:+z.3f} to {figure.high:+z.3f}"
 
     gender = "AUC same gender" + (" (inferred)" if result.gender_inferred else "")
     named = numbered_spaces(result)

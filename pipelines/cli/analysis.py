@@ -94,7 +94,12 @@ def _show_stats(result: "StoreStatistics") -> None:
     if unknown := [name for name, label in result.labels.items() if not label.known]:
         print_line(f"unknown for every clip: {', '.join(unknown)}")
     rows = [
-        (name, f"{it.count:,}", *map(number, (it.p5, it.p50, it.p95)), f"{it.unknown:,}")
+        (
+            name,
+            f"{it.count:,}",
+            *map(number, it.quantiles),
+            f"{it.unknown:,}",
+        )
         for name, it in result.measures.items()
         if it.count
     ]

@@ -181,5 +181,5 @@ def _print_files(files: "Sequence[GeneratedFile]", as_json: bool) -> None:
         print_json({"files": files})
         return
     for file in files:
-        score = "" if file.score is None else f"score {file.score:.3f}  "
+        score = "" if file.score is None else f"score {file.score:z.3f}  "
         print_line(f"{file.wav}  {score}{file.seconds:.1f} s")

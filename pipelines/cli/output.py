@@ -160,11 +160,11 @@ def interval(figure: Mapping[str, float | None] | None, digits: int = 3, sign: s
     """
     if figure is None or figure["value"] is None:
         return "–"
-    value = f"{figure['value']:{sign}.{digits}f}"
+    value = f"{figure['value']:{sign}z.{digits}f}"
     if figure["low"] is None:
         return value
     to = " to " if sign or figure["low"] < 0 else "–"  # a dash is too like a minus sign beside one
-    return f"{value}\n{figure['low']:{sign}.{digits}f}{to}{figure['high']:{sign}.{digits}f}"
+    return f"{value}\n{figure['low']:{sign}z.{digits}f}{to}{figure['high']:{sign}z.{digits}f}"
 
 
 def _cell(value: Any, key: str = "") -> str:

@@ -13,8 +13,9 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
 
-from pipelines.wording import count, number, seconds
+from pipelines.wording import count, number, resolved, seconds
 
 TEXT, ACCENT, FAINT, LINE, LIMIT = "#1f2933", "#2f6f9f", "#9aa5b1", "#d9e2ec", "#c2452d"
 FEWEST_BINS = 12
@@ -54,10 +55,9 @@ def chart_histogram(
     figure, axes = _chart()
     axes.stairs(counts[first:last], shown, fill=True, color=ACCENT, clip_on=False)
     axes.set(xlim=(first, last), ylim=(0, max(counts)))
-    axes.set_xticks(
-        [first, (first + last) // 2, last], [number(edges[i]) for i in (first, (first + last) // 2, last)]
-    )
-    text = f"{count(sum(counts), 'value')}, median {number(median)}"
+    ticks = _round_values(edges[first : last + 1])
+    axes.set_xticks(np.interp(ticks, edges, range(len(edges))), [number(tick) for tick in ticks])
+    text = f"{count(sum(counts), 'value')}, median {number(resolved(median, edges))}"
     if limit is not None:
         axes.axvline(float(np.interp(limit, edges, range(len(edges)))), color=LIMIT, linestyle="--", clip_on=False)
         text += f", kept from {number(limit)}"
@@ -90,6 +90,17 @@ def _shown_bins(edges: Sequence[float], counts: Sequence[int], limit: float | No
     while high - low < min(FEWEST_BINS, most):
         low, high = max(0, low - 1), min(most, high + 1)
     return low, high
+
+
+def _round_values(edges: Sequence[float]) -> list[float]:
+    """A few round values within the edges of bins, which are of one width or grow by one factor."""
+    low, high = edges[0], edges[-1]
+    if edges[-1] - edges[-2] > 1.5 * (edges[1] - edges[0]):
+        values = LogLocator(subs=(1, 2, 5)).tick_values(low, high)
+    else:
+        values = MaxNLocator(3, steps=(1, 2, 2.5, 5, 10)).tick_values(low, high)
+    slack = 1e-9 * (high - low)  # edges are sums of floats
+    return [round(float(value), 9) + 0.0 for value in values if low - slack <= value <= high + slack]
 
 
 def _chart() -> tuple[Figure, Axes]:

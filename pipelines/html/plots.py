@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from pipelines.html.charts import ACCENT, FAINT, TEXT
 from pipelines.html.page import COLOURS, GREY
 from vclip.association.learning_curve import LearningCurve
 from vclip.files import whole_file
 
-BESIDE_IN = (3.8, 3.5)  # of plots that pages show beside each other, small enough for their text to stay readable
+BESIDE_IN = (3.2, 3.0)  # of plots that pages show beside each other, small enough for their text to stay readable
+ALONE_IN = (3.8, 3.5)
 KINDS = tuple(colour for colour in COLOURS if colour != GREY)  # of texts on a map, where grey is what has no colour
 
 
@@ -26,7 +28,7 @@ def plot_roc(path: str | Path, curves: Mapping[str, Mapping[str, Any]]) -> Path:
         text = f"{label}: AUC {curve['auc']:.3f}"
         axes.plot(curve["roc_false_alarm"], curve["roc_hit"], color=colour, linewidth=2, label=text)
     axes.legend(frameon=False, loc="lower right", fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_scores(path: str | Path, histogram: Mapping[str, Sequence[float]], eer: float, score: str) -> Path:
@@ -38,7 +40,7 @@ def plot_scores(path: str | Path, histogram: Mapping[str, Sequence[float]], eer:
         eer: equal error rate, 0..1.
         score: the name of the score, such as "cosine".
     """
-    figure, axes = _axes(score, "density", BESIDE_IN)
+    figure, axes = new_axes(score, "density", BESIDE_IN)
     for name, label, colour in (("other", "two people", FAINT), ("same", "one person", ACCENT)):
         axes.stairs(histogram[name], histogram["edges"], fill=True, color=colour, alpha=0.45, label=label)
         axes.stairs(histogram[name], histogram["edges"], color=colour, linewidth=1.5)
@@ -46,12 +48,12 @@ def plot_scores(path: str | Path, histogram: Mapping[str, Sequence[float]], eer:
     axes.set_yticks([])
     axes.locator_params(axis="x", nbins=6)
     axes.legend(frameon=False, fontsize=9, title=f"equal error rate {eer:.3f}", title_fontsize=9, alignment="left")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_matching(path: str | Path, matching: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Path:
     """Draws the accuracy of 1:N matching; `matching`: v2f, f2v -> 1:N -> value, low, high."""
-    figure, axes = _axes("candidates N", "accuracy", BESIDE_IN)
+    figure, axes = new_axes("candidates N", "accuracy", BESIDE_IN)
     labels = {"v2f": "voice to face", "f2v": "face to voice"}
     choices: list[int] = []
     for (direction, by_n), colour in zip(matching.items(), COLOURS, strict=False):
@@ -64,7 +66,7 @@ def plot_matching(path: str | Path, matching: Mapping[str, Mapping[str, Mapping[
     axes.set(ylim=(0, 1))
     axes.set_xticks(choices)
     axes.legend(frameon=False, fontsize=9)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_folds(path: str | Path, folds: Sequence[Mapping[str, Any]]) -> Path:
@@ -77,12 +79,12 @@ def plot_folds(path: str | Path, folds: Sequence[Mapping[str, Any]]) -> Path:
     auc = sum(fold["auc"] for fold in folds) / len(folds)
     axes.plot(grid, mean, color=ACCENT, linewidth=2.5, label=f"mean of {len(folds)} folds: AUC {auc:.3f}")
     axes.legend(frameon=False, loc="lower right", fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_methods(path: str | Path, methods: Sequence[Mapping[str, Any]]) -> Path:
     """Draws the AUC of each method, mean and standard deviation over folds, with and without score normalisation."""
-    figure, axes = _axes(
+    figure, axes = new_axes(
         "AUC on unseen people: mean and standard deviation over folds", "", (6.4, 0.9 + 0.42 * len(methods))
     )
     rows = range(len(methods), 0, -1)
@@ -98,7 +100,7 @@ def plot_methods(path: str | Path, methods: Sequence[Mapping[str, Any]]) -> Path
     axes.set_ylim(0.4, len(methods) + 0.6)
     axes.grid(axis="y", visible=False)
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_curves(path: str | Path, curves: Mapping[tuple[str, str], LearningCurve]) -> Path:
@@ -108,20 +110,21 @@ def plot_curves(path: str | Path, curves: Mapping[tuple[str, str], LearningCurve
         path: the image file.
         curves: by method and subgroup.
     """
-    figure, axes = _axes("people in training", "AUC on unseen people", (6.4, 4.2))
-    for (method, subgroup), curve in curves.items():
-        (line,) = axes.plot(curve.sizes, _bounds(curve.auc)[0], "o-", markersize=5, label=f"{method}, {subgroup}")
-        colour = line.get_color()
-        _, low, high = _bounds(curve.auc)
+    figure, axes = new_axes("people in training; dashed: predicted", "AUC on unseen people", (6.4, 4.2))
+    for ((method, subgroup), curve), colour in zip(curves.items(), cycle(KINDS)):
+        measured, low, high = _bounds(curve.auc)
+        axes.plot(curve.sizes, measured, "o-", color=colour, markersize=5, label=f"{method}, {subgroup}")
         axes.vlines(curve.sizes, low, high, color=colour, linewidth=1.5)
         people, auc = zip(*curve.band, strict=True)
         middle, low, high = _bounds(auc)
         axes.plot(people, middle, "--", color=colour, linewidth=1.5)
         axes.fill_between(people, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda people, _: f"{people:,.0f}")
     axes.legend(frameon=False, loc="upper left", fontsize=8)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _bounds(figures: Sequence[Any]) -> tuple[np.ndarray, ...]:
@@ -147,7 +150,7 @@ def plot_systems(
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axes, (name, label) in zip(panels, measures.items(), strict=True):
-        _trim(axes, label, "")
+        trim(axes, label, "")
         axes.grid(axis="y", visible=False)
         if ticks:
             axes.set_xticks(ticks)
@@ -159,9 +162,11 @@ def plot_systems(
             if measure["value"] is not None:
                 face = "white" if system["reference"] else colour
                 axes.plot(measure["value"], row, "o", color=colour, markerfacecolor=face, markersize=6)
+    for axes in panels[1:]:
+        axes.tick_params(left=False)  # a tick without its name
     panels[0].set_yticks(range(len(systems), 0, -1), [system["system"] for system in systems])
     panels[0].set_ylim(0.4, len(systems) + 0.6)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
@@ -175,12 +180,12 @@ def plot_training(path: str | Path, history: Mapping[str, Any]) -> Path:
         history: the fields of `vclip.association.loop.History`.
     """
     if history["best_step"] or not history.get("directions"):
-        return _save(_training_by_step(history), path)
-    return _save(_training_by_direction(history), path)
+        return save(_training_by_step(history), path)
+    return save(_training_by_direction(history), path)
 
 
 def _training_by_step(history: Mapping[str, Any]) -> Figure:
-    figure, axes = _axes("step", "AUC on held-out people", BESIDE_IN)
+    figure, axes = new_axes("step", "AUC on held-out people", ALONE_IN)
     steps, values, best = history["step"], history["dev_auc"], history["best_step"]
     what = f"step {best}" if best else "the start"
     axes.plot(steps, values, color=ACCENT, linewidth=2, alpha=1 if best else 0.45)
@@ -200,7 +205,7 @@ def _training_by_step(history: Mapping[str, Any]) -> Figure:
 
 
 def _training_by_direction(history: Mapping[str, Any]) -> Figure:
-    figure, axes = _axes("canonical directions, strongest first", "AUC on held-out people", BESIDE_IN)
+    figure, axes = new_axes("canonical directions, strongest first", "AUC on held-out people", ALONE_IN)
     counts, values = history["directions"], history["auc_by_directions"]
     places = range(len(counts))
     axes.plot(places, values, "o-", color=ACCENT, linewidth=2, markersize=4)
@@ -246,7 +251,7 @@ def plot_map(
         title: title of the map.
         values: (n,) numbers or texts; None draws all points alike.
     """
-    figure, drawn = _axes(*axes, (7.6, 6.0))
+    figure, drawn = new_axes(*axes, (7.6, 6.0))
     drawn.set_title(title, color=TEXT, fontsize=11, loc="left")
     style = {"s": float(np.clip(2e4 / len(points), 0.5, 24)), "linewidths": 0, "rasterized": True, "alpha": 0.8}
     if values is not None and pa.types.is_floating(values.type):
@@ -267,7 +272,7 @@ def plot_map(
             )
         if values is not None:
             drawn.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _kinds(texts: np.ndarray) -> dict[str, np.ndarray]:
@@ -280,28 +285,31 @@ def _kinds(texts: np.ndarray) -> dict[str, np.ndarray]:
     return kinds | {name: rows for name, rows in rest.items() if len(rows)}
 
 
-def _axes(x: str, y: str, size: tuple[float, float]) -> tuple[Figure, Axes]:
+def new_axes(x: str, y: str, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Returns an empty figure of a size in inches, and its axes with the labels x and y."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
-    _trim(axes, x, y)
+    trim(axes, x, y)
     return figure, axes
 
 
 def _roc_axes() -> tuple[Figure, Axes]:
-    figure, axes = _axes("false-alarm rate", "hit rate", BESIDE_IN)
+    figure, axes = new_axes("false-alarm rate", "hit rate", BESIDE_IN)
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     return figure, axes
 
 
-def _trim(axes: Axes, x: str, y: str) -> None:
+def trim(axes: Axes, x: str, y: str) -> None:
+    """Gives axes their labels and the look of all plots."""
     axes.set_xlabel(x, color=TEXT)
     axes.set_ylabel(y, color=TEXT)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.2)
 
 
-def _save(figure: Figure, path: str | Path) -> Path:
+def save(figure: Figure, path: str | Path) -> Path:
+    """Writes a figure to an image file and returns its path."""
     with whole_file(Path(path)) as draft:
         figure.savefig(draft, dpi=150)
     return Path(path)

@@ -49,6 +49,7 @@ def test_numbers_and_nouns_agree():
     assert interval(None) == "–"
     assert interval({"value": 0.5, "low": 0.25, "high": 0.75}) == "0.500\n0.250–0.750"
     assert interval({"value": 0.5, "low": 0.25, "high": 0.75}, 2, "+") == "+0.50\n+0.25 to +0.75"
+    assert interval({"value": -0.0001, "low": -0.02, "high": -0.0004}) == "0.000\n-0.020 to 0.000"
 
 
 def test_times_and_bytes_have_units_that_suit_them_and_keys_are_words(capsys):

@@ -84,6 +84,16 @@ def test_a_histogram_shows_its_limit_and_its_bins():
     assert "var(--limit)" not in chart_histogram("x", [0.0, 1.0], [1], 0.5).svg
 
 
+def test_the_axis_of_a_histogram_has_round_values_and_its_median_no_digits_that_the_bins_lack():
+    evenly = [i / 25 for i in range(26)]
+    chart = chart_histogram("sharpness", evenly, [0] * 18 + [3] + [0] * 6, 0.73456)
+    assert re.findall(r">([0-9.]+)</text>", chart.svg) == ["0.6", "0.8", "1"]
+    assert chart.text == "3 values, median 0.735"
+    octaves = [16 * 2 ** (i / 4) for i in range(29)]
+    chart = chart_histogram("face size, px", octaves, [0] * 6 + [1] * 13 + [0] * 9, 133.7)
+    assert re.findall(r">([0-9.]+)</text>", chart.svg) == ["50", "100", "200"]
+
+
 def test_amounts_over_time_are_per_minute():
     chart = chart_over_time("Videos per minute", [1.0, 3.0], 30.0, "videos/min")
     assert chart.text == "4 videos/min on average, 6 at most"
