@@ -23,7 +23,7 @@ class StoreGone(StoreError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns the end of a message about an unknown name: the nearest known one, or all of them."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
 
 

@@ -209,7 +209,8 @@ def search(
         same_person=same_person,
         centre=centre,
     )
-    _print_answer(answer, format)
+    filters = {"--where": where, "--media": media}
+    _print_answer(answer, format, " and ".join(f'{name} "{text}"' for name, text in filters.items() if text))
 
 
 @app.command()
@@ -311,7 +312,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _print_answer(answer: "Answer", format: str) -> None:
+def _print_answer(answer: "Answer", format: str, filters: str) -> None:
     from pipelines.search import Hit
 
     if format == "json":
@@ -321,14 +322,17 @@ def _print_answer(answer: "Answer", format: str) -> None:
         writer.writeheader()
         writer.writerows({"probe": match.probe, **asdict(hit)} for match in answer.matches for hit in match.hits)
     else:
-        _print_hits(answer)
+        _print_hits(answer, filters)
 
 
-def _print_hits(answer: "Answer") -> None:
+def _print_hits(answer: "Answer", filters: str) -> None:
+    if not any(match.hits for match in answer.matches):
+        print_line(f"0 {answer.find}: {f'{filters} leaves' if filters else 'the store has'} none to compare with")
+        return
     own = "face_id" if answer.find == "faces" else "voice_id"
     for match in answer.matches:
         columns = {
-            "cosine": [f"{hit.cosine:.3f}" for hit in match.hits],
+            "cosine": [f"{hit.cosine:z.3f}" for hit in match.hits],
             "match": ["" if hit.probability is None else f"{hit.probability:.0%}" for hit in match.hits],
             own: [getattr(hit, own) or "" for hit in match.hits],
             "identity": [hit.identity or "" for hit in match.hits],

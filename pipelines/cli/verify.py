@@ -56,6 +56,7 @@ def _summary(row: dict[str, Any]) -> dict[str, Any]:
     names = ("synthetic", "notice", "text", "voice_name", "prompt", "face", "face_sha256", "voice", "score", "seed",
              "nearest_known_cosine")  # fmt: skip
     check = {name: f"{found['state'].upper()}: {found['says']}" for name, found in row["layers"].items()}
-    if row["problems"]:
-        check["problems"] = "; ".join(row["problems"])
+    unsaid = [problem for problem in row["problems"] if not any(problem in words for words in check.values())]
+    if unsaid:
+        check["problems"] = "; ".join(unsaid)
     return check | {name: row[name] for name in names if name in row} | {"models": models_in_words(row.get("models"))}

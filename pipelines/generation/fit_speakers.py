@@ -232,7 +232,7 @@ def list_speech(folder: Path) -> list[tuple[Path, str, str]]:
     found = (path for path in folder.rglob("*") if not path.name.startswith(APPLE_DOUBLE))
     files = sorted(path for path in found if path.suffix.lower() in AUDIO_SUFFIXES)
     if not files:
-        raise InputError(f"speech {folder}: found no audio; expected {', '.join(sorted(AUDIO_SUFFIXES))}")
+        raise InputError(f"speech {folder}: found no audio; expected files such as .wav, .flac or .mp3")
     if any(path.parent == folder for path in files):
         say(f"speech {folder}: found no CSV and no folder per speaker; each file counts as a speaker of its own")
     return [(path, path.relative_to(folder).parts[0], "") for path in files]

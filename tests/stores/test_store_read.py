@@ -67,6 +67,7 @@ def test_media_come_only_when_asked_for(world):
     [
         ({"table": "clip"}, "unknown table 'clip'; did you mean 'clips'"),
         ({"table": "clips", "select": ["gendre"]}, "clips: unknown column 'gendre'; did you mean 'gender'"),
+        ({"table": "clips", "select": ["sharpness"]}, "clips: unknown column 'sharpness'; known: clip_id, "),
         ({"table": "clips", "where": "gendre = 'f'"}, "clips: unknown column 'gendre'; did you mean 'gender'"),
         (
             {"table": "clips", "where": "gender = f"},

@@ -25,6 +25,7 @@ WAV, FLAC = "audio/wav", "audio/flac"
 SELF_MADE = "vclip, self-made certificate"  # organisation of a self-made certificate
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 SYNTHETIC, MIXED = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
+SOURCES = {SYNTHETIC: "made by a trained algorithm", MIXED: "partly made by a trained algorithm"}
 OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 YEARS = 10  # of a self-made certificate
 # What the codes of C2PA's validation mean; every other code is shown as it is.
@@ -229,7 +230,7 @@ def _signature(report: Mapping[str, Any]) -> Signature:
     ]
     sources = [str(action["digitalSourceType"]) for action in actions if "digitalSourceType" in action]
     source = sources[0].removeprefix(SOURCE_TYPES) if sources else ""
-    stated = f"states {_line(source)}" if source else "states no source"
+    stated = f"states: {SOURCES.get(source, _line(source))}" if source else "states no source"
     if at := by.get("time"):
         stated += f", time stamp {_line(at)}"
     if failures or report.get("validation_state") == "Invalid":
@@ -240,7 +241,7 @@ def _signature(report: Mapping[str, Any]) -> Signature:
     if issuer == SELF_MADE:
         return Signature(
             "self-made",
-            f"by a SELF-MADE CERTIFICATE: the file is unchanged, anybody may have made it; {stated}",
+            f"the file is unchanged, but anybody may have made it and its certificate; {stated}",
             source,
         )
     return Signature("valid", f"by '{issuer}', whom no given list of trusted issuers names; {stated}", source)

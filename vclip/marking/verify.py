@@ -118,7 +118,8 @@ def _watermark(data: bytes, label: dict[str, Any]) -> Layer:
                 raise ValueError("no finite samples")
             confidence = watermark.detect(to_mono(samples), rate)
         except (soundfile.SoundFileError, ValueError, TypeError, RuntimeError, MemoryError) as error:
-            said.append(Layer("not checked", f"the audio cannot be read ({' '.join(str(error).split())[:80]})"))
+            why = getattr(error, "error_string", str(error))  # libsndfile's own words, without the Python object
+            said.append(Layer("not checked", f"the audio cannot be read ({' '.join(why.split()).rstrip('.')[:80]})"))
             continue
         state = "found" if confidence > watermark.threshold else "not found"
         said.append(Layer(state, f"'{watermark.name}', confidence {confidence:.2f} of {watermark.threshold:.2f}"))

@@ -254,6 +254,10 @@ def test_verify_shows_which_labels_match_their_audio(vclip, tmp_path):
     assert "two.wav" in said.err
     assert "(and 1 more)" in said.err
     assert "without provenance" in vclip("verify", tmp_path / "plain.wav").err
+    (tmp_path / "photo.jpg").write_bytes(b"no audio")
+    said = vclip("verify", tmp_path / "photo.jpg")
+    assert re.sub(r"\W+", " ", said.out).count("expected a WAV by vclip") == 1
+    assert "object at" not in said.out
 
 
 # What cannot be used

@@ -198,6 +198,8 @@ def test_the_command_answers_people_and_scripts(pairs_store, model, photo, vclip
     assert all(hit["voice_id"] in said for hit in hits)
     assert "3 voices, exact, from memory; match: the probability that both are one person" in said
     assert "at a prior of 0.5" in said
+    none = vclip(*asked[:-4], "--where", "gender = 'x'", "--config", OFFLINE)
+    assert (none.code, none.out) == (0, "0 voices: --where \"gender = 'x'\" leaves none to compare with\n")
     rare = json.loads(vclip(*asked, "--format", "json", "--prior", 0.001).out)["matches"][0]["hits"]
     assert all(a["probability"] < b["probability"] for a, b in zip(rare, hits, strict=True))
 
