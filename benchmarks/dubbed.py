@@ -20,11 +20,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from scipy.special import expit, logit
 
 from pipelines.extraction import ExtractionConfig
 from pipelines.extraction.active_speaker.dubbed import PRIOR
 from pipelines.extraction.video.ffmpeg import ffmpeg_binary
+from pipelines.html.page import COLOURS
+from pipelines.html.plots import save, trim
 from stores import Store
 from vclip.association.clustering.pseudo_identities import group_by_face
 from vclip.association.dubbing import dubbing
@@ -159,21 +162,17 @@ def passing(genuine, dubbed, loss):
 
 def draw(curves, path):
     """Draws the share of dubbed clips that pass over the share of genuine ones that are lost."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
-    losses = np.linspace(0, 0.3, 200)
-    for words, ax in zip(KINDS.values(), axes, strict=True):
-        for key in (LIPS, ASSOCIATION, OTHERS, BOTH):
-            ax.plot(losses, [curves[words, "all clips", key](loss) for loss in losses], label=key)
-        ax.set(xlabel="genuine clips lost", title=f"audio of people {words}", xlim=(0, 0.3), ylim=(0, 1))
-        ax.grid(alpha=0.3)
-    axes[0].set_ylabel("dubbed clips that pass")
-    axes[1].legend()
-    figure.savefig(path, dpi=110)
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    losses, panels = np.linspace(0, 0.3, 200), figure.subplots(1, 2, sharey=True)
+    for words, axes in zip(KINDS.values(), panels, strict=True):
+        trim(axes, "share of genuine clips lost", "")
+        for key, colour in zip((LIPS, ASSOCIATION, OTHERS, BOTH), COLOURS, strict=False):
+            shares = [curves[words, "all clips", key](loss) for loss in losses]
+            axes.plot(losses, shares, color=colour, linewidth=2, label=key)
+        axes.set(title=f"audio of people {words}", xlim=(0, 0.3), ylim=(0, 1))
+    panels[0].set_ylabel("share of dubbed clips that pass")
+    panels[1].legend(frameon=False)
+    save(figure, path)
 
 
 def main():

@@ -22,6 +22,8 @@ import numpy as np
 from pipelines.extraction import ExtractionConfig, extract
 from pipelines.extraction.candidates import find_candidates
 from pipelines.extraction.pipeline import KeepAnalysis
+from pipelines.html.charts import ACCENT
+from pipelines.html.plots import new_axes, save
 from pipelines.progress import step
 from vclip.config import load
 
@@ -172,34 +174,23 @@ def at_losses(points):
 
 
 def draw_dubbed(points, count, path):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
+    figure, axes = new_axes("recall lost", f"dubbed videos that pass, of {count}", (5, 4))
     full = points[-1]["recall"]
-    axes.step([full - p["recall"] for p in points], [p["passed"] for p in points], where="post")
-    axes.set(xlabel="recall lost", ylabel=f"dubbed videos of {count} that pass", xlim=(0, 0.3), ylim=(0, count))
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    lost, passed = [full - p["recall"] for p in points], [p["passed"] for p in points]
+    axes.step(lost, passed, where="post", color=ACCENT, linewidth=2)
+    axes.set(xlim=(0, 0.3), ylim=(0, count))
+    save(figure, path)
 
 
 def draw(points, threshold, path):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
+    figure, axes = new_axes("recall", "precision", (5, 4))
     precision, recall = zip(*points.values(), strict=True)
-    axes.plot(recall, precision, marker=".")
+    axes.plot(recall, precision, marker=".", color=ACCENT, linewidth=2)
     for key in points:
         if float(key) in (0.2, 0.35, threshold, 0.65, 0.8):
-            axes.annotate(key, (points[key][1], points[key][0]), textcoords="offset points", xytext=(5, 5))
-    axes.set(xlabel="recall", ylabel="precision", title="Threshold of speaking (speaking.threshold)")
-    axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+            name = f"threshold {key}" if float(key) == threshold else key
+            axes.annotate(name, (points[key][1], points[key][0]), textcoords="offset points", xytext=(5, 5))
+    save(figure, path)
 
 
 if __name__ == "__main__":

@@ -280,5 +280,9 @@ def _write(out: Path, result: GenerationEvaluation) -> None:
     from pipelines.html.plots import plot_systems
 
     write_text(out / "generation.json", json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n")
-    labels = {"f2v": "f2v", "v2v": "v2v", "log_likelihood": "log-likelihood"}
+    labels = {
+        "f2v": "cosine with the face (f2v)",
+        "v2v": "cosine with the person's voice (v2v)",
+        "log_likelihood": "log-likelihood of the speaker",
+    }
     plot_systems(out / "generation.png", [system.to_json() for system in result.systems], labels)
