@@ -47,6 +47,11 @@ def fitted(text: str, letters: ImageFont.FreeTypeFont, width_px: float) -> str:
     return text.rstrip() + "…" if len(text) >= 3 else ""
 
 
+def fits(text: str, size_px: float, width_px: float, bold: bool = False) -> bool:
+    """Returns whether a canvas can write a line in a size without shortening it to a width."""
+    return font(round(size_px * OVERSAMPLE), bold).getlength(text) <= width_px * OVERSAMPLE
+
+
 class Canvas:
     """A blank image to draw on. Coordinates and lengths are pixels of what `image` returns."""
 

@@ -106,7 +106,7 @@ class ContactSheet:
         if extraction.reason:
             canvas.text(WIDTH_PX - MARGIN, 54 * UNIT, extraction.reason, 15 * UNIT, BAD, "rm", fit_px=WIDTH_PX * 0.4)
         x, y = WIDTH_PX - MARGIN - 150 * UNIT, 26 * UNIT
-        canvas.text(x - 10 * UNIT, y, "active-speaker score 0", 14 * UNIT, FAINT, "rm")
+        canvas.text(x - 10 * UNIT, y, "active speaker score 0", 14 * UNIT, FAINT, "rm")
         for i in range(round(130 * UNIT)):
             canvas.line([(x + i, y - 6 * UNIT), (x + i, y + 6 * UNIT)], score_colour(i / (130 * UNIT)), 1)
         canvas.text(x + 138 * UNIT, y, "1", 14 * UNIT, FAINT)

@@ -25,9 +25,11 @@ from pipelines.inspection.drawing import (
     TEXT,
     Canvas,
     Colour,
+    fits,
     score_colour,
 )
 from pipelines.inspection.view import View
+from pipelines.wording import count
 
 MAX_LANES = 5
 LOUDNESS_DB = (-60.0, -5.0)  # the range of the audio's envelope
@@ -157,9 +159,9 @@ class Timeline:
         u, height, view = self.unit, SCORES * self.unit, self.view
         canvas.box(self.left_px, y, self.right_px, y + height, PANEL)
         names = ", ".join(f"#{i}" for i in sorted(lane, key=lambda i: view.analysis.tracks[i].first))
-        canvas.text(
-            self.left_px - 8 * u, y + height / 2, names, 14 * u, TEXT, "rm", bold=True, fit_px=(LABELS - 10) * u
-        )
+        if not fits(names, 14 * u, (LABELS - 10) * u, bold=True):  # the names are in the lane as well
+            names = count(len(lane), "face")
+        canvas.text(self.left_px - 8 * u, y + height / 2, names, 14 * u, TEXT, "rm", bold=True)
         for i in lane:
             self._scores(canvas, i, y, height)
         limit = y + (1 - view.config.speaking.threshold) * height
