@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.association.pairs import in_other_spaces, pair_spaces, read_pairs, with_genders
+from pipelines.association.pairs import expect_folds, in_other_spaces, pair_spaces, read_pairs, with_genders
 from pipelines.config import Config
 from pipelines.progress import step
 from stores import Store
@@ -104,6 +104,7 @@ def benchmark(
         pair_spaces(store, face, voice) for face in face_spaces or [None] for voice in voice_spaces or [None]
     ]
     pairs = read_pairs(store, where, snapshot, doubts=True, spaces=first)
+    expect_folds(pairs, folds)
     splits = [(seed, number, pairs.folds(folds, seed)) for seed in range(seeds) for number in range(folds)]
     pairs, inferred = with_genders(pairs)
     of_spaces = {first: pairs} | {spaces: in_other_spaces(pairs, snapshot, spaces, where) for spaces in others}
@@ -199,7 +200,8 @@ def table(result: BenchmarkResult) -> list[tuple[str, ...]]:
         return f"{row[name]:.3f}{spread}"
 
     def behind(figure: Figure) -> str:
-        return f"{figure.value:+z.3f}\n{figure.low:+z.3f} to {figure.high:+z.3f}"
+        between = "" if figure.low is None else f"\n{figure.low:+z.3f} to {figure.high:+z.3f}"
+        return f"{figure.value:+z.3f}{between}"
 
     gender = "AUC same gender" + (" (inferred)" if result.gender_inferred else "")
     named = numbered_spaces(result)

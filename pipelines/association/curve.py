@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.association.pairs import pair_spaces, read_pairs, with_genders
+from pipelines.association.pairs import expect_folds, pair_spaces, read_pairs, with_genders
 from pipelines.config import Config
 from pipelines.progress import step
 from pipelines.wording import count
@@ -96,6 +96,7 @@ def learning_curves(
     if people < FEWEST_PEOPLE:
         found = count(people, "person", "people")
         raise InputError(f"store {store_uri}: found {found}, expected at least {FEWEST_PEOPLE} for a curve")
+    expect_folds(pairs, folds)
     pairs, inferred = with_genders(pairs)
     splits = [(seed, number) for seed in range(seeds) for number in range(folds)]
     sizes = sizes_up_to(people - math.ceil(people / folds))

@@ -73,6 +73,20 @@ def read_pairs(
     return _without_aliases(everyone.select(np.isin(everyone.clip_id, wanted)))
 
 
+def expect_folds(pairs: Pairs, folds: int) -> None:
+    """Raises InputError unless each fold has two people or more, and the others the four that a training needs."""
+    people = len(set(pairs.identity))
+    possible = [n for n in range(2, people // 2 + 1) if people - -(-people // n) >= 4]
+    if folds not in possible:
+        expected = (
+            f"{' to '.join(map(str, sorted({*possible[:1], *possible[-1:]})))} folds"
+            if possible
+            else "6 people or more"
+        )
+        found = f"{count(folds, 'fold')} for {count(people, 'person', 'people')}"
+        raise InputError(f"cross-validation: found {found}, expected {expected}")
+
+
 def with_genders(pairs: Pairs) -> tuple[Pairs, bool]:
     """Returns the pairs with a gender each, and whether it is inferred, because the store has no such label.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.association.pairs import pair_spaces, read_pairs
+from pipelines.association.pairs import expect_folds, pair_spaces, read_pairs
 from pipelines.cluster.ddp import train_on
 from pipelines.cluster.derived import record_derived
 from pipelines.config import Config
@@ -22,7 +22,7 @@ from vclip.association.evaluation import Evaluation, cross_validate
 from vclip.association.loop import WORTH, History
 from vclip.association.methods import ASSOCIATION_METHODS, METHODS, Method, method_of
 from vclip.association.pairs import Pairs
-from vclip.association.training import FOLDS, fit, uses_folds
+from vclip.association.training import fit, folds_of
 from vclip.association.training import train as train_model
 from vclip.errors import InputError
 from vclip.files import fitting
@@ -103,7 +103,8 @@ def train(
     pairs = read_pairs(store, where, snapshot, doubts=True, spaces=spaces)
     crossed = cross_validated(pairs, spaces, config, folds, chosen) if folds else None
     state = Path(out).with_name(fitting(f".{Path(out).name}", ".training"))
-    fits = FOLDS + 1 if uses_folds(pairs, config.train) else 1
+    tuned_on = folds_of(pairs, config.train)
+    fits = tuned_on + 1 if tuned_on else 1
     closed_form = chosen.fit is fit and not config.train.max_steps and config.train.start != "random"
     people = len(set(pairs.identity))
     data = f"{count(len(pairs), 'clip')} of {count(people, 'person', 'people')}"
@@ -127,7 +128,7 @@ def train(
     if config.train.max_steps:
         say(what_was_chosen(history))
     elif closed_form:
-        how = f"mean of {FOLDS} folds; the model is fitted to everybody" if fits > 1 else "left out of the model"
+        how = f"mean of {tuned_on} folds; the model is fitted to everybody" if tuned_on else "left out of the model"
         how = "; ".join(filter(None, (how, _strongest_direction(history))))
         say(f"train: the closed form has AUC {history.best_dev_auc:.3f} on held-out people ({how})")
     result = TrainResult(history.best_dev_auc, len(pairs), people, history.best_step, history.step[-1], crossed)
@@ -169,13 +170,9 @@ def cross_validated(
     """Returns the AUC of models trained with one fold of the people left out each, on those people.
 
     Raises:
-        InputError: fewer than two folds, or than two people in each.
+        InputError: not so many folds of so many people, see `expect_folds`.
     """
-    people = len(set(pairs.identity))
-    if not 2 <= folds <= people // 2:
-        expected = f"2 to {people // 2} folds" if people >= 4 else "4 people or more"
-        found = f"{count(folds, 'fold')} for {count(people, 'person', 'people')}"
-        raise InputError(f"cross-validation: found {found}, expected {expected}")
+    expect_folds(pairs, folds)
     with step("cross-validate", folds, "folds") as progress:
 
         def train_one(rest: Pairs, number: int) -> Association:

@@ -84,6 +84,7 @@ def learning_curve(sizes: Sequence[int], auc: np.ndarray, seed: int = 0) -> Lear
         auc: (splits, sizes, 1 + draws): of the test people of each split, then of draws of them; see `drawn_auc`.
         seed: draws the samples behind the intervals of predictions.
     """
+    auc = auc[np.isfinite(auc[:, :, 0]).any(axis=1)]  # splits that have such trials
     z = ndtri(np.clip(auc, 1e-4, 1 - 1e-4))
     measured = np.nanmean(auc, axis=0)
     figures = [Figure.of(float(of_size[0]), of_size[1:]) for of_size in measured]

@@ -158,15 +158,17 @@ def _run(
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             losses.append(backward(step))
         run.advance()
+        over = False
         if step % every == 0:
             run.judge(step, float(np.mean(losses)), quality)
             losses = []
-            if quality and step - run.history.best_step >= config.patience * every:
-                break
-            if state is not None and run.group.first:
+            over = bool(quality) and step - run.history.best_step >= config.patience * every
+            if state is not None and run.group.first and not over:
                 run.save(state)
         if on_step:
             on_step(step, config.max_steps, run.history.dev_auc[-1])
+        if over:
+            break
     if not quality:
         run.best = run.average  # with the steps since the last evaluation
     if state is not None and run.group.first:

@@ -104,7 +104,8 @@ def train(
     """
     config, fit_one = config or TrainConfig(), fit_one or fit
     spaces = face_space, voice_space
-    if not uses_folds(pairs, config):
+    folds = folds_of(pairs, config)
+    if not folds:
         held_out = pairs.held_out(config.dev_fraction, config.seed, config.dev_people)
         dev = pairs.select(held_out)
         if fit_one is fit:  # a million pairs are not copied
@@ -115,10 +116,10 @@ def train(
         if on_step and not config.max_steps:
             on_step(0, 0, history.best_dev_auc)
         return model, history
-    fold, runs, trials, settings, made = pairs.folds(FOLDS, config.seed), [], [], config, 0
-    for number in range(FOLDS):
+    fold, runs, trials, settings, made = pairs.folds(folds, config.seed), [], [], config, 0
+    for number in range(folds):
         sides = pairs.select(fold != number), pairs.select(fold == number)
-        most = made + (FOLDS + 1 - number) * settings.max_steps
+        most = made + (folds + 1 - number) * settings.max_steps
         model, run = fit_one(*sides, *spaces, settings, _shifted(on_step, made, most))
         trials.append(trials_of(model, sides[1]))
         runs.append(run)
@@ -136,9 +137,13 @@ def train(
     return model, history
 
 
-def uses_folds(pairs: Pairs, config: TrainConfig) -> bool:
-    """Returns whether `train` fits a model for each of FOLDS folds of the people, and then one to all of them."""
-    return 2 * FOLDS <= len(set(pairs.identity)) < config.cross_fit_below
+def folds_of(pairs: Pairs, config: TrainConfig) -> int:
+    """Returns for how many folds of two people or more `train` fits a model before the one of all people, 0 for none.
+
+    With many people there is none: some are held out instead.
+    """
+    people = len(set(pairs.identity))
+    return min(FOLDS, people // 2) if 4 <= people < config.cross_fit_below else 0
 
 
 def _calibrate(model: Any, trials: Sequence[ScoredTrials], seed: int) -> None:

@@ -103,12 +103,27 @@ def test_a_learning_curve_says_what_more_people_would_bring(vclip, tmp_path):
     assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_people_who_are_too_few_for_folds_are_an_error_in_one_line(vclip, tmp_path):
-    store, ridge = _store(vclip, tmp_path, 1), ("--method", "ridge")
-    said = vclip("benchmark-association", "--store", store, *ridge, "--folds", 2)
-    assert (said.code, said.out) == (2, "")
-    said = vclip("train", "--store", store, "--out", tmp_path / "model", *ridge, "--folds", 2)
-    assert "found 2 folds for 1 person, expected 4 people or more" in said.err
+@pytest.mark.parametrize(
+    ("people", "folds", "expected"),
+    [(1, 2, "6 people or more"), (5, 2, "6 people or more"), (6, 2, "3 folds"), (9, 5, "2 to 4 folds")],
+)
+def test_folds_of_too_few_people_are_an_error_in_one_line_before_anything_is_trained(
+    vclip, tmp_path, people, folds, expected
+):
+    store, given = _store(vclip, tmp_path, people), ("--method", "ridge", "--folds", folds)
+    for command in (("benchmark-association",), ("train", "--out", tmp_path / "model")):
+        said = vclip(*command, "--store", store, *given)
+        assert (said.code, said.out, len(said.err.splitlines())) == (2, "", 1)
+        assert f"expected {expected}" in said.err
+
+
+def test_the_fewest_people_that_folds_take_are_benchmarked(vclip, tmp_path):
+    """Two people held out: hardly a draw of people has both of them in every fold, so there is no interval."""
+    said = vclip(
+        "benchmark-association", "--store", _store(vclip, tmp_path, 10), "--method", "ridge", "--method", "cca"
+    )
+    assert said.code == 0, said.err
+    assert "10 clips of 10 people" in said.out
 
 
 def test_a_curve_of_few_people_is_refused(vclip, tmp_path):

@@ -121,6 +121,24 @@ def test_where_people_are_few_all_are_trained_on_for_as_long_as_folds_say(plante
     assert calls[-1][:2] == (made, made)
 
 
+@pytest.mark.parametrize(("people", "folds"), [(4, 2), (5, 2), (9, 4), (10, 5)])
+def test_however_few_people_each_is_held_out_once_and_trained_on_in_the_end(planted, people, folds):
+    """Two people held out would make an AUC of 0, .5 or 1."""
+    sides = []
+
+    def fit_one(pairs, dev, *rest):
+        sides.append((set(pairs.identity), set() if dev is None else set(dev.identity)))
+        return fit(pairs, dev, *rest)
+
+    pairs = planted(people=people)
+    train(pairs, FACES, VOICES, QUICK.model_copy(update={"max_steps": 0}), fit_one=fit_one)
+    *of_folds, (everybody, nobody) = sides
+    assert (everybody, nobody) == (set(pairs.identity), set())
+    assert len(of_folds) == folds
+    assert sorted(name for _, held_out in of_folds for name in held_out) == sorted(everybody)
+    assert all(len(held_out) >= 2 and not trained & held_out for trained, held_out in of_folds)
+
+
 def test_steps_that_gain_nothing_are_not_made_again(planted):
     """Where the first fold knows nearly everything from the closed form, it is the only one that is trained."""
     calls = []
@@ -319,7 +337,7 @@ def test_stops_when_dev_stops_rising(planted):
     _, history = train(planted(related=False), FACES, VOICES, config, lambda *call: calls.append(call))
     assert history.step[-1] < 2000
     assert history.step[-1] - history.best_step == 4
-    assert [call[0] for call in calls] == list(range(1, len(calls) + 1))
+    assert [call[0] for call in calls] == list(range(1, history.step[-1] + 1))
     assert {call[1] for call in calls} == {2000}
 
 

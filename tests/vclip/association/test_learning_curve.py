@@ -71,3 +71,10 @@ def test_sizes_double_up_to_all_people(most):
     assert all(b / a == pytest.approx(2, abs=0.1) for a, b in pairwise(sizes[:-1]))
     assert 1.2 <= sizes[-1] / sizes[-2] <= 2.5
     assert len(sizes) >= 4 or sizes[0] <= 12
+
+
+def test_a_split_without_such_trials_is_left_out():
+    """As of one gender, where the test people of a split have different ones."""
+    measured = _measured(0.5, 0)
+    gap = np.concatenate([measured, np.full_like(measured[:1], np.nan)])
+    assert learning_curve(SIZES, gap) == learning_curve(SIZES, measured)
