@@ -32,6 +32,15 @@ def torch_device(name: str | torch.device | None = None) -> torch.device:
     return device
 
 
+def with_float64(device: torch.device) -> torch.device:
+    """Returns the device, or the CPU for one that has no float64, such as Apple's GPUs."""
+    try:
+        torch.zeros((), dtype=torch.float64, device=device)
+    except TypeError:
+        return torch.device("cpu")
+    return device
+
+
 def uploaded(array: np.ndarray, device: torch.device) -> Tensor:
     """Returns a writable array as a tensor on a device; a copy to a GPU runs beside what the CPU does next."""
     tensor = torch.from_numpy(array)

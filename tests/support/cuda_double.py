@@ -42,6 +42,7 @@ class Counts:
 
 
 _counts = Counts()
+_has_float64 = True
 _drawn_by: list[torch.Tensor] = [torch.get_rng_state()]  # the state of the GPU's generator
 
 
@@ -50,6 +51,8 @@ class OnGpu(torch.Tensor):
 
     @staticmethod
     def __new__(cls, held: torch.Tensor, requires_grad: bool = False) -> "OnGpu":
+        if held.dtype == torch.float64 and not _has_float64:
+            raise TypeError("Cannot convert a tensor to float64, which this GPU does not support")
         return torch.Tensor._make_wrapper_subclass(
             cls,
             held.size(),
@@ -272,10 +275,14 @@ def _seed(seed: int) -> None:
 
 
 @contextmanager
-def cuda_double() -> Iterator[Counts]:
-    """Within the block torch finds one GPU, the double; yields the counts of this block."""
-    global _counts
-    _counts = Counts()
+def cuda_double(float64: bool = True) -> Iterator[Counts]:
+    """Within the block torch finds one GPU, the double; yields the counts of this block.
+
+    Args:
+        float64: whether the GPU has float64; Apple's have not.
+    """
+    global _counts, _has_float64
+    _counts, _has_float64 = Counts(), float64
     _seed(0)
     nothing: Callable[..., None] = lambda *_, **__: None  # noqa: E731
     replaced: list[tuple[Any, str, Any]] = [
@@ -303,4 +310,5 @@ def cuda_double() -> Iterator[Counts]:
         try:
             yield _counts
         finally:
+            _has_float64 = True
             torch.__future__.set_overwrite_module_params_on_conversion(overwrites)

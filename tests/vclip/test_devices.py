@@ -144,6 +144,22 @@ def test_every_method_trains_on_both_devices_alike(name, precision, chunk):
     np.testing.assert_allclose(on_gpu.dev_auc, on_cpu.dev_auc, atol=1e-4)
 
 
+@pytest.mark.parametrize("start", ["likelihood", "cca", "ridge"])
+def test_a_gpu_without_float64_trains_from_the_start_of_the_cpu(start):
+    config = QUICK.model_copy(update={"max_steps": 0, "start": start})
+    expected, on_cpu = train(planted(people=24), "f", "v", config.model_copy(update={"device": "cpu"}))
+    with cuda_double(float64=False):
+        with pytest.raises(TypeError, match="float64"):
+            torch.zeros(1, device="cuda").double()
+        model, on_gpu = train(planted(people=24), "f", "v", config)
+        assert _devices_of(model) == {"cuda"}
+        found = {name: value.cpu() for name, value in model.state_dict().items()}
+        train(planted(people=24), "f", "v", QUICK.model_copy(update={"start": start}))
+    for name, value in expected.state_dict().items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6, msg=name)
+    np.testing.assert_allclose(on_gpu.dev_auc, on_cpu.dev_auc, atol=1e-6)
+
+
 @pytest.mark.parametrize(("name", "copied"), [("paper", 2), ("pins", 3)])
 def test_a_step_copies_the_numbers_of_its_rows_to_the_device_and_nothing_else(name, copied):
     method, pairs = METHODS[name], planted(people=30, clips_each=1)

@@ -11,6 +11,7 @@ from vclip.association.base import Standardize
 from vclip.association.losses import clip_loss
 from vclip.association.model import AssociationModel
 from vclip.association.pairs import Pairs, clip_means
+from vclip.device import with_float64
 
 SCALE_CLIPS = 1024  # of which the temperature is found
 LOG_SCALES = tuple(np.linspace(0, 5, 51).tolist())
@@ -31,10 +32,11 @@ class LinearStart:
     def of(
         cls, kind: str, face_input: Standardize, voice_input: Standardize, pairs: Pairs, seed: int
     ) -> "LinearStart":
-        """Returns the start of a kind (likelihood, cca or ridge), fitted to clips."""
+        """Returns the start of a kind (likelihood, cca or ridge), fitted to clips on a device with float64."""
         device = face_input.mean.device
+        exact = with_float64(device)
         faces, voices = clip_tensors(pairs, device)
-        x, y = face_input(faces), voice_input(voices)
+        x, y = face_input(faces).to(exact), voice_input(voices).to(exact)
         people = pairs.people()
         if kind == "likelihood":
             shrinkage, maps = likelihood.fit(x, y, people, seed)
@@ -50,13 +52,14 @@ class LinearStart:
             (model.voice_projection.linear, self.maps.voice, self.voice_mean),
         ):
             assert path is not None, "fit refuses a start without linear paths"
-            path.weight.copy_(matrix.T)
-            path.bias.copy_(-mean @ matrix)
+            path.weight.copy_(matrix.T.float())
+            path.bias.copy_((-mean @ matrix).float())
             path.requires_grad_(False)
         if model.sphere is not None and isinstance(self.maps, likelihood.LikelihoodMaps):
             faces, voices = clip_tensors(pairs, model.device)
             faces = model.face_projection(model.face_input(faces))
-            model.sphere.fit(self.maps.correlation, faces, model.voice_projection(model.voice_input(voices)))
+            correlation = self.maps.correlation.float()
+            model.sphere.fit(correlation, faces, model.voice_projection(model.voice_input(voices)))
 
     def leading(self, directions: int) -> "LinearStart":
         """Returns the start with the first canonical directions alone; the others are zero."""

@@ -35,7 +35,7 @@ from vclip.association.model import AssociationConfig, AssociationModel
 from vclip.association.pairs import Pairs, digest_of
 from vclip.association.randomness import seeded
 from vclip.association.training_batches import Batches
-from vclip.device import torch_device
+from vclip.device import torch_device, with_float64
 from vclip.errors import InputError
 from vclip.threads import with_threads_for
 
@@ -252,12 +252,12 @@ def _fit(
 
 
 def _standardized(pairs: Pairs, device: torch.device) -> tuple[Standardize, Standardize]:
-    """Returns the input layers of faces and voices, fitted to the vectors of `pairs`."""
-    layers = []
+    """Returns the input layers of faces and voices, fitted to the vectors of `pairs`, which takes float64."""
+    layers, exact = [], with_float64(device)
     for vectors in (pairs.faces, pairs.voices):
-        layer = Standardize(vectors.shape[1]).to(device)
-        layer.fit(torch.as_tensor(vectors, dtype=torch.float32, device=device))
-        layers.append(layer)
+        layer = Standardize(vectors.shape[1]).to(exact)
+        layer.fit(torch.as_tensor(vectors, dtype=torch.float32, device=exact))
+        layers.append(layer.to(device))
     return layers[0], layers[1]
 
 
