@@ -139,6 +139,11 @@ def evaluate(
         if figures.left_out:
             say(f"left out {count(figures.left_out, 'trial')} without a vector: {figures.without_vectors}")
     elif pairs is not None:
+        most = int(np.bincount(pairs.people()).max())
+        if views > most:
+            warn(
+                f"--views {views}: nobody has more than {count(most, 'clip')}, so figures are those of --views {most}"
+            )
         figures = evaluate_model(
             model, pairs, seed=seed, cohort=cohort, top=normalisation.top, seen=seen, views=views
         )

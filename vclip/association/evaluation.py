@@ -11,7 +11,7 @@ from 87-89 to 76-79. So each figure is also given for the trials within subgroup
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -144,8 +144,7 @@ def evaluate(
     cohort_clips = 0 if cohort is None else len(cohort)
     warning = None if held_out else warning_of(model)
     scores = Scores.of(model, some, cohort, top)
-    figures = evaluate_scores(scores, some, seed, draws, seen, cohort_clips, len(pairs), warning)
-    return replace(figures, views=views)
+    return evaluate_scores(scores, some, seed, draws, seen, cohort_clips, len(pairs), warning, views)
 
 
 def evaluate_scores(
@@ -157,6 +156,7 @@ def evaluate_scores(
     cohort_clips: int = 0,
     of_clips: int | None = None,
     warning: str | None = None,
+    views: int = 1,
 ) -> Evaluation:
     """Returns the figures of given scores of all faces with all voices of `pairs`.
 
@@ -165,7 +165,7 @@ def evaluate_scores(
             voices of the second.
         pairs: the clips; only their identities and labels are read.
         seed, draws: for the intervals, as of `evaluate`.
-        seen, cohort_clips, of_clips, warning: recorded in the result.
+        seen, cohort_clips, of_clips, warning, views: recorded in the result.
 
     Raises:
         InputError: fewer than two people, or a clip without identity.
@@ -177,7 +177,7 @@ def evaluate_scores(
     ranks = {name: RetrievalRanks.of(everyone, probes, times, seed) for name, probes in DIRECTIONS.items()}
     found = {UNRESTRICTED: _subgroup(everyone, ranks, times, seed)}
     whole = found[UNRESTRICTED].verification
-    positives, missing = _by_positives(score, pairs, people, whole, times, seed)
+    positives, missing = _by_positives(score, pairs, people, whole, times, seed, views)
     for name, labels in subgroups(pairs).items():
         crossing = Crossing(score, people, rows_by_label(labels)) if (labels != "").any() else None
         if crossing is None:
@@ -217,6 +217,7 @@ def evaluate_scores(
         roc_false_alarm=whole.roc_false_alarm,
         roc_hit=whole.roc_hit,
         warning=warning,
+        views=views,
     )
 
 
@@ -260,15 +261,19 @@ def _by_positives(
     whole: Verification,
     times: np.ndarray,
     seed: int,
+    views: int,
 ) -> tuple[dict[str, Verification], dict[str, str]]:
     """Returns the figures for each kind of positives, and why others have none; `whole` is of all of them."""
     found, missing = {}, {}
     video = pairs.videos()
     counts = count_positives(pairs)
+    no_two = "two clips", "clips of two videos"
+    if views > 1:  # each of the pairs is a group
+        no_two = f"more than {views} clips", f"two groups of up to {views} clips that share no video"
     kinds = {
         OWN_CLIP: (lambda a, b: a[:, None] == b, ""),
-        OTHER_CLIPS: (lambda a, b: a[:, None] != b, "no person has two clips"),
-        OTHER_VIDEOS: (lambda a, b: video[a][:, None] != video[b], "no person has clips of two videos"),
+        OTHER_CLIPS: (lambda a, b: a[:, None] != b, f"no person has {no_two[0]}"),
+        OTHER_VIDEOS: (lambda a, b: video[a][:, None] != video[b], f"no person has {no_two[1]}"),
     }
     for name, (among, why_not) in kinds.items():
         if not counts[name]:

@@ -258,6 +258,11 @@ def test_clips_of_one_person_are_scored_together(world, vclip):
     assert two["auc"] > one["auc"] + 0.02
     said = vclip(*command[:-1], "--views", 2)
     assert "40 groups of up to 2 of 80 clips of 40 people" in said.out
+    assert "other clips: no person has more than 2 clips" in said.out
+    assert "nobody" not in said.err
+    said = vclip(*command, "--views", 9)
+    assert _json(said) == two | {"views": 9, "missing": two["missing"] | _json(said)["missing"]}
+    assert "--views 9: nobody has more than 2 clips, so figures are those of --views 2" in said.err
     said = vclip("evaluate", "--model", world["model"], "--trials", "list.txt", "--views", 2)
     assert "found --views with --trials" in said.err
 
