@@ -175,8 +175,9 @@ class Registry(Generic[T]):
             found = importlib.import_module(module)
         except ModuleNotFoundError as error:
             raise InputError(self._missing(plugin, spec, module, error)) from error
-        except ImportError as error:
-            raise InputError(f"{self.kind} '{spec}'{by}: cannot be imported ({error})") from error
+        except (ImportError, SystemExit) as error:
+            reason = f"it exits, code {error.code}" if isinstance(error, SystemExit) else error
+            raise InputError(f"{self.kind} '{spec}'{by}: cannot be imported ({reason})") from error
         try:
             for name in attribute.split("."):
                 found = getattr(found, name)
@@ -215,7 +216,12 @@ class Registry(Generic[T]):
             ) from None
         except ValueError:  # a factory in C without a signature
             pass
-        made = target(*positional, **taken)
+        try:
+            made = target(*positional, **taken)
+        except SystemExit as error:  # it would end the job without a word
+            raise InputError(
+                f"{self.kind} '{spec}': {plugin.target} exits (code {error.code}); expected {self.protocol}"
+            ) from None
         missing = self._lacks(made)
         if missing or isinstance(made, type):
             lacks = f" without {', '.join(missing)}" if missing else ""

@@ -165,7 +165,7 @@ def _filled(function: ColumnFunction, part: Prepared) -> Computed:
     failed = dict(part.failed)
     try:
         values = dict(zip(part.keys, _values(function, part.media), strict=True))
-    except Exception as error:  # whatever a function raises
+    except (Exception, SystemExit) as error:  # whatever a function raises; one that exits must not end the worker
         if is_lasting(error):
             raise
         for key, medium in zip(part.keys, part.media, strict=True):
@@ -173,7 +173,7 @@ def _filled(function: ColumnFunction, part: Prepared) -> Computed:
                 (values[key],) = _values(function, [medium])
             except InputError as one:
                 failed[key] = Failure.of_input(str(one), one)
-            except Exception as one:
+            except (Exception, SystemExit) as one:
                 failed[key] = Failure.of_defect(one)
     return _as_rows(function, values, failed)
 
@@ -188,9 +188,15 @@ def _values(function: ColumnFunction, media: list[np.ndarray]) -> list[list[Any]
         raise InputError(f"the function returned {given}, expected values of {', '.join(function.columns)}")
     columns = []
     for name, kind in function.columns.items():
-        if len(found[name]) != len(media):
-            raise InputError(f"the function returned {len(found[name])} values of {name}, expected {len(media)}")
-        columns.append(pa.array([_plain(value) for value in found[name]], TYPES[kind]).to_pylist())
+        try:
+            of_column = pa.array([_plain(value) for value in found[name]], TYPES[kind]).to_pylist()
+        except (TypeError, ValueError, OverflowError) as error:  # Arrow's are of these types too
+            raise InputError(
+                f"the function returned values of {name} that are not each None or of type {kind.__name__} ({error})"
+            ) from None
+        if len(of_column) != len(media):
+            raise InputError(f"the function returned {len(of_column)} values of {name}, expected {len(media)}")
+        columns.append(of_column)
     return [list(values) for values in zip(*columns, strict=True)]
 
 

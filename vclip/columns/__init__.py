@@ -9,6 +9,7 @@ Other packages register functions in the entry-point group `vclip.columns`.
 
 from vclip.columns.base import ColumnFunction, sample_rate_of
 from vclip.columns.transcript import TranscriptConfig
+from vclip.errors import InputError
 from vclip.registry import Plugin, Registry
 
 __all__ = ["COLUMN_FUNCTIONS", "ColumnFunction", "TranscriptConfig", "open_column_function", "sample_rate_of"]
@@ -47,6 +48,12 @@ def open_column_function(
             this name.
 
     Raises:
-        InputError: the name is unknown, or a package or weights are missing.
+        InputError: the name is unknown, a package or weights are missing, or its version is no text.
     """
-    return COLUMN_FUNCTIONS.open(spec, device=device, transcript=transcript or TranscriptConfig())
+    function = COLUMN_FUNCTIONS.open(spec, device=device, transcript=transcript or TranscriptConfig())
+    if not isinstance(function.version, str):
+        kind = type(function.version).__name__
+        raise InputError(
+            f"column function '{spec}': its version is {function.version} of type {kind}, expected a str"
+        )
+    return function

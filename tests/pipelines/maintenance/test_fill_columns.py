@@ -50,6 +50,40 @@ class Broken:
         return {"answer": [1] * (len(media) - 1)}
 
 
+class Exits(Broken):
+    """Ends the process, as a script does that was made a function."""
+
+    def __call__(self, media):
+        raise SystemExit(3)
+
+
+class ExitsAtOnce(Broken):
+    """Ends the process already when it is opened."""
+
+    def __init__(self):
+        raise SystemExit(3)
+
+
+class InWords(Broken):
+    """Gives words in the place of numbers."""
+
+    def __call__(self, media):
+        return {"answer": ["many"] * len(media)}
+
+
+class Unsized(Broken):
+    """Gives its values one after another."""
+
+    def __call__(self, media):
+        return {"answer": (len(one) for one in media)}
+
+
+class NumberedVersion(Broken):
+    """Has a number for its version."""
+
+    version = 1
+
+
 class OfClips(Loudness):
     """Of a table without media."""
 
@@ -122,11 +156,25 @@ def test_a_function_that_fails_on_every_row_writes_nothing(tmp_path):
     with pytest.raises(InputError, match=r"failed on all 2 voices.*function returned 0 values of answer, expected 1"):
         fill(store.uri, f"python:{__name__}:Broken", Config(), engine=Engine())
     assert store.version() == before
+    for name, why in {
+        "Exits": "failed on all 2 voices, .*SystemExit: 3",
+        "ExitsAtOnce": r"ExitsAtOnce exits \(code 3\)",
+        "InWords": "returned values of answer that are not each None or of type int .*many",
+        "NumberedVersion": "its version is 1 of type int, expected a str",
+    }.items():
+        with pytest.raises(InputError, match=why):
+            fill(store.uri, f"python:{__name__}:{name}", Config(), engine=Engine())
     with pytest.raises(InputError, match=r"the module tests.*has no 'Missing'"):
         fill(store.uri, f"python:{__name__}:Missing", Config(), engine=Engine())
     with pytest.raises(InputError, match="computes from the media of 'clips', expected faces or voices"):
         fill(store.uri, f"python:{__name__}:OfClips", Config(), engine=Engine())
     assert "embedding_clips" not in " ".join(store.db.list_tables().tables)
+
+
+def test_values_may_come_one_after_another(tmp_path):
+    store = _store(tmp_path / "s", videos=1)
+    fill(store.uri, f"python:{__name__}:Unsized", Config(), engine=Engine())
+    assert all(row["answer"] > 0 for row in _column(store, names=("voice_id", "answer")))
 
 
 @pytest.mark.parametrize("name", [SPEC, "loud"])
