@@ -5,8 +5,10 @@
 """
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -27,7 +29,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]  # scikit-learn takes no larger one
 T = TypeVar("T", bound=Settings)
 
 
-def load(model: type[T], path: str | Path | None = None, overrides: Sequence[str] = ()) -> T:
+def load(model: type[T], path: str | Path | None = None, overrides: Sequence[str] = (), as_text: bool = False) -> T:
     """Returns an instance of `model` with the values of a YAML file and of dotted overrides.
 
     Args:
@@ -39,7 +41,7 @@ def load(model: type[T], path: str | Path | None = None, overrides: Sequence[str
         InputError: the file cannot be read, or a key or value is wrong; the message names the file or the override,
             the key and the nearest known one.
     """
-    values = _read(path) if path else {}
+    values = _read(path, model) if path else {}
     for override in overrides:
         _apply(values, override)
     try:
@@ -48,9 +50,10 @@ def load(model: type[T], path: str | Path | None = None, overrides: Sequence[str
         raise InputError(_explain(error, model, path, overrides)) from None
 
 
-def _read(path: str | Path) -> dict[str, Any]:
+def _read(path: str | Path, model: type[Settings]) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(Path(path).read_text()) or {}
+        text = Path(path).read_text()
+        values = yaml.safe_load(text) or {}
     except OSError as error:
         raise InputError(f"configuration {path}: {error.strerror or error}; expected a YAML file") from None
     except RecursionError:
@@ -63,6 +66,13 @@ def _read(path: str | Path) -> dict[str, Any]:
         raise InputError(f"configuration {path}: not YAML ({reason})") from None
     if not isinstance(values, dict):
         raise InputError(f"configuration {path}: found a {type(values).__name__}, expected keys with values")
+    if model.model_config.get("coerce_numbers_to_str"):
+        written = yaml.load(text, yaml.BaseLoader)  # YAML makes 2.1 of the version 2.10, and a date of 2024-01-01
+        values |= {
+            key: written[key]
+            for key, field in model.model_fields.items()
+            if field.annotation is str and isinstance(values.get(key), float | date)
+        }
     return values
 
 
@@ -95,10 +105,10 @@ def _explain(
     if first["type"] == "value_error" and not key:
         return f"{where}{first['msg'].removeprefix('Value error, ')}"
     if first["type"] == "string_pattern_mismatch":
-        return f"{where}{key} = {first['input']!r}: {_in_words(first.get('ctx', {}).get('pattern', ''))}"
+        return f"{where}{key} = {_written(first['input'])}: {_in_words(first.get('ctx', {}).get('pattern', ''))}"
     if not unknown:
         message = first["msg"]
-        return f"{where}{key} = {first.get('input')!r}: {message[:1].lower()}{message[1:]}"
+        return f"{where}{key} = {_written(first.get('input'))}: {message[:1].lower()}{message[1:]}"
     known = list(keys_of(model))
     near = difflib.get_close_matches(key, known, n=1, cutoff=0) if known else []
     # A key in the wrong section is found by its last part rather than by its whole path.
@@ -106,6 +116,11 @@ def _explain(
     same = [k for k in known if k.rpartition(".")[2] == last]
     nearest = same or near
     return f"{where}unknown key '{key}'" + (f"; did you mean '{nearest[0]}'?" if nearest else "")
+
+
+def _written(value: Any) -> str:
+    """Returns a value as a YAML file may have it: a text in quotation marks, a date, null."""
+    return repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _in_words(pattern: str) -> str:

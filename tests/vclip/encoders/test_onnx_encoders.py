@@ -263,6 +263,16 @@ def test_a_network_on_filter_banks_is_not_taken_for_one_on_the_waveform(file):
 FACE = {"name": "f", "version": 1, "licence": "MIT", "size": 3, "channels": "RGB", "mean": 0, "std": 1}
 MEANS = helper.make_node("ReduceMean", ["x"], ["mean"], axes=[2, 3], keepdims=0)
 ZERO = helper.make_node("Sub", ["mean", "mean"], ["zero"])
+
+
+@pytest.mark.parametrize("version", ["2024-01-01", "2.10", "7", "v3"])
+def test_a_version_is_the_text_in_the_yaml_whatever_yaml_takes_it_for(file, version):
+    write(file, [helper.make_node("Identity", ["mean"], ["vector"]), MEANS][::-1], {}, ["n", 3, 112, 112], FACE)
+    beside = file.with_name(f"{file.name}.yaml")
+    beside.write_text(beside.read_text().replace("version: 1", f"version: {version}"))
+    assert _face(file).space.split("/")[2] == version
+
+
 NETWORKS = {
     "rank": (
         [helper.make_node("ReduceMean", ["x"], ["vector"], axes=[2, 3])],
