@@ -10,6 +10,7 @@ import unicodedata
 import zipfile
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -34,21 +35,28 @@ def text_lines(path: str | Path | zipfile.Path) -> Iterator[str]:
     """Yields the lines of a text file with their ends; bytes that are not UTF-8 become lone surrogates.
 
     Args:
-        path: the file, gzipped if its name ends in .gz; or a member of a zip archive.
+        path: the file or a member of a zip archive, gzipped if its name ends in .gz.
 
     Raises:
         OSError, EOFError, zlib.error: the file cannot be read.
         UnicodeDecodeError: it begins with the mark of UTF-16 and is not UTF-16.
     """
+    packed = str(path).lower().endswith(".gz")
     if isinstance(path, zipfile.Path):
-        opened: Any = path.open
+        opened: Any = partial(_of_packed_member, path) if packed else path.open
     else:
-        opened = partial(gzip.open if str(path).endswith(".gz") else open, path)
+        opened = partial(gzip.open if packed else open, path)
     with opened("rb") as file:
         wide = file.read(2) in UTF_16
     encoding, errors = ("utf-16", "strict") if wide else ("utf-8-sig", "surrogateescape")
     with opened("rt", encoding=encoding, errors=errors, newline="") as file:
         yield from file
+
+
+@contextmanager
+def _of_packed_member(path: zipfile.Path, mode: Any, **how: Any) -> Iterator[Any]:
+    with path.open("rb") as packed, gzip.open(packed, mode, **how) as file:
+        yield file
 
 
 class TextRow(NamedTuple):

@@ -12,11 +12,13 @@ never saw. Figures are equal error rates; the challenge's score is their mean ov
     v1/English_test.txt                         `KEY LABEL` or `LABEL` per trial, 1 where of one person; or
                                                 `KEY VOICE FACE`, as of a running challenge, which keeps the labels
 
-Vectors of one version differ between the training languages, as the encoder of the voices was trained on one. The
-people of the trials are not given, so the figures have no intervals.
+Names are compared without case, and any file may be gzipped. Vectors of one version differ between the training
+languages, as the encoder of the voices was trained on one. The people of the trials are not given, so the figures
+have no intervals.
 """
 
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -62,7 +64,7 @@ class Fame:
     def read(self, folder: Path) -> Sequence[Task]:
         """Returns a training set for each version and language; see `BenchmarkProtocol.read`."""
         for files in (list(files_below(root)) for root in roots(folder)):
-            found = [place for place in files if place.name.endswith(TRAIN)]
+            found = [place for place in files if _name(place).endswith(TRAIN)]
             if found:
                 _check_versions(found)
                 return [_task(place, files) for place in found]
@@ -72,7 +74,18 @@ class Fame:
 def _version(faces_file: Place) -> tuple[str, str]:
     """Returns the version of the data and the training language of a file."""
     versions = [name for name in re.split(r"[\\/]", str(faces_file.parent)) if re.fullmatch(r"v\d+", name)]
-    return versions[-1] if versions else "", faces_file.name.removesuffix(TRAIN)
+    return versions[-1] if versions else "", _name(faces_file).removesuffix(TRAIN).capitalize()
+
+
+def _name(place: Place) -> str:
+    """Returns the name of a file as all writings of it have it: in small letters, without .gz."""
+    return place.name.lower().removesuffix(".gz")
+
+
+def _beside(here: Place, name: str, files: Sequence[Place]) -> Place:
+    """Returns the file of this name in a folder, however it is written; if there is none, where it should be."""
+    same = (place for place in files if str(place.parent) == str(here) and _name(place) == name.lower())
+    return next(same, here / name)
 
 
 def _check_versions(found: Sequence[Place]) -> None:
@@ -86,7 +99,7 @@ def _check_versions(found: Sequence[Place]) -> None:
 def _task(faces_file: Place, files: Sequence[Place]) -> Task:
     (part, heard), here = _version(faces_file), cast(Place, faces_file.parent)
     faces, people = read_vectors(faces_file, labels=True)
-    voices_file = here / f"{heard}_voices_train.csv"
+    voices_file = _beside(here, f"{heard}_voices_train.csv", files)
     voices, of_voices = read_vectors(voices_file, labels=True)
     _check_rows(faces_file, people, voices_file, of_voices)
     clip = np.arange(len(faces))
@@ -102,15 +115,15 @@ def _task(faces_file: Place, files: Sequence[Place]) -> Task:
 def _tests(
     part: str, here: Place, heard: str, files: Sequence[Place], d_face: int, d_voice: int
 ) -> Iterator[TrialSet]:
-    inside = {place.name: place for place in files if str(place.parent) == str(here)}
+    inside = {_name(place): place for place in files if str(place.parent) == str(here)}
     for name, faces_file in inside.items():
         found = re.fullmatch(r"(.+)_faces_(unheard_)?test\.csv", name)
-        if not found or (found[2] and found[1] != heard and f"{found[1]}_faces_test.csv" in inside):
+        if not found or (found[2] and found[1] != heard.lower() and f"{found[1]}_faces_test.csv" in inside):
             continue
-        tested, kind = found[1], f"{found[2] or ''}test"
+        tested, kind = found[1].capitalize(), f"{found[2] or ''}test"
         if found[2] and tested == heard:
             raise InputError(f"{faces_file}: found the training language in its name, expected that of the trials")
-        voices_file = here / f"{tested}_voices_{kind}.csv"
+        voices_file = _beside(here, f"{tested}_voices_{kind}.csv", files)
         faces, voices = read_vectors(faces_file, d_face)[0], read_vectors(voices_file, d_voice)[0]
         labels_file = _labels_of(here, tested, files)
         keys, same = read_trial_labels(labels_file)
@@ -139,7 +152,11 @@ def _trials(
 def _labels_of(here: Place, language: str, files: Sequence[Place]) -> Place:
     """Returns the file of labels: of the training language's own folder, or of one above it."""
     above, name = f"{here}/", f"{language}_test.txt"
-    found = [place for place in files if place.name == name and above.startswith(f"{place.parent}".rstrip("/") + "/")]
+    found = [
+        place
+        for place in files
+        if _name(place) == name.lower() and above.startswith(f"{place.parent}".rstrip("/") + "/")
+    ]
     if not found:
         raise InputError(f"{here}: found no {name} in it or above it, expected the labels of the trials")
     return max(found, key=lambda place: len(str(place)))
@@ -205,7 +222,7 @@ def _lines(place: Place) -> Iterator[str]:
     """Yields the lines of a text file, however its editor wrote it."""
     try:
         yield from text_lines(place)
-    except (OSError, KeyError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, KeyError, UnicodeDecodeError) as error:
         raise InputError(f"{place}: {getattr(error, 'strerror', None) or error}; expected a text file") from None
 
 

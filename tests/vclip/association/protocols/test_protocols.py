@@ -1,7 +1,9 @@
 """Published protocols: read as published, and the figures of their own evaluation, implemented here once more."""
 
+import gzip
 import os
 import pickle
+import shutil
 import zipfile
 
 import numpy as np
@@ -253,6 +255,22 @@ def test_files_of_fame_are_read_however_an_editor_wrote_them(tmp_path, tasks, wr
     task, _ = PROTOCOLS.open("fame").read(tmp_path)
     np.testing.assert_array_equal(task.train.faces, tasks["fame"][0].train.faces)
     assert next(test for test in task.tests if test.submission).trials.voices[0] == "key0"
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_files_of_fame_are_found_whatever_the_case_of_their_names_and_gzipped(tmp_path, tasks, archive):
+    """Passed over, they would be left out of the figures."""
+    for number, path in enumerate(sorted(fame_folder(tmp_path / "files").rglob("*.*"))):
+        name = (path.name.upper(), path.name.lower(), path.name)[number % 3]
+        path.with_name(f"{name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    if archive:
+        shutil.make_archive(str(tmp_path / "files"), "zip", tmp_path / "files")
+        shutil.rmtree(tmp_path / "files")
+    for found, expected in zip(PROTOCOLS.open("fame").read(tmp_path), tasks["fame"], strict=True):
+        np.testing.assert_array_equal(found.train.voices, expected.train.voices)
+        assert {test.subgroup for test in found.tests} == {test.subgroup for test in expected.tests}
+        assert found.spaces == expected.spaces
 
 
 def test_fame_in_an_archive_in_a_folder_with_what_macos_adds(tmp_path, tasks):
