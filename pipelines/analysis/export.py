@@ -185,10 +185,17 @@ def _write_clips(snapshot: Snapshot, folder: Path, format: str, where: str | Non
     if not total:
         filtered = f" where {where}" if where else ""
         raise InputError(f"export: found no clip with a face and a voice{filtered}; ingest or import some first")
+    split_of: dict[str, str] = {}  # name of the files -> split
     with step("exporting", total, "clips") as exporting:
 
         def counted() -> Iterator[ClipMedia]:
             for item in clips:
+                own = item.clip["split"] or ""
+                if (other := split_of.setdefault(item.split, own)) != own:
+                    raise InputError(
+                        f"export: the splits '{other}' and '{own}' would both be files named '{item.split}'; give "
+                        "one of them another name, or export them apart with --where"
+                    )
                 yield item
                 exporting.advance()
 

@@ -137,6 +137,18 @@ def test_clips_without_any_split_are_train(new_uri, tmp_path):
     assert result.files == ["data/train-00000-of-00001.parquet"]
 
 
+@pytest.mark.parametrize("format", ["webdataset", "datasets"])
+def test_splits_that_would_share_a_file_are_named(new_uri, tmp_path, format):
+    store = Store.create(new_uri(), FACES, VOICES)
+    for number, split in enumerate(["a b", "a-b"]):
+        rows = video(number)
+        store.commit([replace(rows, clips=[clip | {"split": split} for clip in rows.clips])])
+    with pytest.raises(InputError, match=r"'a( |-)b' and 'a( |-)b' would both be files named 'a_b'"):
+        export.export(store.uri, tmp_path / "out", format)
+    assert not (tmp_path / "out").exists()
+    assert export.export(store.uri, tmp_path / "out", format, where="split = 'a b'").clips == {"a_b": 2}
+
+
 def test_a_split_cannot_leave_the_folder():
     assert ClipMedia({"split": "../../etc/x y"}, {}, {}, 1, 1).split == "_etc_x_y"
 
