@@ -193,6 +193,8 @@ class _Writer:
         raise _UnsupportedError(f"a filter holds no {name.replace('_', ' ').lower()}")
 
     def _column(self, path: Sequence[str]) -> str:
+        if len(path) > 1 and path[0].lower() == self._table:  # as in SQL: table.column
+            path = path[1:]
         first = self._columns.get(path[0], self._columns.get(path[0].lower(), path[0]))
         if any("`" in part for part in path):
             raise _UnsupportedError(f"no column is named {'.'.join(path)}")

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from lance import LanceDataset
 
 # Parts of LanceDB's messages.
-_TIMEOUT, _FILTER, _NO_TABLE = "Query timeout", "applying filter expression", "was not found"
+_TIMEOUT, _NO_TABLE = "Query timeout", "was not found"
+_FILTER = ("applying filter expression", "Cannot access field")
 
 
 class Snapshot:
@@ -103,7 +104,7 @@ class Snapshot:
                 raise StoreError(f"{table}: {explained(error, self.schema(table).names)}") from None
             if _TIMEOUT in str(error):
                 raise StoreError(f"{table}: the query exceeded its time limit; narrow the filter") from None
-            if _FILTER in str(error):
+            if any(text in str(error) for text in _FILTER):
                 raise StoreError(f"{table}: {explained(error, self.schema(table).names)}") from None
             raise StoreError(
                 f"{table}: version {self._tables[table].version} cannot be read ({reason(error)})"

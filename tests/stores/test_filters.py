@@ -69,6 +69,11 @@ def test_a_filter_means_what_lancedb_makes_of_it(table, where):
     assert _parsed(written) == written
 
 
+@pytest.mark.parametrize("where", ["t.identity = 'Ann'", "T.x > t.n - 1 AND t.of.f = 1", '"t"."id" = \'a\''])
+def test_a_column_may_have_the_name_of_its_table_before_it(table, where):
+    assert _ids(table, _parsed(where)) == ["a"]
+
+
 @pytest.mark.parametrize("where", HOSTILE)
 def test_what_is_not_one_expression_is_refused(table, where):
     with pytest.raises(StoreError) as error:
