@@ -17,7 +17,7 @@ def walk(folder: str, depth: int | None = None) -> Iterator[str]:
     """Yields the files below a folder as paths relative to it, sorted by name.
 
     Links to folders are followed, but each folder is entered once, so a link to a parent folder ends there. A
-    dangling link is yielded as a file; reading it fails later. A folder that cannot be read is reported and skipped.
+    link to nothing, or to itself, is yielded as a file; reading it fails later. A folder that cannot be read is reported and skipped.
     The `._` files of macOS are left out.
 
     Args:
@@ -38,12 +38,20 @@ def _walk(folder: str, inside: str, depth: int | None, entered: set[tuple[int, i
         return
     entered.add((stat.st_dev, stat.st_ino))
     for entry in entries:
-        if entry.is_dir():
+        if _is_folder(entry):
             if depth is None or depth > 1:
                 deeper = None if depth is None else depth - 1
                 yield from _walk(entry.path, f"{inside}{entry.name}/", deeper, entered)
-        elif (entry.is_file() or entry.is_symlink()) and not entry.name.startswith(APPLE_DOUBLE):
+        elif (entry.is_symlink() or entry.is_file()) and not entry.name.startswith(APPLE_DOUBLE):
             yield inside + entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Returns whether an entry is a folder, or a link to one; not one that leads in a circle or cannot be followed."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def is_pattern(name: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.cluster.session import cluster_cpus, on_cluster, start_ray
 from pipelines.config import Config
+from pipelines.files.addresses import is_remote
 from pipelines.ingest.commit import open_store
 from pipelines.ingest.cost import (
     STORE_BYTES,
@@ -95,7 +96,7 @@ class Plan:
             "in the store under other settings or labels": f"{self.again:,}" if self.again else "",
             "in the store already": known if self.known else "",
             "deleted on request, not ingested again": f"{self.deleted:,}" if self.deleted else "",
-            "copies of other inputs": "not looked for in so many bytes" if self.doubles is None else self.doubles,
+            "copies of other inputs": "not looked for: the files are large, or of unknown size" if self.doubles is None else self.doubles,
             "cannot be read": self.unreadable,
             "left out by their ending": ", ".join(f"{n:,} {ending}" for ending, n in self.passed_over.items()),
         }
@@ -188,8 +189,9 @@ def _workers(workers: int | None) -> str:
 def _too_large(sources: Iterable[Source]) -> bool:
     total = 0.0
     for source in sources:
-        # A file of unknown size is one of a web server; the size of one that is missing is not known either.
-        total += READ_BYTES + 1 if source.size_bytes is None and not source.failure else source.size_bytes or 0
+        # A file of unknown size may be large on a web server; on a disk it is missing, and there is nothing to read.
+        served = source.size_bytes is None and not source.failure and any(map(is_remote, source.paths))
+        total += READ_BYTES + 1 if served else source.size_bytes or 0
         if total > READ_BYTES:
             return True
     return False

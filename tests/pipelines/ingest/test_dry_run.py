@@ -21,6 +21,7 @@ from pipelines.ingest.cost import (
     workers_for,
 )
 from pipelines.ingest.dry_run import READ_BYTES, Plan, plan
+from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.source import Source, source_of
 from pipelines.wording import HOUR_S
 from stores import Store
@@ -137,3 +138,15 @@ def test_nothing_to_do_says_so():
     torn = Plan("work/store", unreadable=2)
     assert torn.sentence() == "Nothing to do: no input can be ingested."
     assert list(torn.rows()) == [("cannot be read", "2")]
+
+
+def test_a_link_to_nothing_or_in_a_circle_is_one_video_more_and_hides_no_copies(tmp_path, video):
+    """Its size is unknown, as that of a file on a web server, which may be large."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (folder / name).write_bytes(video.read_bytes())
+    (folder / "dangling.mp4").symlink_to("nowhere.mp4")
+    (folder / "circle.mp4").symlink_to("circle.mp4")
+    found = plan(list_videos([folder]), str(tmp_path / "store"), offline())
+    assert (found.new, found.doubles, found.unreadable) == (1, 1, 2)

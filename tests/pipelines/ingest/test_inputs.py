@@ -79,9 +79,11 @@ def test_a_name_that_is_not_utf8_is_recorded_escaped(tmp_path):
 def test_links_are_followed_once(folder):
     (folder / "A" / "up").symlink_to(folder)
     (folder / "Z").symlink_to(folder / "A")
+    (folder / "circle.mp4").symlink_to("circle.mp4")
     (folder / "dangling.mp4").symlink_to("nowhere")
-    assert list(walk(str(folder))) == ["A/a.MOV", "A/deep/c.webm", "A/notes.dat", "b.mp4", "dangling.mp4"]
-    assert [s.size_bytes is None for s in list_videos([folder])] == [False, False, False, True]
+    files = ["A/a.MOV", "A/deep/c.webm", "A/notes.dat", "b.mp4", "circle.mp4", "dangling.mp4"]
+    assert list(walk(str(folder))) == files
+    assert [s.size_bytes is None for s in list_videos([folder])] == [False, False, False, True, True]
 
 
 def test_what_is_neither_file_nor_folder_is_said(tmp_path):
