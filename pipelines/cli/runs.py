@@ -12,7 +12,12 @@ from pipelines.wording import count, moment, seconds, size
 if TYPE_CHECKING:
     from pipelines.maintenance.runs import RunRecord
 
-UNSHOWN = ("held_by", "sources", "unit")  # of a run's command: how its progress is told
+UNSHOWN = (
+    "held_by",
+    "sources",
+    "unit",
+    "failures",
+)  # of a run's command or summary: how its progress is told; failures are with --errors
 REASONS = 5  # why videos failed, or why nothing was kept of them
 
 
@@ -76,7 +81,8 @@ def show(
         print_line(f"--- {trace.address}\n{trace.text}")
     if errors:
         kept = count(len(found.tracebacks), "traceback")
-        print_line(f"{count(len(found.failed), 'failed item')}, {kept} in {found.folder}")
+        failed = max(found.errors, len(found.failed))
+        print_line(f"{count(failed, 'failed item')}, {kept} in {found.folder}")
 
 
 def _what(run: "RunRecord") -> str:

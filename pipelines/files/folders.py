@@ -17,8 +17,8 @@ def walk(folder: str, depth: int | None = None) -> Iterator[str]:
     """Yields the files below a folder as paths relative to it, sorted by name.
 
     Links to folders are followed, but each folder is entered once, so a link to a parent folder ends there. A
-    link to nothing, or to itself, is yielded as a file; reading it fails later. A folder that cannot be read is reported and skipped.
-    The `._` files of macOS are left out.
+    link to nothing, or to itself, is yielded as a file; reading it fails later. A folder that cannot be read is
+    reported and skipped. The `._` files of macOS are left out.
 
     Args:
         folder: the folder.
@@ -47,7 +47,7 @@ def _walk(folder: str, inside: str, depth: int | None, entered: set[tuple[int, i
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Returns whether an entry is a folder, or a link to one; not one that leads in a circle or cannot be followed."""
+    """Returns whether an entry is a folder, or a link to one that can be followed."""
     try:
         return entry.is_dir()
     except OSError:

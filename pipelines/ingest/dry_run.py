@@ -96,7 +96,9 @@ class Plan:
             "in the store under other settings or labels": f"{self.again:,}" if self.again else "",
             "in the store already": known if self.known else "",
             "deleted on request, not ingested again": f"{self.deleted:,}" if self.deleted else "",
-            "copies of other inputs": "not looked for: the files are large, or of unknown size" if self.doubles is None else self.doubles,
+            "copies of other inputs": "not looked for: the files are large, or of unknown size"
+            if self.doubles is None
+            else self.doubles,
             "cannot be read": self.unreadable,
             "left out by their ending": ", ".join(f"{n:,} {ending}" for ending, n in self.passed_over.items()),
         }

@@ -142,7 +142,7 @@ class BackfillJob(ABC):
     def run(self) -> int:
         """Does all rows, also those that are committed meanwhile; returns how many were done."""
         sweep(self.store)
-        collection, rows = self.collection(), 0
+        collection, rows, started_s = self.collection(), 0, time.monotonic()
         for _ in range(ATTEMPTS):
             todo = collection.todo()
             if todo.done:
@@ -153,7 +153,8 @@ class BackfillJob(ABC):
             summary = self.summary()
             with self.store.run(self.command(), self.how.config.model_dump()) as run:
                 finished = collection.finish()
-                run.summary = {"rows": rows, "finished": finished} | summary
+                took_s = time.monotonic() - started_s  # its record begins when all is computed
+                run.summary = {"rows": rows, "finished": finished, "took_s": took_s} | summary
             if finished:
                 return rows
         raise InputError(

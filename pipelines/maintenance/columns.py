@@ -147,7 +147,7 @@ class _ColumnJob(BackfillJob):
 
     def summary(self) -> dict[str, Any]:
         self.outcome = self._fill.outcome()
-        return asdict(self.outcome)
+        return asdict(self.outcome) | {"failed": self.outcome.failed}
 
 
 def decode_samples(data: bytes, sample_rate_hz: int) -> np.ndarray:

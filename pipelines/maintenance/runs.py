@@ -10,6 +10,7 @@ from pipelines.cluster.failures import FOLDER, run_folder
 from pipelines.files.addresses import is_remote
 from pipelines.files.output_store import Output
 from pipelines.files.remote import RemoteConfig
+from pipelines.wording import count
 from stores import Store
 from stores.errors import StoreError, nearest
 from stores.sql import quoted
@@ -73,12 +74,18 @@ def show_run(store_uri: str, run_id: str, errors: bool = False) -> RunRecord:
     found = _record(rows[run_id])
     if not errors:
         return found
-    # `generate --manifest` writes its tracebacks beside its speech.
-    folder = str(found.command.get("out") or f"{run_folder(store_uri)}/{run_id}")
     where = f"run_id = {quoted(run_id)} AND state = 'failed'"
     failed = store.query("videos", ["uris", "reason"], where).to_pylist()
     items = [FailedItem(row["uris"][0]["uri"], row["reason"]) for row in failed]
-    return RunRecord(**(vars(found) | {"folder": folder, "failed": items, "tracebacks": list(_kept(folder))}))
+    # Of rows of which a column function failed there is an example for each reason.
+    of_rows = found.summary.get("failures") or ()
+    items += [FailedItem(f"{count(one['rows'], 'row')}, such as {one['example']}", one["reason"]) for one in of_rows]
+    # `generate --manifest` writes its tracebacks beside its speech; all runs of `embed` write theirs in one folder.
+    folder = str(found.command.get("out") or f"{run_folder(store_uri)}/{'embed' if found.job == 'embed' else run_id}")
+    kept = list(_kept(folder))
+    if found.job == "embed":
+        kept = [one for one in kept if any(one.address.rpartition("/")[2] in item.reason for item in items)]
+    return RunRecord(**(vars(found) | {"folder": folder, "failed": items, "tracebacks": kept}))
 
 
 def _rows(store: Store) -> list[dict[str, Any]]:
@@ -90,12 +97,12 @@ def _record(row: Mapping[str, Any]) -> RunRecord:
     command, summary = json.loads(row["command"]), json.loads(row["summary"])
     state = summary.get("ended_by") or ("finished" if row["finished_at"] else "running, or killed")
     started_at = row["started_at"].isoformat(timespec="seconds")
-    counts = _counts(summary)
+    counts, took = _counts(summary), (row["finished_at"] or row["started_at"]) - row["started_at"]
     return RunRecord(
         run_id=row["run_id"],
         job=str(command.get("job", "")),
         started_at=started_at,
-        took_s=(row["finished_at"] - row["started_at"]).total_seconds() if row["finished_at"] else None,
+        took_s=summary.get("took_s", took.total_seconds()) if row["finished_at"] else None,
         state=state,
         who=str(command.get("who", "")),
         errors=counts.pop("failed", 0),

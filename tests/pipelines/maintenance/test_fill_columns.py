@@ -171,6 +171,19 @@ def test_a_function_that_fails_on_every_row_writes_nothing(tmp_path):
     assert "embedding_clips" not in " ".join(store.db.list_tables().tables)
 
 
+def test_a_run_shows_on_how_many_rows_the_function_failed_and_why(tmp_path, vclip):
+    store = _store(tmp_path / "s", videos=25)
+    done = fill(store.uri, SPEC, Config(), engine=Engine())
+    assert done.failed > 1
+    (run,) = json.loads(vclip("runs", "list", "--store", store.uri, "--json").out)
+    assert run["errors"] == done.failed
+    assert 0 < run["took_s"] <= done.took_s
+    said = vclip("runs", "show", run["run_id"], "--store", store.uri, "--errors").out
+    assert f"{done.failed} failed items, 1 traceback in" in said
+    assert "ZeroDivisionError: too loud" in said
+    assert done.failures[0].example in said
+
+
 def test_values_may_come_one_after_another(tmp_path):
     store = _store(tmp_path / "s", videos=1)
     fill(store.uri, f"python:{__name__}:Unsized", Config(), engine=Engine())
