@@ -12,22 +12,27 @@ import numpy as np
 
 
 class Histogram:
-    """Counts values in fixed bins; the outermost take what lies beyond them."""
+    """Counts values in fixed bins; the outermost take what lies beyond them. Each bin keeps its least and most."""
 
     def __init__(self, edges: Sequence[float]):
         self.edges = [float(edge) for edge in edges]
         self.counts = [0] * (len(self.edges) - 1)
         self.total = 0.0
+        self._least, self._most = (np.full(len(self.counts), limit) for limit in (np.inf, -np.inf))
 
     def add(self, value: float) -> None:
-        self.counts[min(max(bisect_right(self.edges, value) - 1, 0), len(self.counts) - 1)] += 1
+        place = min(max(bisect_right(self.edges, value) - 1, 0), len(self.counts) - 1)
+        self.counts[place] += 1
         self.total += value
+        self._least[place], self._most[place] = min(self._least[place], value), max(self._most[place], value)
 
     def add_all(self, values: np.ndarray) -> None:
         """Adds each of (n,) values."""
         places = np.clip(np.searchsorted(self.edges, values, "right") - 1, 0, len(self.counts) - 1)
         self.counts = (self.counts + np.bincount(places, minlength=len(self.counts))).tolist()
         self.total += float(np.sum(values, dtype=np.float64))
+        np.minimum.at(self._least, places, values)
+        np.maximum.at(self._most, places, values)
 
     @property
     def count(self) -> int:
@@ -39,11 +44,11 @@ class Histogram:
         return self.total / max(1, self.count)
 
     def quantile(self, share: float) -> float:
-        """Returns the quantile of a share 0..1, interpolated within its bin."""
+        """Returns the quantile of a share 0..1, interpolated between the least and the most value of its bin."""
         left = share * self.count
-        for low, high, count in zip(self.edges, self.edges[1:], self.counts, strict=False):
+        for low, high, count in zip(self._least, self._most, self.counts, strict=True):
             if count and left <= count:
-                return low + (high - low) * left / count
+                return float(low + (high - low) * left / count)
             left -= count
         return self.edges[-1]
 

@@ -289,6 +289,22 @@ def test_a_histogram_counts_as_numpy_does_and_loses_nothing():
     assert histogram.quantile(0.5) == pytest.approx(np.median(values), abs=0.04)
 
 
+@pytest.mark.parametrize("in_one_call", [False, True])
+@pytest.mark.parametrize("values", [[2.0] * 9, [60.0] * 9, [-3.0] * 9, [0.1] * 5 + [70.0] * 4, [0.3]])
+def test_a_quantile_lies_within_the_values_also_of_equal_ones_and_beyond_the_bins(values, in_one_call):
+    """All clips of two seconds have a median of two seconds, whatever the bin."""
+    histogram = Histogram(evenly(0, 30, 60))
+    if in_one_call:
+        histogram.add_all(np.array(values))
+    else:
+        for value in values:
+            histogram.add(value)
+    found = [histogram.quantile(share) for share in (0, 0.05, 0.5, 0.95, 1)]
+    assert (found[0], found[-1]) == (min(values), max(values))
+    assert found == sorted(found)
+    assert histogram.quantile(0.5) == np.median(values)
+
+
 def test_the_largest_are_kept_in_order():
     values = np.random.default_rng(0).permutation(500)
     largest = Largest(7)
