@@ -114,7 +114,7 @@ def train(
             "by folds over people"
         )
     total, unit = (fits, "fits") if closed_form else (fits * config.train.max_steps, "steps")
-    with step("train", total, unit, "" if closed_form else f"at most, on {data}") as progress:
+    with step("train", total, unit, "" if closed_form else f"fewer once they gain nothing; {data}") as progress:
 
         def at(done: int, total: int, auc: float) -> None:
             if closed_form:
