@@ -68,7 +68,7 @@ def _photograph(folder: Path, page: Path, image: Path, height_px: int) -> None:
     page.write_text(page.read_text().replace(str(folder), "work"))
     browser = ("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
     _run(*browser, f"--window-size=1080,{height_px}", f"--screenshot={image}", page.as_uri())
-    Image.open(image).convert("RGB").quantize(128).save(image, optimize=True)
+    Image.open(image).convert("RGB").save(image, optimize=True)  # all colours: fewer change the red of a limit
 
 
 def browse(folder: Path) -> None:

@@ -45,7 +45,7 @@ def number(value: float) -> str:
         >>> number(0.8234), number(12.345), number(1234.5), number(7), number(1220)
         ('0.823', '12.3', '1,234', '7', '1,220')
     """
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:z.3g}"
 
 
 def resolved(value: float, edges: Sequence[float]) -> float:

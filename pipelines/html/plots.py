@@ -18,6 +18,7 @@ from vclip.files import whole_file
 
 BESIDE_IN = (3.2, 3.0)  # of plots that pages show beside each other, small enough for their text to stay readable
 ALONE_IN = (3.8, 3.5)
+BEHIND_WORDS = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
 KINDS = tuple(colour for colour in COLOURS if colour != GREY)  # of texts on a map, where grey is what has no colour
 
 
@@ -226,8 +227,7 @@ def _mark_kept(axes: Axes, x: float, auc: float, what: str, late: bool) -> None:
     axes.plot(x, auc, "o", color=ACCENT)
     axes.annotate(
         f"kept: {what}, AUC {auc:.3f}", (x, auc), textcoords="offset points", xytext=(6 - 12 * late, 8),
-        ha="right" if late else "left", color=ACCENT, fontsize=9, zorder=4,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
+        ha="right" if late else "left", color=ACCENT, fontsize=9, zorder=4, bbox=BEHIND_WORDS,
     )  # fmt: skip
 
 
@@ -236,7 +236,7 @@ def _from_chance(axes: Axes, values: Sequence[float], end: float) -> None:
     axes.set_ylim(min(0.44, *values), 1.0)
     axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="--")
     axes.annotate("chance", (end, 0.5), textcoords="offset points", xytext=(0, -4), va="top", ha="right", color=FAINT,
-                  fontsize=9)  # fmt: skip
+                  fontsize=9, bbox=BEHIND_WORDS)  # fmt: skip
 
 
 def plot_map(
