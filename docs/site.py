@@ -28,6 +28,16 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return re.sub(r"\[([^\]]*)\]\(\.\./((?!\w+\.md)[^)]*)\)", _text, markdown)
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """Returns a page in which short names and the options of commands break nowhere (site.css, `.whole`)."""
+    html = re.sub(r"<code>([^<\s]{1,32})</code>", r'<code class="whole">\1</code>', html)
+    return re.sub(r"<code>.*?</code>", _whole_options, html, flags=re.DOTALL)
+
+
+def _whole_options(code: re.Match[str]) -> str:
+    return re.sub(r"(?<=[\s>])(--[a-z][a-z-]+)", r'<span class="whole">\1</span>', code[0])
+
+
 def _text(link: re.Match[str]) -> str:
     if not (DOCS.parent / link[2]).exists():
         raise PluginError(f"docs: the link ../{link[2]} leads nowhere")

@@ -47,3 +47,4 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert "(F, d_face) float32" in reference  # a comment of `Pairs`
     assert "people in a batch" in reference.lower()  # a description of `TrainConfig`
     assert "What to expect" in (tmp_path / "index.html").read_text()
+    assert '<span class="whole">--store</span>' in (tmp_path / "commands" / "index.html").read_text()
