@@ -80,7 +80,7 @@ def read(paths: Sequence[Path], test: Path, out: Path | None = None, seed: int =
 
         write_text(out / "opinions.json", json.dumps(asdict(result), indent=1, allow_nan=False) + "\n")
         systems = [asdict(system) for system in result.systems]
-        plot_systems(out / "opinions.png", systems, {name: name for name in QUESTIONS}, SCALE)
+        plot_systems(out / "opinions.png", systems, {name: f"{name}, mean opinion" for name in QUESTIONS}, SCALE)
         _write_ratings(out / "ratings.csv", answers, key["items"])
     return result
 
