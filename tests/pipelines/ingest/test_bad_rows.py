@@ -22,7 +22,7 @@ from pipelines.files.remote import RemoteConfig
 from pipelines.generation.manifest import read_jobs
 from pipelines.ingest.commit import commit_results
 from pipelines.ingest.embed import SourceResult, failed_result
-from pipelines.ingest.importers.features import Vectors, clips_of_table
+from pipelines.ingest.importers.feature_clips import Vectors, clips_of_table
 from pipelines.ingest.importers.pairs import pair_sources
 from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.manifest import read_labels
