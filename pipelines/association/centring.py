@@ -6,9 +6,10 @@ import pyarrow as pa
 from pipelines.progress import warn
 from stores import Snapshot
 from stores.pairs import matrix, space_column
+from stores.schema import spaces_of
 from vclip.association.base import Association, TwoSidedModel
 from vclip.association.centring import FEW_CLIPS, centred
-from vclip.errors import InputError
+from vclip.errors import InputError, SpaceError
 
 
 def centred_on(model: Association, snapshot: Snapshot, uri: str, voices: bool = True) -> TwoSidedModel:
@@ -21,7 +22,8 @@ def centred_on(model: Association, snapshot: Snapshot, uri: str, voices: bool = 
         voices: whether the voices are centred too.
 
     Raises:
-        InputError, StoreError: the store has no such vectors, or the model cannot be centred.
+        SpaceError: the store has vectors of other spaces.
+        InputError: it has no vectors, or the model cannot be centred.
     """
     faces = _mean(snapshot, "faces", model.face_space, uri)
     other = centred(model, faces, _mean(snapshot, "voices", model.voice_space, uri) if voices else None)
@@ -35,6 +37,9 @@ def centred_on(model: Association, snapshot: Snapshot, uri: str, voices: bool = 
 
 
 def _mean(snapshot: Snapshot, table: str, space: str, uri: str) -> np.ndarray:
+    known = spaces_of(snapshot.schema(table))
+    if space not in known:
+        raise SpaceError(", ".join(known), space, f"store {uri} with this model")
     total, number, column = np.zeros(0), 0, space_column(snapshot, table, space)
     for batch in snapshot.batches(table, [column], f"{column} IS NOT NULL"):
         vectors = matrix(pa.Table.from_batches([batch])[column])

@@ -26,7 +26,7 @@ from pipelines.cli.app import (
     names_of,
 )
 from pipelines.cli.output import print_json, print_line, print_table
-from pipelines.wording import count
+from pipelines.wording import count, percent
 from vclip.errors import InputError
 from vclip.files import fitting
 
@@ -333,7 +333,7 @@ def _print_hits(answer: "Answer", filters: str) -> None:
     for match in answer.matches:
         columns = {
             "cosine": [f"{hit.cosine:z.3f}" for hit in match.hits],
-            "match": ["" if hit.probability is None else f"{hit.probability:.0%}" for hit in match.hits],
+            "match": ["" if hit.probability is None else percent(hit.probability) for hit in match.hits],
             own: [getattr(hit, own) or "" for hit in match.hits],
             "identity": [hit.identity or "" for hit in match.hits],
             "gender": [hit.gender or "" for hit in match.hits],

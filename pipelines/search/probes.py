@@ -1,5 +1,6 @@
 """Probes: faces, voices and texts to search for, made of files, ids of the store, vectors or texts."""
 
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,18 @@ class Probe:
 
 
 def one_person(probes: Sequence[Probe]) -> Probe:
-    """Returns the probe of one person whom all of the probes, which are of one kind, show."""
+    """Returns the probe of one person whom all of the probes, which are of one kind, show.
+
+    Raises:
+        InputError: their vectors are of different lengths.
+    """
+    first = probes[0]
+    for probe in probes:
+        if probe.vectors.shape[1] != first.vectors.shape[1]:
+            raise InputError(
+                f"--same-person: found vectors of {first.vectors.shape[1]} numbers in {first.name} and of "
+                f"{probe.vectors.shape[1]} in {probe.name}, expected those of one space"
+            )
     vectors = np.concatenate([probe.vectors for probe in probes])
     own = frozenset().union(*(probe.own for probe in probes))
     return Probe(probes[0].kind, vectors, " + ".join(probe.name for probe in probes), own)
@@ -131,14 +143,20 @@ class Encoders:
 
     def person(self, kind: str, identity: str) -> Probe:
         """Returns all faces, or all voices, of a person of the store; raises InputError where there are none."""
-        space = self._spaces[kind]
-        probe = person_probe(self._store.snapshot(), kind, identity, space)
-        if probe is None:
-            raise InputError(
-                f"--{kind}-of '{identity}': found no {kind} of an identity of this name in '{space}' in "
-                f"{self._store.uri}; see vclip query --select identity"
-            )
-        return probe
+        snapshot, space = self._store.snapshot(), self._spaces[kind]
+        probe = person_probe(snapshot, kind, identity, space)
+        if probe is not None:
+            return probe
+        known = snapshot.query("clips", ["identity"], "identity IS NOT NULL")["identity"].unique().to_pylist()
+        if identity in known:
+            raise InputError(f"--{kind}-of '{identity}': has no {kind} in '{space}' in {self._store.uri}")
+        names = {name.casefold(): name for name in known}
+        near = difflib.get_close_matches(identity.strip().casefold(), names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(repr(names[name]) for name in near)}?" if near else ""
+        raise InputError(
+            f"--{kind}-of '{identity}': {self._store.uri} has {count(len(known), 'identity', 'identities')}, none of "
+            f"this name; {hint or 'see vclip query --select identity'}"
+        )
 
     def _of_file(self, kind: str, path: Path, index: int | None) -> Probe:
         if kind == FACE:
@@ -191,7 +209,7 @@ def _loaded(path: Path) -> np.ndarray:
         vectors = np.atleast_2d(np.load(path, allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"vectors {path}: {error}; expected a .npy of shape (dim,) or (n, dim)") from None
-    if vectors.ndim != 2 or not np.issubdtype(vectors.dtype, np.number) or not len(vectors):
+    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or not len(vectors):
         raise InputError(
             f"vectors {path}: shape {vectors.shape} {vectors.dtype}, expected (dim,) or (n, dim) numbers"
         )
