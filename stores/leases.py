@@ -170,14 +170,14 @@ def _mark_the_lost(
         unknown: run_id -> seconds after which it counts as lost; these have no row.
         clock: the observer's.
     """
-    gone = {run for run, row in found.items() if _process_is_gone(run, row)}
+    gone = {run for run, row in found.items() if process_is_gone(run, row)}
     tokens = {run: row["heartbeat_at"].isoformat() for run, row in found.items() if run not in gone}
     limits = dict.fromkeys(tokens, LEASE_S) | dict(unknown)
     waited = _look(db, tokens | dict.fromkeys(unknown, ""), clock)
     gone |= {run for run, waited_s in waited.items() if waited_s >= limits[run]}
     for run in sorted(gone):
         if run in found:
-            why = GONE if _process_is_gone(run, found[run]) else LOST
+            why = GONE if process_is_gone(run, found[run]) else LOST
             _mark_lost(db, run, found[run]["heartbeat_at"], why)
         else:
             _insert_lost(db, run)
@@ -232,7 +232,7 @@ def _is_lost(row: Mapping[str, Any]) -> bool:
     return '"ended_by": "lost: ' in row["summary"]
 
 
-def _process_is_gone(run: str, row: Mapping[str, Any]) -> bool:
+def process_is_gone(run: str, row: Mapping[str, Any]) -> bool:
     """Returns whether a run's process ran on this machine and has ended, or is this one and holds the run no more."""
     holder = json.loads(row["summary"]).get(_HELD_BY)
     if holder and holder == process_name(os.getpid()):

@@ -13,6 +13,7 @@ from pipelines.files.remote import RemoteConfig
 from pipelines.wording import count
 from stores import Store
 from stores.errors import StoreError, nearest
+from stores.leases import process_is_gone
 from stores.sql import quoted
 
 
@@ -40,7 +41,7 @@ class RunRecord:
     job: str
     started_at: str  # UTC
     took_s: float | None  # None while it runs
-    state: str  # "finished", "running", or why it ended
+    state: str  # "finished", "killed", "running, or killed", or why it ended
     who: str  # user and machine; empty for runs of older versions
     counts: Mapping[str, int]  # what it did: "done", "clips", "rows", ... -> how many
     errors: int  # items that failed
@@ -95,7 +96,8 @@ def _rows(store: Store) -> list[dict[str, Any]]:
 
 def _record(row: Mapping[str, Any]) -> RunRecord:
     command, summary = json.loads(row["command"]), json.loads(row["summary"])
-    state = summary.get("ended_by") or ("finished" if row["finished_at"] else "running, or killed")
+    going = "killed" if process_is_gone(row["run_id"], row) else "running, or killed"  # on another machine
+    state = summary.get("ended_by") or ("finished" if row["finished_at"] else going)
     started_at = row["started_at"].isoformat(timespec="seconds")
     counts, took = _counts(summary), (row["finished_at"] or row["started_at"]) - row["started_at"]
     return RunRecord(

@@ -1,6 +1,8 @@
 """`vclip runs`: what a run did, what failed in it, and the tracebacks that it kept."""
 
 import json
+import multiprocessing
+import os
 import platform
 
 from pipelines.cluster.failures import Failure, Tracebacks, run_folder
@@ -60,3 +62,20 @@ def test_a_run_shows_its_failed_items_and_the_tracebacks_of_both_kinds(tmp_path,
     wrong = vclip("runs", "show", "20260101T000000000000-00000000", "--store", uri)
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
     assert "no such run" in wrong.err
+
+
+def _die_within_a_run(uri):
+    with Store.open(uri).run({"job": "ingest"}, {}):
+        os._exit(9)
+
+
+def test_a_killed_run_of_this_machine_is_told_from_one_that_lasts(tmp_path, vclip):
+    uri = str(tmp_path / "store")
+    store = Store.create(uri, {"face": 2}, {"voice": 2})
+    process = multiprocessing.get_context("spawn").Process(target=_die_within_a_run, args=(uri,))
+    process.start()
+    process.join()
+    with store.run({"job": "merge"}, {}):
+        found = {run["job"]: run for run in json.loads(vclip("runs", "list", "--store", uri, "--json").out)}
+    assert (found["ingest"]["state"], found["ingest"]["took_s"]) == ("killed", None)
+    assert found["merge"]["state"] == "running, or killed"
