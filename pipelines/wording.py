@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 MINUTE_S, HOUR_S = 60, 3600
+FILTER_SHOWN = 200  # characters
 
 
 def plural(number: float, noun: str, several: str = "") -> str:
@@ -62,6 +63,17 @@ def resolved(value: float, edges: Sequence[float]) -> float:
     above = min(max(bisect_right(edges, value), 1), len(edges) - 1)
     digits = 1 - math.floor(math.log10(edges[above] - edges[above - 1]))
     return round(value, digits) + 0.0  # not -0.0
+
+
+def filtered(where: str | None) -> str:
+    """The end of a message about rows that a filter leaves, which may be a list of thousands of ids; "" without one.
+
+    Example:
+        >>> filtered("gender = 'f'"), filtered(None), len(filtered("x" * 10**6)) < 250
+        (" where gender = 'f'", '', True)
+    """
+    line = " ".join((where or "").split())
+    return f" where {line if len(line) <= FILTER_SHOWN else f'{line[:FILTER_SHOWN]}...'}" if line else ""
 
 
 def percent(share: float) -> str:

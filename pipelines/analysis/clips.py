@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.progress import Step, step
+from pipelines.wording import filtered
 from stores import Snapshot, schema
 from stores.arrow import compute
 from stores.best import MEASURES, best_of_each
@@ -59,8 +60,9 @@ def clips_with(
     for table in tables:
         clips = clips.filter(compute.is_in(clips["clip_id"], snapshot.query(table, ["clip_id"])["clip_id"].unique()))
     if not len(clips):
-        filtered = f" where {where}" if where else ""
-        raise InputError(f"store: found no clip with {' and '.join(tables)}{filtered}; ingest or import some first")
+        raise InputError(
+            f"store: found no clip with {' and '.join(tables)}{filtered(where)}; ingest or import some first"
+        )
     return clips.sort_by("clip_id")
 
 

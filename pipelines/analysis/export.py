@@ -26,6 +26,7 @@ from pipelines.analysis.hugging_face import write_datasets
 from pipelines.analysis.query import plain_rows, sql_rows, write_csv
 from pipelines.cluster.derived import record_derived
 from pipelines.progress import step
+from pipelines.wording import filtered
 from stores import Snapshot, Store
 from stores.schema import MEDIA
 from vclip.errors import InputError
@@ -183,13 +184,19 @@ FORMATS = (*OF_ROWS, *OF_CLIPS)
 def _write_clips(snapshot: Snapshot, folder: Path, format: str, where: str | None, shard_mb: float) -> dict[str, int]:
     total, clips = clip_media(snapshot, where)
     if not total:
-        filtered = f" where {where}" if where else ""
-        raise InputError(f"export: found no clip with a face and a voice{filtered}; ingest or import some first")
+        raise InputError(
+            f"export: found no clip with a face and a voice{filtered(where)}; ingest or import some first"
+        )
     split_of: dict[str, str] = {}  # name of the files -> split
     with step("exporting", total, "clips") as exporting:
 
         def counted() -> Iterator[ClipMedia]:
             for item in clips:
+                if not item.face["image"] or not item.voice["audio"]:
+                    raise InputError(
+                        f"export: clip '{item.clip['clip_id']}' is of vectors without media (`import features`); "
+                        f"expected images and audio; export its rows in one of {', '.join(OF_ROWS)}"
+                    )
                 own = item.clip["split"] or ""
                 if (other := split_of.setdefault(item.split, own)) != own:
                     raise InputError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.config import Config
 from pipelines.progress import say, warn
-from pipelines.wording import count
+from pipelines.wording import count, filtered
 from stores import Snapshot, Store
 from stores.pairs import pairs as read_arrays
 from vclip.association.base import Association, training_people
@@ -53,8 +53,7 @@ def read_pairs(
     spaces = pair_spaces(store, *spaces)
     pairs = Pairs.of(read_arrays(snapshot, *spaces, where))
     if not len(pairs):
-        filtered = f" where {where}" if where else ""
-        raise InputError(f"store {store.uri}: found no face-voice pair{filtered}; ingest or import some first")
+        raise InputError(f"store {store.uri}: found no face-voice pair{filtered(where)}; ingest or import some first")
     if (pairs.identity != "").all():
         return _without_aliases(pairs)
     wanted = pairs.clip_id

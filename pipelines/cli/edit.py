@@ -10,7 +10,7 @@ import typer
 import stores
 from pipelines.cli.app import Json, StoreUri, Where, edits
 from pipelines.cli.output import print_json, print_line, print_table
-from pipelines.wording import count
+from pipelines.wording import count, filtered
 from vclip.errors import InputError
 
 SHOWN = 10  # ids of edits
@@ -141,7 +141,7 @@ def _chosen(store: "stores.Store", clips: Sequence[str] | None, where: str | Non
         return clips or ()
     found = store.snapshot().query("clips", ["clip_id"], where)["clip_id"].to_pylist()
     if not found:
-        raise InputError(f"edit: --where {where}: found no clip")
+        raise InputError(f"edit: found no clip{filtered(where)}")
     return found
 
 

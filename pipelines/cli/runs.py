@@ -12,12 +12,8 @@ from pipelines.wording import count, moment, seconds, size
 if TYPE_CHECKING:
     from pipelines.maintenance.runs import RunRecord
 
-UNSHOWN = (
-    "held_by",
-    "sources",
-    "unit",
-    "failures",
-)  # of a run's command or summary: how its progress is told; failures are with --errors
+# Of a run's command or summary: how its progress is told; failures are with --errors.
+UNSHOWN = ("held_by", "sources", "unit", "failures")
 REASONS = 5  # why videos failed, or why nothing was kept of them
 
 

@@ -149,6 +149,15 @@ def test_splits_that_would_share_a_file_are_named(new_uri, tmp_path, format):
     assert export.export(store.uri, tmp_path / "out", format, where="split = 'a b'").clips == {"a_b": 2}
 
 
+@pytest.mark.parametrize("format", ["webdataset", "datasets"])
+def test_clips_without_media_are_not_exported_as_empty_files(new_uri, tmp_path, format):
+    """As `vclip import features` stores them."""
+    store, rows = Store.create(new_uri(), FACES, VOICES), video(0)
+    store.commit([replace(rows, faces=[face | {"image": b""} for face in rows.faces])])
+    with pytest.raises(InputError, match=r"vectors without media .* export its rows in one of parquet, csv, json"):
+        export.export(store.uri, tmp_path / "out", format)
+
+
 def test_a_split_cannot_leave_the_folder():
     assert ClipMedia({"split": "../../etc/x y"}, {}, {}, 1, 1).split == "_etc_x_y"
 

@@ -49,7 +49,7 @@ def test_a_few_edits_are_listed_and_counted(store, vclip):
     [
         ((), "found neither clips nor --where"),
         (("a", "--where", "true"), "found both clips and --where"),
-        (("--where", "start_s > 1000"), "--where start_s > 1000: found no clip"),
+        (("--where", "start_s > 1000"), "found no clip where start_s > 1000"),
         (("--where", "started > 1"), "started"),
     ],
 )

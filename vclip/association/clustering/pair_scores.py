@@ -113,7 +113,7 @@ def _impostors(directions: np.ndarray, pairs: Pairs, space: str) -> tuple[float,
     if len(pairs) < FEWEST_CLIPS:
         raise InputError(
             f"space '{space}': expected at least {FEWEST_CLIPS} clips to estimate the similarity of different "
-            f"people, found {len(pairs)}; give identities with --labels"
+            f"people, found {len(pairs)}; give the clips identities, as with `vclip edit label`"
         )
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, len(pairs), (2, MOST_SAMPLED))
@@ -121,7 +121,9 @@ def _impostors(directions: np.ndarray, pairs: Pairs, space: str) -> tuple[float,
     video = pairs.videos()
     two_people = (video[first] != video[second]) & ~named
     if not two_people.any():
-        raise InputError(f"space '{space}': found clips of one video only; give identities with --labels")
+        raise InputError(
+            f"space '{space}': found clips of one video only; give the clips identities, as with `vclip edit label`"
+        )
     cosines = np.einsum("nd,nd->n", directions[first[two_people]], directions[second[two_people]])
     # From the lower half alone, because pairs of one person are in the upper half.
     low, middle = np.percentile(cosines, [15.87, 50])

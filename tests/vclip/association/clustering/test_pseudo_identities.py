@@ -164,7 +164,7 @@ def test_nothing_unknown_is_nothing_done_in_any_space():
 
 
 def test_too_few_clips_to_measure_a_space_are_an_error():
-    with pytest.raises(InputError, match=r"space 'ecapa/x': expected at least .* clips .*, found 2; give identities"):
+    with pytest.raises(InputError, match=r"space 'ecapa/x': expected at least .* clips .*, found 2; give the clips"):
         group_people(_clusters(["a", ""], [0, 1], [0, 1]), DLIB, "ecapa/x")
 
 
