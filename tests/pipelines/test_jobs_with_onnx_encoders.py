@@ -54,3 +54,14 @@ def test_every_job(sample, pairs_store, speakers, photo, vclip, tmp_path):
     free = _set(**{"generate.candidates": 200, "generate.known_similarity": 1})
     run("generate", *made_for, "--out", out, "-k", 1, *free)
     assert len(list(out.glob("*.wav"))) == 1
+
+    face_network(tmp_path / "face.onnx", seed=1)  # another one under the same name
+    space = ingested.face_space
+    for command in (
+        ("search", "--find", "faces", "--face", photo, "--store", videos),
+        ("generate", *made_for, "--out", tmp_path / "again"),
+        ("ingest", sample / "001_speaking.mp4", "--store", videos, "--config", OFFLINE, *both),
+    ):
+        answer = vclip(*command)
+        assert (answer.code, answer.out) == (2, "")
+        assert space in answer.err
