@@ -74,9 +74,9 @@ def draw_map(
         say(f"map: {measure_in_words(colour)} is unknown for every clip, so all points have one colour")
         colour = values = None
     points, axes = (_pca if method == "pca" else _umap)(directions(snapshot, of, None, clips))
-    label = f"{of} of {len(clips):,} clips" + (f", coloured by {measure_in_words(colour)}" if colour else "")
+    title = f"{of} of {len(clips):,} clips"
     with whole_file(out) as part:
-        plot_map(part, points, axes, label, values)
+        plot_map(part, points, axes, title, values, measure_in_words(colour) if colour else "")
     columns = {"clip_id": clips["clip_id"].to_pylist(), "x": points[:, 0].tolist(), "y": points[:, 1].tolist()}
     columns["identity"] = clips["identity"].to_pylist()
     if colour and values is not None:

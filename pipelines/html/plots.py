@@ -240,7 +240,12 @@ def _from_chance(axes: Axes, values: Sequence[float], end: float) -> None:
 
 
 def plot_map(
-    path: str | Path, points: np.ndarray, axes: tuple[str, str], title: str, values: pa.ChunkedArray | None
+    path: str | Path,
+    points: np.ndarray,
+    axes: tuple[str, str],
+    title: str,
+    values: pa.ChunkedArray | None,
+    colour: str = "",
 ) -> Path:
     """Draws points on a plane, coloured by numbers or by the most frequent texts; unknown values are grey.
 
@@ -250,6 +255,7 @@ def plot_map(
         axes: labels of the coordinates.
         title: title of the map.
         values: (n,) numbers or texts; None draws all points alike.
+        colour: what the values are, with their unit.
     """
     figure, drawn = new_axes(*axes, (7.6, 6.0))
     drawn.set_title(title, color=TEXT, fontsize=11, loc="left")
@@ -260,18 +266,23 @@ def plot_map(
         drawn.scatter(*points[~known].T, color=FAINT, **style)
         low, high = np.percentile(numbers[known], (2, 98)) if known.any() else (0, 1)
         found = drawn.scatter(*points[known].T, c=numbers[known], cmap="viridis", vmin=low, vmax=high, **style)
-        figure.colorbar(found, ax=drawn, shrink=0.7, extend="both").outline.set_visible(False)
+        bar = figure.colorbar(found, ax=drawn, shrink=0.7, extend="both")
+        bar.outline.set_visible(False)
+        bar.set_label(colour, color=TEXT)
     else:
         every = {"": np.arange(len(points))}
         rows = every if values is None else _kinds(np.array(values.fill_null("").to_pylist()))
-        for (name, row), colour in zip(rows.items(), cycle(KINDS)):
+        for (name, row), kind in zip(rows.items(), cycle(KINDS)):
             grey = name in ("unknown", "others")
             label = f"{name} ({len(row):,})" if name else None
             drawn.scatter(
-                *points[row].T, color=FAINT if grey else colour, label=label, zorder=1 if grey else 2, **style
+                *points[row].T, color=FAINT if grey else kind, label=label, zorder=1 if grey else 2, **style
             )
         if values is not None:
-            drawn.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
+            drawn.legend(
+                title=colour, alignment="left", frameon=False, fontsize=9, title_fontsize=9,
+                loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5,
+            )  # fmt: skip
     return save(figure, path)
 
 
