@@ -67,7 +67,6 @@ def _environment() -> Environment:
         "seconds": lambda time_s: wording.seconds(time_s).replace(" ", "\u00a0"),  # no line begins with a unit
         "moment": wording.moment,
         "file_name": lambda uri: uri.replace("\\", "/").rsplit("/", 1)[-1],
-        "breakable": lambda uri: Markup("/<wbr>").join(uri.split("/")),  # Markup.join escapes
         "markdown": _markdown,
         "fence": _fence,
         "shell": lambda path: shlex.quote(str(path)),

@@ -14,7 +14,7 @@ from pipelines.html.page import COLOURS, render, thumbnail
 from tests.support.hostile_names import HOSTILE
 
 PAGES = ("report", "stats", "card", "clusters", "outliers", "quickstart", "evaluation")
-VOID = ("meta", "img", "br", "wbr")
+VOID = ("meta", "img", "br")
 
 
 class Page(html.parser.HTMLParser):

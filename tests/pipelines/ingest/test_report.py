@@ -132,7 +132,7 @@ def test_the_report_is_two_whole_files(report, summary, tmp_path):
     assert seen.links
     assert all(link.startswith("data:") for link in seen.links)
     assert not re.search(r"https?://|url\(", text)
-    words = "".join(seen.words)
+    words = " ".join(seen.words)
     for expected in (
         "the lips do not move with the speech",
         "/films/5.mp4",
