@@ -57,8 +57,10 @@ def find_candidates(analysis: VideoAnalysis, config: ExtractionConfig) -> list[T
     """Returns every part of a track that is in view during speech, in order of time.
 
     A track during one segment of speech is a candidate. It is dropped where it is too short, or where no part of it
-    is likely enough to be the active speaker. What remains is cut at `clips.max_s`.
+    is likely enough to be the active speaker, and more likely than the other faces in view. What remains is cut at
+    `clips.max_s`.
     """
+    highest = _highest_scores(analysis)
     starts_s, ends_s = [[span_s[side] for span_s in analysis.speech.segments] for side in (0, 1)]
     found: list[TrackSegment] = []
     for index, track in enumerate(analysis.tracks):
@@ -66,12 +68,24 @@ def find_candidates(analysis: VideoAnalysis, config: ExtractionConfig) -> list[T
         first = bisect_left(ends_s, (track.first - 1) / analysis.rate_hz)
         end = bisect_right(starts_s, (track.end + 1) / analysis.rate_hz)
         for span_s in analysis.speech.segments[first:end]:
-            found += _within(index, span_s, analysis, config)
+            found += _within(index, span_s, analysis, highest, config)
     return sorted(found, key=lambda segment: segment.first)
 
 
+def _highest_scores(analysis: VideoAnalysis) -> np.ndarray:
+    """Returns the highest score (frames,) of the faces in view in each frame."""
+    highest = np.zeros(max((track.end for track in analysis.tracks), default=0))
+    for track, score in zip(analysis.tracks, analysis.scores, strict=True):
+        np.maximum(highest[track.first : track.end], score, out=highest[track.first : track.end])
+    return highest
+
+
 def _within(
-    index: int, span_s: tuple[float, float], analysis: VideoAnalysis, config: ExtractionConfig
+    index: int,
+    span_s: tuple[float, float],
+    analysis: VideoAnalysis,
+    highest: np.ndarray,
+    config: ExtractionConfig,
 ) -> Iterator[TrackSegment]:
     """Yields the candidates of one track during one segment of speech."""
     track, score, rate_hz = analysis.tracks[index], analysis.scores[index], analysis.rate_hz
@@ -83,7 +97,8 @@ def _within(
     def segment(a: int, b: int, drop: str = "") -> TrackSegment:
         return TrackSegment(track, index, a, b, float(score[a - track.first : b - track.first].mean()), drop)
 
-    likely = score[first - track.first : end - track.first] >= config.speaking.threshold
+    scores = score[first - track.first : end - track.first]
+    likely = (scores >= config.speaking.threshold) & (scores >= highest[first:end])
     runs = [(first + a, first + b) for a, b in runs_of(likely) if b - a >= least]
     if end - first < least:
         yield segment(first, end, "too_short")

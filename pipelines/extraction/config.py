@@ -86,7 +86,7 @@ class ActiveSpeakerConfig(Settings):
     """Which visible face is the active speaker."""
 
     threshold: float = Field(
-        default=0.5, ge=0, le=1, description="least probability that a face is the active speaker"
+        default=0.4, ge=0, le=1, description="least probability of the face that is most likely the active speaker"
     )
     backend: str = Field(
         default="",
