@@ -94,7 +94,7 @@ class Step:
         return f"{rate:,.3g}/s" if rate >= 1 else f"{60 * rate:.2g}/min"
 
     def _eta(self) -> str:
-        if not 0.05 * self.total <= self.done < self.total:
+        if not min(0.1 * self.total, 1000.0) <= self.done < self.total:
             return ""  # the first few include the start, and do not predict the rest
         return f"{seconds((self.clock() - self.started_s) * (self.total - self.done) / self.done)} left"
 

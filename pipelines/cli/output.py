@@ -21,6 +21,7 @@ WITH_UNITS = {"s": seconds, "bytes": size}  # the end of a key -> its value for 
 WORDS = {
     "dim": "size of the vector",
     "face_sha256": "hash of the photo",
+    "known": "in the store already",
     "nearest_known_cosine": "cosine with the nearest known speaker",
     "out": "written to",
     "place": "kept in",

@@ -78,7 +78,7 @@ def chart_over_time(title: str, sums: Sequence[float], bin_s: float, unit: str) 
     axes.stairs(rates, range(len(rates) + 1), fill=True, color=ACCENT, clip_on=False)
     axes.set(xlim=(0, len(rates)), ylim=(0, max(rates) or 1))
     axes.set_xticks([0, len(rates)], ["0", seconds(bin_s * len(rates))])
-    text = f"{number(float(np.mean(rates)))} {unit} on average, {number(max(rates))} at most"
+    text = f"{number(float(np.mean(rates)))} {unit} on average"
     return Chart(title, text, _svg(figure))
 
 

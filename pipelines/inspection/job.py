@@ -72,6 +72,7 @@ def inspect(video: Path, config: ExtractionConfig, out: Path | None = None, shee
         with step("extract", probe.duration_s, "s of video") as progress:
             hook = _ShowProgress(progress)
             extraction = extract(video, config, hook)
+            progress.set(probe.duration_s, "")
         if hook.analysis is None:
             raise InputError(f"{video}: nothing to draw: {extraction.reason}")
         if out or sheet:

@@ -83,5 +83,5 @@ def audio_error(content: bytes) -> str:
 def _check(store: Store, rows: dict[str, int], media: bool) -> Report:
     limit_threads()  # the check has threads of its own
     decoders = {"faces": image_error, "voices": audio_error} if media else {}
-    with step("check", rows["faces"] + rows["voices"], "rows") as progress:
-        return check_rows(store, decoders, lambda table, count: progress.advance(count, table))
+    with step("check", rows["faces"] + rows["voices"], "faces and voices") as progress:
+        return check_rows(store, decoders, lambda table, count: progress.advance(count))

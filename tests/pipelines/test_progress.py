@@ -45,6 +45,20 @@ def test_time_left_only_once_it_means_something_and_then_right(clock):
     assert shown.stream.getvalue().splitlines()[-1].endswith(" INFO ingest: 80/100 videos, 30/min, 40 s left")
 
 
+def test_the_first_of_a_few_that_end_together_predicts_nothing(clock):
+    shown = _plain(20, clock)
+    clock[0] += 17
+    shown.advance()  # the other 19 were worked on meanwhile
+    assert shown.stream.getvalue().endswith(" INFO ingest: 1/20 videos, 3.5/min\n")
+
+
+def test_a_long_job_tells_the_time_left_before_a_tenth_of_it(clock):
+    shown = _plain(1_000_000, clock)
+    clock[0] += 1000
+    shown.advance(1000)
+    assert shown.stream.getvalue().endswith(" INFO ingest: 1,000/1,000,000 videos, 1/s, 278 h left\n")
+
+
 def test_work_of_unknown_size_has_no_time_left(clock):
     shown = _plain(0, clock)
     clock[0] += 60

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import av
 import cv2
@@ -216,6 +217,7 @@ def test_inspect_writes_both_files_and_lists_the_candidates(vclip, tmp_path):
         "inspect", video, "--out", tmp_path / "new" / "out.mp4", "--sheet", tmp_path / "sheet.jpg", "--json"
     )
     assert answer.code == 0, answer.err
+    assert re.search(r" extract: 4 s of video in \S+ s\n", answer.err)
     result = json.loads(answer.out)
     assert result["state"] == "done"
     assert [c["fate"] for c in result["candidates"]] == ["kept"]

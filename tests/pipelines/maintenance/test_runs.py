@@ -33,17 +33,17 @@ def test_a_run_shows_its_failed_items_and_the_tracebacks_of_both_kinds(tmp_path,
             row |= {"run_id": run.run_id, "config_hash": "x", "duration_s": 0.0}
             store.commit([VideoRows(row)])
             kept.keep(failure, name)
-        run.summary = {"videos": {"done": 1220, "failed": 3}, "rows": {"clips": 7}, "size_bytes": 5, "took_s": 2.5}
+        run.summary = {"videos": {"done": 1220, "failed": 3}, "rows": {"clips": 7}, "known": 20, "size_bytes": 5, "took_s": 2.5}
 
     (listed,) = json.loads(vclip("runs", "list", "--store", uri, "--json").out)
     assert (listed["run_id"], listed["job"], listed["state"]) == (run.run_id, "ingest", "finished")
     assert listed["who"].endswith(platform.node())
-    assert (listed["counts"], listed["errors"]) == ({"done": 1220, "clips": 7}, 3)
+    assert (listed["counts"], listed["errors"]) == ({"done": 1220, "clips": 7, "known": 20}, 3)
     table = vclip("runs", "list", "--store", uri).out
     assert run.run_id in table
     assert vclip("runs", "--store", uri).out == table
 
-    for words in ("1,220 done, 7 clips", " 3 ", "ingest", listed["who"]):
+    for words in ("1,220 done, 7 clips, 20 in the store already", " 3 ", "ingest", listed["who"]):
         assert words in table
 
     plain = vclip("runs", "show", run.run_id, "--store", uri)
