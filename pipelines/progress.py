@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
-from pipelines.wording import seconds
+from pipelines.wording import number, seconds
 
 PLAIN_EVERY_S = 10.0
 
@@ -91,7 +91,7 @@ class Step:
         if not self.unit or not self.done or took_s <= 0:
             return ""
         rate = self.done / took_s
-        return f"{rate:,.3g}/s" if rate >= 1 else f"{60 * rate:.2g}/min"
+        return f"{number(rate)}/s" if rate >= 1 else f"{60 * rate:.2g}/min"
 
     def _eta(self) -> str:
         if not min(0.1 * self.total, 1000.0) <= self.done < self.total:

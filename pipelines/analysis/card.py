@@ -193,6 +193,8 @@ def _labels(statistics: StoreStatistics) -> Part:
 
 
 def _splits(statistics: StoreStatistics) -> Part:
+    if not any(statistics.splits):
+        return Text("No clip is assigned to a split.")
     rows = [(name or "none", split.clips, split.people) for name, split in statistics.splits.items()]
     return Rows(("split", "clips", "people"), rows)
 

@@ -144,8 +144,9 @@ def clips_at_once(snapshot: Snapshot, pairs: Pairs) -> np.ndarray:
 def _without_aliases(pairs: Pairs) -> Pairs:
     pairs, copies = join_copies(pairs)
     if copies:
-        which = f"{': ' if len(copies) == 1 else ', such as '}clips '{copies[0].first}' and '{copies[0].second}'"
-        say(f"{count(len(copies), 'pair')} of copies under two identities{which}; treated as one person")
+        which = f"{': ' if len(copies) == 1 else ', such as '}'{copies[0].first}' and '{copies[0].second}'"
+        alike = "of clips with a near-identical face or voice under two identities"
+        say(f"{count(len(copies), 'pair')} {alike}{which}; treated as one person")
     return pairs
 
 

@@ -152,8 +152,9 @@ def what_was_chosen(history: History) -> str:
     start, best, alone = history.dev_auc[0], max(history.dev_auc), _strongest_direction(history)
     if history.best_step:
         return f"train: step {history.best_step} is kept: AUC {best:.3f} on held-out people, {start:.3f} at the start"
+    kept = f"the closed form is kept, AUC {start:.3f}" if alone else f"the start is kept, AUC {start:.3f}"
     return (
-        f"train: the start is kept, AUC {start:.3f} on held-out people{alone and f' ({alone})'}; "
+        f"train: {kept} on held-out people{alone and f' ({alone})'}; "
         f"{count(history.step[-1], 'step')} with networks gained {best - start:.3f}, and {WORTH} counts"
     )
 

@@ -88,7 +88,7 @@ def _show_stats(result: "StoreStatistics") -> None:
             if label.known
         ),
         *((f"split {name or 'none'}", f"{split.clips:,}", count(split.people, "person", "people"))
-          for name, split in result.splits.items()),
+          for name, split in result.splits.items() if any(result.splits)),
     ]  # fmt: skip
     print_table(f"store {result.store}", ("", "number", ""), rows)
     if unknown := [name for name, label in result.labels.items() if not label.known]:

@@ -87,9 +87,9 @@ def undo(
 ) -> None:
     """Undo an edit, or an earlier undo. Both stay on record.
 
-    Example: `vclip edit undo 20261123T051708962325-0cb306fa --store work/store --why "it was right"`
+    Example: `vclip edit undo edit-000000000017-0cb306fa --store work/store --why "it was right"`
 
-    Example: `vclip edit undo edit-0000000017-0cb306fa --together --store work/store --why "the filter was wrong"`
+    Example: `vclip edit undo edit-000000000017-0cb306fa --together --store work/store --why "the filter was wrong"`
     """
     opened = stores.Store.open(store)
     made = opened.undo_together(edit, who, why) if together else [opened.undo(edit, who, why)]
@@ -152,4 +152,5 @@ def _print_edits(made: Sequence[str], as_json: bool, store: str) -> None:
     if len(made) <= SHOWN:
         print_line("\n".join(made))
     if len(made) > 1:
-        print_line(f"{count(len(made), 'edit')}; undo them by: vclip edit undo {made[0]} --together --store {store}")
+        undo = f"vclip edit undo {made[0]} --together --store {store} --why REASON"
+        print_line(f"{count(len(made), 'edit')}; undo them by: {undo}")

@@ -1,12 +1,16 @@
 """Commands that share models and speakers: push and pull."""
 
 from pathlib import Path
-from typing import Annotated
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.app import Json, NewFolder, app
-from pipelines.cli.output import print_result
+from pipelines.cli.output import print_result, say_next
+
+if TYPE_CHECKING:
+    from pipelines.hub.shared import Shared
 
 
 @app.command()
@@ -32,7 +36,9 @@ def push(
     """
     from pipelines.hub.push import push
 
-    print_result(push(folder, target, licence, private=not public), as_json, f"pushed to {target}")
+    _show(push(folder, target, licence, private=not public), as_json, f"pushed to {target}")
+    if not as_json:
+        say_next(f"vclip pull {quote(target)} --out FOLDER")
 
 
 @app.command()
@@ -53,4 +59,18 @@ def pull(
     """
     from pipelines.hub.pull import pull
 
-    print_result(pull(name, out), as_json, f"pulled from {name}")
+    shared, of = pull(name, out), quote(str(out))
+    _show(shared, as_json, f"pulled from {name}")
+    if not as_json and shared.kind == "association":
+        say_next(f"vclip evaluate --store STORE_OF_OTHER_PEOPLE --model {of}")
+    elif not as_json:
+        say_next(f"vclip generate --face PHOTO --text TEXT --model MODEL --speakers {of} --out FOLDER")
+
+
+def _show(shared: "Shared", as_json: bool, title: str) -> None:
+    words = {
+        "kind": shared.kind,
+        "folder": "" if shared.folder == shared.place else shared.folder,  # the title names the place
+        "hash of the weights": "\n".join(f"{name}: {sha256}" for name, sha256 in shared.weights.items()),
+    }
+    print_result(shared if as_json else words, as_json, title)

@@ -102,7 +102,7 @@ def outliers_in_words(result: "OutliersResult") -> dict[str, str]:
     """Returns how the clips of a store score against mismatched pairs, by name."""
     return {
         "clips": number(result.clips),
-        "median percentile": f"{number(result.percentile_median)} (the share of mismatched pairs that score lower)",
+        "median percentile": f"{result.percentile_median:.3f} (the share of mismatched pairs that score lower)",
         "below the median of mismatched pairs": count(result.below_half_of_the_strangers, "clip"),
         "of people seen in training": count(result.seen_in_training, "clip") if result.seen_in_training else "",
         "scored by": result.model,

@@ -28,6 +28,7 @@ WORDS = {
     "sha256": "hash",
     "tts": "TTS",
 }
+THREE_DECIMALS = ("cosine", "score")  # as in the tables that list them
 UNITS = {"hz": "Hz", "px": "px", "mb": "MB", "db": "dB", "ms": "ms", "gb": "GB"}
 
 
@@ -180,6 +181,8 @@ def _cell(value: Any, key: str = "") -> str:
         )
     if type(value) in (int, float) and (words := WITH_UNITS.get(key.rpartition("_")[2])):
         return words(value)
+    if isinstance(value, float) and key.rpartition("_")[2] in THREE_DECIMALS:
+        return f"{value:.3f}"
     return number(value) if type(value) in (int, float) else str(value)
 
 

@@ -1,13 +1,14 @@
 """Commands on voices that are kept under a name: keep, list, show, export, remove."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.app import ConfigFile, Json, Overrides, VoicesFrom, config_of, voices, with_voices_from
 from pipelines.cli.in_words import models_in_words
-from pipelines.cli.output import print_json, print_line, print_result, print_table
+from pipelines.cli.output import print_json, print_line, print_result, print_table, say_next
 
 if TYPE_CHECKING:
     from pipelines.config import Config
@@ -47,6 +48,9 @@ def keep(
     found = _find(voice, None, store, config, set)
     kept = keep(found.voice, name, _collection(to, store, resolved), resolved.generate.known_similarity)
     print_result(kept, as_json, f"kept as '{kept.voice.name}'")
+    if not as_json:
+        at = f" --voices-from {quote(to)}" if to else f" --store {quote(store)}" if store else ""
+        say_next(f"vclip generate --voice {quote(kept.voice.name)}{at} --text TEXT --out FOLDER")
 
 
 @voices.command("list")

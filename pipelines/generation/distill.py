@@ -36,7 +36,7 @@ from vclip.speakers.signature import KIND, SignatureConfig, SignatureMetrics, fi
 from vclip.tts import TTS
 from vclip.tts.base import PredictsVoices
 
-TASK_SPEAKERS = 16
+TASK_SPEAKERS = 4  # few: with a slow TTS, each takes many seconds, and progress is seen only as tasks end
 TASKS_PER_CPU = 4  # at least, so that the last tasks finish together
 SAVE_EVERY_S = 30.0
 MAX_FAILED = 0.1  # of the speakers
@@ -98,7 +98,8 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
     )
     work = partial(_open_measurement, config.generate.tts, config.encoders.voice, sentences, open_tts)
     tracebacks = Tracebacks(str(out), config.remote)
-    vectors, voices = _measure_voices(vectors, measured, work, config.batch.task_cpus, tracebacks)
+    said = f"{len(sentences)} sentences each by {config.generate.tts}"
+    vectors, voices = _measure_voices(vectors, measured, work, config.batch.task_cpus, tracebacks, said)
     with step("fit signature", settings.max_epochs, "epochs") as progress:
         signature, metrics = fit_signature(
             tts.name, tts.space, encoder.space, vectors, voices, settings,
@@ -209,6 +210,7 @@ def _measure_voices(
     open_work: Callable[[], Work[np.ndarray, np.ndarray | Failure]],
     task_cpus: float,
     tracebacks: Tracebacks,
+    said: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the speakers (n, d_in) whose voices were measured, and their voices (n, d_out).
 
@@ -226,7 +228,7 @@ def _measure_voices(
         size = max(1, min(TASK_SPEAKERS, -(-len(missing) // tasks)))
         batches = (missing[start : start + size] for start in range(0, len(missing), size))
         try:
-            with step("speak", len(missing), "speakers") as progress:
+            with step("speak", len(missing), "speakers", note=said) as progress:
                 for speaker, voice in run_tasks(batches, open_work, "speak", task_cpus):
                     if isinstance(voice, Failure):
                         tracebacks.keep(voice, "a speaker")

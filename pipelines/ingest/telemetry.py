@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipelines.extraction.types import Extraction
+from pipelines.wording import number
 from stores import VideoRows
 
 LAST_S = 300.0  # of the rate
@@ -36,7 +37,7 @@ class Rate:
         if not took_s:
             return ""
         video_s = sum(amount for _, amount in list(self._done)[1:])
-        return f"{video_s / took_s:.3g} h of video per hour"
+        return f"{number(video_s / took_s)} h of video per hour"
 
 
 class IngestMetrics:

@@ -59,6 +59,13 @@ def test_a_long_job_tells_the_time_left_before_a_tenth_of_it(clock):
     assert shown.stream.getvalue().endswith(" INFO ingest: 1,000/1,000,000 videos, 1/s, 278 h left\n")
 
 
+def test_high_rates_have_all_digits_before_the_point(clock):
+    shown = _plain(40_000, clock)
+    clock[0] += 10
+    shown.advance(12_340)
+    assert " 12,340/40,000 videos, 1,234/s, " in shown.stream.getvalue()
+
+
 def test_work_of_unknown_size_has_no_time_left(clock):
     shown = _plain(0, clock)
     clock[0] += 60

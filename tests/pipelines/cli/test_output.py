@@ -58,6 +58,10 @@ def test_times_and_bytes_have_units_that_suit_them_and_keys_are_words(capsys):
     for words in ("took", "4 min 10 s", "before: 2.53 MB", "rate (Hz)", "16,000", "1,220"):
         assert words in printed
     assert "_" not in printed
+    print_result({"score": 0.0424, "nearest_known_cosine": 0.8, "seed": 0}, False, "speech")
+    printed = capsys.readouterr().out
+    for words in ("0.042 ", "0.800", "│0 "):
+        assert words in printed
     print_json({"took_s": 250.0})
     assert json.loads(capsys.readouterr().out) == {"took_s": 250.0}
 

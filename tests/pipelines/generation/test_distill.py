@@ -112,8 +112,12 @@ def test_a_speaker_whom_the_tts_cannot_speak_is_left_out(folder, tmp_path, capsy
 
     metrics = distill(folder, folder, _config(), lambda spec: Picky(Path(tmp_path / "picky"), 0.0))
     assert metrics.speakers == SPEAKERS - 1
-    assert "no speech for 1 speaker, left out; the first: internal error: IndexError: out of range (see errors/" in (
-        capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert (
+        f"speak: {SPEAKERS} speakers to do; {SENTENCES} sentences each by {_config().with_tts().generate.tts}" in said
+    )
+    assert (
+        "no speech for 1 speaker, left out; the first: internal error: IndexError: out of range (see errors/" in said
     )
     (kept,) = (folder / "errors").iterdir()
     assert 'raise IndexError("out of range")' in kept.read_text()

@@ -52,8 +52,12 @@ def test_a_model_arrives_as_it_is(model, tmp_path, vclip):
 
 
 def test_speakers_arrive_as_they_are_without_cached_speech(speakers, tmp_path, vclip):
-    assert vclip("push", speakers, tmp_path / "shared", "--licence", "cc-by-4.0").code == 0
-    assert vclip("pull", tmp_path / "shared", "--out", tmp_path / "pulled").code == 0
+    pushed = vclip("push", speakers, tmp_path / "shared", "--licence", "cc-by-4.0")
+    assert pushed.code == 0
+    assert f"next: `vclip pull {tmp_path / 'shared'} --out FOLDER`" in pushed.err
+    pulled = vclip("pull", tmp_path / "shared", "--out", tmp_path / "pulled")
+    assert pulled.code == 0
+    assert f"--speakers {tmp_path / 'pulled'} --out FOLDER`" in pulled.err
     made, arrived = (library.SpeakerGenerator.load(at / "generator") for at in (speakers, tmp_path / "pulled"))
     np.testing.assert_array_equal(made.sample(5, seed=0), arrived.sample(5, seed=0))
     assert not list((tmp_path / "pulled").rglob("heard.npz"))

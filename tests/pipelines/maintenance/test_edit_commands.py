@@ -1,6 +1,7 @@
 """`vclip edit`: clips by their ids or by a filter, and the undo of all that one command made."""
 
 import json
+import shlex
 
 import pytest
 
@@ -27,9 +28,9 @@ def test_a_filter_rejects_or_labels_many_and_one_undo_takes_all_back(store, vcli
     assert len(json.loads(left.out)["edits"]) == store.count("clips", "language = 'de'") > 0
     listed = vclip("edit", "list", "--store", store.uri).out
     assert f"{short} clips" in listed
-    edit = said.out.split("undo ")[2].split()[0]
-    assert edit in listed
-    assert vclip("edit", "undo", edit, "--together", *signed).code == 0
+    undo = shlex.split(said.out.partition("by: vclip ")[2])
+    assert undo[2] in listed
+    assert vclip(*undo).code == 0
     assert store.count("clips") == 24
     listed = vclip("edit", "list", "--store", store.uri).out
     assert "undone" in listed
@@ -40,7 +41,8 @@ def test_a_few_edits_are_listed_and_counted(store, vclip):
     clips = store.query("clips", ["clip_id"])["clip_id"].to_pylist()[:3]
     said = vclip("edit", "reject", *clips, "--store", store.uri, "--why", "too short").out.splitlines()
     assert said[:3] == sorted(row["edit_id"] for row in store.edits())
-    assert said[3:] == [f"3 edits; undo them by: vclip edit undo {said[0]} --together --store {store.uri}"]
+    undo = f"vclip edit undo {said[0]} --together --store {store.uri} --why REASON"
+    assert said[3:] == [f"3 edits; undo them by: {undo}"]
     assert vclip("edit", "undo", said[0], "--store", store.uri, "--why", "x").out.count("\n") == 1
 
 

@@ -33,7 +33,13 @@ def test_a_run_shows_its_failed_items_and_the_tracebacks_of_both_kinds(tmp_path,
             row |= {"run_id": run.run_id, "config_hash": "x", "duration_s": 0.0}
             store.commit([VideoRows(row)])
             kept.keep(failure, name)
-        run.summary = {"videos": {"done": 1220, "failed": 3}, "rows": {"clips": 7}, "known": 20, "size_bytes": 5, "took_s": 2.5}
+        run.summary = {
+            "videos": {"done": 1220, "failed": 3},
+            "rows": {"clips": 7},
+            "known": 20,
+            "size_bytes": 5,
+            "took_s": 2.5,
+        }
 
     (listed,) = json.loads(vclip("runs", "list", "--store", uri, "--json").out)
     assert (listed["run_id"], listed["job"], listed["state"]) == (run.run_id, "ingest", "finished")

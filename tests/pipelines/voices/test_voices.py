@@ -162,7 +162,9 @@ def test_a_voice_that_was_refused_is_neither_kept_nor_spoken(vclip, tts, store, 
     say = ("generate", "--voice", near, "--text", TEXT, "--out", tmp_path / "out")
     assert vclip(*say).code == 2
     assert vclip(*say, *off).code == 0
-    assert vclip("voices", "keep", near, "--name", "ann", "--to", tmp_path / "voices", *off).code == 0
+    kept = vclip("voices", "keep", near, "--name", "ann", "--to", tmp_path / "voices", *off)
+    assert kept.code == 0
+    assert f"--voice ann --voices-from {tmp_path / 'voices'} --text TEXT" in kept.err
     # A file that does not say how near the voice is; and a known speaker of the store under a clean file.
     silent = _voice(tts, 3)
     Voice(silent.speaker, silent.space, silent.tts, {}).save(tmp_path / "silent.safetensors")
