@@ -1,7 +1,7 @@
 """`vclip benchmark-association`: methods and encoders on one store, by the same cross-validation over people."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -125,7 +125,11 @@ def benchmark(
             measured.append((Row(method.name, spaces, figures), scores))
     measured.sort(key=lambda one: -_mean(one[0].figures["auc"]))
     (best, of_best), *behind = measured
-    rows = [best, *(replace(row, behind=_behind(of_best, scores)) for row, scores in behind)]
+    rows = [best]
+    if behind:
+        with step(f"compare with {best.method}", len(behind) * len(splits), "splits") as progress:
+            for row, scores in behind:
+                rows.append(replace(row, behind=_behind(of_best, scores, progress.advance)))
     found = (len(pairs), len(set(pairs.identity)), folds, seeds, count_positives(pairs), inferred)
     result = BenchmarkResult(store_uri, snapshot.version, *found, rows)
     if out:
@@ -157,8 +161,11 @@ def _figures(model: Any, rest: Pairs, held_out: Pairs) -> dict[str, float | None
 Split = tuple[Scores, np.ndarray]  # of the clips held out, and their identities (n,)
 
 
-def _behind(best: Sequence[Split], other: Sequence[Split]) -> Figure:
-    """Returns the mean difference of two methods over the same splits, with the interval over draws of all people."""
+def _behind(best: Sequence[Split], other: Sequence[Split], compared: Callable[[], object]) -> Figure:
+    """Returns the mean difference of two methods over the same splits, with the interval over draws of all people.
+
+    Calls `compared` after each split.
+    """
     everybody = np.unique(np.concatenate([identity for _, identity in best]))
     times = draw_people(len(everybody), PAIRED_DRAWS)
     by_split = []
@@ -167,6 +174,7 @@ def _behind(best: Sequence[Split], other: Sequence[Split]) -> Figure:
         both = Crossing(of_best, person), Crossing(of_other, person)
         auc = differences(*both, times[:, np.searchsorted(everybody, here)])["auc"]
         by_split.append(auc[:, 1] - auc[:, 0])
+        compared()
     drawn = np.mean(by_split, axis=0)
     return Figure.of(float(drawn[0]), drawn[1:])
 
