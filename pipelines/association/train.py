@@ -45,6 +45,9 @@ class CrossValidation:
         }
 
 
+CLOSED_FORM, OTHER_START = "the closed form", "the start"
+
+
 @dataclass(frozen=True)
 class TrainResult:
     """The metrics of a training; metrics.json holds them and the training curve."""
@@ -55,6 +58,7 @@ class TrainResult:
     best_step: int
     steps: int
     cross_validation: CrossValidation | None  # None without `folds`
+    start: str = CLOSED_FORM  # what the steps begin with, in words
 
     def to_json(self) -> dict[str, Any]:
         """Returns the keys of metrics.json, without the training curve."""
@@ -105,7 +109,8 @@ def train(
     state = Path(out).with_name(fitting(f".{Path(out).name}", ".training"))
     tuned_on = folds_of(pairs, config.train)
     fits = tuned_on + 1 if tuned_on else 1
-    closed_form = chosen.fit is fit and not config.train.max_steps and config.train.start != "random"
+    start = CLOSED_FORM if chosen.fit is fit and config.train.start != "random" else OTHER_START
+    closed_form = start == CLOSED_FORM and not config.train.max_steps
     people = len(set(pairs.identity))
     data = f"{count(len(pairs), 'clip')} of {count(people, 'person', 'people')}"
     if closed_form:
@@ -126,12 +131,13 @@ def train(
         train_it = partial(train_on, workers) if workers > 1 else train_model
         model, history = train_it(pairs, *spaces, config.train, at, state, chosen.fit)
     if config.train.max_steps:
-        say(what_was_chosen(history))
+        say(what_was_chosen(history, start))
     elif closed_form:
         how = f"mean of {tuned_on} folds; the model is fitted to everybody" if tuned_on else "left out of the model"
         how = "; ".join(filter(None, (how, _strongest_direction(history))))
         say(f"train: the closed form has AUC {history.best_dev_auc:.3f} on held-out people ({how})")
-    result = TrainResult(history.best_dev_auc, len(pairs), people, history.best_step, history.step[-1], crossed)
+    steps = history.best_step, history.step[-1]
+    result = TrainResult(history.best_dev_auc, len(pairs), people, *steps, crossed, start)
     read = {
         "encoders": {space: spec for space, spec in store.encoders.items() if space in spaces},
         "method": ASSOCIATION_METHODS.record(method),
@@ -147,15 +153,14 @@ def train(
     return result
 
 
-def what_was_chosen(history: History) -> str:
-    """Returns a sentence on the step that was kept, and why."""
-    start, best, alone = history.dev_auc[0], max(history.dev_auc), _strongest_direction(history)
+def what_was_chosen(history: History, start: str) -> str:
+    """Returns a sentence on the step that was kept, and why; `start` says what step 0 is."""
+    first, best, alone = history.dev_auc[0], max(history.dev_auc), _strongest_direction(history)
     if history.best_step:
-        return f"train: step {history.best_step} is kept: AUC {best:.3f} on held-out people, {start:.3f} at the start"
-    kept = f"the closed form is kept, AUC {start:.3f}" if alone else f"the start is kept, AUC {start:.3f}"
+        return f"train: step {history.best_step} is kept: AUC {best:.3f} on held-out people, {first:.3f} at the start"
     return (
-        f"train: {kept} on held-out people{alone and f' ({alone})'}; "
-        f"{count(history.step[-1], 'step')} with networks gained {best - start:.3f}, and {WORTH} counts"
+        f"train: {start} is kept, AUC {first:.3f} on held-out people{alone and f' ({alone})'}; "
+        f"{count(history.step[-1], 'step')} with networks gained {best - first:.3f}, and {WORTH} counts"
     )
 
 

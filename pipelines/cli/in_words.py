@@ -27,7 +27,7 @@ def training_in_words(result: "TrainResult") -> dict[str, str]:
     if result.best_step:
         kept = f"step {result.best_step:,} of {result.steps:,}"
     else:
-        kept = f"the closed form; {steps} of training gained too little" if result.steps else "the closed form"
+        kept = f"{result.start}; {steps} of training gained too little" if result.steps else result.start
     words = {
         "AUC on held-out people": f"{result.dev_auc:.3f}",
         "trained on": f"{count(result.clips, 'clip')} of {count(result.people, 'person', 'people')}",

@@ -58,6 +58,7 @@ def test_what_was_done_is_told_without_keys(words):
 def test_a_training_says_what_it_kept():
     assert training_in_words(TRAINED)["kept"] == "the closed form; 150 steps of training gained too little"
     assert training_in_words(replace(TRAINED, steps=0))["kept"] == "the closed form"
+    assert training_in_words(replace(TRAINED, start="the start"))["kept"].startswith("the start; 150 steps")
     assert training_in_words(replace(TRAINED, best_step=80))["kept"] == "step 80 of 150"
 
 
