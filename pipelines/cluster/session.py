@@ -1,12 +1,15 @@
 """The Ray cluster of a job: a running one, or one that is started on this machine; and the errors of dead workers."""
 
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from types import FrameType
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -52,6 +55,17 @@ def start_ray(cpus: int | None = None) -> None:
             what = f"the cluster at RAY_ADDRESS={address} cannot be joined" if address else "cannot start here"
             hint = _if_busy() if "timed out" in str(error) else ""
             raise InputError(f"Ray: {what} ({_reason(error)}){hint}{_last_lines(printed)}") from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)  # Ray's core would print its stack and abort
+
+
+class Terminated(SystemExit):
+    """The process was asked to end, by SIGTERM."""
+
+
+def _end(signum: int, frame: FrameType | None) -> None:
+    """Ends the command as an interrupt does, so that its run is recorded; with the exit code of a shell."""
+    raise Terminated(128 + signum)
 
 
 def _init(cpus: int | None, quietly: dict[str, Any]) -> None:

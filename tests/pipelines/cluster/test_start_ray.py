@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -178,23 +179,34 @@ import ray
 assert ray.get(ray.remote(lambda: 3).remote()) == 3
 tree = [psutil.Process(), *psutil.Process().children(recursive=True)]
 found = {p.name(): [c.laddr.ip for c in p.net_connections("inet") if c.status == "LISTEN"] for p in tree}
-import os
+import os, signal, time
 print(json.dumps({"listeners": found, "auth": os.environ["RAY_AUTH_MODE"]}))
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    ray.get(ray.remote(lambda: time.sleep(60)).remote())
+finally:
+    print("and what is to be left in order")
 """
 
 
-@pytest.mark.parametrize("order", ["ray imported before", "ray imported by us"])
-def test_the_servers_of_a_local_cluster_listen_on_loopback_and_want_a_token(order):
+@pytest.fixture(scope="module", params=["ray imported before", "ray imported by us"])
+def local_cluster(request):
+    """A process that starts a cluster, says where its servers listen, and is asked to end."""
     folder = tempfile.mkdtemp(prefix="vr", dir="/tmp")  # its sockets' paths are limited
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {"RAY_TMPDIR": folder}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", LISTENERS, order], env=env, capture_output=True, text=True, timeout=100
-        )
-        assert done.returncode == 0, done.stderr
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    found = json.loads(done.stdout)
+    command = [sys.executable, "-c", LISTENERS, request.param]
+    yield subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_job_that_is_asked_to_end_leaves_its_things_in_order(local_cluster):
+    assert local_cluster.returncode == 128 + signal.SIGTERM
+    assert local_cluster.stdout.splitlines()[1:] == ["and what is to be left in order"]
+    assert local_cluster.stderr == ""
+
+
+def test_the_servers_of_a_local_cluster_listen_on_loopback_and_want_a_token(local_cluster):
+    found = json.loads(local_cluster.stdout.splitlines()[0])
     assert found["auth"] == "token"
     assert found["listeners"]["gcs_server"]
     assert found["listeners"]["raylet"]
