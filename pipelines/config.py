@@ -72,6 +72,8 @@ class IngestConfig(Settings):
 
 # Keys that older stores do not know: left out of what a store compares while they have their defaults.
 NEWER_KEYS = (("speaking", "backend"), ("tracks", "whole_s"))
+# Defaults that have changed since, as they were. A store with clips of the former ones keeps them and takes more.
+FORMER_DEFAULTS = {("speaking", "threshold"): 0.5}
 
 # Settings that do not change a video's clips: a store does not process its videos again where they differ.
 EXECUTION = {
@@ -143,13 +145,17 @@ class Config(Settings):
     def clip_settings(self) -> dict[str, Any]:
         """The settings that decide which clips a video gives: encoders and extraction without EXECUTION.
 
-        A store's ledger holds their hash, so that a video is extracted again where one of them changes.
+        A store's ledger holds their hash, so that a video is extracted again where one of them changes; not where a
+        default has changed with a version of this package.
         """
         values = self.model_dump(include={"encoders", "extraction"}, exclude=EXECUTION)
         usual = ExtractionConfig().model_dump()
         for section, key in NEWER_KEYS:
             if values["extraction"][section][key] == usual[section][key]:
                 del values["extraction"][section][key]
+        for (section, key), former in FORMER_DEFAULTS.items():
+            if values["extraction"][section][key] == usual[section][key]:
+                values["extraction"][section][key] = former
         return values
 
 

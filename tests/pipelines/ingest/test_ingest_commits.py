@@ -121,7 +121,7 @@ def test_how_a_job_runs_does_not_decide_what_is_done():
         assert config_hash(Config.model_validate(deciding).clip_settings()) != config_hash(base.clip_settings())
 
 
-def test_keys_that_are_new_leave_older_stores_as_they_are():
+def test_new_keys_and_new_defaults_leave_older_stores_as_they_are():
     """A store of version 0.1 holds this hash for its defaults; another would have all its videos processed again.
 
     Its faces are without their mirror image, which the defaults have since added.
@@ -132,8 +132,9 @@ def test_keys_that_are_new_leave_older_stores_as_they_are():
         return config_hash(Config.model_validate({"encoders": encoders, "extraction": extraction}).clip_settings())
 
     assert hash_of() == "dfc02a387641eca2"
-    for key in ({"tracks": {"whole_s": 0.4}}, {"speaking": {"backend": "lr_asd"}}):
+    for key in ({"tracks": {"whole_s": 0.4}}, {"speaking": {"backend": "lr_asd"}}, {"speaking": {"threshold": 0.45}}):
         assert hash_of(**key) != "dfc02a387641eca2"
+    assert hash_of(speaking={"threshold": 0.5}) == "dfc02a387641eca2"  # the default of that version
 
 
 def test_a_store_of_the_former_preset_says_how_to_continue(tmp_path):
