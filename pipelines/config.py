@@ -73,6 +73,7 @@ class IngestConfig(Settings):
 # Keys that older stores do not know: left out of what a store compares while they have their defaults.
 NEWER_KEYS = (("speaking", "backend"), ("tracks", "whole_s"))
 # Defaults that have changed since, as they were. A store with clips of the former ones keeps them and takes more.
+# Both count as one value: a store does not say which of them its clips are of.
 FORMER_DEFAULTS = {("speaking", "threshold"): 0.5}
 
 # Settings that do not change a video's clips: a store does not process its videos again where they differ.
