@@ -13,7 +13,8 @@ from pipelines.association.pairs import expect_folds, in_other_spaces, pair_spac
 from pipelines.config import Config
 from pipelines.progress import step
 from stores import Store
-from vclip.association.evaluation import UNRESTRICTED, Evaluation, count_positives, evaluate, some_people
+from vclip.association.evaluation import UNRESTRICTED, Evaluation, evaluate, some_people
+from vclip.association.galleries import count_positives
 from vclip.association.methods import METHODS, method_of
 from vclip.association.metrics import Crossing, Figure, draw_people
 from vclip.association.metrics.verification import differences

@@ -98,7 +98,7 @@ def evaluate(
     seen: bool = False,
     trial_files: TrialFiles | None = None,
     at: At = None,
-    views: int = 1,
+    views: int | None = None,
     centre: bool = False,
 ) -> EvaluationResult:
     """Returns the figures of a model on people that it was not trained on.
@@ -116,7 +116,7 @@ def evaluate(
         seen: evaluate on the people that the model was trained on instead of the others.
         trial_files: the trials to score instead of all faces with all voices.
         at: the state of the store to read, a tag or a version; the newest if None.
-        views: clips of one person, at most, that are scored together.
+        views: compare people, each by one face and one voice over up to so many clips; each clip by itself if None.
         centre: whether the model is centred on the means of the store, see `vclip.association.centring`.
 
     Raises:
@@ -140,7 +140,7 @@ def evaluate(
             say(f"left out {count(figures.left_out, 'trial')} without a vector: {figures.without_vectors}")
     elif pairs is not None:
         most = int(np.bincount(pairs.people()).max())
-        if views > most:
+        if views is not None and views > most:
             warn(
                 f"--views {views}: nobody has more than {count(most, 'clip')}, so figures are those of --views {most}"
             )

@@ -106,8 +106,12 @@ def evaluate(
         bool, typer.Option("--seen", help="Evaluate on the people seen in training instead of all others.")
     ] = False,
     views: Annotated[
-        int, typer.Option(min=1, help="Maximum number of clips of a person to pool into one face and voice.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Compare people instead of clips: each by one face and one voice, pooled over up to so many clips.",
+        ),
+    ] = None,
     centre: Annotated[
         bool,
         typer.Option("--centre", help="Centre on the mean face and voice of --store, if it is of another domain."),
@@ -154,7 +158,7 @@ def evaluate(
         raise InputError(f"evaluate: found {given[0]} without --trials; expected both")
     if trials is None and store is None:
         raise InputError("evaluate: found neither --store nor --trials; expected one of them")
-    if trials and views > 1:
+    if trials and views:
         raise InputError("evaluate: found --views with --trials; a trial list says itself what is compared")
     if centre and store is None:
         raise InputError("evaluate: found --centre without --store; expected the store to centre on")

@@ -40,7 +40,7 @@ def print_evaluation(result: Mapping[str, Any], title: str) -> None:
             print_table("", (kind, "V2F", "F2V"), rows)
     for name, why in result.get("missing", {}).items():
         print_line(f"not measured, {name}: {why}")
-    print_line(f"{_trials_of(result)} of {count(result['people'], 'person', 'people')}")
+    print_line(_compared(result))
     print_line(f"below each figure: its 95% interval, from {count(result['draws'], 'draw')} of people")
     print_warning(result)
 
@@ -57,13 +57,14 @@ def print_warning(result: Mapping[str, Any]) -> None:
         print_line(f"WARNING: {result['warning']}")
 
 
-def _trials_of(result: Mapping[str, Any]) -> str:
-    """Returns what is compared: trials of a list, clips, or groups of clips."""
+def _compared(result: Mapping[str, Any]) -> str:
+    """Returns what is compared: trials of a list, clips, or people by several of their clips."""
+    people = count(result["people"], "person", "people")
     if "clips" not in result:
-        return count(result["trials"], "trial")
-    if result["views"] > 1:
-        return (
-            f"{count(result['clips'], 'group')} of up to {result['views']:,} of {count(result['of_clips'], 'clip')}"
-        )
+        return f"{count(result['trials'], 'trial')} of {people}"
     drawn = f" (drawn from {result['of_clips']:,})" if result["of_clips"] > result["clips"] else ""
-    return f"{count(result['clips'], 'clip')}{drawn}"
+    text = f"{count(result['clips'], 'clip')}{drawn} of {people}"
+    if result["views"]:
+        clips = f"up to {count(result['views'], 'clip')}"
+        text += f"; the face and the voice of a person are over {clips}, in {count(result['galleries'], 'draw')}"
+    return text

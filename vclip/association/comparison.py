@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from vclip.association.base import Association, training_people, warning_of
-from vclip.association.evaluation import count_positives, expect_people, some_people
+from vclip.association.evaluation import expect_people, some_people
+from vclip.association.galleries import count_positives
 from vclip.association.metrics import Crossing, Figure, draw_people
 from vclip.association.metrics.verification import differences
 from vclip.association.pairs import Pairs

@@ -3,20 +3,20 @@
 The trials are all faces with all voices, so no selection can flatter the figures. Figures are exact; only the
 intervals draw people at random, by a seed that the result records.
 
-A face and a voice of one clip share its light, its microphone and the day, so figures are also given for positives
-of the clip itself, of other clips and of other videos alone; the negatives are the same.
+What is compared, and which positives are told apart, is in `galleries`.
 
 Nearly all that a voice says about a face is gender: among people of one gender, the AUC of published systems falls
 from 87-89 to 76-79. So each figure is also given for the trials within subgroups of people who share a label.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from vclip.association.base import Association, training_people, warning_of
+from vclip.association.galleries import OTHER_CLIPS, OTHER_VIDEOS, POOL_DRAWS, Galleries
 from vclip.association.leaks import check_leaks
 from vclip.association.metrics import (
     Crossing,
@@ -38,7 +38,6 @@ from vclip.threads import with_threads_for
 
 MAX_CLIPS = 20_000  # comparing all with all takes minutes; of more clips, people are drawn
 UNRESTRICTED = "unrestricted"
-OWN_CLIP, OTHER_CLIPS, OTHER_VIDEOS = "own clip", "other clips", "other videos"  # where a positive's voice is from
 DIRECTIONS = {"v2f": "voices", "f2v": "faces"}  # the probes of voice to face, and of face to voice
 
 
@@ -63,7 +62,7 @@ class Evaluation:
     eer_low: float | None
     eer_high: float | None
     auc_same_gender: float | None  # trials within one gender only; None where the data has too few
-    clips: int  # or groups of them, see `views`
+    clips: int
     people: int
     subgroups: dict[str, Subgroup]  # unrestricted first, then those for which there are labels
     positives: dict[str, Verification]  # own clip, other clips, other videos: where the voices of positives are from
@@ -78,7 +77,8 @@ class Evaluation:
     roc_false_alarm: list[float] = field(repr=False)
     roc_hit: list[float] = field(repr=False)
     warning: str | None = None  # what is unknown about the test, such as the training people
-    views: int = 1  # clips of one person, at most, that count as one clip
+    views: int | None = None  # clips, at most, behind the face and the voice of a person; None: each clip by itself
+    galleries: int = 1  # draws of these clips
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -104,7 +104,7 @@ def evaluate(
     draws: int = DRAWS,
     held_out: bool = False,
     max_clips: int = MAX_CLIPS,
-    views: int = 1,
+    views: int | None = None,
 ) -> Evaluation:
     """Returns the figures of a model on all faces with all voices of `pairs`.
 
@@ -119,67 +119,32 @@ def evaluate(
         held_out: whether the caller held these people out of the training, as `cross_validate` does. Otherwise the
             result has a warning if the model does not record its training people.
         max_clips: of more clips, people are drawn until there are about so many.
-        views: clips of one person, at most, that are scored together, their faces as one and their voices as one.
+        views: compare people, each by one face and one voice over up to so many clips; each clip by itself if None.
 
     Raises:
         InputError: fewer than two people; a person that the model was trained on (see `unseen`) or, with `seen`, was
             not trained on; a leak between cohort and test; vectors that hold NaN or infinity.
     """
-    known = pairs.seen_in(training_people(model))
-    if seen and not known.all():
-        raise InputError(
-            f"identity '{pairs.identity[~known][0]}' was not in the model's training, expected one that was"
-        )
-    if not seen and known.any():
-        copies = pairs.clip_id[pairs.copied_in(training_people(model))].tolist()
-        copied = f" (clip '{copies[0]}' has a face or a voice of a training clip)" if copies else ""
-        name = pairs.identity[known][0]
-        raise InputError(f"identity '{name}' was in the model's training{copied}; evaluate on others")
+    _check_people(model, pairs, seen)
     if cohort is not None:
         check_leaks(cohort, pairs, "the cohort", "the test")
     some = some_people(pairs, seed, max_clips)
     expect_people(some)
-    if views > 1:
-        some = some.in_groups(views, seed)
-    cohort_clips = 0 if cohort is None else len(cohort)
-    warning = None if held_out else warning_of(model)
-    scores = Scores.of(model, some, cohort, top)
-    return evaluate_scores(scores, some, seed, draws, seen, cohort_clips, len(pairs), warning, views)
-
-
-def evaluate_scores(
-    score: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    pairs: Pairs,
-    seed: int = 0,
-    draws: int = DRAWS,
-    seen: bool = False,
-    cohort_clips: int = 0,
-    of_clips: int | None = None,
-    warning: str | None = None,
-    views: int = 1,
-) -> Evaluation:
-    """Returns the figures of given scores of all faces with all voices of `pairs`.
-
-    Args:
-        score: takes rows of clips (n,) and (m,) and returns the scores (n, m) of the faces of the first with the
-            voices of the second.
-        pairs: the clips; only their identities and labels are read.
-        seed, draws: for the intervals, as of `evaluate`.
-        seen, cohort_clips, of_clips, warning, views: recorded in the result.
-
-    Raises:
-        InputError: fewer than two people, or a clip without identity.
-    """
-    expect_people(pairs)
-    people = pairs.people()
+    compared = Galleries.of_clips(some)
+    if views is not None:
+        most = max(1, max_clips // len(np.unique(some.people())))
+        compared = Galleries.of_people(some, views, seed, min(POOL_DRAWS, most))
+    scores = Scores.of(model, compared.pairs, cohort, top)
+    people = compared.pairs.people()
     times = draw_people(int(people.max()) + 1, draws, seed)
-    everyone = Crossing(score, people)
+    everyone = Crossing(scores, people, compared.rows)
     ranks = {name: RetrievalRanks.of(everyone, probes, times, seed) for name, probes in DIRECTIONS.items()}
-    found = {UNRESTRICTED: _subgroup(everyone, ranks, times, seed)}
+    found = {UNRESTRICTED: _subgroup(everyone, ranks, times, seed, len(compared.rows))}
     whole = found[UNRESTRICTED].verification
-    positives, missing = _by_positives(score, pairs, people, whole, times, seed, views)
-    for name, labels in subgroups(pairs).items():
-        crossing = Crossing(score, people, rows_by_label(labels)) if (labels != "").any() else None
+    positives, missing = _by_positives(everyone, compared, whole, times, seed)
+    for name, labels in subgroups(compared.pairs).items():
+        groups = [rows[group] for rows in compared.rows for group in rows_by_label(labels[rows])]
+        crossing = Crossing(scores, people, groups) if groups else None
         if crossing is None:
             missing[name] = "no clip has the label"
         elif not crossing.negatives:
@@ -189,7 +154,7 @@ def evaluate_scores(
                 direction: RetrievalRanks.of(crossing, probes, times, seed)
                 for direction, probes in DIRECTIONS.items()
             }
-            found[name] = _subgroup(crossing, within, times, seed)
+            found[name] = _subgroup(crossing, within, times, seed, len(compared.rows))
     gender = found.get(SUBGROUPS[0])
     auc, eer = whole.auc.value, whole.eer.value
     assert auc is not None, "two people give trials of both kinds"
@@ -202,22 +167,23 @@ def evaluate_scores(
         eer_low=whole.eer.low,
         eer_high=whole.eer.high,
         auc_same_gender=gender.verification.auc.value if gender else None,
-        clips=len(pairs),
+        clips=len(some),
         people=int(people.max()) + 1,
         subgroups=found,
         positives=positives,
         missing=missing,
         retrieval={name: retrieval(of, times) for name, of in ranks.items()},
         retrieval_chance={name: chance(of) for name, of in ranks.items()},
-        of_clips=len(pairs) if of_clips is None else of_clips,
+        of_clips=len(pairs),
         seen=seen,
-        cohort_clips=cohort_clips,
+        cohort_clips=0 if cohort is None else len(cohort),
         draws=draws,
         seed=seed,
         roc_false_alarm=whole.roc_false_alarm,
         roc_hit=whole.roc_hit,
-        warning=warning,
+        warning=None if held_out else warning_of(model),
         views=views,
+        galleries=len(compared.rows),
     )
 
 
@@ -245,58 +211,46 @@ def cross_validate(
     return results
 
 
-def _subgroup(crossing: Crossing, ranks: dict[str, RetrievalRanks], times: np.ndarray, seed: int) -> Subgroup:
+def _check_people(model: Association, pairs: Pairs, seen: bool) -> None:
+    """Raises InputError if the model was trained on one of the people or, with `seen`, was not."""
+    known = pairs.seen_in(training_people(model))
+    if seen and not known.all():
+        raise InputError(
+            f"identity '{pairs.identity[~known][0]}' was not in the model's training, expected one that was"
+        )
+    if not seen and known.any():
+        copies = pairs.clip_id[pairs.copied_in(training_people(model))].tolist()
+        copied = f" (clip '{copies[0]}' has a face or a voice of a training clip)" if copies else ""
+        name = pairs.identity[known][0]
+        raise InputError(f"identity '{name}' was in the model's training{copied}; evaluate on others")
+
+
+def _subgroup(
+    crossing: Crossing, ranks: dict[str, RetrievalRanks], times: np.ndarray, seed: int, galleries: int
+) -> Subgroup:
     return Subgroup(
         verify(crossing, times, seed),
         {name: {f"1:{n}": figure for n, figure in matching(of, times).items()} for name, of in ranks.items()},
-        sum(map(len, crossing.groups)),
-        len(crossing.groups),
+        sum(map(len, crossing.groups)) // galleries,
+        len(crossing.groups) // galleries,
     )
 
 
 def _by_positives(
-    score: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    pairs: Pairs,
-    people: np.ndarray,
-    whole: Verification,
-    times: np.ndarray,
-    seed: int,
-    views: int,
+    everyone: Crossing, compared: Galleries, whole: Verification, times: np.ndarray, seed: int
 ) -> tuple[dict[str, Verification], dict[str, str]]:
     """Returns the figures for each kind of positives, and why others have none; `whole` is of all of them."""
-    found, missing = {}, {}
-    video = pairs.videos()
-    counts = count_positives(pairs)
-    no_two = "two clips", "clips of two videos"
-    if views > 1:  # each of the pairs is a group
-        no_two = f"more than {views} clips", f"two groups of up to {views} clips that share no video"
-    kinds = {
-        OWN_CLIP: (lambda a, b: a[:, None] == b, ""),
-        OTHER_CLIPS: (lambda a, b: a[:, None] != b, f"no person has {no_two[0]}"),
-        OTHER_VIDEOS: (lambda a, b: video[a][:, None] != video[b], f"no person has {no_two[1]}"),
-    }
-    for name, (among, why_not) in kinds.items():
-        if not counts[name]:
-            missing[name] = why_not
-        elif counts[name] == whole.positives:
+    found, missing, kinds = {}, {}, compared.kinds
+    for name, kind in kinds.items():
+        if not kind.trials:
+            missing[name] = kind.why_none
+        elif kind.trials == whole.positives:
             found[name] = whole
-        elif name == OTHER_VIDEOS and counts[name] == counts[OTHER_CLIPS]:
+        elif name == OTHER_VIDEOS and kind.trials == kinds[OTHER_CLIPS].trials:
             found[name] = found[OTHER_CLIPS]
         else:
-            found[name] = verify(Crossing(score, people, among=among), times, seed)
+            found[name] = verify(replace(everyone, among=kind.among), times, seed)
     return found, missing
-
-
-def count_positives(pairs: Pairs) -> dict[str, int]:
-    """Returns the number of same-person trials of each kind among all faces with all voices of `pairs`."""
-    people = pairs.people()
-    in_video = np.unique(np.stack([people, pairs.videos()]), axis=1, return_counts=True)[1]
-    of_person = int(np.sum(np.bincount(people) ** 2))
-    return {
-        OWN_CLIP: len(pairs),
-        OTHER_CLIPS: of_person - len(pairs),
-        OTHER_VIDEOS: of_person - int(np.sum(in_video**2)),
-    }
 
 
 def expect_people(pairs: Pairs) -> None:

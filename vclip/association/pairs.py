@@ -153,30 +153,6 @@ class Pairs:
         views, clip = (self.faces, self.face_clip) if kind == "face" else (self.voices, self.voice_clip)
         return hashes_of_vectors(kind, views), clip
 
-    def in_groups(self, size: int, seed: int) -> "Pairs":
-        """Returns pairs in which groups of clips of one person take the place of clips.
-
-        A group has all views of its clips and the labels of the first. Groups that share a video have one `video_id`.
-
-        Args:
-            size: clips in a group; the last group of a person may have fewer.
-            seed: draws the groups.
-        """
-        people = self.people()
-        order = np.random.default_rng(seed).permutation(len(self))
-        order = order[np.argsort(people[order], kind="stable")]
-        start = np.flatnonzero(np.diff(people[order], prepend=-1))
-        place = np.arange(len(self)) - np.repeat(start, np.diff(start, append=len(self)))
-        first = place % size == 0
-        group = np.empty(len(self), int)
-        group[order] = np.cumsum(first) - 1
-        labels = {name: getattr(self, name)[order[first]] for name in PER_CLIP}
-        video = np.unique([people, self.videos()], axis=1, return_inverse=True)[1]
-        labels["video_id"] = _joined(group, video.ravel()).astype(str)
-        return replace(
-            self, face_clip=group[self.face_clip], voice_clip=group[self.voice_clip], **labels, doubtful=None
-        )
-
     def folds(self, count: int, seed: int) -> np.ndarray:
         """Returns the fold (C,) int of each clip; all clips of a person are in one fold.
 
@@ -207,21 +183,6 @@ class Pairs:
         if n_people - n_dev < 2:
             raise InputError(f"expected at least 4 people to train and to hold some out, found {n_people}")
         return (np.random.default_rng(seed).permutation(n_people) < n_dev)[people]
-
-
-def _joined(groups: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Returns for each group the number of the set of groups that it shares members with, directly or by others.
-
-    Args:
-        groups, members: (n,) int, 0..; the n members of groups.
-    """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    count = int(groups.max(initial=-1)) + 1
-    size = count + int(members.max(initial=-1)) + 1
-    edges = coo_matrix((np.ones(len(groups), bool), (groups, count + members)), shape=(size, size))
-    return connected_components(edges, directed=False)[1][:count]
 
 
 def clip_means(views: np.ndarray, clip: np.ndarray, n_clips: int) -> np.ndarray:

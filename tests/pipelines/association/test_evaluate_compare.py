@@ -254,11 +254,14 @@ def test_a_face_of_the_training_that_is_nearly_the_same_is_found(world, trained_
 def test_clips_of_one_person_are_scored_together(world, vclip):
     command = ("evaluate", "--store", world["test"], "--model", world["model"], "--json")
     one, two = (_json(vclip(*command, "--views", views)) for views in (1, 2))
-    assert (one["clips"], two["clips"], one["people"], two["people"]) == (80, 40, 40, 40)
+    assert [(found["clips"], found["people"], found["galleries"]) for found in (one, two)] == [
+        (80, 40, 10),
+        (80, 40, 1),
+    ]
     assert two["auc"] > one["auc"] + 0.02
     said = vclip(*command[:-1], "--views", 2)
-    assert "40 groups of up to 2 of 80 clips of 40 people" in said.out
-    assert "other clips: no person has more than 2 clips" in said.out
+    assert "80 clips of 40 people; the face and the voice of a person are over up to 2 clips, in 1 draw" in said.out
+    assert "other clips: no draw has the face and the voice of a person from other clips" in said.out
     assert "nobody" not in said.err
     said = vclip(*command, "--views", 9)
     assert _json(said) == two | {"views": 9, "missing": two["missing"] | _json(said)["missing"]}

@@ -12,7 +12,8 @@ import pytest
 
 from vclip.association.base import UNKNOWN_TRAINING_PEOPLE
 from vclip.association.comparison import compare
-from vclip.association.evaluation import count_positives, cross_validate, evaluate, unseen
+from vclip.association.evaluation import cross_validate, evaluate, unseen
+from vclip.association.galleries import count_positives
 from vclip.association.metrics import ScoredTrials, all_trials, auc
 from vclip.association.pairs import Pairs
 from vclip.association.scores import clip_scores
@@ -90,7 +91,9 @@ def test_more_clips_of_a_person_tell_more(planted, plain_model):
     model = plain_model(planted(people=100, noise=1.5))
     pairs = planted(people=60, clips_each=4, seed=1, noise=1.5)
     found = [evaluate(model, pairs, draws=5, views=views) for views in (1, 2, 4)]
-    assert [(one.views, one.clips, one.people) for one in found] == [(1, 240, 60), (2, 120, 60), (4, 60, 60)]
+    assert [(one.views, one.clips, one.people, one.galleries) for one in found] == [
+        (1, 240, 60, 10), (2, 240, 60, 10), (4, 240, 60, 1),
+    ]  # fmt: skip
     assert found[0].auc + 0.01 < found[1].auc < found[2].auc - 0.01
 
 
