@@ -72,8 +72,7 @@ class IngestConfig(Settings):
 
 # Keys that older stores do not know: left out of what a store compares while they have their defaults.
 NEWER_KEYS = (("speaking", "backend"), ("tracks", "whole_s"))
-# Defaults that have changed since, as they were. A store with clips of the former ones keeps them and takes more.
-# Both count as one value: a store does not say which of them its clips are of.
+# Defaults that have changed since, as they were: under the present ones a store keeps its clips of then.
 FORMER_DEFAULTS = {("speaking", "threshold"): 0.5}
 
 # Settings that do not change a video's clips: a store does not process its videos again where they differ.
@@ -146,14 +145,21 @@ class Config(Settings):
     def clip_settings(self) -> dict[str, Any]:
         """The settings that decide which clips a video gives: encoders and extraction without EXECUTION.
 
-        A store's ledger holds their hash, so that a video is extracted again where one of them changes; not where a
-        default has changed with a version of this package.
+        A store's ledger holds their hash, so that a video is extracted again where one of them changes.
         """
         values = self.model_dump(include={"encoders", "extraction"}, exclude=EXECUTION)
         usual = ExtractionConfig().model_dump()
         for section, key in NEWER_KEYS:
             if values["extraction"][section][key] == usual[section][key]:
                 del values["extraction"][section][key]
+        return values
+
+    def former_clip_settings(self) -> dict[str, Any]:
+        """The `clip_settings` of an earlier version for this configuration; the same where no default has changed.
+
+        Clips of these stay: a default that changes with a version of this package does not extract videos again.
+        """
+        values, usual = self.clip_settings(), ExtractionConfig().model_dump()
         for (section, key), former in FORMER_DEFAULTS.items():
             if values["extraction"][section][key] == usual[section][key]:
                 values["extraction"][section][key] = former

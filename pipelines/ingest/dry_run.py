@@ -158,7 +158,8 @@ def plan(
     ledger, sample = Ledger(store), Sample()
     given = _by_names(sources) if _too_large(sources) else sources
     # Failed videos are always looked up, and counted separately below.
-    for window in pending(given, store, config_hash(config.clip_settings()), retry_failed=True, config=config.remote):
+    deciding, former = config_hash(config.clip_settings()), config_hash(config.former_clip_settings())
+    for window in pending(given, store, deciding, retry_failed=True, config=config.remote, former_hash=former):
         result.known += window.already_stored
         result.deleted += window.deleted
         result.doubles = None if given is not sources else (result.doubles or 0) + len(window.duplicates)

@@ -157,9 +157,9 @@ def ingest(
         start_ray()  # its tasks also read the files for their content hashes
     command = {"job": "ingest", "unit": unit, "inputs": list(inputs), "sources": len(sources)}
     command |= {"retry_failed": retry_failed, "limit": limit}
-    deciding = config_hash(config.clip_settings())
+    deciding, former = config_hash(config.clip_settings()), config_hash(config.former_clip_settings())
     size = min(WINDOW, max(limit or WINDOW, 256))  # with a small limit a small window will do
-    windows = limit_windows(pending(sources, store, deciding, size, retry_failed, config.remote), limit)
+    windows = limit_windows(pending(sources, store, deciding, size, retry_failed, config.remote, former), limit)
     feed = _Feed(windows, summary, len(sources), limit)
     if feed.begin():
         start_ray()

@@ -102,7 +102,8 @@ class Ledger:
         if row is None or (self._retry_failed and row["state"] == "failed"):
             return False
         done = row["config_hash"]
-        return done == source.config_hash or (not source.labels and done.startswith(f"{source.config_hash}."))
+        as_this = [name for name in (source.config_hash, source.former_hash) if name]
+        return done in as_this or (not source.labels and done.split(".")[0] in as_this)
 
     def _forget(self) -> None:
         self._fragments: set[int] = set()

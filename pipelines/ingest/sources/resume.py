@@ -37,6 +37,7 @@ def pending(
     window: int = WINDOW,
     retry_failed: bool = False,
     config: RemoteConfig | None = None,
+    former_hash: str = "",
 ) -> Iterator[Window]:
     """Yields windows of the sources that the ledger does not record as done under these settings, in their order.
 
@@ -57,11 +58,12 @@ def pending(
         window: sources looked up at once; a full window has from once to twice as many to be done.
         retry_failed: also yield failed videos.
         config: how remote files are read.
+        former_hash: another configuration's hash, whose rows count as done too; "" if there is none.
     """
     config = config or RemoteConfig()
     contents, result, stream = _Contents(), Window(), iter(sources)
     ledger: Ledger | None = None
-    while batch := [_with_hash(source, settings_hash) for source in islice(stream, window)]:
+    while batch := [_with_hashes(source, settings_hash, former_hash) for source in islice(stream, window)]:
         ledger = ledger or Ledger(store, retry_failed)
         _classify(list(_hashed(batch, ledger, config)), ledger, contents, result)
         if len(result.todo) + len(result.unreadable) >= window:
@@ -161,6 +163,6 @@ def _by_name(source: Source, known: Known, ledger: Ledger) -> Source:
     return source
 
 
-def _with_hash(source: Source, settings_hash: str) -> Source:
-    own = f"{settings_hash}.{config_hash(source.labels)}" if source.labels else settings_hash
-    return replace(source, config_hash=own)
+def _with_hashes(source: Source, settings_hash: str, former_hash: str) -> Source:
+    labels = f".{config_hash(source.labels)}" if source.labels else ""
+    return replace(source, config_hash=settings_hash + labels, former_hash=former_hash and former_hash + labels)

@@ -20,6 +20,9 @@ class Source:
     labels: Mapping[str, str] = field(default_factory=dict)
     video_id: str = ""  # the content hash, once the file was read
     config_hash: str = ""  # of everything that decides its rows, its labels included
+    former_hash: str = (
+        ""  # the same with the defaults of an earlier version: its rows stay too; "" where there is none
+    )
     failure: Failure | None = None  # why it cannot be read, where that is known before
 
     @property

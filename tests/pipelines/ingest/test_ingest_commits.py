@@ -127,14 +127,31 @@ def test_new_keys_and_new_defaults_leave_older_stores_as_they_are():
     Its faces are without their mirror image, which the defaults have since added.
     """
 
-    def hash_of(**extraction):
+    def config_of(**extraction):
         encoders = {"face": "open_clip:ViT-B-32-quickgelu/openai"}
-        return config_hash(Config.model_validate({"encoders": encoders, "extraction": extraction}).clip_settings())
+        return Config.model_validate({"encoders": encoders, "extraction": extraction})
 
-    assert hash_of() == "dfc02a387641eca2"
-    for key in ({"tracks": {"whole_s": 0.4}}, {"speaking": {"backend": "lr_asd"}}, {"speaking": {"threshold": 0.45}}):
-        assert hash_of(**key) != "dfc02a387641eca2"
-    assert hash_of(speaking={"threshold": 0.5}) == "dfc02a387641eca2"  # the default of that version
+    def hash_of(**extraction):
+        return config_hash(config_of(**extraction).clip_settings())
+
+    def former_of(**extraction):
+        return config_hash(config_of(**extraction).former_clip_settings())
+
+    then = "dfc02a387641eca2"
+    assert former_of() == then
+    assert hash_of(speaking={"threshold": 0.5}) == then  # the default of that version
+    others = [
+        {},
+        {"tracks": {"whole_s": 0.4}},
+        {"speaking": {"backend": "lr_asd"}},
+        {"speaking": {"threshold": 0.45}},
+    ]
+    assert len({then, *(hash_of(**other) for other in others)}) == 5
+    for other in others[1:3]:
+        with_then = other | {"speaking": {**other.get("speaking", {}), "threshold": 0.5}}
+        assert former_of(**other) == hash_of(**with_then) != then
+    for threshold in (0.45, 0.5):  # chosen, so it is no default
+        assert former_of(speaking={"threshold": threshold}) == hash_of(speaking={"threshold": threshold})
 
 
 def test_a_store_of_the_former_preset_says_how_to_continue(tmp_path):

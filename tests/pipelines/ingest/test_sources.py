@@ -1,5 +1,7 @@
 """What a job reads: listing, labels, and what the ledger knows."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipelines.files.tables import read_columns
@@ -7,7 +9,7 @@ from pipelines.ingest.sources.listing import list_videos
 from pipelines.ingest.sources.manifest import read_labels
 from pipelines.ingest.sources.resume import Window, pending
 from pipelines.ingest.sources.source import source_of
-from stores import Store, VideoRows, run_id, video_id
+from stores import Store, VideoRows, config_hash, run_id, video_id
 from vclip.errors import InputError
 
 
@@ -93,6 +95,24 @@ def _row(source, config):
 
 def _committed(store, source, config):
     store.commit([VideoRows(_row(source, config), [], [], [])])
+
+
+def test_rows_of_a_former_default_count_as_done_and_new_ones_have_the_present_hash(folder, tmp_path):
+    store = Store.create(str(tmp_path / "store"), {"face": 4}, {"voice": 4})
+    sources = list_videos([folder])
+    _committed(store, sources[0], "former")
+    labelled = config_hash({"identity": "Ann"})
+    _committed(store, sources[1], f"former.{labelled}")
+    window = _split(sources, store, "present", former_hash="former")
+    assert [(source.uri, source.config_hash) for source in window.todo] == [(sources[2].uri, "present")]
+    assert window.already_stored == 2
+    named = [replace(source, labels={"identity": "Ann"}) for source in sources]
+    window = _split(named, store, "present", former_hash="former")
+    assert [source.uri for source in window.todo] == [sources[0].uri, sources[2].uri]  # the first had no label
+    assert {source.config_hash for source in window.todo} == {f"present.{labelled}"}
+    _committed(store, sources[2], "present")
+    for asked, done in ((("present", "former"), 3), (("former", ""), 2), (("present", ""), 1)):
+        assert _split(sources, store, asked[0], former_hash=asked[1]).already_stored == done
 
 
 def test_a_stored_file_is_not_read_again(folder, tmp_path):
