@@ -32,7 +32,7 @@ from stores import Store
 from vclip.association.clustering.pseudo_identities import group_by_face
 from vclip.association.dubbing import dubbing
 from vclip.association.methods import load
-from vclip.association.pairs import Pairs
+from vclip.association.pairs import PER_CLIP, Pairs
 from vclip.audio import read_audio
 from vclip.speakers.pitch import median_f0_hz
 
@@ -78,7 +78,7 @@ def make(store, out, identities):
 
 def joined(one, other):
     """Returns the pairs of two stores as one."""
-    names = ("faces", "voices", "clip_id", "video_id", "identity", "gender", "nationality", "age")
+    names = ("faces", "voices", *PER_CLIP)
     both = {name: np.concatenate([getattr(one, name), getattr(other, name)]) for name in names}
     faces, voices = (np.r_[getattr(one, of), getattr(other, of) + len(one)] for of in ("face_clip", "voice_clip"))
     return Pairs(**both, face_clip=faces, voice_clip=voices)

@@ -15,7 +15,7 @@ def pairs(
     snapshot: Snapshot, face_space: str | None = None, voice_space: str | None = None, where: str | None = None
 ) -> Arrays:
     """Returns the arrays of the clips with a face and a voice; arguments, arrays and errors as in `Store.pairs`."""
-    columns = ["clip_id", "video_id", "identity", "gender", "nationality", "age", "split"]
+    columns = ["clip_id", "video_id", "identity", "gender", "nationality", "language", "age", "split"]
     clips = snapshot.query("clips", columns, where)
     faces = _rows(snapshot, "faces", face_space, ["quality"])
     voices = _rows(snapshot, "voices", voice_space, [])

@@ -420,7 +420,7 @@ class Store:
         Returns:
             faces (F, d) float32, face_clip (F,) int64 index into the clips, face_quality (F,) float32;
             voices (V, d) float32, voice_clip (V,) int64;
-            clip_id, video_id, identity, gender, nationality, age, split: (C,) str, "" where not known.
+            clip_id, video_id, identity, gender, nationality, language, age, split: (C,) str, "" where not known.
 
         Raises:
             StoreError: the store has no such space; the filter is not SQL.

@@ -141,8 +141,9 @@ def evaluate(
     """Evaluate a model on people that it was not trained on.
 
     Reports verification (AUC, EER), 1:N matching and retrieval, from voice to face and from face to voice: among all
-    people, and within one gender, nationality and age band where the store has these labels; and for voices of a
-    face's own clip, of the person's other clips and of other videos. The 95% intervals are bootstrapped over people.
+    people, and within one gender, nationality, language and age band where the store has these labels; and for voices
+    of a face's own clip, of the person's other clips and of other videos. The 95% intervals are bootstrapped over
+    people.
 
     Example: `vclip evaluate --store work/test --model work/model --out work/evaluation`
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vclip.association.metrics.scored_trials import Among
-from vclip.association.pairs import PER_CLIP, Pairs
+from vclip.association.pairs import LABELS, PER_CLIP, Pairs
 
 POOL_DRAWS = 10  # of the clips of each person
 OWN_CLIP, OTHER_CLIPS, OTHER_VIDEOS = "own clip", "other clips", "other videos"  # where a positive's voice is from
@@ -55,7 +55,7 @@ class Galleries:
         """Returns galleries of people, with one face and one voice each.
 
         The clips of a person's face and of its voice are drawn independently: they are the same, others, or both.
-        Each label of a row is that of the person's first clip that has one.
+        A label of a row is that of the person's clips, unknown where they have several.
 
         Args:
             pairs: clips with identities.
@@ -69,10 +69,12 @@ class Galleries:
         drawn = [(_some_of_each(people, views, rng), _some_of_each(people, views, rng)) for _ in range(draws)]
         faces, face_row = _rows_of_views([of_face for of_face, _ in drawn], people, pairs.face_clip)
         voices, voice_row = _rows_of_views([of_voice for _, of_voice in drawn], people, pairs.voice_clip)
-        labels = {name: np.tile(_label_of_each(getattr(pairs, name), people), draws) for name in PER_CLIP}
+        first = np.unique(people, return_index=True)[1]
+        names = {name: getattr(pairs, name)[first] for name in PER_CLIP}
+        names |= {name: _label_of_each(getattr(pairs, name), people) for name in LABELS}
         of_people = replace(
             pairs, faces=pairs.faces[faces], face_clip=face_row, voices=pairs.voices[voices], voice_clip=voice_row,
-            **labels, doubtful=None,
+            **{name: np.tile(values, draws) for name, values in names.items()}, doubtful=None,
         )  # fmt: skip
         rows = np.split(np.arange(draws * count), draws)
         return cls(of_people, rows, _kinds_of_people(drawn, people, pairs.videos()))
@@ -117,9 +119,13 @@ def _rows_of_views(
 
 
 def _label_of_each(labels: np.ndarray, people: np.ndarray) -> np.ndarray:
-    """Returns for each person the first label that is known."""
-    order = np.argsort(labels == "", kind="stable")
-    return labels[order[np.unique(people[order], return_index=True)[1]]]
+    """Returns for each person the label of its clips, "" where they have none or several."""
+    known = np.unique([people[labels != ""].astype(str), labels[labels != ""]], axis=1)
+    person, label = known[0].astype(int), known[1]
+    found = np.full(int(people.max(initial=-1)) + 1, "", labels.dtype)
+    alone = np.bincount(person, minlength=len(found))[person] == 1
+    found[person[alone]] = label[alone]
+    return found
 
 
 def _kinds_of_people(

@@ -13,7 +13,8 @@ from vclip.errors import InputError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-PER_CLIP = ("clip_id", "video_id", "identity", "gender", "nationality", "age")
+LABELS = ("gender", "nationality", "language", "age")
+PER_CLIP = ("clip_id", "video_id", "identity", *LABELS)
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,16 +29,16 @@ class Pairs:
     video_id: np.ndarray  # (C,) str, "" where unknown
     identity: np.ndarray  # (C,) str, "" where unknown
     gender: np.ndarray  # (C,) str, "" where unknown
-    # (C,) str, "" where unknown; all unknown if not given.
+    # (C,) str, "" where unknown; all unknown if not given. An age is "34" or "30-39", say.
     nationality: np.ndarray = field(default_factory=lambda: np.empty(0, str))
-    # (C,) str, as nationality: "34" or "30-39", say.
+    language: np.ndarray = field(default_factory=lambda: np.empty(0, str))
     age: np.ndarray = field(default_factory=lambda: np.empty(0, str))
     doubtful: "csr_matrix | None" = None  # (C, C) bool, symmetric: clips of two identities that may be one person
 
     def __post_init__(self) -> None:
         for name in ("faces", "voices"):  # torch takes no negative strides, and sums in half precision lose digits
             object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), np.float32))
-        for name in ("nationality", "age"):
+        for name in ("nationality", "language", "age"):
             if not len(getattr(self, name)):
                 object.__setattr__(self, name, np.full(len(self.clip_id), "", dtype=str))
 

@@ -1,4 +1,4 @@
-"""Subgroups of people who share a label: gender, nationality, age band."""
+"""Subgroups of people who share a label: gender, nationality, language, age band."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from vclip.association.pairs import Pairs
 
-SUBGROUPS = ("same gender", "same nationality", "same age band", "same gender and nationality")
+SUBGROUPS = ("same gender", "same nationality", "same language", "same age band", "same gender and nationality")
 _AGE = re.compile(r"(\d{1,3})(?:\.\d+)?(?:\s*[-–]\s*(\d{1,3}))?")
 
 
@@ -15,7 +15,8 @@ def subgroups(pairs: Pairs) -> dict[str, np.ndarray]:
     age = np.array([age_band(text) for text in pairs.age.tolist()], dtype=str)
     known = (pairs.gender != "") & (pairs.nationality != "")
     both = np.char.add(np.char.add(pairs.gender, " "), pairs.nationality)
-    return dict(zip(SUBGROUPS, (pairs.gender, pairs.nationality, age, np.where(known, both, "")), strict=True))
+    labels = pairs.gender, pairs.nationality, pairs.language, age, np.where(known, both, "")
+    return dict(zip(SUBGROUPS, labels, strict=True))
 
 
 def age_band(text: str) -> str:

@@ -23,12 +23,13 @@ from vclip.errors import InputError
 
 @pytest.fixture
 def labelled(planted):
-    """Test people of both genders, two nationalities and three bands of age."""
+    """Test people of both genders, two nationalities and three bands of age, whose clips are in two languages."""
     pairs, rng = planted(people=40, seed=1, noise=0.8), np.random.default_rng(0)
     person = pairs.people()
     return replace(
         pairs,
         nationality=np.array(["India", "USA"])[rng.integers(2, size=40)][person],
+        language=np.array(["en", "hi"])[rng.integers(2, size=80)],
         age=np.array(["25", "30-39", "48", ""])[rng.integers(4, size=40)][person],
     )
 
@@ -41,7 +42,7 @@ def test_every_subgroup_is_that_of_its_trials(planted, plain_model, labelled):
     bands = np.array([{"25": "20", "30-39": "30", "48": "40", "": ""}[age] for age in labelled.age])
     both = np.char.add(labelled.gender, labelled.nationality)
     for name, labels in zip(
-        result.subgroups, (None, labelled.gender, labelled.nationality, bands, both), strict=True
+        result.subgroups, (None, labelled.gender, labelled.nationality, labelled.language, bands, both), strict=True
     ):
         trials = all_trials(scores, people, labels)
         found = result.subgroups[name].verification
@@ -99,10 +100,12 @@ def test_more_clips_of_a_person_tell_more(planted, plain_model):
 
 def test_missing_labels_are_said(planted, plain_model, labelled):
     model = plain_model(planted(people=30))
-    bare = replace(labelled, gender=np.full(80, ""), nationality=np.full(80, ""), age=labelled.identity)
+    bare = replace(
+        labelled, gender=np.full(80, ""), nationality=np.full(80, ""), language=np.full(80, ""), age=labelled.identity
+    )
     result = evaluate(model, bare, draws=5)
     assert list(result.subgroups) == ["unrestricted"]
-    assert [result.missing[name] for name in SUBGROUPS] == ["no clip has the label"] * 4
+    assert [result.missing[name] for name in SUBGROUPS] == ["no clip has the label"] * 5
     alone = replace(labelled, gender=labelled.identity)
     assert evaluate(model, alone, draws=5).missing["same gender"] == "no two people share the label"
 

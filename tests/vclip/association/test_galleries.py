@@ -9,7 +9,7 @@ import pytest
 from vclip.association.evaluation import evaluate
 from vclip.association.galleries import OTHER_CLIPS, OTHER_VIDEOS, OWN_CLIP, Galleries
 from vclip.association.metrics import ScoredTrials, auc
-from vclip.association.pairs import mean_direction
+from vclip.association.pairs import PER_CLIP, mean_direction
 from vclip.association.scores import clip_scores
 
 
@@ -99,7 +99,7 @@ def test_a_person_counts_the_same_however_many_clips_it_has(uneven, planted, pla
     often = np.concatenate([np.arange(len(uneven)), np.full(200, len(uneven) - 1)])  # one clip 200 times more
     rows = np.concatenate([np.flatnonzero(uneven.face_clip == clip) for clip in often])
     clips = np.repeat(np.arange(len(often)), 2)
-    labels = {name: getattr(uneven, name)[often] for name in ("video_id", "identity", "gender", "nationality", "age")}
+    labels = {name: getattr(uneven, name)[often] for name in PER_CLIP if name != "clip_id"}
     more = replace(
         uneven, faces=uneven.faces[rows], voices=uneven.voices[rows], face_clip=clips, voice_clip=clips,
         clip_id=np.array([f"clip{i}" for i in range(len(often))]), **labels,
@@ -110,13 +110,15 @@ def test_a_person_counts_the_same_however_many_clips_it_has(uneven, planted, pla
     assert abs(by_people[0] - by_people[1]) < 0.03 < 0.04 < abs(by_clips[0] - by_clips[1])
 
 
-def test_labels_are_those_that_are_known_and_subgroups_are_within_a_gallery(uneven, planted, plain_model):
+def test_labels_are_those_of_all_clips_and_subgroups_are_within_a_gallery(uneven, planted, plain_model):
     gender = np.where(uneven.people() % 2 == 0, "f", "m")
     first = np.unique(uneven.people(), return_index=True)[1]
     gender[first[::2][1:]] = ""  # of some people the first clip has no label
-    known = Galleries.of_people(replace(uneven, gender=gender), 2, seed=0).pairs
+    language = np.where(np.isin(np.arange(len(uneven)), first), "en", "hi")  # who has several clips speaks both
+    known = Galleries.of_people(replace(uneven, gender=gender, language=language), 2, seed=0).pairs
     several = np.isin(known.people(), np.flatnonzero(np.bincount(uneven.people()) > 1))
     assert (known.gender[several] == np.where(known.people()[several] % 2 == 0, "f", "m")).all()
+    assert known.language.tolist() == np.where(several, "", "en").tolist()
     model = plain_model(planted(people=60))
     found = evaluate(model, replace(uneven, gender=np.where(uneven.people() % 2 == 0, "f", "m")), draws=2, views=2)
     within = found.subgroups["same gender"].verification

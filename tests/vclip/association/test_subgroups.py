@@ -23,11 +23,13 @@ def test_subgroups_are_the_labels_and_both_at_once(planted):
     pairs = planted(people=4, clips_each=1)
     pairs.gender[:] = ["f", "f", "m", ""]
     object.__setattr__(pairs, "nationality", np.array(["India", "", "USA", "USA"]))
+    object.__setattr__(pairs, "language", np.array(["en", "en", "", "hi"]))
     object.__setattr__(pairs, "age", np.array(["34", "30-39", "25-35", ""]))
     found = {name: labels.tolist() for name, labels in subgroups(pairs).items()}
     assert tuple(found) == SUBGROUPS
     assert found["same gender"] == ["f", "f", "m", ""]
     assert found["same nationality"] == ["India", "", "USA", "USA"]
+    assert found["same language"] == ["en", "en", "", "hi"]
     assert found["same age band"] == ["30-39", "30-39", "", ""]
     assert found["same gender and nationality"] == ["f India", "", "m USA", ""]
 
@@ -38,8 +40,8 @@ def test_groups_are_the_rows_of_each_label():
     assert rows_by_label(np.array(["", ""])) == []
 
 
-def test_pairs_carry_nationality_and_age_and_may_have_none(planted):
+def test_pairs_carry_nationality_language_and_age_and_may_have_none(planted):
     pairs = planted(people=3, clips_each=1)
-    assert pairs.age.tolist() == pairs.nationality.tolist() == ["", "", ""]
+    assert pairs.age.tolist() == pairs.nationality.tolist() == pairs.language.tolist() == ["", "", ""]
     again = type(pairs).of({**vars(pairs), "age": np.array(["1", "2", "3"])})
     assert again.select(np.array([True, False, True])).age.tolist() == ["1", "3"]
