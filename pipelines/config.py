@@ -95,7 +95,8 @@ class GenerateConfig(SearchConfig):
     """How voices are found for a face, and the TTS that speaks."""
 
     tts: str = Field(
-        default=AUTO, description="the TTS that speaks; auto: kokoro where vclip[kokoro] is installed, else morph"
+        default=AUTO,
+        description="the TTS that speaks; auto: that of the signature, else kokoro where installed, else morph",
     )
     known_similarity: float | None = Field(
         default=None,
@@ -137,9 +138,14 @@ class Config(Settings):
     batch: BatchConfig = BatchConfig()
     transcript: TranscriptConfig = TranscriptConfig()
 
-    def with_tts(self, spec: str = "") -> "Config":
-        """Returns the configuration with the backend that `spec`, or else `generate.tts`, means on this machine."""
-        spec = resolved_tts(spec or self.generate.tts)
+    def with_tts(self, spec: str = "", made_for: str = "") -> "Config":
+        """Returns the configuration with the backend that `spec`, or else `generate.tts`, means on this machine.
+
+        Args:
+            spec: the TTS; "" for `generate.tts`.
+            made_for: the TTS that the signature was made for, which `auto` means where there is one.
+        """
+        spec = resolved_tts(spec or self.generate.tts, made_for)
         return self.model_copy(update={"generate": self.generate.model_copy(update={"tts": spec})})
 
     def clip_settings(self) -> dict[str, Any]:

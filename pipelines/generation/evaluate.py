@@ -121,7 +121,7 @@ def evaluate_generation(
     if config.generate.centre:
         raise InputError("evaluate-generation: found generate.centre; expected models as they are")
     generator, signature = load_speakers(speakers_folder, "informed", config.generate.device)
-    config = config.with_tts()
+    config = config.with_tts(made_for=signature.tts if signature else "")
     tts = open_tts(config.generate.tts, config.generate.device)
     check_speaker_space(generator, tts.space, tts.name)
     store = Store.open(store_uri)

@@ -97,7 +97,7 @@ def generate(
     session = SpeechSession(models, config)
     spoken_language = session.language(language)
     session.synthesizer.open()
-    tts = session.synthesizer.tts(config.generate.tts)
+    tts = session.synthesizer.tts(session.config.generate.tts)
     for text in texts:
         # Raises if there is nothing to speak.
         next(tts.parts(text, models.generator.bank.vectors[0], spoken_language))

@@ -43,7 +43,8 @@ class SpeechSession:
     """
 
     def __init__(self, models: Models | None, config: Config, open_tts: OpenTTS = vclip.tts.open_tts):
-        self._given_tts, self.config = config.generate.tts, config.with_tts() if models else config
+        made_for = models.signature.tts if models and models.signature else ""
+        self._given_tts, self.config = config.generate.tts, config.with_tts(made_for=made_for) if models else config
         self._models, self._open_tts, self.marks = models, open_tts, Marks.of(config.marks)
         here: dict[str, Any] = {"device": config.generate.device} if config.generate.device else {}
         self.synthesizer = self._synthesizer(partial(open_tts, **here))

