@@ -19,7 +19,11 @@ PER_CLIP = ("clip_id", "video_id", "identity", *LABELS)
 
 @dataclass(frozen=True, repr=False)
 class Pairs:
-    """C clips, each with one or more face vectors and voice vectors: views of one face-voice pair."""
+    """C clips, each with one or more face vectors and voice vectors: views of one face-voice pair.
+
+    Raises:
+        InputError: the arrays are not of one length.
+    """
 
     faces: np.ndarray  # (F, d_face) float32, converted if given otherwise
     face_clip: np.ndarray  # (F,) int, row in `clip_id`
@@ -41,6 +45,10 @@ class Pairs:
         for name in ("nationality", "language", "age"):
             if not len(getattr(self, name)):
                 object.__setattr__(self, name, np.full(len(self.clip_id), "", dtype=str))
+        for name, of in {"face_clip": "faces", "voice_clip": "voices", **dict.fromkeys(PER_CLIP, "clip_id")}.items():
+            found, expected = len(getattr(self, name)), len(getattr(self, of))
+            if found != expected:
+                raise InputError(f"pairs: found {found} entries in `{name}`, expected {expected}, as `{of}` has")
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any]) -> "Pairs":

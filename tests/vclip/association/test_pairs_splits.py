@@ -123,6 +123,14 @@ def test_too_few_people_and_unknown_people_are_errors(planted):
         few.select(np.zeros(6, bool)).split(0.1, 0)
 
 
+@pytest.mark.parametrize("name", ["face_clip", "voice_clip", "identity", "language", "video_id"])
+def test_arrays_of_other_lengths_are_an_error_that_names_them(pairs, name):
+    arrays = {**vars(pairs), name: getattr(pairs, name)[1:]}
+    length = len(getattr(pairs, name))
+    with pytest.raises(InputError, match=f"found {length - 1} entries in `{name}`, expected {length}"):
+        Pairs.of(arrays)
+
+
 def test_pairs_of_arrays_takes_its_fields_and_leaves_the_others(planted):
     pairs = planted(people=4)
     again = Pairs.of({**vars(pairs), "score": np.zeros(8)})
