@@ -93,16 +93,8 @@ def _show_stats(result: "StoreStatistics") -> None:
     print_table(f"store {result.store}", ("", "number", ""), rows)
     if unknown := [name for name, label in result.labels.items() if not label.known]:
         print_line(f"unknown for every clip: {', '.join(unknown)}")
-    rows = [
-        (
-            name,
-            f"{it.count:,}",
-            *map(number, it.quantiles),
-            f"{it.unknown:,}",
-        )
-        for name, it in result.measures.items()
-        if it.count
-    ]
+    measured = [(name, it) for name, it in result.measures.items() if it.count]
+    rows = [(name, f"{it.count:,}", *map(number, it.quantiles), f"{it.unknown:,}") for name, it in measured]
     print_table("", ("measure", "values", "5%", "median", "95%", "unknown"), rows)
     rows = [(f"{n:,}", state, why) for state, kinds in videos.reasons.items() for why, n in kinds.items()]
     print_table("", ("videos", "state", "reason"), rows)

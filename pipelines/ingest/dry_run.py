@@ -91,14 +91,15 @@ class Plan:
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yields the plan in words, for people."""
         known = f"{self.known:,}" + (f", {self.failed:,} of them failed (--retry-failed)" if self.failed else "")
+        copies = (
+            self.doubles if self.doubles is not None else "not looked for: the files are large, or of unknown size"
+        )
         others = {
             "new to the store": f"{self.new:,}" if self.new else "",
             "in the store under other settings or labels": f"{self.again:,}" if self.again else "",
             "in the store already": known if self.known else "",
             "deleted on request, not ingested again": f"{self.deleted:,}" if self.deleted else "",
-            "copies of other inputs": "not looked for: the files are large, or of unknown size"
-            if self.doubles is None
-            else self.doubles,
+            "copies of other inputs": copies,
             "cannot be read": self.unreadable,
             "left out by their ending": ", ".join(f"{n:,} {ending}" for ending, n in self.passed_over.items()),
         }
