@@ -108,6 +108,8 @@ class PlainStep(Step):
 
     def _show(self) -> None:
         now = self.clock()
+        if 0 < self.total <= self.done:
+            return  # the line at the end says so
         if now - max(self.shown_s, self.started_s) >= PLAIN_EVERY_S:
             self.shown_s = now
             parts = (self._count(), self._rate(), self._eta(), self.note)

@@ -98,8 +98,8 @@ def query(
 ) -> None:
     """Read rows of a store.
 
-    The table on the screen has six columns and the first 20 rows unless --select and --limit are given; json, jsonl
-    and csv have all.
+    The table on the screen has six columns and the first 20 rows unless --select and --limit are given, and names
+    columns that have no value in these rows below; json, jsonl and csv have all.
 
     Example: `vclip query --store work/store --table clips --select clip_id,box --where "end_s - start_s > 2"
     --format json`
@@ -126,7 +126,7 @@ def query(
         return
     asked = (store, table, names_of(select), where, names_of(order) or (), limit, at_of(tag, version), raw)
     if format == "table":
-        _print_some(*query_some(*asked), whole=KEYS.get(table, ""))
+        _print_some(*query_some(*asked), whole=KEYS.get(table, ""), chosen=select is not None)
     else:
         _print_rows(query(*asked), format)
 
@@ -283,13 +283,23 @@ def _print_rows(reader: "pa.RecordBatchReader", format: str) -> None:
         print_line(count(len(cells), "row"))
 
 
-def _print_some(rows: "pa.Table", found: int, whole: str) -> None:
-    """Prints the first of the rows found; `whole` is the column that is never cut."""
+def _print_some(rows: "pa.Table", found: int, whole: str, chosen: bool) -> None:
+    """Prints the first of the rows found.
+
+    Args:
+        rows: the first rows.
+        found: the number of all.
+        whole: the column that is never cut.
+        chosen: whether the user chose the columns; otherwise those without a value leave their room to the others.
+    """
     names = rows.schema.names
+    empty = [name for name in names if len(rows) and not chosen and rows[name].null_count == len(rows)]
+    names = [name for name in names if name not in empty]
     print_table("", names, [[_short(row[name]) for name in names] for row in rows.to_pylist()], whole, one_line=True)
     more = "" if len(rows) == found else f"{len(rows):,} of "
+    without = f"; without a value here: {', '.join(empty)}" if empty else ""
     hint = "; --limit, --select and --format show more" if more else ""
-    print_line(f"{more}{count(found, 'row')}{hint}")
+    print_line(f"{more}{count(found, 'row')}{without}{hint}")
 
 
 def _short(value: Any) -> str:

@@ -79,7 +79,7 @@ def print_table(
 
     Args:
         title: above the table; empty for none.
-        columns: the head; empty for none.
+        columns: the head; empty for none, and then no cell is cut.
         rows: a cell for each column.
         whole: the column that is never cut, such as an id to copy.
         box: a name of `rich.box`.
@@ -99,8 +99,9 @@ def print_table(
     for name, cells in zip(columns or [""] * len(rows[0]), zip(*rows, strict=True), strict=True):
         own = name == whole != ""
         numbers = bool(columns) and not own and any(cells) and all(map(_NUMBER.fullmatch, cells))
+        uncut = own or not columns  # a hash or a path to copy
         table.add_column(
-            name, no_wrap=own, overflow="fold" if own else "ellipsis", justify="right" if numbers else "left"
+            name, no_wrap=own, overflow="fold" if uncut else "ellipsis", justify="right" if numbers else "left"
         )
     for row in rows:
         table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row) if one_line else row)

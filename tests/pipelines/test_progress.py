@@ -45,6 +45,14 @@ def test_time_left_only_once_it_means_something_and_then_right(clock):
     assert shown.stream.getvalue().splitlines()[-1].endswith(" INFO ingest: 80/100 videos, 30/min, 40 s left")
 
 
+def test_all_of_it_is_left_to_the_line_at_the_end(clock):
+    shown = _plain(5, clock)
+    for done in range(1, 6):
+        clock[0] += 2 * PLAIN_EVERY_S
+        shown.set(done)
+    assert re.findall(r"\d/5", shown.stream.getvalue()) == ["1/5", "2/5", "3/5", "4/5"]
+
+
 def test_the_first_of_a_few_that_end_together_predicts_nothing(clock):
     shown = _plain(20, clock)
     clock[0] += 17

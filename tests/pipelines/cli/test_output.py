@@ -76,6 +76,8 @@ def test_numbers_are_aligned_right_and_a_row_can_be_kept_on_one_line(capsys, mon
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "aaa" in line]
     assert "a" * 24 in row
     assert row.rstrip().endswith("…")
+    print_result({"synthetic": True, "sha256": "0123456789abcdef" * 4}, False, "")
+    assert "0123456789abcdef" * 4 in re.sub(r"[^0-9a-f]", "", capsys.readouterr().out.partition("hash")[2])
     print_result({"synthetic": True, "out": "work/x"}, False, "")
     assert {"yes", "written to"} <= set(re.split(r" *│|\n", capsys.readouterr().out))
 

@@ -26,6 +26,16 @@ def test_a_query_prints_names_with_brackets(store, vclip):
     assert "\n1 of " in said.out
 
 
+def test_columns_without_a_value_make_room_unless_they_are_chosen(store, vclip):
+    without = ("--where", "identity IS NULL", "--limit", 1)
+    said = vclip("query", "--store", store.uri, *without)
+    head = said.out.split("\n")[1].split()
+    assert ("identity" in head, "video_uri" in head) == (False, True)
+    assert "; without a value here: identity" in said.out
+    chosen = vclip("query", "--store", store.uri, *without, "--select", "clip_id,identity")
+    assert (chosen.out.split("\n")[1].split(), "without" in chosen.out) == (["clip_id", "identity"], False)
+
+
 def test_a_query_in_sql_prints_names_with_brackets(store, vclip):
     said = vclip("query", "--store", store.uri, "--sql", "SELECT '[red]x' AS identity, '[bold]' AS \"[red]y\"")
     assert all(text in said.out for text in ("[red]x", "[bold]", "[red]y", "1 row\n"))
