@@ -100,7 +100,8 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
     tracebacks = Tracebacks(str(out), config.remote)
     said = f"{len(sentences)} sentences each by {config.generate.tts}"
     vectors, voices = _measure_voices(vectors, measured, work, config.batch.task_cpus, tracebacks, said)
-    with step("fit signature", settings.max_epochs, "epochs") as progress:
+    before = f"before them a fit to {len(predicted[0]):,} predicted voices" if predicted else ""
+    with step("fit signature", settings.max_epochs, "epochs", note=before) as progress:
         signature, metrics = fit_signature(
             tts.name, tts.space, encoder.space, vectors, voices, settings,
             lambda epoch, _, cosine: progress.set(epoch, f"dev cosine {cosine:.3f}"), predicted,

@@ -102,6 +102,11 @@ def test_a_speaker_whom_the_tts_cannot_speak_is_left_out(folder, tmp_path, capsy
     chosen = tmp_path / "chosen"
 
     class Picky(Beeper):
+        predicted_space = Beeper.space
+
+        def predict_voices(self, speakers):
+            return np.asarray(speakers)
+
         def synthesize(self, text, speaker, language=""):
             name = np.asarray(speaker, np.float32).tobytes()
             with suppress(FileExistsError), open(chosen, "xb") as file:  # one speaker, however many workers speak
@@ -110,7 +115,8 @@ def test_a_speaker_whom_the_tts_cannot_speak_is_left_out(folder, tmp_path, capsy
                 raise IndexError("out of range")
             return super().synthesize(text, speaker, language)
 
-    metrics = distill(folder, folder, _config(), lambda spec: Picky(Path(tmp_path / "picky"), 0.0))
+    config = _config("signature.predicted=50", "signature.predicted_epochs=2")
+    metrics = distill(folder, folder, config, lambda spec: Picky(Path(tmp_path / "picky"), 0.0))
     assert metrics.speakers == SPEAKERS - 1
     said = capsys.readouterr().err
     assert (
@@ -119,6 +125,7 @@ def test_a_speaker_whom_the_tts_cannot_speak_is_left_out(folder, tmp_path, capsy
     assert (
         "no speech for 1 speaker, left out; the first: internal error: IndexError: out of range (see errors/" in said
     )
+    assert "fit signature: 5 epochs to do; before them a fit to 50 predicted voices" in said
     (kept,) = (folder / "errors").iterdir()
     assert 'raise IndexError("out of range")' in kept.read_text()
 
