@@ -35,10 +35,11 @@ LOST = Failure("its rows were lost three times with the node that held them")
 
 def ingest_on_cluster(
     store: Store, sources: Iterable[Source], config: Config, run_id: str, extract: Extract
-) -> Iterator[tuple[Ingested, bool]]:
+) -> Iterator[tuple[Ingested, bool] | None]:
     """Extracts and embeds each source on the cluster (see `start_ray`), and commits it.
 
-    Yields each source once it is committed, and whether the store holds these rows of it.
+    Yields None for each source once it is done and its rows are with a writer, and the source once it is committed,
+    with whether the store holds these rows of it.
 
     Args:
         store: the store.
@@ -62,8 +63,10 @@ def ingest_on_cluster(
                 warn(f"{count(len(job.under_way), 'video')} lost with the node that held the rows; trying again")
             results = _on_tasks(job.begun(sources), config, run_id, extract, sink)
             for result in with_pauses(results, writers.look_every_s, QUEUED):
-                if result is not None and isinstance(result[1], Failure):
-                    job.failed.append(failed_result(result[0], run_id, result[1]))
+                if result is not None:
+                    if isinstance(result[1], Failure):
+                        job.failed.append(failed_result(result[0], run_id, result[1]))
+                    yield None
                 if writers.due:
                     yield from job.commit(writers.collect())
                     writers.rest()

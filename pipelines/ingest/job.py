@@ -73,9 +73,9 @@ class Summary:
 # Called with each video that went into the store: its rows, its extraction, the summary so far.
 Observe = Callable[[VideoRows, Extraction, Summary], None]
 
-# Commits each source, and yields it with whether the store holds its rows: (store, sources, configuration, run id,
-# the function that extracts one source).
-Process = Callable[[Store, Iterable[Source], Config, str, Extract], Iterator[tuple[Ingested, bool]]]
+# Commits each source, and yields it with whether the store holds its rows, and before that perhaps None once it waits
+# for the commit: (store, sources, configuration, run id, the function that extracts one source).
+Process = Callable[[Store, Iterable[Source], Config, str, Extract], Iterator[tuple[Ingested, bool] | None]]
 
 
 def ingest_videos(
@@ -166,8 +166,8 @@ def ingest(
         with _recorded(store, command, summary, started_s):
             with step("ingest", feed.total, unit, note=f"run {summary.run_id}") as progress:
                 count = _counting(summary, progress, observe, config)
-                for done, held in process(store, feed.sources(progress), config, summary.run_id, extract):
-                    count(done, held)
+                for one in process(store, feed.sources(progress), config, summary.run_id, extract):
+                    count(one)
             feed.record_names(store)
     else:
         feed.record_names(store)
@@ -247,14 +247,27 @@ def _recorded(store: Store, command: Mapping[str, Any], summary: Summary, starte
 
 def _counting(
     summary: Summary, progress: Step, observe: Observe | None, config: Config
-) -> Callable[[Ingested, bool], None]:
-    """Returns the function that counts each committed video, and whether the store holds these rows of it."""
+) -> Callable[[tuple[Ingested, bool] | None], None]:
+    """Returns the function that counts what `Process` yields, and shows it: commits may be half a minute apart."""
     import ray.util.metrics
 
     metrics, rate = IngestMetrics(ray.util.metrics), Rate()
     tracebacks = Tracebacks(f"{run_folder(summary.store)}/{summary.run_id}", config.remote)
+    waiting = 0  # for the next commit
 
-    def count(done: Ingested, held: bool) -> None:
+    def count(one: tuple[Ingested, bool] | None) -> None:
+        nonlocal waiting
+        waiting = waiting + 1 if one is None else max(0, waiting - 1)
+        done = progress.done + (one is not None)
+        unstored = min(waiting, int(progress.total - done))  # what was lost with a node is done twice
+        if one:
+            add(*one)
+        states = [f"{summary.videos[state]} {state}" for state in ("empty", "failed") if summary.videos[state]]
+        clips = counted(summary.rows["clips"], "clip") if done else ""
+        wait = f"{unstored:,} wait to be stored" if unstored > 0 else ""
+        progress.set(done, ", ".join(filter(None, [clips, *states, wait, str(rate)])))
+
+    def add(done: Ingested, held: bool) -> None:
         rate.add(done.extraction.duration_s)
         if held:
             if done.failure:
@@ -265,7 +278,5 @@ def _counting(
                 observe(done.rows, done.extraction, summary)
         else:
             summary.elsewhere += 1
-        states = [f"{summary.videos[state]} {state}" for state in ("empty", "failed") if summary.videos[state]]
-        progress.advance(note=", ".join(filter(None, [counted(summary.rows["clips"], "clip"), *states, str(rate)])))
 
     return count

@@ -1,6 +1,9 @@
 """How results become commits, how they are counted, and what decides that a video is done."""
 
+import io
 import json
+import re
+import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -260,6 +263,26 @@ def test_a_dry_run_says_what_the_run_then_does_and_writes_nothing(tmp_path):
     again = ingest(sources, store, config, lambda *given: cured, retry_failed=True, process=in_this_process)
     assert again.videos == {"empty": 1}
     assert plan(sources, store, config).failed == 0
+
+
+def test_progress_shows_what_waits_for_the_next_commit(tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def late(*given):
+        yield from [None, None]
+        time.sleep(0.3)  # bars are drawn ten times a second
+        yield from in_this_process(*given)
+
+    sources = sources_in(write_files(tmp_path / "videos", 3))
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    for name, value in (("TERM", "xterm"), ("COLUMNS", "200")):
+        monkeypatch.setenv(name, value)
+    ingest(sources, str(tmp_path / "store"), offline(*TINY), extract, process=late)
+    shown = sys.stderr.getvalue()
+    assert re.search("0/3 videos *2 wait to be stored", shown)
+    assert "wait" not in shown.rpartition("3/3 videos")[2]
 
 
 def test_a_run_is_recorded_with_what_was_asked_and_what_it_did(tmp_path):
