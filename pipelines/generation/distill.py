@@ -2,12 +2,15 @@
 
 speaker vectors -> speech and its mean voice embedding (tasks) -> heard.npz -> signature (driver)
 
+A generator has a signature for each TTS, each in a folder that holds both.
+
 The measured voices are cached beside the signature, in `heard.npz`, while they arrive. A killed job resumes from
 there, and a fit with other settings or more speakers synthesises only what is missing.
 """
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -30,7 +33,8 @@ from vclip import checkpoint
 from vclip.audio import prepare_speech
 from vclip.encoders import VOICE_ENCODERS, open_voice_encoder
 from vclip.errors import InputError
-from vclip.files import whole_file
+from vclip.files import replaced_folder, whole_file
+from vclip.speakers.generator import KIND as GENERATOR
 from vclip.speakers.generator import SpeakerGenerator
 from vclip.speakers.signature import KIND, SignatureConfig, SignatureMetrics, fit_signature
 from vclip.tts import TTS
@@ -65,7 +69,7 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
 
     Args:
         speakers: a folder with a speaker generator.
-        out: the folder to write; may be the same.
+        out: the folder to write; may be the same. Another one gets a copy of the generator.
         config: its sections `signature`, `generate.tts`, `encoders.voice`, `batch.task_cpus` and `remote`.
         open_tts: opens the TTS that `generate.tts` names, here and in the workers.
 
@@ -73,12 +77,15 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
         The metrics of the signature.
 
     Raises:
-        InputError: `speakers` has no generator, the generator's space is not the speaker space of the TTS, or the TTS
-            fails for more than a tenth of the speakers. The voices measured so far are kept in `heard.npz`.
+        InputError: `speakers` has no generator, `out` has another one, the generator's space is not the speaker space
+            of the TTS, or the TTS fails for more than a tenth of the speakers. The voices measured so far are kept in
+            `heard.npz`.
     """
     out, config = Path(out), config.with_tts()
     checkpoint.check_free(out / "signature", KIND)
-    generator = SpeakerGenerator.load(Path(speakers) / "generator")
+    drawn_by = Path(speakers) / "generator"
+    generator = SpeakerGenerator.load(drawn_by)
+    _check_generator_of(out, drawn_by)
     settings = config.signature
     if settings.sentences > len(SENTENCES):
         raise InputError(f"signature.sentences = {settings.sentences}: expected at most {len(SENTENCES)}")
@@ -108,8 +115,19 @@ def distill(speakers: Path, out: Path, config: Config, open_tts: OpenTTS = vclip
         )  # fmt: skip
     encoders = {encoder.space: VOICE_ENCODERS.record(config.encoders.voice)}
     made_by = {"encoders": encoders, "config": config.model_dump(), "speakers": str(speakers)}
+    if not (out / "generator" / "config.json").is_file():
+        with replaced_folder(out / "generator", f"folder {out / 'generator'}") as draft:
+            shutil.copytree(drawn_by, draft, dirs_exist_ok=True)
     signature.save(out / "signature", metrics.to_json(), made_by)
     return metrics
+
+
+def _check_generator_of(out: Path, drawn_by: Path) -> None:
+    """Raises InputError if the folder to write has another generator than the one that draws the speakers."""
+    own = out / "generator"
+    checkpoint.check_free(own, GENERATOR)
+    if (own / "config.json").is_file() and checkpoint.digest(own) != checkpoint.digest(drawn_by):
+        raise InputError(f"--out {out}: found another speaker generator than {drawn_by}, expected it or none")
 
 
 def predicted_voices(

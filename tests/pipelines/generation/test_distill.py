@@ -13,6 +13,7 @@ import pytest
 
 from pipelines.config import Config
 from pipelines.generation.distill import distill
+from pipelines.generation.models import load_speakers
 from tests.support.generation_world import Beeper, asked, beeper
 from vclip.config import load
 from vclip.errors import InputError
@@ -59,6 +60,7 @@ def ctrl_c():
 def test_an_interrupted_job_resumes_and_measures_nobody_twice(folder, tmp_path):
     expected = distill(folder, tmp_path / "undisturbed", _config(), beeper(tmp_path / "all"))
     assert len(set(asked(tmp_path / "all"))) == len(asked(tmp_path / "all")) == SPEAKERS * SENTENCES
+    load_speakers(tmp_path / "undisturbed", "informed")  # the generator is there as well
 
     journal, job = tmp_path / "first", os.getpid()
 
@@ -128,6 +130,15 @@ def test_a_speaker_whom_the_tts_cannot_speak_is_left_out(folder, tmp_path, capsy
     assert "fit signature: 5 epochs to do; before them a fit to 50 predicted voices" in said
     (kept,) = (folder / "errors").iterdir()
     assert 'raise IndexError("out of range")' in kept.read_text()
+
+
+def test_a_folder_with_another_generator_is_refused(folder, tmp_path):
+    other = shutil.copytree(folder, tmp_path / "other")
+    weights = other / "generator" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(InputError, match="other: found another speaker generator than"):
+        distill(folder, other, _config(), beeper(tmp_path / "none"))
+    assert {path.name for path in other.iterdir()} == {"generator"}
 
 
 def test_a_tts_that_fails_for_all_is_an_error_and_only_the_traceback_is_written(folder, tmp_path):
