@@ -1,6 +1,8 @@
 """The quickstart's page: faces, figures and voices in one HTML file that needs no network, and no other file beside
 the ingest report that it links to."""
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from vclip.files import write_text
 
 MAX_FACES = 80
 REPORT = "report/report.html"  # of the ingest, beside the page
+ACTIVATE = Path(sys.prefix) / "bin" / "activate"  # of a virtual environment, as `make quickstart` makes one
 
 
 def write_page(
@@ -44,6 +47,7 @@ def write_page(
     page = render(
         "quickstart.html",
         out=out,
+        activate=os.path.relpath(ACTIVATE) if ACTIVATE.is_file() else "",
         synthetic=synthetic,
         steps=steps,
         report=REPORT if (out / REPORT).is_file() else "",

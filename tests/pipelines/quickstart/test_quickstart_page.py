@@ -5,6 +5,8 @@ import html.parser
 import json
 import re
 import shlex
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -76,7 +78,10 @@ def test_the_page_is_self_contained_and_shows_all(page, ingested, tmp_path):
     out = tmp_path / "my quickstart"
     assert speech == [(out / f"{rank}.wav").read_bytes() for rank in (1, 2, 1)]  # and the random one
     assert "better than 98% of random voices" in text
-    assert "score -0.25" in text
+    assert "score -0.250" in text  # as the command line prints it
+    activate = Path(sys.prefix) / "bin" / "activate"
+    named = re.findall(r"first run <code>source (\S+)</code>", text)
+    assert [Path(path).resolve() for path in named] == [activate.resolve()] * activate.is_file()
     clips = ingested.summary["rows"]["clips"]
     assert len(re.findall("data:image/jpeg", text)) == clips + 1  # and the photo
     assert len(re.findall("data:image/png", text)) == 2
