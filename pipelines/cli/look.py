@@ -99,7 +99,7 @@ def query(
     """Read rows of a store.
 
     The table on the screen has six columns and the first 20 rows unless --select and --limit are given, and names
-    columns that have no value in these rows below; json, jsonl and csv have all.
+    columns without a value in these rows below; json, jsonl and csv have all.
 
     Example: `vclip query --store work/store --table clips --select clip_id,box --where "end_s - start_s > 2"
     --format json`
@@ -297,9 +297,10 @@ def _print_some(rows: "pa.Table", found: int, whole: str, chosen: bool) -> None:
     names = [name for name in names if name not in empty]
     print_table("", names, [[_short(row[name]) for name in names] for row in rows.to_pylist()], whole, one_line=True)
     more = "" if len(rows) == found else f"{len(rows):,} of "
-    without = f"; without a value here: {', '.join(empty)}" if empty else ""
+    if empty:
+        print_line(f"no value in these rows: {', '.join(empty)}")
     hint = "; --limit, --select and --format show more" if more else ""
-    print_line(f"{more}{count(found, 'row')}{without}{hint}")
+    print_line(f"{more}{count(found, 'row')}{hint}")
 
 
 def _short(value: Any) -> str:

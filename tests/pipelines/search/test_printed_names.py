@@ -31,7 +31,7 @@ def test_columns_without_a_value_make_room_unless_they_are_chosen(store, vclip):
     said = vclip("query", "--store", store.uri, *without)
     head = said.out.split("\n")[1].split()
     assert ("identity" in head, "video_uri" in head) == (False, True)
-    assert "; without a value here: identity" in said.out
+    assert "\nno value in these rows: identity\n" in said.out
     chosen = vclip("query", "--store", store.uri, *without, "--select", "clip_id,identity")
     assert (chosen.out.split("\n")[1].split(), "without" in chosen.out) == (["clip_id", "identity"], False)
 
