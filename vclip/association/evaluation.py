@@ -47,7 +47,7 @@ class Subgroup:
 
     verification: Verification
     matching: dict[str, dict[str, Figure]]  # v2f, f2v -> 1:N
-    clips: int
+    clips: int  # or people, where these are compared
     groups: int
 
 
@@ -123,7 +123,7 @@ def evaluate(
 
     Raises:
         InputError: fewer than two people; a person that the model was trained on (see `unseen`) or, with `seen`, was
-            not trained on; a leak between cohort and test; vectors that hold NaN or infinity.
+            not trained on; a leak between cohort and test; vectors that hold NaN or infinity; `views` below 1.
     """
     _check_people(model, pairs, seen)
     if cohort is not None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from vclip.association.metrics.scored_trials import Among
 from vclip.association.pairs import LABELS, PER_CLIP, Pairs
+from vclip.errors import InputError
 
 POOL_DRAWS = 10  # of the clips of each person
 OWN_CLIP, OTHER_CLIPS, OTHER_VIDEOS = "own clip", "other clips", "other videos"  # where a positive's voice is from
@@ -62,7 +63,12 @@ class Galleries:
             views: clips behind a face and behind a voice; all clips of a person that has fewer.
             seed: draws the clips.
             draws: the number of galleries; one where nobody has more than `views` clips.
+
+        Raises:
+            InputError: `views` is less than 1, or a clip has no identity.
         """
+        if views < 1:
+            raise InputError(f"views = {views}: expected at least 1 clip of each person")
         people, rng = pairs.people(), np.random.default_rng(seed)
         count = int(people.max(initial=-1)) + 1
         draws = draws if np.bincount(people).max(initial=0) > views else 1

@@ -11,6 +11,7 @@ from vclip.association.galleries import OTHER_CLIPS, OTHER_VIDEOS, OWN_CLIP, Gal
 from vclip.association.metrics import ScoredTrials, auc
 from vclip.association.pairs import PER_CLIP, mean_direction
 from vclip.association.scores import clip_scores
+from vclip.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,11 @@ def test_labels_are_those_of_all_clips_and_subgroups_are_within_a_gallery(uneven
     assert (within.positives, within.negatives) == (150, 10 * (8 * 7 + 7 * 6))
     assert found.subgroups["same gender"].groups == 2
     assert found.subgroups["same gender"].clips == 15
+
+
+def test_no_clip_of_a_person_is_an_error(uneven, planted, plain_model):
+    with pytest.raises(InputError, match="views = 0: expected at least 1 clip"):
+        evaluate(plain_model(planted(people=60)), uneven, views=0)
 
 
 def test_draws_are_of_the_seed_and_large_stores_have_fewer(uneven, planted, plain_model):
