@@ -20,9 +20,7 @@ class Source:
     labels: Mapping[str, str] = field(default_factory=dict)
     video_id: str = ""  # the content hash, once the file was read
     config_hash: str = ""  # of everything that decides its rows, its labels included
-    former_hash: str = (
-        ""  # the same with the defaults of an earlier version: its rows stay too; "" where there is none
-    )
+    former_hash: str = ""  # that under an earlier version's defaults, whose rows count as done too; "" for none
     failure: Failure | None = None  # why it cannot be read, where that is known before
 
     @property
